@@ -1,4 +1,4 @@
-"""What can be typed, and what becomes of it."""
+"""Parsing of command lines, and usage errors."""
 
 from __future__ import annotations
 

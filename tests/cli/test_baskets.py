@@ -1,4 +1,4 @@
-"""``napari-cryoet basket`` and ``download``: from a question to files in two commands."""
+"""``napari-cryoet basket`` and ``download``: from a search to files in two commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_question_becomes_files_in_two_commands(demo_pack: Path, tmp_path: Pat
 
 @pytest.fixture
 def basket(demo_pack: Path, tmp_path: Path, capsys: Captured) -> Path:
-    """A basket's file with all membranes of the demo."""
+    """A basket file with all membranes of the demo."""
     run("basket", "add", demo_pack, "--object", "membrane", "--format", "mrc")
     run("basket", "save", demo_pack, tmp_path / "membranes.toml")
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""``napari-cryoet cache``: what is kept on this computer."""
+"""``napari-cryoet cache``: the data kept on this computer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def root() -> Path:
 
 @pytest.fixture
 def kept(root: Path) -> Path:
-    """A folder in which something of every kind is kept."""
+    """A cache folder with data of every kind."""
     for folder in ("answers", "demo-1.0-3"):
         (root / folder).mkdir(parents=True)
         (root / folder / "one.json").write_bytes(b"x" * 2000)
@@ -58,7 +58,7 @@ def test_all_is_cleared_but_nothing_that_a_link_leads_to(kept: Path, user_folder
     (kept / "link").symlink_to(user_folder)
     (kept / "demo-1.0-3.lock").touch()
     assert main(["cache", "clear"]) == 0
-    assert [path.name for path in kept.iterdir()] == ["demo-1.0-3.lock"], "by which processes wait for each other"
+    assert [path.name for path in kept.iterdir()] == ["demo-1.0-3.lock"], "a lock between processes"
     assert user_folder.is_dir()
 
     capsys.readouterr()
@@ -94,7 +94,7 @@ def test_a_limit_holds_at_once_and_from_then_on(kept: Path, monkeypatch: pytest.
     assert "default" in capsys.readouterr().out
     monkeypatch.setenv(LIMIT_VARIABLE, "1GB")
     assert main(["cache", "limit", "5GB"]) == 0
-    assert f"at most 1 GB, as {LIMIT_VARIABLE} says" in capsys.readouterr().out
+    assert f"at most 1 GB, set by {LIMIT_VARIABLE}" in capsys.readouterr().out
 
 
 def test_a_folder_of_your_own_keeps_everything_but_the_pixels(

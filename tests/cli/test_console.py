@@ -1,4 +1,4 @@
-"""What a command says while it works, and what it never passes on to a terminal."""
+"""Progress of commands, tables, and escaping of control characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``napari-cryoet export``: baskets and sources, what is said at the end, and what is refused."""
+"""``napari-cryoet export``: baskets, sources, reports and errors."""
 
 from __future__ import annotations
 

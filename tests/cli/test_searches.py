@@ -1,4 +1,4 @@
-"""What a search looks like on the command line."""
+"""Searches on the command line."""
 
 from __future__ import annotations
 

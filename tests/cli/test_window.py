@@ -1,4 +1,4 @@
-"""``napari-cryoet open`` and ``demo`` where there is no display or no Qt."""
+"""``napari-cryoet open`` and ``demo`` without a display or Qt."""
 
 from __future__ import annotations
 

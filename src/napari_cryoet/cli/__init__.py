@@ -1,6 +1,6 @@
 """The command line ``napari-cryoet``.
 
-Nothing here imports Qt; ``open`` and ``demo`` hand over to `napari_cryoet._qt.launch` once they know what to show.
+Only ``open`` and ``demo`` import Qt, through `napari_cryoet._qt.launch`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The application: its commands, and what becomes of errors."""
+"""The command-line application: its commands, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ STOPPED: Final = 130
 
 _DEBUG: Final = "--debug"
 _MOST_LISTED: Final = 20
-#: What says what a file doesn't.
+#: Options for values that a file may lack.
 _OPTIONS: Final = {"spacing_angstrom": "--spacing Å", "shape_zyx": "--shape Z,Y,X", "tomogram": "--tomogram NAME"}
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer has no public name for it
 
-# plain help comes three times as fast as rich help
+# plain help is three times as fast as rich help
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 for _group in (window.app, searches.app, portals.app, baskets.download_app, picks.app, exports.app):
     app.registered_commands += _group.registered_commands
@@ -35,24 +35,24 @@ app.add_typer(baskets.app, name="basket")
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Tell the version.")] = False,
-    _debug: Annotated[bool, typer.Option(_DEBUG, help="Show where an error comes from.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    _debug: Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of an error.")] = False,
 ) -> None:
     """Browse, stream, overlay and download the CZ CryoET Data Portal."""
     if version:
         say(f"napari-cryoet {__version__}")
     elif context.invoked_subcommand is None:
-        context.fail("Say a command.")
+        context.fail("Missing command.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 not understood, 130 or 143 stopped by a signal."""
+    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."""
     prepare_streams()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    words = [each for each in given if each != _DEBUG]
+    given_arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command_arguments = [each for each in given_arguments if each != _DEBUG]
     try:
         command = typer.main.get_command(app)
-        return int(command.main(words, "napari-cryoet", standalone_mode=False, obj=words) or 0)
+        return int(command.main(command_arguments, "napari-cryoet", standalone_mode=False, obj=command_arguments) or 0)
     except _UsageError as error:
         text = io.StringIO()
         error.show(text)  # type: ignore[attr-defined]
@@ -62,18 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell("napari-cryoet: stopped")
         return STOPPED
     except (CryoETError, OSError) as error:
-        if _DEBUG in given:
+        if _DEBUG in given_arguments:
             raise
         return _failed(error)
 
 
 def _failed(error: CryoETError | OSError) -> int:
-    """Say what went wrong, and which options help."""
+    """Print what went wrong and which options help."""
     match error:
         case MissingContextError():
-            words = f"{error.message} Say {' and '.join(_OPTIONS[name] for name in error.missing)}."
+            words = f"{error.message} Add {' and '.join(_OPTIONS[name] for name in error.missing)}."
         case ExistsError():
-            words = f"{error.message} Choose another place, or say --overwrite where that is an option."
+            words = f"{error.message} Choose another path, or use --overwrite if the command has it."
         case OSError() if error.strerror:
             words = ": ".join(filter(None, [error.strerror, error.filename]))
         case _:

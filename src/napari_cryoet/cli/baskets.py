@@ -22,24 +22,27 @@ if TYPE_CHECKING:
     from napari_cryoet.discovery.search import Search
     from napari_cryoet.download import Plan
 
-app = Typer(help="Collect what to download or to export: the current basket of a source, or a file.")
+app = Typer(help="Collect data to download or export, in the current basket of a source or in a file.")
 download_app = Typer()
 
 _KINDS: Final = ("annotations", "tomograms", "runs", "datasets")
 _PARTS: Final = ("tomograms", "annotations", "tilt series", "frames", "metadata")
 _WHAT: Final = ("everything", "tomogram", "annotations", "metadata")
-_WHAT_HELP: Final = f"{', '.join(_WHAT)}; repeatable. Of a dataset everything, of a run tomogram and annotations."
-_BASKET_HELP: Final = "A basket's file; or live, demo, an address or a pack, for the current basket of it."
+_WHAT_HELP: Final = (
+    f"{', '.join(_WHAT)}; repeatable. Default: everything of a dataset, tomogram and annotations of a run."
+)
+_BASKET_HELP: Final = "A basket file, or a source (live, demo, URL or pack) for its current basket."
 _SOURCE_HELP: Final = f"{_BASKET_HELP} With --run or --dataset, a source."
-_REGION_HELP: Final = "Of --run's tomogram only these voxels, such as 100:356,0:256,0:256."
+_REGION_HELP: Final = "Only these voxels of --run's tomogram, such as 100:356,0:256,0:256."
 
 _Basket = Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)]
-_Format = Annotated[Literal["zarr", "mrc"] | None, Option("--format", help="Of tomograms and masks.")]
+_Format = Annotated[Literal["zarr", "mrc"] | None, Option("--format", help="File format of tomograms and masks.")]
 _Level = Annotated[
-    int | None, Option("--level", min=0, max=9, metavar="N", help="Only levels from N on of zarr tomograms; 0 is all.")
+    int | None, Option("--level", min=0, max=9, metavar="N", help="Skip the N finest levels of zarr tomograms.")
 ]
 _Tomogram = Annotated[
-    str | None, Option("--with-tomogram", metavar="WORD", help="Of each run: denoised, raw, …, default, or none.")
+    str | None,
+    Option("--with-tomogram", metavar="WORD", help="Tomogram to add for each run: denoised, raw, …, default or none."),
 ]
 
 
@@ -50,20 +53,27 @@ def add(
     search: Search,
     wanted: Annotated[
         list[Any] | None,
-        Option("--what", parser=one_of(*_KINDS), metavar="KIND", help=f"Of the matches: {', '.join(_KINDS)}."),
+        Option(
+            "--what", parser=one_of(*_KINDS), metavar="KIND", help=f"What to add of the matches: {', '.join(_KINDS)}."
+        ),
     ] = None,
     ids: Annotated[
-        list[str] | None, Option("--id", metavar="ID", help="Also these, such as RN-506 or AN-9003; repeatable.")
+        list[str] | None, Option("--id", metavar="ID", help="Add this too, such as RN-506 or AN-9003; repeatable.")
     ] = None,
     volume_format: _Format = None,
     level: _Level = None,
     with_tomogram: _Tomogram = None,
     leave_out: Annotated[
         list[Any] | None,
-        Option("--without", parser=one_of(*_PARTS), metavar="PART", help="Of whole runs and datasets: frames, …"),
+        Option(
+            "--without",
+            parser=one_of(*_PARTS),
+            metavar="PART",
+            help="Part of whole runs and datasets to leave out: frames, …",
+        ),
     ] = None,
 ) -> None:
-    """Add all that a search finds: annotations, and one tomogram of each run if the search asks for tomograms.
+    """Add all matches of a search: annotations, and one tomogram of each run if the search has tomogram options.
 
     \b
     napari-cryoet basket add live --object ribosome --ground-truth --processing denoised --spacing ..10
@@ -81,48 +91,48 @@ def add(
     )
     by_kind = ids_in(" ".join(ids or ()))
     if ids and not by_kind:
-        raise BadParameter(f"--id {ids[0]}: say for example RN-506")
-    with opened(basket) as place:
-        index = place.read_index() if search != Search() or wanted else None
+        raise BadParameter(f"--id {ids[0]}: use an id such as RN-506")
+    with opened(basket) as session:
+        index = session.read_index() if search != Search() or wanted else None
 
         def change(before: Basket) -> Basket:
             after = before.with_choices(**choices)
-            for kind, found in by_kind.items():
-                after = after.with_ids(kind, found)
+            for kind, kind_ids in by_kind.items():
+                after = after.with_ids(kind, kind_ids)
             return add_matches(after, index, search, wanted or ()) if index else after
 
-        contents, remarks = _contents(place, place.change_basket(change))
+        contents, remarks = _contents(session, session.change_basket(change))
     _say_contents(contents, remarks)
 
 
 @app.command()
 def show(basket: _Basket, as_json: Json = False) -> None:
-    """Say what is in a basket, how large it is, and what to know of it.
+    """Show the contents and size of a basket, and warnings about it.
 
     \b
     napari-cryoet basket show live
     napari-cryoet basket show ribosomes.toml --json
     """
-    with opened(basket) as place:
-        known = place.read_basket()
-        contents, remarks = _contents(place, known)
+    with opened(basket) as session:
+        current = session.read_basket()
+        contents, remarks = _contents(session, current)
     if as_json:
-        say_json({"basket": known, "contents": contents, "remarks": remarks})
+        say_json({"basket": current, "contents": contents, "remarks": remarks})
         return
     say_table(
         ("what", ">files", ">size"),
         [(name, f"{part.n_files:,}", size_text(part.size_bytes)) for name, part in contents.parts.items()],
     )
-    _say_split(known)
+    _say_split(current)
     _say_contents(contents, remarks)
 
 
 @app.command()
 def check(
     basket: _Basket,
-    update: Annotated[bool, Option("--update", help="Take out what is gone, and add what newly matches.")] = False,
+    update: Annotated[bool, Option("--update", help="Remove what was withdrawn, and add new matches.")] = False,
 ) -> None:
-    """Say what changed, was withdrawn or newly matches since the basket was filled; ends with 1 if anything did.
+    """List what changed, was withdrawn or newly matches since the basket was filled; exits with 1 if anything did.
 
     \b
     napari-cryoet basket check ribosomes.toml
@@ -131,16 +141,16 @@ def check(
     from napari_cryoet.basket.aging import age_of, ask_dates, brought_up_to_date
     from napari_cryoet.basket.matches import matching
 
-    with opened(basket) as place:
-        known = place.read_basket()
-        today = ask_dates(place.portal, known, stop=place.stop)
-        matches = matching(place.read_index()) if known.searches else lambda _search: ()
-        age = age_of(known, today, matches)
+    with opened(basket) as session:
+        current = session.read_basket()
+        today = ask_dates(session.portal, current, stop=session.stop)
+        matches = matching(session.read_index()) if current.searches else lambda _search: ()
+        age = age_of(current, today, matches)
         if update:
-            place.change_basket(lambda before: brought_up_to_date(before, age, today))
-    for words, found in (("changed", age.changed), ("withdrawn", age.withdrawn), ("new", age.new)):
-        for kind, ids in found.items():
-            say(f"{words} {kind}: {', '.join(map(str, ids))}")
+            session.change_basket(lambda before: brought_up_to_date(before, age, today))
+    for status, ids_by_kind in (("changed", age.changed), ("withdrawn", age.withdrawn), ("new", age.new)):
+        for kind, ids in ids_by_kind.items():
+            say(f"{status} {kind}: {', '.join(map(str, ids))}")
     say(age.text or "Nothing changed.")
     if age.text and not update:
         raise Exit(1)
@@ -153,38 +163,38 @@ def _shares(text: str) -> list[float]:
 @app.command()
 def split(
     basket: _Basket,
-    shares: Annotated[Any, Argument(parser=_shares, metavar="TRAIN,VALIDATION,TEST", help="In percent.")] = "80,10,10",
-    seed: Annotated[int, Option(help="Another one gives another split.")] = 0,
+    shares: Annotated[Any, Argument(parser=_shares, metavar="TRAIN,VALIDATION,TEST", help="Percentages.")] = "80,10,10",
+    seed: Annotated[int, Option(help="Random seed.")] = 0,
 ) -> None:
-    """Split the runs of a basket for training, validation and test, each object in all of them; recorded in it.
+    """Split the runs of a basket for training, validation and test, so that all have every object. Saved in the basket.
 
     napari-cryoet basket split ribosomes.toml 80,10,10 --seed 1
     """
     from napari_cryoet.basket.contents import RowsOfRuns
     from napari_cryoet.basket.split import split_basket
 
-    with opened(basket) as place:
-        rows = RowsOfRuns(place.portal).of(place.read_basket(), stop=place.stop)
-        after = place.change_basket(lambda before: split_basket(before, rows, shares, seed=seed))
+    with opened(basket) as session:
+        rows = RowsOfRuns(session.portal).of(session.read_basket(), stop=session.stop)
+        after = session.change_basket(lambda before: split_basket(before, rows, shares, seed=seed))
     _say_split(after)
 
 
 @app.command()
 def save(
-    source: Annotated[str, Argument(metavar="SOURCE", help="live, demo, an address or a pack.")],
-    file: Annotated[Path, Argument(metavar="FILE", help="Where to; it ends in .toml.")],
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that is there.")] = False,
+    source: Annotated[str, Argument(metavar="SOURCE", help="live, demo, a URL or a pack.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="The .toml file to write.")],
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Save the current basket of a source as a file to share and to edit.
+    """Save the current basket of a source as a file to share or edit.
 
     napari-cryoet basket save live ribosomes.toml
     """
     from napari_cryoet.basket.basket import write_basket
 
     if file.suffix.lower() != ".toml":
-        raise BadParameter("say a file that ends in .toml")
-    with opened(source) as place:
-        write_basket(place.read_basket(), file, overwrite=overwrite)
+        raise BadParameter("the file has to end in .toml")
+    with opened(source) as session:
+        write_basket(session.read_basket(), file, overwrite=overwrite)
     say(f"{file}")
 
 
@@ -196,57 +206,62 @@ def clear(basket: _Basket) -> None:
     """
     from napari_cryoet.basket.basket import Basket
 
-    with opened(basket) as place:
-        place.change_basket(Basket.emptied)
+    with opened(basket) as session:
+        session.change_basket(Basket.emptied)
 
 
 @download_app.command()
 def download(
     basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_SOURCE_HELP)],
-    to: Annotated[Path, Option(metavar="FOLDER", help="Where to. It becomes a pack: a SOURCE.")],
+    to: Annotated[
+        Path, Option(metavar="FOLDER", help="The folder to write. It is a pack, which can be used as SOURCE.")
+    ],
     run: Run = None,
     dataset: Dataset = None,
     wanted: Annotated[
         list[Any] | None, Option("--what", parser=one_of(*_WHAT), metavar="WHAT", help=_WHAT_HELP)
     ] = None,
     objects: Annotated[
-        list[str] | None, Option("--object", metavar="NAME", help="Only annotations of it: name or id; repeatable.")
+        list[str] | None,
+        Option("--object", metavar="NAME", help="Only annotations of this object (name or id); repeatable."),
     ] = None,
     volume_format: _Format = None,
     level: _Level = None,
     box: Annotated[Any, Option("--region", parser=region, metavar="Z:Z,Y:Y,X:X", help=_REGION_HELP)] = None,
-    dry_run: Annotated[bool, Option("--dry-run", help="Say what would be fetched and how large it is.")] = False,
-    scripts: Annotated[bool, Option("--scripts", help="Only write scripts for other tools: aws, curl, …")] = False,
-    retry_failed: Annotated[bool, Option("--retry-failed", help="Fetch only what isn't complete in FOLDER.")] = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that are there and differ.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="List what would be downloaded, with sizes.")] = False,
+    scripts: Annotated[
+        bool, Option("--scripts", help="Only write download scripts for other tools: aws, curl, …")
+    ] = False,
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Download only what is incomplete in FOLDER.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files that differ.")] = False,
 ) -> None:
-    """Download a basket, a run or a dataset. Started again, a download fetches only what isn't complete.
+    """Download a basket, a run or a dataset. Run the command again to resume.
 
     \b
     napari-cryoet download live --to data                       # the current basket
-    napari-cryoet download ribosomes.toml --to data --dry-run   # says what and how big
+    napari-cryoet download ribosomes.toml --to data --dry-run   # list files and sizes
     napari-cryoet download live --run 506 --to runs --object ribosome
     napari-cryoet download live --run 506 --to parts --region 100:356,0:256,0:256
-    napari-cryoet download live --dataset 10000 --to data       # all its files
+    napari-cryoet download live --dataset 10000 --to data       # all files of a dataset
     """
     from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
     from napari_cryoet.download import Download, incomplete
 
     if run is not None and dataset is not None:
-        raise BadParameter("say --run or --dataset")
+        raise BadParameter("use either --run or --dataset")
     if run is None and dataset is None and (wanted or objects):
-        raise BadParameter("--what and --object go with --run or --dataset")
+        raise BadParameter("--what and --object need --run or --dataset")
     if box is not None and run is None:
-        raise BadParameter("--region goes with --run")
+        raise BadParameter("--region needs --run")
     choices = _choices(volume_format=volume_format, level=level)
-    with opened(basket) as place:
+    with opened(basket) as session:
         if box is not None and run is not None:
-            _download_region(place, run, box, to)
+            _download_region(session, run, box, to)
             return
         is_current = run is None and dataset is None
-        chosen = place.read_basket() if is_current else _basket_of(place, run, dataset, wanted, objects or ())
-        rows = ask_basket_rows(place.portal, chosen, stop=place.stop)
-        plan = plan_basket(chosen.with_choices(**choices), rows, place.portal)
+        chosen = session.read_basket() if is_current else _basket_of(session, run, dataset, wanted, objects or ())
+        rows = ask_basket_rows(session.portal, chosen, stop=session.stop)
+        plan = plan_basket(chosen.with_choices(**choices), rows, session.portal)
         if dry_run:
             _say_plan(plan, to)
             return
@@ -261,23 +276,23 @@ def download(
         queue = Download(plan, to, overwrite=overwrite)
 
         def show_state(done_bytes: int, total_bytes: int) -> None:
-            place.steps.show(done_bytes / max(1, total_bytes), queue.state.text)
+            session.steps.show(done_bytes / max(1, total_bytes), queue.state.text)
 
-        report = queue.run(progress=show_state, stop=place.stop)
-    skipped = f"; {count_text(report.n_skipped, 'file')} complete already" if report.n_skipped else ""
+        report = queue.run(progress=show_state, stop=session.stop)
+    skipped = f"; {count_text(report.n_skipped, 'file')} already complete" if report.n_skipped else ""
     say(f"{count_text(report.n_fetched, 'file')}, {size_text(report.fetched_bytes)}, in {report.folder}{skipped}")
     if report.n_missing_chunks:
-        say(f"{count_text(report.n_missing_chunks, 'chunk')} not stored on the server: they hold the fill value")
+        say(f"{count_text(report.n_missing_chunks, 'chunk')} not stored on the server, filled with the fill value")
     for path in report.other_sizes:
-        tell(f"not as large as the portal lists it: {path}")
+        tell(f"size differs from the portal's: {path}")
 
 
-def _contents(place: Opened, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
-    """What is in a basket, and what to know of it."""
+def _contents(session: Opened, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
+    """The contents of a basket, and remarks on them."""
     from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
     from napari_cryoet.basket.remarks import remarks_on
 
-    chosen = choose(basket, RowsOfRuns(place.portal).of(basket, stop=place.stop))
+    chosen = choose(basket, RowsOfRuns(session.portal).of(basket, stop=session.stop))
     contents = contents_of(chosen)
     return contents, remarks_on(chosen, contents)
 
@@ -294,14 +309,14 @@ def _say_split(basket: Basket) -> None:
         say(f"split with seed {split.seed}: {counts}")
 
 
-def _choices(**given: Any) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
+def _choices(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _basket_of(
-    place: Opened, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
+    session: Opened, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
 ) -> Basket:
-    """A run or a dataset as a basket: all of it, or its default tomograms, and annotations in all shapes."""
+    """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
     from napari_cryoet.basket.basket import Basket, Choices, source_text
     from napari_cryoet.basket.contents import default_tomograms
@@ -309,7 +324,7 @@ def _basket_of(
 
     what = {*(wanted or (["everything"] if run is None and not objects else ["tomogram", "annotations"]))}
     names, run_ids = {"datasets", "tomograms", "annotations"}, [] if run is None else [run]
-    rows = ask_rows(place.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=place.stop)
+    rows = ask_rows(session.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=session.stop)
     is_metadata = what == {"metadata"}
     choices = Choices(
         shapes="all",
@@ -317,34 +332,34 @@ def _basket_of(
         leave_out=tuple(part for part in _PARTS if part != "metadata") if is_metadata else (),
     )
     name = f"DS-{dataset}" if run is None else f"RN-{run}"
-    basket = Basket(name=name, source=source_text(place.portal.source), choices=choices)
+    basket = Basket(name=name, source=source_text(session.portal.source), choices=choices)
     if is_metadata or "everything" in what:
         basket = basket.with_ids("runs", run_ids).with_ids("datasets", [] if dataset is None else [dataset])
     if "tomogram" in what:
         basket = basket.with_ids("tomograms", [row["id"] for row in default_tomograms(rows)])
     if "annotations" in what:
         keys = {object_key(None, name) for name in objects}
-        found = [
+        annotation_ids = [
             row["id"]
             for row in rows["annotations"]
             if not keys or keys & {object_key(None, row["objectName"]), object_key(None, row["objectId"])}
         ]
-        if objects and not found:
+        if objects and not annotation_ids:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
-        basket = basket.with_ids("annotations", found)
+        basket = basket.with_ids("annotations", annotation_ids)
     return basket
 
 
-def _download_region(place: Opened, run: int, box: Any, to: Path) -> None:
+def _download_region(session: Opened, run: int, box: Any, to: Path) -> None:
     from napari_cryoet.download import download_region
 
     def show_bytes(done_bytes: int, total_bytes: int) -> None:
-        place.steps.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+        session.steps.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
-    tomogram = place.portal.run_page(run, stop=place.stop).default_tomogram
+    tomogram = session.portal.run_page(run, stop=session.stop).default_tomogram
     if tomogram is None:
         raise CryoETError("The run has no tomogram.")
-    say(f"{download_region(place.portal, tomogram.id, box, to, progress=show_bytes, stop=place.stop)}")
+    say(f"{download_region(session.portal, tomogram.id, box, to, progress=show_bytes, stop=session.stop)}")
 
 
 def _write_scripts(plan: Plan, to: Path) -> None:

@@ -1,4 +1,4 @@
-"""``napari-cryoet cache``: what is kept on this computer, how much it may become, and how to be rid of it."""
+"""``napari-cryoet cache``: show, limit and clear the data kept on this computer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_cryoet.cli.console import say, say_table
 from napari_cryoet.cli.options import one_of
 from napari_cryoet.wording import size_text
 
-app = typer.Typer(help="Show, limit or clear what is kept on this computer.", rich_markup_mode=None)
+app = typer.Typer(help="Show, limit or clear the data kept on this computer.", rich_markup_mode=None)
 
 
 def _limit_of(text: str) -> int | str:
@@ -28,7 +28,7 @@ def _cache(context: typer.Context) -> None:
 
 @app.command()
 def show() -> None:
-    """Show what is kept on this computer (default)."""
+    """Show the data kept on this computer (default)."""
     from napari_cryoet.files import cache_path
     from napari_cryoet.held import held_data
     from napari_cryoet.portal.transport import MAX_CACHE_BYTES
@@ -47,7 +47,7 @@ def show() -> None:
 def limit(
     size: Annotated[Any, typer.Argument(parser=_limit_of, metavar="SIZE", help="5GB, 500MB, off or default.")],
 ) -> None:
-    """Say how much pixels may take."""
+    """Limit the size of the pixel cache."""
     from napari_cryoet.streaming.disk_cache import DiskCache, choose_limit, limit_bytes
 
     choose_limit(None if size == "default" else size)
@@ -61,7 +61,7 @@ def clear(
         list[Any] | None, typer.Argument(parser=one_of("metadata", "demo", "pixels"), metavar="[WHAT]...")
     ] = None,
 ) -> None:
-    """Delete what is kept on this computer: all of it, or metadata, demo or pixels."""
+    """Delete the data kept on this computer: all of it, or metadata, demo or pixels."""
     from napari_cryoet import held
 
     rows = []
@@ -81,5 +81,5 @@ def _pixel_limit_text() -> str:
     limit_bytes = disk_cache.limit_bytes()
     text = f"at most {size_text(limit_bytes)}" if limit_bytes > 0 else "turned off"
     if disk_cache.environment_limit_bytes() is not None:
-        text += f", as {disk_cache.LIMIT_VARIABLE} says"
-    return text + (", the default here" if disk_cache.named_limit_bytes() is None else "")
+        text += f", set by {disk_cache.LIMIT_VARIABLE}"
+    return text + (", the default" if disk_cache.named_limit_bytes() is None else "")

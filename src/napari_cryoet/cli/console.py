@@ -1,4 +1,4 @@
-"""What a command says: results on stdout, progress on stderr, and Ctrl+C as a stop that leaves things in order."""
+"""Output of commands: results on stdout, progress on stderr, and a clean stop on Ctrl+C."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ import typer
 from napari_cryoet.exceptions import StoppedError
 
 _LOG_INTERVAL_S: Final = 5.0
-#: What a terminal would obey instead of showing it: control characters, and those that turn the direction of texts.
+#: Characters that a terminal interprets: control characters and text direction marks.
 _OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def prepare_streams() -> None:
-    """Let stdout and stderr take whatever is said: Å and · are beyond some terminals and most logs of Windows."""
+    """Replace characters that stdout and stderr can't encode, such as Å on some terminals and in logs on Windows."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def harmless(text: str) -> str:
-    """A text, such as a name of a file, with what a terminal would obey spelled out as JSON does."""
+    """Escape characters that a terminal interprets, as JSON does."""
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def say(text: str) -> None:
-    """Print the result, or a part of it; ends the command where its reader has left, as ``head`` does."""
+    """Print a result; exit if the reader closed the pipe, as ``head`` does."""
     try:
         sys.stdout.write(f"{harmless(text)}\n")
         sys.stdout.flush()
@@ -47,14 +47,14 @@ def say(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print records, or what is made of them, as JSON."""
+    """Print records or other values as JSON."""
     from napari_cryoet.formats.notes import plain_data
 
     say(json.dumps(plain_data(value), indent=1))
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a line for each row; columns whose name begins with ">" are aligned to the right."""
+    """Print a table; columns whose name begins with ">" are right-aligned."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -71,28 +71,28 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def tell(line: str) -> None:
-    """Print a line about what happens, beside the result."""
+    """Print a line to stderr."""
     sys.stderr.write(f"{harmless(' '.join(line.splitlines()))}\n")
 
 
 class Steps:
-    """How far a command is: a bar on a terminal, elsewhere a line now and then."""
+    """The progress of a command: a bar on a terminal, or a line every few seconds elsewhere."""
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
-    def show(self, share: float, words: str) -> None:
-        """Show that a share of the work is done."""
+    def show(self, fraction: float, message: str) -> None:
+        """Show the fraction done and a status message."""
         if sys.stderr.isatty():
             self._bar = self._bar or _started_bar()
-            self._bar.update(self._bar.task_ids[0], completed=share, description=harmless(words))
-        elif time.monotonic() - self._told_at >= _LOG_INTERVAL_S:
-            self._told_at = time.monotonic()
-            tell(f"{share:4.0%}  {words}")
+            self._bar.update(self._bar.task_ids[0], completed=fraction, description=harmless(message))
+        elif time.monotonic() - self._logged_at >= _LOG_INTERVAL_S:
+            self._logged_at = time.monotonic()
+            tell(f"{fraction:4.0%}  {message}")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -111,9 +111,9 @@ def _started_bar() -> Any:
 
 @contextmanager
 def working() -> Iterator[tuple[threading.Event, Steps]]:
-    """Give an event that the first Ctrl+C or SIGTERM sets, and what shows how far the work is.
+    """Provide a stop event, set by the first Ctrl+C or SIGTERM, and a progress display.
 
-    A second signal acts as usual. Work that ends with StoppedError ends the command as a shell expects it.
+    A second signal acts as usual. StoppedError exits with the code that shells expect.
     """
     stop, steps, received = threading.Event(), Steps(), list[int]()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -19,30 +19,32 @@ if TYPE_CHECKING:
 app = Typer()
 
 _Kind = Literal["copick", "relion5", "table", "croissant", "crops"]
-_BASKET_HELP = "A basket's file; or live, demo, an address or a pack, for what a search finds, else for its basket."
+_BASKET_HELP = "A basket file, or a source (live, demo, URL or pack) for its matches or current basket."
 
 
 @app.command()
 @with_search
 def export(
-    kind: Annotated[_Kind, Argument(help="As what.")],
+    kind: Annotated[_Kind, Argument(help="The format.")],
     basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)],
-    to: Annotated[Path, Argument(metavar="TO", help="A folder; for table a .csv or .parquet, for crops a .zarr.")],
+    to: Annotated[
+        Path, Argument(metavar="TO", help="The folder to write; for table a .csv or .parquet file, for crops a .zarr.")
+    ],
     search: Search,
-    size: Annotated[int, Option(min=1, max=512, metavar="VOXELS", help="Of a crop.")] = 32,
+    size: Annotated[int, Option(min=1, max=512, metavar="VOXELS", help="Width of a crop.")] = 32,
     voxel_size: Annotated[
-        float | None, Option(parser=positive, metavar="Å", help="Crop levels whose voxels are about this wide.")
+        float | None, Option(parser=positive, metavar="Å", help="Crop the levels with about this voxel size.")
     ] = None,
     scheduler: Annotated[
-        str, Option("--dask-scheduler", metavar="ADDRESS", help="Crop on a dask.distributed cluster.")
+        str, Option("--dask-scheduler", metavar="ADDRESS", help="Cut crops on a dask.distributed cluster.")
     ] = "",
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace an export that is there.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing export.")] = False,
 ) -> None:
-    """Write what training and processing need of many runs. Started again, it continues.
+    """Export annotated runs for training and processing. Run the command again to resume.
 
-    copick: a project with tomograms, picks and masks. relion5: STAR files of tomograms and of each object's particles.
-    table: all picks with units. croissant: what is where, and in which split, without any download. crops: a cube
-    around each particle, in one Zarr with labels and splits.
+    copick: a project with tomograms, picks and masks. relion5: STAR files of tomograms and particles. table: all picks
+    with units. croissant: a description with URLs and splits, without a download. crops: a cube around each particle,
+    in one Zarr with labels and splits.
 
     \b
     napari-cryoet export copick ribosomes.toml project
@@ -56,16 +58,18 @@ def export(
     from napari_cryoet.training.selection import select_basket
 
     crops = {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler} if kind == "crops" else {}
-    with opened(basket) as place:
+    with opened(basket) as session:
         if search == Search():
-            chosen = place.read_basket()
+            chosen = session.read_basket()
         else:
-            before = place.read_basket() if place.file else Basket(choices=Choices(with_tomogram="default"))
-            chosen = add_matches(before, place.read_index(), search)
+            basket_before = session.read_basket() if session.file else Basket(choices=Choices(with_tomogram="default"))
+            chosen = add_matches(basket_before, session.read_index(), search)
         if chosen.is_empty:
-            raise CryoETError("There is nothing to export.", hint="Say for example --object, or fill a basket first.")
-        selection = select_basket(chosen, place.portal, stop=place.stop)
-        watched = {"progress": place.steps.show, "stop": place.stop}
+            raise CryoETError(
+                "There is nothing to export.", hint="Add search options such as --object, or fill a basket first."
+            )
+        selection = select_basket(chosen, session.portal, stop=session.stop)
+        watched = {"progress": session.steps.show, "stop": session.stop}
         report = EXPORTERS[kind](selection, to, overwrite=overwrite, **watched, **crops)
     for reason in report.left_out:
         tell(f"left out: {reason}")

@@ -25,29 +25,34 @@ if TYPE_CHECKING:
 app = Typer()
 
 Spacing = Annotated[
-    float | None, Option(parser=positive, metavar="Å", help="Voxel spacing where a file doesn't say it.")
+    float | None, Option(parser=positive, metavar="Å", help="Voxel spacing, if a file doesn't state it.")
 ]
 
-_SAME_WIDTH: Final = 1e-3  # of widths that headers keep as rounded lengths of the whole volume
-_BETA: Final = "How many times as important recall is as precision; the CZII challenge took 4."
-_METHOD: Final = "As many matches as can be at the least total distance, or the nearest two first."
-_SPACINGS: Final = "Voxel spacing of files that don't say it: of both, or of A,B."
-_INSIST: Final = "Compare what was made on different alignments, or take A,B for masks whose files say otherwise."
+_SAME_WIDTH: Final = 1e-3  # relative difference: headers round the size of the whole volume
+_BETA: Final = "Weight of recall relative to precision; the CZII challenge used 4."
+_METHOD: Final = "optimal: most matches at the smallest total distance; greedy: nearest pairs first."
+_SPACINGS: Final = "Voxel spacing of files that don't state it, one for both or A,B."
+_INSIST: Final = "Compare despite different alignments, or use --spacing A,B instead of what masks state."
 
 
 @app.command()
 def convert(
     source: Annotated[str, Argument(metavar="IN", help="The file to read.")],
-    target: Annotated[str, Argument(metavar="OUT", help="The file to write; its ending says the format.")],
+    target: Annotated[str, Argument(metavar="OUT", help="The file to write; its suffix selects the format.")],
     spacing: Spacing = None,
     shape: Shape = None,
     tomogram: Tomogram = None,
     unit: Unit = None,
-    alignment: Annotated[int | None, Option(parser=record_id("alignment"), metavar="ID", help="Which one.")] = None,
-    to: Annotated[Literal["relion5", "relion4", "relion3"] | None, Option(help="Of a .star file.")] = None,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace OUT if it is there.")] = False,
+    alignment: Annotated[
+        int | None,
+        Option(parser=record_id("alignment"), metavar="ID", help="Alignment to use, if the file has several."),
+    ] = None,
+    to: Annotated[
+        Literal["relion5", "relion4", "relion3"] | None, Option(help="RELION version of a .star file.")
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Write the picks of a file in another format: .ndjson, .star, .tbl, .json (copick), .csv or .parquet.
+    """Convert picks to another format: .ndjson, .star, .tbl, .json (copick), .csv or .parquet.
 
     \b
     napari-cryoet convert ribosomes.ndjson ribosomes.star --spacing 13.48 --shape 1000,928,960
@@ -55,8 +60,8 @@ def convert(
     """
     from napari_cryoet.formats.registry import TITLES, format_for, losses, missing_for, read_picks, write_picks
 
-    given = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
-    picks = read_picks(source, alignment_id=alignment, **given)
+    options = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
+    picks = read_picks(source, alignment_id=alignment, **options)
     name = to or format_for(target, picks)
     if not missing_for(picks, name):
         for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
@@ -69,16 +74,14 @@ def convert(
 @app.command()
 def check(
     picks: Annotated[str, Argument(metavar="PICKS", help="A file of picks.")],
-    volume: Annotated[
-        str, Argument(metavar="VOLUME", help="Path or address of an OME-Zarr, zarr, MRC or TIFF volume.")
-    ],
+    volume: Annotated[str, Argument(metavar="VOLUME", help="Path or URL of an OME-Zarr, zarr, MRC or TIFF volume.")],
     spacing: Spacing = None,
-    diameter: Annotated[float | None, Option(parser=positive, metavar="Å", help="Of the particle.")] = None,
+    diameter: Annotated[float | None, Option(parser=positive, metavar="Å", help="Diameter of the particle.")] = None,
     tomogram: Tomogram = None,
     unit: Unit = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether picks make sense in a volume. What is odd is marked with an exclamation mark.
+    """Check whether picks fit a volume. Problems are marked with an exclamation mark.
 
     napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300
     """
@@ -101,16 +104,22 @@ def check(
 
 @app.command()
 def compare(
-    a: Annotated[str, Argument(metavar="A", help="What is judged: a file of picks, a mask, or with --source an id.")],
+    a: Annotated[
+        str, Argument(metavar="A", help="The annotation to score: a file of picks, a mask, or with --source an id.")
+    ],
     b: Annotated[str, Argument(metavar="B", help="The reference, such as a ground truth.")],
     source: Annotated[
-        str | None, Option(metavar="SOURCE", help="Where ids such as AN-9003 or AF-9001 are looked up.")
+        str | None, Option(metavar="SOURCE", help="The portal of ids such as AN-9003 or AF-9001.")
     ] = None,
-    radius: Annotated[float | None, Option(parser=positive, metavar="Å", help="How far apart two picks match.")] = None,
+    radius: Annotated[
+        float | None, Option(parser=positive, metavar="Å", help="Largest distance between matching picks.")
+    ] = None,
     beta: Annotated[float, Option(parser=positive, metavar="BETA", help=_BETA)] = 1.0,
     method: Annotated[Literal["optimal", "greedy"], Option(help=_METHOD)] = "optimal",
-    turns: Annotated[str, Option("--symmetry", parser=symmetry, metavar="Cn", help="About the z axis.")] = "C1",
-    iou: Annotated[float, Option(min=0, max=1, metavar="IOU", help="From which overlap on two objects are one.")] = 0.5,
+    point_group: Annotated[
+        str, Option("--symmetry", parser=symmetry, metavar="Cn", help="Symmetry of the particle about its z axis.")
+    ] = "C1",
+    iou: Annotated[float, Option(min=0, max=1, metavar="IOU", help="Smallest overlap of matching objects.")] = 0.5,
     spacing: Annotated[Any, Option(parser=spacings, metavar="Å", help=_SPACINGS)] = None,
     shape: Shape = None,
     tomogram: Tomogram = None,
@@ -128,16 +137,16 @@ def compare(
     from napari_cryoet.comparison import comparing
     from napari_cryoet.comparison.report import report_text
 
-    given = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
-    meant = _meant((a, b), source)
+    options = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
+    annotations = _resolved((a, b), source)
     with working() as (stop, steps):
-        sides = [_opened_side(each, spacing or (), number, stop, given) for number, each in enumerate(meant)]
+        sides = [_opened_side(each, spacing or (), number, stop, options) for number, each in enumerate(annotations)]
         found = comparing.compare(
             *sides,
             radius_angstrom=radius,
             beta=beta,
             method=method,
-            symmetry=turns,
+            symmetry=point_group,
             iou_threshold=iou,
             insist=insist,
             progress=lambda share: steps.show(share, "comparing"),
@@ -152,46 +161,50 @@ def compare(
             say(f"note on {letter}: {note}")
 
 
-def _read_picks(path: str, spacing: float | None, volume: Volume, given: dict[str, Any]) -> Picks:
-    """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
+def _read_picks(path: str, spacing: float | None, volume: Volume, options: dict[str, Any]) -> Picks:
+    """Read picks in their own grid, or in the volume's if their file needs one."""
     from napari_cryoet.formats.common import Context
     from napari_cryoet.formats.registry import read_in_own_grid, read_picks
 
     try:
-        return read_in_own_grid(path, Context(spacing, **given))
+        return read_in_own_grid(path, Context(spacing, **options))
     except MissingContextError as error:
         widths = volume.spacing_angstrom or (math.nan,)
         is_cubic = all(math.isclose(width, widths[0], rel_tol=_SAME_WIDTH) for width in widths)
         if "tomogram" in error.missing or not is_cubic:
             raise
-        # what counts from the centre is in ångström: whichever voxels are taken, the places are the same
-        return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **given)
+        # such positions are in ångström from the centre, so they are the same for any voxel size
+        return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **options)
 
 
-def _meant(texts: tuple[str, str], source: str | None) -> list[AnnotationFile | str]:
-    """The files of a portal that ids mean, and paths or addresses as they are."""
+def _resolved(texts: tuple[str, str], source: str | None) -> list[AnnotationFile | str]:
+    """Replace ids by files of the portal; paths and URLs stay as they are."""
     from napari_cryoet.comparison.inputs import ANNOTATION_ID, named_file
 
     ids = [text for text in texts if ANNOTATION_ID.fullmatch(text) and not Path(text).exists()]
     if not ids:
         return list(texts)
     if source is None:
-        raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
-    with opened(source) as place:
-        return [named_file(place.portal, text, stop=place.stop) if text in ids else text for text in texts]
+        raise ComparisonError("An id needs a portal.", hint="Add --source, such as live.")
+    with opened(source) as session:
+        return [named_file(session.portal, text, stop=session.stop) if text in ids else text for text in texts]
 
 
 def _opened_side(
-    meant: AnnotationFile | str, spacings: tuple[float, ...], number: int, stop: threading.Event, given: dict[str, Any]
+    annotation: AnnotationFile | str,
+    spacings: tuple[float, ...],
+    number: int,
+    stop: threading.Event,
+    options: dict[str, Any],
 ) -> Picks | Mask:
-    """One side; a spacing that was said of both is only that of files that don't say theirs."""
+    """Open one side; a single spacing for both applies only to files that don't state theirs."""
     from napari_cryoet.comparison.inputs import open_annotation
 
     spacing = spacings[number % len(spacings)] if spacings else None
     try:
-        return open_annotation(meant, spacing_angstrom=spacing, stop=stop, **given)
+        return open_annotation(annotation, spacing_angstrom=spacing, stop=stop, **options)
     except ComparisonError as error:
         if len(spacings) == 1:
-            return open_annotation(meant, stop=stop)
-        hint = "If the file is wrong, say the spacings of both, --spacing A,B, and --insist."
+            return open_annotation(annotation, stop=stop)
+        hint = "If the file is wrong, use --spacing A,B with both spacings, and --insist."
         raise ComparisonError(error.message, hint=hint) from error

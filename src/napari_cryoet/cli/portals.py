@@ -1,4 +1,4 @@
-"""What a SOURCE opens, and ``napari-cryoet pack`` and ``serve``."""
+"""Open a SOURCE, and ``napari-cryoet pack`` and ``serve``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = Typer()
 
 
 class Opened(NamedTuple):
-    """The portal of a SOURCE, and a basket: that of a file, or else the current one of the source."""
+    """The portal of a SOURCE, and its basket: a file, or the current basket of the source."""
 
     portal: Portal
     file: Path | None
@@ -31,7 +31,7 @@ class Opened(NamedTuple):
     stop: threading.Event
 
     def read_index(self, *, refresh: bool = False) -> Index:
-        """What is searched; a server's is fetched the first time, and how old it is is said."""
+        """Read the search index, and print its date if it is cached from a server."""
         from napari_cryoet.discovery.index import read_index
 
         index = read_index(self.portal, refresh=refresh, progress=self.steps.show, stop=self.stop)
@@ -40,14 +40,14 @@ class Opened(NamedTuple):
         return index
 
     def read_basket(self) -> Basket:
-        """The basket."""
+        """Read the basket."""
         from napari_cryoet.basket.basket import read_basket, source_text
         from napari_cryoet.basket.store import BasketStore
 
         return BasketStore().current(source_text(self.portal.source)) if self.file is None else read_basket(self.file)
 
     def change_basket(self, change: Callable[[Basket], Basket]) -> Basket:
-        """Change the basket, and give the new one."""
+        """Change and save the basket, and return the new one."""
         from napari_cryoet.basket.basket import source_text, write_basket
         from napari_cryoet.basket.store import BasketStore
 
@@ -60,7 +60,7 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(text: str) -> Iterator[Opened]:
-    """Open a SOURCE, or that of a basket's file, while a command works."""
+    """Open a SOURCE, or the source of a basket file, for a command."""
     from napari_cryoet.basket.basket import read_basket
     from napari_cryoet.portal.portal import open_portal
 
@@ -74,7 +74,7 @@ def opened(text: str) -> Iterator[Opened]:
 
 
 def make_demo(steps: Steps, stop: threading.Event) -> None:
-    """Make the demo where this computer doesn't have it yet."""
+    """Create the demo if this computer doesn't have it yet."""
     from napari_cryoet.demo.write import ensure_demo_pack
 
     ensure_demo_pack(progress=steps.show, stop=stop)
@@ -83,7 +83,7 @@ def make_demo(steps: Steps, stop: threading.Event) -> None:
 @app.command()
 def pack(
     _what: Annotated[Literal["demo"], Argument(metavar="demo", help="What to write.")],
-    folder: Annotated[Path, Argument(metavar="FOLDER", help="Where to; must not be there yet, or be empty.")],
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="The folder to write; it must be new or empty.")],
 ) -> None:
     """Write a pack: a folder that can be opened and served like a portal."""
     from napari_cryoet.demo.write import write_demo_pack
@@ -96,14 +96,20 @@ def pack(
 @app.command()
 def serve(
     folder: Annotated[Path, Argument(metavar="FOLDER", help="The pack.")],
-    host: Annotated[str, Option(metavar="HOST", help="The address to listen on; 0.0.0.0 for a class.")] = "127.0.0.1",
+    host: Annotated[
+        str, Option(metavar="HOST", help="The address to listen on; 0.0.0.0 for all networks.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int, Option(min=0, max=65535, metavar="PORT", help="The port to listen on; 0 for any that is free.")
+        int, Option(min=0, max=65535, metavar="PORT", help="The port to listen on; 0 for any free port.")
     ] = 0,
-    name: Annotated[list[str] | None, Option(metavar="NAME", help="Another name of this computer; repeatable.")] = None,
-    cors: Annotated[list[str] | None, Option(metavar="ORIGIN", help="Let its web pages read; repeatable.")] = None,
+    name: Annotated[
+        list[str] | None, Option(metavar="NAME", help="Additional host name of this computer; repeatable.")
+    ] = None,
+    cors: Annotated[
+        list[str] | None, Option(metavar="ORIGIN", help="Allow requests from web pages of this origin; repeatable.")
+    ] = None,
 ) -> int:
-    """Serve a pack over HTTP, until Ctrl+C. When ready, one line of JSON tells the addresses."""
+    """Serve a pack over HTTP until Ctrl+C. Prints its URLs as one line of JSON when ready."""
     from napari_cryoet.packs.serve import serve_until_signalled
 
     received = serve_until_signalled(folder, host, port, names=name or [], cors=cors or [])

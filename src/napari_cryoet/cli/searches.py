@@ -1,4 +1,4 @@
-"""``napari-cryoet list``, and the options of every command that takes a search."""
+"""``napari-cryoet list``, and the search options that commands share."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 app = Typer()
 
-_ANOTHER: Final = "Another annotation of the same run, such as 'membrane shape=SegmentationMask'; repeatable."
+_ANOTHER: Final = "Another annotation in the same run, such as 'membrane shape=SegmentationMask'; repeatable."
 _HAS: Final = ("annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf")
-#: The fields of `Condition` by what ``--and`` calls them.
+#: The fields of `Condition` by their names in ``--and``.
 _OF_CONDITION: Final = {
     each.removesuffix("s"): each for each in ("objects", "shapes", "methods", "authors", "software")
 }
 
 
 def bounds(text: str) -> tuple[float | None, float | None]:
-    """A range of numbers: ``8..14``, ``..10``, ``100..``, or one number."""
+    """Parse a range of numbers: ``8..14``, ``..10``, ``100..``, or one number."""
     from napari_cryoet.discovery.fields import typed_range
 
     return typed_range(text)
 
 
 def days(text: str) -> tuple[date | None, date | None]:
-    """A range of days: ``2024-01-01..``, ``2024..2025``, or a year."""
+    """Parse a range of days: ``2024-01-01..``, ``2024..2025``, or a year."""
     from napari_cryoet.discovery.fields import typed_range
 
     return typed_range(text, of_days=True)
 
 
 def condition(text: str) -> Any:
-    """A condition on an annotation as one text: the object's name, then fields such as ``shape=Point``."""
+    """Parse an annotation condition: the object's name and fields such as ``shape=Point``."""
     from napari_cryoet.discovery.search import Condition
 
     fields: dict[str, Any] = {}
@@ -62,7 +62,7 @@ def condition(text: str) -> Any:
                 names.append(part)
     except (ValueError, KeyError):
         known = ", ".join(f"{each}=" for each in (*_OF_CONDITION, "min-count"))
-        raise BadParameter(f"{text!r} isn't understood; say an object, {known} or ground-truth") from None
+        raise BadParameter(f"{text!r} isn't valid; use an object, {known} or ground-truth") from None
     if names:
         fields["objects"] = (*fields.get("objects", ()), " ".join(names))
     return Condition(**fields)
@@ -72,39 +72,47 @@ def _option(kind: Any, name: str, help_text: str, metavar: str = "NAME", **more:
     return Annotated[kind | None, Option(name, metavar=metavar, help=help_text, **more)]
 
 
-_RELEASED: Final = "When the dataset was released: 2024, 2024.. or a day."
-#: The options that make a search, by the field of `Search`, or of its first `Condition`; lists are repeatable.
+_RELEASED: Final = "Release date of the dataset: 2024, 2024.. or a day."
+#: The search options by their field of `Search` or its first `Condition`; lists are repeatable.
 _OPTIONS: Final[dict[str, Any]] = {
-    "text": Annotated[list[str] | None, Argument(metavar="[WORD]...", help="In whatever is known of dataset and run.")],
-    "objects": _option(list[str], "--object", 'Annotated: words, an id such as GO:0022626, or a "whole name".'),
-    "shapes": _option(list[str], "--shape", "Point, OrientedPoint, SegmentationMask, …", "SHAPE"),
-    "methods": _option(list[str], "--method", "manual, automated, hybrid or simulated.", "METHOD"),
-    "is_ground_truth": Annotated[bool | None, Option("--ground-truth/--no-ground-truth", help="Of the annotation.")],
+    "text": Annotated[list[str] | None, Argument(metavar="[WORD]...", help="Words to find in the dataset or run.")],
+    "objects": _option(list[str], "--object", 'Annotated object: words, an id such as GO:0022626, or a "whole name".'),
+    "shapes": _option(list[str], "--shape", "Shape: Point, OrientedPoint, SegmentationMask, …", "SHAPE"),
+    "methods": _option(list[str], "--method", "Method: manual, automated, hybrid or simulated.", "METHOD"),
+    "is_ground_truth": Annotated[
+        bool | None, Option("--ground-truth/--no-ground-truth", help="Whether the annotation is ground truth.")
+    ],
     "authors": _option(list[str], "--author", "Author of the annotation."),
     "software": _option(list[str], "--software", "Software of the annotation."),
-    "min_count": _option(int, "--min-count", "Least number of picks.", "N", min=1),
+    "min_count": _option(int, "--min-count", "Smallest number of picks.", "N", min=1),
     "annotations": _option(list[Any], "--and", _ANOTHER, "ANNOTATION", parser=condition),
     "organisms": _option(list[str], "--organism", "Organism."),
-    "sample_types": _option(list[str], "--sample", "Such as cell_line or in_vitro.", "TYPE"),
-    "processing": _option(list[str], "--processing", "Of a tomogram: raw, denoised, filtered.", "WORD"),
-    "processing_software": _option(list[str], "--processing-software", "Of a tomogram."),
-    "reconstruction": _option(list[str], "--reconstruction", "Of a tomogram: WBP, SIRT, …", "METHOD"),
-    "spacing_angstrom": _option(Any, "--spacing", "Of a tomogram: ..10 is 10 Å or finer.", "Å..Å", parser=bounds),
-    "tilt_range_degrees": _option(Any, "--tilt-range", "100.. is 100° or more.", "°..°", parser=bounds),
-    "tilt_quality": _option(list[int], "--quality", "Of a tilt series, 5 is best.", "1-5", min=1, max=5),
-    "has": _option(list[Any], "--has", f"A run must have {', '.join(_HAS)}.", "WHAT", parser=one_of(*_HAS)),
-    "depositions": _option(list[int], "--deposition", "A deposition.", "ID", parser=record_id("deposition")),
+    "sample_types": _option(list[str], "--sample", "Sample type, such as cell_line or in_vitro.", "TYPE"),
+    "processing": _option(list[str], "--processing", "Processing of a tomogram: raw, denoised, filtered.", "WORD"),
+    "processing_software": _option(list[str], "--processing-software", "Processing software of a tomogram."),
+    "reconstruction": _option(list[str], "--reconstruction", "Reconstruction of a tomogram: WBP, SIRT, …", "METHOD"),
+    "spacing_angstrom": _option(
+        Any, "--spacing", "Voxel spacing of a tomogram: ..10 is 10 Å or finer.", "Å..Å", parser=bounds
+    ),
+    "tilt_range_degrees": _option(
+        Any, "--tilt-range", "Tilt range of a tilt series: 100.. is 100° or more.", "°..°", parser=bounds
+    ),
+    "tilt_quality": _option(list[int], "--quality", "Quality of a tilt series; 5 is best.", "1-5", min=1, max=5),
+    "has": _option(list[Any], "--has", f"Contents of the run: {', '.join(_HAS)}.", "WHAT", parser=one_of(*_HAS)),
+    "depositions": _option(list[int], "--deposition", "Id of a deposition.", "ID", parser=record_id("deposition")),
     "released": _option(Any, "--released", _RELEASED, "DATE..DATE", parser=days),
 }
 
 
 def with_search(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with the options of a search in place of its parameter ``search``."""
+    """Replace a command's parameter ``search`` by the search options."""
 
-    def wrapped(**given: Any) -> Any:
-        return command(search=_search({name: given.pop(name) for name in _OPTIONS}), **given)
+    def wrapped(**values: Any) -> Any:
+        return command(search=_search({name: values.pop(name) for name in _OPTIONS}), **values)
 
-    own = inspect.signature(command, locals={"Search": Any}, eval_str=True)  # it isn't imported, and isn't shown
+    own = inspect.signature(
+        command, locals={"Search": Any}, eval_str=True
+    )  # Search isn't imported, and its parameter is removed
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [each.replace(kind=kind) for name, each in own.parameters.items() if name != "search"]
     parameters += [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in _OPTIONS.items()]
@@ -121,13 +129,13 @@ def list_(
     ],
     source: Source,
     search: Search,
-    sort: Annotated[str, Option(metavar="FIELD", help="A field of the JSON; numbers from the largest.")] = "",
-    limit: Annotated[int | None, Option(min=1, metavar="N", help="Only the first.")] = None,
-    ids: Annotated[bool, Option("--ids", help="Print ids only, one a line.")] = False,
-    refresh: Annotated[bool, Option("--refresh", help="Ask the server again for all that can be searched.")] = False,
+    sort: Annotated[str, Option(metavar="FIELD", help="Sort by this field of the JSON; largest numbers first.")] = "",
+    limit: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N.")] = None,
+    ids: Annotated[bool, Option("--ids", help="Print only ids, one per line.")] = False,
+    refresh: Annotated[bool, Option("--refresh", help="Download the search index again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the datasets, runs, annotations or tomograms that a search finds.
+    """List the datasets, runs, annotations or tomograms that match a search.
 
     \b
     napari-cryoet list runs live --object ribosome --ground-truth --processing denoised --spacing ..10
@@ -137,8 +145,8 @@ def list_(
     from napari_cryoet.discovery.listing import list_matches, sorted_rows
     from napari_cryoet.discovery.search import find
 
-    with opened(source) as place:
-        index = place.read_index(refresh=refresh)
+    with opened(source) as session:
+        index = session.read_index(refresh=refresh)
     matches = find(index, search)
     rows = list_matches(index, matches, kind)
     shown = (sorted_rows(rows, sort) if sort else rows)[:limit]
@@ -151,16 +159,16 @@ def list_(
         columns = _COLUMNS[kind].split()
         say_table(columns, [[_cell(name.strip(">"), row) for name in columns] for row in shown])
     for word, others in matches.corrections.items():
-        tell(f"nothing has “{word}”; taken for {' or '.join(others)}")
+        tell(f"no matches for “{word}”; searched for {' or '.join(others)}")
     of_all = "" if len(shown) == len(rows) else f"{len(shown)} of "
     tell(f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(sum(row.size_bytes for row in rows))}")
 
 
-def _search(given: dict[str, Any]) -> Search:
+def _search(values: dict[str, Any]) -> Search:
     from napari_cryoet.discovery.search import Condition, Search
 
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
     }
     text, others = " ".join(fields.pop("text", ())), fields.pop("annotations", ())
     first = Condition(**{name: fields.pop(name) for name in Condition.__struct_fields__ if name in fields})
@@ -168,7 +176,7 @@ def _search(given: dict[str, Any]) -> Search:
 
 
 _IDS: Final = {"dataset_id": "DS", "run_id": "RN", "annotation_id": "AN", "tomogram_id": "TM"}
-#: The fields that tables show; ">" aligns to the right.
+#: The columns of printed tables; ">" aligns to the right.
 _COLUMNS: Final = {
     "datasets": "dataset_id title organism >n_runs >n_annotations >size_bytes objects",
     "runs": "run_id run dataset_id >n_tomograms >n_annotations spacings_angstrom >size_bytes objects",
@@ -181,7 +189,7 @@ _COLUMNS: Final = {
 
 
 def _cell(name: str, row: Any) -> str:
-    """A field as people read it; empty where the portal doesn't say it."""
+    """The text of a table cell; empty for a missing value."""
     match value := getattr(row, name):
         case None | False | 0:
             return ""

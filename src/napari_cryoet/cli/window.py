@@ -1,4 +1,4 @@
-"""``napari-cryoet open`` and ``demo``: hand over to napari, on a display that is there or made."""
+"""``napari-cryoet open`` and ``demo``: open napari, on a virtual display if necessary."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from napari_cryoet.network.policy import MEGABYTE, policy
 app = Typer()
 
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-_MARGIN_PX: Final = 200  # a window manager or a tool tip may want some
-#: What to do where Qt doesn't start; the libraries are those that a bare Debian lacks.
+_MARGIN_PX: Final = 200  # for window decorations and tooltips
+#: Help if Qt doesn't start; lists the libraries that a minimal Debian lacks.
 QT_HINT: Final = (
     "Qt's system libraries may be missing. On Debian and Ubuntu: "
     "sudo apt-get install libegl1 libgl1 libopengl0 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 "
@@ -28,10 +28,12 @@ QT_HINT: Final = (
     "libfontconfig1"
 )
 
-Unaligned = Annotated[bool, Option("--unaligned", help="Show annotations of another alignment too.")]
-Screenshot = Annotated[Path | None, Option(metavar="FILE", help="Draw the window into this PNG file, and leave.")]
-Size = Annotated[Any, Option(parser=window_size, metavar="WxH", help="Of the window; of a picture 1280x800.")]
-Timeout = Annotated[float, Option(parser=positive, metavar="SECONDS", help="How long a screenshot may take.")]
+Unaligned = Annotated[bool, Option("--unaligned", help="Also show annotations of other alignments.")]
+Screenshot = Annotated[Path | None, Option(metavar="FILE", help="Save a screenshot of the window as PNG and exit.")]
+Size = Annotated[
+    Any, Option(parser=window_size, metavar="WxH", help="Window size in pixels; a screenshot's default is 1280x800.")
+]
+Timeout = Annotated[float, Option(parser=positive, metavar="SECONDS", help="Time limit for a screenshot.")]
 
 
 @app.command()
@@ -45,7 +47,7 @@ def demo(
 ) -> int:
     """Open the demo: a small simulated portal that needs no network.
 
-    napari-cryoet demo --screenshot demo.png  # a picture of the window, also without a display
+    napari-cryoet demo --screenshot demo.png  # works without a display
     """
     from napari_cryoet.demo.rows import RUNS
 
@@ -60,8 +62,8 @@ def open_source(
     deposition: Deposition = None,
     dataset: Dataset = None,
     run: Run = None,
-    offline: Annotated[bool, Option("--offline", help="Send nothing: show only what was loaded before.")] = False,
-    max_mb: Annotated[int | None, Option(min=1, metavar="N", help="Let at most N MB come over the network.")] = None,
+    offline: Annotated[bool, Option("--offline", help="Work offline with data loaded before.")] = False,
+    max_mb: Annotated[int | None, Option(min=1, metavar="N", help="Download at most N MB.")] = None,
     which: Annotations = "default",
     unaligned: Unaligned = False,
     screenshot: Screenshot = None,
@@ -76,11 +78,11 @@ def open_source(
     napari-cryoet open my-pack --dataset 10000           # a dataset of a pack
     """
     if sum(each is not None for each in (deposition, dataset, run)) > 1:
-        raise BadParameter("say only one of --deposition, --dataset and --run")
+        raise BadParameter("use only one of --deposition, --dataset and --run")
     policy().offline |= offline
     if max_mb is not None:
         policy().max_session_bytes = max_mb * MEGABYTE
-    if source == "demo" and screenshot is not None:  # else the window shows how far the demo is
+    if source == "demo" and screenshot is not None:  # otherwise the window shows the progress
         with working() as (stop, steps):
             make_demo(steps, stop)
     return _open(
@@ -98,10 +100,10 @@ def open_source(
 
 
 def _open(arguments: list[str], **order: Any) -> int:
-    """Open a window, or draw it on a virtual display where there is no other."""
+    """Open a window; on Linux without a display, screenshots use a virtual one."""
     if sys.platform.startswith("linux") and not any(map(os.environ.get, _DISPLAYS)):
         if order["screenshot"] is None:
-            hint = "--screenshot FILE draws a picture of it instead."
+            hint = "Use --screenshot FILE to save an image of it."
             raise CryoETError("There is no display to open a window on.", hint=hint)
         _start_on_virtual_display(arguments, *(order["size_px"] or (1280, 800)))
     try:
@@ -113,7 +115,7 @@ def _open(arguments: list[str], **order: Any) -> int:
 
 
 def explained(error: ImportError) -> CryoETError:
-    """What a missing or broken napari or Qt means, in words."""
+    """An error with a hint for missing or broken napari or Qt."""
     if ".so" in str(error) or "DLL" in str(error) or "dlopen" in str(error):
         return CryoETError(f"Qt can't be loaded: {error}.", hint=QT_HINT)
     hint = 'Install them: python -m pip install "napari-cryoet[all]"'
@@ -121,11 +123,11 @@ def explained(error: ImportError) -> CryoETError:
 
 
 def _start_on_virtual_display(arguments: list[str], width_px: int, height_px: int) -> NoReturn:
-    """Become this command line again, on an X server that draws into memory."""
+    """Replace this process by the same command on a virtual X server."""
     program = shutil.which("xvfb-run")
     if program is None:
         hint = "Install xvfb: sudo apt-get install xvfb (Debian, Ubuntu)."
-        raise CryoETError("There is no display here, and no xvfb-run that could stand in for one.", hint=hint)
+        raise CryoETError("There is no display, and xvfb-run isn't installed.", hint=hint)
     screen = f"-screen 0 {width_px + _MARGIN_PX}x{height_px + _MARGIN_PX}x24"
     again = [sys.executable, "-P", "-m", "napari_cryoet.cli", *arguments]
     os.execv(program, [program, "-a", "-s", screen, *again])  # noqa: S606
