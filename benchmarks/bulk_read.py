@@ -86,8 +86,8 @@ def measure_all(reader: str, src: Path, roots: dict[str, str], only: str) -> Res
     for (source, root), layout, part in itertools.product(roots.items(), LAYOUTS, PARTS):
         if only not in f"{source}, {layout}, {part}":
             continue
-        found = fresh_process(__file__, "--child", reader, part, "--url", f"{root}/{layout}.zarr", src=src)
-        result |= {f"{source}, {layout}, {part}{key}": found[name] for key, name in FIGURES.items()}
+        figures = fresh_process(__file__, "--child", reader, part, "--url", f"{root}/{layout}.zarr", src=src)
+        result |= {f"{source}, {layout}, {part}{key}": figures[name] for key, name in FIGURES.items()}
     return result
 
 
@@ -96,23 +96,23 @@ def main() -> None:
     add_src_option(parser)
     parser.add_argument("--rivals", action="store_true", help="measure zarr-python and dask too")
     parser.add_argument("--only", default="", help='only figures with this in their name, such as "disk, portal"')
-    given = parser.parse_args()
-    if given.child:
-        finish(measure(*given.child, given.url))
-    readers = checkouts(given) | (dict.fromkeys(RIVALS, OWN_SRC) if given.rivals else {})
+    args = parser.parse_args()
+    if args.child:
+        finish(measure(*args.child, args.url))
+    readers = checkouts(args) | (dict.fromkeys(RIVALS, OWN_SRC) if args.rivals else {})
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.data or Path(temporary)
+        folder = args.data or Path(temporary)
         make_layouts(folder)
-        with line_server(folder, given.line) as url:
-            roots = {"disk": str(folder.resolve()), given.line: url}
+        with line_server(folder, args.line) as url:
+            roots = {"disk": str(folder.resolve()), args.line: url}
 
             def measure_one(name: str) -> Result:
-                return measure_all(name, readers[name], roots, given.only)
+                return measure_all(name, readers[name], roots, args.only)
 
-            runs = in_turns(list(readers), measure_one, given.repeats)
+            runs = in_turns(list(readers), measure_one, args.repeats)
     sums = [{key: run.pop(key) for key in list(run) if key.endswith("sum")} for found in runs.values() for run in found]
     assert all(other == sums[0] for other in sums), "values differ"
-    report(given, runs)
+    report(args, runs)
 
 
 if __name__ == "__main__":

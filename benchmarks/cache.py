@@ -47,22 +47,22 @@ def keep() -> Result:
             written = time.perf_counter()
             for number in range(count):
                 assert cache.find(image, f"0/{number}", 0, size) is not None
-            found = time.perf_counter()
+            read = time.perf_counter()
             cache.close()
         result[f"keep {name}, ms"] = 1000 * (written - began) / count
-        result[f"find {name}, ms"] = 1000 * (found - written) / count
+        result[f"find {name}, ms"] = 1000 * (read - written) / count
     return result
 
 
 def main() -> None:
-    given = options_of(__doc__).parse_args()
-    if given.child:
-        finish(keep() if given.child[0] == "keep" else view(given.url, given.data, given.child[1]))
+    args = options_of(__doc__).parse_args()
+    if args.child:
+        finish(keep() if args.child[0] == "keep" else view(args.url, args.data, args.child[1]))
     with tempfile.TemporaryDirectory() as temporary:
-        data = given.data or Path(temporary, "data")
+        data = args.data or Path(temporary, "data")
         data.mkdir(exist_ok=True)
         make_data(data)
-        with line_server(data, given.line) as url:
+        with line_server(data, args.line) as url:
             roots, cache = {"file": str(data.resolve()), "cold": url, "warm": url}, Path(temporary, "cache")
 
             def measure(variant: str) -> Result:
@@ -71,9 +71,9 @@ def main() -> None:
                 child = ("--child", "view", roots[variant], "--url", url, "--data", data)
                 return fresh_process(__file__, *child, cache=cache)
 
-            runs = in_turns(VARIANTS, measure, given.repeats)
-        runs["cache"] = [fresh_process(__file__, "--child", "keep") for _ in range(given.repeats)]
-    report(given, runs)
+            runs = in_turns(VARIANTS, measure, args.repeats)
+        runs["cache"] = [fresh_process(__file__, "--child", "keep") for _ in range(args.repeats)]
+    report(args, runs)
 
 
 if __name__ == "__main__":

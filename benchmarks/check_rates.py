@@ -118,9 +118,9 @@ def with_mistake(seed: int, known: list[Scene]) -> Outcome:
     kind = list(MISTAKES)[seed % len(MISTAKES)]
     scene = known[rng.integers(len(known))]
     truth = picked(rng, scene)
-    given = MISTAKES[kind][rng.integers(len(MISTAKES[kind]))](truth, scene, rng)
-    found = check_picks(Picks(given), scene.tomogram, diameter_angstrom=scene.diameter, seed=seed)
-    return Outcome(kind, len(truth), outcome_of(found, truth, scene))
+    points = MISTAKES[kind][rng.integers(len(MISTAKES[kind]))](truth, scene, rng)
+    findings = check_picks(Picks(points), scene.tomogram, diameter_angstrom=scene.diameter, seed=seed)
+    return Outcome(kind, len(truth), outcome_of(findings, truth, scene))
 
 
 def right(seed: int, known: list[Scene]) -> Outcome:
@@ -128,35 +128,35 @@ def right(seed: int, known: list[Scene]) -> Outcome:
     scene = known[rng.integers(len(known))]
     truth = picked(rng, scene)
     diameter = scene.diameter * (1.0 if seed % 2 else rng.uniform(0.6, 1.7))
-    found = check_picks(Picks(truth), scene.tomogram, diameter_angstrom=diameter, seed=seed)
+    findings = check_picks(Picks(truth), scene.tomogram, diameter_angstrom=diameter, seed=seed)
     kind = "correct" if seed % 2 else "correct, wrong diameter (0.6 to 1.7 of the true one)"
-    return Outcome(kind, len(truth), outcome_of(found, None, scene))
+    return Outcome(kind, len(truth), outcome_of(findings, None, scene))
 
 
 def nothing(seed: int, known: list[Scene]) -> Outcome:
     rng = np.random.default_rng([3, seed])
     scene, pattern = known[rng.integers(len(known))], (anywhere, in_clusters, in_rows)[seed // 2 % 3]
-    given = pattern(rng, scene.shape, int(rng.choice(COUNTS)))
+    points = pattern(rng, scene.shape, int(rng.choice(COUNTS)))
     volume: Tomogram | Volume = scene.tomogram
     if seed % 2:
         shape = scene.tomogram.shape_zyx
         noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.7)
         volume = Volume([noise], (scene.tomogram.voxel_spacing,) * 3)  # type: ignore[list-item]
-    found = check_picks(Picks(given), volume, diameter_angstrom=scene.diameter, seed=seed)
+    findings = check_picks(Picks(points), volume, diameter_angstrom=scene.diameter, seed=seed)
     return Outcome(
-        "anywhere, in noise" if seed % 2 else "anywhere, in a tomogram", len(given), outcome_of(found, None, scene)
+        "anywhere, in noise" if seed % 2 else "anywhere, in a tomogram", len(points), outcome_of(findings, None, scene)
     )
 
 
-def outcome_of(found: Findings, truth: Points | None, scene: Scene) -> str:
+def outcome_of(findings: Findings, truth: Points | None, scene: Scene) -> str:
     """Classify findings. A suggestion is right if its mean error is less than a third of a particle."""
-    readings = [found.suggestion] if found.suggestion is not None else list(found.alternatives)
+    readings = [findings.suggestion] if findings.suggestion is not None else list(findings.alternatives)
     if not readings:
-        return "fits" if found.verdict == "fits" else "can't tell"
+        return "fits" if findings.verdict == "fits" else "can't tell"
     if truth is not None:
         for reading in readings:
-            points = reading.apply(found.frame.voxels_zyx, found.frame.shape_zyx)
-            if np.linalg.norm(points - truth, axis=1).mean() <= scene.width / 3:
+            placed = reading.apply(findings.frame.voxels_zyx, findings.frame.shape_zyx)
+            if np.linalg.norm(placed - truth, axis=1).mean() <= scene.width / 3:
                 return "named"
     return "wrong"
 
@@ -182,8 +182,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=400, help="number of cases of each of the three kinds")
     parser.add_argument("--source", default="demo")
-    given = parser.parse_args()
-    known = scenes(given.source)
+    args = parser.parse_args()
+    known = scenes(args.source)
     print(f"{len(known)} ground truths in {len({scene.tomogram.id for scene in known})} tomograms\n")
     print("| picks | cases | right answer | false alarm | can't tell |\n|---|---|---|---|---|")
     for what, make, right_outcome in (
@@ -191,18 +191,18 @@ def main() -> None:
         ("no mistake", right, "fits"),
         ("nothing", nothing, ""),
     ):
-        found = []
-        for seed in range(given.cases):
-            found.append(make(seed, known))
-            sys.stderr.write(f"\r{what}: {seed + 1} of {given.cases}")
+        results = []
+        for seed in range(args.cases):
+            results.append(make(seed, known))
+            sys.stderr.write(f"\r{what}: {seed + 1} of {args.cases}")
         sys.stderr.write("\n")
         if make is with_mistake:
-            print(row("with a mistake", [result.outcome for result in found], right_outcome))
-            many = [result.outcome for result in found if result.n_picks > COUNTS[1]]
+            print(row("with a mistake", [result.outcome for result in results], right_outcome))
+            many = [result.outcome for result in results if result.n_picks > COUNTS[1]]
             if many:
                 print(row(f"… more than {COUNTS[1]} picks", many, right_outcome))
-        for kind in dict.fromkeys(result.kind for result in found):
-            print(row(kind, [result.outcome for result in found if result.kind == kind], right_outcome), flush=True)
+        for kind in dict.fromkeys(result.kind for result in results):
+            print(row(kind, [result.outcome for result in results if result.kind == kind], right_outcome), flush=True)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ def two_sets(count: int) -> tuple[Any, Any]:
     side = (count / DENSITY) ** (1 / 3) * RADIUS_ANGSTROM
     truth = random.uniform(0, side, (count, 3))
     kept = random.permutation(count)[: count * 4 // 5]
-    found = truth[kept] + random.normal(0, RADIUS_ANGSTROM / 3 / math.sqrt(3), (len(kept), 3))
-    found = np.concatenate([found, random.uniform(0, side, (count - len(kept), 3))])
+    picked = truth[kept] + random.normal(0, RADIUS_ANGSTROM / 3 / math.sqrt(3), (len(kept), 3))
+    picked = np.concatenate([picked, random.uniform(0, side, (count - len(kept), 3))])
     rotations = Rotation.random(count, rng=random).as_matrix()
-    a, b = (Picks(points / SPACING_ANGSTROM, SPACING_ANGSTROM, rotations_zyx=rotations) for points in (found, truth))
+    a, b = (Picks(points / SPACING_ANGSTROM, SPACING_ANGSTROM, rotations_zyx=rotations) for points in (picked, truth))
     return a, b
 
 
@@ -137,29 +137,29 @@ def drawn(work: Callable[[], object]) -> None:
 def main() -> None:
     parser = options_of(__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 100_000])
-    given = parser.parse_args()
-    if given.child:
-        what, count, file = given.child[0], int(given.child[1]), given.child[2]
+    args = parser.parse_args()
+    if args.child:
+        what, count, file = args.child[0], int(args.child[1]), args.child[2]
         finish(compared(count) if what == "compared" else PARTS[what](count, Path(file)))
     from napari_cryoet import write_picks
 
     with tempfile.TemporaryDirectory() as folder:
-        for count in given.counts:
+        for count in args.counts:
             write_picks(two_sets(count)[0], Path(folder, f"{count}.ndjson"))
 
         def measure(parts: str) -> Result:
             result: Result = {}
-            for count in given.counts:
-                for part in WHOSE[parts]:
+            for count in args.counts:
+                for part in CANDIDATES[parts]:
                     result |= fresh_process(__file__, "--child", part, count, Path(folder, f"{count}.ndjson"))
             return result
 
-        runs = in_turns(list(WHOSE), measure, given.repeats)
-    report(given, runs)
+        runs = in_turns(list(CANDIDATES), measure, args.repeats)
+    report(args, runs)
 
 
 PARTS = {"added": added, "added_plainly": added_plainly}
-WHOSE = {"napari-cryoet": ("compared", "added"), "plain napari": ("added_plainly",)}
+CANDIDATES = {"napari-cryoet": ("compared", "added"), "plain napari": ("added_plainly",)}
 
 if __name__ == "__main__":
     main()

@@ -67,21 +67,21 @@ def measure(workers: str, url: str) -> Result:
 
 
 def main() -> None:
-    given = options_of(__doc__).parse_args()
-    if given.child:
-        finish(measure(" ".join(given.child), given.url))
+    args = options_of(__doc__).parse_args()
+    if args.child:
+        finish(measure(" ".join(args.child), args.url))
     with tempfile.TemporaryDirectory() as fresh:
-        folder = given.data or Path(fresh)
+        folder = args.data or Path(fresh)
         make_files(folder)
-        with line_server(folder, given.line) as url:
+        with line_server(folder, args.line) as url:
 
             def measure_one(workers: str) -> Result:
                 counts_of(url)
-                found = fresh_process(__file__, "--child", *workers.split(), "--url", url)
-                return found | {"fetched, MB": round(counts_of(url)["bytes"] / 1e6)}
+                result = fresh_process(__file__, "--child", *workers.split(), "--url", url)
+                return result | {"fetched, MB": round(counts_of(url)["bytes"] / 1e6)}
 
-            runs = in_turns(WORKERS, measure_one, given.repeats)
-    report(given, runs)
+            runs = in_turns(WORKERS, measure_one, args.repeats)
+    report(args, runs)
 
 
 if __name__ == "__main__":

@@ -28,15 +28,15 @@ def main() -> None:
     for name, size in (("datasets", 500), ("runs", 25_000), ("annotations", 50_000)):
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        print(json.dumps(measure(given.child)))
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(measure(args.child)))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "index.sqlite")
-        keep(path, given.datasets, given.runs, given.annotations)
+        keep(path, args.datasets, args.runs, args.annotations)
         done = subprocess.run([sys.executable, __file__, "--child", path], capture_output=True, text=True, check=True)
-        print(f"{given.datasets:,} datasets, {given.runs:,} runs, {given.annotations:,} annotations")
+        print(f"{args.datasets:,} datasets, {args.runs:,} runs, {args.annotations:,} annotations")
         print(f"kept on disk, MB  {path.stat().st_size / 1e6:.0f}")
         for name, value in json.loads(done.stdout).items():
             print(f"{name}  {value:.3g}")
@@ -75,9 +75,9 @@ def measure(path: Path) -> dict[str, float]:
         for search in searches:
             began = time.perf_counter()
             find(index, search)
-            found = time.perf_counter()
+            after_find = time.perf_counter()
             count_facets(index, search, unit)
-            took.setdefault("find", []).append(1000 * (found - began))
+            took.setdefault("find", []).append(1000 * (after_find - began))
             took.setdefault(f"find and all facets of {unit}", []).append(1000 * (time.perf_counter() - began))
     for name, times in took.items():
         result |= {f"{name}, ms": median(times), f"{name}, slowest, ms": max(times)}

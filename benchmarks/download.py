@@ -74,8 +74,8 @@ def make_pack(folder: Path) -> None:
         metadata = at(written(f"{base}/Annotations/{number}/about.json", b"{}"), "MetadataPath")
         annotation = tables.add("annotations", runId=run, objectName=f"object {number}", **metadata)
         shape_id = tables.add("annotationShapes", annotationId=annotation, shapeType=shape)
-        place = {"tomogramVoxelSpacingId": spacing, "alignmentId": alignment}
-        tables.add("annotationFiles", annotationShapeId=shape_id, format=form, **place, **at(path, "Path", "fileSize"))
+        common = {"tomogramVoxelSpacingId": spacing, "alignmentId": alignment}
+        tables.add("annotationFiles", annotationShapeId=shape_id, format=form, **common, **at(path, "Path", "fileSize"))
 
     deposition = tables.add("depositions", title="Benchmark")
     dataset = tables.add("datasets", title="Benchmark", depositionId=deposition, **at("1/", "Prefix"))
@@ -100,8 +100,8 @@ def make_pack(folder: Path) -> None:
         write_mrc(folder / "files" / f"{path}.mrc", Noise(VOLUME_SHAPE), SPACING_ANGSTROM)
         volumes = at(f"{path}.zarr", "OmezarrDir", "fileSizeOmezarr") | at(f"{path}.mrc", "MrcFile", "fileSizeMrc")
         sizes = dict(zip(("sizeZ", "sizeY", "sizeX"), VOLUME_SHAPE, strict=True))
-        place = {"runId": run, "tomogramVoxelSpacingId": spacing, "alignmentId": alignment}
-        tables.add("tomograms", depositionId=deposition, voxelSpacing=SPACING_ANGSTROM, **place, **sizes, **volumes)
+        common = {"runId": run, "tomogramVoxelSpacingId": spacing, "alignmentId": alignment}
+        tables.add("tomograms", depositionId=deposition, voxelSpacing=SPACING_ANGSTROM, **common, **sizes, **volumes)
     write_pack(folder, Manifest(title="Benchmark", https_prefix=HTTPS, s3_prefix=S3), tables)
 
 
@@ -199,35 +199,35 @@ def measure(client: str, what: str, url: str) -> Result:
 def main() -> None:
     parser = options_of(__doc__)
     add_src_option(parser)
-    given = parser.parse_args()
-    if given.child and given.child[0] == "delay":
-        asyncio.run(Delay(int(given.child[1]), **LINES[given.line]).serve())
-    if given.child:
-        finish(measure(*given.child, given.url))
-    clients = {"official": OWN_SRC} | checkouts(given)
+    args = parser.parse_args()
+    if args.child and args.child[0] == "delay":
+        asyncio.run(Delay(int(args.child[1]), **LINES[args.line]).serve())
+    if args.child:
+        finish(measure(*args.child, args.url))
+    clients = {"official": OWN_SRC} | checkouts(args)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.data or Path(temporary)
+        folder = args.data or Path(temporary)
         make_pack(folder / "pack")
         serve = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(folder / "pack")]
         with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             port = json.loads(server.stdout.readline())["graphql"].rpartition(":")[2].partition("/")[0]
-            delay = [sys.executable, __file__, "--line", given.line, "--child", "delay", port]
+            delay = [sys.executable, __file__, "--line", args.line, "--child", "delay", port]
             with subprocess.Popen(delay, stdout=subprocess.PIPE, text=True) as connection:
                 assert connection.stdout is not None
                 url = f"http://127.0.0.1:{connection.stdout.readline().strip()}"
 
                 def measure_one(name: str) -> Result:
-                    found: Result = {}
+                    result: Result = {}
                     for what in WHAT:
-                        found |= fresh_process(__file__, "--child", name, what, "--url", url, src=clients[name])
-                    return found
+                        result |= fresh_process(__file__, "--child", name, what, "--url", url, src=clients[name])
+                    return result
 
-                runs = in_turns(list(clients), measure_one, given.repeats)
+                runs = in_turns(list(clients), measure_one, args.repeats)
                 connection.terminate()
             server.terminate()
-    report(given, runs)
-    print(f"\nThe connection carries {LINES[given.line]['total_mb']} MB/s.")
+    report(args, runs)
+    print(f"\nThe connection carries {LINES[args.line]['total_mb']} MB/s.")
 
 
 if __name__ == "__main__":

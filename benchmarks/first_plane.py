@@ -158,16 +158,16 @@ def measure(src: Path, url: str, data: Path) -> Result:
 def main() -> None:
     parser: argparse.ArgumentParser = options_of(__doc__)
     add_src_option(parser)
-    given = parser.parse_args()
-    if given.child:
-        finish(PARTS[given.child[0]](Window(given.url, given.data)))
+    args = parser.parse_args()
+    if args.child:
+        finish(PARTS[args.child[0]](Window(args.url, args.data)))
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.data or Path(temporary)
+        folder = args.data or Path(temporary)
         make_data(folder)
-        sources = checkouts(given)
-        with line_server(folder, given.line) as url:
-            runs = in_turns(list(sources), lambda name: measure(sources[name], url, folder), given.repeats)
-    report(given, runs)
+        sources = checkouts(args)
+        with line_server(folder, args.line) as url:
+            runs = in_turns(list(sources), lambda name: measure(sources[name], url, folder), args.repeats)
+    report(args, runs)
 
 
 if __name__ == "__main__":

@@ -187,18 +187,18 @@ def add_src_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--src", type=Path, help="the src folder of another checkout to compare with")
 
 
-def checkouts(given: argparse.Namespace) -> dict[str, Path]:
+def checkouts(args: argparse.Namespace) -> dict[str, Path]:
     """The src folders to measure; the other checkout comes first."""
-    others = {"other": given.src.resolve()} if given.src else {}
+    others = {"other": args.src.resolve()} if args.src else {}
     return others | {"this": OWN_SRC}
 
 
-def report(given: argparse.Namespace, runs: dict[str, list[Result]]) -> None:
+def report(args: argparse.Namespace, runs: dict[str, list[Result]]) -> None:
     """Print the medians, and write all runs if requested."""
     print(table({name: medians(results) for name, results in runs.items()}))
-    if given.out is not None:
-        about = {"shape": SHAPE, "line": given.line, "cpus": os.cpu_count(), "repeats": given.repeats}
-        given.out.write_text(json.dumps(about | {"runs": runs}, indent=1) + "\n")
+    if args.out is not None:
+        about = {"shape": SHAPE, "line": args.line, "cpus": os.cpu_count(), "repeats": args.repeats}
+        args.out.write_text(json.dumps(about | {"runs": runs}, indent=1) + "\n")
 
 
 def peak_memory_mb() -> float:

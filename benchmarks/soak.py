@@ -248,11 +248,11 @@ class Walk:
         from napari_cryoet import CryoETError
 
         try:
-            found = self.in_thread(lambda: pyramid.levels[level][box].compute(num_workers=2))
+            result = self.in_thread(lambda: pyramid.levels[level][box].compute(num_workers=2))
         except CryoETError:
             self.counts["read failed"] += 1
             return
-        if not np.array_equal(found, values[box]):
+        if not np.array_equal(result, values[box]):
             self.note(f"a read of {kind}, level {level}, {box} was wrong")
         self.counts["reads compared"] += 1
 
@@ -367,23 +367,23 @@ def growth(samples: list[Sample], key: str) -> tuple[float, float]:
     return float(slope), float(2 * spread / np.sqrt(np.sum((x - x.mean()) ** 2)))
 
 
-def walk(url: str, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+def walk(url: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Run random actions for some minutes, and return the findings."""
     from napari_cryoet.streaming.engine import shared_engine
 
-    faulthandler.dump_traceback_later(QUIET_S * 10 + given.minutes * 120, exit=True)
+    faulthandler.dump_traceback_later(QUIET_S * 10 + args.minutes * 120, exit=True)
     tracemalloc.start()
-    session = Walk(url, folder, given.seed, is_control=given.control)
+    session = Walk(url, folder, args.seed, is_control=args.control)
     shared_engine().memory.limit_bytes = MEMORY_BYTES
     samples: list[Sample] = []
     began, warm = time.monotonic(), None
-    while time.monotonic() - began < given.minutes * 60:
+    while time.monotonic() - began < args.minutes * 60:
         session.add()
-        for _ in range(given.actions):
+        for _ in range(args.actions):
             session.act()
         samples.append(session.sample())
         print(len(samples), {k: round(v, 1) for k, v in samples[-1].items()}, file=sys.stderr, flush=True)
-        if warm is None and time.monotonic() - began > given.minutes * 20:
+        if warm is None and time.monotonic() - began > args.minutes * 20:
             warm = tracemalloc.take_snapshot()
     gains = {key: growth(samples, key) for key in BOUNDS}
     for key, (gain, error) in gains.items():
@@ -410,7 +410,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.01, help="of each response, in seconds")
     parser.add_argument("--control", action="store_true", help="show arrays in memory, without streaming")
     parser.add_argument("--out", type=Path, help="also write the findings to this JSON file")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "data")
         folder.mkdir()
@@ -418,11 +418,11 @@ def main() -> None:
         os.environ |= {"NAPARI_CONFIG": f"{temporary}/napari.yaml", "XDG_CACHE_HOME": temporary, "NAPARI_ASYNC": "0"}
         os.environ |= {"NAPARI_CRYOET_CACHE_DIR": f"{temporary}/pixels", "NAPARI_CRYOET_CACHE_LIMIT": DISK_LIMIT}
         write_data(folder)
-        with server_process(folder, latency=given.latency, faults=given.faults) as url:
-            text = json.dumps(result := walk(url, folder, given), indent=1)
+        with server_process(folder, latency=args.latency, faults=args.faults) as url:
+            text = json.dumps(result := walk(url, folder, args), indent=1)
     print(text, flush=True)
-    if given.out is not None:
-        given.out.write_text(text + "\n")
+    if args.out is not None:
+        args.out.write_text(text + "\n")
     os._exit(bool(result["findings"]))  # skip the teardown of napari's window
 
 

@@ -12,9 +12,9 @@ flipped = picks.points_zyx.copy()
 flipped[:, 1] = tomogram.shape_zyx[1] - 1 - flipped[:, 1]
 mine = picks.changed(points_zyx=flipped)
 
-found = check_picks(mine, tomogram)  # or the path to a volume
-for statement in found.statements:
+findings = check_picks(mine, tomogram)  # or the path to a volume
+for statement in findings.statements:
     print("!" if statement.is_odd else " ", statement.text)
 
-better = found.suggested_picks()
+better = findings.suggested_picks()
 print("off by at most", np.abs(better.points_zyx - picks.points_zyx).max(), "voxels")

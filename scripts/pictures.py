@@ -301,13 +301,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *PICTURES])
     parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     parser.add_argument("--light", action="store_true", help="use napari's light theme")
-    given = parser.parse_args()
+    args = parser.parse_args()
     ensure_demo_pack()  # on first use this takes longer than `TIMEOUT_S`
-    for name in given.names or PICTURES:
+    for name in args.names or PICTURES:
         show, size = PICTURES[name]
         stage = Stage(size)
-        stage.viewer.theme = "light" if given.light else "dark"
-        show(stage).save(given.to / f"{name}.png", optimize=True)
+        stage.viewer.theme = "light" if args.light else "dark"
+        show(stage).save(args.to / f"{name}.png", optimize=True)
         print(name, flush=True)
         stage.viewer.close()
         QTest.qWait(200)

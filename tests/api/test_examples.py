@@ -83,7 +83,7 @@ def test_unaligned_annotation_says_so(run):
 def test_check_picks_finds_the_flip_and_mends_it(run):
     names, _told = run("check_picks.py")
 
-    assert names["found"].verdict == "better"
+    assert names["findings"].verdict == "better"
     np.testing.assert_allclose(names["better"].points_zyx, names["picks"].points_zyx, atol=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Picks: the points of one annotation as one frozen value, and what was done to it."""
+"""Picks: the points of one annotation as an immutable object, and descriptions of changes."""
 
 from napari_cryoet.picks.picks import LARGEST_ID, NO_INSTANCE, Picks, are_rotations
 
