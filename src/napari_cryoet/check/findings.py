@@ -347,8 +347,8 @@ def _statements(findings: Findings) -> Iterator[Statement]:
         where = ", ".join(reversed([f"{length:+.1f} ± {error:.1f} in {axis}" for axis, length, error in lengths]))
         first = "1" if offset.voxels_zyx[0] < 0 else "-1"
         what = f"count voxels from {first} instead of 0" if offset.is_one_based else "are off their particles"
-        text = f"The picks {what}: the density lies {where} voxels beside them."
-        yield Statement("offset", text, "odd", "it lies beside them")
+        text = f"The picks {what}: the density is offset from them by {where} voxels."
+        yield Statement("offset", text, "odd", "it is offset from them")
     size = nm_text(findings.diameter_angstrom)
     if n_near:
         half = f" {findings.n_overlapping:,} of them are closer than half of that." if findings.n_overlapping else ""

@@ -187,7 +187,7 @@ class PicksInMask(Comparison):
 
     @property
     def is_inside(self) -> NDArray[np.bool_]:
-        """Mask of picks that are in a voxel of the mask."""
+        """For each pick, whether it is in a voxel of the mask."""
         return self.labels > 0
 
     @property
