@@ -64,7 +64,7 @@ RIBOSOMES, MASKS = Condition(objects=("ribosomes",)), Condition(shapes=("Segment
 
 
 def test_runs_that_meet_all_that_is_asked_are_found(small):
-    for asked, runs in (
+    for criteria, runs in (
         ({"organisms": ("sapiens",)}, [100, 101, 102]),
         ({"organisms": ('"Homo"',)}, []),
         ({"depositions": (1,)}, [100, 101, 102, 103]),  # of the dataset or an annotation
@@ -87,7 +87,7 @@ def test_runs_that_meet_all_that_is_asked_are_found(small):
         ({"text": "B"}, [100, 101, 102, 103]),  # occurs in names of objects
         ({"text": "liposome ribosomal"}, [103]),
     ):  # fmt: skip
-        assert list(find(small, Search(**asked)).run_ids) == runs, asked
+        assert list(find(small, Search(**criteria)).run_ids) == runs, criteria
 
 
 def test_a_match_names_datasets_and_rows_that_meet_each_condition(small):

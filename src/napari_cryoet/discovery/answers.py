@@ -21,7 +21,7 @@ from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
 _FIRST_RUNS: Final = 100
 _MOST_REASONS: Final = 60  # datasets
-_SEEN: Final = frozenset({"title", "object", "id"})  # fields that the row of a dataset shows, like the organism
+_SHOWN_FIELDS: Final = frozenset({"title", "object", "id"})  # fields that the row of a dataset shows, like the organism
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def with_reasons(index: Index, found: Answer) -> Answer:
     hidden: dict[int, str] = {}
     for row in found.datasets[:_MOST_REASONS] if found.search.text else ():
         own = reasons(index, found.search.text, row.id)
-        if texts := [str(each) for each in own if each.field not in _SEEN and each.text != row.organism_name]:
+        if texts := [str(each) for each in own if each.field not in _SHOWN_FIELDS and each.text != row.organism_name]:
             hidden[row.id] = " · ".join(texts)
     return with_changes(found, reasons=hidden)
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.discovery.fields import NO_BOUNDS, Field, asked_for, loosened, rows_that_meet
+from napari_cryoet.discovery.fields import NO_BOUNDS, Field, fields_set, rows_that_meet, widened
 from napari_cryoet.discovery.index import Index, Mask, at, marked
-from napari_cryoet.discovery.search import Narrowed, Search, chips
+from napari_cryoet.discovery.search import Search, SearchMasks, chips
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.wording import date_text
 
@@ -38,8 +38,8 @@ _CONTENTS: Final = {"ctf": "Run.per_section_parameters.major_defocus.is_null(Fal
 def own_script(search: Search, source: Source) -> str:
     """A script that searches the current data of a source with this package."""
     location = source.location if source.kind != "live" else "live"
-    asked = {name: getattr(search, name) for name in search.__struct_fields__}
-    own = [f"    {name}={value!r}," for name, value in asked.items() if value != getattr(Search(), name)]
+    criteria = {name: getattr(search, name) for name in search.__struct_fields__}
+    own = [f"    {name}={value!r}," for name, value in criteria.items() if value != getattr(Search(), name)]
     names = ["Condition"] * bool(search.annotations) + ["Search", "find", "list_matches", "open_portal", "read_index"]
     lines = [
         f'"""{_title(search)}"""\n',
@@ -60,7 +60,7 @@ def client_script(index: Index, search: Search) -> str:
     and a text becomes the ids of its runs.
     """
     source = index.source
-    served = "  # napari-cryoet serve FOLDER says the address" if source.kind in {"pack", "demo"} else ""
+    served = "  # napari-cryoet serve FOLDER prints the URL" if source.kind in {"pack", "demo"} else ""
     address = {"live": "", "url": repr(source.location)}.get(source.kind, repr(_SERVED))
     steps: list[str] = []
     for words, options in _parts(index, search):
@@ -87,11 +87,11 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters
     The client merges filters with a common prefix, so all filters of a set hold for the same row.
     """
     if search.text:
-        yield f"text: {search.text!r}", _runs_with(index, Narrowed(index, Search(text=search.text)).runs())
+        yield f"text: {search.text!r}", _runs_with(index, SearchMasks(index, Search(text=search.text)).runs())
     parts: list[tuple[str, Any, str]] = [(name, search, table) for table, name in _SUBJECTS.items()]
     parts += [("one annotation", condition, "annotations") for condition in search.annotations]
-    for words, asked, subject in parts:
-        if found := [*asked_for(asked, subject)]:
+    for words, criteria, subject in parts:
+        if found := [*fields_set(criteria, subject)]:
             chosen = (field.chip_of(value) for field, wanted in found for value in field.values_of(wanted))
             options = product(*(_filters(index, field, wanted) for field, wanted in found))
             yield f"{words}: {', '.join(chosen)}", options
@@ -102,8 +102,8 @@ def _runs_with(index: Index, runs: Mask) -> list[Filters]:
     owners, size = index.places("runs", "datasets"), index.count("datasets")
     whole = marked(owners[runs], size) & ~marked(owners[~runs], size)
     rest = index.ids("runs")[runs & ~at(whole, owners)].tolist()
-    options: list[Filters] = [(f"Run.dataset_id._in({_list(index.ids('datasets')[whole].tolist())})",)]
-    return [*options, (f"Run.id._in({_list(rest)})",)] if rest else options
+    options: list[Filters] = [(f"Run.dataset_id._in({_literal(index.ids('datasets')[whole].tolist())})",)]
+    return [*options, (f"Run.id._in({_literal(rest)})",)] if rest else options
 
 
 def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
@@ -114,12 +114,12 @@ def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
         case "name" | "object":
             known = index.words(field.table, field.column)
             codes = np.unique(known.codes[rows_that_meet(index, field, wanted) & (known.codes >= 0)])
-            return [f"{path}._in({_list(sorted(known.words[code] for code in codes))})"]
+            return [f"{path}._in({_literal(sorted(known.words[code] for code in codes))})"]
         case "range":
-            return [_both(path, *(None if end is None else f"{end:g}" for end in loosened(wanted)))]
+            return [_bounds_filter(path, *(None if end is None else f"{end:g}" for end in widened(wanted)))]
         case "days":
             first, last = wanted
-            return [_both(path, first and f'"{first}T00:00:00+00:00"', last and f'"{last}T23:59:59+00:00"')]
+            return [_bounds_filter(path, first and f'"{first}T00:00:00+00:00"', last and f'"{last}T23:59:59+00:00"')]
         case "least":
             return [f"{path} >= {wanted}"]
         case "truth":
@@ -128,17 +128,17 @@ def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
             return [",\n".join(_CONTENTS.get(what, f"Run.{what}.id > 0") for what in wanted)]
         case "deposition":
             return [
-                f"Run.{each}.deposition_id._in({_list(wanted)})" for each in ("dataset", "tomograms", "annotations")
+                f"Run.{each}.deposition_id._in({_literal(wanted)})" for each in ("dataset", "tomograms", "annotations")
             ]
-    return [f"{path}._in({_list(wanted)})"]
+    return [f"{path}._in({_literal(wanted)})"]
 
 
-def _both(path: str, low: str | None, high: str | None) -> str:
+def _bounds_filter(path: str, low: str | None, high: str | None) -> str:
     bounds = [f"{path} >= {low}"] if low else []
     return ",\n".join([*bounds, f"{path} <= {high}"] if high else bounds)
 
 
-def _list(values: Iterable[object]) -> str:
+def _literal(values: Iterable[object]) -> str:
     return pprint.pformat(list(values), width=_WIDTH, compact=True)
 
 
@@ -148,5 +148,5 @@ def _indented(filters: Sequence[str]) -> str:
 
 def _title(search: Search) -> str:
     words = [chip.text for chip in chips(search)]
-    asked = ", ".join([search.text, *words] if search.text else words).replace("\\", "").replace('"', "'")
-    return f"Runs of the CryoET Data Portal: {asked or 'all'}."
+    criteria = ", ".join([search.text, *words] if search.text else words).replace("\\", "").replace('"', "'")
+    return f"Runs of the CryoET Data Portal: {criteria or 'all'}."

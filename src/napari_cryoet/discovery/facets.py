@@ -19,7 +19,7 @@ from napari_cryoet.discovery.fields import (
     rows_that_meet,
 )
 from napari_cryoet.discovery.index import Index, Places, at, marked
-from napari_cryoet.discovery.search import Condition, Narrowed, Search, without
+from napari_cryoet.discovery.search import Condition, Search, SearchMasks, without
 
 Unit = Literal["datasets", "runs"]
 
@@ -63,34 +63,34 @@ def count_facets(index: Index, search: Search, unit: Unit = "datasets", *, condi
     A count is the number of datasets or runs that `find` returns with only this choice in the facet. ``condition`` is
     the number of the condition that annotation facets belong to; ``len(search.annotations)`` adds one.
     """
-    counting = _Counting(index, search, unit, condition)
+    counting = _Counter(index, search, unit, condition)
     return tuple(counting.facet(field) for field in FIELDS)
 
 
 def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> Search:
     """The search with a value of a facet added, or removed if it was chosen."""
     field = facet.field
-    asked: Search | Condition = search.condition(condition) if field.is_of_annotation else search
-    chosen = getattr(asked, field.name)
+    criteria: Search | Condition = search.condition(condition) if field.is_of_annotation else search
+    chosen = getattr(criteria, field.name)
     if value in field.values_of(chosen):
-        asked = without(asked, field, value)
+        criteria = without(criteria, field, value)
     else:
-        asked = replace(asked, **{field.name: value if field.is_single else (*chosen, value)})
-    return search.with_condition(condition, asked) if isinstance(asked, Condition) else asked
+        criteria = replace(criteria, **{field.name: value if field.is_single else (*chosen, value)})
+    return search.with_condition(condition, criteria) if isinstance(criteria, Condition) else criteria
 
 
-class _Counting:
+class _Counter:
     """Counts datasets or runs for the values of facets."""
 
     def __init__(self, index: Index, search: Search, unit: Unit, condition: int) -> None:
         self._index, self._search, self._unit, self._number = index, search, unit, condition
-        self._narrowed = Narrowed(index, search)
+        self._search_masks = SearchMasks(index, search)
         self._size = index.count(unit)
 
     def facet(self, field: Field) -> Facet:
         """A facet with the values that have matches or are chosen."""
-        asked = self._search.condition(self._number) if field.is_of_annotation else self._search
-        chosen = field.values_of(getattr(asked, field.name))
+        criteria = self._search.condition(self._number) if field.is_of_annotation else self._search
+        chosen = field.values_of(getattr(criteria, field.name))
         counted = (each for each in self._counted(field) if each[2] or each[0] in chosen)
         return Facet(field, tuple(FacetValue(value, text, n, value in chosen) for value, text, n in counted))
 
@@ -113,13 +113,13 @@ class _Counting:
 
     def _rows(self, field: Field) -> tuple[Places, Places]:
         """The unit and the choice (as a position) of each row that matches without the choices of a field."""
-        index, subject, narrowed = self._index, field.subject, self._narrowed
+        index, subject, search_masks = self._index, field.subject, self._search_masks
         if subject == "datasets":  # one row for each unit
-            left = narrowed.datasets(field.name) if self._unit == subject else narrowed.runs(field.name)
+            left = search_masks.datasets(field.name) if self._unit == subject else search_masks.runs(field.name)
             return np.flatnonzero(left).astype(np.int32), index.places(self._unit, subject)[left]
         part = subject, self._number if field.is_of_annotation else 0
-        left = narrowed.rows(part, field.name if field.kind != "content" else None)  # all contents have to be there
-        runs = narrowed.runs(part, with_text=self._unit == "runs")  # else only the dataset has to contain the text
+        left = search_masks.rows(part, field.name if field.kind != "content" else None)  # all contents have to be there
+        runs = search_masks.runs(part, with_text=self._unit == "runs")  # else only the dataset has to contain the text
         left &= at(runs, index.places(subject, "runs"))
         if field.kind == "deposition":
             of_runs, places = depositions_of_runs(index)

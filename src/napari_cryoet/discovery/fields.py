@@ -85,7 +85,7 @@ class Field:
         return (wanted,) if self.is_single else tuple(wanted)
 
 
-def _of(subject: str, name: str, title: str, kind: Kind, column: str = "", *more: Any) -> Field:
+def _field(subject: str, name: str, title: str, kind: Kind, column: str = "", *more: Any) -> Field:
     """Make a field; ``table.column`` names a column of another table than the subject's."""
     table, dot, of_table = column.partition(".")
     return Field(name, title, kind, subject, table if dot else subject, of_table if dot else column, *more)
@@ -97,24 +97,24 @@ _QUALITIES: Final = (5, 4, 3, 2, 1)
 
 #: All fields in the order in which facets are listed.
 FIELDS: Final = (
-    _of("annotations", "objects", "Object", "object", "objectName"),
-    _of("annotations", "shapes", "Shape", "word", "annotationShapes.shapeType"),
-    _of("annotations", "is_ground_truth", "Ground truth", "truth", "groundTruthStatus", (True, False)),
-    _of("annotations", "methods", "Method", "word", "methodType"),
-    _of("annotations", "min_count", "Picks", "least", "objectCount", (10, 100, 1000), "{}", " picks"),
-    _of("datasets", "organisms", "Organism", "name", "organismName"),
-    _of("datasets", "sample_types", "Sample", "word", "sampleType"),
-    _of("tomograms", "processing", "Processing", "word", "processing"),
-    _of("tomograms", "spacing_angstrom", "Voxel spacing", "range", "voxelSpacing", _SPACINGS, "{}", " Å"),
-    _of("tomograms", "processing_software", "Processing software", "name", "processingSoftware"),
-    _of("tomograms", "reconstruction", "Reconstruction", "word", "reconstructionMethod"),
-    _of("runs", "has", "Has", "content", "", tuple(CONTENTS), "has {}"),
-    _of("tiltseries", "tilt_quality", "Tilt quality", "number", "tiltSeriesQuality", _QUALITIES, "tilt quality {}"),
-    _of("tiltseries", "tilt_range_degrees", "Tilt range", "range", "tiltRange", _TILTS, "tilts {}", "°"),
-    _of("annotations", "authors", "Annotation author", "name", "annotationAuthors.name"),
-    _of("annotations", "software", "Annotation software", "name", "annotationSoftware"),
-    _of("runs", "depositions", "Deposition", "deposition", "", (), "CZCDP-{}"),
-    _of("datasets", "released", "Released", "days", "releaseDate", (), "released {}"),
+    _field("annotations", "objects", "Object", "object", "objectName"),
+    _field("annotations", "shapes", "Shape", "word", "annotationShapes.shapeType"),
+    _field("annotations", "is_ground_truth", "Ground truth", "truth", "groundTruthStatus", (True, False)),
+    _field("annotations", "methods", "Method", "word", "methodType"),
+    _field("annotations", "min_count", "Picks", "least", "objectCount", (10, 100, 1000), "{}", " picks"),
+    _field("datasets", "organisms", "Organism", "name", "organismName"),
+    _field("datasets", "sample_types", "Sample", "word", "sampleType"),
+    _field("tomograms", "processing", "Processing", "word", "processing"),
+    _field("tomograms", "spacing_angstrom", "Voxel spacing", "range", "voxelSpacing", _SPACINGS, "{}", " Å"),
+    _field("tomograms", "processing_software", "Processing software", "name", "processingSoftware"),
+    _field("tomograms", "reconstruction", "Reconstruction", "word", "reconstructionMethod"),
+    _field("runs", "has", "Has", "content", "", tuple(CONTENTS), "has {}"),
+    _field("tiltseries", "tilt_quality", "Tilt quality", "number", "tiltSeriesQuality", _QUALITIES, "tilt quality {}"),
+    _field("tiltseries", "tilt_range_degrees", "Tilt range", "range", "tiltRange", _TILTS, "tilts {}", "°"),
+    _field("annotations", "authors", "Annotation author", "name", "annotationAuthors.name"),
+    _field("annotations", "software", "Annotation software", "name", "annotationSoftware"),
+    _field("runs", "depositions", "Deposition", "deposition", "", (), "CZCDP-{}"),
+    _field("datasets", "released", "Released", "days", "releaseDate", (), "released {}"),
 )
 
 
@@ -134,7 +134,7 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
         case "number":
             return np.isin(index.numbers(table, column), wanted)
         case "range":
-            low, high = loosened(wanted)
+            low, high = widened(wanted)
             numbers = index.numbers(table, column)
             return _within(numbers, -np.inf if low is None else low, np.inf if high is None else high)
         case "days":
@@ -152,27 +152,31 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
     return is_true if wanted else ~is_true
 
 
-def asked_for(asked: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
+def fields_set(criteria: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
     """The fields set in a `Search` or `Condition` with their values, of one subject or of all."""
     for field in FIELDS:
-        if subject in {"", field.subject} and (wanted := getattr(asked, field.name, None)) not in ((), NO_BOUNDS, None):
+        if subject in {"", field.subject} and (wanted := getattr(criteria, field.name, None)) not in (
+            (),
+            NO_BOUNDS,
+            None,
+        ):
             yield field, wanted
 
 
-def masks_of(index: Index, asked: Any, subject: str) -> dict[str, Mask]:
+def masks_of(index: Index, criteria: Any, subject: str) -> dict[str, Mask]:
     """The rows of a subject that meet a `Search` or `Condition`, for each of its fields that is set."""
     return {
-        field.name: lifted(index, rows_that_meet(index, field, wanted), field.table, subject)
-        for field, wanted in asked_for(asked, subject)
+        field.name: rows_above(index, rows_that_meet(index, field, wanted), field.table, subject)
+        for field, wanted in fields_set(criteria, subject)
     }
 
 
-def lifted(index: Index, rows: Mask, table: str, above: str) -> Mask:
+def rows_above(index: Index, rows: Mask, table: str, above: str) -> Mask:
     """The rows of ``above`` that own these rows of a table."""
     return rows if table == above else marked(index.places(table, above)[rows], index.count(above))
 
 
-def loosened(bounds: Range) -> Range:
+def widened(bounds: Range) -> Range:
     """A range widened by half a percent: 10 Å in the literature is often 10.012 Å in files."""
     low, high = bounds
     return None if low is None else low * (1 - _SLACK), None if high is None else high * (1 + _SLACK)

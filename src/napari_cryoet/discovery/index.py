@@ -115,7 +115,7 @@ class Index:
 
     def words(self, table: str, column: str) -> Words:
         """A column of texts, encoded; ``not_reported`` counts as none."""
-        return self.made(("words", table, column), lambda: _coded(self._cells(table, column)))
+        return self.made(("words", table, column), lambda: _encoded(self._cells(table, column)))
 
     def numbers(self, table: str, column: str) -> NDArray[np.float64]:
         """A column of numbers, with 1 and 0 for true and false and NaN for none."""
@@ -135,7 +135,7 @@ class Index:
     def runs_with(self, what: str) -> Mask:
         """The runs that have rows in a table or a key of `RUNS_WITH`; PortalError if it is `unknown`."""
         if what in self.unknown:
-            raise PortalError(f"The portal couldn't tell which runs have {what}.", hint="Ask it again later.")
+            raise PortalError(f"The portal couldn't determine which runs have {what}.", hint="Try again later.")
         return self.made(("runs with", what), lambda: self._runs_with(*RUNS_WITH.get(what, (what, {}))))
 
     def rows(self, table: str, ids: Iterable[int]) -> list[dict[str, Any]]:
@@ -217,7 +217,7 @@ def read_index(
         hint = "Connect to the network and go online once."
         raise PortalError("The search index wasn't downloaded before, and you are working offline.", hint=hint)
     try:
-        return _fetched(portal, path, progress or (lambda _share, _words: None), stop)
+        return _fetch_index(portal, path, progress or (lambda _fraction, _message: None), stop)
     except NetworkError as error:
         if cached := _cached(path, portal, error.message):
             return cached
@@ -243,7 +243,7 @@ def _cached(path: Path, portal: Portal, reason: str) -> Index | None:
         return None
 
 
-def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
+def _fetch_index(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
     """Fetch the tables of a server and cache them."""
     as_of = datetime.now(UTC)
     names = (*RUNS_WITH, *reversed([*COLUMNS]))  # the largest first
@@ -291,7 +291,7 @@ def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[
         yield [row | {"runId": row["id"]} | dict.fromkeys(clause, 0.0) for row in page]
 
 
-def _coded(cells: Iterable[str | None]) -> Words:
+def _encoded(cells: Iterable[str | None]) -> Words:
     known: dict[str, int] = {}
     codes = [-1 if not cell or cell in _NOT_REPORTED else known.setdefault(cell, len(known)) for cell in cells]
     return Words(np.array(codes, np.int32), tuple(known))

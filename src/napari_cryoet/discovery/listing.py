@@ -58,14 +58,14 @@ class ListedRun(Listed, frozen=True, kw_only=True):
     tilt_quality: int | None = None  # 1 to 5, the best of its tilt series
 
 
-class _OfRun(Listed, frozen=True, kw_only=True):
+class _RunRow(Listed, frozen=True, kw_only=True):
     run_id: int = _column("runId")
     run: str = ""
     dataset_id: int = _column("datasetId", 0)
     deposition_id: int | None = _column("depositionId", None)
 
 
-class ListedAnnotation(_OfRun, frozen=True, kw_only=True):
+class ListedAnnotation(_RunRow, frozen=True, kw_only=True):
     """An annotation of a matching run; it meets a condition if the search has any."""
 
     annotation_id: int = _column("id")
@@ -78,7 +78,7 @@ class ListedAnnotation(_OfRun, frozen=True, kw_only=True):
     authors: tuple[str, ...] = ()
 
 
-class ListedTomogram(_OfRun, frozen=True, kw_only=True):
+class ListedTomogram(_RunRow, frozen=True, kw_only=True):
     """A matching tomogram of a matching run; its size is that of the OME-Zarr."""
 
     tomogram_id: int = _column("id")
@@ -100,7 +100,7 @@ def list_matches(index: Index, matches: Matches, kind: Kind) -> tuple[Any, ...]:
     takes tenths of a second.
     """
     rows, row_type = _LISTS[kind]
-    found = rows(_Found(index, matches))
+    found = rows(_MatchingRows(index, matches))
     known = [{name: cell for name, cell in row.items() if cell is not None} for row in found]
     return tuple(msgspec.convert(known, list[row_type], strict=False))  # type: ignore[valid-type]
 
@@ -112,7 +112,7 @@ def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
     """
     fields = type(rows[0]).__struct_fields__ if rows else (field,)
     if field not in fields:
-        raise FormatError(f"There is no {field} to sort by.", hint=f"There are {', '.join(fields)}.")
+        raise FormatError(f"The list can't be sorted by {field}.", hint=f"Sort by one of {', '.join(fields)}.")
 
     def key(row: Any) -> tuple[bool, Any]:
         value = getattr(row, field)
@@ -123,7 +123,7 @@ def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
     return tuple(sorted(rows, key=key))
 
 
-class _Found:
+class _MatchingRows:
     """The rows of an index that match a search, and the rows below them."""
 
     def __init__(self, index: Index, matches: Matches) -> None:
@@ -185,38 +185,38 @@ class _Found:
         return np.bincount(owners[owners >= 0], sizes[owners >= 0], minlength=self.index.count("annotations"))
 
 
-def _datasets(found: _Found) -> Iterable[Row]:
-    summary = found.summaries("datasets")
-    rows = {row["id"]: row for row in found.index.rows("datasets", found.dataset_ids)}
-    for dataset_id in found.dataset_ids:
+def _datasets(matching: _MatchingRows) -> Iterable[Row]:
+    summary = matching.summaries("datasets")
+    rows = {row["id"]: row for row in matching.index.rows("datasets", matching.dataset_ids)}
+    for dataset_id in matching.dataset_ids:
         row = rows[dataset_id]
         released = {"releaseDate": (row["releaseDate"] or "")[:10]}
         yield row | summary(dataset_id) | {"size_bytes": row["fileSize"]} | released
 
 
-def _runs(found: _Found) -> Iterable[Row]:
-    qualities = np.nan_to_num(found.index.numbers("tiltseries", "tiltSeriesQuality"))
-    summary, tilts = found.summaries("runs"), found.below("runs", "tiltseries", qualities)
-    for row in found.rows("runs"):
+def _runs(matching: _MatchingRows) -> Iterable[Row]:
+    qualities = np.nan_to_num(matching.index.numbers("tiltseries", "tiltSeriesQuality"))
+    summary, tilts = matching.summaries("runs"), matching.below("runs", "tiltseries", qualities)
+    for row in matching.rows("runs"):
         yield row | summary(row["id"]) | {"tilt_quality": max(chain(*tilts[row["id"]]), default=0) or None}
 
 
-def _annotations(found: _Found) -> Iterable[Row]:
-    index = found.index
-    shapes = found.below("annotations", "annotationShapes", index.texts("annotationShapes", "shapeType"))
-    authors = found.below("annotations", "annotationAuthors", index.texts("annotationAuthors", "name"))
-    sizes = dict(zip(index.ids("annotations").tolist(), found.annotation_sizes().tolist(), strict=True))
-    for row in found.rows("annotations"):
+def _annotations(matching: _MatchingRows) -> Iterable[Row]:
+    index = matching.index
+    shapes = matching.below("annotations", "annotationShapes", index.texts("annotationShapes", "shapeType"))
+    authors = matching.below("annotations", "annotationAuthors", index.texts("annotationAuthors", "name"))
+    sizes = dict(zip(index.ids("annotations").tolist(), matching.annotation_sizes().tolist(), strict=True))
+    for row in matching.rows("annotations"):
         row_id = row["id"]
         lists = {"shapes": [*dict.fromkeys(chain(*shapes[row_id]))], "authors": [*chain(*authors[row_id])]}
         yield row | lists | {"size_bytes": sizes[row_id]}
 
 
-def _tomograms(found: _Found) -> Iterable[Row]:
-    return (row | {"size_bytes": row["fileSizeOmezarr"]} for row in found.rows("tomograms"))
+def _tomograms(matching: _MatchingRows) -> Iterable[Row]:
+    return (row | {"size_bytes": row["fileSizeOmezarr"]} for row in matching.rows("tomograms"))
 
 
-_LISTS: Final[dict[Kind, tuple[Callable[[_Found], Iterable[Row]], type[Listed]]]] = {
+_LISTS: Final[dict[Kind, tuple[Callable[[_MatchingRows], Iterable[Row]], type[Listed]]]] = {
     "datasets": (_datasets, ListedDataset),
     "runs": (_runs, ListedRun),
     "annotations": (_annotations, ListedAnnotation),

@@ -15,7 +15,7 @@ from typing import Final
 
 from napari_cryoet.discovery.words import is_quoted, split_words, tokens
 
-_ATTACHED: Final = re.compile(r"\s(?:of|with|in|from|bound to)\s")
+_PREPOSITION: Final = re.compile(r"\s(?:of|with|in|from|bound to)\s")
 #: id or empty | name, synonyms | parents: the kinds of object that it is
 _TABLE: Final = """
 GO:0016020 | membrane
@@ -132,7 +132,7 @@ def concept_of_object(name: str) -> Concept | None:
     """
     if known := concept_of(name):
         return known
-    words = tokens(_ATTACHED.split(name, maxsplit=1)[0])
+    words = tokens(_PREPOSITION.split(name, maxsplit=1)[0])
     return next((known for start in range(len(words)) if (known := _by_name().get(words[start:]))), None)
 
 

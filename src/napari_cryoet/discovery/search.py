@@ -17,10 +17,10 @@ from napari_cryoet.discovery.fields import (
     Days,
     Field,
     Range,
-    asked_for,
-    lifted,
+    fields_set,
     masks_of,
     release_days,
+    rows_above,
 )
 from napari_cryoet.discovery.index import Index, Mask, all_of, at
 from napari_cryoet.discovery.texts import text_match
@@ -31,14 +31,14 @@ Part = tuple[str, int]
 """Fields that one row has to meet: its table, and the number of the condition (0 except for annotations)."""
 
 _DATASETS: Final = ("datasets", 0)
-_ASKED_BY_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
+_TABLES_OF_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
 
 
-class _Asked(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
+class _Criteria(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
     pass
 
 
-class Condition(_Asked, frozen=True, kw_only=True):
+class Condition(_Criteria, frozen=True, kw_only=True):
     """A condition for one annotation: it meets all fields, each with one of the field's values.
 
     Objects, authors and software are words of the name in any order, or the whole name in double quotes. Objects may
@@ -55,7 +55,7 @@ class Condition(_Asked, frozen=True, kw_only=True):
     min_count: int | None = None  # points or instances; masks have none
 
 
-class Search(_Asked, frozen=True, kw_only=True):
+class Search(_Criteria, frozen=True, kw_only=True):
     """A search for runs: they meet all fields, each with one of the field's values. An empty search finds everything.
 
     Change fields with ``msgspec.structs.replace``; `chips` lists the choices that can be removed.
@@ -77,7 +77,7 @@ class Search(_Asked, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that aren't empty as plain data for JSON or TOML; `search_from` reads it."""
-        return _with(msgspec.to_builtins(self, builtin_types=(date,)), None, "")  # TOML has no null
+        return _replaced(msgspec.to_builtins(self, builtin_types=(date,)), None, "")  # TOML has no null
 
     def condition(self, number: int) -> Condition:
         """The condition with this number; an empty one if there is none."""
@@ -93,7 +93,7 @@ class Search(_Asked, frozen=True, kw_only=True):
 def search_from(data: dict[str, Any]) -> Search:
     """Read a search from the output of `Search.to_dict`; FormatError names an invalid field."""
     try:
-        return msgspec.convert(_with(data, "", None), Search)
+        return msgspec.convert(_replaced(data, "", None), Search)
     except msgspec.ValidationError as error:
         raise FormatError(f"The search can't be read: {error}.") from error
 
@@ -116,12 +116,12 @@ class Matches:
 
 def find(index: Index, search: Search) -> Matches:
     """Find the matches of a search, in a few milliseconds."""
-    narrowed = Narrowed(index, search)
-    datasets, runs = narrowed.datasets(), narrowed.runs()
+    search_masks = SearchMasks(index, search)
+    datasets, runs = search_masks.datasets(), search_masks.runs()
     order = index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
 
     def of_runs(table: str, number: int = 0) -> tuple[int, ...]:
-        met = narrowed.rows((table, number)) & at(runs, index.places(table, "runs"))
+        met = search_masks.rows((table, number)) & at(runs, index.places(table, "runs"))
         return tuple(index.ids(table)[met].tolist())
 
     return Matches(
@@ -130,7 +130,7 @@ def find(index: Index, search: Search) -> Matches:
         run_ids=tuple(index.ids("runs")[runs].tolist()),
         annotation_ids=tuple(of_runs("annotations", number) for number in range(len(search.annotations))),
         tomogram_ids=of_runs("tomograms"),
-        corrections=narrowed.text.corrections,
+        corrections=search_masks.text.corrections,
     )
 
 
@@ -153,23 +153,23 @@ def chips(search: Search) -> tuple[Chip, ...]:
     return tuple(found)
 
 
-def without(asked: T, field: Field, value: Any) -> T:
+def without(criteria: T, field: Field, value: Any) -> T:
     """A search or condition without one value of a field."""
-    wanted, nothing = getattr(asked, field.name), getattr(type(asked)(), field.name)
+    wanted, nothing = getattr(criteria, field.name), getattr(type(criteria)(), field.name)
     rest = nothing if field.is_single else tuple(each for each in wanted if each != value)
-    return replace(asked, **{field.name: rest})
+    return replace(criteria, **{field.name: rest})
 
 
-class Narrowed:
+class SearchMasks:
     """The rows of an index that meet each part of a search; `find` and the facets combine them."""
 
     def __init__(self, index: Index, search: Search) -> None:
         self._index, self.text = index, text_match(index, search.text)
-        asked: dict[Part, Search | Condition] = {(table, 0): search for table in _ASKED_BY_SEARCH}
-        asked |= {("annotations", number): each for number, each in enumerate(search.annotations)}
-        self._masks = {part: masks_of(index, each, part[0]) for part, each in asked.items()}
+        criteria: dict[Part, Search | Condition] = {(table, 0): search for table in _TABLES_OF_SEARCH}
+        criteria |= {("annotations", number): each for number, each in enumerate(search.annotations)}
+        self._masks = {part: masks_of(index, each, part[0]) for part, each in criteria.items()}
         self._of_runs = {
-            part: lifted(index, self.rows(part), part[0], "runs")
+            part: rows_above(index, self.rows(part), part[0], "runs")
             for part, masks in self._masks.items()
             if part[0] != "datasets" and (masks or part[0] == "annotations")  # any annotation meets an empty condition
         }
@@ -184,7 +184,7 @@ class Narrowed:
         runs = [mask for part, mask in self._of_runs.items() if part != without]
         datasets = self.text.datasets & self.rows(_DATASETS, without)
         if runs:
-            datasets &= lifted(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets")
+            datasets &= rows_above(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets")
         return datasets
 
     def runs(self, without: Part | str | None = None, *, with_text: bool = True) -> Mask:
@@ -196,12 +196,12 @@ class Narrowed:
         return all_of(masks, self._index.count("runs")) & at(datasets, self._index.places("runs", "datasets"))
 
 
-def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
+def _replaced(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
     return {
         name: [new if each == old else each for each in value] if isinstance(value, list | tuple) else value
         for name, value in data.items()
     }
 
 
-def _choices(asked: Search | Condition) -> Iterable[tuple[Field, Any]]:
-    return ((field, value) for field, wanted in asked_for(asked) for value in field.values_of(wanted))
+def _choices(criteria: Search | Condition) -> Iterable[tuple[Field, Any]]:
+    return ((field, value) for field, wanted in fields_set(criteria) for value in field.values_of(wanted))

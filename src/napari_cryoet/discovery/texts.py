@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from napari_cryoet.discovery.fields import deposition_names, lifted
+from napari_cryoet.discovery.fields import deposition_names, rows_above
 from napari_cryoet.discovery.index import Index, Mask, Words, all_of, at
 from napari_cryoet.discovery.objects import Concept, Term, common_names, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, tokens
@@ -130,22 +130,23 @@ def _find_term(index: Index, term: Term) -> Mask:
     """The datasets, then the runs, that contain all words of a term or the object that it names."""
     columns, is_part = _columns(index), len(term.words) > 1
     found = [
-        _lifted(index, ((column, column.having(word, is_part=is_part)) for column in columns)) for word in term.words
+        _rows_matching(index, ((column, column.having(word, is_part=is_part)) for column in columns))
+        for word in term.words
     ]
     mask = all_of(found, len(found[0]))
     if (concept := term.concept) is None:
         return mask
-    return mask | _lifted(index, ((column, column.naming(concept)) for column in columns))
+    return mask | _rows_matching(index, ((column, column.naming(concept)) for column in columns))
 
 
-def _lifted(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> Mask:
+def _rows_matching(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> Mask:
     """The datasets, then the runs, that have a wanted text in any column."""
     own, runs = np.zeros(index.count("datasets"), np.bool_), np.zeros(index.count("runs"), np.bool_)
     for column, is_wanted in wanted:
         if any(is_wanted):
             above, mask = ("datasets", own) if column.table in _OF_DATASETS else ("runs", runs)
-            mask |= lifted(index, column.words.rows_at(is_wanted), column.table, above)
-    in_datasets = own | lifted(index, runs, "runs", "datasets")
+            mask |= rows_above(index, column.words.rows_at(is_wanted), column.table, above)
+    in_datasets = own | rows_above(index, runs, "runs", "datasets")
     return np.concatenate([in_datasets, runs | at(own, index.places("runs", "datasets"))])
 
 
