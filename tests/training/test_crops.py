@@ -32,7 +32,7 @@ Select = Callable[..., Selection]
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many tasks of a few crops each."""
-    monkeypatch.setattr(crops, "_MOST_IN_A_CHUNK", 4)
+    monkeypatch.setattr(crops, "_MAX_CROPS_PER_CHUNK", 4)
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ from napari_cryoet.training.selection import (
     SelectedAnnotation,
     Selection,
     folder_to_write,
+    map_concurrently,
     read_points,
-    side_by_side,
 )
 from napari_cryoet.wording import size_text
 
@@ -47,7 +47,7 @@ def export_copick(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _share, _words: None,
+    progress: Progress = lambda _fraction, _message: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write a copick project, downloading volumes that aren't on this computer. Stopped downloads are resumed.
@@ -77,7 +77,7 @@ def export_copick(
         (folder / "splits.json").unlink(missing_ok=True)
         shutil.rmtree(static / "ExperimentRuns", ignore_errors=True)
     points = [each for each in selection.annotations if each.is_points]
-    for each, picks in side_by_side(read_points, points, lambda _share, words: progress(0.0, words), stop):
+    for each, picks in map_concurrently(read_points, points, lambda _fraction, message: progress(0.0, message), stop):
         write_picks(picks, static / _path(each), format="copick", overwrite=True)
         n_picks += len(picks)
     volumes = dict(_volumes(selection))

@@ -57,7 +57,7 @@ def export_croissant(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _share, _words: None,
+    progress: Progress = lambda _fraction, _message: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write ``metadata.json`` and its CSV files into a folder, without downloading anything.

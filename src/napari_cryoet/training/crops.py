@@ -44,9 +44,9 @@ from napari_cryoet.training.selection import (
     SelectedAnnotation,
     SelectedTomogram,
     Selection,
-    one_each,
+    best_particles,
+    map_concurrently,
     read_points,
-    side_by_side,
 )
 from napari_cryoet.volumes import are_inside, open_volume
 from napari_cryoet.wording import count_text, spacing_text
@@ -58,9 +58,9 @@ _THREADS: Final = 4
 
 _FORMAT: Final = "napari-cryoet-crops"
 _CHUNK_BYTES: Final = 8 << 20
-_MOST_IN_A_CHUNK: Final = 64
-_LARGEST: Final = 512
-_READS: Final = 4  # concurrent reads of one task
+_MAX_CROPS_PER_CHUNK: Final = 64
+_MAX_SIZE: Final = 512
+_MAX_READS: Final = 4  # concurrent reads of one task
 _SAME_SPACING: Final = 0.05  # relative difference of spacings that count as equal
 _RETRIES: Final = 3  # of a task whose worker died
 _OPEN_VOLUMES: Final = 4
@@ -88,7 +88,7 @@ class Task:
 class _Part:
     """The crops of one annotation file."""
 
-    of: SelectedAnnotation
+    selected: SelectedAnnotation
     tomogram: SelectedTomogram
     level: int
     spacing_angstrom: float
@@ -104,7 +104,7 @@ def export_crops(
     spacing_angstrom: float | None = None,
     scheduler: str = "",
     overwrite: bool = False,
-    progress: Progress = lambda _share, _words: None,
+    progress: Progress = lambda _fraction, _message: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write a cube around each particle, cut from its run's tomogram, into one Zarr.
@@ -136,9 +136,9 @@ def export_crops(
     import zarr
 
     path = path_to_write(path).expanduser().absolute()
-    parts, left_out = _planned(selection, size, spacing_angstrom, lambda _share, words: progress(0.0, words), stop)
-    chunk = max(1, min(_MOST_IN_A_CHUNK, _CHUNK_BYTES // (4 * size**3)))
-    attributes, columns = _described(parts, size, selection)
+    parts, left_out = _plan(selection, size, spacing_angstrom, lambda _fraction, message: progress(0.0, message), stop)
+    chunk = max(1, min(_MAX_CROPS_PER_CHUNK, _CHUNK_BYTES // (4 * size**3)))
+    attributes, columns = _describe(parts, size, selection)
     _prepare(path, attributes, columns, size, chunk, overwrite=overwrite)
     _cut_all([task for task in _tasks(path, parts, size, chunk) if not task.is_done], scheduler, progress, stop)
     zarr.open_group(path, mode="r+").attrs["is_complete"] = True
@@ -154,7 +154,7 @@ def cut(tasks: Sequence[Task]) -> None:
     """Cut the crops of tasks and write their chunks, skipping those that a lost worker completed."""
     import zarr
 
-    with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
+    with ThreadPoolExecutor(_MAX_READS, thread_name_prefix="napari-cryoet-crops") as pool:
         for task in tasks:
             if not task.is_done:
                 cubes = np.stack(list(pool.map(partial(_read_cube, task.size), task.crops)))
@@ -180,19 +180,19 @@ def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
 # the plan
 
 
-def _planned(
+def _plan(
     selection: Selection, size: int, wanted: float | None, progress: Progress, stop: threading.Event | None
 ) -> tuple[list[_Part], list[str]]:
     """Plan all crops, and list what is left out; reads picks and tomogram metadata concurrently."""
-    if not 1 <= size <= _LARGEST:
-        raise CryoETError(f"A crop can't be {size} voxels wide.", hint=f"Choose 1 to {_LARGEST}.")
+    if not 1 <= size <= _MAX_SIZE:
+        raise CryoETError(f"A crop can't be {size} voxels wide.", hint=f"Choose 1 to {_MAX_SIZE}.")
     left_out, parts = list[str](), list[_Part]()
-    chosen = one_each(selection.annotations, left_out)
+    chosen = best_particles(selection.annotations, left_out)
     tomograms = [each.tomogram for run in selection.runs for each in run.tomograms]
     if not tomograms:
-        raise CryoETError("There is no tomogram to cut particles out of.", hint="Choose one of each run.")
+        raise CryoETError("There is no tomogram to cut particles out of.", hint="Select one for each run.")
     spacing = wanted or tomograms[0].voxel_spacing
-    for each, part in side_by_side(partial(_part_of, size=size, wanted=spacing), chosen, progress, stop):
+    for each, part in map_concurrently(partial(_part_of, size=size, wanted=spacing), chosen, progress, stop):
         if isinstance(part, str):
             left_out.append(f"{each.label}: {part}")
         elif len(part.starts):
@@ -224,7 +224,7 @@ def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: in
     rows = order[are_inside(at_finest, volume.shape)[order]]
     rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
     return _Part(
-        of=each,
+        selected=each,
         tomogram=chosen,
         level=level,
         spacing_angstrom=float(spacings[level]),
@@ -248,13 +248,13 @@ def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterato
 # the file
 
 
-def _described(
+def _describe(
     parts: Sequence[_Part], size: int, selection: Selection
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The attributes of the Zarr, and its columns with one value for each crop."""
     runs: dict[str, dict[str, Any]] = {}
     for part in parts:
-        run, about = part.of.run, part.of.about
+        run, about = part.selected.run, part.selected.about
         runs[run.name] = {
             "name": run.name,
             "split": run.split,
@@ -273,18 +273,18 @@ def _described(
             "axes": ["z", "y", "x"],
             "objects": selection.objects,
             "runs": list(runs.values()),
-            "authors": {str(part.of.annotation.id): part.of.about["authors"] for part in parts},
+            "authors": {str(part.selected.annotation.id): part.selected.about["authors"] for part in parts},
         }
     )
     labels = {each["name"]: each["label"] for each in selection.objects}
-    of_parts = {
-        "label": [labels[part.of.object] for part in parts],
-        "run": [part.of.run.name for part in parts],
-        "split": [part.of.run.split for part in parts],
-        "annotation_id": [part.of.annotation.id for part in parts],
+    constants = {
+        "label": [labels[part.selected.object] for part in parts],
+        "run": [part.selected.run.name for part in parts],
+        "split": [part.selected.run.split for part in parts],
+        "annotation_id": [part.selected.annotation.id for part in parts],
     }
     counts = [len(part.starts) for part in parts]
-    columns = {name: np.repeat(np.array(values), counts) for name, values in of_parts.items()}
+    columns = {name: np.repeat(np.array(values), counts) for name, values in constants.items()}
     columns |= {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     plan = hashlib.sha256(json.dumps(attributes).encode() + b"".join(each.tobytes() for each in columns.values()))
     about = {"plan": plan.hexdigest(), "software": f"napari-cryoet {__version__}", "is_complete": False}
@@ -304,7 +304,7 @@ def _prepare(
     import zarr
 
     if path.exists():
-        before = _plan_in(path)
+        before = _existing_plan(path)
         if before == attributes["plan"]:
             return
         if not (overwrite and before):
@@ -325,7 +325,7 @@ def _prepare(
         group.attrs.update(attributes)
 
 
-def _plan_in(path: Path) -> str:
+def _existing_plan(path: Path) -> str:
     """The hash of the plan of existing crops; empty for other content."""
     try:
         found = json.loads((path / ".zattrs").read_bytes())

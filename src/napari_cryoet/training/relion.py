@@ -40,10 +40,10 @@ from napari_cryoet.training.selection import (
     Progress,
     SelectedAnnotation,
     Selection,
+    best_particles,
     folder_to_write,
-    one_each,
+    map_concurrently,
     read_points,
-    side_by_side,
 )
 from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text
@@ -82,7 +82,7 @@ def export_relion5(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _share, _words: None,
+    progress: Progress = lambda _fraction, _message: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write the particles of each object and their tomograms as STAR files for RELION 5, without images.
@@ -95,7 +95,7 @@ def export_relion5(
     folder, left_out = folder_to_write(folder, "tomograms.star", overwrite=overwrite), list(selection.left_out)
     tomograms: dict[str, dict[str, Any]] = {}
     by_object: dict[str, list[Picks]] = defaultdict(list)
-    for each, picks in side_by_side(read_points, one_each(selection.annotations, left_out), progress, stop):
+    for each, picks in map_concurrently(read_points, best_particles(selection.annotations, left_out), progress, stop):
         if picks.shape_zyx is None:
             left_out.append(f"{each.label}: the size of its grid isn't known.")
             continue

@@ -195,10 +195,10 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
             tomograms=tuple(_tomograms_of(tomograms[row["id"]], tomogram_ids, left_out)),
             all_tomograms=tuple(tomograms[row["id"]]),
         )
-        of_run = _annotations_of(run, files[row["id"]], objects, left_out)
-        if run.tomograms or of_run:
+        run_annotations = _annotations_of(run, files[row["id"]], objects, left_out)
+        if run.tomograms or run_annotations:
             runs.append(run)
-            annotations += of_run
+            annotations += run_annotations
     if not runs:
         raise CryoETError("Nothing is selected to export.", hint="Choose runs that have annotations or a tomogram.")
     return Selection(
@@ -221,7 +221,7 @@ def folder_to_write(folder: str | Path, last: str, *, overwrite: bool) -> Path:
     return folder
 
 
-def one_each(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> list[SelectedAnnotation]:
+def best_particles(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> list[SelectedAnnotation]:
     """One annotation with particles for each object and run; CryoETError if there are none.
 
     Ground truth is preferred, then what the curators recommend, then the first. Others are noted in ``left_out``.
@@ -239,7 +239,7 @@ def one_each(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> 
     return [each for each in particles if best[each.run.name, each.object] is each]
 
 
-def side_by_side(
+def map_concurrently(
     work: Callable[[SelectedAnnotation, threading.Event | None], T],
     annotations: Sequence[SelectedAnnotation],
     progress: Progress,
@@ -285,7 +285,7 @@ def _tomograms_of(known: Iterable[Tomogram], wanted: Container[int], left_out: l
         else:
             words = (each.reconstruction_method, each.processing, each.processing_software)
             parts = [*map(_plain_name, words), "ctfdeconv" if each.ctf_corrected else ""]
-            kind = _free("-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing])
+            kind = _unique("-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing])
             yield SelectedTomogram(kind=kind, tomogram=each, url=each.https_omezarr_dir)
 
 
@@ -324,7 +324,7 @@ def _annotations_of(
     left_out += [reason for key, reason in sorted(reasons.items()) if key not in ranked]
     best = [min(several)[1] for _, several in sorted(ranked.items())]
     taken: dict[tuple[bool, str, str], set[str]] = defaultdict(set)
-    return [replace(each, user=_free(each.user, taken[each.is_points, each.session, each.object])) for each in best]
+    return [replace(each, user=_unique(each.user, taken[each.is_points, each.session, each.object])) for each in best]
 
 
 # names
@@ -358,7 +358,7 @@ def _user_of(annotation: Annotation) -> str:
     return next(filter(None, names), _DEFAULT_USER)
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unique(name: str, taken: set[str]) -> str:
     """Make a name unique with a number, and add it to ``taken``."""
     free = name if name not in taken else next(each for n in count(2) if (each := f"{name}-{n}") not in taken)
     taken.add(free)

@@ -13,7 +13,7 @@ from typing import Final
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.tables import arrow_table
-from napari_cryoet.training.selection import ExportReport, Progress, Selection, read_points, side_by_side
+from napari_cryoet.training.selection import ExportReport, Progress, Selection, map_concurrently, read_points
 
 _SUFFIXES: Final = (".csv", ".parquet")
 #: Columns that are constant for all picks of a file.
@@ -28,7 +28,7 @@ def export_table(
     path: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _share, _words: None,
+    progress: Progress = lambda _fraction, _message: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write the picks of all runs into one ``.csv`` or ``.parquet`` file; SaveError for another suffix.
@@ -47,7 +47,7 @@ def export_table(
         raise CryoETError("There are no picks to export.", hint="Choose annotations that are points.")
     with written_whole(path, overwrite=overwrite) as unfinished:
         tables = []
-        for each, picks in side_by_side(read_points, points, progress, stop):
+        for each, picks in map_concurrently(read_points, points, progress, stop):
             own = arrow_table(picks)
             authors = "; ".join(picks.about["authors"])
             about = {**picks.about, "run_name": each.run.name, "split": each.run.split, "authors": authors}
