@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from napari_cryoet.cli import main
-from napari_cryoet.cli.console import Steps, harmless, say, say_table, tell
+from napari_cryoet.cli.console import ProgressDisplay, harmless, say, say_table, tell
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.picks import Picks
 
@@ -29,8 +29,8 @@ def test_on_a_terminal_progress_is_a_bar_beside_the_result(
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with closing(Steps()) as steps:
-        steps.show(0.25, "reading [a]")
+    with closing(ProgressDisplay()) as progress:
+        progress.show(0.25, "reading [a]")
         say("result")
     assert capsys.readouterr().out == "result\n"
     assert "25%" in terminal.getvalue()
@@ -40,9 +40,9 @@ def test_on_a_terminal_progress_is_a_bar_beside_the_result(
 def test_in_a_log_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
-    with closing(Steps()) as steps:
+    with closing(ProgressDisplay()) as progress:
         for number in range(100):
-            steps.show(number / 100, "reading")
+            progress.show(number / 100, "reading")
     assert log.getvalue() == "  0%  reading\n"
 
 

@@ -10,7 +10,7 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, say_table, tell
 from napari_cryoet.cli.options import Dataset, Json, Run, one_of, region
-from napari_cryoet.cli.portals import Opened, opened
+from napari_cryoet.cli.portals import Session, open_session
 from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, size_text
@@ -92,7 +92,7 @@ def add(
     by_kind = ids_in(" ".join(ids or ()))
     if ids and not by_kind:
         raise BadParameter(f"--id {ids[0]}: use an id such as RN-506")
-    with opened(basket) as session:
+    with open_session(basket) as session:
         index = session.read_index() if search != Search() or wanted else None
 
         def change(before: Basket) -> Basket:
@@ -113,7 +113,7 @@ def show(basket: _Basket, as_json: Json = False) -> None:
     napari-cryoet basket show live
     napari-cryoet basket show ribosomes.toml --json
     """
-    with opened(basket) as session:
+    with open_session(basket) as session:
         current = session.read_basket()
         contents, remarks = _contents(session, current)
     if as_json:
@@ -141,7 +141,7 @@ def check(
     from napari_cryoet.basket.aging import age_of, ask_dates, brought_up_to_date
     from napari_cryoet.basket.matches import matching
 
-    with opened(basket) as session:
+    with open_session(basket) as session:
         current = session.read_basket()
         today = ask_dates(session.portal, current, stop=session.stop)
         matches = matching(session.read_index()) if current.searches else lambda _search: ()
@@ -173,7 +173,7 @@ def split(
     from napari_cryoet.basket.contents import RowsOfRuns
     from napari_cryoet.basket.split import split_basket
 
-    with opened(basket) as session:
+    with open_session(basket) as session:
         rows = RowsOfRuns(session.portal).of(session.read_basket(), stop=session.stop)
         after = session.change_basket(lambda before: split_basket(before, rows, shares, seed=seed))
     _say_split(after)
@@ -193,7 +193,7 @@ def save(
 
     if file.suffix.lower() != ".toml":
         raise BadParameter("the file has to end in .toml")
-    with opened(source) as session:
+    with open_session(source) as session:
         write_basket(session.read_basket(), file, overwrite=overwrite)
     say(f"{file}")
 
@@ -206,7 +206,7 @@ def clear(basket: _Basket) -> None:
     """
     from napari_cryoet.basket.basket import Basket
 
-    with opened(basket) as session:
+    with open_session(basket) as session:
         session.change_basket(Basket.emptied)
 
 
@@ -254,7 +254,7 @@ def download(
     if box is not None and run is None:
         raise BadParameter("--region needs --run")
     choices = _choices(volume_format=volume_format, level=level)
-    with opened(basket) as session:
+    with open_session(basket) as session:
         if box is not None and run is not None:
             _download_region(session, run, box, to)
             return
@@ -276,7 +276,7 @@ def download(
         queue = Download(plan, to, overwrite=overwrite)
 
         def show_state(done_bytes: int, total_bytes: int) -> None:
-            session.steps.show(done_bytes / max(1, total_bytes), queue.state.text)
+            session.progress.show(done_bytes / max(1, total_bytes), queue.state.text)
 
         report = queue.run(progress=show_state, stop=session.stop)
     skipped = f"; {count_text(report.n_skipped, 'file')} already complete" if report.n_skipped else ""
@@ -287,7 +287,7 @@ def download(
         tell(f"size differs from the portal's: {path}")
 
 
-def _contents(session: Opened, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
+def _contents(session: Session, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
     """The contents of a basket, and remarks on them."""
     from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
     from napari_cryoet.basket.remarks import remarks_on
@@ -314,7 +314,7 @@ def _choices(**options: Any) -> dict[str, Any]:
 
 
 def _basket_of(
-    session: Opened, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
+    session: Session, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
 ) -> Basket:
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
@@ -350,11 +350,11 @@ def _basket_of(
     return basket
 
 
-def _download_region(session: Opened, run: int, box: Any, to: Path) -> None:
+def _download_region(session: Session, run: int, box: Any, to: Path) -> None:
     from napari_cryoet.download import download_region
 
     def show_bytes(done_bytes: int, total_bytes: int) -> None:
-        session.steps.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+        session.progress.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
     tomogram = session.portal.run_page(run, stop=session.stop).default_tomogram
     if tomogram is None:

@@ -21,7 +21,7 @@ from napari_cryoet.exceptions import StoppedError
 
 _LOG_INTERVAL_S: Final = 5.0
 #: Characters that a terminal interprets: control characters and text direction marks.
-_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_INTERPRETED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def prepare_streams() -> None:
@@ -33,7 +33,7 @@ def prepare_streams() -> None:
 
 def harmless(text: str) -> str:
     """Escape characters that a terminal interprets, as JSON does."""
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _INTERPRETED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def say(text: str) -> None:
@@ -75,7 +75,7 @@ def tell(line: str) -> None:
     sys.stderr.write(f"{harmless(' '.join(line.splitlines()))}\n")
 
 
-class Steps:
+class ProgressDisplay:
     """The progress of a command: a bar on a terminal, or a line every few seconds elsewhere."""
 
     def __init__(self) -> None:
@@ -110,12 +110,12 @@ def _started_bar() -> Any:
 
 
 @contextmanager
-def working() -> Iterator[tuple[threading.Event, Steps]]:
+def working() -> Iterator[tuple[threading.Event, ProgressDisplay]]:
     """Provide a stop event, set by the first Ctrl+C or SIGTERM, and a progress display.
 
     A second signal acts as usual. StoppedError exits with the code that shells expect.
     """
-    stop, steps, received = threading.Event(), Steps(), list[int]()
+    stop, progress, received = threading.Event(), ProgressDisplay(), list[int]()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -130,11 +130,11 @@ def working() -> Iterator[tuple[threading.Event, Steps]]:
     for number in before:
         signal.signal(number, on_signal)
     try:
-        yield stop, steps
+        yield stop, progress
     except StoppedError:
-        steps.close()
+        progress.close()
         tell("napari-cryoet: stopped")
         raise typer.Exit(128 + (received or [signal.SIGINT])[0]) from None
     finally:
         restore()
-        steps.close()
+        progress.close()

@@ -9,7 +9,7 @@ from typer import Argument, Option, Typer
 
 from napari_cryoet.cli.console import say, tell
 from napari_cryoet.cli.options import positive
-from napari_cryoet.cli.portals import opened
+from napari_cryoet.cli.portals import open_session
 from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError
 
@@ -58,7 +58,7 @@ def export(
     from napari_cryoet.training.selection import select_basket
 
     crops = {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler} if kind == "crops" else {}
-    with opened(basket) as session:
+    with open_session(basket) as session:
         if search == Search():
             chosen = session.read_basket()
         else:
@@ -69,7 +69,7 @@ def export(
                 "There is nothing to export.", hint="Add search options such as --object, or fill a basket first."
             )
         selection = select_basket(chosen, session.portal, stop=session.stop)
-        watched = {"progress": session.steps.show, "stop": session.stop}
+        watched = {"progress": session.progress.show, "stop": session.stop}
         report = EXPORTERS[kind](selection, to, overwrite=overwrite, **watched, **crops)
     for reason in report.left_out:
         tell(f"left out: {reason}")

@@ -12,7 +12,7 @@ from typer import Argument, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, working
 from napari_cryoet.cli.options import Json, Shape, Tomogram, Unit, positive, record_id, spacings, symmetry
-from napari_cryoet.cli.portals import opened
+from napari_cryoet.cli.portals import open_session
 from napari_cryoet.exceptions import ComparisonError, MissingContextError
 from napari_cryoet.wording import count_text, spacing_text
 
@@ -87,10 +87,10 @@ def check(
     """
     from napari_cryoet.check.findings import check_picks, open_to_check
 
-    with working() as (stop, steps), closing(open_to_check(volume, stop, spacing)) as opened:
-        read = _read_picks(picks, spacing, opened, {"tomogram": tomogram, "unit": unit})
-        found = check_picks(read, opened, diameter_angstrom=diameter, stop=stop, progress=steps.show)
-    notes = [*read.about.get("warnings", ()), *opened.remarks]
+    with working() as (stop, progress), closing(open_to_check(volume, stop, spacing)) as opened_volume:
+        read = _read_picks(picks, spacing, opened_volume, {"tomogram": tomogram, "unit": unit})
+        found = check_picks(read, opened_volume, diameter_angstrom=diameter, stop=stop, progress=progress.show)
+    notes = [*read.about.get("warnings", ()), *opened_volume.remarks]
     if as_json:
         say_json(found.as_data() | {"notes": notes})
         return
@@ -139,7 +139,7 @@ def compare(
 
     options = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
     annotations = _resolved((a, b), source)
-    with working() as (stop, steps):
+    with working() as (stop, progress):
         sides = [_opened_side(each, spacing or (), number, stop, options) for number, each in enumerate(annotations)]
         found = comparing.compare(
             *sides,
@@ -149,7 +149,7 @@ def compare(
             symmetry=point_group,
             iou_threshold=iou,
             insist=insist,
-            progress=lambda share: steps.show(share, "comparing"),
+            progress=lambda fraction: progress.show(fraction, "comparing"),
             stop=stop,
         )
     if as_json:
@@ -186,7 +186,7 @@ def _resolved(texts: tuple[str, str], source: str | None) -> list[AnnotationFile
         return list(texts)
     if source is None:
         raise ComparisonError("An id needs a portal.", hint="Add --source, such as live.")
-    with opened(source) as session:
+    with open_session(source) as session:
         return [named_file(session.portal, text, stop=session.stop) if text in ids else text for text in texts]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import Steps, say, tell, working
+from napari_cryoet.cli.console import ProgressDisplay, say, tell, working
 from napari_cryoet.wording import day_text
 
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 app = Typer()
 
 
-class Opened(NamedTuple):
+class Session(NamedTuple):
     """The portal of a SOURCE, and its basket: a file, or the current basket of the source."""
 
     portal: Portal
     file: Path | None
-    steps: Steps
+    progress: ProgressDisplay
     stop: threading.Event
 
     def read_index(self, *, refresh: bool = False) -> Index:
         """Read the search index, and print its date if it is cached from a server."""
         from napari_cryoet.discovery.index import read_index
 
-        index = read_index(self.portal, refresh=refresh, progress=self.steps.show, stop=self.stop)
+        index = read_index(self.portal, refresh=refresh, progress=self.progress.show, stop=self.stop)
         if self.portal.cache_folder is not None:
             tell(f"as of {day_text(index.as_of)}{f': {index.reason}' if index.reason else ''}")
         return index
@@ -59,25 +59,25 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(text: str) -> Iterator[Opened]:
+def open_session(text: str) -> Iterator[Session]:
     """Open a SOURCE, or the source of a basket file, for a command."""
     from napari_cryoet.basket.basket import read_basket
     from napari_cryoet.portal.portal import open_portal
 
     file = Path(text) if text.lower().endswith(".toml") else None
     source = text if file is None else read_basket(file).source
-    with working() as (stop, steps):
+    with working() as (stop, progress):
         if source == "demo":
-            make_demo(steps, stop)
+            make_demo(progress, stop)
         with closing(open_portal(source)) as portal:
-            yield Opened(portal, file, steps, stop)
+            yield Session(portal, file, progress, stop)
 
 
-def make_demo(steps: Steps, stop: threading.Event) -> None:
+def make_demo(progress: ProgressDisplay, stop: threading.Event) -> None:
     """Create the demo if this computer doesn't have it yet."""
     from napari_cryoet.demo.write import ensure_demo_pack
 
-    ensure_demo_pack(progress=steps.show, stop=stop)
+    ensure_demo_pack(progress=progress.show, stop=stop)
 
 
 @app.command()
@@ -88,8 +88,8 @@ def pack(
     """Write a pack: a folder that can be opened and served like a portal."""
     from napari_cryoet.demo.write import write_demo_pack
 
-    with working() as (stop, steps):
-        write_demo_pack(folder, progress=steps.show, stop=stop)
+    with working() as (stop, progress):
+        write_demo_pack(folder, progress=progress.show, stop=stop)
     say(f"{folder}")
 
 

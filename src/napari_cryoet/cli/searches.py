@@ -12,7 +12,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, say_table, tell
 from napari_cryoet.cli.options import Json, Source, one_of, record_id
-from napari_cryoet.cli.portals import opened
+from napari_cryoet.cli.portals import open_session
 from napari_cryoet.wording import count_text, names_text, size_text
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def list_(
     from napari_cryoet.discovery.listing import list_matches, sorted_rows
     from napari_cryoet.discovery.search import find
 
-    with opened(source) as session:
+    with open_session(source) as session:
         index = session.read_index(refresh=refresh)
     matches = find(index, search)
     rows = list_matches(index, matches, kind)

@@ -83,8 +83,8 @@ def open_source(
     if max_mb is not None:
         policy().max_session_bytes = max_mb * MEGABYTE
     if source == "demo" and screenshot is not None:  # otherwise the window shows the progress
-        with working() as (stop, steps):
-            make_demo(steps, stop)
+        with working() as (stop, progress):
+            make_demo(progress, stop)
     return _open(
         context.obj,
         source=source,
