@@ -1,9 +1,11 @@
-"""Code in the docs works: the Blosc reader on the streaming page."""
+"""Code in the docs works: the Blosc reader on the streaming page, and the examples in docstrings."""
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import re
+from importlib import import_module
 
 import numpy as np
 from numcodecs import Blosc
@@ -22,3 +24,12 @@ def test_the_reader_finds_any_part_of_a_frame(project_folder):
             for first, last in [(0, 9), (200_000, 200_100), (len(raw) - 9, len(raw)), (0, len(raw))]:
                 read = names["read_content"](lambda start, stop, frame=frame: frame[start:stop], first, last)
                 assert read == raw[first:last], (codec, level, options)
+
+
+def test_examples_in_docstrings_give_what_they_say(project_folder):
+    source = project_folder / "src"
+    paths = [path for path in source.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")]
+    names = [".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    results = {name: doctest.testmod(import_module(name)) for name in names}
+    assert results
+    assert {name: result for name, result in results.items() if result.failed} == {}
