@@ -1,4 +1,4 @@
-"""The basket in a dock on the demo, used by clicks and keys: ticks in lists, its page, files and exports."""
+"""The basket in a dock on the demo: ticks in lists, its page, files and exports, by clicks and keys."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_whole_runs_and_datasets_are_ticked_in_their_lists_and_what_is_in_them_i
     run = go_to_run(qtbot, dock)
     assert run.whole.isChecked()
     press(qtbot, dock, run.tree, ribosomes(run).key)
-    assert state(run.tree, ribosomes(run).key) == ON, "it is in the dataset"
+    assert state(run.tree, ribosomes(run).key) == ON, "the dataset contains it"
     assert screens.notice.text == f"All of DS-{CELLS} is in the basket."
     qtbot.mouseClick(screens.notice.action, Qt.MouseButton.LeftButton)
     settle(qtbot, dock)
@@ -132,7 +132,7 @@ def test_a_basket_file_that_cannot_be_read_is_said_and_left_alone(qtbot, dock):
     assert path.read_text() == "runs = [1\n"
     path.write_text("runs = [9001]\n")
     press(qtbot, dock, dock.screens.datasets.view, MIXES)
-    assert read_basket(path).datasets == (CELLS, MIXES), "the tick before wasn't lost"
+    assert read_basket(path).datasets == (CELLS, MIXES), "the first tick isn't lost"
     assert dock.basket.basket.runs == (CELL_RUN,)
 
 
@@ -194,7 +194,7 @@ def test_what_to_fetch_and_the_split_are_chosen_in_menus(qtbot, filled):
         next(action for action in menu.actions() if action.text() == text).trigger()
         settle(qtbot, filled)
 
-    choose(page.choices.menu(), "Level 1 and coarser: an eighth")
+    choose(page.choices.menu(), "Level 1 and coarser: 1/8 of the size")
     assert filled.basket.found.contents.total.size_bytes < before / 4
     choose(page.split.menu(), "80/10/10")
     assert page.split.text() == "Split 1/0/0 ▾"

@@ -1,1 +1,1 @@
-"""The basket in the window: its ticks in every list, the strip below every page, its own page, and its download."""
+"""The basket in the dock: its state behind the ticks of all lists, the strip below each page, and its page."""

@@ -1,4 +1,4 @@
-"""The page of the basket: what is in it and how large, what to know of it, and what can be made of it."""
+"""The page of the basket: contents and sizes, remarks, split, options, files and exports."""
 
 from __future__ import annotations
 
@@ -45,27 +45,27 @@ from napari_cryoet.wording import joined, size_text
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12
-_EMPTY_HINT: Final = "Tick what you want in any list, with D or a click: datasets, runs, tomograms, annotations."
+_EMPTY_HINT: Final = "Tick datasets, runs, tomograms or annotations in any list, with D or a click."
 _FILES: Final = "Baskets (*.toml)"
 _EXPORTS: Final = {"copick": "copick project…", "relion5": "RELION 5…", "table": "Table…", "croissant": "Croissant…"}
 _SHARES: Final = (DEFAULT_SHARES, (70.0, 15.0, 15.0), (80.0, 20.0, 0.0))
-#: What can be chosen, and what that is in `Choices`.
+#: Menu entries, with the field of `Choices` and its value.
 _CHOICES: Final[tuple[tuple[str, str, Any], ...]] = (
     ("Annotations without a tomogram", "with_tomogram", ""),
     ("Annotations with the default tomogram", "with_tomogram", "default"),
     ("Annotations with a denoised tomogram", "with_tomogram", "denoised"),
-    ("Of each annotation the richest shape", "shapes", "richest"),
-    ("Of each annotation all shapes", "shapes", "all"),
+    ("Richest shape of each annotation", "shapes", "richest"),
+    ("All shapes of each annotation", "shapes", "all"),
     ("All levels of tomograms", "level", 0),
-    ("Level 1 and coarser: an eighth", "level", 1),
-    ("Level 2 and coarser: a 60th", "level", 2),
+    ("Level 1 and coarser: 1/8 of the size", "level", 1),
+    ("Level 2 and coarser: 1/64 of the size", "level", 2),
     ("Volumes as OME-Zarr", "volume_format", "zarr"),
     ("Volumes as MRC", "volume_format", "mrc"),
 )
 
 
 class BasketStrip(QPushButton):
-    """``Basket: 3 runs · 12 files · 412 MB ▸`` below every page; a click leads to the basket."""
+    """The button ``Basket: 3 runs · 12 files · 412 MB ▸`` below each page, which opens the basket."""
 
     def __init__(self, basket: BasketState) -> None:
         super().__init__()
@@ -82,14 +82,14 @@ class BasketStrip(QPushButton):
 
 
 class BasketPage(ListPage):
-    """Shows a `BasketState`; exports and files are handled here, the rest is asked for."""
+    """Shows and changes a `BasketState`, and handles files and exports; the dock handles the other signals."""
 
-    source_requested = Signal(str)  # as `open_portal` takes it
+    source_requested = Signal(str)  # source for `open_portal`
 
     def __init__(self, theme: Theme, basket: BasketState, notice: NoticeBar) -> None:
-        super().__init__(theme, None, "What is in the basket", tick_columns=[basket.column])
+        super().__init__(theme, None, "Contents of the basket", tick_columns=[basket.column])
         self._basket, self._tasks, self._notice = basket, basket.tasks, notice
-        self._age: tuple[Basket, Age, Basket] | None = None  # of which basket, and that brought up to date
+        self._age: tuple[Basket, Age, Basket] | None = None  # the basket, its age, and the basket brought up to date
         self._listed: tuple[Entry, ...] | None = None
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name of this basket")
@@ -98,7 +98,7 @@ class BasketPage(ListPage):
         self.summary, self.sizes = ElidedLabel(name="heading"), ElidedLabel(name="dimText")
         self.remarks = Remarks()
         self.split = tool_button("Split ▾", "Split the runs for training, validation and test")
-        self.choices = tool_button("What to fetch ▾", "Formats, levels and shapes, and what to leave out")
+        self.choices = tool_button("What to fetch ▾", "Formats, levels, shapes, and files to leave out")
         self.download = QPushButton("Download…")
         self.export = StartBar(self._tasks, EXPORT, "Export as ▾", "Export for training and processing")
         self.exports = QMenu(self.export)
@@ -107,7 +107,7 @@ class BasketPage(ListPage):
         self._fill_menus()
         basket.changed.connect(self._update)
         self.name.editingFinished.connect(self._on_named)
-        self.remarks.mended.connect(self._mend)
+        self.remarks.fix_requested.connect(self._apply_fix)
         self._update()
 
     def showEvent(self, event: QShowEvent | None) -> None:
@@ -115,7 +115,7 @@ class BasketPage(ListPage):
         self._update()
         self.ask_age()
 
-    # what it says
+    # contents
 
     def _update(self) -> None:
         if not self.isVisible():
@@ -133,7 +133,7 @@ class BasketPage(ListPage):
         elif self._basket.error is not None:
             self.place.show_error(self._basket.error, self._basket.ask)
         elif found is None:
-            self.place.show_loading("Looking up what is in it…")
+            self.place.show_loading("Looking up the contents…")
         else:
             self.place.show_content()
         split = basket.split
@@ -150,19 +150,21 @@ class BasketPage(ListPage):
         self.model.set_rows([_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries])
 
     def _remarks(self) -> list[tuple[str, str, Basket | None]]:
-        """Remarks and what their buttons say, and the basket after that."""
+        """The remarks, each with a button text and the basket after a click, or None."""
         found, age = self._basket.found, self._age
-        remarks = [(each.text, each.fix_text, each.fix) for each in (found.remarks if found is not None else ())]
+        remarks = [
+            (remark.text, remark.fix_text, remark.fix) for remark in (found.remarks if found is not None else ())
+        ]
         if age is not None and age[1].text and age[0] == self._basket.basket:
-            remarks.insert(0, (f"Since this was ticked: {age[1].text}.", "Update", age[2]))
+            remarks.insert(0, (f"Since you ticked this: {age[1].text}.", "Update", age[2]))
         return remarks
 
-    def _mend(self, mended: Basket) -> None:
-        if self._basket.is_settled:  # else a remark is about another one
-            self._basket.change(lambda _before: mended)
+    def _apply_fix(self, fixed: Basket) -> None:
+        if self._basket.is_settled:  # otherwise the remark is about an older basket
+            self._basket.change(lambda _before: fixed)
 
     def ask_age(self) -> None:
-        """Compare the basket with today's portal."""
+        """Look up what changed on the portal since records were ticked."""
         basket = self._basket.basket
         if basket.is_empty:
             return
@@ -174,13 +176,13 @@ class BasketPage(ListPage):
             age = age_of(basket, today, *matches)
             return basket, age, brought_up_to_date(basket, age, today)
 
-        self._tasks.run(_AGE, work, then=self._on_age, failed=lambda _error: None)  # no network is no news
+        self._tasks.run(_AGE, work, then=self._on_age, failed=lambda _error: None)  # without a network, show nothing
 
     def _on_age(self, age: tuple[Basket, Age, Basket]) -> None:
         self._age = age
         self._update()
 
-    # changing it
+    # changes
 
     def _on_named(self) -> None:
         name = self.name.text().strip()
@@ -188,12 +190,14 @@ class BasketPage(ListPage):
             self._basket.change(lambda basket: basket.renamed(name))
 
     def _paste(self) -> None:
-        text, is_given = QInputDialog.getMultiLineText(self, "Paste ids", "Ids like DS-10000, RN-506, TM-7 or AN-9003:")
-        found = ids_in(text) if is_given else {}
-        for kind, ids in found.items():
+        text, is_accepted = QInputDialog.getMultiLineText(
+            self, "Paste ids", "Ids like DS-10000, RN-506, TM-7 or AN-9003:"
+        )
+        ids_by_kind = ids_in(text) if is_accepted else {}
+        for kind, ids in ids_by_kind.items():
             self._basket.change(partial(Basket.with_ids, kind=kind, ids=ids))
-        if is_given and not found:
-            self._notice.show_notice("There is no id in this text.")
+        if is_accepted and not ids_by_kind:
+            self._notice.show_notice("This text contains no id.")
 
     def _empty(self) -> None:
         if agrees(self, "Empty the basket", f"Untick everything? {self._basket.text}", verb="Empty"):
@@ -210,7 +214,7 @@ class BasketPage(ListPage):
 
     def _on_read(self, baskets: tuple[Basket, Basket]) -> None:
         opened, before = baskets
-        question = f"Replace the basket of {opened.source}? What is ticked there is lost unless you saved it."
+        question = f"Replace the basket of {opened.source}? Its contents are lost unless you saved them."
         if not before.is_empty and not agrees(self, "Open a basket", question, verb="Replace"):
             return
         if opened.source == self._basket.source:
@@ -223,47 +227,47 @@ class BasketPage(ListPage):
         basket = self._basket.basket
         name = f"{clean_name(basket.name or 'basket')}.toml"
         if path := QFileDialog.getSaveFileName(self, "Save the basket", name, _FILES)[0]:
-            place = Path(path).with_suffix(".toml")
-            saved = partial(self._notice.show_notice, f"Saved as {place}.", is_news=True)
-            self._in_background(partial(write_basket, basket, place), lambda _none: saved())
+            target = Path(path).with_suffix(".toml")
+            saved = partial(self._notice.show_notice, f"Saved as {target}.", is_news=True)
+            self._in_background(partial(write_basket, basket, target), lambda _none: saved())
 
     def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._tasks.run(_FILE, lambda _job: work(), then=then, failed=self._notice.show_error)
 
     def _set_split(self, shares: tuple[float, ...]) -> None:
-        """Split anew; asked for again, the same shares give another split."""
+        """Split the runs; choosing the same shares again changes the seed."""
         found, before = self._basket.found, self._basket.basket.split
         if found is not None:
             seed = before.seed + 1 if before is not None and before.shares == shares else 0
             split = partial(split_basket, rows=found.chosen.rows, shares=shares, seed=seed)
             self._basket.change(split, is_slow=True)
 
-    # exporting it
+    # exports
 
     def _ask_export(self, kind: str) -> None:
         name = clean_name(self._basket.basket.name or "basket")
         if kind == "table":
             path = QFileDialog.getSaveFileName(self, "Export a table", f"{name}.csv", "Tables (*.csv *.parquet)")[0]
             if path:
-                self._export(partial(EXPORTERS[kind], overwrite=True), Path(path))  # the dialog asked
-        elif folder := QFileDialog.getExistingDirectory(self, f"Where to put {name}-{kind}"):
+                self._export(partial(EXPORTERS[kind], overwrite=True), Path(path))  # the dialog has asked
+        elif folder := QFileDialog.getExistingDirectory(self, f"Choose the folder for {name}-{kind}"):
             self._export(EXPORTERS[kind], Path(folder, f"{name}-{kind}"))
 
-    def _export(self, export: Callable[..., ExportReport], place: Path) -> None:
+    def _export(self, export: Callable[..., ExportReport], target: Path) -> None:
         basket, portal = self._basket.basket, self._basket.portal
 
         def work(job: Job) -> ExportReport:
             job.say(0, "looking up rows")
             chosen = select_basket(basket, portal, stop=job.stop)
-            return export(chosen, place, progress=job.say, stop=job.stop)
+            return export(chosen, target, progress=job.say, stop=job.stop)
 
         def fail(error: CryoETError) -> None:
             if not isinstance(error, ExistsError):
                 self._notice.show_error(error)
-            elif agrees(self, "Export", f"{place.name} is there already. Replace it?", verb="Replace"):
-                self._export(partial(export, overwrite=True), place)
+            elif agrees(self, "Export", f"{target.name} already exists. Replace it?", verb="Replace"):
+                self._export(partial(export, overwrite=True), target)
 
-        self._tasks.run(EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {place.name}")
+        self._tasks.run(EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {target.name}")
 
     def _on_exported(self, report: ExportReport) -> None:
         left_out = "".join(f"\nLeft out: {reason}" for reason in report.left_out[:5])
@@ -282,21 +286,21 @@ class BasketPage(ListPage):
         for kind, text in _EXPORTS.items():
             add_item(self.exports, text, partial(self._ask_export, kind))
         for shares in _SHARES:
-            add_item(split, "/".join(f"{each:g}" for each in shares), partial(self._set_split, shares))
+            add_item(split, "/".join(f"{share:g}" for share in shares), partial(self._set_split, shares))
         add_item(split, "No split", partial(self._basket.change, lambda basket: basket.with_split(None)))
         self._choices_menu = _menu_of(self.choices)
         self._choices_menu.aboutToShow.connect(self._fill_choices)
 
     def _fill_choices(self) -> None:
         choices = self._basket.basket.choices
-        out, change = choices.leave_out, self._basket.change
+        left_out, change = choices.leave_out, self._basket.change
         items = [(text, name, value, getattr(choices, name) == value) for text, name, value in _CHOICES]
         for part in PARTS:
-            left = tuple(each for each in out if each != part) if part in out else (*out, part)
-            items.append((f"Whole runs with {part}", "leave_out", left, part not in out))
+            toggled = tuple(other for other in left_out if other != part) if part in left_out else (*left_out, part)
+            items.append((f"Whole runs with {part}", "leave_out", toggled, part not in left_out))
         self._choices_menu.clear()
-        for (_, before, *_), (text, name, value, is_on) in pairwise([items[0], *items]):
-            if name != before:
+        for (_, previous, *_), (text, name, value, is_on) in pairwise([items[0], *items]):
+            if name != previous:
                 self._choices_menu.addSeparator()
             set_choice = partial(Basket.with_choices, **{name: value})
             action = add_item(self._choices_menu, text, partial(change, set_choice))
@@ -318,9 +322,9 @@ class BasketPage(ListPage):
 
 
 class Remarks(QWidget):
-    """A line for each remark, with a button where something mends it."""
+    """A line for each remark, with a button if there is a fix."""
 
-    mended = Signal(object)  # Basket
+    fix_requested = Signal(object)  # Basket after the fix
 
     def __init__(self) -> None:
         super().__init__()
@@ -330,7 +334,7 @@ class Remarks(QWidget):
         self._grid.setColumnStretch(0, 1)
 
     def show_remarks(self, remarks: Sequence[tuple[str, str, Basket | None]]) -> None:
-        """Show texts, what their buttons say, and what the basket is then; the same ones are left alone."""
+        """Show remarks as tuples of text, button text and fixed basket; do nothing if they are unchanged."""
         if remarks == self._shown:
             return
         self._shown = remarks
@@ -340,7 +344,7 @@ class Remarks(QWidget):
         for number, (text, fix_text, fix) in enumerate(remarks):
             self._grid.addWidget(plain_label(f"⚠ {text}"), number, 0)
             if fix is not None:
-                button = push_button(fix_text, partial(self.mended.emit, fix), f"{fix_text}: {text}")
+                button = push_button(fix_text, partial(self.fix_requested.emit, fix), f"{fix_text}: {text}")
                 self._grid.addWidget(button, number, 1)
         self.setVisible(bool(remarks))
 
@@ -355,7 +359,7 @@ def _row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> R
         is_dim=not entry.parts,
         right=(joined(entry.detail, size), entry.detail or size, ""),
         is_unfolded=is_unfolded,
-        children=tuple(_row(each) for each in entry.below),
+        children=tuple(_row(child) for child in entry.below),
     )
 
 

@@ -1,4 +1,4 @@
-"""The basket of the open source: ticks in all lists change it, and it is on disk at once."""
+"""The basket of the open source, changed by the ticks of all lists and saved on every change."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from napari_cryoet.run.outline import AnnotationRow
 
 Change = Callable[[Basket], Basket]
 
-_KEEP, _ASK = "basket", "contents of the basket"
-_PAUSE_S: Final = 0.1  # the window paints ticks first: a thread that computes delays each call of a model by 5 ms
+_SAVE, _LOOK_UP = "basket", "contents of the basket"
+_PAUSE_S: Final = 0.1  # the window paints ticks first: a busy thread delays each call of a Qt model by 5 ms
 
 
 class Part(NamedTuple):
-    """Something that can be ticked, and the ids of what it belongs to, 0 where that isn't known."""
+    """Something that can be ticked, and the ids of its parents, which are 0 if unknown."""
 
     kind: Kind
     id: int
@@ -46,59 +46,59 @@ class Part(NamedTuple):
 
     @property
     def annotation(self) -> Part:
-        """The annotation of a shape; the choices of the basket say which of its shapes are fetched."""
+        """The annotation of a shape; the basket's choices determine which of its shapes are downloaded."""
         return self._replace(kind="annotations", id=self.annotation_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a basket amounts to by the portal's tables."""
+    """The contents of a basket, looked up in the portal's tables."""
 
     chosen: Chosen
     contents: Contents
     remarks: tuple[Remark, ...]
     entries: tuple[Entry, ...]
-    touched: dict[Kind, frozenset[int]]  # the shapes that are fetched, and the runs and datasets of which anything is
+    touched: dict[Kind, frozenset[int]]  # shapes to download, and runs and datasets with anything to download
 
 
 class BasketState(QObject):
-    """Changes show at once; they are written, and what they amount to is asked for, in tasks."""
+    """Applies changes immediately; saves them and looks up the contents in background tasks."""
 
-    changed = Signal()  # what is ticked, or what that amounts to
-    failed = Signal(object)  # CryoETError: it can't be read or written
-    refused = Signal(str, str, object)  # why a tick can't be taken away, a button's text, and what it does
+    changed = Signal()  # the ticks or the contents
+    failed = Signal(object)  # CryoETError: the basket can't be read or saved
+    refused = Signal(str, str, object)  # why a tick can't be removed, button text, button callback
 
     def __init__(self, tasks: Tasks, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.folder = folder  #: Where downloads go; its disk has to have the room.
+        self.folder = folder  #: The download folder; its disk is checked for free space.
         self.column = TickColumn(
-            "Basket", "Put into the basket (D)", Qt.Key.Key_D, self.tick_of, self.toggle, self.changed
+            "Basket", "Add to the basket (D)", Qt.Key.Key_D, self.tick_of, self.toggle, self.changed
         )
         self.tasks, self._store = tasks, BasketStore()
         self._writing = threading.Lock()
-        self._waiting: deque[tuple[str, Change]] = deque()  # changes that aren't on disk yet, with their sources
+        self._unsaved: deque[tuple[str, Change]] = deque()  # unsaved changes, with their sources
         self._forget()
 
     def _forget(self) -> None:
         self._portal: Portal | None = None
-        self._known: RowsOfRuns | None = None
+        self._rows: RowsOfRuns | None = None
         self.basket = Basket()
-        self.found: Found | None = None  # None while nothing is known
-        self.error: CryoETError | None = None  # why it isn't
+        self.found: Found | None = None  # None until the contents are known
+        self.error: CryoETError | None = None  # why they aren't known
         self._ids: dict[Kind, frozenset[int]] = dict.fromkeys(KINDS, frozenset())
 
     # one source at a time
 
     def open(self, portal: Portal) -> None:
         """Read the basket of a portal."""
-        self._portal, self._known = portal, RowsOfRuns(portal)
-        self._keep()
+        self._portal, self._rows = portal, RowsOfRuns(portal)
+        self._save()
 
     def close(self) -> None:
-        """Forget the source, with all on disk."""
-        self.tasks.stop(_KEEP)
-        self.tasks.stop(_ASK)
-        with suppress(CryoETError):  # the failure was shown when it was first tried
+        """Save unsaved changes, and forget the source."""
+        self.tasks.stop(_SAVE)
+        self.tasks.stop(_LOOK_UP)
+        with suppress(CryoETError):  # the first failure was already shown
             self._write()
         self._forget()
         self.changed.emit()
@@ -106,22 +106,22 @@ class BasketState(QObject):
     @property
     def portal(self) -> Portal:
         """The open portal, for work that queries it on another thread."""
-        assert self._portal is not None  # noqa: S101 - nothing can be ticked or opened before
+        assert self._portal is not None  # noqa: S101 - nothing can be ticked before a source is open
         return self._portal
 
     @property
     def source(self) -> str:
-        """The source as baskets name it."""
+        """The name of the source in basket files."""
         return source_text(self.portal.source)
 
     @property
     def is_settled(self) -> bool:
-        """Whether `found` is about the basket as it is now."""
+        """Whether `found` describes the current basket."""
         return self.found is not None and self.found.chosen.basket is self.basket
 
     @property
     def text(self) -> str:
-        """``3 runs · 12 files · 412 MB``, or ``5 ticked`` while that isn't known; empty for an empty basket."""
+        """``3 runs · 12 files · 412 MB``, or ``5 ticked`` until that is known; empty for an empty basket."""
         if self.found is not None and self.found.contents.total.n_files:
             return self.found.contents.summary + ("" if self.is_settled else " …")
         return "" if self.basket.is_empty else f"{sum(map(len, self._ids.values())):,} ticked"
@@ -129,41 +129,41 @@ class BasketState(QObject):
     # ticks
 
     def toggle(self, record: Any) -> None:
-        """Tick a record that isn't ticked, or only in part; untick one that is."""
+        """Tick a record that is unticked or partly ticked; untick a ticked one."""
         parts, tick = parts_of(record), self.tick_of(record)
         if tick is None or tick.state != Qt.CheckState.Checked:
             of_object = isinstance(record, tuple)
             self.change(partial(_with, parts=[part.annotation for part in parts] if of_object else parts))
-        elif whole := next(filter(None, map(self._whole_of, parts)), None):
-            kind, whole_id = whole
-            name = f"{'DS' if kind == 'datasets' else 'RN'}-{whole_id}"
-            take_out = partial(self.change, lambda basket: basket.without_ids(kind, [whole_id]))
-            self.refused.emit(f"All of {name} is in the basket.", "Take it out", take_out)
+        elif parent := next(filter(None, map(self._ticked_parent, parts)), None):
+            kind, parent_id = parent
+            name = f"{'DS' if kind == 'datasets' else 'RN'}-{parent_id}"
+            remove = partial(self.change, lambda basket: basket.without_ids(kind, [parent_id]))
+            self.refused.emit(f"All of {name} is in the basket.", "Remove it", remove)
         else:
             self.change(partial(_without, parts=parts))
 
     def tick_of(self, record: Any) -> Tick | None:
-        """The tick of a record; faint where a whole run or dataset has it, half where only some of it is ticked."""
+        """The tick of a record: hollow if its run or dataset is ticked, partial if only some of it is ticked."""
         parts = parts_of(record)
         if not parts:
             return None
-        held = {part.annotation_id or part.id for part in parts if self._holds(part)}
-        if held == {part.annotation_id or part.id for part in parts}:
-            return Tick(Qt.CheckState.Checked, is_hollow=any(map(self._whole_of, parts)))
-        has_some = held or any(map(self._touches, parts))
+        ticked = {part.annotation_id or part.id for part in parts if self._is_ticked(part)}
+        if ticked == {part.annotation_id or part.id for part in parts}:
+            return Tick(Qt.CheckState.Checked, is_hollow=any(map(self._ticked_parent, parts)))
+        has_some = ticked or any(map(self._is_touched, parts))
         return Tick(Qt.CheckState.PartiallyChecked if has_some else Qt.CheckState.Unchecked)
 
-    def _holds(self, part: Part) -> bool:
-        if part.id in self._ids[part.kind] or self._whole_of(part):
+    def _is_ticked(self, part: Part) -> bool:
+        if part.id in self._ids[part.kind] or self._ticked_parent(part):
             return True
-        is_plainer = self.is_settled and not self._touches(part)
-        return part.annotation_id in self._ids["annotations"] and not is_plainer
+        is_skipped = self.is_settled and not self._is_touched(part)  # another shape of its annotation is downloaded
+        return part.annotation_id in self._ids["annotations"] and not is_skipped
 
-    def _touches(self, part: Part) -> bool:
+    def _is_touched(self, part: Part) -> bool:
         return self.found is not None and part.id in self.found.touched.get(part.kind, ())
 
-    def _whole_of(self, part: Part) -> tuple[Kind, int] | None:
-        """The ticked run or dataset that a part is in."""
+    def _ticked_parent(self, part: Part) -> tuple[Kind, int] | None:
+        """The ticked run or dataset that contains a part."""
         dataset_id, run_id = part.dataset_id, part.run_id
         if not dataset_id and self.found is not None:
             dataset_id = (self.found.chosen.owners.row("runs", run_id) or {}).get("datasetId", 0)
@@ -171,65 +171,65 @@ class BasketState(QObject):
             return "runs", run_id
         return ("datasets", dataset_id) if dataset_id in self._ids["datasets"] else None
 
-    # changing and keeping it
+    # changes
 
     def change(self, change: Change, *, is_slow: bool = False) -> None:
-        """Change the basket; what takes time is done in the task alone."""
+        """Apply a change to the basket immediately, or only in the background if ``is_slow``."""
         if self._portal is None:
             return
-        self._waiting.append((self.source, change))
+        self._unsaved.append((self.source, change))
         if not is_slow:
             self._set(change(self.basket))
-        self._keep()
+        self._save()
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         source = self.source
 
         def work(_job: Job) -> Basket:
             self._write()
             return self._store.current(source)
 
-        self.tasks.run(_KEEP, work, then=self._set, failed=self.failed.emit)
+        self.tasks.run(_SAVE, work, then=self._set, failed=self.failed.emit)
 
     def _write(self) -> None:
         with self._writing:
-            while self._waiting:
-                waiting = self._waiting.popleft()
+            while self._unsaved:
+                unsaved = self._unsaved.popleft()
                 try:
-                    self._store.change(*waiting)
+                    self._store.change(*unsaved)
                 except (FormatError, SaveError):
-                    self._waiting.appendleft(waiting)  # to be tried again with the next change
+                    self._unsaved.appendleft(unsaved)  # retried with the next change
                     raise
 
     def _set(self, basket: Basket) -> None:
-        if basket == self.basket:  # it is asked for already
+        if basket == self.basket:
             return
         self.basket = basket
         self._ids = {kind: frozenset(basket.ids(kind)) for kind in KINDS}
         self.changed.emit()
         self.ask()
 
-    # what it amounts to
+    # contents
 
     def ask(self) -> None:
-        """Find out what the basket amounts to."""
-        basket, known, folder = self.basket, self._known, self.folder
-        if basket.is_empty or known is None:
-            self.tasks.stop(_ASK)
+        """Look up the contents of the basket."""
+        basket, rows_of_runs, folder = self.basket, self._rows, self.folder
+        if basket.is_empty or rows_of_runs is None:
+            self.tasks.stop(_LOOK_UP)
             self._on_found(None)
             return
 
         def work(job: Job) -> Found:
             job.stop.wait(_PAUSE_S)
             raise_if_stopped(job.stop)
-            rows = known.of(basket, stop=job.stop)
-            place = next(each for each in (folder, *folder.parents) if each.exists())
+            rows = rows_of_runs.of(basket, stop=job.stop)
+            existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
             chosen = choose(basket, rows)
             contents = contents_of(chosen)
-            remarks = remarks_on(chosen, contents, free_bytes=shutil.disk_usage(place).free)
+            remarks = remarks_on(chosen, contents, free_bytes=shutil.disk_usage(existing).free)
             return Found(chosen, contents, remarks, outline_basket(chosen), _touched_by(chosen, contents))
 
-        self.tasks.run(_ASK, work, then=self._on_found, failed=partial(self._on_found, None))
+        self.tasks.run(_LOOK_UP, work, then=self._on_found, failed=partial(self._on_found, None))
 
     def _on_found(self, found: Found | None, error: CryoETError | None = None) -> None:
         self.found, self.error = found, error
@@ -237,7 +237,7 @@ class BasketState(QObject):
 
 
 def parts_of(record: Any) -> tuple[Part, ...]:
-    """What a tick beside a record stands for; nothing where there is nothing to fetch."""
+    """The parts that a record's tick stands for; empty if there is nothing to download."""
     match record:
         case CatalogueRow():
             return (Part("datasets", record.id),)
@@ -268,11 +268,11 @@ def _with(basket: Basket, parts: Collection[Part]) -> Basket:
 
 
 def _without(basket: Basket, parts: Collection[Part]) -> Basket:
-    gone: dict[Kind, set[int]] = defaultdict(set)
+    removed: dict[Kind, set[int]] = defaultdict(set)
     for part in parts:
-        gone[part.kind].add(part.id)
-        gone["annotations"].add(part.annotation_id)
-    for kind, ids in gone.items():
+        removed[part.kind].add(part.id)
+        removed["annotations"].add(part.annotation_id)
+    for kind, ids in removed.items():
         basket = basket.without_ids(kind, ids)
     return basket
 

@@ -24,7 +24,7 @@ from napari_cryoet.wording import date_text, joined, plain, size_text
 SETTLE_MS: Final = 100  # limits updates, since states change with every block
 
 
-def traffic_of(states: Sequence[StreamState]) -> str:
+def traffic_text(states: Sequence[StreamState]) -> str:
     """The bytes loaded for some layers and the current speed, counting layers that share a source once."""
     sources = {id(state) if state.source_number is None else state.source_number: state for state in states}.values()
     bytes_per_s = sum(state.bytes_per_s for state in sources)
@@ -32,7 +32,7 @@ def traffic_of(states: Sequence[StreamState]) -> str:
     return joined(size_text(sum(state.bytes_read for state in sources)), speed)
 
 
-def words_of(states: Sequence[StreamState]) -> str:
+def state_text(states: Sequence[StreamState]) -> str:
     """The status of overlaid layers: an error, ``stopped``, ``sharpening…``, ``coarser level``, or empty if exact."""
     error = next((state.error for state in states if state.error is not None), None)
     if error is not None:
@@ -116,7 +116,7 @@ class StreamWatch(QObject):
         if failed is not None:
             strip.set_status(joined(_name_of(failed[0]), plain(str(failed[1]))), can_retry=True)
         elif any(state.is_coming and not state.is_stopped for state in states):
-            strip.set_status(joined(_as_of(states), f"sharpening… {traffic_of(states)}"), can_stop=True)
+            strip.set_status(joined(_as_of(states), f"sharpening… {traffic_text(states)}"), can_stop=True)
         elif any(state.is_stopped and not state.is_exact for state in states):
             strip.set_status("stopped", can_retry=True)
         elif any(state.is_limited for state in states):

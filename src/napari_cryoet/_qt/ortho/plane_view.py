@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.status_bar import SETTLE_MS, words_of
+from napari_cryoet._qt.browser.status_bar import SETTLE_MS, state_text
 from napari_cryoet._qt.ortho.cursor import (
     CrosshairOverlay,
     SharedCursor,
@@ -159,7 +159,7 @@ class PlaneView(QWidget):
         states = [state for copy in self.copies if (state := copy.state) is not None]
         if len(position) >= 3:
             position_text = f"{_AXIS_NAMES[self.plane.across]} {position[self.plane.across]:,.0f} {unit_of(self.model)}"
-            self.label.setText(joined(self.plane.name, position_text.rstrip(), words_of(states)))
+            self.label.setText(joined(self.plane.name, position_text.rstrip(), state_text(states)))
 
     # layers
 
