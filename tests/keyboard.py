@@ -1,4 +1,4 @@
-"""Keys and clicks as a person's reach a window: to whatever has the focus, and to whatever lies there."""
+"""Keys and clicks that reach windows as a user's do: the focused widget, and the widget at a position."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ NONE, SHIFT, CONTROL = (
 
 
 def press(key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
-    """Press a key in the window in front."""
+    """Press a key in the active window."""
     window = QApplication.activePopupWidget() or QApplication.activeModalWidget() or QApplication.activeWindow()
-    assert window is not None, "no window is in front"
+    assert window is not None, "no window is active"
     QTest.keyClick(window.windowHandle(), key, modifiers)
     QApplication.processEvents()
 
 
 def click(widget: QWidget, at: QPoint | None = None) -> None:
-    """Click what is seen of a widget, by default its middle."""
+    """Click a widget where it is visible, by default at its centre."""
     window = widget.window()
-    place = widget.mapTo(window, widget.rect().center() if at is None else at)
-    hit = window.childAt(place)
+    position = widget.mapTo(window, widget.rect().center() if at is None else at)
+    hit = window.childAt(position)
     assert hit is widget or widget.isAncestorOf(hit), f"{widget} is covered by {hit}"
-    QTest.mouseClick(window.windowHandle(), Qt.MouseButton.LeftButton, NONE, place)
+    QTest.mouseClick(window.windowHandle(), Qt.MouseButton.LeftButton, NONE, position)
     QApplication.processEvents()
 
 
 def has_keys(widget: QWidget) -> bool:
-    """Whether keys go to a widget or to a part of it."""
+    """Whether a widget or one of its descendants has the keyboard focus."""
     focus = QApplication.focusWidget()
     return focus is not None and (focus is widget or widget.isAncestorOf(focus))
 
 
 def spoken(widget: QWidget) -> str:
-    """What a control is read aloud as: by its own name, what a button says, or the label that leads to it."""
+    """The name that screen readers use for a control: its accessible name, button text or label."""
     buddies = (label.text() for label in widget.window().findChildren(QLabel) if label.buddy() is widget)
     text = widget.text() if isinstance(widget, QAbstractButton) else ""
     return widget.accessibleName() or text or next(buddies, "")
 
 
 def picture(widget: QWidget) -> np.ndarray:
-    """Red, green and blue of every pixel of a widget, as it is drawn now."""
+    """The RGB pixels of a widget, as an array (height, width, 3)."""
     image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
     bits = image.constBits().asarray(image.sizeInBytes())
     rows = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())
@@ -55,7 +55,7 @@ def picture(widget: QWidget) -> np.ndarray:
 
 
 def marks_of_keys(control: QWidget, dock: QWidget) -> int:
-    """How many pixels of a dock look otherwise while a control of it has the keys."""
+    """The number of pixels of a dock that change when a control gets the keyboard focus."""
     focus = QApplication.focusWidget()
     if focus is not None:
         focus.clearFocus()
@@ -67,7 +67,7 @@ def marks_of_keys(control: QWidget, dock: QWidget) -> int:
 
 
 def controls_by_tab(dock: QWidget) -> list[QWidget]:
-    """What Tab leads to in a dock, from what has the keys on until it leaves the dock or comes round."""
+    """The controls of a dock in tab order, starting at the focused one."""
     found: list[QWidget] = []
     while has_keys(dock) and QApplication.focusWidget() not in found:
         found.append(QApplication.focusWidget())
@@ -76,7 +76,7 @@ def controls_by_tab(dock: QWidget) -> list[QWidget]:
 
 
 class Keys:
-    """A user without a mouse."""
+    """Simulates a user without a mouse."""
 
     def __init__(self, qtbot, viewer) -> None:
         self._qtbot, self._viewer = qtbot, viewer
@@ -88,7 +88,7 @@ class Keys:
         self._qtbot.keyClicks(QApplication.focusWidget(), text)
 
     def open_dock(self, name: str) -> QWidget:
-        """Open a dock from napari's command palette; it has the keys then."""
+        """Open a dock from napari's command palette, and wait until it has the keyboard focus."""
         press(Qt.Key.Key_P, CONTROL | SHIFT)
         self.until(lambda: isinstance(QApplication.focusWidget(), QLineEdit))
         self.type(name)
@@ -107,7 +107,7 @@ class Keys:
             press(Qt.Key.Key_Backtab if back else Qt.Key.Key_Tab, SHIFT if back else Qt.KeyboardModifier.NoModifier)
 
     def choose(self, box: QWidget, text: str) -> None:
-        """Choose in a combo box that has the keys."""
+        """Choose an item of the focused combo box."""
         if box.currentText() != text:
             press(Qt.Key.Key_Home)
         for _ in range(box.count()):

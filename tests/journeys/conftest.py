@@ -1,4 +1,4 @@
-"""What the journeys share."""
+"""Fixtures of the journeys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _only_the_gui_thread_collects_garbage() -> Iterator[None]:
-    """A window that another thread collects is deleted on that thread, and Qt crashes."""
+    """Collect garbage only on the GUI thread: Qt crashes if another thread deletes a window."""
     before = gc.get_threshold()
     gc.set_threshold(2**31 - 1, *before[1:])
     yield

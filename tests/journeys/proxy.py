@@ -1,4 +1,4 @@
-"""The server of the tests before a served pack: it counts questions and, if told to, fails in turn in four ways."""
+"""A proxy for a served pack that counts GraphQL queries and can fail in four ways in turn."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 from server import Answer, Request, Server, sent, status
 
-_PASSED_ON = {"content-type", "range", "if-match", "if-none-match", "if-range", "accept"}
+_FORWARDED = {"content-type", "range", "if-match", "if-none-match", "if-range", "accept"}
 _OWN = {"connection", "date", "server", "transfer-encoding"}
 _FAULTS = (
     status(500),
-    lambda answer: replace(answer, body=b"", manner="raw"),  # hang up without a word
+    lambda answer: replace(answer, body=b"", manner="raw"),  # hang up without an answer
     sent("cut"),
     status(429, Retry_After="1"),
 )
 
 
 class Proxy(Server):
-    """Passes requests on to a pack that is served at some address, and puts its own address in place of that."""
+    """Forwards requests to a served pack, and replaces the pack's URL with its own in answers."""
 
     def __init__(self, graphql_url: str) -> None:
         super().__init__()
@@ -29,15 +29,15 @@ class Proxy(Server):
 
     @property
     def questions(self) -> int:
-        """How many GraphQL queries were answered."""
+        """The number of answered GraphQL queries."""
         return len(self.to("^/graphql")) - sum(path.startswith("/graphql") for path, *_ in self._failed)
 
     def fail_in_turn(self) -> None:
-        """Let the first twelve requests that are new fail once each."""
-        turns = itertools.cycle(_FAULTS)
+        """Make each of the next twelve different requests fail once."""
+        faults = itertools.cycle(_FAULTS)
 
         def fail(answer: Answer) -> Answer:
-            return next(turns)(answer)
+            return next(faults)(answer)
 
         self.script(self._is_new, fail, times=3 * len(_FAULTS))
 
@@ -48,10 +48,10 @@ class Proxy(Server):
         return is_new
 
     def right_answer(self, request: Request, *, is_whole: bool = False) -> Answer:
-        """What the pack says."""
+        """The answer of the pack."""
         connection = http.client.HTTPConnection(urlsplit(self.pack_url).netloc, timeout=60)
-        passed_on = {name: value for name, value in request.headers.items() if name in _PASSED_ON}
-        connection.request(request.method, request.path, request.body or None, passed_on)
+        forwarded = {name: value for name, value in request.headers.items() if name in _FORWARDED}
+        connection.request(request.method, request.path, request.body or None, forwarded)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()

@@ -1,6 +1,6 @@
-"""The main job from end to end in a real window, by clicks and keys: on the demo in process, and over HTTP with faults.
+"""From a source to picks over a tomogram, in a real window: on the demo in process, and over HTTP with faults.
 
-On the way it is counted what is asked of the portal, and noted what the window's thread waits for and decodes.
+The test also counts portal requests, and checks that the GUI thread neither blocks nor decodes chunks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.record_model import RecordModel
 
-#: What a thread waits in, as Python code may call it. Queues, events, semaphores and futures wait in a condition.
+#: Blocking functions that Python code may call. Queues, events, semaphores and futures block in a condition.
 WAITS: tuple[tuple[Any, str], ...] = (
     (threading.Condition, "wait"),
     (threading.Thread, "join"),
@@ -46,7 +46,7 @@ WAITS: tuple[tuple[Any, str], ...] = (
 
 @pytest.fixture(params=["the demo in process", "HTTP with faults"])
 def proxy(request) -> Iterator[Proxy | None]:
-    """A faulty server before the served demo; None for the demo in process."""
+    """A faulty proxy of the served demo; None for the demo in process."""
     if request.param == "the demo in process":
         request.getfixturevalue("demo_at_home")
         yield None
@@ -58,39 +58,39 @@ def proxy(request) -> Iterator[Proxy | None]:
 
 @contextmanager
 def gui_waits() -> Iterator[list[str]]:
-    """Where the thread that this is called on waits for others from now on; the list fills while it goes on."""
+    """Yield a list that collects stack traces of blocking calls on the calling thread."""
     found: list[str] = []
     window_thread = threading.get_ident()
 
-    def noted(name: str, wait: Callable[..., Any]) -> Callable[..., Any]:
+    def recorded(name: str, wait: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(wait)
-        def note(*arguments: Any, **options: Any) -> Any:
-            is_look = name == "wait" and any(isinstance(each, int | float) and each <= 0 for each in arguments)
+        def record(*arguments: Any, **options: Any) -> Any:
+            is_poll = name == "wait" and any(isinstance(each, int | float) and each <= 0 for each in arguments)
             callers = (sys._getframe(1), sys._getframe(2))
-            is_of_start = any(each.f_code is threading.Thread.start.__code__ for each in callers)
-            if threading.get_ident() == window_thread and not (is_look or is_of_start):
+            is_thread_start = any(each.f_code is threading.Thread.start.__code__ for each in callers)
+            if threading.get_ident() == window_thread and not (is_poll or is_thread_start):
                 found.append(f"{name}\n{''.join(traceback.format_stack(limit=12))}")
             return wait(*arguments, **options)
 
-        return note
+        return record
 
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in WAITS:
-            patch.setattr(owner, name, noted(name, getattr(owner, name)))
+            patch.setattr(owner, name, recorded(name, getattr(owner, name)))
         yield found
 
 
 @pytest.fixture
 def decoding(monkeypatch) -> set[threading.Thread]:
-    """The threads that decoded chunks so far."""
+    """The threads that have decoded chunks."""
     threads: set[threading.Thread] = set()
     decompress = numcodecs.blosc.decompress
 
-    def noted(*arguments):
+    def recorded(*arguments):
         threads.add(threading.current_thread())
         return decompress(*arguments)
 
-    monkeypatch.setattr(numcodecs.blosc, "decompress", noted)
+    monkeypatch.setattr(numcodecs.blosc, "decompress", recorded)
     return threads
 
 
@@ -108,7 +108,7 @@ def press(qtbot, widget, key: Qt.Key) -> None:
 
 
 def choose_source(qtbot, browser: PortalBrowser, proxy: Proxy | None) -> None:
-    """Click on the demo; only the address of a server has no button."""
+    """Click the button of the demo, or open the URL of the proxy, which has no button."""
     with qtbot.waitSignal(browser.session.catalogue_changed):
         if proxy is None:
             buttons = browser.screens.start.findChildren(QPushButton)
@@ -118,26 +118,26 @@ def choose_source(qtbot, browser: PortalBrowser, proxy: Proxy | None) -> None:
 
 
 def tick_of(model: RecordModel, condition: Callable[[object], bool]) -> QModelIndex:
-    """The tick that shows the first annotation that is as wanted."""
+    """The *Show* tick of the first annotation that meets a condition."""
     for index in model.indexes():
         if index.parent().isValid() and condition(model.record_at(index)):
             return index.siblingAtColumn(1)
     raise AssertionError("there is no such annotation")
 
 
-def path_of(pack: Path, address: str) -> Path:
-    """Where the pack keeps what an address leads to."""
-    return pack / "files" / address.partition("/files/")[2]
+def path_of(pack: Path, url: str) -> Path:
+    """The local file of a URL in a pack."""
+    return pack / "files" / url.partition("/files/")[2]
 
 
 def centres_angstrom(path: Path, spacing: float) -> np.ndarray:
-    """Where a file says that particles are: z, y, x."""
-    places = [json.loads(line)["location"] for line in path.read_text().splitlines()]
-    return np.array([[place[axis] for axis in "zyx"] for place in places]) * spacing
+    """Particle centres in a file, as an (N, 3) array in z, y, x."""
+    locations = [json.loads(line)["location"] for line in path.read_text().splitlines()]
+    return np.array([[location[axis] for axis in "zyx"] for location in locations]) * spacing
 
 
 class Canvas:
-    """What is drawn, in a window that shows a plane along z."""
+    """The canvas of a window that shows a z plane."""
 
     def __init__(self, qtbot, viewer, browser: PortalBrowser) -> None:
         self._qtbot, self._viewer, self._browser = qtbot, viewer, browser
@@ -145,7 +145,7 @@ class Canvas:
 
     @contextmanager
     def only(self, *shown) -> Iterator[None]:
-        """Show only these layers, and wait until all of them are exact."""
+        """Show only these layers, and wait until they are exact."""
         for layer in self._viewer.layers:
             layer.visible = layer in shown
         self.until_exact()
@@ -165,13 +165,13 @@ class Canvas:
         return self._viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
 
     def pixels_of(self, yx_angstrom: np.ndarray, picture: np.ndarray) -> np.ndarray:
-        """Row and column of places in the plane."""
+        """Rows and columns of positions in the plane, as an (N, 2) array."""
         camera = self._viewer.scene.camera
         middle = np.array(picture.shape[:2]) / 2
         return (yx_angstrom - np.array(camera.center[1:])) * camera.zoom + middle
 
     def shows_plane(self, image: Image, plane: np.ndarray) -> bool:
-        """Whether the grey in the middle of every voxel is the file's value, by the layer's contrast."""
+        """Whether the grey at the centre of each voxel matches the file, given the layer's contrast limits."""
         picture = self.picture()
         inner = np.stack(np.meshgrid(*(np.arange(2, n - 2) for n in plane.shape), indexing="ij"), -1).reshape(-1, 2)
         pixels = np.round(self.pixels_of(inner * image.scale[0], picture) - 0.5).astype(int)
@@ -193,13 +193,13 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
     screens, link, run = browser.screens, browser.link, browser.screens.run
 
     with gui_waits() as waits:
-        # a source, and a search in it
+        # open a source and search in it
         choose_source(qtbot, browser, proxy)
         press(qtbot, screens.datasets.view, Qt.Key.Key_Slash)
         qtbot.keyClicks(screens.search, "cytoplasm ribosome")
         qtbot.waitUntil(lambda: screens.datasets.count.text() == "1 of 2 datasets")
 
-        # a dataset, and its run with most annotations
+        # open a dataset, and its run with the most annotations
         press(qtbot, screens.search, Qt.Key.Key_Down)
         press(qtbot, screens.datasets.view, Qt.Key.Key_Return)
         qtbot.waitUntil(lambda: len(screens.dataset.runs) > 0)
@@ -210,7 +210,7 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
         with qtbot.waitSignal(browser.navigator.run_arrived):
             press(qtbot, screens.dataset.view, Qt.Key.Key_Return)
 
-        # its default tomogram and what the curators show come by themselves
+        # the default tomogram and the curators' annotations open automatically
         tomogram = run.page.default_tomogram
         key = LayerKey("tomogram", tomogram.id)
         qtbot.waitUntil(lambda: not link.coming())
@@ -226,7 +226,7 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
         assert image.translate.tolist() == [0, 0, 0]
         assert viewer.dims.current_step[0] == (tomogram.size_z - 1) // 2
 
-    # one more annotation by its tick: its points lie where the file says
+    # tick another annotation: its points are at the positions in the file
     def is_more(row) -> bool:
         is_points = row.fits and row.shown_file is not None and row.shown_file.format == "ndjson"
         return is_points and LayerKey("annotation", row.shown_file.id) not in link.shown()
@@ -246,9 +246,9 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
         shown = np.array([points.data_to_world(point) for point in points.data])
         np.testing.assert_allclose(shown, centres, atol=1e-3)
 
-        # scrubbing, by key: every plane becomes exact, and is the file's
+        # step through planes by key: each one becomes exact and matches the file
         canvas = Canvas(qtbot, viewer, browser)
-        native = viewer.window._qt_viewer.canvas.native  # napari has no public name for what is drawn on
+        native = viewer.window._qt_viewer.canvas.native  # napari has no public name for the canvas widget
         z = viewer.dims.current_step[0]
         for step in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Left):
             press(qtbot, native, step)
@@ -257,7 +257,7 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
             with canvas.only(image):
                 qtbot.waitUntil(lambda z=z: canvas.shows_plane(image, volume[z]))
 
-        # in the plane of a pick, what is drawn over the tomogram lies on picks and nowhere else
+        # in the plane of a pick, only picks are drawn over the tomogram
         z = int(np.round(centres[len(centres) // 2, 0] / spacing))
         viewer.dims.set_current_step(0, z)
         with canvas.only(image):
@@ -269,11 +269,11 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
         drawn = np.argwhere((without != over).any(axis=2))
         zoom, radius = viewer.scene.camera.zoom, points.size.max() / 2 * spacing
         near = centres[np.abs(centres[:, 0] - z * spacing) <= radius]
-        places = canvas.pixels_of(near[:, 1:], over) - 0.5
-        distances = np.linalg.norm(drawn[:, None] - places[None], axis=2)
-        assert distances.min(axis=1).max() <= radius * zoom + 5  # a rim around it
+        centre_pixels = canvas.pixels_of(near[:, 1:], over) - 0.5
+        distances = np.linalg.norm(drawn[:, None] - centre_pixels[None], axis=2)
+        assert distances.min(axis=1).max() <= radius * zoom + 5  # plus the border
 
-        # away with it, by key; then in 3D and back
+        # hide it by key, then switch to 3D and back
         run.tree.setCurrentIndex(index.siblingAtColumn(0))
         press(qtbot, run.tree, Qt.Key.Key_Space)
         assert [layer for layer in viewer.layers if layer.visible] == before
@@ -281,13 +281,13 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
             viewer.dims.ndisplay = ndisplay
             canvas.until_exact()
 
-    assert waits + more_waits == [], "the window waits for nothing"
+    assert waits + more_waits == [], "the GUI thread never blocks"
     assert decoding
     assert threading.main_thread() not in decoding
     if proxy is not None:
-        assert proxy.questions == questions_before + 1, "a run, its tomogram and its annotations cost one question"
+        assert proxy.questions == questions_before + 1, "a run with its tomogram and annotations takes one query"
 
-    # close the dock: the layers stay, nothing goes on
+    # close the dock: the layers stay, and loading stops
     viewer.window.remove_dock_widget(browser)
     browser.close()
     assert [layer for layer in viewer.layers if layer.visible] == before

@@ -1,4 +1,4 @@
-"""Depositions of the demo in a real window, by clicks and keys: from the list over a run's layers and back."""
+"""Depositions of the demo in a real window: from the list to a run's layers and back, by clicks and keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keyboard import has_keys, press
 from napari_cryoet import open_portal
 from napari_cryoet._qt.browser.dock import PortalBrowser
 
-COMMUNITY = 90903  # it added annotations to the datasets of both others
+COMMUNITY = 90903  # it adds annotations to the datasets of the other two
 WITH_PHOTO = 90901
 
 
@@ -24,7 +24,7 @@ def viewer(make_napari_viewer):
 
 @pytest.fixture
 def browser(viewer, memory) -> Iterator[PortalBrowser]:
-    """The dock in a window of napari."""
+    """The dock in a napari window."""
     browser = PortalBrowser(viewer, memory=memory)
     viewer.window.add_dock_widget(browser, name="CryoET Data Portal", area="right")
     yield browser
@@ -33,7 +33,7 @@ def browser(viewer, memory) -> Iterator[PortalBrowser]:
 
 @pytest.fixture(params=["in process", "over HTTP"])
 def proxy(request) -> Iterator[Proxy | None]:
-    """A counting server before the served demo; None for the pack in process."""
+    """A counting proxy of the served demo; None for the pack in process."""
     if request.param == "in process":
         yield None
         return
@@ -42,7 +42,7 @@ def proxy(request) -> Iterator[Proxy | None]:
 
 
 def run_rows(browser: PortalBrowser) -> dict[str, QModelIndex]:
-    """The runs that the page of a deposition lists below its datasets."""
+    """Indexes of the runs on a deposition's page, by name."""
     model = browser.screens.deposition.model
     datasets = [model.index(row, 0) for row in range(model.rowCount())]
     indices = [model.index(row, 0, dataset) for dataset in datasets for row in range(model.rowCount(dataset))]
@@ -57,7 +57,7 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     def assert_asked(number: int) -> None:
         assert proxy is None or proxy.questions == number
 
-    # one request brings the list of datasets and that of depositions
+    # one request fetches the lists of datasets and depositions
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.use_source(f"{proxy.url}/graphql" if proxy else str(demo_pack))
     with qtbot.waitActive(browser.window()):
@@ -69,7 +69,7 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     assert screens.depositions.model.record_at(view.currentIndex()).id == COMMUNITY, "the newest"
     assert_asked(1)
 
-    # one more brings the page of a deposition
+    # a second one fetches the page of a deposition
     press(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: screens.deposition.model.rowCount() > 0)
     assert_asked(2)
@@ -78,7 +78,7 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     runs = run_rows(browser)
     assert list(runs) == [run.name for run in page.runs]
 
-    # down to the first run, and open it
+    # go down to the first run, and open it
     tree = screens.deposition.view
     qtbot.waitUntil(lambda: has_keys(tree))
     while tree.currentIndex() != runs["DEMO_001"]:
@@ -91,11 +91,11 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     assert screens.breadcrumb.text == "Depositions › CZCDP-90903 › DS-90001 › DEMO_001"
     n_layers = len(layers)
 
-    # and back over the dataset
+    # go back through the dataset
     qtbot.keyClick(screens.run.tomograms, Qt.Key.Key_Backspace)
     assert screens.stack.currentWidget() is screens.dataset
     qtbot.waitUntil(lambda: len(screens.dataset.runs) > 0)
     qtbot.keyClick(screens.dataset.view, Qt.Key.Key_Backspace)
     assert screens.stack.currentWidget() is screens.deposition
     assert_asked(4)
-    assert len(layers) == n_layers, "going about touches no layer"
+    assert len(layers) == n_layers, "navigation changes no layers"

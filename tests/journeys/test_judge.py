@@ -1,4 +1,4 @@
-"""The job after browsing, in a real window by keys alone: judge an annotation's picks, export, compare, check."""
+"""Reviewing, exporting, comparing and checking picks in a real window, by keyboard alone."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
 ):
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
-    window = viewer.window._qt_window  # napari has no public name for it
+    window = viewer.window._qt_window  # napari has no public name for its window
     with qtbot.waitActive(window):
         window.activateWindow()
     keys = Keys(qtbot, viewer)
 
-    # the demo, a search, a dataset, and its first run with what the curators show
+    # open the demo, search, and open a dataset and its first run
     _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
     screens, link, run = browser.screens, browser.link, browser.screens.run
     keys.until(lambda: has_keys(screens.start))
@@ -40,7 +40,7 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     press(Qt.Key.Key_Return)
     keys.until(lambda: has_keys(run.tomograms) and len(viewer.layers) > 1 and not link.coming())
 
-    # another set of ribosomes, by its tick
+    # tick another annotation of ribosomes
     keys.tab_to(run.tree)
     while not _is_other_ribosomes(run, link):
         row = run.tree.currentIndex()
@@ -52,7 +52,7 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     (ticked,) = (layer for layer in set(viewer.layers) - before if isinstance(layer, Points))
     layers = list(viewer.layers)
 
-    # judge them: one, and a range; a step is taken back and taken again; the viewer flies along
+    # keep one pick and reject a range, then undo and redo; the viewer follows
     review = keys.open_dock("Review picks")
     if review.layer is not ticked:
         keys.tab_to(review.points, back=True)
@@ -62,7 +62,7 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     keys.until(lambda: review.feed.crop(0) is not None)
     assert has_keys(review.sheet)
     kept = {review.model.row_at(0)}
-    press(Qt.Key.Key_K)  # and on to the next
+    press(Qt.Key.Key_K)  # also moves to the next pick
     press(Qt.Key.Key_Return)
     spot = ticked.data_to_world(ticked.data[review.model.row_at(1)])
     assert viewer.dims.point[0] == pytest.approx(spot[0], abs=ticked.scale[0])
@@ -76,7 +76,7 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     press(Qt.Key.Key_Z, CONTROL | SHIFT)
     assert (review.review.counts.kept, review.review.counts.rejected) == (1, 3)
 
-    # in another order and of a part of them, more are kept
+    # sort and filter the picks, then keep more
     keys.tab_to(review.gear, back=True)
     press(Qt.Key.Key_Return)
     keys.tab_to(review.controls.order)
@@ -99,7 +99,7 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
         press(Qt.Key.Key_K, SHIFT)
     assert review.review.counts.kept == len(kept) >= 2
 
-    # what is kept, as a file
+    # export the kept picks
     export = keys.open_dock("Export picks")
     if export.layer.layer is not ticked:
         keys.choose(export.layer, ticked.name)
@@ -112,9 +112,9 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     keys.tab_to(export.export)
     press(Qt.Key.Key_Return)
     keys.until(lambda: export.message.text().startswith("Wrote"))
-    assert _places(read_picks(path).points_zyx) == _places(ticked.data[sorted(kept)])
+    assert _rounded(read_picks(path).points_zyx) == _rounded(ticked.data[sorted(kept)])
 
-    # compared with the other set, and checked in the tomogram
+    # compare with the other annotation, and check the picks in the tomogram
     compare = keys.open_dock("Compare annotations")
     keys.tab_to(compare.start)
     press(Qt.Key.Key_Return)
@@ -126,7 +126,7 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     keys.until(lambda: bool(check.results.headline))
     assert check.results.texts
 
-    # nothing of all that did anything to the layers, and closing the docks leaves them
+    # none of this changed the layers, and closing the docks keeps them
     assert list(viewer.layers) == layers
     for dock in (check, compare, export, review, browser):
         viewer.window.remove_dock_widget(dock)
@@ -135,13 +135,13 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
 
 
 def _is_other_ribosomes(run, link) -> bool:
-    """Whether the keys are on an annotation of ribosomes whose picks aren't shown yet."""
+    """Whether the current row is an annotation of ribosomes that isn't shown yet."""
     record = run.annotations.record_at(run.tree.currentIndex())
-    file = getattr(record, "shown_file", None)  # a heading has none
+    file = getattr(record, "shown_file", None)  # headings have none
     if file is None or record.annotation.object_name != RIBOSOME:
         return False
     return record.fits and LayerKey("annotation", file.id) not in link.shown()
 
 
-def _places(points_zyx) -> set[tuple[float, ...]]:
+def _rounded(points_zyx) -> set[tuple[float, ...]]:
     return {tuple(point) for point in np.round(points_zyx, 2).tolist()}

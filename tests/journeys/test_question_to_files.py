@@ -1,7 +1,7 @@
-"""The question of the guide, from asking to files: in the window, in two commands, and in Python.
+"""The guide's example, from a search to files: in the window, with two commands, and in Python.
 
-"All ground-truth ribosome picks at 10 Å or finer with the denoised tomogram, from many runs", where a source has such;
-it is answered by SQL that was written apart.
+The search is "all ground-truth ribosome picks at 10 Å or finer with the denoised tomogram, from many runs", adapted to
+each source. Results are compared with an independent SQL query.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WHERE a.objectName LIKE '%ribosome%' AND a.groundTruthStatus = ? AND t.processin
 
 
 class Source(NamedTuple):
-    """A portal, what is asked of it, and the pack that it is or serves."""
+    """A portal, the parameters of the search, and the portal's pack."""
 
     name: str
     pack: Pack
@@ -42,7 +42,7 @@ class Source(NamedTuple):
 
     @property
     def answer(self) -> tuple[set[int], set[int]]:
-        """The annotations and the runs, by SQL."""
+        """Ids of the matching annotations and runs, by SQL."""
         with sqlite3.connect(":memory:") as db:
             for table, columns in COLUMNS.items():
                 db.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
@@ -71,7 +71,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 @pytest.fixture(params=["served demo", "real tables", pytest.param("370 datasets", marks=pytest.mark.slow)])
 def source(request: pytest.FixtureRequest) -> Source:
-    """The three sources; the small demo is coarser than the one that users have."""
+    """The three sources; the small demo is coarser than the users' demo."""
     match request.param:
         case "served demo":
             served, pack = request.getfixturevalue("served_demo"), request.getfixturevalue("demo_pack")
@@ -87,8 +87,8 @@ def test_two_commands(source: Source, tmp_path: Path, capsys: pytest.CaptureFixt
     annotation_ids, run_ids = source.answer
     assert main(["basket", "add", source.name, *source.options]) == 0
     has_files = source.pack.files.exists() and any(source.pack.files.iterdir())
-    to_see = [] if has_files else ["--dry-run"]
-    assert main(["download", source.name, "--to", str(tmp_path / "data"), *to_see]) == 0
+    dry_run = [] if has_files else ["--dry-run"]
+    assert main(["download", source.name, "--to", str(tmp_path / "data"), *dry_run]) == 0
     assert f"{len(run_ids):,} runs · " in capsys.readouterr().out
     if has_files:
         check_folder(tmp_path / "data", annotation_ids, run_ids)
@@ -113,15 +113,15 @@ def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_pat
         browser.use_source(served_demo["graphql"])
     screens, clicks = browser.screens, []
 
-    def click(widget: Any, place: QPoint | None = None) -> None:
+    def click(widget: Any, position: QPoint | None = None) -> None:
         clicks.append(widget)
-        qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=place or QPoint())
+        qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=position or QPoint())
         qtbot.waitUntil(
             lambda: not {"index", "search", "basket", "contents of the basket"} & set(browser.tasks.running)
         )
 
     def click_value(facet: str, text: str) -> None:
-        """Click a value of a facet, after its facet where that is folded."""
+        """Click a value of a facet, after unfolding the facet if necessary."""
         view, index = screens.facets.view, index_of(screens.facets.model, facet, text)
         for each in (index.parent(), index):
             if each == index or not view.isExpanded(each):
@@ -141,7 +141,7 @@ def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_pat
     assert isinstance(menu, QMenu)
     adds = next(action.menu() for action in menu.actions() if "Add all matches" in action.text())
     item = next(action for action in adds.actions() if "annotations and" in action.text())
-    adds.popup(menu.pos())  # as the mouse over it does
+    adds.popup(menu.pos())  # as hovering does
     click(adds, adds.actionGeometry(item).center())
     qtbot.waitUntil(lambda: "2 runs" in screens.basket_strip.text())
     click(screens.basket_strip)
@@ -158,16 +158,16 @@ def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_pat
 
 
 def index_of(model: Any, facet: str, text: str) -> QModelIndex:
-    """Where a value of a facet is in the tree."""
+    """The index of a facet's value in the tree."""
     for index in model.indexes():
-        above = model.row_at(index.parent())
-        if above and above.title == facet and model.row_at(index).title == text:
+        parent = model.row_at(index.parent())
+        if parent and parent.title == facet and model.row_at(index).title == text:
             return index
     raise AssertionError(f"{facet} has no {text}")
 
 
 def check_folder(folder: Path, annotation_ids: set[int], run_ids: set[int]) -> None:
-    """What was downloaded is whole, and a pack with what was asked for."""
+    """Check that the download is complete, and a pack with only the matching records."""
     assert json.loads((folder / "manifest.json").read_text())["is_complete"]
     portal = open_portal(folder)
     pages = [portal.run_page(row.id) for dataset in portal.datasets() for row in portal.runs(dataset.id)]

@@ -119,7 +119,7 @@ def test_an_unknown_id_says_so(qtbot, browser):
     qtbot.waitUntil(browser.screens.notice.isVisible)
     assert browser.screens.notice.text == "This source has no annotation with the id 99."
     type_text(qtbot, browser, "p")
-    assert not browser.screens.notice.isVisible(), "it is of the search before"
+    assert not browser.screens.notice.isVisible(), "the notice was about the previous search"
 
 
 def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_before(qtbot, browser, portal):

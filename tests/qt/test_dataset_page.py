@@ -65,7 +65,7 @@ def test_a_failed_page_says_so_and_is_asked_for_again_once(qtbot, view, asked):
     assert last_row(view).title.startswith(NO_NETWORK.message)
     view.view.scrollToTop()
     view.view.scrollToBottom()
-    assert asked == [0, 50], "scrolling must not hammer a portal that is down"
+    assert asked == [0, 50], "scrolling doesn't repeat requests to a portal that is down"
     view.model.ask_for_more(again=True)
     assert asked == [0, 50, 50]
     view.add_page(page(50), "")

@@ -96,7 +96,7 @@ def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset
     tree.setCurrentIndex(index_of(browser, RunRow))
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
         press(qtbot, tree, Qt.Key.Key_Return)
-    assert arrived.args[1], "as when it is opened from its dataset"
+    assert arrived.args[1], "as from the page of its dataset"
     assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000 › TS_006"
     qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.dataset

@@ -1,4 +1,4 @@
-"""Filtering the demo's lists by clicks and keys: filters, runs, saved searches, and actions on all matches."""
+"""Filtering the demo's lists by clicks and keys: filters, runs, saved searches, and menus for all matches."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def expected(browser: PortalBrowser, **fields):
 
 def test_a_value_narrows_all_lists_until_its_chip_is_clicked(qtbot, browser):
     screens = browser.screens
-    assert browser.session.index is None, "nothing is read before it is needed"
+    assert browser.session.index is None, "it is read only when needed"
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
     click_row(qtbot, browser, value(browser, "Ground truth", "yes"), column=1)
@@ -101,7 +101,7 @@ def test_of_many_runs_the_first_are_listed_and_the_rest_where_it_is_wanted(qtbot
     view.scrollToBottom()
     qtbot.waitUntil(lambda: page.model.rows[-1].title == "50 more…")
     keys = [row.key for row in page.model.rows]
-    assert keys[:100] == first[:100], "what was listed stays where it was"
+    assert keys[:100] == first[:100], "earlier rows stay in place"
     assert view.verticalScrollBar().value() > 0
     qtbot.keyClicks(browser.screens.search, "TS")
     wait(qtbot, browser)
@@ -125,7 +125,7 @@ def test_filters_are_chosen_with_the_keys_alone(qtbot, browser):
         qtbot.keyClick(view, key)
         wait(qtbot, browser)
         assert view.current_row.title == first
-        assert (browser.finder.answer.search == Search()) == (key == Qt.Key.Key_Return), "Enter takes it back"
+        assert (browser.finder.answer.search == Search()) == (key == Qt.Key.Key_Return), "Enter unticks it"
 
 
 def test_another_annotation_is_asked_of_the_same_run(qtbot, browser):
@@ -146,7 +146,7 @@ def test_a_range_is_typed(qtbot, browser):
     field = browser.screens.facets.range
     click_row(qtbot, browser, value(browser, "Voxel spacing", "from … to …"))
     qtbot.keyClicks(field, "twelve\r")
-    assert field.isVisible(), "that is no number"
+    assert field.isVisible(), "this isn't a number"
     field.clear()
     qtbot.keyClicks(field, "..12\r")
     wait(qtbot, browser)
@@ -216,7 +216,7 @@ def test_reading_what_filters_need_can_be_stopped_and_tried_again(qtbot, browser
         browser.session.read_index(refresh=True)
         qtbot.waitUntil(lambda: "runs" in message.text)
         click(qtbot, browser, message.button("Stop"))
-    assert browser.screens.runs.place.shows_content, "what was read before"
+    assert browser.screens.runs.place.shows_content, "the old index is still used"
 
 
 def test_a_search_is_saved_and_used_again(qtbot, browser, memory, monkeypatch):

@@ -1,4 +1,4 @@
-"""The page of a run: its rows, and rows and layers in sync, on a small demo pack without a window."""
+"""The page of a run: its rows, and their sync with layers, on a small demo pack without a window."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run):
     assert state(tick) == ON
     (layer,) = at_run.link.layers_of(key)
     assert "made on AL-" in layer.name
-    assert not at_run.screens.notice.isVisible(), "the question said it"
+    assert not at_run.screens.notice.isVisible(), "the question already said it"
     assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
 
 
@@ -332,7 +332,7 @@ def test_what_fits_another_tomogram_only_is_hidden_with_that_one_and_comes_back(
     assert not at_run.screens.notice.isVisible()
     assert not link.is_visible(LayerKey("tomogram", apart.id))
     go_to(qtbot, at_run, CELL_RUN)
-    assert run.tomogram.id == apart.id, "the one that is seen is chosen"
+    assert run.tomogram.id == apart.id, "the visible one is chosen"
     run.tomogram_open_requested.emit(run.page, first)
     assert link.is_visible(key)
 
