@@ -187,7 +187,7 @@ def test_a_remark_has_a_button_that_mends_it(qtbot, filled):
 
 
 def test_what_to_fetch_and_the_split_are_chosen_in_menus(qtbot, filled):
-    page, before = filled.screens.basket, filled.basket.found.contents.total.size_bytes
+    page, before = filled.screens.basket, filled.basket.details.contents.total.size_bytes
 
     def choose(menu, text: str) -> None:
         menu.aboutToShow.emit()
@@ -195,7 +195,7 @@ def test_what_to_fetch_and_the_split_are_chosen_in_menus(qtbot, filled):
         settle(qtbot, filled)
 
     choose(page.choices.menu(), "Level 1 and coarser: 1/8 of the size")
-    assert filled.basket.found.contents.total.size_bytes < before / 4
+    assert filled.basket.details.contents.total.size_bytes < before / 4
     choose(page.split.menu(), "80/10/10")
     assert page.split.text() == "Split 1/0/0 ▾"
     assert "train" in page.model.rows[0].right[0]

@@ -82,7 +82,7 @@ class BasketStrip(QPushButton):
 
 
 class BasketPage(ListPage):
-    """Shows and changes a `BasketState`, and handles files and exports; the dock handles the other signals."""
+    """Shows and changes a `BasketState`, and handles its files and exports."""
 
     source_requested = Signal(str)  # source for `open_portal`
 
@@ -120,19 +120,19 @@ class BasketPage(ListPage):
     def _update(self) -> None:
         if not self.isVisible():
             return
-        basket, found = self._basket.basket, self._basket.found
+        basket, details = self._basket.basket, self._basket.details
         if not self.name.hasFocus():
             self.name.setText(basket.name)
         self.summary.setText(self._basket.text)
-        self.sizes.setText("" if found is None else found.contents.sizes_text)
+        self.sizes.setText("" if details is None else details.contents.sizes_text)
         self.remarks.show_remarks(self._remarks())
-        self._list(() if found is None else found.entries)
+        self._list(() if details is None else details.entries)
         if basket.is_empty:
             actions = [Action("Open a basket…", self._open), Action("Paste ids…", self._paste)]
             self.place.show_message("The basket is empty.", _EMPTY_HINT, actions)
         elif self._basket.error is not None:
             self.place.show_error(self._basket.error, self._basket.ask)
-        elif found is None:
+        elif details is None:
             self.place.show_loading("Looking up the contents…")
         else:
             self.place.show_content()
@@ -151,9 +151,9 @@ class BasketPage(ListPage):
 
     def _remarks(self) -> list[tuple[str, str, Basket | None]]:
         """The remarks, each with a button text and the basket after a click, or None."""
-        found, age = self._basket.found, self._age
+        details, age = self._basket.details, self._age
         remarks = [
-            (remark.text, remark.fix_text, remark.fix) for remark in (found.remarks if found is not None else ())
+            (remark.text, remark.fix_text, remark.fix) for remark in (details.remarks if details is not None else ())
         ]
         if age is not None and age[1].text and age[0] == self._basket.basket:
             remarks.insert(0, (f"Since you ticked this: {age[1].text}.", "Update", age[2]))
@@ -236,10 +236,10 @@ class BasketPage(ListPage):
 
     def _set_split(self, shares: tuple[float, ...]) -> None:
         """Split the runs; choosing the same shares again changes the seed."""
-        found, before = self._basket.found, self._basket.basket.split
-        if found is not None:
+        details, before = self._basket.details, self._basket.basket.split
+        if details is not None:
             seed = before.seed + 1 if before is not None and before.shares == shares else 0
-            split = partial(split_basket, rows=found.chosen.rows, shares=shares, seed=seed)
+            split = partial(split_basket, rows=details.chosen.rows, shares=shares, seed=seed)
             self._basket.change(split, is_slow=True)
 
     # exports

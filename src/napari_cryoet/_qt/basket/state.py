@@ -51,7 +51,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Details:
     """The contents of a basket, looked up in the portal's tables."""
 
     chosen: Chosen
@@ -83,7 +83,7 @@ class BasketState(QObject):
         self._portal: Portal | None = None
         self._rows: RowsOfRuns | None = None
         self.basket = Basket()
-        self.found: Found | None = None  # None until the contents are known
+        self.details: Details | None = None  # None until the contents are known
         self.error: CryoETError | None = None  # why they aren't known
         self._ids: dict[Kind, frozenset[int]] = dict.fromkeys(KINDS, frozenset())
 
@@ -116,14 +116,14 @@ class BasketState(QObject):
 
     @property
     def is_settled(self) -> bool:
-        """Whether `found` describes the current basket."""
-        return self.found is not None and self.found.chosen.basket is self.basket
+        """Whether `details` describes the current basket."""
+        return self.details is not None and self.details.chosen.basket is self.basket
 
     @property
     def text(self) -> str:
         """``3 runs · 12 files · 412 MB``, or ``5 ticked`` until that is known; empty for an empty basket."""
-        if self.found is not None and self.found.contents.total.n_files:
-            return self.found.contents.summary + ("" if self.is_settled else " …")
+        if self.details is not None and self.details.contents.total.n_files:
+            return self.details.contents.summary + ("" if self.is_settled else " …")
         return "" if self.basket.is_empty else f"{sum(map(len, self._ids.values())):,} ticked"
 
     # ticks
@@ -160,13 +160,13 @@ class BasketState(QObject):
         return part.annotation_id in self._ids["annotations"] and not is_skipped
 
     def _is_touched(self, part: Part) -> bool:
-        return self.found is not None and part.id in self.found.touched.get(part.kind, ())
+        return self.details is not None and part.id in self.details.touched.get(part.kind, ())
 
     def _ticked_parent(self, part: Part) -> tuple[Kind, int] | None:
         """The ticked run or dataset that contains a part."""
         dataset_id, run_id = part.dataset_id, part.run_id
-        if not dataset_id and self.found is not None:
-            dataset_id = (self.found.chosen.owners.row("runs", run_id) or {}).get("datasetId", 0)
+        if not dataset_id and self.details is not None:
+            dataset_id = (self.details.chosen.owners.row("runs", run_id) or {}).get("datasetId", 0)
         if run_id in self._ids["runs"]:
             return "runs", run_id
         return ("datasets", dataset_id) if dataset_id in self._ids["datasets"] else None
@@ -216,10 +216,10 @@ class BasketState(QObject):
         basket, rows_of_runs, folder = self.basket, self._rows, self.folder
         if basket.is_empty or rows_of_runs is None:
             self.tasks.stop(_LOOK_UP)
-            self._on_found(None)
+            self._on_details(None)
             return
 
-        def work(job: Job) -> Found:
+        def work(job: Job) -> Details:
             job.stop.wait(_PAUSE_S)
             raise_if_stopped(job.stop)
             rows = rows_of_runs.of(basket, stop=job.stop)
@@ -227,12 +227,12 @@ class BasketState(QObject):
             chosen = choose(basket, rows)
             contents = contents_of(chosen)
             remarks = remarks_on(chosen, contents, free_bytes=shutil.disk_usage(existing).free)
-            return Found(chosen, contents, remarks, outline_basket(chosen), _touched_by(chosen, contents))
+            return Details(chosen, contents, remarks, outline_basket(chosen), _touched_by(chosen, contents))
 
-        self.tasks.run(_LOOK_UP, work, then=self._on_found, failed=partial(self._on_found, None))
+        self.tasks.run(_LOOK_UP, work, then=self._on_details, failed=partial(self._on_details, None))
 
-    def _on_found(self, found: Found | None, error: CryoETError | None = None) -> None:
-        self.found, self.error = found, error
+    def _on_details(self, details: Details | None, error: CryoETError | None = None) -> None:
+        self.details, self.error = details, error
         self.changed.emit()
 
 

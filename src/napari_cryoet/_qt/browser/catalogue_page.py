@@ -63,8 +63,8 @@ class CataloguePage(ListPage, Generic[R]):
         self._orders: Mapping[str, Callable[[R], Any]] = orders
         self._row_of: Callable[[R, Answer], Row] = row_of
         self._answer = Answer(Search())
-        self._found: Sequence[R] = ()
-        self._n_found = 0  # all results, of which `_found` may be only the first
+        self._results: Sequence[R] = ()
+        self._n_results = 0  # all results, of which `_results` may be only the first
         self._pending: list[R] = []  # results without rows so far
         self._is_listed = True  # False while hidden with outdated rows
         self.count = ElidedLabel(name="dimText")
@@ -88,28 +88,28 @@ class CataloguePage(ListPage, Generic[R]):
         self.column.insertLayout(0, top)
         self.column.insertWidget(1, self.remark)
 
-    def set_found(
-        self, found: Sequence[R], n_found: int, total: int, answer: Answer, actions: Sequence[Action]
+    def show_results(
+        self, results: Sequence[R], n_results: int, total: int, answer: Answer, actions: Sequence[Action]
     ) -> None:
         """List the results of a search, or the first of them; if there are none, offer ``actions``."""
-        has_same_start = 0 < len(self._found) < len(found) and found[: len(self._found)] == self._found
+        has_same_start = 0 < len(self._results) < len(results) and results[: len(self._results)] == self._results
         is_rest = has_same_start and answer.search == self._answer.search and not self.sort.currentIndex()
-        n_listed = len(self._found) - len(self._pending)
-        self._found, self._n_found, self._answer = found, n_found, answer
+        n_listed = len(self._results) - len(self._pending)
+        self._results, self._n_results, self._answer = results, n_results, answer
         self._is_listed = self.isVisible()
         if is_rest and self._is_listed:
-            self._pending = list(found[n_listed:])
+            self._pending = list(results[n_listed:])
             self._list_more()
         elif self._is_listed:
             self._list()
         total_text = count_text(total, self._noun)
-        self.count.setText(total_text if n_found == total else f"{n_found:,} of {total_text}")
+        self.count.setText(total_text if n_results == total else f"{n_results:,} of {total_text}")
         corrections = answer.matches.corrections.items() if answer.matches is not None else ()
         self.remark.setText(
             " ".join(f"No results for “{word}”: showing {' or '.join(like)}." for word, like in corrections)
         )
-        self.remark.setVisible(bool(found and corrections))
-        if found:
+        self.remark.setVisible(bool(results and corrections))
+        if results:
             self.place.show_content()
         elif answer.search == Search():
             self.place.show_message(f"This source has no {self._noun}s.")
@@ -124,7 +124,7 @@ class CataloguePage(ListPage, Generic[R]):
             )
 
     def clear(self) -> None:
-        self._found, self._n_found, self._answer = (), 0, Answer(Search())
+        self._results, self._n_results, self._answer = (), 0, Answer(Search())
         self._list()
         self.count.setText("")
         self.remark.hide()
@@ -140,10 +140,10 @@ class CataloguePage(ListPage, Generic[R]):
             self._list()
 
     def _list(self) -> None:
-        if self._n_found > len(self._found) and self.sort.currentIndex():
+        if self._n_results > len(self._results) and self.sort.currentIndex():
             self.rest_requested.emit()  # sorting needs all results
             return
-        self._pending = sorted(self._found, key=self._orders[self.sort.currentText()])
+        self._pending = sorted(self._results, key=self._orders[self.sort.currentText()])
         self.model.set_rows(self._next_rows())
 
     def _list_more(self) -> None:
@@ -155,7 +155,7 @@ class CataloguePage(ListPage, Generic[R]):
     def _next_rows(self) -> list[Row]:
         batch, self._pending = self._pending[:ROWS_AT_ONCE], self._pending[ROWS_AT_ONCE:]
         rows: list[Row] = [self._row_of(record, self._answer) for record in batch]
-        n_more = self._n_found - len(self._found) + len(self._pending)
+        n_more = self._n_results - len(self._results) + len(self._pending)
         return [*rows, Row(None, f"{n_more:,} more…", kind=Kind.MESSAGE)] if n_more else rows
 
 
@@ -183,7 +183,7 @@ class ListSwitch(QTabBar):
         with QSignalBlocker(self):
             self.setCurrentIndex(number)
 
-    def set_found(self, counts: Sequence[int | None] = (None, None, None)) -> None:
+    def set_counts(self, counts: Sequence[int | None] = (None, None, None)) -> None:
         """Show the number of search results in each list, if known."""
         for number, (place, count) in enumerate(zip(LISTS, counts, strict=True)):
             self.setTabText(number, place.label if count is None else f"{place.label} {count:,}")

@@ -58,9 +58,8 @@ class PortalBrowser(Dock):
         memory: Settings | None = None,
     ) -> None:
         super().__init__(napari_viewer, "CryoET Data Portal", tab_name="Portal")
-        self.setSizePolicy(
-            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
-        )  # otherwise napari adds empty space
+        # otherwise napari adds empty space below
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._memory = memory or Settings()
         self._source_label = ""
         self._run_to_show = 0  # once its source is open

@@ -75,7 +75,7 @@ class FilterBar(QWidget):
             for number, chip in enumerate(chips(search))
         ]
         previous = self.filters
-        for button in (*self._chips, self.clear):  # new buttons would come last in the tab order
+        for button in (*self._chips, self.clear):  # otherwise Tab reaches new buttons last
             self._flow.addWidget(button)
             QWidget.setTabOrder(previous, button)
             previous = button

@@ -159,15 +159,15 @@ class Finder(QObject):
         n_runs = len(matches.run_ids) if matches is not None else None
         n_datasets, n_depositions = len(answer.datasets), len(answer.depositions)
         counts = (n_datasets, n_runs, n_depositions)
-        screens.switch.set_found(*([counts] if search != Search() else []))
+        screens.switch.set_counts(*([counts] if search != Search() else []))
         actions = [Action("Clear the search", partial(self.set_search, Search()))]
         if (chip := answer.to_drop) is not None:
             actions.insert(0, Action(f"Remove “{chip.text}”", partial(self.set_search, chip.without)))
-        screens.datasets.set_found(answer.datasets, n_datasets, len(catalogue.rows), answer, actions)
-        screens.depositions.set_found(answer.depositions, n_depositions, len(catalogue.depositions), answer, actions)
+        screens.datasets.show_results(answer.datasets, n_datasets, len(catalogue.rows), answer, actions)
+        screens.depositions.show_results(answer.depositions, n_depositions, len(catalogue.depositions), answer, actions)
         if index is not None:
             if screens.switch.current is RUNS:
-                screens.runs.set_found(answer.runs, n_runs or 0, index.count("runs"), answer, actions)
+                screens.runs.show_results(answer.runs, n_runs or 0, index.count("runs"), answer, actions)
             if answer.facets:
                 screens.facets.show_facets(search, answer.facets)
 

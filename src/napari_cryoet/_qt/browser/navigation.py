@@ -206,7 +206,7 @@ class Screens:
 
 
 class Navigator(QObject):
-    """Moves between screens. Every move cancels a run that is still loading.
+    """Moves between screens; every move cancels a run that is still loading.
 
     With ``follows``, a place is appended to the breadcrumb, so that going back leads to the screen with the link.
     """
@@ -327,7 +327,7 @@ class Navigator(QObject):
         screens.notice.hide()
         for page in screens.lists:
             page.clear()
-        screens.switch.set_found()
+        screens.switch.set_counts()
         screens.switch.setEnabled(False)  # the lists are empty
         screens.source_bar.set_source(_source_name(source), source)  # until its own label is known
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")

@@ -50,7 +50,7 @@ class RunLayers(QObject):
         self._link, self._run, self._notice, self._tasks = link, run, notice, tasks
         self._run_id: int | None = None
         self._wanted: Tomogram | None = None  # will replace the run's visible tomograms
-        self._set_aside: set[LayerKey] = set()  # hidden together with the tomogram that they fit
+        self._auto_hidden: set[LayerKey] = set()  # hidden together with the tomogram that they fit
         self._callbacks: dict[LayerKey, Callable[[Layer], None]] = {}  # for loading layers
         self._accepted: dict[LayerKey, str] = {}  # accepted warnings, which aren't repeated
         run.tomogram_open_requested.connect(self.open_tomogram)
@@ -73,13 +73,13 @@ class RunLayers(QObject):
         self._link.open_tomogram(page, tomogram)
         self._on_layers()
 
-    def open_default(self, page: RunPage, found: Matches | None = None) -> None:
+    def open_default(self, page: RunPage, matches: Matches | None = None) -> None:
         """Show what a search found in the run, by default the default tomogram and the curators' annotations.
 
         Of the matching annotations, one per object is shown.
         """
-        ids = frozenset(chain(*found.annotation_ids)) if found is not None else frozenset()
-        tomogram_ids = frozenset(found.tomogram_ids) if found is not None else frozenset()
+        ids = frozenset(chain(*matches.annotation_ids)) if matches is not None else frozenset()
+        tomogram_ids = frozenset(matches.tomogram_ids) if matches is not None else frozenset()
         matching = (tomogram for tomogram in page.tomograms if tomogram.id in tomogram_ids)
         tomogram = next(matching, page.default_tomogram)
         if tomogram is not None:
@@ -196,9 +196,9 @@ class RunLayers(QObject):
         misfits = {key for key in unfitting if self._link.is_visible(key)}
         for key in (others & self._link.shown()) | misfits:
             self._link.set_visible(key, False)
-        for key in self._set_aside & fitting & self._link.shown():
+        for key in self._auto_hidden & fitting & self._link.shown():
             self._link.set_visible(key, True)
-        self._set_aside = (self._set_aside | misfits) - fitting
+        self._auto_hidden = (self._auto_hidden | misfits) - fitting
         if misfits:
             count = count_text(len(misfits), "annotation")
             text = f"Hid {count} made on another alignment of this run."
@@ -235,8 +235,9 @@ class RunLayers(QObject):
             self._run.set_progress(done_bytes, total_bytes)
 
     def _update(self) -> None:
-        looks = {key: look for key in self._link.shown() if (look := self._link.appearance(key)) is not None}
-        self._run.set_shown(Shown(looks, set(self._link.coming())))
+        keys = self._link.shown()
+        appearances = {key: look for key in keys if (look := self._link.appearance(key)) is not None}
+        self._run.set_shown(Shown(appearances, set(self._link.coming())))
 
     # menus
 
@@ -273,7 +274,7 @@ class RunLayers(QObject):
             return
         menu = passing_menu(self._run)
         if is_openable(tomogram):
-            text = "Show" if key in self._run.shown.looks else "Open"
+            text = "Show" if key in self._run.shown.appearances else "Open"
             self._add_show(menu, key, text, partial(self.open_tomogram, page, tomogram))
         self._add_record_items(menu, f"TM-{tomogram.id}")
         menu.popup(position)

@@ -182,7 +182,7 @@ class RunView(QWidget):
             text, purpose = joined("Stop", self._progress_text), "Stop opening the tomogram"
         elif self.shown.is_visible(key):
             text, purpose, is_enabled = "Shown", "This tomogram is shown in the viewer", False
-        elif key in self.shown.looks:
+        elif key in self.shown.appearances:
             text, purpose = "Show", "Show the hidden tomogram again (Enter)"
         elif is_openable(tomogram):
             cost = size_text(first_sight_bytes(tomogram))
@@ -259,21 +259,21 @@ _STATES: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
 class Shown:
     """The layers or windows of a run, and the keys that are loading."""
 
-    looks: Mapping[LayerKey, Appearance] = field(default_factory=dict)
+    appearances: Mapping[LayerKey, Appearance] = field(default_factory=dict)
     coming: Set[LayerKey] = frozenset()
 
     def is_visible(self, key: LayerKey) -> bool:
-        look = self.looks.get(key)
-        return look is not None and look.is_visible
+        appearance = self.appearances.get(key)
+        return appearance is not None and appearance.is_visible
 
     def tick(self, key: LayerKey) -> Tick:
         """Checked if visible, partial while loading, and a hollow frame in the layer's colour if hidden."""
-        look = self.looks.get(key)
+        appearance = self.appearances.get(key)
         if key in self.coming:
             return Tick(Qt.CheckState.PartiallyChecked)
-        if look is None:
+        if appearance is None:
             return Tick()
-        return Tick(_STATES[look.is_visible], look.color, is_hollow=not look.is_visible)
+        return Tick(_STATES[appearance.is_visible], appearance.color, is_hollow=not appearance.is_visible)
 
 
 def key_of_row(row: AnnotationRow) -> LayerKey | None:

@@ -127,20 +127,20 @@ class Session(QObject):
         def work(job: Job) -> Answer:
             if index is None:
                 return answer_from_catalogue(catalogue, catalogue_search, question.search)
-            found = answer(index, catalogue, catalogue_search, question)
+            first_answer = answer(index, catalogue, catalogue_search, question)
             if question.unit == "runs" or not question.search.text:
-                return found
-            job.hand_over(found)
+                return first_answer
+            job.hand_over(first_answer)
             job.stop.wait(_PAUSE_S)
             raise_if_stopped(job.stop)
-            return with_reasons(index, found)
+            return with_reasons(index, first_answer)
 
         self._tasks.run("search", work, part=show, then=show)
 
-    def list_all_runs(self, found: Answer, show: Callable[[Answer], None]) -> None:
+    def list_all_runs(self, first_answer: Answer, show: Callable[[Answer], None]) -> None:
         """Add the missing runs to an answer that has only the first ones."""
         if (index := self.index) is not None:
-            self._tasks.run("search", lambda _job: all_runs(index, found), then=show)
+            self._tasks.run("search", lambda _job: all_runs(index, first_answer), then=show)
 
     def ask(
         self, key: str, request: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None

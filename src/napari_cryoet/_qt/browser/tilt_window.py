@@ -56,8 +56,8 @@ class TiltWindows(QObject):
 
     def update(self) -> None:
         windows = self.windows.values()
-        looks = {window.key: Appearance("", is_visible=True, color=None) for window in windows if window.is_shown}
-        self._run.set_shown_tilt_series(Shown(looks, {window.key for window in windows if window.is_coming}))
+        appearances = {window.key: Appearance("", is_visible=True, color=None) for window in windows if window.is_shown}
+        self._run.set_shown_tilt_series(Shown(appearances, {window.key for window in windows if window.is_coming}))
 
     def retry(self) -> None:
         for window in self.windows.values():
