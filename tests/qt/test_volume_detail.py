@@ -116,7 +116,7 @@ def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_a
 @pytest.mark.usefixtures("level_1_unasked")
 def test_coarse_only_leaves_volumes_at_their_coarsest_level_until_another_is_chosen(qtbot, dock):
     save_data(coarse_only=True)
-    dock.network.look()
+    dock.network.check()
     layer = show(qtbot, dock)
     dock.viewer.dims.ndisplay = 3
     wait_exact(qtbot, layer, (2, 128, 128))
