@@ -1,4 +1,4 @@
-"""A basket knows what changed, what was withdrawn and what newly matches its searches."""
+"""Tests of how baskets age: changed and withdrawn records, and new matches of searches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THEN, NOW = "2024-01-01T00:00:00+00:00", "2025-06-01T00:00:00+00:00"
 
 
 def portal_with(folder: Path, **dates: str) -> Portal:
-    """A portal of nothing but annotations, whose ids are in their names."""
+    """A portal with annotations only: ``a1`` is the date of annotation 1."""
     rows = [
         blank_row("annotations") | {"id": int(name.strip("a")), "lastModifiedDate": date}
         for name, date in dates.items()

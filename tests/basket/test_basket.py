@@ -1,4 +1,4 @@
-"""A basket is frozen data, a file for people, and one for each source that survives restarts."""
+"""Baskets as data, as readable files, and in the store with one basket for each source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a basket means among the rows of its runs: which files, how large, and the plan to fetch them."""
+"""The files and sizes that a basket selects from rows, and its download plan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREFIX = "https://files.example.org/"
 
 
 def rows_with_richer_shapes() -> Any:
-    """The sample, whose ribosomes are also oriented, and whose runs have more tomograms."""
+    """The sample, with oriented points for ribosomes and a second tomogram."""
     rows = sample_rows(PREFIX)
     file = next(row for row in rows["annotationFiles"] if row["id"] == 51)
     rows["annotationShapes"].append(

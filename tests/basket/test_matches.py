@@ -1,4 +1,4 @@
-"""What a search finds goes into a basket, and is found again."""
+"""Matches of a search are added to a basket, and new ones are found later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remarks on a basket: what they say, of which records, and what their fix makes of it."""
+"""Remarks on a basket: their texts, the records concerned, and their fixes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL = Basket().with_ids("annotations", [21, 22]).with_ids("tomograms", [11])
 
 @pytest.fixture
 def rows() -> Any:
-    """The sample, with nothing to remark on."""
+    """The sample without anything to remark on."""
     rows = sample_rows("https://files.example.org/")
     for row in rows["annotations"]:
         row |= {"groundTruthStatus": True, "methodType": "manual"}
@@ -32,7 +32,7 @@ def remarks(basket, rows, **options) -> tuple[Remark, ...]:
 
 
 def add_annotation(rows: Any, row_id: int, **cells: Any) -> None:
-    """One more annotation like the ribosomes', with a file."""
+    """Add an annotation with a file, like that of the ribosomes."""
     annotation, file = rows["annotations"][0], rows["annotationFiles"][0]
     alignment = cells.pop("alignmentId", file["alignmentId"])
     rows["annotations"].append(annotation | {"id": row_id, **cells})

@@ -1,4 +1,4 @@
-"""Splits by run: with each object in every part, the same for the same seed."""
+"""Splits by run: each object is in every part, and the same seed gives the same split."""
 
 from __future__ import annotations
 

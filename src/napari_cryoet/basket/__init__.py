@@ -1,1 +1,1 @@
-"""Baskets: what was picked to download, kept as a small file, with its size, its remarks, its age and its split."""
+"""Baskets: selections to download, saved as small files, with contents, remarks, changes and splits."""

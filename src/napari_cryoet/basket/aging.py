@@ -1,4 +1,4 @@
-"""How a basket has aged: what changed since it was ticked, what is gone, and what newly matches its searches."""
+"""How a basket has aged: changed and withdrawn records, and new matches of its searches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from napari_cryoet.tables.database import normalised
 from napari_cryoet.tables.schema import tables
 
 Dates = Mapping[Kind, Mapping[int, str]]
-"""When records were last modified, by kind and id; empty where their kind has no dates."""
+"""Last modification dates by kind and id; an empty text for kinds without dates."""
 
 
 class Age(Record, frozen=True, kw_only=True):
-    """What is different today; ids by kind."""
+    """The differences from today's portal: ids by kind."""
 
     changed: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)
     withdrawn: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)
@@ -28,14 +28,14 @@ class Age(Record, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """``3 changed, 1 withdrawn, 2 new match``; empty where nothing is different."""
+        """``3 changed, 1 withdrawn, 2 new match``; empty if nothing differs."""
         counts = ((self.changed, "changed"), (self.withdrawn, "withdrawn"), (self.new, "new match"))
-        numbers = ((sum(map(len, found.values())), words) for found, words in counts)
-        return ", ".join(f"{number:,} {words}" for number, words in numbers if number)
+        numbers = ((sum(map(len, ids.values())), label) for ids, label in counts)
+        return ", ".join(f"{number:,} {label}" for number, label in numbers if number)
 
 
 def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Dates:
-    """When the ticked records were last modified, for all that the portal has."""
+    """Today's last modification dates of the ticked records, without withdrawn ones."""
     dates: dict[Kind, dict[int, str]] = {}
     for kind in KINDS:
         if ids := basket.ids(kind):
@@ -49,26 +49,26 @@ def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = 
 
 
 def age_of(basket: Basket, today: Dates, matches: Callable[[SavedSearch], Iterable[int]] = lambda _search: ()) -> Age:
-    """Compare a basket with the dates of today, and with what its searches find.
+    """Compare a basket with today's dates and today's matches of its searches.
 
-    Ids that were pasted in have no date, so they never count as changed. ``matches`` gives the ids that match a saved
-    search today, of the kind that it adds.
+    Pasted ids have no date, so they never count as changed. ``matches`` returns the ids that match a saved search
+    today, of the kind that the search adds.
     """
     changed, withdrawn, new = ({kind: list[int]() for kind in KINDS} for _ in range(3))
     for kind in KINDS:
         now, then = today.get(kind, {}), basket.seen.get(kind, {})
-        withdrawn[kind] = [each for each in basket.ids(kind) if each not in now]
-        dated = (each for each in basket.ids(kind) if now.get(each) and then.get(each))
-        changed[kind] = [each for each in dated if _moment(now[each]) != _moment(then[each])]
+        withdrawn[kind] = [row_id for row_id in basket.ids(kind) if row_id not in now]
+        dated = (row_id for row_id in basket.ids(kind) if now.get(row_id) and then.get(row_id))
+        changed[kind] = [row_id for row_id in dated if _normalised(now[row_id]) != _normalised(then[row_id])]
     for search in basket.searches:
         known = {*basket.ids(search.adds), *basket.seen.get(search.adds, {}), *new[search.adds]}
-        new[search.adds] += (each for each in matches(search) if each not in known)
-    found = ({kind: tuple(ids) for kind, ids in each.items() if ids} for each in (changed, withdrawn, new))
-    return Age(**dict(zip(("changed", "withdrawn", "new"), found, strict=True)))
+        new[search.adds] += (row_id for row_id in matches(search) if row_id not in known)
+    differences = ({kind: tuple(ids) for kind, ids in each.items() if ids} for each in (changed, withdrawn, new))
+    return Age(**dict(zip(("changed", "withdrawn", "new"), differences, strict=True)))
 
 
 def brought_up_to_date(basket: Basket, age: Age, today: Dates) -> Basket:
-    """Untick what is withdrawn, tick what newly matches, and take today's dates for all."""
+    """Untick withdrawn records, tick new matches, and store today's dates."""
     for kind, ids in age.withdrawn.items():
         basket = basket.without_ids(kind, ids)
     for kind, ids in age.new.items():
@@ -78,8 +78,8 @@ def brought_up_to_date(basket: Basket, age: Age, today: Dates) -> Basket:
     return basket
 
 
-def _moment(date: str) -> str:
-    """A date that can be compared with another spelling of it."""
+def _normalised(date: str) -> str:
+    """A date in one spelling, for comparison; unchanged if it isn't a date."""
     try:
         return normalised(date)
     except (ValueError, OverflowError):

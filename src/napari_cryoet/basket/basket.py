@@ -1,4 +1,4 @@
-"""A basket: what was picked to download, as a small TOML file that people can read, edit and share."""
+"""Baskets: selections to download, as small TOML files to read, edit and share."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Id
 
 Kind = Literal["datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"]
-"""What can be ticked: whole datasets, whole runs, and parts of runs."""
+"""A kind of record that can be ticked: whole datasets, whole runs, or parts of runs."""
 Part = Literal["tomograms", "annotations", "tilt series", "frames", "metadata"]
-"""What files are: metadata are small files that describe others, and pictures."""
+"""A category of files; "metadata" are pictures and small files that describe others."""
 SplitName = Literal["train", "validation", "test"]
 SearchDict = dict[str, Any]
-"""A search as plain data; only those who search know what is in it."""
+"""A search as plain data, see `Search.to_dict`."""
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
@@ -44,29 +44,29 @@ _HEADER: Final = """\
 """
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of what the file holds: a key that isn't known is an error."""
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of the file's sections: unknown keys are errors."""
 
 
-class Choices(_Part, frozen=True):
-    """How the ticked things are fetched.
+class Choices(_Section, frozen=True):
+    """How the ticked records are downloaded.
 
     Attributes
     ----------
     volume_format
-        Of tomograms, masks and tilt series; another one where it isn't offered.
+        The format of tomograms, masks and tilt series; the other one if it isn't offered.
     level
-        The finest level of a tomogram's OME-Zarr that is wanted; 0 for all levels.
+        The finest level to download of a tomogram's OME-Zarr; 0 for all levels.
     shapes
-        "richest": of an annotation's points, oriented before plain ones, and of its masks, instances before classes.
-        "all": each shape that it has.
+        "richest": an annotation's oriented points rather than its plain ones, and its instance mask rather than its
+        segmentation mask. "all": all of its shapes.
     with_tomogram
         Adds a tomogram to each run with ticked annotations and no ticked tomogram: one of this processing, such as
         "denoised", or the "default" one. Empty for annotations alone.
     metadata
-        Whether the files that describe annotations and alignments are wanted.
+        Whether to download the files that describe annotations and alignments.
     leave_out
-        Parts that are left out of whole runs and datasets, such as "frames".
+        Parts to leave out of whole runs and datasets, such as "frames".
     """
 
     volume_format: Literal["zarr", "mrc"] = "zarr"
@@ -77,8 +77,8 @@ class Choices(_Part, frozen=True):
     leave_out: tuple[Part, ...] = ()
 
 
-class Split(_Part, frozen=True):
-    """Which runs are for training, validation and test, and how that was made: by shares in percent, with a seed."""
+class Split(_Section, frozen=True):
+    """The training, validation and test runs, with the percentages and the seed of the split."""
 
     seed: int = 0
     shares: tuple[float, float, float] = (80, 10, 10)
@@ -88,35 +88,35 @@ class Split(_Part, frozen=True):
 
     @property
     def of_runs(self) -> dict[int, SplitName]:
-        """The name of the split by run id."""
+        """Split names by run id."""
         return {run_id: name for name in SPLIT_NAMES for run_id in getattr(self, name)}
 
 
-class SavedSearch(_Part, frozen=True):
-    """A search whose matches were added, so that a later look finds new ones."""
+class SavedSearch(_Section, frozen=True):
+    """A search whose matches were added; repeated later, it finds new ones."""
 
     search: SearchDict
-    adds: Kind = "annotations"  # what its matches are
+    adds: Kind = "annotations"  # the kind of its matches
 
 
-class Basket(_Part, frozen=True):
-    """What was picked from one source.
+class Basket(_Section, frozen=True):
+    """A selection of records from one source.
 
     Attributes
     ----------
     source
-        As `open_portal` takes it: "live", "demo", the address of a server, or the folder of a pack.
+        "live", "demo", a server's URL or a pack's folder, as for `open_portal`.
     catalogue_date
-        The day of the catalogue that it was picked from, such as "2026-11-30".
+        The date of the catalogue that the records were picked from, such as "2026-11-30".
     datasets, runs
-        Ids of those that are wanted whole, with all their files.
+        Ids of whole datasets and runs, with all their files.
     annotations
-        Ids; `choices` says which of their shapes are fetched.
+        Ids; `choices` selects their shapes.
     annotation_shapes
-        Ids of single shapes of annotations that are wanted as they are.
+        Ids of single annotation shapes, whatever `choices` selects.
     seen
-        When a record was last modified, by kind and id, as it was when it was ticked. Unticked ones stay, so that they
-        don't count as new.
+        Last modification dates by kind and id, when the records were ticked. Unticked records stay, so that they don't
+        count as new.
     """
 
     name: str = ""
@@ -139,51 +139,51 @@ class Basket(_Part, frozen=True):
         return not any(self.ids(kind) for kind in KINDS)
 
     def ids(self, kind: Kind) -> tuple[int, ...]:
-        """The ticked ids of a kind, in the order in which they were ticked."""
+        """The ticked ids of a kind, in the order of ticking."""
         ids: tuple[int, ...] = getattr(self, kind)
         return ids
 
     def with_ids(self, kind: Kind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None) -> Basket:
-        """Tick some records; ``modified`` says when they were last modified, as the portal spells it."""
+        """Tick records; ``modified`` are their last modification dates, as the portal spells them."""
         new = dict.fromkeys(ids)
         ticked = tuple(dict.fromkeys([*self.ids(kind), *new]))
-        dates = self.seen.get(kind, {}) | {key: _day(date) for key, date in (modified or {}).items() if key in new}
+        dates = self.seen.get(kind, {}) | {each: _day(date) for each, date in (modified or {}).items() if each in new}
         return replace(self, **{kind: ticked}, seen=self.seen | ({kind: dates} if dates else {}))
 
     def without_ids(self, kind: Kind, ids: Iterable[int]) -> Basket:
-        """Untick some records."""
-        gone = set(ids)
-        return replace(self, **{kind: tuple(each for each in self.ids(kind) if each not in gone)})
+        """Untick records."""
+        unticked = set(ids)
+        return replace(self, **{kind: tuple(each for each in self.ids(kind) if each not in unticked)})
 
     def with_choices(self, **choices: Any) -> Basket:
-        """Change some of `choices`, by name."""
+        """Change some of the `choices`."""
         return replace(self, choices=replace(self.choices, **choices))
 
     def with_split(self, split: Split | None) -> Basket:
-        """Record which runs are for what."""
+        """Record a split, or remove it."""
         return replace(self, split=split)
 
     def with_search(self, search: SearchDict, adds: Kind = "annotations") -> Basket:
-        """Remember a search whose matches were added; each is kept once."""
+        """Save a search whose matches were added; the same search is saved once."""
         saved = SavedSearch(search=_without_nulls(search), adds=adds)
         return replace(self, searches=(*(each for each in self.searches if each != saved), saved))
 
     def renamed(self, name: str) -> Basket:
-        """Give it another name."""
+        """Change the name."""
         return replace(self, name=name)
 
     def emptied(self) -> Basket:
-        """An empty basket for the same source, with the same choices."""
+        """An empty basket with the same source and choices."""
         return Basket(source=self.source, choices=self.choices)
 
 
 def source_text(source: Source) -> str:
-    """A portal's source as a basket names it, and as `open_portal` takes it."""
+    """A portal's source as a basket names it, and as `open_portal` accepts it."""
     return source.kind if source.kind in {"live", "demo"} else source.location
 
 
 def ids_in(text: str, kind: Kind = "annotations") -> dict[Kind, list[int]]:
-    """The ids in a pasted text: those as the portal shows them, such as ``AN-9003``, and bare numbers of one kind.
+    """The ids in a pasted text by kind: ids such as ``AN-9003``, and bare numbers as ids of ``kind``.
 
     >>> ids_in("RN-506, AN-9003 and 9004")
     {'runs': [506], 'annotations': [9003, 9004]}
@@ -199,24 +199,24 @@ def ids_in(text: str, kind: Kind = "annotations") -> dict[Kind, list[int]]:
 
 
 def read_basket(path: Path) -> Basket:
-    """Read a basket; FormatError where it isn't one, which names the line or the key."""
+    """Read a basket; FormatError names the invalid line or key."""
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise FormatError(f"{path.name} can't be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path.name} isn't TOML: {error}.", hint="Mend the line that it names.") from error
+        raise FormatError(f"{path.name} isn't TOML: {error}.", hint="Correct that line.") from error
     try:
         return msgspec.convert({key: _read_value(key, value) for key, value in plain.items()}, Basket)
     except (ValueError, RecursionError) as error:
-        words = str(error).replace("Object contains unknown field", "it has the unknown key").rstrip(".")
-        raise FormatError(f"{path.name} can't be used: {words}.", hint="Mend or remove that key.") from error
+        reason = str(error).replace("Object contains unknown field", "it has the unknown key").rstrip(".")
+        raise FormatError(f"{path.name} can't be used: {reason}.", hint="Correct or remove that key.") from error
 
 
 def write_basket(basket: Basket, path: Path, *, overwrite: bool = True) -> None:
-    """Write a basket, whole or not at all; SaveError if the disk refuses."""
-    with written_whole(path, overwrite=overwrite) as place:
-        place.write_text(basket_text(basket), encoding="utf-8")
+    """Write a basket atomically; SaveError if writing fails."""
+    with written_whole(path, overwrite=overwrite) as unfinished:
+        unfinished.write_text(basket_text(basket), encoding="utf-8")
 
 
 def basket_text(basket: Basket) -> str:
@@ -226,26 +226,26 @@ def basket_text(basket: Basket) -> str:
     plain = _without_nulls(msgspec.to_builtins(basket)) | {"source": without_password(basket.source)}
     if basket.seen:
         plain["seen"] = {kind: _by_date(dates) for kind, dates in basket.seen.items()}
-    first = {key: plain.pop(key) for key in ("name", "source") if key in plain}
-    return _HEADER + re.sub(r"\[\n(?: +[\d.]+,\n)+ *\]", _wrapped, tomli_w.dumps(first | plain))
+    head = {key: plain.pop(key) for key in ("name", "source") if key in plain}
+    return _HEADER + re.sub(r"\[\n(?: +[\d.]+,\n)+ *\]", _wrapped, tomli_w.dumps(head | plain))
 
 
 def _wrapped(values: re.Match[str]) -> str:
-    """A list with several values on a line: one on each would make a file that nobody reads."""
+    """An array with several values per line, which keeps the file readable."""
     lines = textwrap.wrap(" ".join(values[0].split())[1:-1].strip().rstrip(","), _LINE_CHARACTERS)
     return f"[{lines[0]}]" if len(lines) == 1 else "\n".join(["[", *(f"    {line}" for line in lines), "]"])
 
 
 def _by_date(dates: Mapping[int, str]) -> dict[str, list[int]]:
-    """Ids by date: many have the same one."""
-    found: dict[str, list[int]] = {}
+    """Ids by date, since many records share one."""
+    ids: dict[str, list[int]] = {}
     for record_id, date in dates.items():
-        found.setdefault(date, []).append(record_id)
-    return found
+        ids.setdefault(date, []).append(record_id)
+    return ids
 
 
 def _read_value(key: str, value: Any) -> Any:
-    """A value of the file, where ids may be texts such as "AN-9003", and dates have lists of ids."""
+    """Convert a value of the file: ids may be texts such as "AN-9003", and dates have lists of ids."""
     if key in KINDS and isinstance(value, list):
         kind: Kind = key
         return [*dict.fromkeys(_number(kind, each) if isinstance(each, str) else each for each in value)]
@@ -258,17 +258,17 @@ def _read_value(key: str, value: Any) -> Any:
 def _number(kind: Kind, text: str) -> int:
     found = ids_in(text, kind)
     if found.keys() != {kind} or len(found[kind]) != 1:
-        raise ValueError(f"{text!r} in {kind} is no id of these")
+        raise ValueError(f"{text!r} in {kind} isn't an id of that kind")
     return found[kind][0]
 
 
 def _day(date: str) -> str:
-    """A date as short as it can be: the portal has days, spelled as midnights in UTC."""
+    """A date without midnight in UTC, since the portal's dates are days."""
     return re.sub(r"T00:00:00(\.0+)?(Z|\+00:00)?$", "", date)
 
 
 def _without_nulls(value: Any) -> Any:
-    """Plain data that TOML can hold."""
+    """Plain data without nulls, which TOML lacks."""
     if isinstance(value, Mapping):
         return {str(key): _without_nulls(each) for key, each in value.items() if each is not None}
     if isinstance(value, Collection) and not isinstance(value, str | bytes):

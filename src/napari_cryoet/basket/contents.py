@@ -1,4 +1,4 @@
-"""What is in a basket: its runs, and its files with their sizes, before anything is fetched."""
+"""The contents of a basket: its runs, files and sizes, before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from napari_cryoet.tables.database import Rows
 from napari_cryoet.tables.schema import tables
 from napari_cryoet.wording import count_text, joined, size_text
 
-#: Tables of the API by kind.
+#: API tables by kind.
 TABLES: Final[Mapping[Kind, str]] = {
     "datasets": "datasets",
     "runs": "runs",
@@ -46,12 +46,12 @@ _PARTS: Final[Mapping[str, Part]] = {
     "gainFiles": "frames",
     "frameAcquisitionFiles": "frames",
 }
-#: Of shapes that say the same of an annotation, the richer one.
+#: The richer equivalent of a shape type.
 _RICHER: Final[Mapping[str, str]] = {
     ShapeType.POINT: ShapeType.ORIENTED_POINT,
     ShapeType.SEGMENTATION_MASK: ShapeType.INSTANCE_SEGMENTATION_MASK,
 }
-#: What is needed to know what there is and how large it is.
+#: The tables needed to list files and sizes.
 _NEEDED: Final = frozenset(
     {"annotations", "annotationShapes", "annotationFiles", "tomograms", "tomogramVoxelSpacings", "tiltseries"}
     | {"alignments", "datasets"}
@@ -60,21 +60,21 @@ _OF_WHOLE_RUNS: Final = frozenset({"frames", "gainFiles", "frameAcquisitionFiles
 
 
 class Amount(Record, frozen=True, kw_only=True):
-    """How many files, and the sum of the sizes that are known; an OME-Zarr counts as one file."""
+    """The number of files and the sum of their known sizes; an OME-Zarr counts as one file."""
 
     n_files: int = 0
     size_bytes: int = 0
 
 
 class Contents(Record, frozen=True, kw_only=True):
-    """What is in a basket."""
+    """The runs of a basket, and the amount of each part."""
 
-    run_ids: tuple[int, ...]  # of which there is anything
-    parts: dict[Part, Amount]  # those of which there is anything
+    run_ids: tuple[int, ...]  # runs with files
+    parts: dict[Part, Amount]  # parts with files
 
     @property
     def total(self) -> Amount:
-        """All parts together."""
+        """The sum of all parts."""
         parts = self.parts.values()
         return Amount(n_files=sum(part.n_files for part in parts), size_bytes=sum(part.size_bytes for part in parts))
 
@@ -92,7 +92,7 @@ class Contents(Record, frozen=True, kw_only=True):
 
 
 class File(NamedTuple):
-    """A file, or an OME-Zarr: the row that names it, and its size, 0 where that isn't known."""
+    """A file or an OME-Zarr: the row that names it, and its size, or 0 if unknown."""
 
     table: str
     row_id: int
@@ -103,44 +103,44 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The rows that a basket means, among the rows of its runs."""
+    """The rows that a basket selects from the rows of its runs."""
 
     basket: Basket
     rows: Rows
     owners: Owners
-    tomograms: tuple[Row, ...]  # here and in the next two also those of whole runs and datasets
+    tomograms: tuple[Row, ...]  # like the next two, includes those of whole runs and datasets
     annotation_files: tuple[Row, ...]
     tilt_series: tuple[Row, ...]
-    whole_runs: frozenset[int]  # ids of those that are wanted with all their files
+    whole_runs: frozenset[int]  # ids of runs to download with all their files
 
     @cached_property
     def files(self) -> tuple[File, ...]:
-        """Each file once, also those that several rows name."""
-        found, first_level = [], self.basket.choices.level
+        """The files, each once even if several rows name it."""
+        files, first_level = [], self.basket.choices.level
         for cell in _cells(self):
             table, row, column = cell
             run_id, size_bytes = self.owners.run_id(table, row), size_of(cell, first_level) or 0
-            found.append(File(table, row["id"], run_id, part_of(table, column), size_bytes))
-        return tuple(found)
+            files.append(File(table, row["id"], run_id, part_of(table, column), size_bytes))
+        return tuple(files)
 
 
 class Owners:
-    """Finds the run that a row belongs to, and other rows that it leads to."""
+    """Looks up the run of a row, and related rows."""
 
     def __init__(self, rows: Mapping[str, Mapping[int, Row]]) -> None:
         self._by_id = rows  # by table and id
 
     def row(self, table: str, row_id: int | None) -> Row | None:
-        """A row by its id; None where it isn't known."""
+        """A row by its id, or None if it is unknown."""
         return self._by_id[table].get(row_id) if row_id is not None else None
 
     def annotation(self, row: Row) -> Row | None:
-        """The annotation that an annotation file or shape is of."""
+        """The annotation of an annotation file or shape."""
         shape = self.row("annotationShapes", row["annotationShapeId"]) if "annotationShapeId" in row else row
         return self.row("annotations", shape["annotationId"]) if shape else None
 
     def run_id(self, table: str, row: Row) -> int | None:
-        """The run that a row belongs to; None for what is above runs."""
+        """The id of a row's run; None for rows above runs."""
         if table in {"annotationFiles", "annotationShapes"}:
             row = self.annotation(row) or {}
         run_id: int | None = row.get("id" if table == "runs" else "runId")
@@ -148,7 +148,7 @@ class Owners:
 
 
 def choose(basket: Basket, rows: Rows) -> Chosen:
-    """The rows that a basket means, by its ids and its choices; ``rows`` are those of its runs."""
+    """Select rows by a basket's ids and choices; ``rows`` are those of its runs."""
     owners, left_out, runs, datasets = Owners(by_id(rows)), basket.choices.leave_out, {*basket.runs}, {*basket.datasets}
     whole = {row["id"] for row in rows["runs"] if row["id"] in runs or row["datasetId"] in datasets}
 
@@ -169,7 +169,7 @@ def choose(basket: Basket, rows: Rows) -> Chosen:
 
 
 def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
-    """Of each run the tomogram that its page opens first, or the first one of a processing."""
+    """For each run, the tomogram that its page opens first, or the first one of a processing."""
     best: dict[int | None, Row] = {}
     for row in sorted(rows["tomograms"], key=lambda row: (not row.get("isVisualizationDefault"), row["id"])):
         if processing in {"default", row["processing"]}:
@@ -178,7 +178,7 @@ def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
 
 
 def contents_of(chosen: Chosen) -> Contents:
-    """Count a basket's files."""
+    """Count the files of a basket."""
     sizes: dict[Part, list[int]] = defaultdict(list)
     for file in chosen.files:
         sizes[file.part].append(file.size_bytes)
@@ -190,7 +190,7 @@ def contents_of(chosen: Chosen) -> Contents:
 
 
 def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
-    """Plan to download a basket; DownloadError where there is nothing to fetch. ``rows`` have all tables."""
+    """Plan the download of a basket from rows of all tables; DownloadError if there is nothing to fetch."""
     plan = plan_cells(rows, portal.source, _cells(choose(basket, rows)), first_level=basket.choices.level)
     about = {
         "basket": basket.name,
@@ -209,29 +209,29 @@ def download_basket(
 
 
 def part_of(table: str, column: str) -> Part:
-    """What a file is, by the cell that names it."""
+    """The part that a file belongs to, by the cell that names it."""
     return "metadata" if column.startswith("keyPhoto") else _PARTS.get(table, "metadata")
 
 
 def _file_ids(basket: Basket, rows: Rows) -> set[int]:
-    """The annotation files of ticked shapes, and of ticked annotations' shapes but those of which there is a richer."""
+    """Ids of annotation files: of ticked shapes, and of the chosen shapes of ticked annotations."""
     annotations, with_files = {*basket.annotations}, {row["annotationShapeId"] for row in rows["annotationFiles"]}
     shapes = [row for row in rows["annotationShapes"] if row["annotationId"] in annotations and row["id"] in with_files]
     if basket.choices.shapes == "richest":
-        there = {(row["annotationId"], row["shapeType"]) for row in shapes}
-        shapes = [row for row in shapes if (row["annotationId"], _RICHER.get(row["shapeType"], "")) not in there]
+        offered = {(row["annotationId"], row["shapeType"]) for row in shapes}
+        shapes = [row for row in shapes if (row["annotationId"], _RICHER.get(row["shapeType"], "")) not in offered]
     wanted = {row["id"] for row in shapes} | {*basket.annotation_shapes}
     return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in wanted}
 
 
 def _cells(chosen: Chosen) -> Iterable[Cell]:
-    """The cells of all files, each once, also those that several rows name."""
+    """The cells of all files, each file once even if several rows name it."""
     cells = (*_cells_of_whole_runs(chosen), *_cells_of_parts(chosen))
     return {row[column]: (table, row, column) for table, row, column in cells}.values()
 
 
 def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
-    """One format of each volume in runs of which only parts are wanted."""
+    """The cells of runs that aren't whole, with one format of each volume."""
     choices, owners = chosen.basket.choices, chosen.owners
 
     def in_parts(table: str, rows: Iterable[Row]) -> list[Row]:
@@ -252,7 +252,7 @@ def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
 
 
 def _cells_of_whole_runs(chosen: Chosen) -> Iterator[Cell]:
-    """All that the tables list for runs that are wanted whole, and for their datasets and depositions."""
+    """All cells of whole runs, and of their datasets and depositions."""
     rows, owners = chosen.rows, chosen.owners
     datasets = {row["datasetId"] for row in rows["runs"] if row["id"] in chosen.whole_runs}
     depositions = {row["depositionId"] for row in rows["datasets"] if row["id"] in datasets}
@@ -267,14 +267,14 @@ def _cells_of_whole_runs(chosen: Chosen) -> Iterator[Cell]:
 
 
 def ask_basket_rows(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
-    """All rows of a basket's runs, to plan its download. Records that the portal doesn't have are left out."""
+    """Request all rows of a basket's runs, to plan its download; records that the portal lacks are left out."""
     return RowsOfRuns(portal, for_download=True).of(basket, stop=stop)
 
 
 class RowsOfRuns:
-    """Rows of runs, kept in memory: each change of a basket asks only for runs that weren't asked for before.
+    """A cache of rows by run: after a change of the basket, only new runs are requested.
 
-    Without ``for_download`` only the tables come that `contents_of` needs, which is a small part.
+    Without ``for_download``, only the few tables for `contents_of` are requested.
     """
 
     def __init__(self, portal: Portal, *, for_download: bool = False) -> None:
@@ -282,33 +282,33 @@ class RowsOfRuns:
         self._lock = threading.Lock()
         self._known: dict[str, dict[int, Row]] = {name: {} for name in tables()}
         self._owners = Owners(self._known)
-        self._asked: dict[int, Set[str]] = {}  # tables, by run
+        self._requested: dict[int, Set[str]] = {}  # tables by run id
 
     def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
-        """The rows of a basket's runs; from any thread but those that may not wait."""
+        """The rows of a basket's runs. Thread-safe; blocks during requests."""
         with self._lock:
             whole, parts = (self._run_ids(basket, kinds, stop) for kinds in (KINDS[:2], KINDS[2:]))
             for wanted, names in ((whole, self._needed | _OF_WHOLE_RUNS), (parts - whole, self._needed)):
-                if new := {each for each in wanted if not names <= self._asked.get(each, frozenset())}:
+                if new := {run_id for run_id in wanted if not names <= self._requested.get(run_id, frozenset())}:
                     for name, rows in ask_rows(self._portal, run_ids=new, names=names, stop=stop).items():
                         self._known[name] |= {row["id"]: row for row in rows}
-                    self._asked |= dict.fromkeys(new, names)
-            around = {None, *whole, *parts}
+                    self._requested |= dict.fromkeys(new, names)
+            run_ids = {None, *whole, *parts}
             return {
-                name: [row for row in rows.values() if self._owners.run_id(name, row) in around]
+                name: [row for row in rows.values() if self._owners.run_id(name, row) in run_ids]
                 for name, rows in self._known.items()
             }
 
     def _run_ids(self, basket: Basket, kinds: Iterable[Kind], stop: threading.Event | None) -> set[int]:
-        """The runs that ticked records of some kinds are, or belong to; none for what isn't on the portal."""
+        """The runs of ticked records of some kinds, without records that the portal lacks."""
         run_ids: set[int | None] = set()
         for kind in kinds:
             table, key, known = TABLES[kind], "id", self._known[TABLES[kind]]
             if kind == "datasets":
-                table, key, known = "runs", "datasetId", {}  # asked for each time: not all of its runs may be known
+                table, key, known = "runs", "datasetId", {}  # always requested: only some of its runs may be known
             run_ids |= {self._owners.run_id(table, known[each]) for each in basket.ids(kind) if each in known}
             if unknown := [each for each in basket.ids(kind) if each not in known]:
                 column = {"runs": "runId: id", "annotationShapes": "annotation { runId }"}.get(table, "runId")
-                found = ask_table(self._portal, table, {key: {"_in": unknown}}, columns=[column], stop=stop)
-                run_ids |= {(row.get("annotation") or row).get("runId") for row in found}
-        return {each for each in run_ids if each is not None}
+                rows = ask_table(self._portal, table, {key: {"_in": unknown}}, columns=[column], stop=stop)
+                run_ids |= {(row.get("annotation") or row).get("runId") for row in rows}
+        return {run_id for run_id in run_ids if run_id is not None}

@@ -1,4 +1,4 @@
-"""What a search finds, put into a basket, and found again later to see what is new."""
+"""Add the matches of a search to a basket, and repeat the search later to find new ones."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "
 
 
 def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[Kind] = ()) -> Basket:
-    """Tick all that a search finds, and remember the search.
+    """Tick all matches of a search, and save the search in the basket.
 
     Parameters
     ----------
     kinds
-        What of it: "annotations" (those that the search asks for, or all of the runs that it finds), "tomograms" (one
-        of each run, of those that it asks for), whole "runs" or whole "datasets". By default what it asks for.
+        What to tick: "annotations" (the matching ones, or all annotations of the matching runs), "tomograms" (one
+        matching tomogram of each run), whole "runs" or whole "datasets". By default, what the search has conditions on.
     """
     matches = find(index, search)
     for kind in tuple(kinds) or kinds_asked(search):
@@ -36,7 +36,7 @@ def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[Ki
 
 
 def kinds_asked(search: Search) -> tuple[Kind, ...]:
-    """Whether a search asks for annotations, for tomograms or for both; for nothing special, it is annotations."""
+    """What a search has conditions on: annotations, tomograms or both; without conditions, annotations."""
     empty = Search()
     of_tomograms = any(getattr(search, name) != getattr(empty, name) for name in _OF_TOMOGRAMS)
     kinds: tuple[Kind, ...] = ("annotations",) if search.annotations or not of_tomograms else ()
@@ -44,7 +44,7 @@ def kinds_asked(search: Search) -> tuple[Kind, ...]:
 
 
 def matching_ids(index: Index, matches: Matches, kind: Kind) -> tuple[int, ...]:
-    """The ids of a kind among what a search found; see `add_matches`."""
+    """The ids of a kind to tick for the matches of a search; see `add_matches`."""
     match kind:
         case "datasets":
             return matches.dataset_ids
@@ -56,13 +56,13 @@ def matching_ids(index: Index, matches: Matches, kind: Kind) -> tuple[int, ...]:
             runs = np.isin(index.ids("runs"), matches.run_ids)
             return tuple(index.ids(kind)[at(runs, index.places(kind, "runs"))].tolist())
         case "tomograms":
-            found = np.flatnonzero(np.isin(index.ids(kind), matches.tomogram_ids))
-            found = found[np.argsort(-index.numbers(kind, "isVisualizationDefault")[found], kind="stable")]
-            _, first = np.unique(index.places(kind, "runs")[found], return_index=True)
-            return tuple(np.sort(index.ids(kind)[found[first]]).tolist())
+            rows = np.flatnonzero(np.isin(index.ids(kind), matches.tomogram_ids))
+            rows = rows[np.argsort(-index.numbers(kind, "isVisualizationDefault")[rows], kind="stable")]
+            _, first = np.unique(index.places(kind, "runs")[rows], return_index=True)
+            return tuple(np.sort(index.ids(kind)[rows[first]]).tolist())
     return ()
 
 
 def matching(index: Index) -> Callable[[SavedSearch], tuple[int, ...]]:
-    """Finds a saved search again, for `aging.age_of`."""
+    """A function that repeats a saved search, for `aging.age_of`."""
     return lambda saved: matching_ids(index, find(index, search_from(saved.search)), saved.adds)

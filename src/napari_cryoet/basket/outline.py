@@ -1,4 +1,4 @@
-"""A basket as a list to read: its datasets and runs, and what of each run is wanted, with sizes."""
+"""A basket as a readable tree: datasets, runs and their parts, with sizes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from napari_cryoet.download.rows import Row
 from napari_cryoet.records import Record
 from napari_cryoet.wording import count_text, joined, plain, spacing_text
 
-_MOST_RUNS: Final = 500  # by name; of the others the number
+_MOST_RUNS: Final = 500  # listed by name; the others are only counted
 
 
 class Entry(Record, frozen=True, kw_only=True, gc=False):
-    """A dataset, a run, or something of a run."""
+    """A dataset, a run, or a part of a run."""
 
     title: str
     detail: str = ""
     size_bytes: int = 0
-    parts: tuple[tuple[Kind, int], ...] = ()  # to untick to be rid of it; none for what the basket's choices add
-    run_id: int | None = None  # of a run and what is below it
+    parts: tuple[tuple[Kind, int], ...] = ()  # untick these to remove it; none if the basket's choices add it
+    run_id: int | None = None  # of a run and its parts
     dataset_id: int | None = None
     below: tuple[Entry, ...] = ()
 
 
 def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
-    """The whole datasets of a basket, then its runs by name, with what is wanted of each."""
+    """The whole datasets of a basket, then its runs with their parts, sorted by dataset and name."""
     basket, ids = chosen.basket, {kind: frozenset(chosen.basket.ids(kind)) for kind in KINDS}
     sizes: Counter[tuple[str, int | None]] = Counter()  # by table and id
     for file in chosen.files:
@@ -45,7 +45,7 @@ def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
     of_datasets: dict[int, list[Row]] = defaultdict(list)
     for row in chosen.rows["runs"]:
         of_datasets[row["datasetId"]].append(row)
-    found = [
+    entries = [
         Entry(
             title=f"DS-{row['id']} {plain(row['title'])}",
             detail=f"all of {count_text(len(of_datasets[row['id']]), 'run')}",
@@ -65,7 +65,7 @@ def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
         run_id, is_whole = row["id"], row["id"] in ids["runs"]
         parts = tuple(_parts(of_runs[run_id], ids, chosen.owners, sizes))
         dataset = f"DS-{row['datasetId']}" if has_several else ""
-        found.append(
+        entries.append(
             Entry(
                 title=plain(row["name"]),
                 detail=joined(dataset, "all of it" if is_whole else "", split.get(run_id, "")),
@@ -76,8 +76,8 @@ def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
             )
         )
     if n_more := len(wanted[_MOST_RUNS:]):
-        found.append(Entry(title=f"… and {count_text(n_more, 'more run')}"))
-    return tuple(found)
+        entries.append(Entry(title=f"… and {count_text(n_more, 'more run')}"))
+    return tuple(entries)
 
 
 def _parts(
@@ -86,15 +86,15 @@ def _parts(
     owners: Owners,
     sizes: Mapping[tuple[str, int | None], int],
 ) -> Iterator[Entry]:
-    """What is wanted of a run; the files of an annotation are one."""
-    found: dict[tuple[Kind, int], list[Row]] = defaultdict(list)
+    """The parts of a run; the files of an annotation make one entry."""
+    groups: dict[tuple[Kind, int], list[Row]] = defaultdict(list)
     for table, row in rows:
         if table != "annotationFiles":
-            found["tomograms" if table == "tomograms" else "tilt_series", row["id"]].append(row)
+            groups["tomograms" if table == "tomograms" else "tilt_series", row["id"]].append(row)
         elif annotation := owners.annotation(row):
-            found["annotations", annotation["id"]].append(row)
-    for (kind, row_id), of_it in found.items():
-        row, shapes, table = of_it[0], list[tuple[Kind, int]](), TABLES[kind]
+            groups["annotations", annotation["id"]].append(row)
+    for (kind, row_id), group in groups.items():
+        row, shapes, table = group[0], list[tuple[Kind, int]](), TABLES[kind]
         title, detail = "tilt series", ""
         if kind == "tomograms":
             title = joined(row["processing"], spacing_text(row["voxelSpacing"]))
@@ -103,11 +103,11 @@ def _parts(
             row, table = owners.row("annotations", row_id) or row, "annotationFiles"
             title = joined(plain(row["objectName"]), f"{row['objectCount']:,}" if row["objectCount"] else "")
             detail = "ground truth" if row["groundTruthStatus"] else row["methodType"]
-            shapes = [("annotation_shapes", file["annotationShapeId"]) for file in of_it]
+            shapes = [("annotation_shapes", file["annotationShapeId"]) for file in group]
         yield Entry(
             title=title,
             detail=detail,
-            size_bytes=sum(sizes[table, each["id"]] for each in of_it),
+            size_bytes=sum(sizes[table, each["id"]] for each in group),
             parts=tuple((kind, each) for kind, each in ((kind, row_id), *shapes) if each in ids[kind]),
             run_id=row["runId"],
         )

@@ -1,4 +1,4 @@
-"""What to know of a basket before it is downloaded or trained with: remarks, each with its ids and often with a fix."""
+"""Remarks on a basket before download or training, each with its ids and often with a fix."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ RemarkKind = Literal["twice", "alignment", "spacing", "automated", "missing", "d
 _MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK, ShapeType.MESH})
 _CAPTIONS: Final = frozenset({ShapeType.GLOBAL_CAPTION, ShapeType.ANNOTATION_CAPTION})
 _MANY_FRAMES_BYTES: Final = 50e9
-_SAME_SPACING: Final = 1.01  # the portal rounds spacings, so that 13.48 and 13.481 are one
+_SAME_SPACING: Final = 1.01  # the portal rounds spacings: 13.48 and 13.481 are the same
 
 Row = Mapping[str, Any]
 _Annotated = tuple[Row, Row, Row]  # annotation, shape, file
 
 
 class Remark(Record, frozen=True, kw_only=True):
-    """Something to know of a basket."""
+    """A possible problem of a basket."""
 
     kind: RemarkKind
     text: str
-    ids: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)  # of what it is about
-    fix_text: str = ""  # of a button that mends it
-    fix: Basket | None = None  # the mended basket; None where only a person can mend it
+    ids: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)  # of the records concerned
+    fix_text: str = ""  # for the button that applies the fix
+    fix: Basket | None = None  # the fixed basket; None if there is no automatic fix
 
 
 def remarks_on(chosen: Chosen, contents: Contents, *, free_bytes: int | None = None) -> tuple[Remark, ...]:
-    """All remarks on a basket, the most pressing first; ``free_bytes`` is what the disk has free, where that is known.
+    """All remarks on a basket, the most urgent first; ``free_bytes`` is the free disk space, if known.
 
-    What comes with a whole run was no choice: most remarks are about runs of which only parts are wanted.
+    Most remarks skip whole runs, since their parts weren't picked one by one.
     """
     basket, owners, parts = chosen.basket, chosen.owners, list[_Annotated]()
     for file in chosen.annotation_files:
@@ -58,7 +58,7 @@ def remarks_on(chosen: Chosen, contents: Contents, *, free_bytes: int | None = N
 
 
 def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
-    """What is ticked and has no file, or isn't on the portal any more."""
+    """Ticked records that have no file, or are no longer on the portal."""
     annotations = map(chosen.owners.annotation, chosen.annotation_files)
     with_files = {annotation["id"] for annotation in annotations if annotation}
     empty = {row["id"] for row in chosen.tomograms if not row["httpsOmezarrDir"] and not row["httpsMrcFile"]}
@@ -68,9 +68,9 @@ def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
     }
     gone["annotations"] = {*basket.annotations} - with_files
     gone["tomograms"] |= empty & {*basket.tomograms}
-    fixed, ids = basket, {kind: tuple(sorted(found)) for kind, found in gone.items() if found}
-    for kind, found in ids.items():
-        fixed = fixed.without_ids(kind, found)
+    fixed, ids = basket, {kind: tuple(sorted(missing)) for kind, missing in gone.items() if missing}
+    for kind, missing in ids.items():
+        fixed = fixed.without_ids(kind, missing)
     if ids:
         count = count_text(sum(map(len, ids.values())), "ticked record has", "ticked records have")
         yield Remark(kind="missing", text=f"{count} no file on the portal.", ids=ids, fix_text="Untick", fix=fixed)
@@ -79,7 +79,7 @@ def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
 def _on_disk(contents: Contents, free_bytes: int | None) -> Iterator[Remark]:
     needed = contents.total.size_bytes
     if free_bytes is not None and needed > free_bytes:
-        text = f"{size_text(needed)} are needed, but the disk has {size_text(free_bytes)} free."
+        text = f"The download needs {size_text(needed)}, but the disk has {size_text(free_bytes)} free."
         yield Remark(kind="disk", text=text)
 
 
@@ -92,13 +92,13 @@ def _on_frames(basket: Basket, contents: Contents) -> Iterator[Remark]:
 
 
 def _on_twice(basket: Basket, parts: Iterable[_Annotated]) -> Iterator[Remark]:
-    """One object with several annotations of one sort in a run; points and a mask aren't the same sort."""
-    found: dict[tuple[int, str, bool], dict[int, Row]] = defaultdict(dict)
+    """Objects with several annotations in a run, counting points and masks separately."""
+    groups: dict[tuple[int, str, bool], dict[int, Row]] = defaultdict(dict)
     for annotation, shape, _ in parts:
         if shape["shapeType"] not in _CAPTIONS:
             key = object_key(annotation["objectId"], annotation["objectName"])
-            found[annotation["runId"], key, shape["shapeType"] in _MASKS][annotation["id"]] = annotation
-    several = {key: sorted(rows.values(), key=_worth) for key, rows in found.items() if len(rows) > 1}
+            groups[annotation["runId"], key, shape["shapeType"] in _MASKS][annotation["id"]] = annotation
+    several = {key: sorted(rows.values(), key=_rank) for key, rows in groups.items() if len(rows) > 1}
     if several:
         best = {rows[0]["id"] for rows in several.values()}
         ids = {row["id"] for rows in several.values() for row in rows}
@@ -113,13 +113,13 @@ def _on_twice(basket: Basket, parts: Iterable[_Annotated]) -> Iterator[Remark]:
 
 
 def _fix(text: str, basket: Basket, annotation_ids: Collection[int]) -> dict[str, Any]:
-    """The fix that unticks annotations; none where no such annotation is ticked by itself."""
+    """The fix that unticks annotations; empty if none of them is ticked."""
     is_ticked = not {*basket.annotations}.isdisjoint(annotation_ids)
     return {"fix_text": text, "fix": basket.without_ids("annotations", annotation_ids)} if is_ticked else {}
 
 
-def _worth(annotation: Row) -> tuple[bool, bool, int, int]:
-    """Sorts the annotation first that is worth most: ground truth, recommended, with most objects."""
+def _rank(annotation: Row) -> tuple[bool, bool, int, int]:
+    """A sort key, best annotation first: ground truth, recommended, with most objects."""
     return (
         not annotation["groundTruthStatus"],
         not annotation.get("isCuratorRecommended"),
@@ -129,7 +129,7 @@ def _worth(annotation: Row) -> tuple[bool, bool, int, int]:
 
 
 def _on_alignments(basket: Basket, parts: Sequence[_Annotated], tomograms: Iterable[Row]) -> Iterator[Remark]:
-    """Annotations that were made on another alignment than their run's tomogram, or than most others of it."""
+    """Annotations on another alignment than the tomograms of their run, or than most of its annotations."""
     of_tomograms: dict[int, set[int | None]] = defaultdict(set)
     for row in tomograms:
         of_tomograms[row["runId"]].add(row["alignmentId"])

@@ -1,4 +1,4 @@
-"""Splits for machine learning: whole runs for training, validation and test, with each object in all of them."""
+"""Splits for machine learning: whole runs for training, validation and test, with each object in every part."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ DEFAULT_SHARES = (80.0, 10.0, 10.0)
 
 
 def split_basket(basket: Basket, rows: Rows, shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0) -> Basket:
-    """Record a split of a basket's runs in it; ``rows`` are those of its runs."""
+    """Split a basket's runs and record the split in it; ``rows`` are those of its runs."""
     return basket.with_split(split_runs(objects_of_runs(choose(basket, rows)), shares, seed=seed))
 
 
 def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
-    """The names of the annotated objects of each chosen run; none for a run of which there are only images."""
-    found: dict[int, set[str]] = {row["runId"]: set() for row in (*chosen.tomograms, *chosen.tilt_series)}
+    """Names of the annotated objects by run id; empty for runs with images only."""
+    names: dict[int, set[str]] = {row["runId"]: set() for row in (*chosen.tomograms, *chosen.tilt_series)}
     for file in chosen.annotation_files:
         if annotation := chosen.owners.annotation(file):
-            found.setdefault(annotation["runId"], set()).add(annotation["objectName"])
-    return found
+            names.setdefault(annotation["runId"], set()).add(annotation["objectName"])
+    return names
 
 
 def split_runs(
     objects: Mapping[int, Collection[str]], shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
 ) -> Split:
-    """Split runs, given by the names of their objects, so that each object is in all parts if enough runs have it.
+    """Split runs so that each object is in every part if enough runs have it; ``objects`` are names by run id.
 
-    The rarest object is dealt out first (iterative stratification). The same runs, objects, shares and seed always give
-    the same split. Shares are percents for training, validation and test, or any numbers; 0 leaves a part empty.
-    CryoETError if they aren't three numbers, or all of them are 0.
+    The rarest object is distributed first (iterative stratification). The same arguments always give the same split.
+    Shares for training, validation and test are percentages or any weights; 0 leaves a part empty. CryoETError if there
+    aren't three, one is negative, or all are 0.
     """
     if len(shares) != len(SPLIT_NAMES) or min(shares) < 0 or not sum(shares):
-        raise CryoETError("A split has three shares.", hint="Say for example 80,10,10.")
+        raise CryoETError("A split needs three shares.", hint="For example, 80,10,10.")
     run_ids = sorted(objects)
     random.Random(seed).shuffle(run_ids)  # noqa: S311 - no secret
     room = _sizes(len(run_ids), shares)
-    wanted = {name: _shares_of(count, shares) for name, count in _counts(objects).items()}
+    needed = {name: _shares_of(count, shares) for name, count in _counts(objects).items()}
     parts: list[list[int]] = [[] for _ in SPLIT_NAMES]
-    waiting = dict.fromkeys(run_ids)
-    while waiting:
-        left = _counts({run_id: objects[run_id] for run_id in waiting})
-        scarce = min(left, key=lambda name: (left[name], name), default=None)
-        for run_id in [each for each in waiting if scarce is None or scarce in objects[each]]:
-            del waiting[run_id]  # goes where its scarce object is wanted most, and there is room
+    remaining = dict.fromkeys(run_ids)
+    while remaining:
+        counts = _counts({run_id: objects[run_id] for run_id in remaining})
+        rarest = min(counts, key=lambda name: (counts[name], name), default=None)
+        for run_id in [each for each in remaining if rarest is None or rarest in objects[each]]:
+            del remaining[run_id]  # goes to the part with room that needs its rarest object most
             open_parts = [part for part in range(len(parts)) if room[part] > 0]
-            part = max(open_parts, key=lambda part: (wanted[scarce][part] if scarce else 0.0, room[part], -part))
+            part = max(open_parts, key=lambda part: (needed[rarest][part] if rarest else 0.0, room[part], -part))
             parts[part].append(run_id)
             room[part] -= 1
             for name in set(objects[run_id]):
-                wanted[name][part] -= 1
+                needed[name][part] -= 1
     train, validation, test = (tuple(sorted(part)) for part in parts)
     return Split(seed=seed, shares=(shares[0], shares[1], shares[2]), train=train, validation=validation, test=test)
 
 
 def _counts(objects: Mapping[int, Collection[str]]) -> Counter[str]:
-    """In how many runs each object is."""
+    """The number of runs with each object."""
     return Counter(name for names in objects.values() for name in set(names))
 
 
@@ -70,7 +70,7 @@ def _shares_of(count: int, shares: Sequence[float]) -> list[float]:
 
 
 def _sizes(count: int, shares: Sequence[float]) -> list[int]:
-    """How many runs each part gets: at least one where it has a share and there are enough runs."""
+    """The number of runs in each part: at least one for each positive share if there are enough runs."""
     exact = _shares_of(count, shares)
     sizes = [int(size) for size in exact]
     while sum(sizes) < count:

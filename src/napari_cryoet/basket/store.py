@@ -1,4 +1,4 @@
-"""The current basket of each source, kept in the user's data folder, shared by all windows and commands."""
+"""The current basket of each source, in the user's data folder, shared by all windows and commands."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from napari_cryoet.files import data_path, without_password
 
 
 class BasketStore:
-    """Reads and changes the current baskets; each change is on disk when it returns.
+    """Reads and changes the current baskets; changes are written to disk immediately.
 
-    Methods raise FormatError for a file that was edited and can't be read any more; SaveError if the disk refuses.
+    Methods raise FormatError if a file was edited and has become invalid, and SaveError if writing fails.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or data_path() / "baskets"
 
     def path(self, source: str) -> Path:
-        """Where the basket of a source is, whether it is there or not."""
+        """The path of a source's basket, whether or not it exists."""
         source = without_password(source)
         digits = hashlib.sha256(source.encode()).hexdigest()[:8]
-        words = re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"^\w+://", "", source)).strip("-")[-40:]
-        return self._folder / f"{words}-{digits}.toml"
+        name = re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"^\w+://", "", source)).strip("-")[-40:]
+        return self._folder / f"{name}-{digits}.toml"
 
     def current(self, source: str) -> Basket:
-        """The basket of a source, as `basket.source_text` names it; an empty one where there is none."""
+        """The basket of a source, as `basket.source_text` names it; empty if there is none."""
         path = self.path(source)
         return replace(read_basket(path), source=source) if path.exists() else Basket(source=source)
 
     def change(self, source: str, change: Callable[[Basket], Basket]) -> Basket:
-        """Change the basket as it is on disk by now, also by another window, and give the new one."""
+        """Change the basket on disk, which another window may have changed, and return the new one."""
         path = self.path(source)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,5 +47,5 @@ class BasketStore:
                 if after != before:
                     write_basket(after, path)
                 return after
-        except OSError as error:  # also when another process holds the lock for too long
-            raise SaveError(f"The basket can't be kept: {error.strerror or error}.") from error
+        except OSError as error:  # or if another process holds the lock too long
+            raise SaveError(f"The basket can't be saved: {error.strerror or error}.") from error
