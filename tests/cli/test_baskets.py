@@ -1,4 +1,4 @@
-"""``napari-cryoet basket`` and ``download``: from a search to files in two commands."""
+"""Tests of ``napari-cryoet basket`` and ``napari-cryoet download``."""
 
 from __future__ import annotations
 
@@ -17,23 +17,6 @@ Captured = pytest.CaptureFixture[str]
 
 def run(*arguments: object) -> int:
     return main([*map(str, arguments)])
-
-
-def test_a_question_becomes_files_in_two_commands(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
-    question = ["--object", "ribosome", "--ground-truth", "--spacing", "..35"]
-    assert run("basket", "add", demo_pack, *question) == 0
-    assert run("download", demo_pack, "--to", tmp_path / "data") == 0
-
-    portal = open_portal(tmp_path / "data")
-    pages = [portal.run_page(row.id) for dataset in portal.datasets() for row in portal.runs(dataset.id)]
-    assert len(pages) > 1
-    for page in pages:
-        (tomogram,) = page.tomograms
-        assert tomogram.voxel_spacing <= 35
-        assert all(each.ground_truth_status and "ribosome" in each.object_name for each in page.annotations)
-        assert all(file.shape and file.shape.shape_type != "Point" for file in page.annotation_files)
-    assert read_basket(tmp_path / "data" / "basket.toml").searches
-    assert capsys.readouterr().out.splitlines()[0].startswith(f"{len(pages)} runs · ")
 
 
 @pytest.fixture

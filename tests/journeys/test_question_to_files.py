@@ -18,7 +18,7 @@ from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu
 
 from generated_portal import write_generated_pack
-from napari_cryoet import Basket, Condition, Search, add_matches, open_portal, read_index
+from napari_cryoet import Basket, Condition, Search, add_matches, open_portal, read_basket, read_index
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
@@ -84,14 +84,14 @@ def source(request: pytest.FixtureRequest) -> Source:
 
 
 def test_two_commands(source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    annotation_ids, run_ids = source.answer
+    _, run_ids = source.answer
     assert main(["basket", "add", source.name, *source.options]) == 0
     has_files = source.pack.files.exists() and any(source.pack.files.iterdir())
     dry_run = [] if has_files else ["--dry-run"]
     assert main(["download", source.name, "--to", str(tmp_path / "data"), *dry_run]) == 0
     assert f"{len(run_ids):,} runs · " in capsys.readouterr().out
     if has_files:
-        check_folder(tmp_path / "data", annotation_ids, run_ids)
+        check_folder(tmp_path / "data", source)
 
 
 def test_a_few_lines_of_python(source: Source) -> None:
@@ -154,7 +154,7 @@ def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_pat
     browser.close_down()
 
     assert len(clicks) <= 10
-    check_folder(tmp_path / "data", *Source("", open_pack(demo_pack), True, "denoised", 41).answer)
+    check_folder(tmp_path / "data", Source("", open_pack(demo_pack), True, "denoised", 41))
 
 
 def index_of(model: Any, facet: str, text: str) -> QModelIndex:
@@ -166,11 +166,16 @@ def index_of(model: Any, facet: str, text: str) -> QModelIndex:
     raise AssertionError(f"{facet} has no {text}")
 
 
-def check_folder(folder: Path, annotation_ids: set[int], run_ids: set[int]) -> None:
-    """Check that the download is complete, and a pack with only the matching records."""
+def check_folder(folder: Path, source: Source) -> None:
+    """Check that the download is complete, has its search, and is a pack with only the matching records."""
+    annotation_ids, run_ids = source.answer
     assert json.loads((folder / "manifest.json").read_text())["is_complete"]
+    assert read_basket(folder / "basket.toml").searches
     portal = open_portal(folder)
     pages = [portal.run_page(row.id) for dataset in portal.datasets() for row in portal.runs(dataset.id)]
     assert {page.run.id for page in pages} == run_ids
     assert {annotation.id for page in pages for annotation in page.annotations} == annotation_ids
-    assert all(len(page.tomograms) == 1 for page in pages)
+    for page in pages:
+        (tomogram,) = page.tomograms
+        assert tomogram.processing == source.processing
+        assert tomogram.voxel_spacing <= source.coarsest * 1.005
