@@ -19,7 +19,7 @@ from server import Server
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> Iterator[Server]:
-    """The files of the sample over HTTP; they may be changed at any time in ``bucket.folder``."""
+    """The sample's files over HTTP; tests can change them at any time in ``bucket.folder``."""
     write_files(tmp_path / "bucket")
     with Server(tmp_path / "bucket") as server:
         yield server
@@ -27,7 +27,7 @@ def bucket(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def plan_of(bucket: Server) -> Callable[..., Plan]:
-    """Make a plan of the sample on the server, by default of everything; ``change`` changes rows before."""
+    """Plan a download of the sample from the server, by default all of it; ``change`` edits the rows first."""
 
     def make(*what: str, change: Callable[[Any], None] = lambda _rows: None, volume_format: Any = "zarr") -> Plan:
         rows = sample_rows(f"{bucket.url}/")
@@ -47,14 +47,14 @@ def plan_of(bucket: Server) -> Callable[..., Plan]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed is tried again at once: nothing else here says how long that takes."""
+    """Retry immediately, since no test here depends on the pauses."""
     monkeypatch.setattr("napari_cryoet.download.transfer._PAUSE_S", 0.01)
     monkeypatch.setattr(client, "_FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture(autouse=True)
 def unlimited() -> Iterator[None]:
-    """The network may be used, whatever a test forbids."""
+    """Allow network use, and undo the restrictions that a test sets."""
     policy().restart()
     yield
     policy().offline = False

@@ -1,4 +1,4 @@
-"""Whole downloads, from a folder and over HTTP, with everything that goes wrong."""
+"""Whole downloads from a folder and over HTTP, including failures."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def to(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mrc(plan_of: PlanOf) -> Plan:
-    """A plan of a single file of 2 MiB."""
+    """A plan of one file of 2 MiB."""
     return plan_of("tomogram", volume_format="mrc")
 
 
@@ -88,7 +88,7 @@ def test_the_manifest_says_what_is_there_and_where_it_is_from(to: Path, plan_of:
     assert (points["source"]["authors"], points["source"]["dataset_title"]) == (["C. Picker"], "Yeast")
 
 
-# what is there already
+# existing files
 
 
 def test_what_is_complete_is_not_fetched_again(to: Path, bucket: Server, plan_of: PlanOf) -> None:
@@ -142,7 +142,7 @@ def test_a_folder_of_something_else_is_refused(to: Path, plan_of: PlanOf, name: 
     assert [path.name for path in to.iterdir()] == [name]
 
 
-# what the server does
+# server errors
 
 
 def test_a_missing_chunk_holds_the_fill_value(to: Path, bucket: Server, plan_of: PlanOf) -> None:
@@ -198,7 +198,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(to: Path, bucket: S
 
 @pytest.mark.parametrize("fault", [None, without_ranges, saying(ETag='"another"'), status(416)])
 def test_two_versions_of_a_file_never_mix(to: Path, bucket: Server, mrc: Plan, fault: Any) -> None:
-    """Half of one version, then the rest of another, or from a server that can't begin in the middle."""
+    """After half of one version, the server sends another version, or has no range requests."""
     bucket.script(".mrc", lambda answer: sent("cut")(saying(ETag='"old"')(garbled(answer))), times=1)
     if fault is not None:
         bucket.script(lambda request: "range" in request.headers, fault, times=1)
@@ -231,7 +231,7 @@ def test_offline_and_beyond_the_limit_of_the_session_nothing_is_asked_for(
     assert download_files(local, tmp_path / "local").n_fetched
 
 
-# stop, and start again
+# stop and restart
 
 
 def test_a_stopped_download_continues_where_it_was(to: Path, bucket: Server, mrc: Plan) -> None:
@@ -261,7 +261,7 @@ def test_a_killed_download_continues_and_fetches_nothing_twice(to: Path, bucket:
     journal, wanted = to / "manifest.part.jsonl", len(sample_files()) - 1
     with downloading(f"{bucket.url}/", to) as process:
         wait_until(lambda: journal.exists() and len(journal.read_bytes().splitlines()) == wanted)
-        wait_until(lambda: files_in(to).keys() >= sample_files().keys() - {f"{TOMOGRAM}.mrc"})  # noted, then put there
+        wait_until(lambda: files_in(to).keys() >= sample_files().keys() - {f"{TOMOGRAM}.mrc"})  # renamed last
         process.kill()
     bucket.end()
 

@@ -1,4 +1,4 @@
-"""A download folder is a pack with what was downloaded and nothing else, and its files say where they come from."""
+"""Download folders as packs of the downloaded files only, and the provenance of their files."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_download_can_be_downloaded_and_stays_under_its_terms(tmp_path: Path, 
 def test_a_dataset_of_the_served_demo_downloads_whole(
     tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
 ) -> None:
-    """Every file that the tables list of it comes byte for byte, and the folder shows the same runs."""
+    """All files in its tables are identical, and the folder shows the same runs."""
     source, demo = open_portal(served_demo["graphql"]), open_pack(demo_pack)
     dataset_id = source.datasets()[0].id
     assert main(["download", served_demo["graphql"], "--dataset", str(dataset_id), "--to", str(tmp_path)]) == 0
@@ -125,12 +125,12 @@ def test_a_dataset_of_the_served_demo_downloads_whole(
     assert [row.id for row in copy.datasets()] == [dataset_id]
 
 
-# a file by itself
+# single files
 
 
 @pytest.fixture
 def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Path]]:
-    """Give a record of a run of the demo with a suffix, and the file that was downloaded of it."""
+    """Find a demo run's annotation file with a suffix: its record, and its downloaded file."""
     portal = open_portal(demo_pack)
     ids = [each.id for each in portal.run_page(9001).annotations]
     download_basket(Basket().with_ids("annotations", ids).with_choices(shapes="all"), portal, tmp_path)

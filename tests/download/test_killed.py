@@ -1,4 +1,4 @@
-"""A download that is killed again and again ends with the same bytes, and fetches nothing twice that was whole."""
+"""A download that is killed repeatedly ends with the same bytes, and fetches no complete file twice."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ N_KILLS = 20
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_end_with_identical_bytes(tmp_path: Path, bucket: Server) -> None:
     seed = random.randrange(2**32)
-    print("seed", seed)  # noqa: T201 - says how to see it again
+    print("seed", seed)  # noqa: T201 - to reproduce a failure
     dice, to = random.Random(seed), tmp_path / "to"
-    bucket.latency_s, bucket.total_bytes_s = 0.02, 200_000  # 2 MiB take longer than all rounds together
+    bucket.latency_s, bucket.total_bytes_s = 0.02, 200_000  # 2 MiB take longer than all rounds
     for _ in range(N_KILLS):
         asked = len(bucket.requests)
         with downloading(f"{bucket.url}/", to) as process:
@@ -40,12 +40,12 @@ def test_twenty_kills_at_random_moments_end_with_identical_bytes(tmp_path: Path,
 
 
 def in_place(folder: Path) -> list[Path]:
-    """The files that have their names already."""
+    """The finished files, which have their final names."""
     found = (folder / "files").rglob("*")
     return [path for path in found if path.is_file() and ".part" not in path.name and ".unfinished" not in path.name]
 
 
 def no_file_twice(requests: list[Any]) -> bool:
-    """Whether no file but metadata, which are read again, was asked for more than once."""
+    """Whether no file was requested twice, except metadata, which are read again."""
     paths = [request.path for request in requests if not request.path.rpartition("/")[2].startswith(".z")]
     return len(paths) == len(set(paths))

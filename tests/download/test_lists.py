@@ -1,4 +1,4 @@
-"""The scripts beside a download fetch the same files with other tools."""
+"""The scripts in a download folder fetch the same files with other tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server(demo_pack: Path) -> Iterator[PackServer]:
 
 @pytest.fixture
 def plan(server: PackServer) -> Plan:
-    """A tomogram, a mask and points, with their metadata, and a whole run."""
+    """A plan of a tomogram, a mask and points with their metadata, and of a whole run."""
     portal = open_portal(server.graphql_url)
     tomogram, *_ = portal.run_page(9001).tomograms
     annotations = [each.id for each in portal.run_page(9001).annotations]
@@ -53,7 +53,7 @@ def ours(plan: Plan, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def theirs(plan: Plan, tmp_path: Path) -> Path:
-    """A folder with nothing but the scripts."""
+    """A folder with only the scripts."""
     write_lists(plan, tmp_path / "theirs")
     return tmp_path / "theirs"
 

@@ -1,4 +1,4 @@
-"""Which rows are asked for, which of their files a plan names, and where these go, before anything is fetched."""
+"""Download plans: the rows requested, the files planned, and their paths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def plan_of(rows: Any = None) -> Plan:
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
-    """The sample beside another dataset, of which nothing may come."""
+    """The sample, and a second dataset that no request may return."""
     rows = sample_rows(PREFIX)
     others = {name: [row | {"id": row["id"] + 500} for row in found] for name, found in rows.items()}
     for found in others.values():
@@ -89,7 +89,7 @@ def test_every_address_of_the_schema_is_a_file_but_for_those_of_whole_folders() 
     assert sizes["tiltseries", "httpsAngleList"] is sizes["datasets", "keyPhotoUrl"] is None
 
 
-# which files
+# files
 
 
 def test_everything_is_every_file_that_the_tables_list_with_its_size() -> None:
@@ -112,7 +112,7 @@ def test_the_portal_s_own_files_are_under_its_terms() -> None:
     assert plan_of(rows).terms == PORTAL_TERMS
 
 
-# where they go
+# paths
 
 
 @pytest.mark.parametrize(

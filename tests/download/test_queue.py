@@ -1,4 +1,4 @@
-"""A download as a queue: how far it is, pauses, what failed, and parts of volumes."""
+"""A download as a queue: progress, pauses and failures; and parts of volumes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MRC, ZARR, POINTS = f"files/{TOMOGRAM}.mrc", f"files/{TOMOGRAM}.zarr", f"files/{
 
 
 def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Start work on a thread; what it gives, or raises, is in the list at its end."""
+    """Start work on a thread, and return the thread and a list that will hold the result or the exception."""
     results: list[Any] = []
 
     def run() -> None:

@@ -86,7 +86,7 @@ class Waiting:
         items = [SimpleNamespace(path=f"a/{name}.zarr", size_bytes=3000) for name in "bcd"]
         self.state = QueueState(items)
         self.state.begin(items[0])
-        self.state.count("a/b.zarr", 1000, came=True)
+        self.state.count("a/b.zarr", 1000, is_received=True)
 
     def pause(self):
         self.state.is_paused = True

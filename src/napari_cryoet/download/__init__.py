@@ -1,4 +1,4 @@
-"""Downloads: rows of the portal's tables become a plan, and a plan becomes a folder that is a pack."""
+"""Downloads: plan files from rows of the portal's tables, and fetch them into a folder that is a pack."""
 
 from __future__ import annotations
 

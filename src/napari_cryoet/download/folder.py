@@ -1,15 +1,15 @@
-"""What a download folder says of itself, so that it can be checked, cited, continued and opened as a pack.
+"""The manifest, citations and tables of a download folder, to check, continue, cite and open it as a pack.
 
-``manifest.json`` tells what lies in the folder, where it came from, whom to cite, and how to check it::
+``manifest.json`` lists the files in the folder with their origin, licences, authors and checksums::
 
     {"format": "napari-cryoet-download", "version": 2, "tool": "napari-cryoet 0.1.0", "updated": "2026-01-31T12:00:00Z",
      "is_complete": true,
      "items": [{"path": "files/10000/...", "url": ..., "table": "tomograms", "id": 621, "licence": "CC0-1.0", ...}],
      "files": [{"path": ..., "url": ..., "size_bytes": ..., "sha256": ..., "fetched_at": ...}]}
 
-Downloads into one folder share one manifest; a later one adds to it. While a download runs, each finished file is a
-line of ``manifest.part.jsonl``, so that nothing is fetched twice after a stop or a crash. At its end, the rows of what
-was downloaded become the tables of a pack.
+Downloads into one folder share its manifest. While a download runs, each finished file is appended to the journal
+``manifest.part.jsonl``, so that nothing is fetched twice after a stop or a crash. At the end, the rows of the
+downloaded items become the tables of a pack.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ CITATION_NAME: Final = "CITATION.bib"
 LICENCES_NAME: Final = "LICENCES.txt"
 JOURNAL_NAME: Final = "manifest.part.jsonl"
 
-#: What is true of the file on the portal, and not of a copy that a person may change.
-_OF_THE_PORTAL: Final = frozenset(
+#: Fields that describe the file on the portal, but not a copy that may be edited.
+_PORTAL_FIELDS: Final = frozenset(
     {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
 )
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was fetched whole."""
+    """A completely downloaded file."""
 
     path: str
     url: str
@@ -60,7 +60,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, kw_only=True):
-    """What lies in a download folder; ``is_complete`` says whether everything that was asked for is there."""
+    """The contents of a download folder; ``is_complete`` is whether all requested items are complete."""
 
     format: Literal["napari-cryoet-download"]
     version: int = 2
@@ -69,29 +69,29 @@ class Manifest(msgspec.Struct, kw_only=True):
     is_complete: bool = True
     items: list[dict[str, Any]] = []
     files: list[FileEntry] = []
-    downloads: list[dict[str, Any]] = []  # when, from where, and what was asked for
+    downloads: list[dict[str, Any]] = []  # the date, source and request of each
 
     @property
     def complete(self) -> set[str]:
-        """The paths of the items that are complete."""
+        """The paths of the complete items."""
         return {item["path"] for item in self.items if item.get("is_complete") is True}
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder, with what the journal adds; an empty one where there is none."""
+    """The manifest of a folder, with the files of its journal; empty if there is none."""
     path, journal = folder / MANIFEST_NAME, folder / JOURNAL_NAME
     manifest = Manifest(format="napari-cryoet-download")
     try:
         if path.exists():
             manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (msgspec.MsgspecError, RecursionError) as error:
-        message = f"{path} isn't the list of a download, and would be overwritten."
+        message = f"{path} isn't the manifest of a download, and would be overwritten."
         raise DownloadError(message, hint="Choose another folder.") from error
     files = {entry.path: entry for entry in manifest.files}
     for line in journal.read_bytes().splitlines() if journal.exists() else ():
         try:
             entry = msgspec.json.decode(line, type=FileEntry)
-        except msgspec.MsgspecError:  # cut short by a crash
+        except msgspec.MsgspecError:  # truncated by a crash
             continue
         files[entry.path] = entry
     manifest.files = list(files.values())
@@ -99,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def note_file(folder: Path, path: str, url: str, size_bytes: int, sha256: str) -> FileEntry:
-    """Add a finished file to the journal."""
+    """Append a finished file to the journal."""
     entry = FileEntry(path=path, url=url, size_bytes=size_bytes, sha256=sha256, fetched_at=_now())
     with (folder / JOURNAL_NAME).open("ab") as journal:
         journal.write(msgspec.json.encode(entry) + b"\n")
@@ -118,8 +118,8 @@ def note_items(
 ) -> None:
     """Write the items of a plan and the files of the journal into the manifest.
 
-    ``begins`` also notes what was asked for. ``complete`` are the paths of items of which everything is there,
-    ``missing`` of files that aren't there any more, and ``errors`` say by path why an item isn't complete.
+    ``begins`` also records the request. ``complete`` are the paths of complete items, ``missing`` those of files that
+    no longer exist, and ``errors`` the reasons by path why items aren't complete.
     """
     manifest, records = read_manifest(folder), Records(plan.rows, plan.terms)
     items = {item["path"]: item for item in manifest.items}
@@ -139,31 +139,31 @@ def note_items(
         items[item.path] = {key: value for key, value in row.items() if value not in (None, "")}
     manifest.updated = _now()
     if begins and not plan.is_rest:
-        about = {"began": manifest.updated, "source": plan.source, "items": len(plan.items), **plan.about}
-        manifest.downloads.append(about)
+        request = {"began": manifest.updated, "source": plan.source, "items": len(plan.items), **plan.about}
+        manifest.downloads.append(request)
     manifest.items = [items[path] for path in sorted(items)]
     manifest.is_complete = manifest.complete == items.keys()
-    there = (entry for entry in manifest.files if entry.path not in missing)
-    manifest.files = sorted(there, key=lambda file: file.path)
+    files = (entry for entry in manifest.files if entry.path not in missing)
+    manifest.files = sorted(files, key=lambda file: file.path)
     replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     (folder / JOURNAL_NAME).unlink(missing_ok=True)
 
 
 def _source(records: Records, item: PlannedItem) -> Row | None:
-    """What a layer of an annotation file or a tomogram says of where it comes from; nothing for other items."""
+    """The provenance for a layer of a tomogram or an annotation file; None for other items."""
     if item.table == "tomograms":
         tomogram = records.tomogram(item.row_id)
-        about = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
+        fields = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
     elif item.table == "annotationFiles":
-        about = provenance.of_annotation_file(records.annotation_file(item.row_id), item.url, None)
+        fields = provenance.of_annotation_file(records.annotation_file(item.row_id), item.url, None)
     else:
         return None
-    known = {key: value for key, value in about.items() if key not in _OF_THE_PORTAL and value not in (None, [])}
-    return known | {"downloaded_from": item.url}
+    kept = {key: value for key, value in fields.items() if key not in _PORTAL_FIELDS and value not in (None, [])}
+    return kept | {"downloaded_from": item.url}
 
 
 def pack_of(folder: Path, plan: Plan) -> Pack | None:
-    """The pack that a folder is, if it is one; DownloadError if it is of another portal and can't take these rows."""
+    """The pack in a folder, or None; DownloadError if it is of another portal than the plan."""
     if not (folder / PACK_NAME).exists():
         return None
     pack = open_pack(folder)
@@ -173,36 +173,33 @@ def pack_of(folder: Path, plan: Plan) -> Pack | None:
 
 
 def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
-    """Add the rows of the items of which everything is there to the tables of the folder.
-
-    Beside them it says whom to cite for all, and under which licence each item is.
-    """
-    before = pack_of(folder, plan)
-    manifest = before.manifest if before else _pack_manifest(plan)
-    there = [item for item in plan.items if item.path in complete]
-    paths = {(item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/") for item in there}
-    levels = {item.row_id: item.first_level for item in there if item.first_level}
-    merged = by_id(before.tables) if before else {}
-    for name, rows in _kept(plan.rows, {(item.table, item.row_id) for item in there}).items():
+    """Add the rows of the complete items to the folder's tables, and write citations and licences."""
+    pack = pack_of(folder, plan)
+    manifest = pack.manifest if pack else _pack_manifest(plan)
+    items = [item for item in plan.items if item.path in complete]
+    paths = {(item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/") for item in items}
+    levels = {item.row_id: item.first_level for item in items if item.first_level}
+    merged = by_id(pack.tables) if pack else {}
+    for name, rows in _related_rows(plan.rows, {(item.table, item.row_id) for item in items}).items():
         known = merged.setdefault(name, {})
         for row in rows:
-            own, old = _own(name, row, paths, plan, manifest), known.get(row["id"], {})
+            new, old = _local_row(name, row, paths, plan, manifest), known.get(row["id"], {})
             if name == "tomograms":
                 level, is_whole = levels.get(row["id"], 0), is_whole_tomogram(old, row)
                 if level and is_whole:
                     continue
-                own, old = _of_level(own, level) if level else own, old if is_whole else {}
-            known[row["id"]] = old | {key: value for key, value in own.items() if value is not None or key not in old}
-    found = {name: list(rows.values()) for name, rows in merged.items() if rows}
-    write_pack(folder, manifest, found)
-    replace_file(folder / CITATION_NAME, cite(citations(found, site=plan.terms.site), "bibtex").encode())
+                new, old = _of_level(new, level) if level else new, old if is_whole else {}
+            known[row["id"]] = old | {key: value for key, value in new.items() if value is not None or key not in old}
+    by_table = {name: list(rows.values()) for name, rows in merged.items() if rows}
+    write_pack(folder, manifest, by_table)
+    replace_file(folder / CITATION_NAME, cite(citations(by_table, site=plan.terms.site), "bibtex").encode())
     _write_licences(folder)
 
 
 def _write_licences(folder: Path) -> None:
     by_licence: dict[str, list[str]] = defaultdict(list)
     for item in read_manifest(folder).items:
-        by_licence[item.get("licence", "No licence is told")].append(item["path"])
+        by_licence[item.get("licence", "Unknown licence")].append(item["path"])
     lines = []
     for licence, paths in sorted(by_licence.items()):
         lines += [f"{licence}: {count_text(len(paths), 'item')}", *paths, ""]
@@ -210,15 +207,15 @@ def _write_licences(folder: Path) -> None:
 
 
 def is_whole_tomogram(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether a folder's row of a tomogram is that of the portal: not of coarse levels or of a region alone."""
-    placed = ("voxelSpacing", *(f"{what}{axis}" for what in ("size", "offset") for axis in "XYZ"))
-    return bool(known) and all(known.get(name) == row.get(name) for name in placed)
+    """Whether a folder's row of a tomogram describes all of it, not only coarse levels or a region."""
+    columns = ("voxelSpacing", *(f"{prefix}{axis}" for prefix in ("size", "offset") for axis in "XYZ"))
+    return bool(known) and all(known.get(name) == row.get(name) for name in columns)
 
 
 def _of_level(row: Row, level: int) -> Row:
-    """A tomogram's row of which only the levels from one on are in the folder: a smaller volume of larger voxels.
+    """The row of a tomogram without its levels before ``level``: a volume of fewer, larger voxels.
 
-    It has no voxel spacing of the portal, whose grid is that of the annotations.
+    It loses the id of its voxel spacing record, whose grid is that of the annotations.
     """
     sizes = {name: -(-row[name] // 2**level) for name in ("sizeX", "sizeY", "sizeZ")}
     dimensions = {f"scale{n}Dimensions": row.get(f"scale{n + level}Dimensions") for n in range(LEVELS)}
@@ -241,9 +238,9 @@ def _pack_manifest(plan: Plan) -> PackManifest:
     )
 
 
-def _kept(rows: Rows, wanted: Iterable[tuple[str, int]]) -> dict[str, list[Row]]:
-    """The wanted rows, those that they lead to, and those that describe any of these, such as authors and spacings."""
-    known = {(name, row["id"]): row for name, found in rows.items() for row in found}
+def _related_rows(rows: Rows, wanted: Iterable[tuple[str, int]]) -> dict[str, list[Row]]:
+    """The wanted rows, their parents, and rows that describe any of these, such as authors and spacings."""
+    known = {(name, row["id"]): row for name, of_table in rows.items() for row in of_table}
     kept: set[tuple[str, int]] = set()
     waiting = list(wanted)
     while waiting:
@@ -251,12 +248,12 @@ def _kept(rows: Rows, wanted: Iterable[tuple[str, int]]) -> dict[str, list[Row]]
         if key in known and key not in kept:
             kept.add(key)
             waiting += _parents(key[0], known[key])
-    for name in sorted(rows.keys() - file_columns().keys(), key=lambda name: name != "runs"):  # which others describe
+    for name in sorted(rows.keys() - file_columns().keys(), key=lambda name: name != "runs"):  # the others need runs
         for row in rows[name]:
             parents = known.keys() & _parents(name, row)
             if parents and parents <= kept:
                 kept.add((name, row["id"]))
-    return {name: [row for row in found if (name, row["id"]) in kept] for name, found in rows.items()}
+    return {name: [row for row in of_table if (name, row["id"]) in kept] for name, of_table in rows.items()}
 
 
 def _parents(name: str, row: Row) -> set[tuple[str, int]]:
@@ -264,23 +261,25 @@ def _parents(name: str, row: Row) -> set[tuple[str, int]]:
     return {(relation.table, row[relation.key]) for relation in relations if row.get(relation.key) is not None}
 
 
-def _own(name: str, row: Row, paths: Mapping[tuple[str, int, str], str], plan: Plan, manifest: PackManifest) -> Row:
-    """A row whose addresses lead to the folder's files; those of files that weren't downloaded are left out."""
+def _local_row(
+    name: str, row: Row, paths: Mapping[tuple[str, int, str], str], plan: Plan, manifest: PackManifest
+) -> Row:
+    """Copy a row with its URLs pointing into the folder; drop URLs of files that weren't downloaded."""
     columns = tables()[name].columns
-    own = {column: row[column] for column in columns if column in row}
-    for column, value in own.items():
+    local = {column: row[column] for column in columns if column in row}
+    for column, value in local.items():
         if is_url(column) and (value or "").startswith(plan.https_prefix):
-            own[column] = manifest.https_prefix + value[len(plan.https_prefix) :]
+            local[column] = manifest.https_prefix + value[len(plan.https_prefix) :]
     for https, (s3, size) in file_columns().get(name, {}).items():
         path = paths.get((name, row["id"], https))
         if path is not None:
-            own[https] = manifest.https_prefix + quote(path)
-            own |= {s3: manifest.s3_prefix + path} if s3 else {}
+            local[https] = manifest.https_prefix + quote(path)
+            local |= {s3: manifest.s3_prefix + path} if s3 else {}
         elif not columns[https].is_required:
-            own |= dict.fromkeys(filter(None, (https, s3, size)))
-    return own
+            local |= dict.fromkeys(filter(None, (https, s3, size)))
+    return local
 
 
 def _now() -> str:
-    """The time, to the second, in UTC."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

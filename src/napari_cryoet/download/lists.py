@@ -1,6 +1,6 @@
-"""The same download for other tools: scripts for the AWS command line, curl and the portal's official client.
+"""Scripts that fetch the same files with the AWS command line, curl and the portal's official client.
 
-They are run in the folder of the download, and put the files where the manifest has them.
+Run in the folder of the download, they write the files to the paths in the manifest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_cryoet.network import client
 
 FOLDER: Final = "other-tools"
 
-#: What the official client calls a cell: its model, and its method.
+#: The official client's class and method to download each cell.
 _METHODS: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
     ("tomograms", "httpsOmezarrDir"): ("Tomogram", "download_omezarr"),
     ("tomograms", "httpsMrcFile"): ("Tomogram", "download_mrcfile"),
@@ -34,18 +34,18 @@ _METHODS: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
     ("annotations", "httpsMetadataPath"): ("Annotation", "download_metadata"),
 }
 _CLIENT_SCRIPT: Final = '''\
-"""Fetches the files of a download with the portal's official client: pip install cryoet-data-portal."""
+"""Fetch the files of a download with the portal's official client: pip install cryoet-data-portal."""
 
 from urllib.request import urlretrieve
 
 import cryoet_data_portal as cdp
 from pathlib import Path
 
-PORTAL = {portal!r}  # None for the live one
-# of each file: what the portal calls it, its id, how the client fetches it, and the folder that it goes to
+PORTAL = {portal!r}  # None for the live portal
+# class, id, download method and target folder of each file
 FILES = [
 {files}]
-# files that the client has no method for, and where they go
+# URLs and target paths of files without a download method
 OTHERS = [
 {others}]
 
@@ -60,10 +60,10 @@ for url, path in OTHERS:
 
 
 def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Write the scripts of a download into a folder; for files of this computer, and for the rest of a plan, none.
+    """Write the scripts of a download into a folder, unless its files are local or ``plan.is_rest``.
 
-    ``keys`` are those of each OME-Zarr by its path; without them, the metadata are read. Of a tomogram of which coarse
-    levels are wanted, other tools fetch all levels. Files that have no place on S3 are comments in the script for AWS.
+    ``keys`` are the keys of each OME-Zarr by path; by default, its metadata are read. Other tools fetch all levels of a
+    tomogram, even if the plan has only coarse ones. Files that aren't on S3 are comments in the AWS script.
     """
     if plan.is_local or plan.is_rest:
         return
@@ -75,11 +75,11 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
     rows = by_id(plan.rows)
     for item in plan.items:
         path = item.path.replace(f".from-level-{item.first_level}.zarr", ".zarr") if item.first_level else item.path
-        url = str(URL(item.url, encoded=item.url.isascii() and " " not in item.url))  # stored with or without percents
+        url = str(URL(item.url, encoded=item.url.isascii() and " " not in item.url))  # may be percent-encoded already
         if s3 := rows[item.table][item.row_id].get(file_columns()[item.table][item.column].s3 or ""):
             command = "sync" if item.is_zarr else "cp"
-            places = shlex.join([s3.rstrip("/"), path])
-            aws.append(f"aws s3 {command} --no-sign-request --only-show-errors {places}")
+            paths = shlex.join([s3.rstrip("/"), path])
+            aws.append(f"aws s3 {command} --no-sign-request --only-show-errors {paths}")
         else:
             aws.append(f"# not on S3: {url}")
         for key in keys.get(item.path, ()) if item.is_zarr else [""]:
@@ -98,18 +98,18 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
 
 
 async def _keys(items: Iterable[PlannedItem]) -> dict[str, list[str]]:
-    """The keys of the files of OME-Zarrs, by path; none for one that isn't there."""
+    """The keys of the files of OME-Zarrs, by path; none for missing ones."""
     zarrs, slots = [item for item in items if item.is_zarr], asyncio.Semaphore(WORKERS)
 
     async def keys(item: PlannedItem) -> list[str]:
-        found = await find_files(item.url, slots)
-        return [*found.chunks, *found.documents] if found else []
+        files = await find_files(item.url, slots)
+        return [*files.chunks, *files.documents] if files else []
 
-    found = await asyncio.gather(*map(keys, zarrs))
-    return {item.path: each for item, each in zip(zarrs, found, strict=True)}
+    keys_of_zarrs = await asyncio.gather(*map(keys, zarrs))
+    return {item.path: each for item, each in zip(zarrs, keys_of_zarrs, strict=True)}
 
 
 def _quoted(text: str) -> str:
-    """A text in curl's configuration."""
+    """Quote a text for curl's configuration file."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -1,7 +1,7 @@
-"""What a download will fetch: files, where they go, and how large they are. Nothing here reads a file or the network.
+"""Download plans: files, their paths and their sizes. Nothing here reads a file or the network.
 
-A plan is made of rows of the portal's tables, of one run or of many. Each cell with an address names a file, or an
-OME-Zarr, which is a folder of files.
+A plan is made from rows of the portal's tables, of one run or many. Each cell with a URL names a file, or an OME-Zarr,
+which is a folder of files.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ from napari_cryoet.tables.database import Rows
 
 VolumeFormat = Literal["zarr", "mrc"]
 
-LEVELS: Final = 3  # of the portal's volumes
-FILES: Final = "files"  # where files go in the download's folder, as in a pack
+LEVELS: Final = 3  # in the portal's volumes
+FILES: Final = "files"  # the subfolder for files, as in a pack
 
 Cell = tuple[str, Row, str]
-"""A file: its table, its row, and the column of its https address."""
+"""A file: its table, its row, and the column with its HTTPS URL."""
 _VOLUME_COLUMNS: Final[dict[VolumeFormat, str]] = {"zarr": "httpsOmezarrDir", "mrc": "httpsMrcFile"}
-_MAX_NAME_BYTES: Final = 160  # of 255 that file systems hold; leaves room for a hash and for endings of ours
+_MAX_NAME_BYTES: Final = 160  # of 255 in file systems; leaves room for a hash and suffixes
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedItem:
-    """A file to fetch, or an OME-Zarr, which is a folder of files, and the cell of the tables that names it."""
+    """A file or an OME-Zarr to fetch, and the table cell that names it."""
 
     table: str
     row_id: int
     column: str
     url: str
-    path: str  # in the download's folder, with / between names
+    path: str  # in the download's folder, with / as the separator
     is_zarr: bool
-    size_bytes: int | None  # as the portal lists it; estimated for a part of the levels
-    first_level: int = 0  # of an OME-Zarr, the finest level that is wanted
+    size_bytes: int | None  # as the portal lists it; estimated if finer levels are left out
+    first_level: int = 0  # the finest level to fetch of an OME-Zarr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a download will fetch."""
+    """Everything that a download fetches."""
 
     items: tuple[PlannedItem, ...]
-    rows: Rows  # those of what was downloaded become the tables of the folder
-    https_prefix: str  # how the addresses in the rows begin; what follows are paths below the folder
+    rows: Rows  # those of downloaded items become the tables of the folder
+    https_prefix: str  # of the URLs in the rows; the rest of a URL is a path in the folder
     s3_prefix: str
-    source: str  # where it comes from
+    source: str  # the portal's URL or label
     terms: Terms
-    about: Mapping[str, Any] = field(default_factory=dict)  # what was asked for, for the manifest
-    is_rest: bool = False  # of a plan, what wasn't complete yet
-    beside: Mapping[str, str] = field(default_factory=dict)  # texts to write into the folder, by name
+    about: Mapping[str, Any] = field(default_factory=dict)  # the request, for the manifest
+    is_rest: bool = False  # whether it has only the incomplete items of another plan
+    beside: Mapping[str, str] = field(default_factory=dict)  # additional text files by name
 
     @property
     def is_local(self) -> bool:
@@ -67,20 +67,20 @@ class Plan:
 
     @property
     def total_bytes(self) -> int:
-        """Sum of the sizes that are known."""
+        """The sum of the known sizes."""
         return sum(item.size_bytes or 0 for item in self.items)
 
     @property
     def n_unknown_sizes(self) -> int:
-        """Number of items whose size isn't known; small metadata files, as a rule."""
+        """The number of items of unknown size, usually small metadata files."""
         return sum(item.size_bytes is None for item in self.items)
 
 
 def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, first_level: int = 0) -> Plan:
-    """Plan to download the files of some cells, laid out as in the portal's bucket.
+    """Plan the download of some cells, with paths as in the portal's bucket.
 
-    Of tomograms in OME-Zarr, the levels from ``first_level`` on are wanted; 0 is the finest. DownloadError if there is
-    nothing to fetch, or the portal names something that may not be fetched.
+    OME-Zarr tomograms are fetched from ``first_level`` on; 0 is the finest. DownloadError if there is nothing to fetch,
+    or the portal lists a URL that can't be fetched, such as that of a local file.
     """
     nothing = DownloadError(
         "Nothing is selected to download.", hint="Choose a tomogram or an annotation, or fill the basket."
@@ -93,7 +93,7 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
     for table, row, column in cells:
         if url := row[column]:
             path = _path(url, https_prefix, f"{table}/{row['id']}")
-            if taken.setdefault(path.casefold(), path) != path:  # another one but for its case
+            if taken.setdefault(path.casefold(), path) != path:  # differs only in case
                 folder, _, name = path.rpartition("/")
                 path = f"{folder}/{_with_hash(name, path)}"
             item = _item((table, row, column), path, first_level)
@@ -102,7 +102,7 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
         raise nothing
     allowed = {"http", "https", urlsplit(https_prefix).scheme}
     if odd := [item.url for item in items.values() if urlsplit(item.url).scheme not in allowed]:
-        raise DownloadError(f"The portal names a file that can't be fetched from there: {odd[0]!r}.")
+        raise DownloadError(f"The portal lists a URL that can't be fetched: {odd[0]!r}.")
     return Plan(
         items=tuple(items.values()),
         rows=rows,
@@ -114,45 +114,45 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
 
 
 def clean_name(name: str) -> str:
-    """One part of a path as a valid file name on Linux, macOS and Windows.
+    """A path segment as a valid file name on Linux, macOS and Windows.
 
-    A name that is fine stays. Any other is mended and gets digits of its own hash, so that two different remote names
-    never become one file.
+    Valid names are kept. Others are changed and get digits of their hash, so that different remote names never become
+    the same file.
     """
-    kept = unicodedata.normalize("NFC", name)
-    mended = "".join(letter if letter.isprintable() and letter not in '<>:"/\\|?*' else "_" for letter in kept)
-    mended = mended.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" ").rstrip(" .") or "_"
-    if _RESERVED.fullmatch(mended):
-        mended = f"_{mended}"
-    return mended if mended == name else _with_hash(mended, name)
+    normalised = unicodedata.normalize("NFC", name)
+    valid = "".join(letter if letter.isprintable() and letter not in '<>:"/\\|?*' else "_" for letter in normalised)
+    valid = valid.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" ").rstrip(" .") or "_"
+    if _RESERVED.fullmatch(valid):
+        valid = f"_{valid}"
+    return valid if valid == name else _with_hash(valid, name)
 
 
 def _with_hash(name: str, original: str) -> str:
-    """The name with eight digits of the hash of another text before its ending."""
+    """The name with eight digits of the original's hash before its suffix."""
     digits = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    stem, _, ending = name.rpartition(".")
-    return f"{stem}~{digits}.{ending}" if stem else f"{name}~{digits}"
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}~{digits}.{suffix}" if stem else f"{name}~{digits}"
 
 
 # which cells
 
 
 def every_cell(rows: Rows) -> Iterator[Cell]:
-    """The files that any row lists."""
+    """The cells of all files that the rows list."""
     for table, columns in file_columns().items():
         for row in rows.get(table, ()):
             yield from ((table, row, name) for name in columns if row[name])
 
 
 def volume_cells(table: str, rows: Iterable[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
-    """Each tomogram or tilt series in one format: this one where it is offered."""
+    """The cell of each tomogram or tilt series in this format if offered, else in the other one."""
     names = sorted(_VOLUME_COLUMNS.values(), key=lambda name: name != _VOLUME_COLUMNS[volume_format])
     for row in rows:
         yield from [(table, row, name) for name in names if row[name]][:1]
 
 
 def file_cells(files: Collection[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
-    """Annotation files, of a mask in several formats one: this one where it is offered."""
+    """The cells of annotation files; a mask in several formats only in this one if offered."""
     offered = {_volume(row) for row in files if row["format"] == volume_format}
     for row in files:
         is_other_format = row["format"] in _VOLUME_COLUMNS and row["format"] != volume_format
@@ -161,11 +161,11 @@ def file_cells(files: Collection[Row], volume_format: VolumeFormat) -> Iterator[
 
 
 def _volume(row: Row) -> tuple[int | None, ...]:
-    """What the formats of one mask have in common."""
+    """A key that the formats of one mask share."""
     return row["annotationShapeId"], row["alignmentId"], row["tomogramVoxelSpacingId"]
 
 
-# where they go
+# paths and sizes
 
 
 def _item(cell: Cell, path: str, first_level: int) -> PlannedItem:
@@ -187,14 +187,14 @@ def _item(cell: Cell, path: str, first_level: int) -> PlannedItem:
 
 
 def size_of(cell: Cell, first_level: int) -> int | None:
-    """The size of a file as the portal lists it, estimated for a part of the levels; None where it lists none."""
+    """The size that the portal lists, or an estimate if finer levels are left out; None if it lists none."""
     table, row, column = cell
     size = row[name] if (name := file_columns()[table][column].size) else None
     return None if size is None else round(max(0, size) * level_share(table, column, first_level))
 
 
 def level_share(table: str, column: str, first_level: int) -> float:
-    """About how much of a file is wanted: the levels of a tomogram from one on, each an eighth of the one before."""
+    """The approximate fraction of a file to fetch; each level is an eighth of the one before."""
     if not first_level or (table, column) != ("tomograms", _VOLUME_COLUMNS["zarr"]):
         return 1.0
     sizes = [8.0**-level for level in range(LEVELS)]
@@ -202,14 +202,14 @@ def level_share(table: str, column: str, first_level: int) -> float:
 
 
 def _path(url: str, prefix: str, elsewhere: str) -> str:
-    """Where a file goes in the folder: where it is below the prefix, else below ``elsewhere``."""
-    is_ours = url.startswith(prefix) and url != prefix
-    segments = url.removeprefix(prefix).split("/") if is_ours else ["elsewhere", elsewhere, url.rpartition("/")[2]]
+    """The path of a file in the folder: as below the prefix of its URL, else below ``elsewhere``."""
+    is_below = url.startswith(prefix) and url != prefix
+    segments = url.removeprefix(prefix).split("/") if is_below else ["elsewhere", elsewhere, url.rpartition("/")[2]]
     return "/".join([FILES, *(clean_name(unquote(segment)) for segment in segments if segment)])
 
 
 def _prefixes(https: str, s3: str) -> tuple[str, str]:
-    """How the https addresses and the S3 paths of a portal's files begin, before they go on alike."""
+    """The prefixes of a portal's HTTPS URLs and S3 paths, which continue with the same path."""
     https, s3 = https.rstrip("/"), s3.rstrip("/")
     while https.rpartition("/")[2] == s3.rpartition("/")[2] and s3.count("/") > 2:
         https, s3 = https.rpartition("/")[0], s3.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""A region of a tomogram: a box of exact voxels, written as a small tomogram that lies where it was cut out."""
+"""Regions of tomograms: a box of unchanged voxels, written as a small tomogram at its original position."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ def download_region(
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """Fetch a box of a tomogram's finest level into a folder, which becomes a pack; gives the OME-Zarr's path.
+    """Download a box of a tomogram's finest level into a folder, which becomes a pack; returns the OME-Zarr's path.
 
-    Only the blocks that the box touches are fetched. In the pack the tomogram has the size of the box, and an offset:
-    annotations lie over it as over the whole one.
+    Only blocks that overlap the box are fetched. In the pack, the tomogram has the size of the box and an offset, so
+    that annotations fit it like the whole one.
 
     Parameters
     ----------
     box_zyx
-        The first voxel and the one after the last along z, y and x.
+        The start and the exclusive end, in voxels, along z, y and x.
     progress
-        Called with how many bytes of voxels are written, and how many there will be.
+        Called with the bytes of voxels written and their total.
 
     Raises
     ------
     NotFoundError
         If there is no such tomogram.
     DownloadError
-        If the box isn't in the tomogram, the folder has the whole tomogram, or can't be written.
+        If the box isn't inside the tomogram, or the folder has the whole tomogram or can't be written.
     StreamError
         If voxels can't be read.
     StoppedError
-        If ``stop`` is set; nothing is left then.
+        If ``stop`` is set; nothing is left behind.
     """
     folder, stop = Path(folder).expanduser().absolute(), stop or threading.Event()
-    found = ask_table(portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], stop=stop)
-    if not found:
+    tomograms = ask_table(portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], stop=stop)
+    if not tomograms:
         raise NotFoundError(f"The portal has no tomogram {tomogram_id}.")
-    rows = ask_rows(portal, run_ids=[found[0]["runId"]], stop=stop)
+    rows = ask_rows(portal, run_ids=[tomograms[0]["runId"]], stop=stop)
     row = next(row for row in rows["tomograms"] if row["id"] == tomogram_id)
     plan = _plan(portal, rows, row, box_zyx)
     (item,) = plan.items
-    place = folder / item.path
-    before = pack_of(folder, plan)
-    if before and any(each["id"] == row["id"] and is_whole_tomogram(each, row) for each in before.tables["tomograms"]):
+    target = folder / item.path
+    pack = pack_of(folder, plan)
+    if pack and any(each["id"] == row["id"] and is_whole_tomogram(each, row) for each in pack.tables["tomograms"]):
         raise DownloadError("The folder has the whole tomogram already.", hint="Choose another folder.")
     check_place(folder, item.size_bytes or 0)
     volume = open_volume(item.url.partition("#")[0], stop=stop)
     try:
         voxels = _Voxels(volume, box_zyx, progress or (lambda _done, _total: None), stop)
-        with written_whole(place, overwrite=True, flush=False) as unfinished:
+        with written_whole(target, overwrite=True, flush=False) as unfinished:
             write_pyramid(unfinished, voxels, row["voxelSpacing"], stop=stop)
         note_items(folder, plan, stop, begins=True)
-        for path in sorted(each for each in place.rglob("*") if each.is_file()):
+        for path in sorted(each for each in target.rglob("*") if each.is_file()):
             note_file(folder, path.relative_to(folder).as_posix(), item.url, path.stat().st_size, sha256_of(path, stop))
         note_items(folder, plan, stop, complete={item.path})
         write_tables(folder, plan, {item.path})
@@ -83,27 +83,27 @@ def download_region(
         raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
     finally:
         volume.close()
-    return place
+    return target
 
 
 def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:
-    """A plan of nothing but the box, whose tomogram is as large as it."""
+    """A plan for the box alone, as a tomogram of its size."""
     sizes = [row[f"size{axis}"] for axis in "ZYX"]
     if not all(0 <= start < end <= size for (start, end), size in zip(box_zyx, sizes, strict=True)):
         whole = " x ".join(map(str, sizes))
-        raise DownloadError("The region isn't in the tomogram.", hint=f"That has {whole} voxels along z, y and x.")
+        raise DownloadError("The region isn't in the tomogram.", hint=f"It has {whole} voxels along z, y and x.")
     url = row["httpsOmezarrDir"] or row["httpsMrcFile"]
     if not url:
         raise DownloadError("The portal lists no file of this tomogram.")
-    words = "_".join(f"{axis}{start}-{end}" for axis, (start, end) in zip("zyx", box_zyx, strict=True))
+    spans = "_".join(f"{axis}{start}-{end}" for axis, (start, end) in zip("zyx", box_zyx, strict=True))
     stem = url.rstrip("/").removesuffix(".zarr").removesuffix(".mrc")
     region = row | {
-        "httpsOmezarrDir": f"{stem}.{words}.zarr",
+        "httpsOmezarrDir": f"{stem}.{spans}.zarr",
         "httpsMrcFile": None,
         "s3MrcFile": None,
         "fileSizeOmezarr": float(4 * np.prod([end - start for start, end in box_zyx])),
         "fileSizeMrc": None,
-        "tomogramVoxelSpacingId": None,  # whose grid is that of the annotations
+        "tomogramVoxelSpacingId": None,  # the grid of that record is that of the annotations
         **dict.fromkeys(f"scale{n}Dimensions" for n in range(3)),
         **{f"size{axis}": end - start for axis, (start, end) in zip("ZYX", box_zyx, strict=True)},
         **{f"offset{axis}": row[f"offset{axis}"] + start for axis, (start, _) in zip("ZYX", box_zyx, strict=True)},
@@ -112,16 +112,16 @@ def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:
     plan = plan_cells(rows, portal.source, [("tomograms", region, "httpsOmezarrDir")])
     (item,) = plan.items
     about = {"region_of": url, "box_zyx": [list(span) for span in box_zyx]}
-    return replace(plan, items=(replace(item, url=f"{url}#{words}"),), about=about)
+    return replace(plan, items=(replace(item, url=f"{url}#{spans}"),), about=about)
 
 
 class _Voxels:
-    """The voxels of a box, read a slab at a time while they are written."""
+    """The voxels of a box, read slab by slab while they are written."""
 
     def __init__(self, volume: Volume, box: Box, progress: Callable[[int, int], None], stop: threading.Event) -> None:
         self._volume, self._box, self._progress, self._stop = volume, box, progress, stop
         self.shape = tuple(end - start for start, end in box)
-        self.dtype = np.dtype("f4")  # as the portal has tomograms
+        self.dtype = np.dtype("f4")  # like the portal's tomograms
         self._done_bytes = 0
 
     def __getitem__(self, region: tuple[slice, slice, slice], /) -> NDArray[Any]:

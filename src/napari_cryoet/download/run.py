@@ -1,4 +1,4 @@
-"""A whole download: look at what is there, fetch the rest side by side, and note it in the manifest and the tables."""
+"""A whole download: check existing files, fetch the rest concurrently, and write the manifest and the tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from napari_cryoet.wording import count_text, size_text
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
-"""Told how many bytes are there, and about how many there will be."""
+"""Called with the bytes done and their expected total."""
 
 _POLL_S: Final = 0.04
 _STOP_PATIENCE_S: Final = 0.12
@@ -49,14 +49,14 @@ _ZARR_NAME: Final = re.compile(r"(?:c\.)?\d+(?:\.\d+)*|\.z(?:array|attrs|group)|
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadReport:
-    """What a download that went well did."""
+    """The result of a successful download."""
 
     folder: Path
     n_fetched: int
-    n_skipped: int  # were complete already
+    n_skipped: int  # files that were complete already
     fetched_bytes: int
-    n_missing_chunks: int  # hold the fill value, by the rules of Zarr
-    other_sizes: tuple[str, ...]  # files that came whole, but are larger or smaller than the portal lists
+    n_missing_chunks: int  # hold the fill value, as Zarr specifies
+    other_sizes: tuple[str, ...]  # complete files of another size than the portal lists
 
 
 def download_files(
@@ -67,19 +67,19 @@ def download_files(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> DownloadReport:
-    """Fetch everything that a plan names into a folder, which becomes a pack, and write its manifest.
+    """Download all files of a plan into a folder, which becomes a pack, and write its manifest.
 
-    What is complete already is skipped, what is incomplete is continued: started again after a stop or a failure, it
-    fetches only what is missing. A file that isn't as it was fetched is fetched again; one that no download brought, or
-    whose size changed since, only with ``overwrite``. ``progress`` is called on this thread, some 20 times a second;
-    ``stop`` ends the download within 0.2 s when set.
+    Complete files are skipped and partial ones continued: after a stop or a failure, a new call fetches only the rest.
+    A downloaded file whose content changed is fetched again. Files of other origin or with a changed size are replaced
+    only with ``overwrite``. ``progress`` is called on this thread, about 20 times a second; setting ``stop`` ends the
+    download within 0.2 s.
 
     Raises
     ------
     DownloadError
-        If something is missing, in the way or can't be written; ``files`` lists what.
+        If files are missing, in the way or can't be written; ``files`` lists them.
     NetworkError
-        If there is no network; a WithheldError if offline mode or the data saver keeps files from being asked for.
+        If there is no network; a WithheldError if offline mode or the data saver forbids requests.
     StoppedError
         If ``stop`` is set.
     """
@@ -87,48 +87,48 @@ def download_files(
 
 
 def incomplete(plan: Plan, folder: str | Path) -> Plan:
-    """The part of a plan that isn't complete in a folder, by its manifest: what failed, or wasn't begun."""
+    """A plan of the items that aren't complete in a folder, according to its manifest."""
     complete = read_manifest(Path(folder).expanduser()).complete
     return replace(plan, items=tuple(item for item in plan.items if item.path not in complete), is_rest=True)
 
 
 def check_place(folder: str | Path, needed_bytes: int) -> None:
-    """Raise DownloadError if a folder can't be written, or its disk is too small."""
-    place = Path(folder).expanduser().absolute()
-    there = next(each for each in (place, *place.parents) if each.exists())
-    if not there.is_dir():
-        raise DownloadError(f"{there}: {os.strerror(errno.EEXIST)}.", hint="Choose another folder.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise DownloadError(f"{there} can't be written to.", hint="Choose another folder.")
-    free_bytes = shutil.disk_usage(there).free
+    """Raise DownloadError if a folder isn't writable, or its disk has too little space."""
+    path = Path(folder).expanduser().absolute()
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    if not existing.is_dir():
+        raise DownloadError(f"{existing}: {os.strerror(errno.EEXIST)}.", hint="Choose another folder.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise DownloadError(f"{existing} can't be written to.", hint="Choose another folder.")
+    free_bytes = shutil.disk_usage(existing).free
     if needed_bytes > free_bytes:
         needed, free = size_text(needed_bytes), size_text(free_bytes)
-        raise DownloadError(f"{needed} are needed, but the disk of {place} has {free} free.")
+        raise DownloadError(f"The download needs {needed}, but the disk of {path} has {free} free.")
 
 
 class Download:
-    """A download that can be watched and paused from other threads while `run` works on one; see `download_files`."""
+    """A download that other threads can watch and pause during `run`; see `download_files`."""
 
     def __init__(self, plan: Plan, folder: str | Path, *, overwrite: bool = False) -> None:
         self.plan, self.folder = plan, Path(folder).expanduser().absolute()
-        self.state = QueueState(plan.items)  #: How far it is.
+        self.state = QueueState(plan.items)  #: Its progress.
         self._overwrite = overwrite
         self._go_on = threading.Event()
         self._go_on.set()
 
     def pause(self) -> None:
-        """Fetch nothing until `resume`; what came of large files is kept."""
+        """Stop fetching until `resume`; partial large files are kept."""
         self._go_on.clear()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self._go_on.set()
 
     def run(self, *, progress: Progress | None = None, stop: threading.Event | None = None) -> DownloadReport:
-        """Do it; see `download_files`."""
+        """Run the download; see `download_files`."""
         plan, folder, stop = self.plan, self.folder, stop or threading.Event()
         try:
-            before, needed_bytes = _look(plan, folder, stop, overwrite=self._overwrite)
+            before, needed_bytes = _check_folder(plan, folder, stop, overwrite=self._overwrite)
             check_place(folder, needed_bytes)
             if not plan.is_local:
                 policy().require(needed_bytes)
@@ -139,7 +139,7 @@ class Download:
             try:
                 work.run(progress or (lambda _done, _total: None), self._go_on)
             finally:
-                if not stop.is_set():  # else the journal has what is complete
+                if not stop.is_set():  # else the journal lists the complete files
                     note_items(folder, plan, stop, complete=work.complete, missing=work.missing, errors=work.errors)
                     write_tables(folder, plan, work.complete)
                     write_lists(plan, folder, work.keys)
@@ -164,8 +164,10 @@ class Download:
         )
 
 
-def _look(plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool) -> tuple[dict[str, FileEntry], int]:
-    """The files that downloads brought, and about how much is still to come; DownloadError if others are in the way."""
+def _check_folder(
+    plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool
+) -> tuple[dict[str, FileEntry], int]:
+    """The downloaded files, and the bytes still needed; DownloadError if other files are in the way."""
     pack_of(folder, plan)
     manifest = read_manifest(folder)
     files, complete = {entry.path: entry for entry in manifest.files}, manifest.complete
@@ -187,14 +189,14 @@ def _look(plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool) -
 
 
 def _sizes_in(folder: Path, item: PlannedItem) -> dict[str, int]:
-    """The sizes of an item's files that are in the folder."""
-    place = folder / item.path
-    paths = (path for path in place.rglob("*") if _ZARR_NAME.fullmatch(path.name)) if item.is_zarr else [place]
+    """Sizes of an item's existing files by path."""
+    top = folder / item.path
+    paths = (path for path in top.rglob("*") if _ZARR_NAME.fullmatch(path.name)) if item.is_zarr else [top]
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths if path.is_file()}
 
 
 class _Work:
-    """What is done on the network's loop, and what was done."""
+    """The work of a download on the network's event loop, and its results."""
 
     def __init__(
         self, plan: Plan, folder: Path, before: dict[str, FileEntry], state: QueueState, stop: threading.Event
@@ -202,9 +204,9 @@ class _Work:
         self._plan, self._folder, self._before, self._state, self._stop = plan, folder, before, state, stop
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(WORKERS))
         self._has_ended = threading.Event()
-        self.sizes: Counter[str] = Counter()  # how much of each file is there
+        self.sizes: Counter[str] = Counter()  # bytes done of each file
         self.whole: set[str] = set()  # files
-        self.skipped: set[str] = set()  # files that were there already
+        self.skipped: set[str] = set()  # files that were complete already
         self.missing: set[str] = set()  # chunks
         self.failures: set[str] = set()  # files
         self.complete: set[str] = set()  # items
@@ -212,7 +214,7 @@ class _Work:
         self.keys: dict[str, list[str]] = {}  # of each OME-Zarr
 
     def run(self, progress: Progress, go_on: threading.Event) -> None:
-        """Do it, with pauses, and tell how far it is meanwhile."""
+        """Run to the end, with pauses, and report progress."""
         while not (go_on.is_set() and self._has_finished(progress, go_on)):
             self._state.is_paused = True
             while not go_on.wait(_POLL_S):
@@ -221,7 +223,7 @@ class _Work:
         progress(self._state.done_bytes, self._state.done_bytes)
 
     def _has_finished(self, progress: Progress, go_on: threading.Event) -> bool:
-        """Work until all is done; False when it is to pause."""
+        """Run until everything is done, or until a pause, which returns False."""
         self._has_ended.clear()
         future = client.submit(self._run())
         try:
@@ -241,25 +243,25 @@ class _Work:
 
     def _raise_if_stopped(self) -> None:
         if self._stop.is_set():
-            raise StoppedError("The download was stopped. Started again, it continues where it is.")
+            raise StoppedError("The download was stopped. Start it again to continue.")
 
     async def _run(self) -> None:
         try:
             ended = self.complete | self.errors.keys()  # before a pause
-            await _side_by_side(self._item, [item for item in self._plan.items if item.path not in ended])
+            await _run_concurrently(self._item, [item for item in self._plan.items if item.path not in ended])
         finally:
             self._has_ended.set()
 
     async def _item(self, item: PlannedItem) -> bool:
         self._state.begin(item)
-        is_there = await (self._zarr(item) if item.is_zarr else self._file(item, item.url, item.path))
+        is_complete = await (self._zarr(item) if item.is_zarr else self._file(item, item.url, item.path))
         self._state.end(item.path, self.errors.get(item.path, ""))
-        if is_there:
+        if is_complete:
             self.complete.add(item.path)
-        return is_there
+        return is_complete
 
     async def _zarr(self, item: PlannedItem) -> bool:
-        """Fetch an OME-Zarr: its metadata last, so that one with holes can't be opened."""
+        """Fetch an OME-Zarr, metadata last, so that an incomplete one can't be opened."""
         root = item.url.rstrip("/")
         try:
             files = await find_files(root, self._slots[host_of(root)], item.first_level)
@@ -272,7 +274,7 @@ class _Work:
             return await self._file(item, f"{root}/{quote(key)}", f"{item.path}/{key}", is_chunk=True)
 
         self.keys[item.path] = [*files.chunks, *files.documents]
-        if not await _side_by_side(fetch, files.chunks):
+        if not await _run_concurrently(fetch, files.chunks):
             return False
         for key, content in files.documents.items():
             await self._file(item, f"{root}/{quote(key)}", f"{item.path}/{key}", content=content)
@@ -281,44 +283,44 @@ class _Work:
     async def _file(
         self, item: PlannedItem, url: str, path: str, *, content: bytes | None = None, is_chunk: bool = False
     ) -> bool:
-        """Fetch a file unless it is there as it was fetched; whether it is there now, or needn't be."""
+        """Fetch a file unless its download is intact; return whether it is complete, or a chunk that may be missing."""
         if path in self.whole or path in self.missing:
             return True
-        place, note = self._folder / path, partial(self._note, url, path)
+        target, note = self._folder / path, partial(self._note, url, path)
         count = partial(self._count, item, path)
-        count(-self.sizes[path], False)  # what came before a pause counts when it is taken up
+        count(-self.sizes[path], False)  # bytes from before a pause are counted again when the file continues
         async with self._slots[host_of(url)]:
             if path in self._before and await in_thread(self._is_as_fetched, url, path, content):
                 self.skipped.add(path)
                 count(self._before[path].size_bytes, False)
             else:
                 try:
-                    await fetch_file(url, place, content=content, on_bytes=count, on_whole=note, stop=self._stop)
+                    await fetch_file(url, target, content=content, on_bytes=count, on_whole=note, stop=self._stop)
                 except NetworkError as error:
                     if not (is_chunk and error.status in _ABSENT):
                         return self._fail(item, path, error)
-                    place.unlink(missing_ok=True)  # an older chunk isn't part of this volume
+                    target.unlink(missing_ok=True)  # an older chunk isn't part of this volume
                     self.missing.add(path)
                     return True
         self.whole.add(path)
         return True
 
-    def _count(self, item: PlannedItem, path: str, n_bytes: int, came: bool) -> None:
+    def _count(self, item: PlannedItem, path: str, n_bytes: int, is_received: bool) -> None:
         self.sizes[path] += n_bytes
-        self._state.count(item.path, n_bytes, came=came)
+        self._state.count(item.path, n_bytes, is_received=is_received)
 
     def _is_as_fetched(self, url: str, path: str, content: bytes | None) -> bool:
-        entry, place = self._before[path], self._folder / path
-        if entry.url != url or not place.is_file() or place.stat().st_size != entry.size_bytes:
+        entry, target = self._before[path], self._folder / path
+        if entry.url != url or not target.is_file() or target.stat().st_size != entry.size_bytes:
             return False
         is_new = content is not None and hashlib.sha256(content).hexdigest() != entry.sha256
-        return not is_new and sha256_of(place, self._stop) == entry.sha256
+        return not is_new and sha256_of(target, self._stop) == entry.sha256
 
     def _note(self, url: str, path: str, size_bytes: int, sha256: str) -> None:
         self._before[path] = note_file(self._folder, path, url, size_bytes, sha256)
 
     def _fail(self, item: PlannedItem, path: str, error: CryoETError) -> bool:
-        """Note a failure; raise it where there is no network, or it may not be used."""
+        """Record a failure; raise it if there is no network, or its use is forbidden."""
         if isinstance(error, NetworkError) and error.status is None:
             raise error
         self.failures.add(path)
@@ -326,12 +328,12 @@ class _Work:
         return False
 
 
-async def _side_by_side(call: Callable[[T], Awaitable[bool]], arguments: Iterable[T]) -> bool:
-    """Make a call for each argument, a few at once; whether all of them gave True."""
-    waiting = iter(arguments)
+async def _run_concurrently(call: Callable[[T], Awaitable[bool]], arguments: Iterable[T]) -> bool:
+    """Make a call for each argument, a few at once; return whether all returned True."""
+    queue = iter(arguments)
 
     async def work() -> bool:
-        return all([await call(argument) for argument in waiting])
+        return all([await call(argument) for argument in queue])
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""Fetching one file: into a ``.part`` beside its place, continued where it ended, checked, and only then renamed."""
+"""Fetch one file into a ``.part`` file, which can be continued and is renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from napari_cryoet.network import client
 
 T = TypeVar("T")
 OnBytes = Callable[[int, bool], None]
-"""Told how many more bytes are there, and whether they just came."""
+"""Called with the number of bytes added (negative if removed), and whether they were just received."""
 
-WORKERS: Final = 8  # requests at once to one host
+WORKERS: Final = 8  # concurrent requests to one host
 _MAX_METADATA_BYTES: Final = 16 << 20  # the labels of an instance mask can fill a megabyte
-_ATTEMPTS: Final = 5  # in a row without a step forward; the client itself repeats requests that got no answer
+_ATTEMPTS: Final = 5  # in a row without progress; the client itself retries requests without a response
 _PAUSE_S: Final = 0.5
 _PIECE_BYTES: Final = 1 << 18
 _LEAST_CONTINUED_BYTES: Final = 1 << 20
-_MAX_UNSIZED_BYTES: Final = 1 << 30  # of a file whose size its server doesn't tell
+_MAX_UNSIZED_BYTES: Final = 1 << 30  # for files whose server gives no size
 
 
 async def fetch_file(
     url: str,
-    place: Path,
+    path: Path,
     *,
     content: bytes | None = None,
     on_bytes: OnBytes,
     on_whole: Callable[[int, str], None],
     stop: threading.Event,
 ) -> None:
-    """Fetch a file to its place, replacing what is there; or write ``content`` there, if that is known already.
+    """Fetch a file to ``path``, replacing an existing one; or write ``content``, if it is known already.
 
-    ``on_bytes`` is told how much more of it is there, less than nothing where it starts anew; ``on_whole`` its size and
-    its SHA-256, on a thread, right before it gets its name. What came before an error is kept for the next time.
+    ``on_whole`` is called with the size and the SHA-256, on a thread, just before the file is renamed to ``path``.
+    After an error, the received bytes are kept for the next attempt.
     """
-    part = await in_thread(_Part, place, url, on_bytes, stop)
+    part = await in_thread(_Part, path, url, on_bytes, stop)
     try:
         if content is not None:
             part.restart()
@@ -58,15 +58,15 @@ async def fetch_file(
 
 
 async def read_document(url: str) -> bytes | None:
-    """A small file, such as the metadata of an OME-Zarr; None if it is missing."""
+    """Read a small file, such as the metadata of an OME-Zarr; None if it is missing."""
     if (path := local_path(url)) is not None:
         return path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES else None
-    answer = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
-    return answer.body if answer else None
+    response = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
+    return response.body if response else None
 
 
 async def in_thread(call: Callable[..., T], *arguments: object) -> T:
-    """Make a blocking call on a thread; its end is waited for even where the task is cancelled."""
+    """Make a blocking call on a thread; wait for its end even if the task is cancelled."""
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
     try:
         return await asyncio.shield(running)
@@ -90,7 +90,7 @@ def _read_through(file: BinaryIO, use: Callable[[bytes], Any], stop: threading.E
 
 
 async def _fill(part: _Part) -> None:
-    """Read until the file is whole, going on where a connection broke."""
+    """Read until the file is complete, continuing after broken connections."""
     failures, best = 0, part.size_bytes
     while True:
         try:
@@ -101,7 +101,7 @@ async def _fill(part: _Part) -> None:
             best = max(best, part.size_bytes)
             if isinstance(error, WithheldError) or error.status not in {None, 416} or failures >= _ATTEMPTS:
                 raise
-            if error.status == 416:  # it is not longer than what is there
+            if error.status == 416:  # the file isn't longer than the part
                 part.restart()
         await asyncio.sleep(_PAUSE_S * failures)
 
@@ -109,34 +109,34 @@ async def _fill(part: _Part) -> None:
 async def _read_on(part: _Part) -> None:
     async with client.stream(part.url, start=part.size_bytes, etag=part.etag) as body:
         if body.start != part.size_bytes or (part.size_bytes and body.etag != part.etag):
-            part.restart()  # another version, or a server that can't begin in the middle
+            part.restart()  # another version, or a server without range requests
         if body.start != part.size_bytes:
             raise NetworkError("The file changed while it was read.", url=part.url)
         part.remember(body.etag, body.total_bytes)
         max_bytes = _MAX_UNSIZED_BYTES if body.total_bytes is None else body.total_bytes
-        waiting = bytearray()
+        buffer = bytearray()
         try:
             async for piece in body:
-                waiting += piece
-                if part.size_bytes + len(waiting) > max_bytes:
-                    raise NetworkError("The server sends more than the file has.", url=part.url, status=400)
-                if len(waiting) >= _PIECE_BYTES:
-                    await in_thread(part.write, bytes(waiting))
-                    waiting.clear()
+                buffer += piece
+                if part.size_bytes + len(buffer) > max_bytes:
+                    raise NetworkError("The server sends more bytes than expected.", url=part.url, status=400)
+                if len(buffer) >= _PIECE_BYTES:
+                    await in_thread(part.write, bytes(buffer))
+                    buffer.clear()
         finally:
-            await in_thread(part.write, bytes(waiting))
+            await in_thread(part.write, bytes(buffer))
 
 
 class _Part:
-    """The unfinished file ``NAME.part``, and ``NAME.part.json``, which says what version it is of."""
+    """The unfinished file ``NAME.part``, and ``NAME.part.json`` with its version."""
 
-    def __init__(self, place: Path, url: str, on_bytes: OnBytes, stop: threading.Event) -> None:
+    def __init__(self, target: Path, url: str, on_bytes: OnBytes, stop: threading.Event) -> None:
         self.url, self.size_bytes = url, 0
         self.etag: str | None = None
-        self._place, self._on_bytes = place, on_bytes
-        self._path, self._state = (place.with_name(place.name + ending) for ending in (".part", ".part.json"))
+        self._target, self._on_bytes = target, on_bytes
+        self._path, self._state = (target.with_name(target.name + suffix) for suffix in (".part", ".part.json"))
         self._digest = hashlib.sha256()
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("r+b" if self._path.exists() else "w+b")
         try:
             state = msgspec.json.decode(self._state.read_bytes(), type=dict[str, str])
@@ -146,21 +146,21 @@ class _Part:
             self.restart()
         else:
             self.etag = state["etag"]
-            _read_through(self._file, partial(self._count, came=False), stop)
+            _read_through(self._file, partial(self._count, is_received=False), stop)
 
     def remember(self, etag: str | None, total_bytes: int | None) -> None:
-        """Note which version this is; without an ETag, or for a small file, there is no continuing."""
+        """Record the file's version; small files and those without an ETag can't be continued."""
         if etag and etag != self.etag and (total_bytes is None or total_bytes >= _LEAST_CONTINUED_BYTES):
             self._state.write_bytes(msgspec.json.encode({"url": self.url, "etag": etag}))
         self.etag = etag
 
     def write(self, content: bytes) -> None:
-        """Write some more."""
+        """Append content."""
         self._file.write(content)
-        self._count(content, came=True)
+        self._count(content, is_received=True)
 
     def copy(self, source: Path, stop: threading.Event) -> None:
-        """Take all of a file of this computer."""
+        """Copy a local file."""
         self.restart()
         try:
             file = source.open("rb")
@@ -170,7 +170,7 @@ class _Part:
             _read_through(file, self.write, stop)
 
     def restart(self) -> None:
-        """Forget what is there."""
+        """Discard all content."""
         self._on_bytes(-self.size_bytes, False)
         self.etag, self.size_bytes, self._digest = None, 0, hashlib.sha256()
         self._file.seek(0)
@@ -178,19 +178,19 @@ class _Part:
         self._state.unlink(missing_ok=True)
 
     def publish(self, on_whole: Callable[[int, str], None]) -> None:
-        """Put the finished file in its place, all at once."""
+        """Rename the finished file to its target."""
         self._file.close()
         on_whole(self.size_bytes, self._digest.hexdigest())
-        self._path.replace(self._place)
+        self._path.replace(self._target)
         self._state.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Keep what can be continued, and nothing else."""
+        """Close the file, and delete it unless it can be continued."""
         self._file.close()
         if not self._state.exists():
             self._path.unlink(missing_ok=True)
 
-    def _count(self, content: bytes, *, came: bool) -> None:
+    def _count(self, content: bytes, *, is_received: bool) -> None:
         self.size_bytes += len(content)
         self._digest.update(content)
-        self._on_bytes(len(content), came)
+        self._on_bytes(len(content), is_received)

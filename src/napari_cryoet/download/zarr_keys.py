@@ -1,4 +1,4 @@
-"""The files of an OME-Zarr, from its metadata: over HTTP nobody lists a folder."""
+"""The files of an OME-Zarr, derived from its metadata, since HTTP can't list folders."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from napari_cryoet.download.transfer import in_thread, read_document
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.ome_zarr import find_multiscales, is_safe_path
 
-MAX_CHUNKS: Final = 500_000  # a tomogram has some hundreds; more is a mistake or an attack
+MAX_CHUNKS: Final = 500_000  # a tomogram has hundreds; more is a mistake or an attack
 
 
 class ZarrFiles(NamedTuple):
-    """The keys of the chunks, some of which may be missing (they hold the fill value), and the metadata, root last."""
+    """Chunk keys, of which some may be missing (the fill value), and metadata by key, with the root last."""
 
     chunks: list[str]
     documents: dict[str, bytes]
 
 
 async def find_files(url: str, slots: asyncio.Semaphore, first_level: int = 0) -> ZarrFiles | None:
-    """The files of an OME-Zarr, or of its levels from one on; None where there is none. Each request takes a slot.
+    """The files of an OME-Zarr, or of its levels from one on; None if there is none. Each request takes a slot.
 
-    Where finer levels are left out, the metadata name only the others, and say where their first voxels are.
+    If finer levels are left out, the metadata list only the others, with their translations.
     """
     roots = await _read_all(url, slots, ("zarr.json", ".zattrs", ".zgroup"))
     if not roots.keys() & {"zarr.json", ".zattrs"}:
@@ -51,7 +51,7 @@ async def find_files(url: str, slots: asyncio.Semaphore, first_level: int = 0) -
 
 
 async def _read_all(url: str, slots: asyncio.Semaphore, keys: Iterable[str]) -> dict[str, bytes]:
-    """The contents of those that are there, read side by side."""
+    """The contents of the existing files by key, read concurrently."""
 
     async def read(key: str) -> bytes | None:
         async with slots:
@@ -63,12 +63,12 @@ async def _read_all(url: str, slots: asyncio.Semaphore, keys: Iterable[str]) -> 
 
 def _attributes(document: dict[str, Any]) -> dict[str, Any]:
     """A group's attributes, from its ``zarr.json`` or ``.zattrs``."""
-    found: dict[str, Any] = document.get("attributes", document)
-    return found
+    attributes: dict[str, Any] = document.get("attributes", document)
+    return attributes
 
 
 def _level_paths(root: bytes) -> Iterator[str]:
-    """The paths of the levels of all images that a group's attributes name, finest first."""
+    """The paths of the levels of all images in a group's attributes, finest first."""
     attributes = _attributes(_parsed(root))
     paths = dict.fromkeys(level["path"] for image in find_multiscales(attributes) for level in image["datasets"])
     if not paths:
@@ -86,12 +86,12 @@ def _from_level(root: bytes, first_level: int) -> bytes:
         finest, *_ = datasets = image["datasets"]
         image["datasets"] = datasets[min(first_level, len(datasets) - 1) :]
         for dataset in image["datasets"]:
-            _place(dataset, finest)
+            _add_translation(dataset, finest)
     return msgspec.json.encode(document)
 
 
-def _place(dataset: dict[str, Any], finest: Mapping[str, Any]) -> None:
-    """Say where the first voxel of a level is: amid those of the finest level that it is the mean of."""
+def _add_translation(dataset: dict[str, Any], finest: Mapping[str, Any]) -> None:
+    """Add a level's translation: its first voxel is centred on the finest voxels that it averages."""
     scales = [_transformation(each, "scale") for each in (finest, dataset)]
     if all(scales) and not _transformation(dataset, "translation"):
         shift = [(coarse - fine) / 2 for fine, coarse in zip(*scales, strict=True)]
@@ -103,7 +103,7 @@ def _transformation(dataset: Mapping[str, Any], kind: str) -> list[float]:
 
 
 def _chunk_keys(document: bytes, path: str) -> list[str]:
-    """The keys of all chunks, or shards, of an array, from its ``.zarray`` or ``zarr.json``."""
+    """The keys of all chunks or shards of an array, from its ``.zarray`` or ``zarr.json``."""
     import zarr
     from zarr.storage import MemoryStore, StorePath
 
