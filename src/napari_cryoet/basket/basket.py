@@ -188,11 +188,11 @@ def ids_in(text: str, kind: Kind = "annotations") -> dict[Kind, list[int]]:
     >>> ids_in("RN-506, AN-9003 and 9004")
     {'runs': [506], 'annotations': [9003, 9004]}
     """
-    found: dict[Kind, list[int]] = {}
+    ids: dict[Kind, list[int]] = {}
     for match in _ID.finditer(text):
         prefix, number, bare = match.groups()
-        found.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(int(number or bare))
-    return found
+        ids.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(int(number or bare))
+    return ids
 
 
 # the file
@@ -256,10 +256,10 @@ def _read_value(key: str, value: Any) -> Any:
 
 
 def _number(kind: Kind, text: str) -> int:
-    found = ids_in(text, kind)
-    if found.keys() != {kind} or len(found[kind]) != 1:
+    ids = ids_in(text, kind)
+    if ids.keys() != {kind} or len(ids[kind]) != 1:
         raise ValueError(f"{text!r} in {kind} isn't an id of that kind")
-    return found[kind][0]
+    return ids[kind][0]
 
 
 def _day(date: str) -> str:

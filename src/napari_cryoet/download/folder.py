@@ -242,12 +242,12 @@ def _related_rows(rows: Rows, wanted: Iterable[tuple[str, int]]) -> dict[str, li
     """The wanted rows, their parents, and rows that describe any of these, such as authors and spacings."""
     known = {(name, row["id"]): row for name, of_table in rows.items() for row in of_table}
     kept: set[tuple[str, int]] = set()
-    waiting = list(wanted)
-    while waiting:
-        key = waiting.pop()
+    queue = list(wanted)
+    while queue:
+        key = queue.pop()
         if key in known and key not in kept:
             kept.add(key)
-            waiting += _parents(key[0], known[key])
+            queue += _parents(key[0], known[key])
     for name in sorted(rows.keys() - file_columns().keys(), key=lambda name: name != "runs"):  # the others need runs
         for row in rows[name]:
             parents = known.keys() & _parents(name, row)
