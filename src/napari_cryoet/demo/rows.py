@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -15,7 +15,9 @@ from napari_cryoet.demo.scenes import RECIPES, Vector
 from napari_cryoet.formats.ome_zarr import folder_bytes
 from napari_cryoet.packs.pack import Manifest
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from napari_cryoet.tables.database import Row
+
 Size = Literal["full", "tiny"]
 
 #: Voxel size relative to the full demo; the scene in ångström is the same.
@@ -132,7 +134,7 @@ _FIRST_ID: Final = 9001
 _PEOPLE: Final = sorted({name for deposition in DEPOSITIONS.values() for name in deposition.authors})
 
 
-class Tables(dict[str, list[Row]]):
+class Tables(dict[str, "list[Row]"]):
     """Tables to append rows to. Ids start at the same number in each table, so different kinds of records share ids."""
 
     def add(self, table: str, *parts: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_cryoet._version import __version__
 from napari_cryoet.demo import rows
 from napari_cryoet.demo.annotations import object_count, points_of, write_shape
-from napari_cryoet.demo.rows import AnnotationPlan, DemoPath, Row, RunPlan, Size, Tables, TomogramPlan
+from napari_cryoet.demo.rows import AnnotationPlan, DemoPath, RunPlan, Size, Tables, TomogramPlan
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
 from napari_cryoet.exceptions import raise_if_stopped
@@ -24,6 +24,9 @@ from napari_cryoet.files import cache_path, prepare_target, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import Kind, write_pyramid
 from napari_cryoet.packs.pack import is_pack, write_pack
+
+if TYPE_CHECKING:
+    from napari_cryoet.tables.database import Row
 
 Progress = Callable[[float, str], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from napari_cryoet.discovery.index import Index, at
 from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.tables.database import Row
 
 Kind = Literal["datasets", "runs", "annotations", "tomograms"]
-Row: TypeAlias = dict[str, Any]
 
 
 def _column(name: str, default: Any = "") -> Any:

@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -25,6 +25,9 @@ from napari_cryoet.exceptions import PackError
 from napari_cryoet.files import replace_file, written_whole
 from napari_cryoet.records import Terms, terms_of
 
+if TYPE_CHECKING:
+    from napari_cryoet.tables.database import Row
+
 T = TypeVar("T")
 
 FORMAT: Final = "napari-cryoet-pack"
@@ -32,9 +35,6 @@ VERSION: Final = 1
 MANIFEST_NAME: Final = "pack.json"
 MAX_MANIFEST_BYTES: Final = 1 << 20
 MAX_TABLE_BYTES: Final = 1 << 30
-
-Row = Mapping[str, Any]
-"""A row: text, numbers, booleans and None by column; a matrix is a list of rows."""
 
 _ELSEWHERE: Final = ("https://", "http://", "s3://")
 _PLAIN: Final = "/~!$&'()*,;=:@"  # allowed unencoded in a path, except "+", which some servers read as a space

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -31,10 +31,9 @@ from napari_cryoet.portal.transport import AnswerCache, Ask, PackAsker, ask_serv
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
 
 if TYPE_CHECKING:
-    from napari_cryoet.tables.database import Database
+    from napari_cryoet.tables.database import Database, Row
 
 T = TypeVar("T")
-Row: TypeAlias = dict[str, Any]
 
 LIVE_URL: Final = "https://graphql.cryoetdataportal.czscience.com/graphql"
 RUNS_A_PAGE: Final = 50
@@ -167,7 +166,7 @@ class Portal:
     ) -> DatasetPage:
         """A dataset and one page of its runs, sorted by name; ``name_contains`` filters the runs."""
         offset, limit = max(0, offset), min(max(1, limit), _MAX_RUNS_A_PAGE)
-        runs: Row = {"datasetId": {"_eq": dataset_id}}
+        runs: dict[str, Any] = {"datasetId": {"_eq": dataset_id}}
         if name := name_contains.strip():
             runs["name"] = {"_ilike": queries.containing(name)}
         variables = {"id": dataset_id, "runs": runs, "page": {"limit": limit, "offset": offset}}
@@ -213,12 +212,18 @@ class Portal:
             if page.is_last or not page.runs:
                 return
 
-    def query(self, text: str, variables: Row, *, stop: threading.Event | None = None) -> Row:
+    def query(self, text: str, variables: dict[str, Any], *, stop: threading.Event | None = None) -> dict[str, Any]:
         """The data for any query; the answer isn't cached."""
         return self._decoded(self._ask(text, variables, stop), lambda answer: answer.data)
 
     def pages(
-        self, table: str, columns: Iterable[str], where: Row, *, size: int, stop: threading.Event | None = None
+        self,
+        table: str,
+        columns: Iterable[str],
+        where: dict[str, Any],
+        *,
+        size: int,
+        stop: threading.Event | None = None,
     ) -> Iterator[list[Row]]:
         """Pages of matching rows of a table, sorted by id: the id and some columns, ``size`` rows per request.
 
@@ -261,7 +266,9 @@ class Portal:
         """Free the source's memory; the next request reopens it."""
         self._opened = None
 
-    def _page(self, query: str, variables: Row, decode: Callable[[Answer], T], stop: threading.Event | None) -> T:
+    def _page(
+        self, query: str, variables: dict[str, Any], decode: Callable[[Answer], T], stop: threading.Event | None
+    ) -> T:
         """Run a query and decode its answer; without network, use the cached answer."""
         raise_if_stopped(stop)
         if self._is_offline:
@@ -282,11 +289,13 @@ class Portal:
             self._cache.put(answer, self.source.location, query, variables)
         return page
 
-    def _ask(self, query: str, variables: Row, stop: threading.Event | None) -> Answer:
+    def _ask(self, query: str, variables: dict[str, Any], stop: threading.Event | None) -> Answer:
         ask = self._opened = self._opened or self._open_source(stop)
         return ask(query, variables, stop)
 
-    def _cached(self, query: str, variables: Row, decode: Callable[[Answer], T], reason: str = "") -> T | None:
+    def _cached(
+        self, query: str, variables: dict[str, Any], decode: Callable[[Answer], T], reason: str = ""
+    ) -> T | None:
         """The cached answer, or None; a ``reason`` marks it as offline."""
         answer = self._cache.get(self.source.location, query, variables) if self._cache is not None else None
         if answer is None:

@@ -21,13 +21,13 @@ from napari_cryoet.exceptions import PackError, PortalError, raise_if_stopped
 from napari_cryoet.records import MAX_ID, Id
 from napari_cryoet.tables.schema import Column, Kind, tables
 
-Row = Mapping[str, Any]
-"""A row by column; in the rows of a `Database`, columns without a value hold None."""
+Row = dict[str, Any]
+"""Text, numbers, booleans and None by column; a matrix is a list of rows."""
 Clause = Mapping[str, Any]
 """A ``where`` argument of the API."""
 Path = Sequence[str]
 """The relations that lead to a column, then the column."""
-Rows = Mapping[str, Sequence[dict[str, Any]]]
+Rows = Mapping[str, Sequence[Row]]
 """Rows by table, spelled as in the API."""
 
 MAX_SECONDS: Final = 20.0
