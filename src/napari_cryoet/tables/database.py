@@ -19,7 +19,7 @@ import msgspec
 
 from napari_cryoet.exceptions import PackError, PortalError, raise_if_stopped
 from napari_cryoet.records import MAX_ID, Id
-from napari_cryoet.tables.schema import Column, Kind, tables
+from napari_cryoet.tables.schema import Column, ColumnType, tables
 
 Row = dict[str, Any]
 """Text, numbers, booleans and None by column; a matrix is a list of rows."""
@@ -34,8 +34,8 @@ MAX_SECONDS: Final = 20.0
 
 _ROWS_AT_ONCE: Final = 5000  # inserted at once: rows are larger in Python than in SQLite
 _STEPS_A_CHECK: Final = 20_000  # SQLite instructions between checks: about a millisecond
-_SQL_TYPES: Final[Mapping[Kind, str]] = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
-_TYPES: Final[Mapping[Kind, Any]] = {
+_SQL_TYPES: Final[Mapping[ColumnType, str]] = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
+_TYPES: Final[Mapping[ColumnType, Any]] = {
     "int": Annotated[int, msgspec.Meta(ge=-MAX_ID, le=MAX_ID)],
     "float": float,
     "bool": bool,

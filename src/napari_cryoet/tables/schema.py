@@ -26,9 +26,9 @@ from graphql import (
     is_object_type,
 )
 
-Kind = Literal["int", "float", "bool", "text", "date", "matrix"]
+ColumnType = Literal["int", "float", "bool", "text", "date", "matrix"]
 
-_KINDS: Final[Mapping[str, Kind]] = {
+_KINDS: Final[Mapping[str, ColumnType]] = {
     "Int": "int",
     "Float": "float",
     "Boolean": "bool",
@@ -42,7 +42,7 @@ class Column:
     """A scalar column, or a matrix: rows of numbers."""
 
     name: str
-    kind: Kind
+    kind: ColumnType
     is_required: bool
 
 
