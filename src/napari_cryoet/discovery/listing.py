@@ -16,7 +16,7 @@ from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.tables.database import Row
 
-Kind = Literal["datasets", "runs", "annotations", "tomograms"]
+ListKind = Literal["datasets", "runs", "annotations", "tomograms"]
 
 
 def _column(name: str, default: Any = "") -> Any:
@@ -93,7 +93,7 @@ class ListedTomogram(_RunRow, frozen=True, kw_only=True):
     alignment_id: int | None = _column("alignmentId", None)
 
 
-def list_matches(index: Index, matches: Matches, kind: Kind) -> tuple[Any, ...]:
+def list_matches(index: Index, matches: Matches, kind: ListKind) -> tuple[Any, ...]:
     """List matches as `ListedDataset`, `ListedRun`, `ListedAnnotation` or `ListedTomogram`.
 
     Datasets keep the order of the matches; other rows are sorted by dataset and id. Listing all runs of the portal
@@ -216,7 +216,7 @@ def _tomograms(matching: _MatchingRows) -> Iterable[Row]:
     return (row | {"size_bytes": row["fileSizeOmezarr"]} for row in matching.rows("tomograms"))
 
 
-_LISTS: Final[dict[Kind, tuple[Callable[[_MatchingRows], Iterable[Row]], type[Listed]]]] = {
+_LISTS: Final[dict[ListKind, tuple[Callable[[_MatchingRows], Iterable[Row]], type[Listed]]]] = {
     "datasets": (_datasets, ListedDataset),
     "runs": (_runs, ListedRun),
     "annotations": (_annotations, ListedAnnotation),
