@@ -19,7 +19,7 @@ Range = tuple[float | None, float | None]
 """Lowest and highest number, both included; None for no bound."""
 Days = tuple[date | None, date | None]
 """First and last day, both included; None for no bound."""
-Kind = Literal["word", "name", "object", "number", "range", "least", "truth", "days", "deposition", "content"]
+FieldKind = Literal["word", "name", "object", "number", "range", "least", "truth", "days", "deposition", "content"]
 
 Content = Literal["annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf"]
 
@@ -43,7 +43,7 @@ class Field:
 
     name: str
     title: str
-    kind: Kind
+    kind: FieldKind
     subject: str  # a table
     table: str
     column: str
@@ -85,7 +85,7 @@ class Field:
         return (wanted,) if self.is_single else tuple(wanted)
 
 
-def _field(subject: str, name: str, title: str, kind: Kind, column: str = "", *more: Any) -> Field:
+def _field(subject: str, name: str, title: str, kind: FieldKind, column: str = "", *more: Any) -> Field:
     """Make a field; ``table.column`` names a column of another table than the subject's."""
     table, dot, of_table = column.partition(".")
     return Field(name, title, kind, subject, table if dot else subject, of_table if dot else column, *more)
