@@ -22,7 +22,7 @@ from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
 from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import cache_path, prepare_target, written_whole
 from napari_cryoet.formats.mrc import write_mrc
-from napari_cryoet.formats.ome_zarr import Kind, write_pyramid
+from napari_cryoet.formats.ome_zarr import ImageKind, write_pyramid
 from napari_cryoet.packs.pack import is_pack, write_pack
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class _RunWriter:
         tomogram_id = self._tables.add("tomograms", self._common, row, files, photos.photos("key-photo-"))
         self._tables.add_authors("tomogram", tomogram_id, dataset.deposition_id)
 
-    def _write_volume(self, stem: DemoPath, volume: Volume32, spacing: float, kind: Kind) -> Row:
+    def _write_volume(self, stem: DemoPath, volume: Volume32, spacing: float, kind: ImageKind) -> Row:
         """Write a volume as OME-Zarr and MRC; return the columns for both."""
         zarr, mrc = stem + ".zarr", stem + ".mrc"
         is_float = kind == "tomogram" and self._run.dataset.is_float

@@ -28,7 +28,7 @@ from napari_cryoet.exceptions import FormatError, raise_if_stopped
 #: The position of a coarse voxel: at the centre of the voxels it averages, or at the one it was sampled from.
 CoarseOffset = Literal["mean", "strided"]
 
-Kind = Literal["tomogram", "mask", "instances", "tiltseries"]
+ImageKind = Literal["tomogram", "mask", "instances", "tiltseries"]
 Version = Literal["0.4", "0.5"]
 
 _LEVELS_WRITTEN: Final = 3
@@ -227,7 +227,7 @@ def write_pyramid(
     path: Path | str,
     volume_zyx: VoxelSource,
     spacing_angstrom: float,
-    kind: Kind = "tomogram",
+    kind: ImageKind = "tomogram",
     *,
     version: Version = "0.4",
     is_labels: bool = False,
@@ -269,7 +269,7 @@ def folder_bytes(folder: Path | str) -> int:
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def _create_array(group: Any, name: str, volume: VoxelSource, kind: Kind, version: Version) -> Any:
+def _create_array(group: Any, name: str, volume: VoxelSource, kind: ImageKind, version: Version) -> Any:
     chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
     options: dict[str, Any] = {"chunks": chunks}
     if version == "0.4":
@@ -283,7 +283,7 @@ def _create_array(group: Any, name: str, volume: VoxelSource, kind: Kind, versio
     return group.create_array(name, shape=volume.shape, dtype=volume.dtype, fill_value=0, config=config, **options)
 
 
-def _write_level(array: Any, volume: VoxelSource, kind: Kind, stop: threading.Event | None) -> NDArray[Any]:
+def _write_level(array: Any, volume: VoxelSource, kind: ImageKind, stop: threading.Event | None) -> NDArray[Any]:
     """Write one level and return the next coarser one."""
     factor = _factor(kind)
     coarse = np.zeros([-(-size // step) for size, step in zip(array.shape, factor, strict=True)], array.dtype)
@@ -298,7 +298,7 @@ def _write_level(array: Any, volume: VoxelSource, kind: Kind, stop: threading.Ev
     return coarse
 
 
-def _coarser(block: NDArray[Any], kind: Kind) -> NDArray[Any]:
+def _coarser(block: NDArray[Any], kind: ImageKind) -> NDArray[Any]:
     """Downsample a block that starts at an even index; see `write_pyramid`."""
     if kind == "instances":
         return block[::2, ::2, ::2]
@@ -310,11 +310,11 @@ def _coarser(block: NDArray[Any], kind: Kind) -> NDArray[Any]:
     return np.asarray(sum(parts[1:], start=parts[0]) / np.float32(len(parts)))
 
 
-def _factor(kind: Kind) -> tuple[int, int, int]:
+def _factor(kind: ImageKind) -> tuple[int, int, int]:
     return (1, 2, 2) if kind == "tiltseries" else (2, 2, 2)
 
 
-def _multiscale(spacing_angstrom: float, kind: Kind, version: Version) -> dict[str, Any]:
+def _multiscale(spacing_angstrom: float, kind: ImageKind, version: Version) -> dict[str, Any]:
     datasets = []
     for level in range(_LEVELS_WRITTEN):
         scale = [spacing_angstrom * step**level for step in _factor(kind)]
