@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from napari_cryoet.files import cache_path
 
-Kind: TypeAlias = Literal["metadata", "demo", "pixels", "other"]
+CacheKind: TypeAlias = Literal["metadata", "demo", "pixels", "other"]
 
 
 class Held(NamedTuple):
     """One folder or file of cached or downloaded data."""
 
-    kind: Kind
+    kind: CacheKind
     path: Path
 
     @property
