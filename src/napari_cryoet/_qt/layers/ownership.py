@@ -15,10 +15,10 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY
 
-Kind = Literal["tomogram", "annotation", "tilt series"]
+ContentKind = Literal["tomogram", "annotation", "tilt series"]
 Real = TypeVar("Real", ViewerModel, LayerList)
 
-_ID_FIELDS: dict[Kind, str] = {
+_ID_FIELDS: dict[ContentKind, str] = {
     "tomogram": "tomogram_id",
     "annotation": "annotation_file_id",
     "tilt series": "tilt_series_id",
@@ -30,7 +30,7 @@ _RANKS = (Image, Labels, Surface, Vectors, Points)
 class LayerKey(NamedTuple):
     """The portal record that a layer shows: a tomogram, an annotation file or a tilt series."""
 
-    kind: Kind
+    kind: ContentKind
     id: int
 
 
