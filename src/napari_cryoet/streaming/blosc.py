@@ -70,7 +70,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class BloscFrame:
     """A frame's header and the start and end of each block, in bytes from the frame's start."""
 
     header: Header
@@ -97,12 +97,12 @@ def parse_header(prefix: Bytes) -> Header:
     return header
 
 
-def parse_frame(prefix: Bytes) -> Frame:
+def parse_frame(prefix: Bytes) -> BloscFrame:
     """Parse header and table from at least ``table_end`` bytes; FormatError if they are cut short or invalid."""
     header = parse_header(prefix)
     if header.is_memcpyed:
         starts = HEADER_BYTES + header.blocksize * np.arange(header.n_blocks, dtype=np.int64)
-        return Frame(header, starts, np.minimum(starts + header.blocksize, header.cbytes))
+        return BloscFrame(header, starts, np.minimum(starts + header.blocksize, header.cbytes))
     if len(prefix) < header.table_end:
         raise FormatError(f"The Blosc table is cut short: {len(prefix)} of {header.table_end} bytes.")
     starts = np.frombuffer(prefix, "<i4", header.n_blocks, HEADER_BYTES).astype(np.int64)
@@ -113,10 +113,10 @@ def parse_frame(prefix: Bytes) -> Frame:
     ends[order] = np.append(starts[order][1:], header.cbytes)
     if (ends == starts).any():
         raise FormatError("Two blocks of the Blosc frame start at the same byte.")
-    return Frame(header, starts, ends)
+    return BloscFrame(header, starts, ends)
 
 
-def cut_frame(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
+def cut_frame(frame: BloscFrame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
     """Make a smaller valid frame of consecutive blocks; ``bodies`` holds the compressed bytes of at least these."""
     header = frame.header
     nbytes = header.span_size(blocks.start, blocks.stop)
@@ -136,7 +136,7 @@ def cut_frame(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes
     return b"".join((start, table, *parts))
 
 
-def decode_blocks(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
+def decode_blocks(frame: BloscFrame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
     """The content of consecutive blocks; FormatError if they don't decompress to the size in the header."""
     if frame.header.is_memcpyed:
         content = b"".join(bodies[block] for block in blocks)

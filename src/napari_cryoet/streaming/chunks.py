@@ -307,7 +307,7 @@ class _HeldFrame:
     """A chunk's Blosc table and its start in the file; ``content`` is the whole chunk if it is small."""
 
     start: int
-    frame: blosc.Frame
+    frame: blosc.BloscFrame
     content: bytes
 
 
@@ -356,7 +356,7 @@ class FrameChunks(Chunks):
 
     def _decode(
         self,
-        frame: blosc.Frame,
+        frame: blosc.BloscFrame,
         spans: Mapping[BlockIndex, tuple[int, int]],
         parts: Mapping[BlockIndex, range],
         bodies: Mapping[int, blosc.Bytes],
