@@ -35,7 +35,7 @@ Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class CoarseGrid:
     """The coarse grid on which a volume is judged."""
 
     level: int  # level of the volume to read; 0 is the finest
@@ -54,7 +54,7 @@ class Grid:
 class Contrast:
     """The ranks of all coarse voxels, float32 from -1 to 1; all 0 if the volume is uniform."""
 
-    grid: Grid
+    grid: CoarseGrid
     ranks: NDArray[np.float32]
 
     def nearest(self, positions_zyx: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -71,7 +71,7 @@ class Contrast:
         return np.asarray(flat, dtype=np.float64).reshape(positions_zyx.shape[:-1])
 
 
-def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float) -> Grid:
+def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float) -> CoarseGrid:
     """The coarsest grid with `VOXELS_A_DIAMETER` voxels per particle, limited to `MAX_VOXELS`. Reads nothing."""
     pyramid = volume.pyramid
     shapes = [level.shape for level in volume.levels]
@@ -87,7 +87,7 @@ def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_a
     size_z, size_y, size_x = (int(size) for size in np.maximum(shape // binned_by, 1))
     is_mean = pyramid is None or pyramid.coarse_offset == "mean"
     first = (factor - 1) / 2 if is_mean else np.zeros(3)
-    return Grid(
+    return CoarseGrid(
         level,
         binned_by,
         (size_z, size_y, size_x),
@@ -99,7 +99,7 @@ def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_a
 
 def read_contrast(
     volume: Volume,
-    grid: Grid,
+    grid: CoarseGrid,
     diameter_angstrom: float,
     *,
     stop: threading.Event | None = None,
@@ -117,7 +117,7 @@ def read_contrast(
     return Contrast(grid, contrast)
 
 
-def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Progress) -> NDArray[np.float32]:
+def _read(volume: Volume, grid: CoarseGrid, stop: threading.Event | None, progress: Progress) -> NDArray[np.float32]:
     """Read and bin the level slab by slab; missing values become the median."""
     bins = grid.binned_by
     size_z, size_y, size_x = grid.shape_zyx

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
-from napari_cryoet.check.contrast import Grid, Progress, grid_for, read_contrast
+from napari_cryoet.check.contrast import CoarseGrid, Progress, grid_for, read_contrast
 from napari_cryoet.check.evidence import (
     ALARM_LEVEL,
     FIT_LEVEL,
@@ -311,7 +311,7 @@ def _findings(
     return findings
 
 
-def _obstacle(frame: Frame, grid: Grid, diameter: float) -> str:
+def _obstacle(frame: Frame, grid: CoarseGrid, diameter: float) -> str:
     """Why the picks can't be compared with the density; empty if they can."""
     thickness, width = float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))), float(grid.spacing_zyx.max())
     if len(frame.voxels_zyx) < _MIN_PICKS:
