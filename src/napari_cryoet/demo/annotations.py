@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.demo.rows import METHODS, AnnotationPlan, DemoPath, Method, RunPlan, Size
 from napari_cryoet.demo.scenes import Floats, Membrane, Microtubule, Scene, random_rotations, rng_for, scene
-from napari_cryoet.demo.simulate import Grid, labels, other_alignment
+from napari_cryoet.demo.simulate import VoxelGrid, labels, other_alignment
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
 
@@ -89,7 +89,7 @@ def write_shape(
     spacing = run.spacing_angstrom(size, plan.binning)
     match shape:
         case "SegmentationMask" | "InstanceSegmentationMask":
-            grid = Grid(run.shape_zyx(size, plan.binning), spacing)
+            grid = VoxelGrid(run.shape_zyx(size, plan.binning), spacing)
             voxels: NDArray[Any] = labels(scene(run.scene), plan.subject, grid, stop)
             is_mask = shape == "SegmentationMask"
             if is_mask:

@@ -52,7 +52,7 @@ _CUBIC_ANGSTROM_PER_DALTON: Final = 1 / 0.81
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class VoxelGrid:
     """A voxel grid; the centre of its first voxel is the world's origin."""
 
     shape_zyx: tuple[int, int, int]
@@ -83,7 +83,7 @@ class Grid:
         return box, membrane.distance(*self.coordinates(box))
 
 
-def density(truth: Scene, grid: Grid, stop: threading.Event | None = None) -> Volume32:
+def density(truth: Scene, grid: VoxelGrid, stop: threading.Event | None = None) -> Volume32:
     """Render a scene's density, float32, z, y, x: solid protein is 1, vitreous ice is 0."""
     clouds = [tube.beads() for tube in truth.recipe.microtubules]
     for kind in truth.recipe.particles:
@@ -105,7 +105,7 @@ def density(truth: Scene, grid: Grid, stop: threading.Event | None = None) -> Vo
     return volume
 
 
-def labels(truth: Scene, subject: str, grid: Grid, stop: threading.Event | None = None) -> NDArray[np.uint16]:
+def labels(truth: Scene, subject: str, grid: VoxelGrid, stop: threading.Event | None = None) -> NDArray[np.uint16]:
     """Render label masks; objects are numbered from 1 in the order of the ground truth."""
     result = np.zeros(grid.shape_zyx, np.uint16)
     match subject:
@@ -136,7 +136,7 @@ class Imaging:
 
     def __init__(self, run: RunPlan, size: Size, stop: threading.Event | None = None) -> None:
         self._run, self._size, self._stop = run, size, stop
-        self.grid = Grid(run.shape_zyx(size), run.spacing_angstrom(size))
+        self.grid = VoxelGrid(run.shape_zyx(size), run.spacing_angstrom(size))
 
     @cached_property
     def _padded_shape(self) -> list[int]:
@@ -241,7 +241,7 @@ def other_alignment(run: RunPlan) -> tuple[Floats, Floats]:
     return matrix, middle - matrix @ middle + (60, -45, 25)
 
 
-def _crowd(truth: Scene, volume: Volume32, grid: Grid) -> tuple[Floats, Floats]:
+def _crowd(truth: Scene, volume: Volume32, grid: VoxelGrid) -> tuple[Floats, Floats]:
     """Beads of about 4 kDa, and their masses, for small proteins in empty parts of the volume; fewer in vesicles."""
     rng = rng_for(truth.name, "crowd")
     extent = np.asarray(truth.recipe.extent_xyz)
@@ -263,7 +263,7 @@ def _crowd(truth: Scene, volume: Volume32, grid: Grid) -> tuple[Floats, Floats]:
     return centres[owner] + directions * radii[owner], np.full(len(owner), 4e3 * _CUBIC_ANGSTROM_PER_DALTON)
 
 
-def _blobs(points_xyz: Floats, masses: Floats, grid: Grid, stop: threading.Event | None) -> Volume32:
+def _blobs(points_xyz: Floats, masses: Floats, grid: VoxelGrid, stop: threading.Event | None) -> Volume32:
     """Render beads: distribute each to the eight surrounding voxels, then blur. Beads outside are ignored."""
     from scipy import ndimage
 
@@ -282,7 +282,7 @@ def _blobs(points_xyz: Floats, masses: Floats, grid: Grid, stop: threading.Event
     return np.asarray(ndimage.gaussian_filter(volume.reshape(grid.shape_zyx), sigma, mode="constant", truncate=3))
 
 
-def _add_bilayer(volume: Volume32, membrane: Membrane, grid: Grid) -> None:
+def _add_bilayer(volume: Volume32, membrane: Membrane, grid: VoxelGrid) -> None:
     """Add two leaflets of head groups, with slightly less density than ice between them."""
     box, distance = grid.around(membrane)
     # voxels average over their size: widen the leaflets on a coarse grid, keeping their mass
