@@ -32,7 +32,7 @@ from napari_cryoet.demo.scenes import (
 from napari_cryoet.exceptions import raise_if_stopped
 
 Volume32 = NDArray[np.float32]
-Box = tuple[slice, slice, slice]
+BoxSlices = tuple[slice, slice, slice]
 
 TILTS_DEGREE: Final = tuple(range(-60, 61, 3))
 _GREY_LEVELS: Final = 12  # per standard deviation: rounded, like real tomograms, so that they compress
@@ -58,26 +58,26 @@ class VoxelGrid:
     shape_zyx: tuple[int, int, int]
     spacing_angstrom: float
 
-    def box(self, low_xyz: Floats, high_xyz: Floats) -> Box:
+    def box(self, low_xyz: Floats, high_xyz: Floats) -> BoxSlices:
         """The voxels between two corners."""
         low = np.clip(np.ceil(np.asarray(low_xyz)[::-1] / self.spacing_angstrom), 0, self.shape_zyx).astype(int)
         high = np.clip(np.floor(np.asarray(high_xyz)[::-1] / self.spacing_angstrom) + 1, low, self.shape_zyx)
         z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         return z, y, x
 
-    def coordinates(self, box: Box) -> tuple[Volume32, Volume32, Volume32]:
+    def coordinates(self, box: BoxSlices) -> tuple[Volume32, Volume32, Volume32]:
         """Broadcastable coordinates x, y, z of a box in ångström."""
         z, y, x = (np.arange(s.start, s.stop, dtype=np.float32) * np.float32(self.spacing_angstrom) for s in box)
         return x[None, None, :], y[None, :, None], z[:, None, None]
 
-    def ball(self, centre_xyz: Vector | Floats, radius: float) -> tuple[Box, Volume32]:
+    def ball(self, centre_xyz: Vector | Floats, radius: float) -> tuple[BoxSlices, Volume32]:
         """The bounding box of a ball, and distances to its centre in that box."""
         centre = np.asarray(centre_xyz, dtype=float)
         box = self.box(centre - radius, centre + radius)
         x, y, z = self.coordinates(box)
         return box, np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
 
-    def around(self, membrane: Membrane) -> tuple[Box, NDArray[np.floating]]:
+    def around(self, membrane: Membrane) -> tuple[BoxSlices, NDArray[np.floating]]:
         """The bounding box of a membrane, and distances to its mid-surface in that box."""
         box = self.box(*membrane.bounds(100.0))
         return box, membrane.distance(*self.coordinates(box))
