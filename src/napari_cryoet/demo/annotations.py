@@ -26,7 +26,7 @@ _CAPTIONS: Final = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Points:
+class DemoPoints:
     """The points of an annotation, in ångström; ``marks`` are rotations of particles, else numbers of objects.
 
     ``precision`` and ``recall`` are relative to the ground truth, in percent.
@@ -43,7 +43,7 @@ class Points:
         return self.marks.ndim == 3
 
 
-def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
+def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> DemoPoints | None:
     """The points of an annotation inside the volume; None if it has no points."""
     truth = scene(run.scene)
     match plan.subject:
@@ -66,7 +66,7 @@ def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
     return replace(points, positions_xyz=positions[inside], marks=points.marks[inside])
 
 
-def object_count(run: RunPlan, plan: AnnotationPlan, points: Points | None) -> int:
+def object_count(run: RunPlan, plan: AnnotationPlan, points: DemoPoints | None) -> int:
     """The number of objects in an annotation."""
     if points is not None and points.are_particles:
         return len(points.positions_xyz)
@@ -80,7 +80,7 @@ def write_shape(
     run: RunPlan,
     plan: AnnotationPlan,
     shape: str,
-    points: Points | None,
+    points: DemoPoints | None,
     *,
     size: Size,
     stop: threading.Event | None,
@@ -113,7 +113,7 @@ def write_shape(
     return [file]
 
 
-def _lines(points: Points, shape: str, spacing_angstrom: float) -> Iterator[dict[str, Any]]:
+def _lines(points: DemoPoints, shape: str, spacing_angstrom: float) -> Iterator[dict[str, Any]]:
     """The points as lines of a portal annotation file, in voxel coordinates x, y, z."""
     voxels = (points.positions_xyz / spacing_angstrom).tolist()
     for (x, y, z), mark in zip(voxels, points.marks.tolist(), strict=True):
@@ -127,13 +127,13 @@ def _lines(points: Points, shape: str, spacing_angstrom: float) -> Iterator[dict
                 yield {"type": "point", "location": location}
 
 
-def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float) -> Points:
+def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float) -> DemoPoints:
     """Points on membranes or along microtubules; objects are numbered from 1."""
     parts = [item.points(step) for item in objects]
-    return Points(np.concatenate(parts), np.repeat(np.arange(1, len(parts) + 1), [len(points) for points in parts]))
+    return DemoPoints(np.concatenate(parts), np.repeat(np.arange(1, len(parts) + 1), [len(points) for points in parts]))
 
 
-def _pick_particles(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> Points:
+def _pick_particles(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> DemoPoints:
     """Simulate a method of picking: missed, displaced and false picks."""
     from scipy.spatial.transform import Rotation
 
@@ -151,7 +151,7 @@ def _pick_particles(method: Method, truth: Scene, kind: str, rng: np.random.Gene
         positions = np.concatenate([positions, rng.uniform(0, 1, (invented, 3)) * truth.recipe.extent_xyz])
         rotations = np.concatenate([rotations, random_rotations(invented, rng)])
     precision = round(100 * len(kept) / (len(kept) + invented), 1)
-    return Points(positions, rotations, precision, round(100 * len(kept) / count, 1))
+    return DemoPoints(positions, rotations, precision, round(100 * len(kept) / count, 1))
 
 
 def _vesicles(run: RunPlan) -> list[Membrane]:
