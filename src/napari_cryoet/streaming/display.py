@@ -21,7 +21,7 @@ from napari_cryoet.exceptions import StreamError
 from napari_cryoet.streaming.compose import compose, missing_keys
 from napari_cryoet.streaming.engine import Priority, Want
 from napari_cryoet.streaming.grid import Box, Plane, box_shape, cut_part, plane_of, whole_box
-from napari_cryoet.streaming.plan import Motion, Part, View, affordable_level, kept_bytes, motion_between, plan
+from napari_cryoet.streaming.plan import Motion, PlannedPart, View, affordable_level, kept_bytes, motion_between, plan
 
 if TYPE_CHECKING:
     import asyncio
@@ -368,7 +368,7 @@ class Display:
             else:
                 yield from self._wants_of(part, target)
 
-    def _wants_of(self, part: Part, target: int) -> list[Want]:
+    def _wants_of(self, part: PlannedPart, target: int) -> list[Want]:
         """Wants for the missing blocks of a part, or for a plane of them."""
         image, now = self.image, time.monotonic()
         plane = self._plane(part.level, part.box) if part.level == target else None

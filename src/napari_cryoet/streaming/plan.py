@@ -55,7 +55,7 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PlannedPart:
     """A box of a level to fetch, and why; with ``is_table`` only the Blosc tables of its chunks."""
 
     priority: Priority
@@ -134,7 +134,7 @@ def plan(
     axes: tuple[int, ...],
     needs_coarse: bool,
     memory_bytes: int,
-) -> Iterator[Part]:
+) -> Iterator[PlannedPart]:
     """The parts to fetch for a view that may move along ``axes``, most urgent first.
 
     ``target`` is the level to fetch; ``needs_coarse`` means that nothing can be shown yet.
@@ -142,8 +142,8 @@ def plan(
     coarsest = image.coarsest
     pace = level_that_keeps_up(image, view, target, motion, bytes_per_s)
     if needs_coarse and pace != coarsest:
-        yield Part(Priority.COARSE, coarsest, image.box_at(view.level, view.box, coarsest))
-    yield Part(Priority.VIEW, pace, image.box_at(view.level, view.box, pace))
+        yield PlannedPart(Priority.COARSE, coarsest, image.box_at(view.level, view.box, coarsest))
+    yield PlannedPart(Priority.VIEW, pace, image.box_at(view.level, view.box, pace))
     if motion is not None:
         if motion.planes_per_s and pace != coarsest:
             yield from _coarse_ahead(image, view, motion)
@@ -151,20 +151,20 @@ def plan(
         blocks = max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, math.ceil(needed) + 1))
         box = image.box_at(view.level, view.box, pace)
         for ahead in _boxes_ahead(image, pace, box, motion, blocks):
-            yield Part(Priority.AHEAD, pace, ahead)
+            yield PlannedPart(Priority.AHEAD, pace, ahead)
         if motion.planes_per_s:
             return
     box = image.box_at(view.level, view.box, target)
     for direction in [Motion(axis, sign) for axis in axes for sign in (1, -1) if motion is None]:
         for ahead in _boxes_ahead(image, target, box, direction, 1):
-            yield Part(Priority.BACKGROUND, target, ahead)
+            yield PlannedPart(Priority.BACKGROUND, target, ahead)
     if image.size_bytes(coarsest) <= min(_LARGEST_BACKGROUND_BYTES, memory_bytes // 4):
-        yield Part(Priority.BACKGROUND, coarsest, whole_box(image.shapes[coarsest]))
+        yield PlannedPart(Priority.BACKGROUND, coarsest, whole_box(image.shapes[coarsest]))
     if image.levels[target].grid.n_chunks <= _MOST_TABLES:
-        yield Part(Priority.BACKGROUND, target, whole_box(image.shapes[target]), is_table=True)
+        yield PlannedPart(Priority.BACKGROUND, target, whole_box(image.shapes[target]), is_table=True)
 
 
-def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
+def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[PlannedPart]:
     """Coarse blocks for the planes that come next, so that none is shown empty."""
     axis, coarsest = motion.axis, image.coarsest
     here, reach = view.box[axis][0], math.ceil(motion.planes_per_s * _COARSE_LEAD_S)
@@ -172,7 +172,7 @@ def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
     ahead = (*view.box[:axis], (min(here, last), max(here, last) + 1), *view.box[axis + 1 :])
     box = image.box_at(view.level, ahead, coarsest)
     if image.size_bytes(coarsest, box) <= _LARGEST_AHEAD_BYTES:
-        yield Part(Priority.AHEAD, coarsest, box)
+        yield PlannedPart(Priority.AHEAD, coarsest, box)
 
 
 def _boxes_ahead(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
