@@ -81,7 +81,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CachedPart:
     """A cached range of a file, and when it was stored (seconds since 1970); no piece if the file doesn't exist."""
 
     piece: Piece | None
@@ -125,7 +125,7 @@ class DiskCache:
         rows = self._query("SELECT id, checked_at FROM images WHERE digest = ?", digest)
         return Image(digest, *rows[0]) if rows else Image(digest)
 
-    def find(self, image: Image, key: str, start: int = 0, length: int | None = None) -> Part | None:
+    def find(self, image: Image, key: str, start: int = 0, length: int | None = None) -> CachedPart | None:
         """A range of a file, as in `Source.read`; None unless all of it is cached."""
         if image.number is None or image.is_dropped:
             return None
@@ -145,10 +145,14 @@ class DiskCache:
             return None
         head = rows[0]
         if head.etag is None:
-            return None if self._content(image, head) is None else Part(None, head.stored_at)
+            return None if self._content(image, head) is None else CachedPart(None, head.stored_at)
         stop = stop if head.total is None else min(stop, head.total)
         content = self._joined(image, [row for row in rows if row.etag == head.etag], first, stop)
-        return None if content is None else Part(Piece(content, head.etag, head.total, head.modified), head.stored_at)
+        return (
+            None
+            if content is None
+            else CachedPart(Piece(content, head.etag, head.total, head.modified), head.stored_at)
+        )
 
     def first_document(self, image: Image) -> tuple[str, Piece] | None:
         """The cached file nearest to the image's root: its key and first bytes."""
