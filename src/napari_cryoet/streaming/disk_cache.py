@@ -68,7 +68,7 @@ _TIMES = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(slots=True)
-class Image:
+class CachedImage:
     """An address in the cache: its row id, and when its server last confirmed it; both None if it has no parts.
 
     Parts of a dropped image are neither found nor stored.
@@ -119,13 +119,13 @@ class DiskCache:
         rows = self._query(_SIZE)
         return int(rows[0][0]) if rows else 0
 
-    def image(self, address: str) -> Image:
+    def image(self, address: str) -> CachedImage:
         """The image of an address."""
         digest = xxhash.xxh3_128_digest(address.encode())  # addresses may hold secrets, so only their hash is stored
         rows = self._query("SELECT id, checked_at FROM images WHERE digest = ?", digest)
-        return Image(digest, *rows[0]) if rows else Image(digest)
+        return CachedImage(digest, *rows[0]) if rows else CachedImage(digest)
 
-    def find(self, image: Image, key: str, start: int = 0, length: int | None = None) -> CachedPart | None:
+    def find(self, image: CachedImage, key: str, start: int = 0, length: int | None = None) -> CachedPart | None:
         """A range of a file, as in `Source.read`; None unless all of it is cached."""
         if image.number is None or image.is_dropped:
             return None
@@ -154,14 +154,14 @@ class DiskCache:
             else CachedPart(Piece(content, head.etag, head.total, head.modified), head.stored_at)
         )
 
-    def first_document(self, image: Image) -> tuple[str, Piece] | None:
+    def first_document(self, image: CachedImage) -> tuple[str, Piece] | None:
         """The cached file nearest to the image's root: its key and first bytes."""
         depth = "length(key) - length(replace(key, '/', ''))"
         rows = self._rows(f"image = ? AND etag NOT NULL AND start = 0 ORDER BY {depth}, key LIMIT 1", image.number)
         part = self.find(image, rows[0].key, 0, rows[0].stop) if rows else None
         return (rows[0].key, part.piece) if part is not None and part.piece is not None else None
 
-    def put(self, image: Image, key: str, start: int, piece: Piece | None) -> None:
+    def put(self, image: CachedImage, key: str, start: int, piece: Piece | None) -> None:
         """Store a part in the background, if there is space: a piece at ``start``, or None for a missing file."""
         row = _Row(0, key, start, _WHOLE_FILE, None, None, None, time.time(), b"")
         content = b""
@@ -174,18 +174,18 @@ class DiskCache:
         if len(content) <= min(_LARGEST_PART_BYTES, self.limit_bytes // 2):
             self._enqueue(lambda sql: _store(sql, image, row, content), len(content))
 
-    def confirm(self, image: Image) -> Image:
+    def confirm(self, image: CachedImage) -> CachedImage:
         """Record that the server has just confirmed the image; returns it."""
         image.checked_at = time.time()
         values = image.checked_at, image.number
         self._enqueue(lambda sql: sql.execute("UPDATE images SET checked_at = ? WHERE id = ?", values))
         return image
 
-    def forget(self, image: Image, key: str) -> None:
+    def forget(self, image: CachedImage, key: str) -> None:
         """Delete all parts of a file."""
         self._enqueue(lambda sql: sql.execute("DELETE FROM parts WHERE image = ? AND key = ?", (image.number, key)))
 
-    def drop(self, image: Image) -> Image:
+    def drop(self, image: CachedImage) -> CachedImage:
         """Delete all parts of an image that changed on its server. Returns a fresh image."""
         image.is_dropped = True
 
@@ -194,7 +194,7 @@ class DiskCache:
             sql.execute("DELETE FROM images WHERE digest = ?", (image.digest,))
 
         self._enqueue(forget)
-        return Image(image.digest)
+        return CachedImage(image.digest)
 
     def flush(self, timeout_s: float = _EXIT_FLUSH_S) -> bool:
         """Wait until the queue is written; False after ``timeout_s`` or if writing failed."""
@@ -231,7 +231,7 @@ class DiskCache:
 
     # Reading
 
-    def _joined(self, image: Image, rows: list[_Row], start: int, stop: int) -> bytes | None:
+    def _joined(self, image: CachedImage, rows: list[_Row], start: int, stop: int) -> bytes | None:
         """Join parts of one version into the bytes ``start`` to ``stop``; None if any are missing."""
         chunks, position = [], start
         while position < stop:
@@ -249,7 +249,7 @@ class DiskCache:
         values = time.time(), part
         self._enqueue(lambda sql: sql.execute("UPDATE parts SET used_at = ? WHERE id = ?", values))
 
-    def _content(self, image: Image, row: _Row) -> bytes | None:
+    def _content(self, image: CachedImage, row: _Row) -> bytes | None:
         """The bytes of a part if its checksum matches; else the part is deleted."""
         found = self._query("SELECT content FROM contents WHERE part = ?", row.id)
         content = found[0][0] if found else None
@@ -358,7 +358,7 @@ _TYPES = (int, str, int, int, str | None, str | None, int | None, float, bytes)
 _Job = Callable[[sqlite3.Connection], object]
 
 
-def _store(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> None:
+def _store(sql: sqlite3.Connection, image: CachedImage, row: _Row, content: bytes) -> None:
     """Store a part, unless its image was dropped meanwhile, here or by another process."""
     if image.number is None and not image.is_dropped:
         values = image.digest, row.stored_at

@@ -28,7 +28,7 @@ from napari_cryoet.network import client
 from napari_cryoet.network.connections import is_this_computer
 
 if TYPE_CHECKING:
-    from napari_cryoet.streaming.disk_cache import DiskCache, Image
+    from napari_cryoet.streaming.disk_cache import CachedImage, DiskCache
 
 DOCUMENTS: Final = frozenset({"zarr.json", ".zattrs", ".zarray", ".zgroup"})
 
@@ -248,7 +248,7 @@ class CachedSource:
         self.url, self.place, self.server = source.url, source.place, source.server
         self.as_of: datetime | None = None
         self._source, self._cache, self._ask_again_after_s = source, cache, ask_again_after_s
-        self._image: Image | None = None
+        self._image: CachedImage | None = None
         self._lock = asyncio.Lock()
         self._unconfirmed: tuple[str, Piece] | None = None  # a cached document that the server hasn't confirmed yet
         self._damaged: set[str] = set()
@@ -299,7 +299,7 @@ class CachedSource:
     def _is_recent(self, moment_s: float) -> bool:
         return 0 <= time.time() - moment_s < self._ask_again_after_s
 
-    async def _checked_image(self) -> Image:
+    async def _checked_image(self) -> CachedImage:
         """The cached image, checked with the server if needed; concurrent readers share the check."""
         async with self._lock:
             if self._image is not None:
@@ -321,7 +321,7 @@ class CachedSource:
             self._image = image
             return image
 
-    async def _confirm(self, image: Image) -> None:
+    async def _confirm(self, image: CachedImage) -> None:
         """Check the cached document before something fetched is used; ChangedError if it changed."""
         if self._unconfirmed is None:
             return
