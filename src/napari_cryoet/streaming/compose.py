@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.memory import Key, MemoryCache
-    from napari_cryoet.streaming.pyramid import Image
+    from napari_cryoet.streaming.pyramid import SharedImage
 
 _PLANE_AXES = 2
 
@@ -32,14 +32,14 @@ class Picture:
     is_blank: bool
 
 
-def missing_keys(image: Image, memory: MemoryCache, level: int, box: Box) -> list[Key]:
+def missing_keys(image: SharedImage, memory: MemoryCache, level: int, box: Box) -> list[Key]:
     """The keys of a box's blocks that are in memory neither whole nor as the needed plane."""
     owner, plane = image.owner, plane_of(box)
     keys = ((owner, level, block) for block in image.levels[level].grid.covering(box))
     return [key for key in keys if key not in memory and (plane is None or (*key, plane) not in memory)]
 
 
-def compose(image: Image, memory: MemoryCache, level: int, box: Box, placeholder: float) -> Picture:
+def compose(image: SharedImage, memory: MemoryCache, level: int, box: Box, placeholder: float) -> Picture:
     """Compose the picture of a box of a level; never waits.
 
     A blank volume is a single broadcast value and read-only.
@@ -68,7 +68,7 @@ class _Part:
     Python's garbage collector would stall the viewer.
     """
 
-    def __init__(self, image: Image, memory: MemoryCache, level: int, box: Box) -> None:
+    def __init__(self, image: SharedImage, memory: MemoryCache, level: int, box: Box) -> None:
         self.image, self.level, self.box = image, level, box
         self._grid, self._plane = image.levels[level].grid, plane_of(box)
         self._spans = self._grid.span(box)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.engine import Engine
     from napari_cryoet.streaming.memory import Key
-    from napari_cryoet.streaming.pyramid import Image, Pyramid
+    from napari_cryoet.streaming.pyramid import Pyramid, SharedImage
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
 _RUN_BYTES = 2**20  # decoded bytes in one request; larger ones would delay the next view
@@ -100,7 +100,7 @@ class Display:
     def __init__(
         self,
         pyramid: Pyramid,
-        image: Image,
+        image: SharedImage,
         engine: Engine,
         *,
         on_change: Callable[[], None] | None = None,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.chunks import Block, Chunks
     from napari_cryoet.streaming.grid import BlockIndex, Plane
-    from napari_cryoet.streaming.pyramid import Image
+    from napari_cryoet.streaming.pyramid import SharedImage
 
     PlaceBlocks = Callable[[dict[BlockIndex, Block]], None]
 
@@ -82,7 +82,7 @@ class Viewer(Protocol):
     """
 
     @property
-    def image(self) -> Image:
+    def image(self) -> SharedImage:
         """The displayed image."""
 
     def blocks_arrived(self, keys: Sequence[Key]) -> None:
@@ -165,7 +165,7 @@ class Bandwidth:
 class _Request:
     """A request that a reader has queued, or that is in flight."""
 
-    image: Image
+    image: SharedImage
     want: Want
     keys: tuple[Key, ...]
     done: asyncio.Future[None]
@@ -270,12 +270,12 @@ class Engine:
 
     # for the loop thread
 
-    def bytes_per_s(self, image: Image) -> float:
+    def bytes_per_s(self, image: SharedImage) -> float:
         """The estimated bandwidth to the image's server; infinite while unknown."""
         return self._queue(image).bandwidth.bytes_per_s
 
     async def read(
-        self, image: Image, level: int, blocks: Iterable[BlockIndex], place: PlaceBlocks, *, keep: bool
+        self, image: SharedImage, level: int, blocks: Iterable[BlockIndex], place: PlaceBlocks, *, keep: bool
     ) -> None:
         """Call ``place`` with each block at least once, on any thread.
 
@@ -334,13 +334,13 @@ class Engine:
         self._queue(viewer.image).wanted.pop(viewer, None)
         self.cancel_unwanted(viewer.image)
 
-    def cancel_unwanted(self, image: Image) -> None:
+    def cancel_unwanted(self, image: SharedImage) -> None:
         """Cancel the requests of an image that are no longer needed."""
         for request in self._queue(image).unwanted():
             if request.image is image:
                 self._end(request, StoppedError())
 
-    def close(self, image: Image, error: CryoETError) -> None:
+    def close(self, image: SharedImage, error: CryoETError) -> None:
         """Fail all readers and displays of an image with ``error``, and drop its blocks from memory."""
         image.error = image.error or error
         for request in {request for request in self._requests.values() if request.image is image}:
@@ -351,10 +351,10 @@ class Engine:
 
     # choosing the next request
 
-    def _queue(self, image: Image) -> _Queue:
+    def _queue(self, image: SharedImage) -> _Queue:
         return self._queues.get(image.server) or self._queues.setdefault(image.server, _Queue())
 
-    def _register(self, image: Image, want: Want) -> _Request:
+    def _register(self, image: SharedImage, want: Want) -> _Request:
         size_bytes = image.wire_bytes(want.level, len(want.blocks) * image.block_bytes(want.level))
         request = _Request(image, want, want.keys(image.owner), self.loop.create_future(), size_bytes)
         self._requests.update(dict.fromkeys(request.keys, request))

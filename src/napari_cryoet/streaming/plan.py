@@ -19,7 +19,7 @@ from napari_cryoet.streaming.memory import OVERHEAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_cryoet.streaming.pyramid import Image, Pyramid
+    from napari_cryoet.streaming.pyramid import Pyramid, SharedImage
 
 _WASTEFUL = 16  # bytes fetched for each byte shown
 _LARGEST_AHEAD_BYTES = 32 * 2**20  # larger planes aren't prefetched
@@ -84,7 +84,7 @@ def motion_between(before: View | None, now: View, motion: Motion | None, after_
     return Motion(axis, sign, pace)
 
 
-def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
+def affordable_level(image: SharedImage, view: View, largest_bytes: int) -> int:
     """The finest level, starting at the view's, whose blocks take at most ``largest_bytes`` for the view.
 
     The limit is half of that if most of these bytes aren't in view, as for a plane across the blocks.
@@ -98,14 +98,14 @@ def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
     return image.coarsest
 
 
-def kept_bytes(image: Image, level: int, box: Box, *, is_cut: bool) -> int:
+def kept_bytes(image: SharedImage, level: int, box: Box, *, is_cut: bool) -> int:
     """Bytes of memory for a box: whole blocks, or only a plane of each if ``is_cut``."""
     outer = image.levels[level].grid.enclosing(box)
     outer = cut_box(outer, plane_of(box) or ()) if is_cut else outer
     return math.prod(box_shape(outer)) * image.dtype.itemsize + image.levels[level].grid.count(box) * OVERHEAD_BYTES
 
 
-def level_that_keeps_up(image: Image, view: View, target: int, motion: Motion | None, bytes_per_s: float) -> int:
+def level_that_keeps_up(image: SharedImage, view: View, target: int, motion: Motion | None, bytes_per_s: float) -> int:
     """The finest level, starting at ``target``, that arrives as fast as the view moves."""
     if motion is None or not motion.planes_per_s or math.isinf(bytes_per_s):
         return target
@@ -118,14 +118,14 @@ def level_that_keeps_up(image: Image, view: View, target: int, motion: Motion | 
     return image.coarsest
 
 
-def _planes_a_block(image: Image, view: View, level: int, axis: int) -> float:
+def _planes_a_block(image: SharedImage, view: View, level: int, axis: int) -> float:
     """How many planes of the view one block spans along an axis."""
     start, stop = image.levels[level].grid.enclosing(image.box_at(view.level, view.box, level))[axis]
     return (stop - start) * image.ratios(view.level, level)[axis]
 
 
 def plan(
-    image: Image,
+    image: SharedImage,
     view: View,
     target: int,
     motion: Motion | None,
@@ -164,7 +164,7 @@ def plan(
         yield PlannedPart(Priority.BACKGROUND, target, whole_box(image.shapes[target]), is_table=True)
 
 
-def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[PlannedPart]:
+def _coarse_ahead(image: SharedImage, view: View, motion: Motion) -> Iterator[PlannedPart]:
     """Coarse blocks for the planes that come next, so that none is shown empty."""
     axis, coarsest = motion.axis, image.coarsest
     here, reach = view.box[axis][0], math.ceil(motion.planes_per_s * _COARSE_LEAD_S)
@@ -175,7 +175,7 @@ def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[PlannedP
         yield PlannedPart(Priority.AHEAD, coarsest, box)
 
 
-def _boxes_ahead(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
+def _boxes_ahead(image: SharedImage, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
     """The boxes of blocks that a moving plane reaches next, nearest first."""
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:

@@ -104,7 +104,7 @@ def open_pyramid(
             is_labels=multiscale.is_labels,
         )
     offset = (multiscale and multiscale.coarse_offset) or "mean"
-    image = Image(files, owner, levels, scales=about.scales, coarse_offset=offset)
+    image = SharedImage(files, owner, levels, scales=about.scales, coarse_offset=offset)
     return Pyramid(image, about, _Origin(source.url, is_labels, cache is not None, found.etags))
 
 
@@ -127,14 +127,14 @@ def open_raw(
     layout = ArrayLayout("", shape, shape, dtype, dtype.type(0), (), None, {}, lambda _chunk: "")
     files, owner = Files(source, {"": etag} if etag else {}), next(_owners)
     chunks = PlainChunks(files, layout, offset=offset, memory=shared_engine().memory, owner=(owner, 0))
-    image = Image(files, owner, [chunks], scales=(None,), coarse_offset="mean")
+    image = SharedImage(files, owner, [chunks], scales=(None,), coarse_offset="mean")
     stored_axes = order or tuple(range(len(shape)))
     about = _About(axes=tuple(axes[stored_axes.index(axis)] for axis in range(len(shape))) if axes else ())
     origin = _Origin(source.url, raw=(shape, dtype.str, offset, etag, axes, order))
     return Pyramid(image, about, origin, order=stored_axes)
 
 
-class Image:
+class SharedImage:
     """The part of an image that all its pyramids and displays share; axes are in stored order.
 
     Its keys in the memory cache start with ``owner``. ``error`` is set once it can't be read any more.
@@ -251,7 +251,7 @@ class Pyramid:
 
     def __init__(
         self,
-        image: Image,
+        image: SharedImage,
         about: _About,
         origin: _Origin,
         *,
