@@ -27,7 +27,7 @@ from napari_cryoet.discovery.texts import text_match
 from napari_cryoet.exceptions import FormatError
 
 T = TypeVar("T", bound=msgspec.Struct)
-Part = tuple[str, int]
+CriteriaKey = tuple[str, int]
 """Fields that one row has to meet: its table, and the number of the condition (0 except for annotations)."""
 
 _DATASETS: Final = ("datasets", 0)
@@ -165,7 +165,7 @@ class SearchMasks:
 
     def __init__(self, index: Index, search: Search) -> None:
         self._index, self.text = index, text_match(index, search.text)
-        criteria: dict[Part, Search | Condition] = {(table, 0): search for table in _TABLES_OF_SEARCH}
+        criteria: dict[CriteriaKey, Search | Condition] = {(table, 0): search for table in _TABLES_OF_SEARCH}
         criteria |= {("annotations", number): each for number, each in enumerate(search.annotations)}
         self._masks = {part: masks_of(index, each, part[0]) for part, each in criteria.items()}
         self._of_runs = {
@@ -174,12 +174,12 @@ class SearchMasks:
             if part[0] != "datasets" and (masks or part[0] == "annotations")  # any annotation meets an empty condition
         }
 
-    def rows(self, part: Part, without: object = None) -> Mask:
+    def rows(self, part: CriteriaKey, without: object = None) -> Mask:
         """The rows that meet all fields of a part, except the one named ``without``."""
         masks = [mask for name, mask in self._masks.get(part, {}).items() if name != without]
         return all_of(masks, self._index.count(part[0]))
 
-    def datasets(self, without: Part | str | None = None) -> Mask:
+    def datasets(self, without: CriteriaKey | str | None = None) -> Mask:
         """The datasets that match, ignoring one part or one dataset field."""
         runs = [mask for part, mask in self._of_runs.items() if part != without]
         datasets = self.text.datasets & self.rows(_DATASETS, without)
@@ -187,7 +187,7 @@ class SearchMasks:
             datasets &= rows_above(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets")
         return datasets
 
-    def runs(self, without: Part | str | None = None, *, with_text: bool = True) -> Mask:
+    def runs(self, without: CriteriaKey | str | None = None, *, with_text: bool = True) -> Mask:
         """The runs that match, like `datasets`; unless ``with_text``, only their datasets have to contain the text."""
         masks = [mask for part, mask in self._of_runs.items() if part != without]
         if with_text:
