@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.match import Matches, Step, match_pairs
+from napari_cryoet.comparison.match import Pairs, Step, match_pairs
 from napari_cryoet.comparison.report import Comparison, Scores, Spread, scores_of, share_text, spread_of
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.picks import Picks
@@ -313,7 +313,7 @@ def _by_instance(table: _Overlaps, beta: float, threshold: float) -> InstanceSco
     rows_b = np.searchsorted(names_b, table.labels_b[is_both])
     intersections = table.counts[is_both]
     ious = intersections / (sizes_a[rows_a] + sizes_b[rows_b] - intersections)
-    matches = match_pairs(Matches(rows_a, rows_b, 1 - ious).take(ious >= threshold))
+    matches = match_pairs(Pairs(rows_a, rows_b, 1 - ious).take(ious >= threshold))
     scores = scores_of(len(matches), len(names_a), len(names_b), beta)
     others = scores.false_positives + scores.false_negatives
     return InstanceScores(

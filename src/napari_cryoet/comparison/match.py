@@ -25,7 +25,7 @@ _SLACK: Final = 1 + 1e-9  # for rounding errors of picks that are exactly the ra
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Matches:
+class Pairs:
     """Paired rows of A and B, and their distances or other costs."""
 
     rows_a: NDArray[np.intp]
@@ -35,12 +35,12 @@ class Matches:
     def __len__(self) -> int:
         return len(self.costs)
 
-    def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Matches:
+    def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Pairs:
         """Select pairs."""
-        return Matches(self.rows_a[which], self.rows_b[which], self.costs[which])
+        return Pairs(self.rows_a[which], self.rows_b[which], self.costs[which])
 
 
-def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], radius: float) -> Matches:
+def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], radius: float) -> Pairs:
     """All pairs of points (n, 3) and (m, 3) that are at most ``radius`` apart."""
     from scipy.spatial import KDTree
 
@@ -48,10 +48,10 @@ def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], r
     if tree_a.count_neighbors(tree_b, radius * _SLACK) > MAX_PAIRS:
         raise _radius_too_large(f"More than {MAX_PAIRS:,} pairs are within this radius.")
     near = tree_a.sparse_distance_matrix(tree_b, radius * _SLACK, output_type="ndarray")
-    return Matches(near["i"].astype(np.intp), near["j"].astype(np.intp), near["v"])
+    return Pairs(near["i"].astype(np.intp), near["j"].astype(np.intp), near["v"])
 
 
-def match_pairs(pairs: Matches, method: Method = "optimal", step: Step = lambda _fraction: None) -> Matches:
+def match_pairs(pairs: Pairs, method: Method = "optimal", step: Step = lambda _fraction: None) -> Pairs:
     """Select pairs so that no row occurs twice, sorted by row of A.
 
     ``"optimal"``: the largest number of matches, with the smallest sum of costs.
@@ -83,7 +83,7 @@ def angular_errors(
     return np.degrees(2 * half_angle), np.degrees(2 * half_tilt)
 
 
-def _match_greedily(pairs: Matches) -> NDArray[np.intp]:
+def _match_greedily(pairs: Pairs) -> NDArray[np.intp]:
     order = np.lexsort((pairs.rows_b, pairs.rows_a, pairs.costs))
     taken_a: set[int] = set()
     taken_b: set[int] = set()
@@ -97,7 +97,7 @@ def _match_greedily(pairs: Matches) -> NDArray[np.intp]:
     return np.array(chosen, dtype=np.intp)
 
 
-def _match_optimally(pairs: Matches, step: Step) -> NDArray[np.intp]:
+def _match_optimally(pairs: Pairs, step: Step) -> NDArray[np.intp]:
     """Solve the matching per cluster of connected rows; small clusters are solved together."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -117,7 +117,7 @@ def _match_optimally(pairs: Matches, step: Step) -> NDArray[np.intp]:
     return np.concatenate(chosen)
 
 
-def _are_matches(pairs: Matches) -> NDArray[np.bool_]:
+def _are_matches(pairs: Pairs) -> NDArray[np.bool_]:
     """Solve the matching of whole clusters; return a mask of pairs. Leaving a row of A unmatched has a high cost."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.match import Matches, Method, Step, angular_errors, match_pairs, pairs_within
+from napari_cryoet.comparison.match import Method, Pairs, Step, angular_errors, match_pairs, pairs_within
 from napari_cryoet.comparison.report import Comparison, Scores, Spread, name_of_side, scores_of, share_text, spread_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import nm_text
@@ -124,7 +124,7 @@ def compare_picks(
     )
 
 
-def _angles(a: Picks, b: Picks, matches: Matches, fold: int) -> NDArray[np.float64]:
+def _angles(a: Picks, b: Picks, matches: Pairs, fold: int) -> NDArray[np.float64]:
     """Rotation and tilt errors of matches, NaN where unknown."""
     errors = np.full((2, len(matches)), np.nan)
     are_known = a.are_oriented[matches.rows_a] & b.are_oriented[matches.rows_b]
