@@ -9,7 +9,7 @@ import pytest
 
 from napari_cryoet.exceptions import PortalError
 from napari_cryoet.portal import answers
-from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.records import MAX_ID, Terms
 from portal_rows import Tables, real_run
@@ -38,7 +38,7 @@ def real_reply(real_data: Path):
 
 
 def test_the_real_catalogue_is_complete(real_reply):
-    found = answers.catalogue(Answer(real_reply))
+    found = answers.catalogue(PortalAnswer(real_reply))
     assert len(found.rows) == 370
     assert all(row.objects == tuple(sorted(row.objects, key=lambda each: -each.count)) for row in found.rows)
     row = next(row for row in found.rows if row.id == 10456)
@@ -63,7 +63,7 @@ def test_an_answer_that_is_not_what_the_schema_promises_is_named(real_reply, pla
         target = target[step]
     target[place[-1]] = value
     with pytest.raises(PortalError, match=word):
-        answers.catalogue(Answer(real_reply))
+        answers.catalogue(PortalAnswer(real_reply))
 
 
 def test_a_real_run_has_all_its_records_with_their_parents(real_data, portal_of):

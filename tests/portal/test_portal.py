@@ -10,7 +10,7 @@ import pytest
 
 from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.packs.pack import open_pack
-from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, find_portal, open_portal
 from napari_cryoet.portal.transport import AnswerCache, PackAsker
 from napari_cryoet.records import PORTAL_TERMS, Terms
@@ -25,7 +25,7 @@ class Asked:
         self.requests: list[str] = []
         self.longest_page: int | None = None
         self.fault: Exception | None = None
-        self.reply: Answer | None = None
+        self.reply: PortalAnswer | None = None
 
     def __call__(self, query, variables, stop=None):
         self.requests.append(query)
@@ -171,7 +171,7 @@ def test_the_catalogue_is_asked_for_again_once_the_server_is_back(remote):
 def test_an_answer_that_cannot_be_shown_is_not_kept(remote):
     open_remote, server = remote
     portal = open_remote()
-    server.reply = Answer({"runs": [{"id": "6"}]})
+    server.reply = PortalAnswer({"runs": [{"id": "6"}]})
     with pytest.raises(PortalError):
         portal.run_page(6)
     server.fault = AWAY
@@ -183,7 +183,7 @@ def test_terms_are_learned_from_answers_and_kept_with_them(remote):
     open_remote, server = remote
     told = Terms(licence="CC-BY-4.0", site="https://lab.example.org")
     assert open_remote().run_page(6).run.terms == Terms()
-    server.reply = Answer(server.ask(server.requests[-1], {"id": 6}).data, told)
+    server.reply = PortalAnswer(server.ask(server.requests[-1], {"id": 6}).data, told)
     portal = open_remote()
     assert portal.run_page(6).run.terms == portal.source.terms == told
     server.reply, server.fault = None, AWAY
@@ -193,7 +193,7 @@ def test_terms_are_learned_from_answers_and_kept_with_them(remote):
 def test_answers_on_disk_are_bounded_and_damage_is_a_miss(tmp_path):
     folder = tmp_path / "kept"
     cache = AnswerCache(folder, max_bytes=4000)
-    answers = [Answer({"text": "x" * 900, "number": number}) for number in range(6)]
+    answers = [PortalAnswer({"text": "x" * 900, "number": number}) for number in range(6)]
     for number, answer in enumerate(answers):
         cache.put(answer, "{ runs }", {"id": number})
         for path in folder.iterdir():

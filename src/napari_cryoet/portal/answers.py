@@ -22,7 +22,7 @@ Counts: TypeAlias = Counter[tuple[Any, ...]]
 """Counts by group: the cells at the ends of paths."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class PortalAnswer(msgspec.Struct, frozen=True):
     """The data of an answer, when it was fetched, and the terms of its source."""
 
     data: dict[str, Any]
@@ -65,7 +65,7 @@ class _Edge(msgspec.Struct, frozen=True):
     node: dict[str, Any]
 
 
-def catalogue(answer: Answer) -> pages.Catalogue:
+def catalogue(answer: PortalAnswer) -> pages.Catalogue:
     """The catalogue, from `queries.CATALOGUE`."""
     authors = answer.rows_by("datasetId", "datasetAuthors", Author)
     runs = answer.counts("runCounts", "dataset.id")
@@ -87,7 +87,7 @@ def catalogue(answer: Answer) -> pages.Catalogue:
     return pages.Catalogue(rows=rows, freshness=answer.freshness, depositions=_deposition_rows(answer, rows))
 
 
-def _deposition_rows(answer: Answer, datasets: Iterable[pages.CatalogueRow]) -> tuple[pages.DepositionRow, ...]:
+def _deposition_rows(answer: PortalAnswer, datasets: Iterable[pages.CatalogueRow]) -> tuple[pages.DepositionRow, ...]:
     authors = answer.rows_by("depositionId", "depositionAuthors", Author)
     kinds = _kinds(answer)
     objects = _by_first(answer.counts("annotationCounts", "deposition.id", "objectName"))
@@ -113,7 +113,7 @@ def _deposition_rows(answer: Answer, datasets: Iterable[pages.CatalogueRow]) -> 
     )
 
 
-def dataset_page(dataset_id: int, offset: int, answer: Answer) -> pages.DatasetPage:
+def dataset_page(dataset_id: int, offset: int, answer: PortalAnswer) -> pages.DatasetPage:
     """A dataset and a page of its runs, from `queries.DATASET_PAGE`."""
     dataset = answer.the_row("datasets", records.Dataset, f"dataset {dataset_id}")
     return pages.DatasetPage(
@@ -125,7 +125,7 @@ def dataset_page(dataset_id: int, offset: int, answer: Answer) -> pages.DatasetP
     )
 
 
-def run_page(run_id: int, answer: Answer) -> pages.RunPage:
+def run_page(run_id: int, answer: PortalAnswer) -> pages.RunPage:
     """A run with all its records, from `queries.RUN_PAGE`."""
     run = answer.the_row("runs", records.Run, f"run {run_id}")
     dataset = None if run.dataset is None else _whole_dataset(run.dataset, answer)
@@ -167,7 +167,7 @@ def run_page(run_id: int, answer: Answer) -> pages.RunPage:
     )
 
 
-def deposition_page(deposition_id: int, answer: Answer) -> pages.DepositionPage:
+def deposition_page(deposition_id: int, answer: PortalAnswer) -> pages.DepositionPage:
     """A deposition, from `queries.DEPOSITION_PAGE`."""
     deposition = answer.the_row("depositions", records.Deposition, f"deposition {deposition_id}")
     authors, kinds = tuple(answer.rows("depositionAuthors", Author)), _kinds(answer).get(deposition_id, ())
@@ -184,7 +184,7 @@ def deposition_page(deposition_id: int, answer: Answer) -> pages.DepositionPage:
     )
 
 
-def _dataset_counts(answer: Answer, listed: Iterable[pages.RunRow]) -> tuple[pages.DatasetCount, ...]:
+def _dataset_counts(answer: PortalAnswer, listed: Iterable[pages.RunRow]) -> tuple[pages.DatasetCount, ...]:
     """A deposition's own datasets, then those that it only added to."""
     runs = Counter((run.dataset_id,) for run in listed)
     for name in ("ownRunCounts", "annotatedRunCounts", "reconstructedRunCounts"):
@@ -210,7 +210,7 @@ def _dataset_counts(answer: Answer, listed: Iterable[pages.RunRow]) -> tuple[pag
     return tuple(sorted(counts, key=lambda each: (not each.is_own, each.dataset_id)))
 
 
-def lookup(answer: Answer) -> tuple[pages.LookupHit, ...]:
+def lookup(answer: PortalAnswer) -> tuple[pages.LookupHit, ...]:
     """All records with an id, from `queries.LOOKUP`."""
     return tuple(
         replace(hit, kind=kind)
@@ -219,7 +219,7 @@ def lookup(answer: Answer) -> tuple[pages.LookupHit, ...]:
     )
 
 
-def run_of_file(answer: Answer) -> int | None:
+def run_of_file(answer: PortalAnswer) -> int | None:
     """The id of an annotation file's run, from `queries.FILE_RUN`; None if there is none."""
     rows: list[dict[str, Any]] = _converted(answer.data.get("annotationFiles"), list[dict[str, Any]], "annotationFiles")
     return next((_at(row, "annotationShape.annotation.runId") for row in rows), None)
@@ -228,7 +228,7 @@ def run_of_file(answer: Answer) -> int | None:
 # conversion to records
 
 
-def _run_rows(answer: Answer, name: str) -> tuple[pages.RunRow, ...]:
+def _run_rows(answer: PortalAnswer, name: str) -> tuple[pages.RunRow, ...]:
     """Runs with their counts and the fields of their first tomogram."""
     runs = []
     for row in _converted(answer.data.get(name), list[dict[str, Any]], name):
@@ -241,7 +241,7 @@ def _run_rows(answer: Answer, name: str) -> tuple[pages.RunRow, ...]:
     return tuple(runs)
 
 
-def _whole_dataset(dataset: records.Dataset, answer: Answer) -> records.Dataset:
+def _whole_dataset(dataset: records.Dataset, answer: PortalAnswer) -> records.Dataset:
     return replace(
         dataset,
         authors=tuple(answer.rows("datasetAuthors", Author)),
@@ -254,7 +254,7 @@ class _Kind(Record, frozen=True):
     type: str | None = None
 
 
-def _kinds(answer: Answer) -> dict[Any, tuple[str, ...]]:
+def _kinds(answer: PortalAnswer) -> dict[Any, tuple[str, ...]]:
     """The kinds of data in each deposition."""
     rows = answer.rows_by("depositionId", "depositionTypes", _Kind)
     return {key: tuple(dict.fromkeys(each.type for each in members if each.type)) for key, members in rows.items()}

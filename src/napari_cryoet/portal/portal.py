@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, raise_if_stopped
 from napari_cryoet.files import cache_path, host_of, without_login
 from napari_cryoet.portal import answers, queries
-from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.portal.pages import (
     Catalogue,
@@ -267,7 +267,7 @@ class Portal:
         self._opened = None
 
     def _page(
-        self, query: str, variables: dict[str, Any], decode: Callable[[Answer], T], stop: threading.Event | None
+        self, query: str, variables: dict[str, Any], decode: Callable[[PortalAnswer], T], stop: threading.Event | None
     ) -> T:
         """Run a query and decode its answer; without network, use the cached answer."""
         raise_if_stopped(stop)
@@ -289,12 +289,12 @@ class Portal:
             self._cache.put(answer, self.source.location, query, variables)
         return page
 
-    def _ask(self, query: str, variables: dict[str, Any], stop: threading.Event | None) -> Answer:
+    def _ask(self, query: str, variables: dict[str, Any], stop: threading.Event | None) -> PortalAnswer:
         ask = self._opened = self._opened or self._open_source(stop)
         return ask(query, variables, stop)
 
     def _cached(
-        self, query: str, variables: dict[str, Any], decode: Callable[[Answer], T], reason: str = ""
+        self, query: str, variables: dict[str, Any], decode: Callable[[PortalAnswer], T], reason: str = ""
     ) -> T | None:
         """The cached answer, or None; a ``reason`` marks it as offline."""
         answer = self._cache.get(self.source.location, query, variables) if self._cache is not None else None
@@ -306,7 +306,7 @@ class Portal:
         except PortalError:  # cached by an older version that requested less
             return None
 
-    def _decoded(self, answer: Answer, decode: Callable[[Answer], T]) -> T:
+    def _decoded(self, answer: PortalAnswer, decode: Callable[[PortalAnswer], T]) -> T:
         """Decode an answer; its terms, if any, become the source's."""
         self.source = replace(self.source, terms=answer.terms or self.source.terms)
         return decode(replace(answer, terms=self.source.terms))

@@ -15,7 +15,7 @@ import msgspec
 
 from napari_cryoet.exceptions import FormatError, NetworkError, PortalError
 from napari_cryoet.files import brief, host_of, local_path, replace_file, without_login
-from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.records import Terms
 
@@ -28,7 +28,7 @@ MAX_CACHE_BYTES: Final = 200_000_000
 _CACHE_VERSION: Final = 3
 
 Variables: TypeAlias = Mapping[str, Any]
-Ask: TypeAlias = Callable[[str, Variables, threading.Event | None], Answer]
+Ask: TypeAlias = Callable[[str, Variables, threading.Event | None], PortalAnswer]
 """Answers a query, on any thread. Raises PortalError, NetworkError if there is no answer, StoppedError if stopped."""
 
 
@@ -46,7 +46,7 @@ class _Reply(msgspec.Struct):
     extensions: _Extensions | None = None
 
 
-def ask_server(url: str, query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
+def ask_server(url: str, query: str, variables: Variables, stop: threading.Event | None = None) -> PortalAnswer:
     """Ask a GraphQL server; the HTTP client retries and limits concurrent requests."""
     from napari_cryoet.network import client
 
@@ -63,7 +63,7 @@ def ask_server(url: str, query: str, variables: Variables, stop: threading.Event
         hint = "Check the address; a sign-in page of this network may be in the way."
         raise NetworkError(message, hint=hint, url=without_login(url), status=response.status)
     _blank_unsafe_urls(reply.data)
-    return Answer(reply.data, reply.extensions.terms if reply.extensions else None)
+    return PortalAnswer(reply.data, reply.extensions.terms if reply.extensions else None)
 
 
 class PackAsker:
@@ -75,13 +75,13 @@ class PackAsker:
         self.pack = pack
         self.database = Database(pack.tables)
 
-    def __call__(self, query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
+    def __call__(self, query: str, variables: Variables, stop: threading.Event | None = None) -> PortalAnswer:
         """Answer a query; see `Ask`."""
         from napari_cryoet.packs.graphql import execute
         from napari_cryoet.tables.database import Limits
 
         data = execute(self.database, query, variables, moved_url=self.pack.local_url, limits=Limits(stop))
-        return Answer(data, self.pack.manifest.terms)
+        return PortalAnswer(data, self.pack.manifest.terms)
 
 
 class AnswerCache:
@@ -91,14 +91,14 @@ class AnswerCache:
         self._folder = folder
         self._max_bytes = max_bytes
 
-    def get(self, *request: Any) -> Answer | None:
+    def get(self, *request: Any) -> PortalAnswer | None:
         """The cached answer for a request, given as plain data; None if it is missing or unreadable."""
         try:
-            return msgspec.json.decode(self._path(request).read_bytes(), type=Answer)
+            return msgspec.json.decode(self._path(request).read_bytes(), type=PortalAnswer)
         except (OSError, msgspec.MsgspecError, RecursionError):
             return None
 
-    def put(self, answer: Answer, *request: Any) -> None:
+    def put(self, answer: PortalAnswer, *request: Any) -> None:
         """Cache an answer, ignoring write errors."""
         with suppress(OSError):
             replace_file(self._path(request), msgspec.json.encode(answer))
