@@ -18,7 +18,7 @@ from napari_cryoet.records import Author, Record, Terms, terms_of
 
 R = TypeVar("R", bound=Record)
 
-Counts: TypeAlias = Counter[tuple[Any, ...]]
+GroupCounts: TypeAlias = Counter[tuple[Any, ...]]
 """Counts by group: the cells at the ends of paths."""
 
 
@@ -47,7 +47,7 @@ class PortalAnswer(msgspec.Struct, frozen=True):
             return record
         raise NotFoundError(f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered.")
 
-    def counts(self, name: str, *paths: str) -> Counts:
+    def counts(self, name: str, *paths: str) -> GroupCounts:
         """The counts of a root aggregate, grouped by the cells at the ends of paths."""
         return _counts(self.data.get(name), name, *paths)
 
@@ -260,7 +260,7 @@ def _kinds(answer: PortalAnswer) -> dict[Any, tuple[str, ...]]:
     return {key: tuple(dict.fromkeys(each.type for each in members if each.type)) for key, members in rows.items()}
 
 
-def _objects(counts: Counts) -> tuple[pages.ObjectCount, ...]:
+def _objects(counts: GroupCounts) -> tuple[pages.ObjectCount, ...]:
     """Counts by object, or by object and method type, in descending order."""
     return tuple(
         pages.ObjectCount(object_name=name or "", count=count, method_type=(method or [""])[0] or "")
@@ -268,21 +268,21 @@ def _objects(counts: Counts) -> tuple[pages.ObjectCount, ...]:
     )
 
 
-def _most_first(counts: Counts) -> list[tuple[tuple[Any, ...], int]]:
+def _most_first(counts: GroupCounts) -> list[tuple[tuple[Any, ...], int]]:
     """Counts in descending order; ties are sorted by name."""
     return sorted(counts.items(), key=lambda item: (-item[1], [(str(cell).casefold(), str(cell)) for cell in item[0]]))
 
 
-def _by_first(counts: Counts) -> dict[Any, Counts]:
+def _by_first(counts: GroupCounts) -> dict[Any, GroupCounts]:
     """Nest counts by the first cell of their group."""
-    nested: dict[Any, Counts] = defaultdict(Counter)
+    nested: dict[Any, GroupCounts] = defaultdict(Counter)
     for (first, *others), count in counts.items():
         nested[first][tuple(others)] += count
     return nested
 
 
-def _counts(value: Any, name: str, *paths: str) -> Counts:
-    counts: Counts = Counter()
+def _counts(value: Any, name: str, *paths: str) -> GroupCounts:
+    counts: GroupCounts = Counter()
     aggregate: _Aggregate = _converted(value, _Aggregate, name)
     for group in aggregate.aggregate:
         counts[tuple(_at(group.group_by, path) for path in paths)] += group.count
