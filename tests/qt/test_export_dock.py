@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.files import export_dock
 from napari_cryoet._qt.files.export_dock import SELECTED, ExportPicks
-from napari_cryoet._qt.files.questions import Answer
+from napari_cryoet._qt.files.questions import ContextAnswer
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks
@@ -115,7 +115,7 @@ def test_what_a_format_needs_is_asked_for_and_then_known(form, qtbot, monkeypatc
     qtbot.waitUntil(lambda: "needs the size of the volume" in form.losses.text())
 
     class Says(export_dock.ContextDialog):
-        answer = Answer(10.0, (40, 50, 60))
+        answer = ContextAnswer(10.0, (40, 50, 60))
 
         def exec(self):
             return 1

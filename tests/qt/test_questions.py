@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files import questions
-from napari_cryoet._qt.files.questions import Answer, ContextDialog
+from napari_cryoet._qt.files.questions import ContextAnswer, ContextDialog
 from napari_cryoet._qt.layers.alignment import ShownVolume
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.registry import write_picks
@@ -31,24 +31,24 @@ class TestTheDialog:
 
     def test_an_open_volume_gives_spacing_and_size(self, make_dialog, qtbot):
         dialog = make_dialog("spacing_angstrom", "shape_zyx", volumes=VOLUMES)
-        assert dialog.answer == Answer()
+        assert dialog.answer == ContextAnswer()
         dialog.volume.setFocus()
         qtbot.keyClick(dialog.volume, Qt.Key.Key_Down)
         qtbot.keyClick(dialog.volume, Qt.Key.Key_Down)
-        assert dialog.answer == Answer(20.0, (20, 25, 30))
+        assert dialog.answer == ContextAnswer(20.0, (20, 25, 30))
 
     def test_numbers_can_be_typed(self, make_dialog):
         dialog = make_dialog("shape_zyx")
         for box, size in zip((*dialog.sizes_zyx, dialog.spacing), (1, 2, 3, 13.481), strict=True):
             box.setValue(size)
-        assert dialog.answer == Answer(13.481, (1, 2, 3))
+        assert dialog.answer == ContextAnswer(13.481, (1, 2, 3))
 
     def test_only_what_is_missing_is_asked_for(self, make_dialog):
         dialog = make_dialog("tomogram", choices=["TS_1", "TS_2"], volumes=VOLUMES)
         assert not dialog.spacing.isVisible()
         dialog.tomogram.setCurrentText("TS_2")
 
-        assert dialog.answer == Answer(tomogram="TS_2")
+        assert dialog.answer == ContextAnswer(tomogram="TS_2")
 
 
 class TestInAWindow:

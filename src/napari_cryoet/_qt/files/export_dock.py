@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_cryoet._qt.files.questions import RELION_VERSIONS, Answer, ContextDialog, may_replace
+from napari_cryoet._qt.files.questions import RELION_VERSIONS, ContextAnswer, ContextDialog, may_replace
 from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks_of
@@ -66,7 +66,7 @@ class ExportPicks(Dock):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, "Export picks", tab_name="Export")
-        self._answers: dict[str, Answer] = {}  # by the layer's unique id
+        self._answers: dict[str, ContextAnswer] = {}  # by the layer's unique id
         self._followed: Points | None = None
         self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
@@ -120,7 +120,7 @@ class ExportPicks(Dock):
         except ValueError as error:
             self.bar.say(f"This layer can't be exported: {error}.")
             return None
-        return None if picks is None else _completed(picks, self._answers.get(str(layer.unique_id), Answer()))
+        return None if picks is None else _completed(picks, self._answers.get(str(layer.unique_id), ContextAnswer()))
 
     def use_layer(self, layer: Points, which: Which = ALL) -> None:
         """Choose the layer to export, and which of its picks."""
@@ -293,7 +293,7 @@ def _names_of(missing: tuple[Any, ...]) -> str:
     return " and ".join(MISSING_WORDS[item] for item in missing)
 
 
-def _completed(picks: Picks, answer: Answer) -> Picks:
+def _completed(picks: Picks, answer: ContextAnswer) -> Picks:
     """Picks with missing spacing and volume size filled in from the user's answer."""
     if picks.spacing_angstrom is None and answer.spacing_angstrom is not None:
         picks = picks.changed(spacing_angstrom=answer.spacing_angstrom)

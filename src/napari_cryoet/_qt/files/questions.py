@@ -99,21 +99,21 @@ def relion_version(picks: Picks) -> PickFormat | None:
 # while reading
 
 
-class Answer(NamedTuple):
+class ContextAnswer(NamedTuple):
     """A user's answers about a file; None for unanswered questions."""
 
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None
     tomogram: str | None = None
 
-    def updated(self, other: Answer) -> Answer:
+    def updated(self, other: ContextAnswer) -> ContextAnswer:
         """The answer, with the other's values taking precedence."""
         return self._replace(**{name: value for name, value in other._asdict().items() if value is not None})
 
 
 def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerData]:
     """Read a file's layers, asking the user for missing information; empty if they cancel. Scripts aren't asked."""
-    answer, is_person = Answer(), viewer_to_ask_in() is not None
+    answer, is_person = ContextAnswer(), viewer_to_ask_in() is not None
     while True:
         try:
             layers = read()
@@ -126,7 +126,7 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
             if not is_person or not message:
                 return layers
             reply = _ask(message, ("spacing_angstrom",), ())
-            if reply == Answer():
+            if reply == ContextAnswer():
                 return layers  # in voxels
         if reply is None:
             return []
@@ -148,11 +148,11 @@ def ask_spacing(layer: Layer, parent: QWidget) -> bool:
     return True
 
 
-def _read_with(answer: Answer, path: Any) -> list[LayerData]:
+def _read_with(answer: ContextAnswer, path: Any) -> list[LayerData]:
     return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
 
 
-def _ask(message: str, missing: Any, choices: tuple[str, ...]) -> Answer | None:
+def _ask(message: str, missing: Any, choices: tuple[str, ...]) -> ContextAnswer | None:
     viewer = viewer_to_ask_in()
     if viewer is None:
         return None
@@ -222,14 +222,14 @@ class ContextDialog(QDialog):
         self.volume.currentIndexChanged.connect(self._on_volume)
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> ContextAnswer:
         """The answer; a chosen volume provides its exact spacing and size."""
         tomogram = self.tomogram.currentText() if self.tomogram.currentIndex() > 0 else None
         if self.volume.currentIndex() > 0:
             chosen = self._volumes[self.volume.currentIndex() - 1]
-            return Answer(chosen.spacing_angstrom, chosen.shape_zyx, tomogram)
+            return ContextAnswer(chosen.spacing_angstrom, chosen.shape_zyx, tomogram)
         z, y, x = (box.value() for box in self.sizes_zyx)
-        return Answer(self.spacing.value() or None, (z, y, x) if z and y and x else None, tomogram)
+        return ContextAnswer(self.spacing.value() or None, (z, y, x) if z and y and x else None, tomogram)
 
     def _on_volume(self, index: int) -> None:
         for box in (self.spacing, *self.sizes_zyx):
