@@ -42,7 +42,7 @@ from napari_cryoet import (
     show_slabs,
     write_picks,
 )
-from napari_cryoet._qt.launch import Opening, Order
+from napari_cryoet._qt.launch import LaunchOptions, Opening
 from napari_cryoet._qt.widgets.dock import PLUGIN_NAME, open_dock
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
@@ -87,7 +87,7 @@ class Stage:
     def browse(self, annotations: str = "default") -> Any:
         """Open the portal dock at the demo's default run, like `napari-cryoet demo`; return the dock."""
         browser = self.dock("CryoET Data Portal")
-        opening = Opening(browser, Order(source="demo", run_id=RUN_ID, annotations=annotations))
+        opening = Opening(browser, LaunchOptions(source="demo", run_id=RUN_ID, annotations=annotations))
         opening.begin()
         until(lambda: not opening.missing() and not browser.link.coming())
         self.settle()

@@ -16,7 +16,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import launch as launch_module
-from napari_cryoet._qt.launch import Order, launch
+from napari_cryoet._qt.launch import LaunchOptions, launch
 from napari_cryoet.cli.console import working
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from qt.fake_portal import FakePortal
@@ -38,7 +38,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
-    assert launch(Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)) == 0
+    assert launch(LaunchOptions(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)) == 0
     drawn = np.asarray(Image.open(picture).convert("RGB"))
     assert drawn.shape == (800, 1280, 3)
     canvas = drawn[150:650, 450:850].astype(int)
@@ -51,25 +51,25 @@ def test_ctrl_c_closes_the_window(
     qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch_module.Opening, "missing", lambda _opening: "all")  # not drawn before that
-    order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)
+    options = LaunchOptions(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)
     with working() as (stop, _):
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(StoppedError):
-            launch(order, stop=stop)
+            launch(options, stop=stop)
     assert not [widget for widget in QApplication.topLevelWidgets() if widget.isVisible()]
     assert not picture.exists()
 
 
 def test_a_run_that_cannot_be_drawn_is_an_error(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     with pytest.raises(CryoETError, match="DEMO_004 has no tomogram"):
-        launch(Order(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture))
+        launch(LaunchOptions(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture))
     assert not picture.exists()
 
 
 def test_a_run_is_asked_for_in_the_first_source_only(make_browser: Callable[..., Any], qtbot: QtBot) -> None:
     portal = FakePortal()
     browser = make_browser(portal)
-    launch_module.Opening(browser, Order(source="live", run_id=77)).begin()
+    launch_module.Opening(browser, LaunchOptions(source="live", run_id=77)).begin()
     qtbot.waitUntil(lambda: ("run_page", 77) in portal.asked)
     with qtbot.waitSignal(browser.session.opened):
         browser.use_source("demo")

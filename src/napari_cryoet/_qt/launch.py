@@ -31,7 +31,7 @@ _IDLE_S: Final = 0.4  # the window counts as drawn after this long without pendi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class LaunchOptions:
     """The data to open, and the file for a screenshot."""
 
     source: str  # as `open_portal` takes it
@@ -45,7 +45,7 @@ class Order:
     timeout_s: float = 120.0  # for drawing everything
 
 
-def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = "") -> int:
+def launch(options: LaunchOptions, *, stop: threading.Event | None = None, qt_hint: str = "") -> int:
     """Open napari with the dock; return 0 once the window is closed or the screenshot is saved.
 
     Parameters
@@ -64,10 +64,10 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
     """
     stop = stop or threading.Event()
     with notification_manager:  # else an error in a paint event would end the program silently
-        viewer, browser = _open_window(order, qt_hint)
-        opening = Opening(browser, order)
+        viewer, browser = _open_window(options, qt_hint)
+        opening = Opening(browser, options)
         opening.begin()
-        if order.screenshot is None:
+        if options.screenshot is None:
             if not stop.is_set():
                 napari.run()  # returns on Ctrl+C
             if stop.is_set():
@@ -76,18 +76,18 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
             return 0
         try:
             _wait_until_drawn(viewer, browser, opening, stop)
-            _save_picture(browser, order.screenshot)
+            _save_picture(browser, options.screenshot)
         finally:
             viewer.close()
         return 0
 
 
-def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
+def _open_window(options: LaunchOptions, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
     with _explain_qt_failure(qt_hint):
         viewer = napari.Viewer(show=False)
         browser = open_dock(viewer, "CryoET Data Portal")  # a broken Qt fails here first
         viewer.window.show()
-    size_px = order.size_px or (_PICTURE_SIZE_PX if order.screenshot else None)
+    size_px = options.size_px or (_PICTURE_SIZE_PX if options.screenshot else None)
     if size_px is not None:
         browser.window().showNormal()
         viewer.window.resize(*size_px)
@@ -97,10 +97,10 @@ def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrows
 class Opening(QObject):
     """Opens the ordered source, then the record's page, then the run's layers."""
 
-    def __init__(self, browser: PortalBrowser, order: Order) -> None:
+    def __init__(self, browser: PortalBrowser, options: LaunchOptions) -> None:
         super().__init__(browser)
         self._browser = browser
-        self.order = order
+        self.options = options
         self._has_arrived = False
         self._wanted: set[LayerKey] = set()
         self.error: CryoETError | None = None
@@ -111,7 +111,7 @@ class Opening(QObject):
         session.opened.connect(self._on_opened)
         session.catalogue_changed.connect(self._on_catalogue)
         self._browser.navigator.run_arrived.connect(self._on_run)
-        self._browser.use_source(self.order.source)
+        self._browser.use_source(self.options.source)
 
     def missing(self) -> str:
         """A description of the records that aren't shown yet; empty when all are."""
@@ -120,20 +120,20 @@ class Opening(QObject):
         return ", ".join(f"{kind} {record_id}" for kind, record_id in self._wanted - self._browser.link.shown())
 
     def _on_opened(self, _source: object) -> None:
-        self._browser.session.opened.disconnect(self._on_opened)  # the order doesn't apply to later sources
-        order, navigator = self.order, self._browser.navigator
-        if order.run_id is not None:
-            navigator.go_to_run(order.run_id)
-        elif order.dataset_id is not None:
-            navigator.go_to_dataset(order.dataset_id)
-        elif order.deposition_id is not None:
-            navigator.go_to_deposition(order.deposition_id)
+        self._browser.session.opened.disconnect(self._on_opened)  # these options don't apply to later sources
+        options, navigator = self.options, self._browser.navigator
+        if options.run_id is not None:
+            navigator.go_to_run(options.run_id)
+        elif options.dataset_id is not None:
+            navigator.go_to_dataset(options.dataset_id)
+        elif options.deposition_id is not None:
+            navigator.go_to_deposition(options.deposition_id)
 
     def _on_catalogue(self, _catalogue: object) -> None:
-        self._has_arrived = self._has_arrived or self.order.run_id is None
+        self._has_arrived = self._has_arrived or self.options.run_id is None
 
     def _on_run(self, page: RunPage, _opens_layers: bool) -> None:
-        if page.run.id != self.order.run_id or self._has_arrived:
+        if page.run.id != self.options.run_id or self._has_arrived:
             return
         self._has_arrived = True
         tomogram = page.default_tomogram
@@ -144,7 +144,7 @@ class Opening(QObject):
         self._wanted.add(LayerKey("tomogram", tomogram.id))
         layers.open_tomogram(page, tomogram)
         try:
-            files = chosen_files(page, tomogram, self.order.annotations, with_unaligned=self.order.with_unaligned)
+            files = chosen_files(page, tomogram, self.options.annotations, with_unaligned=self.options.with_unaligned)
         except CryoETError as error:
             self._fail(error)
             return
@@ -163,7 +163,7 @@ class Opening(QObject):
 def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, stop: threading.Event) -> None:
     """Wait until nothing is loading; raise the first error that occurs."""
     loop, errors = QEventLoop(), list[CryoETError]()
-    timeout_s = opening.order.timeout_s
+    timeout_s = opening.options.timeout_s
     deadline, idle_since = monotonic() + timeout_s, monotonic()
 
     def check_state() -> None:

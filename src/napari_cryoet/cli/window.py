@@ -99,19 +99,19 @@ def open_source(
     )
 
 
-def _open(arguments: list[str], **order: Any) -> int:
+def _open(arguments: list[str], **options: Any) -> int:
     """Open a window; on Linux without a display, screenshots use a virtual one."""
     if sys.platform.startswith("linux") and not any(map(os.environ.get, _DISPLAYS)):
-        if order["screenshot"] is None:
+        if options["screenshot"] is None:
             hint = "Use --screenshot FILE to save an image of it."
             raise CryoETError("There is no display to open a window on.", hint=hint)
-        _start_on_virtual_display(arguments, *(order["size_px"] or (1280, 800)))
+        _start_on_virtual_display(arguments, *(options["size_px"] or (1280, 800)))
     try:
-        from napari_cryoet._qt.launch import Order, launch
+        from napari_cryoet._qt.launch import LaunchOptions, launch
     except ImportError as error:
         raise explained(error) from error
     with working() as (stop, _):
-        return launch(Order(**order), stop=stop, qt_hint=QT_HINT)
+        return launch(LaunchOptions(**options), stop=stop, qt_hint=QT_HINT)
 
 
 def explained(error: ImportError) -> CryoETError:
