@@ -10,7 +10,7 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, say_table, tell
 from napari_cryoet.cli.options import Dataset, Json, Run, one_of, region
-from napari_cryoet.cli.portals import Session, open_session
+from napari_cryoet.cli.portals import CommandSession, open_session
 from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, size_text
@@ -287,7 +287,7 @@ def download(
         tell(f"size differs from the portal's: {path}")
 
 
-def _contents(session: Session, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
+def _contents(session: CommandSession, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
     """The contents of a basket, and remarks on them."""
     from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
     from napari_cryoet.basket.remarks import remarks_on
@@ -314,7 +314,7 @@ def _choices(**options: Any) -> dict[str, Any]:
 
 
 def _basket_of(
-    session: Session, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
+    session: CommandSession, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
 ) -> Basket:
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
@@ -350,7 +350,7 @@ def _basket_of(
     return basket
 
 
-def _download_region(session: Session, run: int, box: Any, to: Path) -> None:
+def _download_region(session: CommandSession, run: int, box: Any, to: Path) -> None:
     from napari_cryoet.download import download_region
 
     def show_bytes(done_bytes: int, total_bytes: int) -> None:

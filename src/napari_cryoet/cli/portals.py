@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = Typer()
 
 
-class Session(NamedTuple):
+class CommandSession(NamedTuple):
     """The portal of a SOURCE, and its basket: a file, or the current basket of the source."""
 
     portal: Portal
@@ -59,7 +59,7 @@ class Session(NamedTuple):
 
 
 @contextmanager
-def open_session(text: str) -> Iterator[Session]:
+def open_session(text: str) -> Iterator[CommandSession]:
     """Open a SOURCE, or the source of a basket file, for a command."""
     from napari_cryoet.basket.basket import read_basket
     from napari_cryoet.portal.portal import open_portal
@@ -70,7 +70,7 @@ def open_session(text: str) -> Iterator[Session]:
         if source == "demo":
             make_demo(progress, stop)
         with closing(open_portal(source)) as portal:
-            yield Session(portal, file, progress, stop)
+            yield CommandSession(portal, file, progress, stop)
 
 
 def make_demo(progress: ProgressDisplay, stop: threading.Event) -> None:
