@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from napari_cryoet.discovery.catalogue import CatalogueSearch
-from napari_cryoet.discovery.facets import Facet, Unit, count_facets
+from napari_cryoet.discovery.facets import CountUnit, Facet, count_facets
 from napari_cryoet.discovery.index import Index, Places
 from napari_cryoet.discovery.listing import ListedRun, list_matches
 from napari_cryoet.discovery.search import Chip, Matches, Search, chips, find
@@ -29,7 +29,7 @@ class Question:
     """A search, and which results to show."""
 
     search: Search
-    unit: Unit = "datasets"  # what facets count; runs are listed only for "runs"
+    unit: CountUnit = "datasets"  # what facets count; runs are listed only for "runs"
     n_facet_sets: int = 0  # sets of annotation facets: one for each condition
 
 

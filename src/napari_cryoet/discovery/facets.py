@@ -21,7 +21,7 @@ from napari_cryoet.discovery.fields import (
 from napari_cryoet.discovery.index import Index, Places, at, marked
 from napari_cryoet.discovery.search import Condition, Search, SearchMasks, without
 
-Unit = Literal["datasets", "runs"]
+CountUnit = Literal["datasets", "runs"]
 
 _MOST_CELLS: Final = 1 << 25
 
@@ -57,7 +57,9 @@ class Facet:
         return self.field.title
 
 
-def count_facets(index: Index, search: Search, unit: Unit = "datasets", *, condition: int = 0) -> tuple[Facet, ...]:
+def count_facets(
+    index: Index, search: Search, unit: CountUnit = "datasets", *, condition: int = 0
+) -> tuple[Facet, ...]:
     """Count all facets of a search, in a few milliseconds.
 
     A count is the number of datasets or runs that `find` returns with only this choice in the facet. ``condition`` is
@@ -82,7 +84,7 @@ def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> 
 class _Counter:
     """Counts datasets or runs for the values of facets."""
 
-    def __init__(self, index: Index, search: Search, unit: Unit, condition: int) -> None:
+    def __init__(self, index: Index, search: Search, unit: CountUnit, condition: int) -> None:
         self._index, self._search, self._unit, self._number = index, search, unit, condition
         self._search_masks = SearchMasks(index, search)
         self._size = index.count(unit)
