@@ -15,7 +15,7 @@ from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.formats import ndjson
-from napari_cryoet.formats.common import MAX_FILE_BYTES, Context, Unit, spacing_in_layout
+from napari_cryoet.formats.common import MAX_FILE_BYTES, Context, LengthUnit, spacing_in_layout
 from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.formats.registry import read_in_own_grid
 from napari_cryoet.picks import Picks
@@ -49,7 +49,7 @@ def open_annotation(
     spacing_angstrom: float | None = None,
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
-    unit: Unit | None = None,
+    unit: LengthUnit | None = None,
     insist: bool = False,
     stop: threading.Event | None = None,
 ) -> Picks | Mask:

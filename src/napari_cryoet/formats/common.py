@@ -35,7 +35,7 @@ MISSING_WORDS: Final[dict[Missing, str]] = {
     "tomogram": "the tomogram",
 }
 #: Units of positions.
-Unit = Literal["voxel", "angstrom", "nanometer"]
+LengthUnit = Literal["voxel", "angstrom", "nanometer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Context:
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None
     tomogram: str | None = None  # needed if the file has several
-    unit: Unit | None = None  # of columns x, y, z in a table
+    unit: LengthUnit | None = None  # of columns x, y, z in a table
 
 
 def check_file(path: Path) -> None:

@@ -21,7 +21,7 @@ from napari_cryoet.files import path_to_read, path_to_write
 from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
 from napari_cryoet.formats.common import (
     Context,
-    Unit,
+    LengthUnit,
     check_file,
     lacking,
     listed,
@@ -152,7 +152,7 @@ def read_picks(
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
     alignment_id: int | None = None,
-    unit: Unit | None = None,
+    unit: LengthUnit | None = None,
 ) -> Picks:
     """Read picks and their provenance from a file.
 
