@@ -47,7 +47,7 @@ class _Format:
     holds: Callable[[Path, bytes], bool] = lambda _path, _head: True  # from a file's path and its first bytes
 
 
-def _relion(title: str, version: relion.Version, *needs: Missing) -> _Format:
+def _relion(title: str, version: relion.RelionVersion, *needs: Missing) -> _Format:
     write, losses_of = partial(relion.write, version=version), partial(relion.losses, version=version)
     return _Format(title, ".star", relion.read, write, losses_of, needs)
 

@@ -49,7 +49,7 @@ from napari_cryoet.picks import NO_INSTANCE, Picks
 if TYPE_CHECKING:
     import pandas as pd
 
-Version = Literal["relion5", "relion4", "relion3"]
+RelionVersion = Literal["relion5", "relion4", "relion3"]
 
 _CENTRED: Final = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
 _PIXELS: Final = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
@@ -120,7 +120,7 @@ def read(path: Path, context: Context) -> Picks:
     )
 
 
-def losses(picks: Picks, version: Version) -> list[str]:
+def losses(picks: Picks, version: RelionVersion) -> list[str]:
     """Warnings about data that the format can't hold."""
     warnings = rotation_losses(picks)
     name = _tomogram_name(picks)
@@ -132,7 +132,7 @@ def losses(picks: Picks, version: Version) -> list[str]:
     return warnings
 
 
-def write(picks: Picks, path: Path, _final_path: Path, version: Version) -> None:
+def write(picks: Picks, path: Path, _final_path: Path, version: RelionVersion) -> None:
     """Write ``optics``, ``particles`` and the source's general block, with full precision."""
     optics, particles = tables_of([picks], version)
     general = _source_project(picks).get("general")
@@ -140,7 +140,7 @@ def write(picks: Picks, path: Path, _final_path: Path, version: Version) -> None
     write_blocks(path, blocks | {"optics": optics, "particles": particles}, version)
 
 
-def tables_of(several: Sequence[Picks], version: Version) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables_of(several: Sequence[Picks], version: RelionVersion) -> tuple[pd.DataFrame, pd.DataFrame]:
     """``optics`` and ``particles`` for picks of one or more tomograms; optics groups come from the first."""
     import pandas as pd
 
@@ -153,7 +153,7 @@ def tables_of(several: Sequence[Picks], version: Version) -> tuple[pd.DataFrame,
     return pd.DataFrame(optics), particles
 
 
-def write_blocks(path: Path, blocks: Mapping[str, Any], version: Version) -> None:
+def write_blocks(path: Path, blocks: Mapping[str, Any], version: RelionVersion) -> None:
     """Write a STAR file; data frames become loops, dicts become simple blocks."""
     import starfile
 
@@ -319,12 +319,12 @@ def _columns_of(path: Path, table: pd.DataFrame, labels: Sequence[str], missing:
 # writing
 
 
-def _pixel_size_of(version: Version) -> str:
+def _pixel_size_of(version: RelionVersion) -> str:
     return "rlnMicrographPixelSize" if version == "relion3" else "rlnTomoTiltSeriesPixelSize"
 
 
 def _particles_to_write(
-    picks: Picks, version: Version, optics: list[dict[str, Any]], groups: NDArray[np.int64]
+    picks: Picks, version: RelionVersion, optics: list[dict[str, Any]], groups: NDArray[np.int64]
 ) -> dict[str, Any]:
     """Positions and angles, with the shifts and angles of the particles' images if the version has them.
 
@@ -355,7 +355,7 @@ def _particles_to_write(
     return columns
 
 
-def _columns_to_write(picks: Picks, version: Version) -> dict[str, Any]:
+def _columns_to_write(picks: Picks, version: RelionVersion) -> dict[str, Any]:
     optics, groups = _optics_to_write(picks, _pixel_size_of(version))
     columns = _particles_to_write(picks, version, optics, groups)
     columns["rlnMicrographName" if version == "relion3" else "rlnTomoName"] = np.full(
