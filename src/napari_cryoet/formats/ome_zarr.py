@@ -29,7 +29,7 @@ from napari_cryoet.exceptions import FormatError, raise_if_stopped
 CoarseOffset = Literal["mean", "strided"]
 
 ImageKind = Literal["tomogram", "mask", "instances", "tiltseries"]
-Version = Literal["0.4", "0.5"]
+OmeZarrVersion = Literal["0.4", "0.5"]
 
 _LEVELS_WRITTEN: Final = 3
 _MAX_LEVELS: Final = 32
@@ -229,7 +229,7 @@ def write_pyramid(
     spacing_angstrom: float,
     kind: ImageKind = "tomogram",
     *,
-    version: Version = "0.4",
+    version: OmeZarrVersion = "0.4",
     is_labels: bool = False,
     attributes: Mapping[str, Any] | None = None,
     stop: threading.Event | None = None,
@@ -269,7 +269,7 @@ def folder_bytes(folder: Path | str) -> int:
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def _create_array(group: Any, name: str, volume: VoxelSource, kind: ImageKind, version: Version) -> Any:
+def _create_array(group: Any, name: str, volume: VoxelSource, kind: ImageKind, version: OmeZarrVersion) -> Any:
     chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
     options: dict[str, Any] = {"chunks": chunks}
     if version == "0.4":
@@ -314,7 +314,7 @@ def _factor(kind: ImageKind) -> tuple[int, int, int]:
     return (1, 2, 2) if kind == "tiltseries" else (2, 2, 2)
 
 
-def _multiscale(spacing_angstrom: float, kind: ImageKind, version: Version) -> dict[str, Any]:
+def _multiscale(spacing_angstrom: float, kind: ImageKind, version: OmeZarrVersion) -> dict[str, Any]:
     datasets = []
     for level in range(_LEVELS_WRITTEN):
         scale = [spacing_angstrom * step**level for step in _factor(kind)]
