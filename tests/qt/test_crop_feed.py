@@ -7,7 +7,7 @@ import pytest
 
 from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet.exceptions import StoppedError, StreamError
-from napari_cryoet.review.crops import CropReader, Frame, Volume
+from napari_cryoet.review.crops import CropReader, Frame, ReviewVolume
 
 LONG_MS = 60_000
 FRAME = Frame(90, 10)
@@ -44,7 +44,7 @@ def volume():
 @pytest.fixture
 def feed(tasks, volume):
     feed, points = CropFeed(tasks), [[10, 10, 10 * i] for i in range(200)]
-    feed.use(CropReader(Volume(volume.read, (volume.shape,), ((1.0,) * 3,), np.full(3, 10.0)), points), FRAME)
+    feed.use(CropReader(ReviewVolume(volume.read, (volume.shape,), ((1.0,) * 3,), np.full(3, 10.0)), points), FRAME)
     return feed
 
 

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from napari_cryoet.exceptions import FormatError, StoppedError, raise_if_stopped
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.review import CropReader, Cube, Frame, RunningMean, open_for_review
-from napari_cryoet.review.crops import Crop, Volume
+from napari_cryoet.review.crops import Crop, ReviewVolume
 from napari_cryoet.streaming import open_pyramid
 from server import Server
 
@@ -94,7 +94,7 @@ def test_a_bright_voxel_is_in_the_middle_also_where_voxels_are_no_cubes(spacing,
 
 
 def test_strided_levels_lie_on_the_first_of_their_voxels():
-    strided = Volume(np.zeros, (SHAPE,), ((1.0,) * 3, (4.0,) * 3), np.full(3, 10.0), is_mean=False)
+    strided = ReviewVolume(np.zeros, (SHAPE,), ((1.0,) * 3, (4.0,) * 3), np.full(3, 10.0), is_mean=False)
 
     assert strided.to_level(1, np.array([[8.0, 8.0, 8.0]])).tolist() == [[2.0, 2.0, 2.0]]
 
@@ -144,7 +144,7 @@ def test_reading_ends_when_it_is_stopped(is_local):
         stop.set()
         raise_if_stopped(stop)
 
-    volume = Volume(read, ((20, 20, 20),), ((1.0,) * 3,), np.full(3, 10.0), is_local=is_local)
+    volume = ReviewVolume(read, ((20, 20, 20),), ((1.0,) * 3,), np.full(3, 10.0), is_local=is_local)
     with pytest.raises(StoppedError):
         list(CropReader(volume, [[5, 6, 7]] * 100).read(range(100), Frame(90, 10), stop=stop))
     with pytest.raises(StoppedError):

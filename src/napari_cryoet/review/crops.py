@@ -34,7 +34,7 @@ _REMOTE_READS: Final = 8  # concurrent crops from a server
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Volume:
+class ReviewVolume:
     """A volume to crop. Created by `open_for_review`."""
 
     read: Callable[..., NDArray[Any]]  # takes a level, a box and ``stop``, and returns the values in the box
@@ -87,7 +87,7 @@ class Volume:
         return np.asarray(values, dtype=np.float32)
 
 
-def open_for_review(data: Any, spacing_zyx: ArrayLike) -> Volume:
+def open_for_review(data: Any, spacing_zyx: ArrayLike) -> ReviewVolume:
     """Create a volume to crop. Nothing is read yet.
 
     Parameters
@@ -108,11 +108,11 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> Volume:
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
     if pyramid is not None:
         is_mean, is_local = pyramid.coarse_offset == "mean", not pyramid.server
-        volume = Volume(pyramid.read, pyramid.shapes, pyramid.factors, spacing, is_mean, is_local)
+        volume = ReviewVolume(pyramid.read, pyramid.shapes, pyramid.factors, spacing, is_mean, is_local)
     else:
         is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")
         array = data[0] if is_multiscale else data
-        volume = Volume(volumes.Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing)
+        volume = ReviewVolume(volumes.Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing)
     if len(volume.shape) != 3:
         raise FormatError(f"Crops need a volume with three axes; this image has {len(volume.shape)}.")
     return volume
@@ -194,7 +194,7 @@ class CropReader:
 
     def __init__(
         self,
-        volume: Volume,
+        volume: ReviewVolume,
         points_zyx: ArrayLike,
         rotations_zyx: ArrayLike | None = None,
         *,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import raise_if_stopped
-from napari_cryoet.review.crops import Volume, mean_of_known
+from napari_cryoet.review.crops import ReviewVolume, mean_of_known
 from napari_cryoet.volumes import edge_distances
 
 #: Names of the measured columns.
@@ -44,7 +44,7 @@ def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def densities_at(
-    volume: Volume,
+    volume: ReviewVolume,
     points_zyx: NDArray[np.float64],
     diameter_angstrom: float,
     *,
