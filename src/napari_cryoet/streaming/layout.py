@@ -117,7 +117,7 @@ class ArrayLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ImageMetadata:
     """The metadata at an address; a single array has no ``multiscale``. ``pieces`` maps keys to the pieces read."""
 
     attributes: dict[str, Any]
@@ -141,7 +141,7 @@ class Found:
         return finest.dimension_names or _all_names(self.attributes.get("_ARRAY_DIMENSIONS"), len(finest.shape))
 
 
-def find(source: Source, stop: threading.Event | None = None) -> Found:
+def find(source: Source, stop: threading.Event | None = None) -> ImageMetadata:
     """Read all metadata of an image or array, and the first bytes of its first chunks if useful.
 
     FormatError if there is none; OtherKindError for anything else, such as a zarr group.
@@ -168,7 +168,7 @@ def find(source: Source, stop: threading.Event | None = None) -> Found:
     )
 
 
-def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: list[str] | None) -> Found:
+def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: list[str] | None) -> ImageMetadata:
     """Read the arrays at ``paths``, by default those in the image's attributes."""
     where, multiscale = documents.where, None
     if paths is None:
@@ -182,7 +182,7 @@ def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: l
     if multiscale is not None and not arrays[0].dimension_names:
         multiscale = with_old_axes(multiscale, len(arrays[0].shape))
     _check_levels(multiscale, arrays, where)
-    return Found(attributes, multiscale, tuple(arrays), documents.pieces)
+    return ImageMetadata(attributes, multiscale, tuple(arrays), documents.pieces)
 
 
 def _head_key(array: ArrayLayout) -> str | None:
