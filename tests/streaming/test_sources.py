@@ -12,13 +12,13 @@ from napari_cryoet.exceptions import ChangedError, FormatError, StreamError, Wit
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.sources import Piece, Source, https_address, open_source
+from napari_cryoet.streaming.sources import ByteSource, Piece, https_address, open_source
 from server import Server, status, without_ranges
 
 MB = 2**20
 CONTENT = bytes(range(256)) * 40_000  # more than may be read in vain of a server that sends no parts
 
-Open = Callable[[], Source]
+Open = Callable[[], ByteSource]
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def open_it(request: pytest.FixtureRequest, folder: Path, server: Server, tmp_pa
             return lambda: open_source(url, cache=None)
     cache = DiskCache(tmp_path / "pixels", 100 * MB, keep_free_bytes=0)
 
-    def open_cached() -> Source:
+    def open_cached() -> ByteSource:
         assert cache.flush()
         return open_source(url, cache=cache)
 
     return open_cached
 
 
-def read(source: Source, key: str, start: int = 0, length: int | None = None, **options: object) -> Piece | None:
+def read(source: ByteSource, key: str, start: int = 0, length: int | None = None, **options: object) -> Piece | None:
     return client.run(source.read(key, start, length, **{"limit_bytes": 20 * MB, **options}))
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.layout import ArrayLayout
     from napari_cryoet.streaming.memory import MemoryCache
-    from napari_cryoet.streaming.sources import Piece, Source
+    from napari_cryoet.streaming.sources import ByteSource, Piece
 
 K = TypeVar("K")
 Block = npt.NDArray[Any]
@@ -50,7 +50,7 @@ _NO_FILE = ""  # the version of a file that doesn't exist
 class Files:
     """The files of an image, each pinned to the first version read. For the loop thread only."""
 
-    def __init__(self, source: Source, etags: Mapping[str, str | None]) -> None:
+    def __init__(self, source: ByteSource, etags: Mapping[str, str | None]) -> None:
         self.source = source
         self._versions: dict[str, str | int | None] = dict(etags)
 

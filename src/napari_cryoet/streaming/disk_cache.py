@@ -126,7 +126,7 @@ class DiskCache:
         return CachedImage(digest, *rows[0]) if rows else CachedImage(digest)
 
     def find(self, image: CachedImage, key: str, start: int = 0, length: int | None = None) -> CachedPart | None:
-        """A range of a file, as in `Source.read`; None unless all of it is cached."""
+        """A range of a file, as in `ByteSource.read`; None unless all of it is cached."""
         if image.number is None or image.is_dropped:
             return None
         total = None

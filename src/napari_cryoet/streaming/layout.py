@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_cryoet.streaming.disk_cache import DiskCache
-    from napari_cryoet.streaming.sources import Piece, Source
+    from napari_cryoet.streaming.sources import ByteSource, Piece
 
 #: The first bytes of a chunk, usually enough for its Blosc table.
 HEAD_BYTES = 4096
@@ -141,7 +141,7 @@ class ImageMetadata:
         return finest.dimension_names or _all_names(self.attributes.get("_ARRAY_DIMENSIONS"), len(finest.shape))
 
 
-def find(source: Source, stop: threading.Event | None = None) -> ImageMetadata:
+def find(source: ByteSource, stop: threading.Event | None = None) -> ImageMetadata:
     """Read all metadata of an image or array, and the first bytes of its first chunks if useful.
 
     FormatError if there is none; OtherKindError for anything else, such as a zarr group.
@@ -225,7 +225,7 @@ def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], wher
 class _Documents:
     """The documents read so far; errors are raised only when a document is needed."""
 
-    def __init__(self, source: Source, stop: threading.Event | None) -> None:
+    def __init__(self, source: ByteSource, stop: threading.Event | None) -> None:
         self.where = source.place
         self.pieces: dict[str, Piece] = {}
         self._source, self._stop = source, stop

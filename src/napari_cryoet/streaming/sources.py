@@ -50,7 +50,7 @@ class Piece:
     modified: str | None = field(default=None, compare=False)
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """A tree of files that can be read in ranges, by coroutines on the loop of `network.client`.
 
     ``place`` is the address or path for messages, without secrets; ``server`` names the server whose bandwidth is
@@ -102,7 +102,7 @@ class HttpSource:
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """See `Source`."""
+        """See `ByteSource`."""
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
         url, is_part = urlunsplit(self._parts._replace(path=path)), start != 0 or length is not None
         if not is_part or self._sends_ranges:
@@ -140,11 +140,11 @@ class HttpSource:
         return Piece(answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified"))
 
     def forget(self, key: str) -> None:  # noqa: ARG002 - few are held; drop them all
-        """See `Source`."""
+        """See `ByteSource`."""
         self._wholes.held.clear()
 
     def forget_all(self) -> None:
-        """See `Source`."""
+        """See `ByteSource`."""
         self._wholes.held.clear()
 
 
@@ -185,7 +185,7 @@ class FolderSource:
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """See `Source`."""
+        """See `ByteSource`."""
         piece = await asyncio.to_thread(self._read, self._path / key if key else self._path, start, length, limit_bytes)
         if etag is not None and (piece is None or piece.etag != etag):
             raise _changed(file_at(self.url, key))
@@ -207,10 +207,10 @@ class FolderSource:
             raise StreamError(f"{path} could not be read ({error.strerror}).") from error
 
     def forget(self, key: str) -> None:
-        """See `Source`."""
+        """See `ByteSource`."""
 
     def forget_all(self) -> None:
-        """See `Source`."""
+        """See `ByteSource`."""
 
 
 def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limit_bytes: int) -> Piece:
@@ -244,7 +244,7 @@ class CachedSource:
     If the server is unreachable, cached parts stay readable, and `as_of` gives their date.
     """
 
-    def __init__(self, source: Source, cache: DiskCache, *, ask_again_after_s: float) -> None:
+    def __init__(self, source: ByteSource, cache: DiskCache, *, ask_again_after_s: float) -> None:
         self.url, self.place, self.server = source.url, source.place, source.server
         self.as_of: datetime | None = None
         self._source, self._cache, self._ask_again_after_s = source, cache, ask_again_after_s
@@ -261,7 +261,7 @@ class CachedSource:
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """See `Source`."""
+        """See `ByteSource`."""
         image = self._image or await self._checked_image()
         if key not in self._damaged:
             part = await asyncio.to_thread(self._cache.find, image, key, start, length)
@@ -280,14 +280,14 @@ class CachedSource:
         return piece
 
     def forget(self, key: str) -> None:
-        """See `Source`."""
+        """See `ByteSource`."""
         self._damaged.add(key)
         if self._image is not None:
             self._cache.forget(self._image, key)
         self._source.forget(key)
 
     def forget_all(self) -> None:
-        """See `Source`."""
+        """See `ByteSource`."""
         if self._image is not None:
             self._cache.drop(self._image)
         self._source.forget_all()
@@ -352,7 +352,7 @@ def _is_unavailable(error: StreamError) -> bool:
     return isinstance(cause, NetworkError) and (cause.status is None or cause.status == 429 or cause.status >= 500)
 
 
-def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> Source:
+def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> ByteSource:
     """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
 
     Network reads go through ``cache``. FormatError for any other kind of address.
@@ -393,7 +393,7 @@ def read_file(
     limit_bytes: int,
     stop: threading.Event | None = None,
 ) -> Piece | None:
-    """Read a file or a part of it, blocking; see `Source.read`."""
+    """Read a file or a part of it, blocking; see `ByteSource.read`."""
     return client.run(open_source(url_or_path).read("", start, length, limit_bytes=limit_bytes), stop)
 
 
