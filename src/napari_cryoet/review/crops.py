@@ -22,10 +22,10 @@ from napari_cryoet.exceptions import FormatError, raise_if_stopped
 from napari_cryoet.picks import are_rotations
 from napari_cryoet.volumes import are_inside
 
-Plane = Literal["xy", "xz", "yz"]
+PlaneName = Literal["xy", "xz", "yz"]
 
 #: Axes (z 0, y 1, x 2) that point into, down and to the right of a plane as napari displays it.
-_DEPTH_DOWN_RIGHT: Final[dict[Plane, tuple[int, int, int]]] = {"xy": (0, 1, 2), "xz": (1, 0, 2), "yz": (2, 0, 1)}
+_DEPTH_DOWN_RIGHT: Final[dict[PlaneName, tuple[int, int, int]]] = {"xy": (0, 1, 2), "xz": (1, 0, 2), "yz": (2, 0, 1)}
 _FEWEST_PIXELS: Final = 9
 _REMOTE_READS: Final = 8  # concurrent crops from a server
 
@@ -127,7 +127,7 @@ class Frame:
 
     side_angstrom: float
     slab_angstrom: float
-    plane: Plane = "xy"
+    plane: PlaneName = "xy"
     is_oriented: bool = False  # use the particle's axes if the pick has a rotation
     pixels: int = 97  # maximum along a side
 

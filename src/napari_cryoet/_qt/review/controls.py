@@ -26,10 +26,10 @@ from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.widgets.labels import explain, plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.crops import Plane
+from napari_cryoet.review.crops import PlaneName
 from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
 
-PLANES: Final[tuple[Plane, ...]] = ("xy", "xz", "yz")
+PLANES: Final[tuple[PlaneName, ...]] = ("xy", "xz", "yz")
 _WORDS: Final = {
     "": "file order",
     "score": "score",
@@ -51,7 +51,7 @@ class Looks(msgspec.Struct, frozen=True):
 
     side_nm: float = 40.0
     slab_nm: float = 5.0
-    plane: Plane = "xy"
+    plane: PlaneName = "xy"
     is_oriented: bool = False
     crop_px: int = 80
 
@@ -103,7 +103,7 @@ class ReviewControls(QWidget):
 
     @property
     def looks(self) -> Looks:
-        plane: Plane = self.plane.currentData()
+        plane: PlaneName = self.plane.currentData()
         size = self.crop_size.value()
         return Looks(self.side.value(), self.slab.value(), plane, self.oriented.isChecked(), size)
 
