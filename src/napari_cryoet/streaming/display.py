@@ -20,7 +20,7 @@ import numpy as np
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.streaming.compose import compose, missing_keys
 from napari_cryoet.streaming.engine import Priority, Want
-from napari_cryoet.streaming.grid import Box, Plane, box_shape, cut_part, plane_of, whole_box
+from napari_cryoet.streaming.grid import Box, PlanePosition, box_shape, cut_part, plane_of, whole_box
 from napari_cryoet.streaming.plan import Motion, PlannedPart, View, affordable_level, kept_bytes, motion_between, plan
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class Display:
             level = affordable_level(self.image, view, self.largest_view_bytes)
         return level, self.image.box_at(view.level, view.box, level)
 
-    def _plane(self, level: int, box: Box) -> Plane | None:
+    def _plane(self, level: int, box: Box) -> PlanePosition | None:
         """The plane to keep of each block, if whole blocks would take too much memory."""
         plane, limit = plane_of(box), self._engine.memory.limit_bytes
         is_cut = kept_bytes(self.image, level, box, is_cut=False) > limit // 2

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from napari_cryoet.streaming.chunks import Block, Chunks
-    from napari_cryoet.streaming.grid import BlockIndex, Plane
+    from napari_cryoet.streaming.grid import BlockIndex, PlanePosition
     from napari_cryoet.streaming.pyramid import SharedImage
 
     PlaceBlocks = Callable[[dict[BlockIndex, Block]], None]
@@ -64,7 +64,7 @@ class Want:
     priority: Priority
     level: int
     blocks: tuple[BlockIndex, ...]
-    plane: Plane | None = None
+    plane: PlanePosition | None = None
     table: tuple[int, ...] | None = None
 
     def keys(self, owner: int) -> tuple[Key, ...]:

@@ -24,7 +24,7 @@ Box = tuple[tuple[int, int], ...]
 #: The index of a block along each axis.
 BlockIndex = tuple[int, ...]
 #: A plane of an array: (axis, position) for each axis along which it is one voxel wide.
-Plane = tuple[tuple[int, int], ...]
+PlanePosition = tuple[tuple[int, int], ...]
 
 _MOST_BLOCKS_ALONG_AN_AXIS = 2**21
 _SAME_RATIO = 1e-6  # scales may be written with few digits
@@ -53,12 +53,12 @@ def intersect(box: Box, other: Box) -> Box | None:
     return common if all(start < stop for start, stop in common) else None
 
 
-def plane_of(box: Box) -> Plane | None:
+def plane_of(box: Box) -> PlanePosition | None:
     """The plane that contains a box, or None."""
     return tuple((axis, start) for axis, (start, stop) in enumerate(box) if stop - start == 1) or None
 
 
-def cut_box(box: Box, plane: Plane) -> Box:
+def cut_box(box: Box, plane: PlanePosition) -> Box:
     """The part of a box that lies in a plane."""
     positions = dict(plane)
     return tuple((positions[axis], positions[axis] + 1) if axis in positions else span for axis, span in enumerate(box))
