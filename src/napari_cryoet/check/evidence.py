@@ -24,7 +24,7 @@ from napari_cryoet.volumes import are_inside
 
 #: ``fits``: the picks as given are on density with contrast. ``better``: another reading fits much better.
 #: ``several``: several readings fit much better and can't be distinguished. ``unclear``: the test is inconclusive.
-Verdict = Literal["fits", "better", "several", "unclear"]
+CheckVerdict = Literal["fits", "better", "several", "unclear"]
 
 #: Family-wise probability of a false suggestion, over everything that is tried.
 ALARM_LEVEL: Final = 0.01
@@ -94,7 +94,7 @@ class Offset:
 class Judgement:
     """The result of comparing picks with the density."""
 
-    verdict: Verdict
+    verdict: CheckVerdict
     given: Evidence  # for the picks as given
     best: Evidence | None = None  # for the best of the other readings and shifts
     n_tried: int = 0

@@ -17,9 +17,9 @@ from napari_cryoet.check.contrast import CoarseGrid, Progress, grid_for, read_co
 from napari_cryoet.check.evidence import (
     ALARM_LEVEL,
     FIT_LEVEL,
+    CheckVerdict,
     Evidence,
     Judgement,
-    Verdict,
     judge_densities,
     sigma_needed,
 )
@@ -99,7 +99,7 @@ class Findings:
     n_overlapping: int
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> CheckVerdict:
         """Whether the picks fit as given, one or several other readings fit much better, or it is unclear."""
         return self.judgement.verdict
 
