@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask, compare_masks, compare_with_mask
-from napari_cryoet.comparison.match import METHODS, Method
+from napari_cryoet.comparison.match import METHODS, MatchMethod
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
 from napari_cryoet.exceptions import ComparisonError, raise_if_stopped, stoppable
 from napari_cryoet.picks import Picks
@@ -22,7 +22,7 @@ def compare(
     *,
     radius_angstrom: float | None = None,
     beta: float = 1.0,
-    method: Method = "optimal",
+    method: MatchMethod = "optimal",
     symmetry: str = "C1",
     iou_threshold: float = 0.5,
     insist: bool = False,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import ComparisonError
 
-Method = Literal["optimal", "greedy"]
-METHODS: Final[tuple[Method, ...]] = get_args(Method)
+MatchMethod = Literal["optimal", "greedy"]
+METHODS: Final[tuple[MatchMethod, ...]] = get_args(MatchMethod)
 #: Called with the fraction done; raises `StoppedError` to cancel.
 Step = Callable[[float], None]
 
@@ -51,7 +51,7 @@ def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], r
     return Pairs(near["i"].astype(np.intp), near["j"].astype(np.intp), near["v"])
 
 
-def match_pairs(pairs: Pairs, method: Method = "optimal", step: Step = lambda _fraction: None) -> Pairs:
+def match_pairs(pairs: Pairs, method: MatchMethod = "optimal", step: Step = lambda _fraction: None) -> Pairs:
     """Select pairs so that no row occurs twice, sorted by row of A.
 
     ``"optimal"``: the largest number of matches, with the smallest sum of costs.

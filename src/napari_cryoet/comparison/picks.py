@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.match import Method, Pairs, Step, angular_errors, match_pairs, pairs_within
+from napari_cryoet.comparison.match import MatchMethod, Pairs, Step, angular_errors, match_pairs, pairs_within
 from napari_cryoet.comparison.report import Comparison, Scores, Spread, name_of_side, scores_of, share_text, spread_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import nm_text
@@ -37,7 +37,7 @@ class PicksComparison(Comparison):
     a: Picks
     b: Picks
     radius_angstrom: float
-    method: Method
+    method: MatchMethod
     symmetry: str
     rows_a: NDArray[np.intp]
     rows_b: NDArray[np.intp]
@@ -96,7 +96,7 @@ def compare_picks(
     *,
     radius_angstrom: float,
     beta: float,
-    method: Method,
+    method: MatchMethod,
     fold: int,
     step: Step,
     notes: Sequence[str],
