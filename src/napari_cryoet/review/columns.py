@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 
-Mask = NDArray[np.bool_]
+BoolColumn = NDArray[np.bool_]
 Columns = Mapping[str, NDArray[Any]]
 
 _TOKEN: Final = re.compile(r""""[^"]*"|'[^']*'|>=|<=|!=|==|[=<>]|[^\s<>=!"']+|\S""")
@@ -54,7 +54,7 @@ def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[N
     return np.concatenate([known[sorting], unknown]), len(unknown)
 
 
-def matching(filter_text: str, columns: Columns) -> Mask:
+def matching(filter_text: str, columns: Columns) -> BoolColumn:
     """Mask of rows that match a filter; all rows if it is empty. Missing values never match a comparison."""
     tokens = _TOKEN.findall(filter_text)
     if not tokens:
@@ -73,12 +73,12 @@ def _split(tokens: list[str], keyword: str) -> list[list[str]]:
     return parts
 
 
-def _condition(tokens: list[str], columns: Columns) -> Mask:
+def _condition(tokens: list[str], columns: Columns) -> BoolColumn:
     if len(tokens) < 3:
         raise FormatError(f"“{' '.join(tokens)}” isn't a condition.", hint=_HINT)
     name, operator = _column_name(_unquoted(tokens[0]), columns), tokens[1].lower()
     column, values = columns[name], list(map(_unquoted, tokens[2:]))
-    known: Mask = ~is_missing(column)
+    known: BoolColumn = ~is_missing(column)
     match operator, values:
         case "is", ["missing" | "known" as state]:
             return known if state == "known" else ~known
@@ -129,7 +129,7 @@ def _numbers_of(column: NDArray[Any]) -> NDArray[Any] | None:
         return None
 
 
-def _equals(column: NDArray[Any], value: str) -> Mask:
+def _equals(column: NDArray[Any], value: str) -> BoolColumn:
     """Compare as numbers if both sides are numbers, else as text, ignoring case."""
     numbers = _numbers_of(column)
     with suppress(FormatError):
@@ -138,7 +138,7 @@ def _equals(column: NDArray[Any], value: str) -> Mask:
     return np.array([str(entry).lower() == value.lower() for entry in column.tolist()], dtype=bool)
 
 
-def is_missing(column: NDArray[Any]) -> Mask:
+def is_missing(column: NDArray[Any]) -> BoolColumn:
     """Mask of values that are NaN, None or empty."""
     import pandas as pd
 
