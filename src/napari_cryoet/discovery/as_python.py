@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from napari_cryoet.discovery.fields import NO_BOUNDS, Field, fields_set, rows_that_meet, widened
-from napari_cryoet.discovery.index import Index, Mask, at, marked
+from napari_cryoet.discovery.index import Index, RowMask, at, marked
 from napari_cryoet.discovery.search import Search, SearchMasks, chips
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.wording import date_text
@@ -97,7 +97,7 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters
             yield f"{words}: {', '.join(chosen)}", options
 
 
-def _runs_with(index: Index, runs: Mask) -> list[Filters]:
+def _runs_with(index: Index, runs: RowMask) -> list[Filters]:
     """Filters for these runs: ids of datasets with all their runs, and ids of the other runs."""
     owners, size = index.places("runs", "datasets"), index.count("datasets")
     whole = marked(owners[runs], size) & ~marked(owners[~runs], size)

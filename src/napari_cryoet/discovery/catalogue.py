@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from napari_cryoet.discovery.index import Mask, all_of
+from napari_cryoet.discovery.index import RowMask, all_of
 from napari_cryoet.discovery.objects import Term, common_names, is_kind, terms_of
 from napari_cryoet.discovery.texts import find_terms
 from napari_cryoet.discovery.words import Texts, simplified, split_words
@@ -71,12 +71,12 @@ class _Rows(Generic[R]):
         words = split_words(text)
         return tuple(sorted(compress(self._rows, found), key=lambda row: str(row.id) not in words))
 
-    def _having(self, term: Term) -> Mask:
+    def _having(self, term: Term) -> RowMask:
         """For each row, whether it contains all words of a term or the object that it names."""
         found = all_of([np.array(self._texts.having(word)) for word in term.words], len(self._rows))
         if (concept := term.concept) is None:
             return found
-        named: Mask = np.any([self._texts.having_whole(name) for name in concept.names], axis=0)
+        named: RowMask = np.any([self._texts.having_whole(name) for name in concept.names], axis=0)
         kinds = [any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows]
         return found | named | np.array(kinds, np.bool_)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.discovery.index import Index, Mask, Places, Words, all_of, at, marked
+from napari_cryoet.discovery.index import Index, Places, RowMask, Words, all_of, at, marked
 from napari_cryoet.discovery.objects import concept_of, is_kind
 from napari_cryoet.discovery.words import is_quoted, tokens
 
@@ -118,7 +118,7 @@ FIELDS: Final = (
 )
 
 
-def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
+def rows_that_meet(index: Index, field: Field, wanted: Any) -> RowMask:
     """The rows of a field's table that have a wanted value."""
     table, column = field.table, field.column
     match field.kind:
@@ -148,7 +148,7 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
             runs, depositions = depositions_of_runs(index)
             is_wanted = at(np.isin(index.ids("depositions"), wanted), depositions)
             return marked(runs[is_wanted], index.count("runs"))
-    is_true: Mask = index.numbers(table, column) == 1  # a missing value isn't true
+    is_true: RowMask = index.numbers(table, column) == 1  # a missing value isn't true
     return is_true if wanted else ~is_true
 
 
@@ -163,7 +163,7 @@ def fields_set(criteria: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
             yield field, wanted
 
 
-def masks_of(index: Index, criteria: Any, subject: str) -> dict[str, Mask]:
+def masks_of(index: Index, criteria: Any, subject: str) -> dict[str, RowMask]:
     """The rows of a subject that meet a `Search` or `Condition`, for each of its fields that is set."""
     return {
         field.name: rows_above(index, rows_that_meet(index, field, wanted), field.table, subject)
@@ -171,7 +171,7 @@ def masks_of(index: Index, criteria: Any, subject: str) -> dict[str, Mask]:
     }
 
 
-def rows_above(index: Index, rows: Mask, table: str, above: str) -> Mask:
+def rows_above(index: Index, rows: RowMask, table: str, above: str) -> RowMask:
     """The rows of ``above`` that own these rows of a table."""
     return rows if table == above else marked(index.places(table, above)[rows], index.count(above))
 
@@ -202,12 +202,12 @@ def deposition_names(index: Index) -> list[str]:
     return [f"CZCDP-{each} {title}" for each, title in titles]
 
 
-def _within(values: NDArray[Any], low: Any, high: Any) -> Mask:
-    mask: Mask = (values >= low) & (values <= high)
+def _within(values: NDArray[Any], low: Any, high: Any) -> RowMask:
+    mask: RowMask = (values >= low) & (values <= high)
     return mask
 
 
-def _rows_named(known: Words, wanted: Sequence[str], is_meant: Callable[[str, str], bool]) -> Mask:
+def _rows_named(known: Words, wanted: Sequence[str], is_meant: Callable[[str, str], bool]) -> RowMask:
     return known.rows_at([any(is_meant(name, each) for each in wanted) for name in known.words])
 
 

@@ -28,7 +28,7 @@ from napari_cryoet.tables.database import Clause, Database
 from napari_cryoet.tables.schema import tables
 
 T = TypeVar("T")
-Mask = NDArray[np.bool_]
+RowMask = NDArray[np.bool_]
 """For each row of a table, ordered by id, whether it is selected."""
 Places = NDArray[np.int32]
 """For each row of a table, ordered by id, a position in another list; -1 for none."""
@@ -74,9 +74,9 @@ class Words:
     codes: Places
     words: tuple[str, ...]
 
-    def rows_at(self, is_wanted: Sequence[bool] | Mask) -> Mask:
+    def rows_at(self, is_wanted: Sequence[bool] | RowMask) -> RowMask:
         """The rows whose word is wanted; ``is_wanted`` has one item for each of `words`."""
-        mask: Mask = np.append(np.asarray(is_wanted, dtype=np.bool_), False)[self.codes]
+        mask: RowMask = np.append(np.asarray(is_wanted, dtype=np.bool_), False)[self.codes]
         return mask
 
 
@@ -132,7 +132,7 @@ class Index:
         """The position of each row's parent or further ancestor in the table ``above``; -1 for none."""
         return self.made(("places", table, above), lambda: self._places(table, above))
 
-    def runs_with(self, what: str) -> Mask:
+    def runs_with(self, what: str) -> RowMask:
         """The runs that have rows in a table or a key of `RUNS_WITH`; PortalError if it is `unknown`."""
         if what in self.unknown:
             raise PortalError(f"The portal couldn't determine which runs have {what}.", hint="Try again later.")
@@ -165,25 +165,25 @@ class Index:
         middle = tables()[table].parents[tables()[table].owner or ""].table
         return np.append(self.places(middle, above), np.int32(-1))[self.places(table, middle)]
 
-    def _runs_with(self, table: str, clause: Clause) -> Mask:
+    def _runs_with(self, table: str, clause: Clause) -> RowMask:
         return np.isin(self.ids("runs"), self._database.cells("runs", ["id"], {table: clause}))
 
 
-def marked(places: NDArray[np.integer[Any]], size: int) -> Mask:
+def marked(places: NDArray[np.integer[Any]], size: int) -> RowMask:
     """A mask of this size that is true at the positions; -1 is ignored."""
     mask = np.zeros(size + 1, np.bool_)
     mask[places] = True
     return mask[:size]
 
 
-def all_of(masks: Iterable[Mask], size: int) -> Mask:
+def all_of(masks: Iterable[RowMask], size: int) -> RowMask:
     """The intersection of masks."""
     return reduce(np.logical_and, masks, np.ones(size, np.bool_))
 
 
-def at(mask: Mask, places: Places) -> Mask:
+def at(mask: RowMask, places: Places) -> RowMask:
     """The values of a mask at the positions; false at -1."""
-    values: Mask = np.append(mask, False)[places]
+    values: RowMask = np.append(mask, False)[places]
     return values
 
 

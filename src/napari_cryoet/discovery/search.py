@@ -22,7 +22,7 @@ from napari_cryoet.discovery.fields import (
     release_days,
     rows_above,
 )
-from napari_cryoet.discovery.index import Index, Mask, all_of, at
+from napari_cryoet.discovery.index import Index, RowMask, all_of, at
 from napari_cryoet.discovery.texts import text_match
 from napari_cryoet.exceptions import FormatError
 
@@ -174,12 +174,12 @@ class SearchMasks:
             if part[0] != "datasets" and (masks or part[0] == "annotations")  # any annotation meets an empty condition
         }
 
-    def rows(self, part: CriteriaKey, without: object = None) -> Mask:
+    def rows(self, part: CriteriaKey, without: object = None) -> RowMask:
         """The rows that meet all fields of a part, except the one named ``without``."""
         masks = [mask for name, mask in self._masks.get(part, {}).items() if name != without]
         return all_of(masks, self._index.count(part[0]))
 
-    def datasets(self, without: CriteriaKey | str | None = None) -> Mask:
+    def datasets(self, without: CriteriaKey | str | None = None) -> RowMask:
         """The datasets that match, ignoring one part or one dataset field."""
         runs = [mask for part, mask in self._of_runs.items() if part != without]
         datasets = self.text.datasets & self.rows(_DATASETS, without)
@@ -187,7 +187,7 @@ class SearchMasks:
             datasets &= rows_above(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets")
         return datasets
 
-    def runs(self, without: CriteriaKey | str | None = None, *, with_text: bool = True) -> Mask:
+    def runs(self, without: CriteriaKey | str | None = None, *, with_text: bool = True) -> RowMask:
         """The runs that match, like `datasets`; unless ``with_text``, only their datasets have to contain the text."""
         masks = [mask for part, mask in self._of_runs.items() if part != without]
         if with_text:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from napari_cryoet.discovery.fields import deposition_names, rows_above
-from napari_cryoet.discovery.index import Index, Mask, Words, all_of, at
+from napari_cryoet.discovery.index import Index, RowMask, Words, all_of, at
 from napari_cryoet.discovery.objects import Concept, Term, common_names, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, tokens
 
@@ -42,8 +42,8 @@ _MOST_CORRECTIONS: Final = 5
 class TextMatch:
     """The matches of a text: datasets that contain all words themselves or in any of their runs, and runs likewise."""
 
-    datasets: Mask
-    runs: Mask
+    datasets: RowMask
+    runs: RowMask
     corrections: dict[str, tuple[str, ...]]
 
 
@@ -104,8 +104,8 @@ def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
 
 
 def find_terms(
-    text: str, size: int, having: Callable[[Term], Mask], like: Callable[[str], Sequence[str]]
-) -> tuple[Mask, dict[str, tuple[str, ...]]]:
+    text: str, size: int, having: Callable[[Term], RowMask], like: Callable[[str], Sequence[str]]
+) -> tuple[RowMask, dict[str, tuple[str, ...]]]:
     """Find all terms of a text; a word that occurs nowhere is replaced by those `like` it.
 
     Returns the mask of the rows that have all terms, and the replacements by word.
@@ -126,7 +126,7 @@ def _match(index: Index, text: str) -> TextMatch:
     return TextMatch(found[:n_datasets], found[n_datasets:], corrections)
 
 
-def _find_term(index: Index, term: Term) -> Mask:
+def _find_term(index: Index, term: Term) -> RowMask:
     """The datasets, then the runs, that contain all words of a term or the object that it names."""
     columns, is_part = _columns(index), len(term.words) > 1
     found = [
@@ -139,7 +139,7 @@ def _find_term(index: Index, term: Term) -> Mask:
     return mask | _rows_matching(index, ((column, column.naming(concept)) for column in columns))
 
 
-def _rows_matching(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> Mask:
+def _rows_matching(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> RowMask:
     """The datasets, then the runs, that have a wanted text in any column."""
     own, runs = np.zeros(index.count("datasets"), np.bool_), np.zeros(index.count("runs"), np.bool_)
     for column, is_wanted in wanted:
