@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 _POLL_S: Final = 0.05  # the longest delay of a stop
 #: Information about the volume of its positions that a file may lack.
-Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
+ContextField = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
 
 
 class CryoETError(Exception):
@@ -70,7 +70,7 @@ class MissingContextError(FormatError):
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", missing: tuple[Context, ...] = (), choices: tuple[str, ...] = ()
+        self, message: str, *, hint: str = "", missing: tuple[ContextField, ...] = (), choices: tuple[str, ...] = ()
     ) -> None:
         super().__init__(message, hint=hint)
         self.missing = missing

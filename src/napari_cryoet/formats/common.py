@@ -15,8 +15,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import Context as Missing
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import ContextField, FormatError, MissingContextError
 from napari_cryoet.files import brief
 from napari_cryoet.picks import Picks
 
@@ -29,7 +28,7 @@ _PICK_ID: Final = "pick_id"
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 
 #: How messages name missing context.
-MISSING_WORDS: Final[dict[Missing, str]] = {
+MISSING_WORDS: Final[dict[ContextField, str]] = {
     "spacing_angstrom": "the voxel spacing",
     "shape_zyx": "the size of the volume",
     "tomogram": "the tomogram",
@@ -62,7 +61,7 @@ def check_file(path: Path) -> None:
         raise FormatError(f"{path.name} is compressed (gzip, bzip2, xz or zip).", hint="Unpack it first.")
 
 
-def lacking(message: str, *missing: Missing, way_out: str = "") -> MissingContextError:
+def lacking(message: str, *missing: ContextField, way_out: str = "") -> MissingContextError:
     """Create the error that asks the caller for missing context."""
     words = " and ".join(MISSING_WORDS[name] for name in missing)
     return MissingContextError(f"{message}.", hint=f"Give {words}{way_out}.", missing=missing)

@@ -15,8 +15,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from napari_cryoet.exceptions import Context as Missing
-from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.exceptions import ContextField, FormatError, SaveError
 from napari_cryoet.files import path_to_read, path_to_write
 from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
 from napari_cryoet.formats.common import (
@@ -43,11 +42,11 @@ class _Format:
     read: Callable[[Path, Context], Picks]
     write: Callable[[Picks, Path, Path], None]  # to a temporary path; the second is the final one
     losses: Callable[[Picks], list[str]]
-    needs: tuple[Missing, ...] = ()  # attributes that picks must have to be written
+    needs: tuple[ContextField, ...] = ()  # attributes that picks must have to be written
     holds: Callable[[Path, bytes], bool] = lambda _path, _head: True  # from a file's path and its first bytes
 
 
-def _relion(title: str, version: relion.RelionVersion, *needs: Missing) -> _Format:
+def _relion(title: str, version: relion.RelionVersion, *needs: ContextField) -> _Format:
     write, losses_of = partial(relion.write, version=version), partial(relion.losses, version=version)
     return _Format(title, ".star", relion.read, write, losses_of, needs)
 
@@ -131,7 +130,7 @@ def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
     return tuple(_FORMATS[format].losses(picks))
 
 
-def missing_for(picks: Picks, format: PickFormat) -> tuple[Missing, ...]:  # noqa: A002
+def missing_for(picks: Picks, format: PickFormat) -> tuple[ContextField, ...]:  # noqa: A002
     """The attributes that the picks lack for this format."""
     return tuple(name for name in _FORMATS[format].needs if getattr(picks, name) is None)
 

@@ -27,8 +27,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import Context as Missing
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import ContextField, FormatError
 from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
     Context,
@@ -275,7 +274,7 @@ def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArr
         return (_columns_of(path, table, _CENTRED) + size_xyz / 2 - shifts) / spacing, spacing
     if not _has(table, _PIXELS):
         message = f"{path.name} has positions from the tomogram's centre, but doesn't state how large the tomogram is"
-        needed: tuple[Missing, ...] = ("spacing_angstrom", "shape_zyx")
+        needed: tuple[ContextField, ...] = ("spacing_angstrom", "shape_zyx")
         missing = [name for name in needed if getattr(context, name) is None]
         raise lacking(message, *missing, way_out=", or put its tomograms.star beside the file")
     if spacing is None and shifts.any():

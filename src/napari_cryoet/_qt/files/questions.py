@@ -27,7 +27,7 @@ from napari_cryoet._qt.layers.alignment import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.widgets.labels import number_box, plain_label
 from napari_cryoet._qt.widgets.messages import agrees, main_window
-from napari_cryoet.exceptions import Context, MissingContextError
+from napari_cryoet.exceptions import ContextField, MissingContextError
 from napari_cryoet.formats.registry import PickFormat, missing_for
 from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, PICKS_KEY
@@ -180,7 +180,7 @@ class ContextDialog(QDialog):
     def __init__(
         self,
         message: str,
-        missing: Sequence[Context],
+        missing: Sequence[ContextField],
         choices: Sequence[str] = (),
         volumes: Sequence[ShownVolume] = (),
         *,
