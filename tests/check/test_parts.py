@@ -13,7 +13,7 @@ from napari_cryoet import Picks
 from napari_cryoet.check import contrast as contrasts
 from napari_cryoet.check.contrast import grid_for, read_contrast
 from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset
-from napari_cryoet.check.readings import Frame, Reading, all_readings, duplicates
+from napari_cryoet.check.readings import PicksFrame, Reading, all_readings, duplicates
 
 SPACING_ZYX = (SPACING_ANGSTROM,) * 3
 SHAPE, POINTS = (10, 20, 30), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -94,7 +94,7 @@ class TestReadings:
     def test_picks_are_read_anew_in_the_volumes_grid_and_rotations_turn_along_or_are_left_out(self, reading):
         quarter = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
         picks = Picks(POINTS, 5.0, scores=[0.1, 0.2], rotations_zyx=np.stack([np.eye(3), quarter]))
-        read = reading.applied_to(Frame(picks, SHAPE, SPACING_ZYX))
+        read = reading.applied_to(PicksFrame(picks, SHAPE, SPACING_ZYX))
 
         np.testing.assert_allclose(read.points_zyx, reading.apply(POINTS / 2, SHAPE))
         assert (read.spacing_angstrom, read.shape_zyx, read.scores.tolist()) == (10.0, SHAPE, [0.1, 0.2])

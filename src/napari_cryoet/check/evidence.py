@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.check.contrast import Contrast
-from napari_cryoet.check.readings import Frame, Reading, all_readings, shifted
+from napari_cryoet.check.readings import PicksFrame, Reading, all_readings, shifted
 from napari_cryoet.volumes import are_inside
 
 #: ``fits``: the picks as given are on density with contrast. ``better``: another reading fits much better.
@@ -103,7 +103,7 @@ class Judgement:
     surely_better: tuple[Evidence, ...] = ()  # readings that fit much better than the given one, best first
 
 
-def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, *, seed: int) -> Judgement:
+def judge_densities(contrast: Contrast, frame: PicksFrame, diameter_angstrom: float, *, seed: int) -> Judgement:
     """Compare the given reading with all other readings, and with shifts of the picks."""
     voxels = frame.voxels_zyx
     if len(voxels) > MAX_COMPARED:

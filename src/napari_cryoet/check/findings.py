@@ -23,7 +23,7 @@ from napari_cryoet.check.evidence import (
     judge_densities,
     sigma_needed,
 )
-from napari_cryoet.check.readings import Frame, Reading, duplicates, shifted
+from napari_cryoet.check.readings import PicksFrame, Reading, duplicates, shifted
 from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import plain_data
@@ -86,7 +86,7 @@ class Findings:
     """
 
     picks: Picks
-    frame: Frame
+    frame: PicksFrame
     judgement: Judgement
     diameter_angstrom: float
     diameter_is_known: bool
@@ -235,7 +235,7 @@ def check_picks(
     try:
         if opened.spacing_angstrom is None:
             raise FormatError("The voxel spacing of the volume is unknown.", hint="Give the voxel spacing.")
-        frame = Frame(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
+        frame = PicksFrame(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
         return stoppable(lambda: _findings(opened, frame, size, seed=seed, stop=stop, progress=step), stop)
     finally:
@@ -273,7 +273,7 @@ def open_to_check(
 
 def _findings(
     volume: Volume,
-    frame: Frame,
+    frame: PicksFrame,
     size: tuple[float, bool],
     *,
     seed: int,
@@ -311,7 +311,7 @@ def _findings(
     return findings
 
 
-def _obstacle(frame: Frame, grid: CoarseGrid, diameter: float) -> str:
+def _obstacle(frame: PicksFrame, grid: CoarseGrid, diameter: float) -> str:
     """Why the picks can't be compared with the density; empty if they can."""
     thickness, width = float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))), float(grid.spacing_zyx.max())
     if len(frame.voxels_zyx) < _MIN_PICKS:
@@ -323,7 +323,7 @@ def _obstacle(frame: Frame, grid: CoarseGrid, diameter: float) -> str:
     return ""
 
 
-def _duplicates(frame: Frame, nearest: float) -> NDArray[np.intp]:
+def _duplicates(frame: PicksFrame, nearest: float) -> NDArray[np.intp]:
     if frame.picks.is_cloud:  # points that outline instances are close together by design
         return np.empty(0, np.intp)
     return duplicates(frame.voxels_zyx * frame.spacing_zyx, frame.picks.scores, nearest)

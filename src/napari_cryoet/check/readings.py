@@ -57,7 +57,7 @@ class Reading:
         ]
         return " and ".join(filter(None, parts)) or "they are taken as given"
 
-    def applied_to(self, frame: Frame) -> Picks:
+    def applied_to(self, frame: PicksFrame) -> Picks:
         """Apply this reading to picks; the result is in the volume's grid.
 
         Orientations are transformed, too. A reading that mirrors drops them: a mirrored rotation isn't a rotation.
@@ -74,7 +74,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class PicksFrame:
     """Picks in a volume, as given. Picks without a voxel spacing are in voxels of the volume."""
 
     picks: Picks
