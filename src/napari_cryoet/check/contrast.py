@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from napari_cryoet.progress import Progress
     from napari_cryoet.volumes import Volume
 
 #: A particle counts as resolved if it is at least this many voxels wide.
@@ -30,8 +30,6 @@ _SHELL: Final = 1.6
 _SAMPLE: Final = 2**17
 #: Larger numbers count as missing; their sums would overflow.
 _LARGEST_DENSITY: Final = 1e30
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)

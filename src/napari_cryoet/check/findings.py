@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
-from napari_cryoet.check.contrast import CoarseGrid, Progress, grid_for, read_contrast
+from napari_cryoet.check.contrast import CoarseGrid, grid_for, read_contrast
 from napari_cryoet.check.evidence import (
     ALARM_LEVEL,
     FIT_LEVEL,
@@ -28,6 +28,7 @@ from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.picks import Picks
+from napari_cryoet.progress import Progress
 from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, are_inside, edge_distances, name_of, open_volume
 from napari_cryoet.wording import count_text, nm_text

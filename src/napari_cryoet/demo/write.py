@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,11 +23,11 @@ from napari_cryoet.files import cache_path, prepare_target, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import ImageKind, write_pyramid
 from napari_cryoet.packs.pack import is_pack, write_pack
+from napari_cryoet.progress import Progress
 
 if TYPE_CHECKING:
     from napari_cryoet.tables.database import Row
 
-Progress = Callable[[float, str], None]
 
 _CONTENT_VERSION: Final = 6  # increase it when the content changes, to invalidate cached demos
 _STEPS_PER_UNIT: Final = 16  # of non-integer grey values

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import NetworkError, PackError, PortalError, SaveError, raise_if_stopped
 from napari_cryoet.files import written_whole
 from napari_cryoet.portal.portal import Portal, Source
+from napari_cryoet.progress import Progress
 from napari_cryoet.tables.database import Clause, Database
 from napari_cryoet.tables.schema import tables
 
@@ -32,8 +33,6 @@ RowMask = NDArray[np.bool_]
 """For each row of a table, ordered by id, whether it is selected."""
 Places = NDArray[np.int32]
 """For each row of a table, ordered by id, a position in another list; -1 for none."""
-Progress = Callable[[float, str], None]
-"""Called with the fraction done, from 0 to 1, and a status message, from any thread."""
 
 #: The columns to read of each table. A download queries the URLs itself.
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {

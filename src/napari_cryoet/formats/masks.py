@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -21,9 +21,9 @@ from napari_cryoet.files import path_to_write, refuse_existing, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.notes import ATTRIBUTE, of_export, path_beside, written_with_notes
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs, write_pyramid
+from napari_cryoet.progress import BytesProgress
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
-Progress = Callable[[int, int | None], None]
 
 FORMATS: Final[tuple[MaskFormat, ...]] = get_args(MaskFormat)
 TITLES: Final[dict[MaskFormat, str]] = {
@@ -62,7 +62,7 @@ def write_mask(
     edits: Iterable[str] = (),
     who: str = "",
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: BytesProgress | None = None,
     stop: threading.Event | None = None,
 ) -> WrittenMask:
     """Write a mask or instances with their provenance.
@@ -137,7 +137,7 @@ def write_mask(
 class _Source:
     """A mask that is read a few planes at a time; set ``dtype`` to the type to write before the second pass."""
 
-    def __init__(self, voxels: VoxelSource, progress: Progress | None) -> None:
+    def __init__(self, voxels: VoxelSource, progress: BytesProgress | None) -> None:
         self.dtype = np.dtype(voxels.dtype)
         if len(voxels.shape) != 3 or 0 in voxels.shape:
             raise SaveError(f"A mask needs three axes that aren't empty; this one has the shape {tuple(voxels.shape)}.")

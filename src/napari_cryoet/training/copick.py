@@ -28,9 +28,9 @@ from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import local_path, replace_file, written_whole
 from napari_cryoet.formats.ome_zarr import find_multiscales
 from napari_cryoet.formats.registry import write_picks
+from napari_cryoet.progress import Progress
 from napari_cryoet.training.selection import (
     ExportReport,
-    Progress,
     SelectedAnnotation,
     Selection,
     folder_to_write,

@@ -37,10 +37,10 @@ from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import CryoETError, ExistsError, raise_if_stopped
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.progress import Progress
 from napari_cryoet.review.crops import open_for_review
 from napari_cryoet.training.selection import (
     ExportReport,
-    Progress,
     SelectedAnnotation,
     SelectedTomogram,
     Selection,

@@ -34,10 +34,10 @@ from napari_cryoet.exceptions import CryoETError, FormatError, StreamError
 from napari_cryoet.files import local_path, written_whole
 from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
 from napari_cryoet.picks import Picks
+from napari_cryoet.progress import Progress
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.training.selection import (
     ExportReport,
-    Progress,
     SelectedAnnotation,
     Selection,
     best_particles,

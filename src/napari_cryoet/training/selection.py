@@ -30,6 +30,7 @@ from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal, Source
+from napari_cryoet.progress import Progress
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
 from napari_cryoet.run.fit import Fit, fit, shape_zyx, spacing_angstrom
 from napari_cryoet.tables.database import Rows
@@ -39,7 +40,6 @@ from napari_cryoet.wording import count_text, joined
 T = TypeVar("T")
 
 #: Called with the fraction done and a status message.
-Progress = Callable[[float, str], None]
 
 GROUND_TRUTH: Final = "ground-truth"
 #: Shapes of points, then of masks. Of each, an export has one file of an annotation, the first in this order.

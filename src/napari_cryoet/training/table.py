@@ -13,7 +13,8 @@ from typing import Final
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.tables import arrow_table
-from napari_cryoet.training.selection import ExportReport, Progress, Selection, map_concurrently, read_points
+from napari_cryoet.progress import Progress
+from napari_cryoet.training.selection import ExportReport, Selection, map_concurrently, read_points
 
 _SUFFIXES: Final = (".csv", ".parquet")
 #: Columns that are constant for all picks of a file.
