@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 HEADER_BYTES: Final = 1024
+#: Numbers along z, y and x.
 Triple = tuple[float, float, float]
 
 _DTYPES: Final = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}

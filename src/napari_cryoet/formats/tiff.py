@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import dask.array as da
     from tifffile import TiffFile, TiffPageSeries
 
+    from napari_cryoet.formats.mrc import Triple
+
 _BYTES_AT_ONCE: Final = 2**24
 _LARGEST_PLANE_BYTES: Final = 2**30
 #: Axes that count as z: z itself and unnamed ones.
@@ -34,10 +36,8 @@ _ANGSTROM_PER: Final = {"m": 1e10, "cm": 1e8, "mm": 1e7, "nm": 10.0, "nanometer"
 )
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 
-Spacing = tuple[float, float, float]
 
-
-def open_tiff(path: Path) -> tuple[da.Array, Spacing | None]:
+def open_tiff(path: Path) -> tuple[da.Array, Triple | None]:
     """Open a TIFF file as a dask array in z, y, x, with its voxel size; OtherKindError if it isn't a volume."""
     from dask.array import from_array
     from tifffile import TiffFile
@@ -139,7 +139,7 @@ def _refuse_truncated(path: Path, file: TiffFile, n_planes: int) -> None:
         raise StreamError(f"{path.name} is truncated or lacks some of its planes.", hint="Copy or save it again.")
 
 
-def _spacing(file: TiffFile) -> Spacing | None:
+def _spacing(file: TiffFile) -> Triple | None:
     """Voxel sizes along z, y, x in ångström, from ImageJ's or OME's metadata; None if one is missing."""
     from tifffile import xml2dict
 

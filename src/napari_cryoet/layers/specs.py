@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from napari_cryoet.appearance.colors import RGBA, instance_colormap, instance_colors
 from napari_cryoet.exceptions import FormatError, raise_if_stopped
 from napari_cryoet.formats.mesh import ASSUMED_UNIT, ONLY_IN_3D, Mesh
+from napari_cryoet.formats.mrc import Triple
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.orientations import Orientation, line_width, orientation_vectors
-from napari_cryoet.volumes import AXES, Triple, Volume
+from napari_cryoet.volumes import AXES, Volume
 from napari_cryoet.wording import joined, plain
 
 LayerKind = Literal["image", "labels", "points", "vectors", "surface"]
