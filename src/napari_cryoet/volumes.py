@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     import dask.array as da
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_cryoet.formats.mrc import Triple
     from napari_cryoet.streaming import Pyramid
-
-Triple = tuple[float, float, float]
-Box = tuple[tuple[int, int], ...]
+    from napari_cryoet.streaming.grid import Box
 
 AXES: Final = ("z", "y", "x")
 MRC_SUFFIXES: Final = frozenset({".mrc", ".map", ".rec"})

@@ -20,8 +20,9 @@ from napari_cryoet.exceptions import DownloadError, NotFoundError, raise_if_stop
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Portal
+from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import Rows
-from napari_cryoet.volumes import Box, Volume, open_volume
+from napari_cryoet.volumes import Volume, open_volume
 
 
 def download_region(
