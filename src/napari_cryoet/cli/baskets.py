@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from typer import Argument, BadParameter, Exit, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, say_table, tell
-from napari_cryoet.cli.options import Dataset, Json, Run, one_of, region
+from napari_cryoet.cli.options import DatasetOption, JsonOption, RunOption, one_of, region
 from napari_cryoet.cli.portals import CommandSession, open_session
 from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
@@ -106,7 +106,7 @@ def add(
 
 
 @app.command()
-def show(basket: _Basket, as_json: Json = False) -> None:
+def show(basket: _Basket, as_json: JsonOption = False) -> None:
     """Show the contents and size of a basket, and warnings about it.
 
     \b
@@ -216,8 +216,8 @@ def download(
     to: Annotated[
         Path, Option(metavar="FOLDER", help="The folder to write. It is a pack, which can be used as SOURCE.")
     ],
-    run: Run = None,
-    dataset: Dataset = None,
+    run: RunOption = None,
+    dataset: DatasetOption = None,
     wanted: Annotated[
         list[Any] | None, Option("--what", parser=one_of(*_WHAT), metavar="WHAT", help=_WHAT_HELP)
     ] = None,

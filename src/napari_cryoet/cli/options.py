@@ -84,19 +84,21 @@ def window_size(text: str) -> tuple[int, ...]:
 
 _WHICH: Final = "Annotations to show: all, default (the curators' choice), none, or ids separated by commas."
 
-Source = Annotated[
+SourceArgument = Annotated[
     str, Argument(metavar="SOURCE", help="live, demo, the URL of a GraphQL server, or the folder of a pack.")
 ]
-Annotations = Annotated[Any, Option("--annotations", parser=which_annotations, metavar="WHICH", help=_WHICH)]
-Deposition = Annotated[int | None, Option(parser=record_id("deposition"), metavar="ID", help="Id of a deposition.")]
-Dataset = Annotated[int | None, Option(parser=record_id("dataset"), metavar="ID", help="Id of a dataset.")]
-Run = Annotated[int | None, Option(parser=record_id("run"), metavar="ID", help="Id of a run.")]
-Json = Annotated[bool, Option("--json", help="Print JSON, for other programs.")]
-Shape = Annotated[
+AnnotationsOption = Annotated[Any, Option("--annotations", parser=which_annotations, metavar="WHICH", help=_WHICH)]
+DepositionOption = Annotated[
+    int | None, Option(parser=record_id("deposition"), metavar="ID", help="Id of a deposition.")
+]
+DatasetOption = Annotated[int | None, Option(parser=record_id("dataset"), metavar="ID", help="Id of a dataset.")]
+RunOption = Annotated[int | None, Option(parser=record_id("run"), metavar="ID", help="Id of a run.")]
+JsonOption = Annotated[bool, Option("--json", help="Print JSON, for other programs.")]
+ShapeOption = Annotated[
     Any, Option(parser=shape, metavar="Z,Y,X", help="Shape of the volume in voxels, if the format needs it.")
 ]
-Unit = Annotated[
+UnitOption = Annotated[
     Literal["voxel", "angstrom", "nanometer"] | None,
     Option(help="Unit of columns x, y, z in a CSV or Parquet file."),
 ]
-Tomogram = Annotated[str | None, Option(metavar="NAME", help="Tomogram to use, if the file has several.")]
+TomogramOption = Annotated[str | None, Option(metavar="NAME", help="Tomogram to use, if the file has several.")]

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from typer import Argument, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, working
-from napari_cryoet.cli.options import Json, Shape, Tomogram, Unit, positive, record_id, spacings, symmetry
+from napari_cryoet.cli.options import (
+    JsonOption,
+    ShapeOption,
+    TomogramOption,
+    UnitOption,
+    positive,
+    record_id,
+    spacings,
+    symmetry,
+)
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.exceptions import ComparisonError, MissingContextError
 from napari_cryoet.wording import count_text, spacing_text
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
 
 app = Typer()
 
-Spacing = Annotated[
+SpacingOption = Annotated[
     float | None, Option(parser=positive, metavar="Å", help="Voxel spacing, if a file doesn't state it.")
 ]
 
@@ -39,10 +48,10 @@ _INSIST: Final = "Compare despite different alignments, or use --spacing A,B ins
 def convert(
     source: Annotated[str, Argument(metavar="IN", help="The file to read.")],
     target: Annotated[str, Argument(metavar="OUT", help="The file to write; its suffix selects the format.")],
-    spacing: Spacing = None,
-    shape: Shape = None,
-    tomogram: Tomogram = None,
-    unit: Unit = None,
+    spacing: SpacingOption = None,
+    shape: ShapeOption = None,
+    tomogram: TomogramOption = None,
+    unit: UnitOption = None,
     alignment: Annotated[
         int | None,
         Option(parser=record_id("alignment"), metavar="ID", help="Alignment to use, if the file has several."),
@@ -75,11 +84,11 @@ def convert(
 def check(
     picks: Annotated[str, Argument(metavar="PICKS", help="A file of picks.")],
     volume: Annotated[str, Argument(metavar="VOLUME", help="Path or URL of an OME-Zarr, zarr, MRC or TIFF volume.")],
-    spacing: Spacing = None,
+    spacing: SpacingOption = None,
     diameter: Annotated[float | None, Option(parser=positive, metavar="Å", help="Diameter of the particle.")] = None,
-    tomogram: Tomogram = None,
-    unit: Unit = None,
-    as_json: Json = False,
+    tomogram: TomogramOption = None,
+    unit: UnitOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check whether picks fit a volume. Problems are marked with an exclamation mark.
 
@@ -121,11 +130,11 @@ def compare(
     ] = "C1",
     iou: Annotated[float, Option(min=0, max=1, metavar="IOU", help="Smallest overlap of matching objects.")] = 0.5,
     spacing: Annotated[Any, Option(parser=spacings, metavar="Å", help=_SPACINGS)] = None,
-    shape: Shape = None,
-    tomogram: Tomogram = None,
-    unit: Unit = None,
+    shape: ShapeOption = None,
+    tomogram: TomogramOption = None,
+    unit: UnitOption = None,
     insist: Annotated[bool, Option("--insist", help=_INSIST)] = False,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare two annotations: picks, masks, or picks with a mask.
 

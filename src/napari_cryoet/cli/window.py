@@ -11,7 +11,15 @@ from typing import Annotated, Any, Final, NoReturn
 from typer import BadParameter, Context, Option, Typer
 
 from napari_cryoet.cli.console import working
-from napari_cryoet.cli.options import Annotations, Dataset, Deposition, Run, Source, positive, window_size
+from napari_cryoet.cli.options import (
+    AnnotationsOption,
+    DatasetOption,
+    DepositionOption,
+    RunOption,
+    SourceArgument,
+    positive,
+    window_size,
+)
 from napari_cryoet.cli.portals import make_demo
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import MEGABYTE, policy
@@ -28,22 +36,24 @@ QT_HINT: Final = (
     "libfontconfig1"
 )
 
-Unaligned = Annotated[bool, Option("--unaligned", help="Also show annotations of other alignments.")]
-Screenshot = Annotated[Path | None, Option(metavar="FILE", help="Save a screenshot of the window as PNG and exit.")]
-Size = Annotated[
+UnalignedOption = Annotated[bool, Option("--unaligned", help="Also show annotations of other alignments.")]
+ScreenshotOption = Annotated[
+    Path | None, Option(metavar="FILE", help="Save a screenshot of the window as PNG and exit.")
+]
+SizeOption = Annotated[
     Any, Option(parser=window_size, metavar="WxH", help="Window size in pixels; a screenshot's default is 1280x800.")
 ]
-Timeout = Annotated[float, Option(parser=positive, metavar="SECONDS", help="Time limit for a screenshot.")]
+TimeoutOption = Annotated[float, Option(parser=positive, metavar="SECONDS", help="Time limit for a screenshot.")]
 
 
 @app.command()
 def demo(
     context: Context,
-    which: Annotations = "default",
-    unaligned: Unaligned = False,
-    screenshot: Screenshot = None,
-    size: Size = None,
-    timeout: Timeout = 120.0,
+    which: AnnotationsOption = "default",
+    unaligned: UnalignedOption = False,
+    screenshot: ScreenshotOption = None,
+    size: SizeOption = None,
+    timeout: TimeoutOption = 120.0,
 ) -> int:
     """Open the demo: a small simulated portal that needs no network.
 
@@ -58,17 +68,17 @@ def demo(
 @app.command("open")
 def open_source(
     context: Context,
-    source: Source,
-    deposition: Deposition = None,
-    dataset: Dataset = None,
-    run: Run = None,
+    source: SourceArgument,
+    deposition: DepositionOption = None,
+    dataset: DatasetOption = None,
+    run: RunOption = None,
     offline: Annotated[bool, Option("--offline", help="Work offline with data loaded before.")] = False,
     max_mb: Annotated[int | None, Option(min=1, metavar="N", help="Download at most N MB.")] = None,
-    which: Annotations = "default",
-    unaligned: Unaligned = False,
-    screenshot: Screenshot = None,
-    size: Size = None,
-    timeout: Timeout = 120.0,
+    which: AnnotationsOption = "default",
+    unaligned: UnalignedOption = False,
+    screenshot: ScreenshotOption = None,
+    size: SizeOption = None,
+    timeout: TimeoutOption = 120.0,
 ) -> int:
     """Open a portal, a deposition, a dataset or a run in napari.
 
