@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QPushButton
 from napari_cryoet._qt.basket import page as page_module
 from napari_cryoet._qt.basket.page import EXPORT
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.widgets.record_model import Row
+from napari_cryoet._qt.widgets.record_model import RecordRow
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
 from napari_cryoet.basket.contents import RowsOfRuns
@@ -62,7 +62,7 @@ def state(view: RecordView, key) -> Qt.CheckState:
     return Qt.CheckState(last.data(Qt.ItemDataRole.CheckStateRole))
 
 
-def ribosomes(run) -> Row:
+def ribosomes(run) -> RecordRow:
     """The rows of an object with several annotations."""
     return next(row for row in run.annotations.rows if len(row.children) > 1)
 

@@ -19,7 +19,7 @@ from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
-from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick
+from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, Tick
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.run.about import titles_of
 from napari_cryoet.run.outline import AnnotationRow
@@ -45,7 +45,7 @@ def run_view(qtbot, theme, tasks, tmp_path) -> RunView:
     return view
 
 
-def annotation(rows: list[Row], annotation_id: int) -> Row:
+def annotation(rows: list[RecordRow], annotation_id: int) -> RecordRow:
     found = (below for row in rows for below in row.children if below.record.annotation.id == annotation_id)
     return next(found)
 

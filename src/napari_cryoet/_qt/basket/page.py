@@ -27,7 +27,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.labels import ElidedLabel, StartBar, explain, plain_label, push_button, tool_button
 from napari_cryoet._qt.widgets.messages import Action, NoticeBar, add_item, agrees, drop_menu, open_folder
-from napari_cryoet._qt.widgets.record_model import Row
+from napari_cryoet._qt.widgets.record_model import RecordRow
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
@@ -349,9 +349,9 @@ class Remarks(QWidget):
         self.setVisible(bool(remarks))
 
 
-def _row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> Row:
+def _row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> RecordRow:
     size = size_text(entry.size_bytes)
-    return Row(
+    return RecordRow(
         record=entry,
         key=(entry.run_id, entry.dataset_id, entry.title, entry.parts[:1]),
         title=entry.title,

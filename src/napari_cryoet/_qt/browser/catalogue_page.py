@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
 from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet._qt.widgets.record_model import Kind, Row, TickColumn
+from napari_cryoet._qt.widgets.record_model import Kind, RecordRow, TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -53,7 +53,7 @@ class CataloguePage(ListPage, Generic[R]):
         thumbnails: Thumbnails,
         noun: str,
         orders: Mapping[str, Callable[[R], Any]],
-        row_of: Callable[[R, Answer], Row],
+        row_of: Callable[[R, Answer], RecordRow],
         *,
         tick_columns: Sequence[TickColumn] = (),
     ) -> None:
@@ -61,7 +61,7 @@ class CataloguePage(ListPage, Generic[R]):
         super().__init__(theme, thumbnails, name, has_header=has_ticks, tick_columns=tick_columns)
         self._noun = noun
         self._orders: Mapping[str, Callable[[R], Any]] = orders
-        self._row_of: Callable[[R, Answer], Row] = row_of
+        self._row_of: Callable[[R, Answer], RecordRow] = row_of
         self._answer = Answer(Search())
         self._results: Sequence[R] = ()
         self._n_results = 0  # all results, of which `_results` may be only the first
@@ -152,11 +152,11 @@ class CataloguePage(ListPage, Generic[R]):
             return
         self.model.append_rows(self._next_rows())
 
-    def _next_rows(self) -> list[Row]:
+    def _next_rows(self) -> list[RecordRow]:
         batch, self._pending = self._pending[:ROWS_AT_ONCE], self._pending[ROWS_AT_ONCE:]
-        rows: list[Row] = [self._row_of(record, self._answer) for record in batch]
+        rows: list[RecordRow] = [self._row_of(record, self._answer) for record in batch]
         n_more = self._n_results - len(self._results) + len(self._pending)
-        return [*rows, Row(None, f"{n_more:,} more…", kind=Kind.MESSAGE)] if n_more else rows
+        return [*rows, RecordRow(None, f"{n_more:,} more…", kind=Kind.MESSAGE)] if n_more else rows
 
 
 class ListSwitch(QTabBar):
@@ -189,7 +189,7 @@ class ListSwitch(QTabBar):
             self.setTabText(number, place.label if count is None else f"{place.label} {count:,}")
 
 
-def dataset_row(dataset: CatalogueRow, answer: Answer) -> Row:
+def dataset_row(dataset: CatalogueRow, answer: Answer) -> RecordRow:
     """A dataset in the list of datasets, with the reason for the match or its objects, searched ones first."""
     named = found_first(dataset.objects, answer.words)
     n_runs, n_found = dataset.run_count, answer.run_counts.get(dataset.id, dataset.run_count)
@@ -199,7 +199,7 @@ def dataset_row(dataset: CatalogueRow, answer: Answer) -> Row:
     objects = tuple(objects_text(named, limit) for limit in (3, 2, 1))
     reason = plain(answer.reasons.get(dataset.id, ""))
     contents = reason or (objects if dataset.objects else "no annotations")
-    return Row(
+    return RecordRow(
         record=dataset,
         key=dataset.id,
         title=plain(dataset.title),
@@ -211,14 +211,14 @@ def dataset_row(dataset: CatalogueRow, answer: Answer) -> Row:
     )
 
 
-def found_run_row(run: ListedRun, _answer: Answer) -> Row:
+def found_run_row(run: ListedRun, _answer: Answer) -> RecordRow:
     """A run in the list of runs, with its matching objects, voxel spacings and processing."""
     counts = zip(run.objects, run.object_counts, strict=True)
     objects = [ObjectCount(object_name=name, count=count) for name, count in counts]
     contents = tuple(objects_text(objects, limit, with_counts=True) for limit in (len(objects), 4, 3, 2, 1))
     spacings = ", ".join(map(spacing_text, run.spacings_angstrom))
     facts = joined(f"DS-{run.dataset_id}", spacings, ", ".join(run.processing))
-    return Row(
+    return RecordRow(
         record=run,
         key=run.run_id,
         title=plain(run.run),
@@ -229,7 +229,7 @@ def found_run_row(run: ListedRun, _answer: Answer) -> Row:
     )
 
 
-def deposition_row(deposition: DepositionRow, answer: Answer) -> Row:
+def deposition_row(deposition: DepositionRow, answer: Answer) -> RecordRow:
     """A deposition in the list of depositions."""
     named = found_first(deposition.objects, answer.words)
     brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
@@ -238,7 +238,7 @@ def deposition_row(deposition: DepositionRow, answer: Answer) -> Row:
     count = deposition.annotation_count
     annotations = count_text(count, "annotation") if count else "no annotations"
     contents = tuple(joined(annotations, objects_text(named, limit)) for limit in (3, 2, 1))
-    return Row(
+    return RecordRow(
         record=deposition,
         key=deposition.id,
         title=plain(deposition.title),

@@ -15,7 +15,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button
 from napari_cryoet._qt.widgets.messages import NoticeBar, open_folder
-from napari_cryoet._qt.widgets.record_model import RecordModel, Row
+from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.basket import Basket
@@ -226,11 +226,13 @@ class DownloadDialog(QDialog):
         self.browse.hide()
 
 
-def _file_row(file: FileState) -> Row:
+def _file_row(file: FileState) -> RecordRow:
     """A file's row: ``membrane.zarr  3.1 MB of 7 MB · 2 MB/s · 2 s left``, or its error."""
     name = file.path.rpartition("/")[2]
     done = f"{size_text(file.done_bytes)} of {size_text(file.size_bytes)}" if file.size_bytes else ""
     speed = f"{size_text(file.bytes_per_s)}/s" if file.bytes_per_s else ""
     left = f"{duration_text(file.seconds_left)} left" if file.seconds_left else ""
     texts = (joined(done, speed, left), joined(done, speed), done, "")
-    return Row(file, (file.error and f"{name}: {file.error}") or name, file.path, right="" if file.error else texts)
+    return RecordRow(
+        file, (file.error and f"{name}: {file.error}") or name, file.path, right="" if file.error else texts
+    )

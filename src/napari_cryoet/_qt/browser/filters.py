@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QWidget
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.labels import tool_button
-from napari_cryoet._qt.widgets.record_model import Kind, Row, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import Kind, RecordRow, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
@@ -124,31 +124,33 @@ class FacetPanel(ListPage):
             self.view.select((number, "objects"))
             self.view.scrollTo(self.model.index_of(("heading", number)), self.view.ScrollHint.PositionAtTop)
 
-    def _rows(self) -> Iterable[Row]:
+    def _rows(self) -> Iterable[RecordRow]:
         first, *others = self._sets
         annotation_facets = [facet for facet in first if facet.name in _ANNOTATION_FACETS]
         yield from self._facet_rows(annotation_facets, 0)
         for number, facets in enumerate(others, 1):
-            yield Row(None, "And in the same run", ("heading", number), Kind.HEADING, is_bold=True)
+            yield RecordRow(None, "And in the same run", ("heading", number), Kind.HEADING, is_bold=True)
             yield from self._facet_rows([facet for facet in facets if facet.name in _IN_CONDITION], number)
         if len(self._sets) <= len(self._search.annotations):
-            yield Row(_ANOTHER, "Another annotation in the same run…", _ANOTHER, is_dim=True)
+            yield RecordRow(_ANOTHER, "Another annotation in the same run…", _ANOTHER, is_dim=True)
         yield from self._facet_rows([facet for facet in first if facet not in annotation_facets], 0)
 
-    def _facet_rows(self, facets: Iterable[Facet], condition: int) -> Iterable[Row]:
+    def _facet_rows(self, facets: Iterable[Facet], condition: int) -> Iterable[RecordRow]:
         for facet in facets:
             key = (condition, facet.name)
             shown = facet.values if key in self._long else facet.values[:_FEW]
             shown += tuple(value for value in facet.values[len(shown) :] if value.is_chosen)
             rows = [_value_row(facet, value, condition) for value in shown]
             if rest := len(facet.values) - len(shown):
-                rows.append(Row(key, f"{rest:,} more…", ("more", *key), is_dim=True))
+                rows.append(RecordRow(key, f"{rest:,} more…", ("more", *key), is_dim=True))
             if facet.name in _RANGES:
-                rows.append(Row((facet, None, condition), "from … to …", ("bounds", *key), is_dim=True))
+                rows.append(RecordRow((facet, None, condition), "from … to …", ("bounds", *key), is_dim=True))
             chosen = joined(*(plain(value.text) for value in facet.values if value.is_chosen))
             if facet.values:
                 is_open = facet.name == "objects" or len(facet.values) <= _SHORT
-                yield Row(None, facet.title, key, right=chosen, opens=False, is_unfolded=is_open, children=tuple(rows))
+                yield RecordRow(
+                    None, facet.title, key, right=chosen, opens=False, is_unfolded=is_open, children=tuple(rows)
+                )
 
     def _on_click(self, index: QModelIndex) -> None:
         row = self.model.row_at(index)
@@ -198,8 +200,8 @@ class FacetPanel(ListPage):
         self._toggle(facet, value, condition)
 
 
-def _value_row(facet: Facet, value: FacetValue, condition: int) -> Row:
-    return Row(
+def _value_row(facet: Facet, value: FacetValue, condition: int) -> RecordRow:
+    return RecordRow(
         record=(facet, value, condition),
         key=(condition, facet.name, value.value),
         title=plain(value.text),

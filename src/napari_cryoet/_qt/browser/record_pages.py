@@ -22,7 +22,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, tool_button
 from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, open_in_browser
-from napari_cryoet._qt.widgets.record_model import Kind, Row
+from napari_cryoet._qt.widgets.record_model import Kind, RecordRow
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -208,7 +208,7 @@ class DatasetView(RecordPage):
         loaded, total = len(self.runs), page.run_total
         rows = [run_row(run) for run in page.runs]
         if page.runs and not page.is_last:
-            rows.append(Row(None, f"Loading more… {loaded:,} of {total:,}", kind=Kind.MESSAGE))
+            rows.append(RecordRow(None, f"Loading more… {loaded:,} of {total:,}", kind=Kind.MESSAGE))
         (self.model.append_rows if page.offset else self.model.set_rows)(rows)
         self.count.setText(count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs")
         if total:
@@ -222,13 +222,15 @@ class DatasetView(RecordPage):
     def show_error(self, error: CryoETError) -> None:
         """Show why runs are missing: in the last row, or in place of the list if it is empty."""
         if self.runs:
-            self.model.append_rows([Row(None, f"{error.message} Press Enter to try again.", kind=Kind.FAILURE)])
+            self.model.append_rows([RecordRow(None, f"{error.message} Press Enter to try again.", kind=Kind.FAILURE)])
         else:
             self.count.setText("")
             self.place.show_error(error, self.restart)
 
     def _on_more(self) -> None:
-        self.model.append_rows([Row(None, "Loading more…", kind=Kind.MESSAGE)], is_asked=True)  # also after a failure
+        self.model.append_rows(
+            [RecordRow(None, "Loading more…", kind=Kind.MESSAGE)], is_asked=True
+        )  # also after a failure
         self.page_requested.emit(self.dataset_id, len(self.runs), self.filter.text().strip())
 
     def _clear_filter(self) -> None:
@@ -236,7 +238,7 @@ class DatasetView(RecordPage):
         self.restart()
 
 
-def run_row(run: RunRow) -> Row:
+def run_row(run: RunRow) -> RecordRow:
     """A run in the list of its dataset, with the size of its default tomogram."""
     count = count_text(run.annotation_count, "annotation") if run.annotation_count else ""
     tomograms = count_text(run.tomogram_count, "tomogram") if run.tomogram_count else "no tomogram"
@@ -244,7 +246,7 @@ def run_row(run: RunRow) -> Row:
     sizes = (f"{size} per tomogram", f"{size} each") if run.tomogram_count > 1 and size else (size,)
     facts = tuple(joined(tomograms, spacing, text) for text in sizes)
     objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
-    return Row(
+    return RecordRow(
         record=run,
         key=run.id,
         title=run.title,
@@ -290,24 +292,24 @@ class DepositionView(RecordPage):
         self.place.show_error(error, self.restart)
 
 
-def holdings(page: DepositionPage) -> list[Row]:
+def holdings(page: DepositionPage) -> list[RecordRow]:
     """Rows of a deposition: its own and other datasets, with annotations by object and runs as children."""
     children = {dataset.dataset_id: _children(page, dataset) for dataset in page.datasets}
     is_unfolded = sum(map(len, children.values())) <= UNFOLDED_ROWS
-    rows: list[Row] = []
+    rows: list[RecordRow] = []
     for name, is_own in (("Its datasets", True), ("Added to other datasets", False)):
         datasets = [dataset for dataset in page.datasets if dataset.is_own == is_own]
         if datasets:
-            rows.append(Row(None, f"{name} ({len(datasets):,})", ("heading", is_own), Kind.HEADING, is_bold=True))
+            rows.append(RecordRow(None, f"{name} ({len(datasets):,})", ("heading", is_own), Kind.HEADING, is_bold=True))
         rows += [_dataset_row(dataset, children[dataset.dataset_id], is_unfolded=is_unfolded) for dataset in datasets]
     return rows
 
 
-def _dataset_row(dataset: DatasetCount, children: tuple[Row, ...], *, is_unfolded: bool) -> Row:
+def _dataset_row(dataset: DatasetCount, children: tuple[RecordRow, ...], *, is_unfolded: bool) -> RecordRow:
     runs = count_text(dataset.run_count, "run")
     organism = short_species(dataset.organism_name)
     facts = joined(f"DS-{dataset.dataset_id}", organism, runs if dataset.is_own else f"in {runs}")
-    return Row(
+    return RecordRow(
         record=dataset,
         key=("dataset", dataset.dataset_id),
         title=plain(dataset.title),
@@ -321,7 +323,7 @@ def _dataset_row(dataset: DatasetCount, children: tuple[Row, ...], *, is_unfolde
     )
 
 
-def _children(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
+def _children(page: DepositionPage, dataset: DatasetCount) -> tuple[RecordRow, ...]:
     """Annotations by object and method, then the runs if the dataset belongs to another deposition."""
     number = dataset.dataset_id
     by_name: dict[str, list[ObjectCount]] = {}
@@ -335,15 +337,15 @@ def _children(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
     rows += map(_run_row, runs)
     if (rest := dataset.run_count - len(runs)) > 0:
         rows.append(
-            Row(dataset, f"… and {count_text(rest, 'more run')} of this dataset", ("runs", number), is_dim=True)
+            RecordRow(dataset, f"… and {count_text(rest, 'more run')} of this dataset", ("runs", number), is_dim=True)
         )
     return tuple(rows)
 
 
-def _object_row(dataset: DatasetCount, name: str, counts: Sequence[ObjectCount]) -> Row:
+def _object_row(dataset: DatasetCount, name: str, counts: Sequence[ObjectCount]) -> RecordRow:
     """An object and its annotations by type of method: ``12 automated · 1 manual``."""
     methods = joined(*(f"{count.count:,} {plain(str(count.method_type))}" for count in counts))
-    return Row(
+    return RecordRow(
         record=dataset,
         key=("object", dataset.dataset_id, name),
         title=plain(name),
@@ -353,8 +355,8 @@ def _object_row(dataset: DatasetCount, name: str, counts: Sequence[ObjectCount])
     )
 
 
-def _run_row(run: RunRow) -> Row:
-    return Row(
+def _run_row(run: RunRow) -> RecordRow:
+    return RecordRow(
         record=run,
         key=("run", run.id),
         title=run.title,

@@ -15,7 +15,7 @@ from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, plain_label, tool_button
 from napari_cryoet._qt.widgets.messages import add_item, open_in_browser
-from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
@@ -285,7 +285,7 @@ def key_of_row(row: AnnotationRow) -> LayerKey | None:
 # tomograms
 
 
-def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown) -> list[Row]:
+def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown) -> list[RecordRow]:
     """Rows of a run's tomograms, the default one first."""
     several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
     rows = []
@@ -295,7 +295,7 @@ def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown:
         short = joined(processing_text(tomogram), alignment)
         size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
         rows.append(
-            Row(
+            RecordRow(
                 record=tomogram,
                 key=key,
                 title=(joined(short, size), short),
@@ -311,7 +311,7 @@ def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown:
 # annotations
 
 
-def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Row]:
+def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[RecordRow]:
     """Rows of objects with their annotations as children, then annotations of other alignments.
 
     The record of an object's row is the tuple of its `AnnotationRow`.
@@ -319,7 +319,7 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Row
     rows = [_object_row(group, colors) for group in outline.groups]
     if outline.other_alignment:
         rows.append(
-            Row(
+            RecordRow(
                 record=outline.other_alignment,
                 key="on another alignment",
                 title=f"On another alignment ({len(outline.other_alignment)})",
@@ -333,9 +333,9 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Row
     return rows
 
 
-def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> Row:
+def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> RecordRow:
     count = count_text(len(group.rows), "annotation")
-    return Row(
+    return RecordRow(
         record=group.rows,
         key=(group.object_name, group.object_id),
         title=plain(group.object_name),
@@ -348,12 +348,12 @@ def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> Row:
     )
 
 
-def _annotation_row(row: AnnotationRow) -> Row:
+def _annotation_row(row: AnnotationRow) -> RecordRow:
     annotation = row.annotation
     method = plain(str(annotation.method_type))
     truth = "ground truth" if annotation.ground_truth_status else ""
     star = RECOMMENDED if annotation.is_curator_recommended else ""
-    return Row(
+    return RecordRow(
         record=row,
         key=row.key,
         title=titles_of(row),
@@ -369,10 +369,10 @@ def _annotation_row(row: AnnotationRow) -> Row:
 # tilt series
 
 
-def tilt_series_rows(series: Sequence[TiltSeries]) -> list[Row]:
+def tilt_series_rows(series: Sequence[TiltSeries]) -> list[RecordRow]:
     """Rows of a run's tilt series."""
     return [
-        Row(
+        RecordRow(
             record=each,
             key=each.id,
             title=(f"Tilt series · {tilt_series_text(each)}", f"Tilt series · {tilt_series_text(each, is_short=True)}"),

@@ -1,4 +1,4 @@
-"""Draws a `Row`: picture, colour chip, title with badge, further lines, and columns of tick boxes."""
+"""Draws a `RecordRow`: picture, colour chip, title with badge, further lines, and columns of tick boxes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, Tick, longest
+from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, RecordRow, Role, Text, Tick, longest
 from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
 from napari_cryoet.wording import plain
 
@@ -27,14 +27,14 @@ class RecordDelegate(QStyledItemDelegate):
         self._theme = theme
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        row: Row = index.data(Role.ROW)
+        row: RecordRow = index.data(Role.ROW)
         text = QFontMetrics(option.font).lineSpacing() * (row.title_lines + len(row.lines))
         return QSize(60, max(text, _picture_px(row, text)) + 2 * _margin_px(row))
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
         if painter is None:
             return
-        row: Row = index.data(Role.ROW)
+        row: RecordRow = index.data(Role.ROW)
         painter.save()
         painter.setFont(option.font)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
@@ -60,7 +60,7 @@ class _Cell:
     """Draws one cell of a row."""
 
     def __init__(
-        self, painter: QPainter, row: Row, colors: Colors, option: QStyleOptionViewItem, *, has_icon: bool
+        self, painter: QPainter, row: RecordRow, colors: Colors, option: QStyleOptionViewItem, *, has_icon: bool
     ) -> None:
         self._painter, self._row, self._colors, self._option = painter, row, colors, option
         self._has_icon = has_icon  # the view draws the icons of child rows
@@ -202,16 +202,16 @@ class _Cell:
         return plain(next((choice for choice in choices if metrics.horizontalAdvance(choice) <= width), choices[-1]))
 
 
-def icon_color(row: Row, colors: Colors, *, is_selected: bool) -> QColor:
+def icon_color(row: RecordRow, colors: Colors, *, is_selected: bool) -> QColor:
     """The colour of a row's icon."""
     return colors.text if is_selected else colors.dim if row.is_dim else colors.accent
 
 
-def _picture_px(row: Row, text_height: int) -> int:
+def _picture_px(row: RecordRow, text_height: int) -> int:
     return 0 if row.picture_url is None else min(MOST_PICTURE_PX, max(text_height, LEAST_PICTURE_PX))
 
 
-def _margin_px(row: Row) -> int:
+def _margin_px(row: RecordRow) -> int:
     return 6 if row.picture_url is not None else 3
 
 

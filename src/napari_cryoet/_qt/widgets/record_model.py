@@ -1,7 +1,7 @@
 """The Qt model of record lists and two-level trees: rows, tick boxes, and loading of more rows.
 
-Pages build `Row` objects from records and pass them to `RecordModel.set_rows` whenever something changes. Rows with
-the same keys are updated in place, so selection, folding and scroll position are kept.
+Pages build `RecordRow` objects from records and pass them to `RecordModel.set_rows` whenever something changes. Rows
+with the same keys are updated in place, so selection, folding and scroll position are kept.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class TickColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RecordRow:
     """The content of a row; all fields but ``record`` and ``title`` are optional."""
 
     record: Any  # emitted by the view's signals
@@ -89,7 +89,7 @@ class Row:
     spoken: str = ""  # for screen readers, instead of all texts
     opens: bool = True  # on Enter or double click; otherwise they fold and unfold the row
     is_unfolded: bool = True  # when it is first listed
-    children: tuple[Row, ...] = ()
+    children: tuple[RecordRow, ...] = ()
 
 
 class RecordModel(QAbstractItemModel):
@@ -117,7 +117,7 @@ class RecordModel(QAbstractItemModel):
         self.title = title
         self.tick_columns = tuple(tick_columns)
         self._thumbnails = thumbnails
-        self._rows: tuple[Row, ...] = ()
+        self._rows: tuple[RecordRow, ...] = ()
         self._is_asked = False
         if thumbnails is not None:
             thumbnails.arrived.connect(self._on_picture)
@@ -126,14 +126,14 @@ class RecordModel(QAbstractItemModel):
                 column.changed.connect(self._on_ticks)
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[RecordRow, ...]:
         return self._rows
 
     def set_title(self, title: str) -> None:
         self.title = title
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, 0)
 
-    def set_rows(self, rows: Sequence[Row]) -> None:
+    def set_rows(self, rows: Sequence[RecordRow]) -> None:
         """Replace the rows. If the keys are unchanged, update only the rows that differ."""
         self._is_asked = False
         if _keys(rows) == _keys(self._rows):
@@ -144,7 +144,7 @@ class RecordModel(QAbstractItemModel):
             self._rows = tuple(rows)
             self.endResetModel()
 
-    def append_rows(self, rows: Sequence[Row], *, is_asked: bool = False) -> None:
+    def append_rows(self, rows: Sequence[RecordRow], *, is_asked: bool = False) -> None:
         """Append rows, replacing a final message row; ``is_asked`` if the next rows were requested already."""
         self._is_asked = is_asked
         if self._rows and self._rows[-1].kind in (Kind.MESSAGE, Kind.FAILURE):
@@ -164,7 +164,7 @@ class RecordModel(QAbstractItemModel):
             self._is_asked = True
             self.more_requested.emit()
 
-    def row_at(self, index: Index) -> Row | None:
+    def row_at(self, index: Index) -> RecordRow | None:
         if not index.isValid():
             return None
         internal_id = int(QModelIndex(index).internalId())
@@ -185,7 +185,7 @@ class RecordModel(QAbstractItemModel):
             yield root
             yield from (self.index(below, 0, root) for below in range(len(row.children)))
 
-    def tick(self, row: Row, column: int) -> Tick | None:
+    def tick(self, row: RecordRow, column: int) -> Tick | None:
         """The tick of a row in a tick column, counted from 0; None if there is none."""
         return self.tick_columns[column].tick_of(row.record) if 0 <= column < len(self.tick_columns) else None
 
@@ -257,7 +257,7 @@ class RecordModel(QAbstractItemModel):
                 return longest(row.title)
         return None
 
-    def _tell_changes(self, before: Sequence[Row]) -> None:
+    def _tell_changes(self, before: Sequence[RecordRow]) -> None:
         last = self.columnCount() - 1
         for number, (old, new) in enumerate(zip(before, self._rows, strict=True)):
             if old == new:
@@ -278,7 +278,7 @@ class RecordModel(QAbstractItemModel):
                 self.dataChanged.emit(self.index(number), self.index(number), [Role.PICTURE])
 
 
-def _keys(rows: Sequence[Row]) -> list[tuple[Hashable, ...]]:
+def _keys(rows: Sequence[RecordRow]) -> list[tuple[Hashable, ...]]:
     return [(row.key, row.kind, *(below.key for below in row.children)) for row in rows]
 
 
@@ -287,6 +287,6 @@ def longest(text: Text) -> str:
     return text if isinstance(text, str) else text[0]
 
 
-def _all_texts(row: Row) -> str:
+def _all_texts(row: RecordRow) -> str:
     texts = (row.title, row.badge, row.right, *row.lines)
     return ", ".join(longest_text for text in texts if (longest_text := longest(text)))

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeVie
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, TickColumn
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, RecordRow, TickColumn
 from napari_cryoet._qt.widgets.theme import Theme, draw_icon
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 
@@ -98,7 +98,7 @@ class RecordView(QTreeView):
             bar.valueChanged.connect(self._ask_for_more)
 
     @property
-    def current_row(self) -> Row | None:
+    def current_row(self) -> RecordRow | None:
         return self._records.row_at(self.currentIndex())
 
     def select(self, key: Hashable) -> None:
@@ -245,7 +245,7 @@ class RecordView(QTreeView):
         self._indent()
         self._settle_soon.start()
 
-    def _has_ticks(self, row: Row) -> bool:
+    def _has_ticks(self, row: RecordRow) -> bool:
         return any(self._records.tick(row, column) for column in range(len(self._records.tick_columns)))
 
     def _settle(self) -> None:
