@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.record_pages import DatasetView, run_row
-from napari_cryoet._qt.widgets.record_model import Kind
+from napari_cryoet._qt.widgets.record_model import RowKind
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import NetworkError
@@ -61,7 +61,7 @@ def test_a_failed_page_says_so_and_is_asked_for_again_once(qtbot, view, asked):
     view.view.scrollToBottom()
     qtbot.waitUntil(lambda: asked == [0, 50])
     view.show_error(NO_NETWORK)
-    assert last_row(view).kind is Kind.FAILURE
+    assert last_row(view).kind is RowKind.FAILURE
     assert last_row(view).title.startswith(NO_NETWORK.message)
     view.view.scrollToTop()
     view.view.scrollToBottom()

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, RecordRow, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, RowKind, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 
@@ -42,7 +42,7 @@ def rows(*names: str) -> list[RecordRow]:
 
 def tree() -> list[RecordRow]:
     leaves = tuple(rows("ribosome 1", "ribosome 2"))
-    heading = RecordRow(record=None, key="heading", title="Objects", kind=Kind.HEADING)
+    heading = RecordRow(record=None, key="heading", title="Objects", kind=RowKind.HEADING)
     group = RecordRow(record="ribosome", key="group", title="ribosome", is_bold=True, opens=False, children=leaves)
     return [heading, group, *rows("membrane")]
 
@@ -139,13 +139,13 @@ def test_other_rows_keep_the_selection_and_what_was_folded(view, model):
 
 
 def test_more_rows_are_asked_for_once_when_their_place_is_seen(view, model, qtbot):
-    more = RecordRow(record=None, title="Loading more…", kind=Kind.MESSAGE)
+    more = RecordRow(record=None, title="Loading more…", kind=RowKind.MESSAGE)
     with qtbot.assertNotEmitted(model.more_requested):
         model.set_rows([*rows(*map(str, range(50))), more])
         QApplication.processEvents()
     with qtbot.waitSignal(model.more_requested):
         view.scrollToBottom()
-    failed = RecordRow(record=None, title="No network.", kind=Kind.FAILURE)
+    failed = RecordRow(record=None, title="No network.", kind=RowKind.FAILURE)
     with qtbot.assertNotEmitted(model.more_requested):
         view.scrollToTop()
         view.scrollToBottom()
@@ -162,7 +162,7 @@ def test_rows_are_drawn_and_a_click_on_a_tick_asks(view, model, ticks, qtbot):
         record="membrane", key=1, title="85 oriented", badge="ground truth", right=("1.2 MB", ""), color=(1, 0, 0, 1),
         icon="star", is_chosen=True, lines=(("too long " * 30, "short"),), picture_url="",
     )  # fmt: skip
-    model.set_rows([row, RecordRow(record=None, title="Loading…", kind=Kind.MESSAGE)])
+    model.set_rows([row, RecordRow(record=None, title="Loading…", kind=RowKind.MESSAGE)])
     picture = view.viewport().grab().toImage()
     colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
     assert {"#ff0000", "#00ff00"} <= colors

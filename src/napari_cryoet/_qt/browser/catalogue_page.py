@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
 from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet._qt.widgets.record_model import Kind, RecordRow, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind, TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -156,7 +156,7 @@ class CataloguePage(ListPage, Generic[R]):
         batch, self._pending = self._pending[:ROWS_AT_ONCE], self._pending[ROWS_AT_ONCE:]
         rows: list[RecordRow] = [self._row_of(record, self._answer) for record in batch]
         n_more = self._n_results - len(self._results) + len(self._pending)
-        return [*rows, RecordRow(None, f"{n_more:,} more…", kind=Kind.MESSAGE)] if n_more else rows
+        return [*rows, RecordRow(None, f"{n_more:,} more…", kind=RowKind.MESSAGE)] if n_more else rows
 
 
 class ListSwitch(QTabBar):

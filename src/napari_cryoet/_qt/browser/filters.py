@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QWidget
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.labels import tool_button
-from napari_cryoet._qt.widgets.record_model import Kind, RecordRow, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
@@ -129,7 +129,7 @@ class FacetPanel(ListPage):
         annotation_facets = [facet for facet in first if facet.name in _ANNOTATION_FACETS]
         yield from self._facet_rows(annotation_facets, 0)
         for number, facets in enumerate(others, 1):
-            yield RecordRow(None, "And in the same run", ("heading", number), Kind.HEADING, is_bold=True)
+            yield RecordRow(None, "And in the same run", ("heading", number), RowKind.HEADING, is_bold=True)
             yield from self._facet_rows([facet for facet in facets if facet.name in _IN_CONDITION], number)
         if len(self._sets) <= len(self._search.annotations):
             yield RecordRow(_ANOTHER, "Another annotation in the same run…", _ANOTHER, is_dim=True)

@@ -22,7 +22,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, tool_button
 from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, open_in_browser
-from napari_cryoet._qt.widgets.record_model import Kind, RecordRow
+from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -208,7 +208,7 @@ class DatasetView(RecordPage):
         loaded, total = len(self.runs), page.run_total
         rows = [run_row(run) for run in page.runs]
         if page.runs and not page.is_last:
-            rows.append(RecordRow(None, f"Loading more… {loaded:,} of {total:,}", kind=Kind.MESSAGE))
+            rows.append(RecordRow(None, f"Loading more… {loaded:,} of {total:,}", kind=RowKind.MESSAGE))
         (self.model.append_rows if page.offset else self.model.set_rows)(rows)
         self.count.setText(count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs")
         if total:
@@ -222,14 +222,16 @@ class DatasetView(RecordPage):
     def show_error(self, error: CryoETError) -> None:
         """Show why runs are missing: in the last row, or in place of the list if it is empty."""
         if self.runs:
-            self.model.append_rows([RecordRow(None, f"{error.message} Press Enter to try again.", kind=Kind.FAILURE)])
+            self.model.append_rows(
+                [RecordRow(None, f"{error.message} Press Enter to try again.", kind=RowKind.FAILURE)]
+            )
         else:
             self.count.setText("")
             self.place.show_error(error, self.restart)
 
     def _on_more(self) -> None:
         self.model.append_rows(
-            [RecordRow(None, "Loading more…", kind=Kind.MESSAGE)], is_asked=True
+            [RecordRow(None, "Loading more…", kind=RowKind.MESSAGE)], is_asked=True
         )  # also after a failure
         self.page_requested.emit(self.dataset_id, len(self.runs), self.filter.text().strip())
 
@@ -300,7 +302,9 @@ def holdings(page: DepositionPage) -> list[RecordRow]:
     for name, is_own in (("Its datasets", True), ("Added to other datasets", False)):
         datasets = [dataset for dataset in page.datasets if dataset.is_own == is_own]
         if datasets:
-            rows.append(RecordRow(None, f"{name} ({len(datasets):,})", ("heading", is_own), Kind.HEADING, is_bold=True))
+            rows.append(
+                RecordRow(None, f"{name} ({len(datasets):,})", ("heading", is_own), RowKind.HEADING, is_bold=True)
+            )
         rows += [_dataset_row(dataset, children[dataset.dataset_id], is_unfolded=is_unfolded) for dataset in datasets]
     return rows
 

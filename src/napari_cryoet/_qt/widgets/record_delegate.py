@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, RecordRow, Role, Text, Tick, longest
+from napari_cryoet._qt.widgets.record_model import Index, RecordModel, RecordRow, Role, RowKind, Text, Tick, longest
 from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
 from napari_cryoet.wording import plain
 
@@ -42,7 +42,7 @@ class RecordDelegate(QStyledItemDelegate):
         cell.fill()
         if index.column():
             cell.draw_tick(index.data(Role.TICK))
-        elif row.kind in (Kind.MESSAGE, Kind.FAILURE):
+        elif row.kind in (RowKind.MESSAGE, RowKind.FAILURE):
             cell.draw_message()
         else:
             cell.draw_record(index.data(Role.PICTURE) if row.picture_url is not None else None)
@@ -64,7 +64,7 @@ class _Cell:
     ) -> None:
         self._painter, self._row, self._colors, self._option = painter, row, colors, option
         self._has_icon = has_icon  # the view draws the icons of child rows
-        self._is_selected = row.kind is not Kind.HEADING and bool(option.state & QStyle.StateFlag.State_Selected)
+        self._is_selected = row.kind is not RowKind.HEADING and bool(option.state & QStyle.StateFlag.State_Selected)
         self._dim = colors.text if self._is_selected else colors.dim
         self._box_color = colors.background if self._is_selected else colors.border
 
@@ -72,7 +72,7 @@ class _Cell:
         colors, option = self._colors, self._option
         if self._is_selected:
             self._painter.fillRect(option.rect, colors.selection if option.widget.hasFocus() else colors.border)
-        elif option.state & QStyle.StateFlag.State_MouseOver and self._row.kind is not Kind.HEADING:
+        elif option.state & QStyle.StateFlag.State_MouseOver and self._row.kind is not RowKind.HEADING:
             self._painter.fillRect(option.rect, colors.raised)
 
     def draw_record(self, picture: QPixmap | None) -> None:
@@ -91,7 +91,7 @@ class _Cell:
             self._draw_text(line, self._fitting(text, line.width()))
 
     def draw_message(self) -> None:
-        is_warning = self._row.kind is Kind.FAILURE and not self._is_selected
+        is_warning = self._row.kind is RowKind.FAILURE and not self._is_selected
         self._painter.setPen(self._colors.warning if is_warning else self._dim)
         wrapped = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
         self._painter.drawText(self._option.rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))

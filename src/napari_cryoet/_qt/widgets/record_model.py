@@ -33,7 +33,7 @@ class Role(IntEnum):
     TICK = Qt.ItemDataRole.UserRole + 3  # `Tick` of a tick column, or None
 
 
-class Kind(Enum):
+class RowKind(Enum):
     """The kind of a row."""
 
     RECORD = "record"
@@ -74,7 +74,7 @@ class RecordRow:
     record: Any  # emitted by the view's signals
     title: Text
     key: Hashable = None  # selection and folding follow the key when rows change
-    kind: Kind = Kind.RECORD
+    kind: RowKind = RowKind.RECORD
     title_lines: int = 1  # or 2
     is_bold: bool = False
     is_dim: bool = False  # draws the title in the dim colour of the other lines
@@ -147,7 +147,7 @@ class RecordModel(QAbstractItemModel):
     def append_rows(self, rows: Sequence[RecordRow], *, is_asked: bool = False) -> None:
         """Append rows, replacing a final message row; ``is_asked`` if the next rows were requested already."""
         self._is_asked = is_asked
-        if self._rows and self._rows[-1].kind in (Kind.MESSAGE, Kind.FAILURE):
+        if self._rows and self._rows[-1].kind in (RowKind.MESSAGE, RowKind.FAILURE):
             last = len(self._rows) - 1
             self.beginRemoveRows(ROOT, last, last)
             self._rows = self._rows[:-1]
@@ -159,8 +159,8 @@ class RecordModel(QAbstractItemModel):
 
     def ask_for_more(self, *, again: bool = False) -> None:
         """Request the missing rows once; with ``again``, also after a failure."""
-        last = self._rows[-1].kind if self._rows else Kind.RECORD
-        if (last is Kind.MESSAGE and not self._is_asked) or (last is Kind.FAILURE and again):
+        last = self._rows[-1].kind if self._rows else RowKind.RECORD
+        if (last is RowKind.MESSAGE and not self._is_asked) or (last is RowKind.FAILURE and again):
             self._is_asked = True
             self.more_requested.emit()
 
@@ -228,7 +228,7 @@ class RecordModel(QAbstractItemModel):
         row = self.row_at(index)
         if row is None:
             return Qt.ItemFlag.NoItemFlags
-        if row.kind is Kind.HEADING:
+        if row.kind is RowKind.HEADING:
             return Qt.ItemFlag.ItemIsEnabled
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         return flags if self.tick(row, index.column() - 1) is None else flags | Qt.ItemFlag.ItemIsUserCheckable

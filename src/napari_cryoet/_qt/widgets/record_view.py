@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeVie
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, RecordRow, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, RowKind, TickColumn
 from napari_cryoet._qt.widgets.theme import Theme, draw_icon
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 
@@ -186,7 +186,7 @@ class RecordView(QTreeView):
 
     def _on_click(self, index: QModelIndex) -> None:
         row = self._records.row_at(index)
-        if row is not None and row.kind is Kind.FAILURE:
+        if row is not None and row.kind is RowKind.FAILURE:
             self._open(index)
 
     def _open(self, index: QModelIndex) -> None:
@@ -194,11 +194,11 @@ class RecordView(QTreeView):
         if row is None:
             return
         match row.kind:
-            case Kind.FAILURE:
+            case RowKind.FAILURE:
                 self._records.ask_for_more(again=True)
-            case Kind.RECORD if row.opens:
+            case RowKind.RECORD if row.opens:
                 self.opened.emit(row.record)
-            case Kind.RECORD:
+            case RowKind.RECORD:
                 self.setExpanded(index, not self.isExpanded(index))
 
     def _tick(self, index: QModelIndex, key: int) -> bool:
@@ -209,7 +209,7 @@ class RecordView(QTreeView):
 
     def _request_menu(self, index: QModelIndex, position: QPoint | None = None) -> None:
         row, viewport = self._records.row_at(index), self.viewport()
-        if row is not None and row.kind is Kind.RECORD and viewport is not None:
+        if row is not None and row.kind is RowKind.RECORD and viewport is not None:
             below = viewport.mapToGlobal(self.visualRect(index).bottomLeft())
             self.menu_requested.emit(row.record, position or below)
 
