@@ -8,7 +8,16 @@ from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.widgets.record_model import Index, RecordModel, RecordRow, Role, RowKind, Text, Tick, longest
+from napari_cryoet._qt.widgets.record_model import (
+    ModelIndex,
+    RecordModel,
+    RecordRow,
+    Role,
+    RowKind,
+    Text,
+    Tick,
+    longest,
+)
 from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
 from napari_cryoet.wording import plain
 
@@ -26,12 +35,12 @@ class RecordDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._theme = theme
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+    def sizeHint(self, option: QStyleOptionViewItem, index: ModelIndex) -> QSize:
         row: RecordRow = index.data(Role.ROW)
         text = QFontMetrics(option.font).lineSpacing() * (row.title_lines + len(row.lines))
         return QSize(60, max(text, _picture_px(row, text)) + 2 * _margin_px(row))
 
-    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: ModelIndex) -> None:
         if painter is None:
             return
         row: RecordRow = index.data(Role.ROW)
@@ -48,7 +57,9 @@ class RecordDelegate(QStyledItemDelegate):
             cell.draw_record(index.data(Role.PICTURE) if row.picture_url is not None else None)
         painter.restore()
 
-    def editorEvent(self, event: QEvent | None, model: object, _option: QStyleOptionViewItem, index: Index) -> bool:
+    def editorEvent(
+        self, event: QEvent | None, model: object, _option: QStyleOptionViewItem, index: ModelIndex
+    ) -> bool:
         if not index.column() or event is None or index.data(Qt.ItemDataRole.CheckStateRole) is None:
             return False
         if event.type() == QEvent.Type.MouseButtonRelease and isinstance(model, RecordModel):

@@ -20,7 +20,7 @@ from napari_cryoet.wording import joined
 
 ROOT: Final = QModelIndex()
 #: Qt passes either kind of index.
-Index: TypeAlias = QModelIndex | QPersistentModelIndex
+ModelIndex: TypeAlias = QModelIndex | QPersistentModelIndex
 #: A text, or alternatives from longest to shortest; the first that fits is shown.
 Text: TypeAlias = str | tuple[str, ...]
 
@@ -164,13 +164,13 @@ class RecordModel(QAbstractItemModel):
             self._is_asked = True
             self.more_requested.emit()
 
-    def row_at(self, index: Index) -> RecordRow | None:
+    def row_at(self, index: ModelIndex) -> RecordRow | None:
         if not index.isValid():
             return None
         internal_id = int(QModelIndex(index).internalId())
         return self._rows[index.row()] if internal_id == 0 else self._rows[internal_id - 1].children[index.row()]
 
-    def record_at(self, index: Index) -> Any:
+    def record_at(self, index: ModelIndex) -> Any:
         row = self.row_at(index)
         return None if row is None else row.record
 
@@ -189,7 +189,7 @@ class RecordModel(QAbstractItemModel):
         """The tick of a row in a tick column, counted from 0; None if there is none."""
         return self.tick_columns[column].tick_of(row.record) if 0 <= column < len(self.tick_columns) else None
 
-    def request_tick(self, index: Index, column: int) -> bool:
+    def request_tick(self, index: ModelIndex, column: int) -> bool:
         """Request toggling a tick; False if there is none."""
         row = self.row_at(index)
         if row is None or self.tick(row, column) is None:
@@ -199,7 +199,7 @@ class RecordModel(QAbstractItemModel):
 
     # the Qt model
 
-    def index(self, row: int, column: int = 0, parent: Index = ROOT) -> QModelIndex:
+    def index(self, row: int, column: int = 0, parent: ModelIndex = ROOT) -> QModelIndex:
         if not self.hasIndex(row, column, QModelIndex(parent)):
             return QModelIndex()
         return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
@@ -208,13 +208,13 @@ class RecordModel(QAbstractItemModel):
         internal_id = int(index.internalId()) if index.isValid() else 0
         return QModelIndex() if internal_id == 0 else self.createIndex(internal_id - 1, 0, 0)
 
-    def rowCount(self, parent: Index = ROOT) -> int:
+    def rowCount(self, parent: ModelIndex = ROOT) -> int:
         if not parent.isValid():
             return len(self._rows)
         is_root = int(QModelIndex(parent).internalId()) == 0 and parent.column() == 0
         return len(self._rows[parent.row()].children) if is_root else 0
 
-    def columnCount(self, _parent: Index = ROOT) -> int:
+    def columnCount(self, _parent: ModelIndex = ROOT) -> int:
         return 1 + len(self.tick_columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -233,7 +233,7 @@ class RecordModel(QAbstractItemModel):
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         return flags if self.tick(row, index.column() - 1) is None else flags | Qt.ItemFlag.ItemIsUserCheckable
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+    def data(self, index: ModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self.row_at(index)
         if row is None:
             return None
