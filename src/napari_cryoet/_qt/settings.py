@@ -30,7 +30,7 @@ class Recent(NamedTuple):
     label: str
 
 
-class SavedSearch(NamedTuple):
+class NamedSearch(NamedTuple):
     """A named search; ``search`` is from `Search.to_dict`."""
 
     name: str
@@ -67,7 +67,7 @@ class Settings:
     show_together = _kept("show_together", bool, False, "Whether several runs may be shown at once.")
     is_offline = _kept("is_offline", bool, False, "Whether the user chose to work offline.")
     data_saver = _kept("data_saver", DataSaver, DataSaver(), "The network limits that the user chose.")
-    searches = _kept("searches", tuple[SavedSearch, ...], (), "Saved searches, in order.")
+    searches = _kept("searches", tuple[NamedSearch, ...], (), "Saved searches, in order.")
     recent = _kept("recent", tuple[Recent, ...], (), "Recently opened entries, newest first; they may no longer exist.")
 
     def __init__(self, path: Path | None = None) -> None:

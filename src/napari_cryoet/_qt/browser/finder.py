@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
-from napari_cryoet._qt.settings import SavedSearch, Settings
+from napari_cryoet._qt.settings import NamedSearch, Settings
 from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, drop_menu, passing_menu
 from napari_cryoet.basket.basket import Kind
 from napari_cryoet.basket.matches import add_matches, matching_ids
@@ -262,15 +262,15 @@ class Finder(QObject):
         name, is_accepted = QInputDialog.getText(self._screens.owner, title, label, text=suggestion)
         if is_accepted:
             others = [saved for saved in self._memory.searches if saved.name != name]
-            self._memory.searches = (*others, SavedSearch(name, self._search.to_dict()))
+            self._memory.searches = (*others, NamedSearch(name, self._search.to_dict()))
 
-    def _use_saved(self, saved: SavedSearch) -> None:
+    def _use_saved(self, saved: NamedSearch) -> None:
         try:
             self.set_search(search_from(saved.search))
         except FormatError as error:
             self._screens.notice.show_error(error)
 
-    def _delete(self, saved: SavedSearch) -> None:
+    def _delete(self, saved: NamedSearch) -> None:
         self._memory.searches = tuple(other for other in self._memory.searches if other != saved)
 
 
