@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 MOST_CRUMBS: Final = 4
-Kind: TypeAlias = Literal["datasets", "runs", "depositions", "dataset", "deposition", "run", "basket"]
+PageKind: TypeAlias = Literal["datasets", "runs", "depositions", "dataset", "deposition", "run", "basket"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A screen: a list, a record's page, or the basket. Comparisons ignore the name."""
 
-    kind: Kind
+    kind: PageKind
     id: int = 0  # 0 for a list and the basket
     name: str = field(default="", compare=False)
 

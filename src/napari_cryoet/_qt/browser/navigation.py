@@ -64,7 +64,7 @@ from napari_cryoet.portal.places import (
     LISTS,
     MOST_CRUMBS,
     Crumbs,
-    Kind,
+    PageKind,
     Place,
     begin,
     follow,
@@ -158,7 +158,7 @@ class Screens:
         area.setWidget(self.run)
         self.run_place = Loadable(area)
         self.stack = QStackedWidget()
-        self.pages: dict[Kind, Any] = {
+        self.pages: dict[PageKind, Any] = {
             "datasets": self.datasets,
             "runs": self.runs,
             "depositions": self.depositions,
@@ -188,7 +188,7 @@ class Screens:
         for part in (self.search, self.filter_bar, self.facets, self.switch, self.breadcrumb, *below):
             part.hide()
 
-    def show_page(self, kind: Kind) -> None:
+    def show_page(self, kind: PageKind) -> None:
         """Show a screen other than the start page, below the switch for lists and the breadcrumb for others."""
         is_list = self.pages[kind] in self.lists
         self.stack.setCurrentWidget(self.pages[kind])
