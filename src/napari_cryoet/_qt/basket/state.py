@@ -34,7 +34,7 @@ _SAVE, _LOOK_UP = "basket", "contents of the basket"
 _PAUSE_S: Final = 0.1  # the window paints ticks first: a busy thread delays each call of a Qt model by 5 ms
 
 
-class Part(NamedTuple):
+class BasketPart(NamedTuple):
     """Something that can be ticked, and the ids of its parents, which are 0 if unknown."""
 
     kind: Kind
@@ -45,7 +45,7 @@ class Part(NamedTuple):
     modified: str = ""
 
     @property
-    def annotation(self) -> Part:
+    def annotation(self) -> BasketPart:
         """The annotation of a shape; the basket's choices determine which of its shapes are downloaded."""
         return self._replace(kind="annotations", id=self.annotation_id)
 
@@ -153,16 +153,16 @@ class BasketState(QObject):
         has_some = ticked or any(map(self._is_touched, parts))
         return Tick(Qt.CheckState.PartiallyChecked if has_some else Qt.CheckState.Unchecked)
 
-    def _is_ticked(self, part: Part) -> bool:
+    def _is_ticked(self, part: BasketPart) -> bool:
         if part.id in self._ids[part.kind] or self._ticked_parent(part):
             return True
         is_skipped = self.is_settled and not self._is_touched(part)  # another shape of its annotation is downloaded
         return part.annotation_id in self._ids["annotations"] and not is_skipped
 
-    def _is_touched(self, part: Part) -> bool:
+    def _is_touched(self, part: BasketPart) -> bool:
         return self.details is not None and part.id in self.details.touched.get(part.kind, ())
 
-    def _ticked_parent(self, part: Part) -> tuple[Kind, int] | None:
+    def _ticked_parent(self, part: BasketPart) -> tuple[Kind, int] | None:
         """The ticked run or dataset that contains a part."""
         dataset_id, run_id = part.dataset_id, part.run_id
         if not dataset_id and self.details is not None:
@@ -236,38 +236,38 @@ class BasketState(QObject):
         self.changed.emit()
 
 
-def parts_of(record: Any) -> tuple[Part, ...]:
+def parts_of(record: Any) -> tuple[BasketPart, ...]:
     """The parts that a record's tick stands for; empty if there is nothing to download."""
     match record:
         case CatalogueRow():
-            return (Part("datasets", record.id),)
+            return (BasketPart("datasets", record.id),)
         case RunRow() | Run():
-            return (Part("runs", record.id, dataset_id=record.dataset_id),)
+            return (BasketPart("runs", record.id, dataset_id=record.dataset_id),)
         case ListedRun():
-            return (Part("runs", record.run_id, dataset_id=record.dataset_id),)
+            return (BasketPart("runs", record.run_id, dataset_id=record.dataset_id),)
         case Tomogram():
             date = record.last_modified_date
-            return (Part("tomograms", record.id, record.run_id or 0, modified=date.isoformat() if date else ""),)
+            return (BasketPart("tomograms", record.id, record.run_id or 0, modified=date.isoformat() if date else ""),)
         case TiltSeries():
-            return (Part("tilt_series", record.id, record.run_id),)
+            return (BasketPart("tilt_series", record.id, record.run_id),)
         case AnnotationRow(annotation=annotation, shape=shape) if record.files and shape is not None:
             modified = annotation.last_modified_date.isoformat()
-            return (Part("annotation_shapes", shape.id, annotation.run_id or 0, 0, annotation.id, modified),)
+            return (BasketPart("annotation_shapes", shape.id, annotation.run_id or 0, 0, annotation.id, modified),)
         case Entry():
-            return tuple(Part(kind, record_id) for kind, record_id in record.parts)
+            return tuple(BasketPart(kind, record_id) for kind, record_id in record.parts)
         case tuple():
             return tuple(part for row in record for part in parts_of(row))
     return ()
 
 
-def _with(basket: Basket, parts: Collection[Part]) -> Basket:
+def _with(basket: Basket, parts: Collection[BasketPart]) -> Basket:
     for kind in {part.kind for part in parts}:
         dates = {part.id: part.modified for part in parts if part.kind == kind}
         basket = basket.with_ids(kind, dates, modified={key: date for key, date in dates.items() if date})
     return basket
 
 
-def _without(basket: Basket, parts: Collection[Part]) -> Basket:
+def _without(basket: Basket, parts: Collection[BasketPart]) -> Basket:
     removed: dict[Kind, set[int]] = defaultdict(set)
     for part in parts:
         removed[part.kind].add(part.id)
