@@ -29,7 +29,7 @@ from graphql import (
 )
 
 from napari_cryoet.exceptions import CryoETError, PortalError
-from napari_cryoet.tables.database import Clause, Database, Limits, Path, Row
+from napari_cryoet.tables.database import Clause, ColumnPath, Database, Limits, Row
 from napari_cryoet.tables.schema import Relation, Table, is_url, portal_schema, tables
 
 PAGE: Final = 100  # edges of a nested connection
@@ -189,7 +189,7 @@ def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> lis
     """Resolve the counts of an aggregate by group; without ``groupBy`` one count, or none if a nested one is 0."""
     table, own, where = source
     context: _Context = info.context
-    paths: list[Path] = []
+    paths: list[ColumnPath] = []
     for node in _fields(*(node.selection_set for node in info.field_nodes)):
         if node.name.value == "groupBy":
             paths += _paths(node.selection_set)
@@ -219,14 +219,14 @@ def _fields(*selections: SelectionSetNode | None) -> Iterator[FieldNode]:
             yield node
 
 
-def _paths(selection: SelectionSetNode | None) -> Iterator[Path]:
+def _paths(selection: SelectionSetNode | None) -> Iterator[ColumnPath]:
     """The columns of a ``groupBy``, each preceded by the relations that lead to it."""
     for node in _fields(selection):
         inner = _paths(node.selection_set) if node.selection_set else [()]
         yield from ((node.name.value, *path) for path in inner)
 
 
-def _put(group: dict[str, Any], path: Path, cell: Any) -> None:
+def _put(group: dict[str, Any], path: ColumnPath, cell: Any) -> None:
     *relations, column = path
     for name in relations:
         group = group.setdefault(name, {})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain, islice
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 """Text, numbers, booleans and None by column; a matrix is a list of rows."""
 Clause = Mapping[str, Any]
 """A ``where`` argument of the API."""
-Path = Sequence[str]
+ColumnPath = Sequence[str]
 """The relations that lead to a column, then the column."""
 Rows = Mapping[str, Sequence[Row]]
 """Rows by table, spelled as in the API."""
@@ -84,7 +84,7 @@ class Database:
     ``stop`` is set.
     """
 
-    def __init__(self, rows: Mapping[str, Iterable[Row]], *, saved: FilePath | None = None) -> None:
+    def __init__(self, rows: Mapping[str, Iterable[Row]], *, saved: Path | None = None) -> None:
         self._rows = rows
         self._lock = threading.RLock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
@@ -99,7 +99,7 @@ class Database:
         """Whether the rows of a table are in memory."""
         return table in self._loaded
 
-    def save(self, path: FilePath) -> None:
+    def save(self, path: Path) -> None:
         """Write all loaded tables to a new file; OSError if that fails."""
         with self._lock, closing(sqlite3.connect(path)) as file:
             try:
@@ -141,7 +141,7 @@ class Database:
         return rows
 
     def counts(
-        self, table: str, *clauses: Clause | None, group_by: Sequence[Path] = (), limits: Limits | None = None
+        self, table: str, *clauses: Clause | None, group_by: Sequence[ColumnPath] = (), limits: Limits | None = None
     ) -> list[tuple[Any, ...]]:
         """Count the rows that match all clauses; each count is followed by the cells of its group.
 
@@ -221,7 +221,7 @@ class _Statement:
             terms.append(f'{self.alias}."{name}" {words}')
         return ", ".join([*terms, f"{self.alias}.id"])
 
-    def group(self, paths: Sequence[Path]) -> tuple[str, list[str]]:
+    def group(self, paths: Sequence[ColumnPath]) -> tuple[str, list[str]]:
         """SQL joins, and the cells at the ends of paths; paths with a common start share joins."""
         ends: dict[tuple[str, ...], tuple[str, str]] = {(): (self._table, self.alias)}
         joins, cells = [], []
@@ -280,7 +280,7 @@ class _Statement:
         return _CONDITIONS[sign].format(cell)
 
 
-def _read_saved(path: FilePath, target: sqlite3.Connection) -> None:
+def _read_saved(path: Path, target: sqlite3.Connection) -> None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
             file.backup(target)
