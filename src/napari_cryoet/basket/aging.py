@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from napari_cryoet.basket.basket import KINDS, Basket, Kind, SavedSearch
+from napari_cryoet.basket.basket import KINDS, Basket, RecordKind, SavedSearch
 from napari_cryoet.basket.contents import TABLES
 from napari_cryoet.download.rows import ask_table
 from napari_cryoet.portal.portal import Portal
@@ -15,16 +15,16 @@ from napari_cryoet.records import Record
 from napari_cryoet.tables.database import normalised
 from napari_cryoet.tables.schema import tables
 
-Dates = Mapping[Kind, Mapping[int, str]]
+Dates = Mapping[RecordKind, Mapping[int, str]]
 """Last modification dates by kind and id; an empty text for kinds without dates."""
 
 
 class Age(Record, frozen=True, kw_only=True):
     """The differences from today's portal: ids by kind."""
 
-    changed: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)
-    withdrawn: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)
-    new: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    changed: dict[RecordKind, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    withdrawn: dict[RecordKind, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    new: dict[RecordKind, tuple[int, ...]] = msgspec.field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -36,7 +36,7 @@ class Age(Record, frozen=True, kw_only=True):
 
 def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Dates:
     """Today's last modification dates of the ticked records, without withdrawn ones."""
-    dates: dict[Kind, dict[int, str]] = {}
+    dates: dict[RecordKind, dict[int, str]] = {}
     for kind in KINDS:
         if ids := basket.ids(kind):
             name = TABLES[kind]

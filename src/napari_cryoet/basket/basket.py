@@ -17,7 +17,7 @@ from napari_cryoet.files import without_password, written_whole
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Id
 
-Kind = Literal["datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"]
+RecordKind = Literal["datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"]
 """A kind of record that can be ticked: whole datasets, whole runs, or parts of runs."""
 Part = Literal["tomograms", "annotations", "tilt series", "frames", "metadata"]
 """A category of files; "metadata" are pictures and small files that describe others."""
@@ -25,11 +25,11 @@ SplitName = Literal["train", "validation", "test"]
 SearchDict = dict[str, Any]
 """A search as plain data, see `Search.to_dict`."""
 
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+KINDS: Final[tuple[RecordKind, ...]] = get_args(RecordKind)
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 SPLIT_NAMES: Final[tuple[SplitName, ...]] = get_args(SplitName)
 
-_PREFIXES: Final[Mapping[str, Kind]] = {
+_PREFIXES: Final[Mapping[str, RecordKind]] = {
     "DS": "datasets",
     "RN": "runs",
     "TM": "tomograms",
@@ -96,7 +96,7 @@ class SavedSearch(_Section, frozen=True):
     """A search whose matches were added; repeated later, it finds new ones."""
 
     search: SearchDict
-    adds: Kind = "annotations"  # the kind of its matches
+    adds: RecordKind = "annotations"  # the kind of its matches
 
 
 class Basket(_Section, frozen=True):
@@ -131,26 +131,26 @@ class Basket(_Section, frozen=True):
     choices: Choices = Choices()
     split: Split | None = None
     searches: tuple[SavedSearch, ...] = ()
-    seen: dict[Kind, dict[int, str]] = {}
+    seen: dict[RecordKind, dict[int, str]] = {}
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is ticked."""
         return not any(self.ids(kind) for kind in KINDS)
 
-    def ids(self, kind: Kind) -> tuple[int, ...]:
+    def ids(self, kind: RecordKind) -> tuple[int, ...]:
         """The ticked ids of a kind, in the order of ticking."""
         ids: tuple[int, ...] = getattr(self, kind)
         return ids
 
-    def with_ids(self, kind: Kind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None) -> Basket:
+    def with_ids(self, kind: RecordKind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None) -> Basket:
         """Tick records; ``modified`` are their last modification dates, as the portal spells them."""
         new = dict.fromkeys(ids)
         ticked = tuple(dict.fromkeys([*self.ids(kind), *new]))
         dates = self.seen.get(kind, {}) | {each: _day(date) for each, date in (modified or {}).items() if each in new}
         return replace(self, **{kind: ticked}, seen=self.seen | ({kind: dates} if dates else {}))
 
-    def without_ids(self, kind: Kind, ids: Iterable[int]) -> Basket:
+    def without_ids(self, kind: RecordKind, ids: Iterable[int]) -> Basket:
         """Untick records."""
         unticked = set(ids)
         return replace(self, **{kind: tuple(each for each in self.ids(kind) if each not in unticked)})
@@ -163,7 +163,7 @@ class Basket(_Section, frozen=True):
         """Record a split, or remove it."""
         return replace(self, split=split)
 
-    def with_search(self, search: SearchDict, adds: Kind = "annotations") -> Basket:
+    def with_search(self, search: SearchDict, adds: RecordKind = "annotations") -> Basket:
         """Save a search whose matches were added; the same search is saved once."""
         saved = SavedSearch(search=_without_nulls(search), adds=adds)
         return replace(self, searches=(*(each for each in self.searches if each != saved), saved))
@@ -182,13 +182,13 @@ def source_text(source: Source) -> str:
     return source.kind if source.kind in {"live", "demo"} else source.location
 
 
-def ids_in(text: str, kind: Kind = "annotations") -> dict[Kind, list[int]]:
+def ids_in(text: str, kind: RecordKind = "annotations") -> dict[RecordKind, list[int]]:
     """The ids in a pasted text by kind: ids such as ``AN-9003``, and bare numbers as ids of ``kind``.
 
     >>> ids_in("RN-506, AN-9003 and 9004")
     {'runs': [506], 'annotations': [9003, 9004]}
     """
-    ids: dict[Kind, list[int]] = {}
+    ids: dict[RecordKind, list[int]] = {}
     for match in _ID.finditer(text):
         prefix, number, bare = match.groups()
         ids.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(int(number or bare))
@@ -247,7 +247,7 @@ def _by_date(dates: Mapping[int, str]) -> dict[str, list[int]]:
 def _read_value(key: str, value: Any) -> Any:
     """Convert a value of the file: ids may be texts such as "AN-9003", and dates have lists of ids."""
     if key in KINDS and isinstance(value, list):
-        kind: Kind = key
+        kind: RecordKind = key
         return [*dict.fromkeys(_number(kind, each) if isinstance(each, str) else each for each in value)]
     if key == "seen" and isinstance(value, dict):
         by_kind = msgspec.convert(value, dict[str, dict[str, list[int]]])
@@ -255,7 +255,7 @@ def _read_value(key: str, value: Any) -> Any:
     return value
 
 
-def _number(kind: Kind, text: str) -> int:
+def _number(kind: RecordKind, text: str) -> int:
     ids = ids_in(text, kind)
     if ids.keys() != {kind} or len(ids[kind]) != 1:
         raise ValueError(f"{text!r} in {kind} isn't an id of that kind")

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Kind, Part, basket_text
+from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Part, RecordKind, basket_text
 from napari_cryoet.download.plan import (
     Cell,
     Plan,
@@ -29,7 +29,7 @@ from napari_cryoet.tables.schema import tables
 from napari_cryoet.wording import count_text, joined, size_text
 
 #: API tables by kind.
-TABLES: Final[Mapping[Kind, str]] = {
+TABLES: Final[Mapping[RecordKind, str]] = {
     "datasets": "datasets",
     "runs": "runs",
     "tomograms": "tomograms",
@@ -299,7 +299,7 @@ class RowsOfRuns:
                 for name, rows in self._known.items()
             }
 
-    def _run_ids(self, basket: Basket, kinds: Iterable[Kind], stop: threading.Event | None) -> set[int]:
+    def _run_ids(self, basket: Basket, kinds: Iterable[RecordKind], stop: threading.Event | None) -> set[int]:
         """The runs of ticked records of some kinds, without records that the portal lacks."""
         run_ids: set[int | None] = set()
         for kind in kinds:

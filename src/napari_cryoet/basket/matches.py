@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from msgspec.structs import replace
 
-from napari_cryoet.basket.basket import Basket, Kind, SavedSearch
+from napari_cryoet.basket.basket import Basket, RecordKind, SavedSearch
 from napari_cryoet.basket.contents import TABLES
 from napari_cryoet.discovery.index import Index, at
 from napari_cryoet.discovery.search import Matches, Search, find, search_from
@@ -17,7 +17,7 @@ from napari_cryoet.discovery.search import Matches, Search, find, search_from
 _OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 
 
-def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[Kind] = ()) -> Basket:
+def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[RecordKind] = ()) -> Basket:
     """Tick all matches of a search, and save the search in the basket.
 
     Parameters
@@ -35,15 +35,15 @@ def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[Ki
     return replace(basket, catalogue_date=index.as_of.date().isoformat())
 
 
-def kinds_asked(search: Search) -> tuple[Kind, ...]:
+def kinds_asked(search: Search) -> tuple[RecordKind, ...]:
     """What a search has conditions on: annotations, tomograms or both; without conditions, annotations."""
     empty = Search()
     of_tomograms = any(getattr(search, name) != getattr(empty, name) for name in _OF_TOMOGRAMS)
-    kinds: tuple[Kind, ...] = ("annotations",) if search.annotations or not of_tomograms else ()
+    kinds: tuple[RecordKind, ...] = ("annotations",) if search.annotations or not of_tomograms else ()
     return (*kinds, "tomograms") if of_tomograms else kinds
 
 
-def matching_ids(index: Index, matches: Matches, kind: Kind) -> tuple[int, ...]:
+def matching_ids(index: Index, matches: Matches, kind: RecordKind) -> tuple[int, ...]:
     """The ids of a kind to tick for the matches of a search; see `add_matches`."""
     match kind:
         case "datasets":

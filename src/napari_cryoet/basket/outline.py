@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from napari_cryoet.basket.basket import KINDS, Kind
+from napari_cryoet.basket.basket import KINDS, RecordKind
 from napari_cryoet.basket.contents import TABLES, Chosen, Owners
 from napari_cryoet.download.rows import Row
 from napari_cryoet.records import Record
@@ -21,7 +21,7 @@ class Entry(Record, frozen=True, kw_only=True, gc=False):
     title: str
     detail: str = ""
     size_bytes: int = 0
-    parts: tuple[tuple[Kind, int], ...] = ()  # untick these to remove it; none if the basket's choices add it
+    parts: tuple[tuple[RecordKind, int], ...] = ()  # untick these to remove it; none if the basket's choices add it
     run_id: int | None = None  # of a run and its parts
     dataset_id: int | None = None
     below: tuple[Entry, ...] = ()
@@ -82,19 +82,19 @@ def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
 
 def _parts(
     rows: Iterable[tuple[str, Row]],
-    ids: Mapping[Kind, frozenset[int]],
+    ids: Mapping[RecordKind, frozenset[int]],
     owners: Owners,
     sizes: Mapping[tuple[str, int | None], int],
 ) -> Iterator[Entry]:
     """The parts of a run; the files of an annotation make one entry."""
-    groups: dict[tuple[Kind, int], list[Row]] = defaultdict(list)
+    groups: dict[tuple[RecordKind, int], list[Row]] = defaultdict(list)
     for table, row in rows:
         if table != "annotationFiles":
             groups["tomograms" if table == "tomograms" else "tilt_series", row["id"]].append(row)
         elif annotation := owners.annotation(row):
             groups["annotations", annotation["id"]].append(row)
     for (kind, row_id), group in groups.items():
-        row, shapes, table = group[0], list[tuple[Kind, int]](), TABLES[kind]
+        row, shapes, table = group[0], list[tuple[RecordKind, int]](), TABLES[kind]
         title, detail = "tilt series", ""
         if kind == "tomograms":
             title = joined(row["processing"], spacing_text(row["voxelSpacing"]))

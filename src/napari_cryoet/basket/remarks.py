@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from napari_cryoet.appearance.colors import object_key
-from napari_cryoet.basket.basket import Basket, Kind
+from napari_cryoet.basket.basket import Basket, RecordKind
 from napari_cryoet.basket.contents import TABLES, Chosen, Contents
 from napari_cryoet.records import Record, ShapeType
 from napari_cryoet.wording import count_text, names_text, plain, size_text, spacing_text
@@ -30,7 +30,7 @@ class Remark(Record, frozen=True, kw_only=True):
 
     kind: RemarkKind
     text: str
-    ids: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)  # of the records concerned
+    ids: dict[RecordKind, tuple[int, ...]] = msgspec.field(default_factory=dict)  # of the records concerned
     fix_text: str = ""  # for the button that applies the fix
     fix: Basket | None = None  # the fixed basket; None if there is no automatic fix
 

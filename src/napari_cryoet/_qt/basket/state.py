@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
-from napari_cryoet.basket.basket import KINDS, Basket, Kind, source_text
+from napari_cryoet.basket.basket import KINDS, Basket, RecordKind, source_text
 from napari_cryoet.basket.contents import Chosen, Contents, RowsOfRuns, choose, contents_of
 from napari_cryoet.basket.outline import Entry, outline_basket
 from napari_cryoet.basket.remarks import Remark, remarks_on
@@ -37,7 +37,7 @@ _PAUSE_S: Final = 0.1  # the window paints ticks first: a busy thread delays eac
 class BasketPart(NamedTuple):
     """Something that can be ticked, and the ids of its parents, which are 0 if unknown."""
 
-    kind: Kind
+    kind: RecordKind
     id: int
     run_id: int = 0
     dataset_id: int = 0
@@ -58,7 +58,7 @@ class Details:
     contents: Contents
     remarks: tuple[Remark, ...]
     entries: tuple[Entry, ...]
-    touched: dict[Kind, frozenset[int]]  # shapes to download, and runs and datasets with anything to download
+    touched: dict[RecordKind, frozenset[int]]  # shapes to download, and runs and datasets with anything to download
 
 
 class BasketState(QObject):
@@ -85,7 +85,7 @@ class BasketState(QObject):
         self.basket = Basket()
         self.details: Details | None = None  # None until the contents are known
         self.error: CryoETError | None = None  # why they aren't known
-        self._ids: dict[Kind, frozenset[int]] = dict.fromkeys(KINDS, frozenset())
+        self._ids: dict[RecordKind, frozenset[int]] = dict.fromkeys(KINDS, frozenset())
 
     # one source at a time
 
@@ -162,7 +162,7 @@ class BasketState(QObject):
     def _is_touched(self, part: BasketPart) -> bool:
         return self.details is not None and part.id in self.details.touched.get(part.kind, ())
 
-    def _ticked_parent(self, part: BasketPart) -> tuple[Kind, int] | None:
+    def _ticked_parent(self, part: BasketPart) -> tuple[RecordKind, int] | None:
         """The ticked run or dataset that contains a part."""
         dataset_id, run_id = part.dataset_id, part.run_id
         if not dataset_id and self.details is not None:
@@ -268,7 +268,7 @@ def _with(basket: Basket, parts: Collection[BasketPart]) -> Basket:
 
 
 def _without(basket: Basket, parts: Collection[BasketPart]) -> Basket:
-    removed: dict[Kind, set[int]] = defaultdict(set)
+    removed: dict[RecordKind, set[int]] = defaultdict(set)
     for part in parts:
         removed[part.kind].add(part.id)
         removed["annotations"].add(part.annotation_id)
@@ -277,7 +277,7 @@ def _without(basket: Basket, parts: Collection[BasketPart]) -> Basket:
     return basket
 
 
-def _touched_by(chosen: Chosen, contents: Contents) -> dict[Kind, frozenset[int]]:
+def _touched_by(chosen: Chosen, contents: Contents) -> dict[RecordKind, frozenset[int]]:
     run_ids = {*contents.run_ids}
     return {
         "annotation_shapes": frozenset(file["annotationShapeId"] for file in chosen.annotation_files),

@@ -15,7 +15,7 @@ from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.settings import NamedSearch, Settings
 from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, drop_menu, passing_menu
-from napari_cryoet.basket.basket import Kind
+from napari_cryoet.basket.basket import RecordKind
 from napari_cryoet.basket.matches import add_matches, matching_ids
 from napari_cryoet.discovery.answers import Answer, Question
 from napari_cryoet.discovery.as_python import client_script, own_script
@@ -30,7 +30,7 @@ from napari_cryoet.wording import count_text, day_text, joined
 
 _NOT_FOUND: Final = "not found"  # topic of notices
 #: Kinds of matching records that the menu adds to the basket, one entry each.
-_ADDS: Final[tuple[tuple[Kind, ...], ...]] = (
+_ADDS: Final[tuple[tuple[RecordKind, ...], ...]] = (
     ("annotations",),
     ("annotations", "tomograms"),
     ("tomograms",),
@@ -252,7 +252,7 @@ class Finder(QObject):
             add = add_item(adds, counts_text, partial(self._add, index, matches.search, kinds, counts_text))
             add.setEnabled(all(counts.values()))
 
-    def _add(self, index: Index, search: Search, kinds: tuple[Kind, ...], counts_text: str) -> None:
+    def _add(self, index: Index, search: Search, kinds: tuple[RecordKind, ...], counts_text: str) -> None:
         self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
         self._screens.notice.show_notice(f"Added {counts_text} to the basket.", is_news=True)
 
