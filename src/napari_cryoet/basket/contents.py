@@ -20,11 +20,11 @@ from napari_cryoet.download.plan import (
     size_of,
     volume_cells,
 )
-from napari_cryoet.download.rows import Row, ask_rows, ask_table, by_id
+from napari_cryoet.download.rows import ask_rows, ask_table, by_id
 from napari_cryoet.download.run import DownloadReport, download_files
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Record, ShapeType
-from napari_cryoet.tables.database import Rows
+from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import tables
 from napari_cryoet.wording import count_text, joined, size_text
 

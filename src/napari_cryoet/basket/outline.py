@@ -8,8 +8,8 @@ from typing import Final
 
 from napari_cryoet.basket.basket import KINDS, RecordKind
 from napari_cryoet.basket.contents import TABLES, Chosen, Owners
-from napari_cryoet.download.rows import Row
 from napari_cryoet.records import Record
+from napari_cryoet.tables.database import Row
 from napari_cryoet.wording import count_text, joined, plain, spacing_text
 
 _MOST_RUNS: Final = 500  # listed by name; the others are only counted

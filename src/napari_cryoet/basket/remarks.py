@@ -12,6 +12,7 @@ from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.basket.basket import Basket, RecordKind
 from napari_cryoet.basket.contents import TABLES, Chosen, Contents
 from napari_cryoet.records import Record, ShapeType
+from napari_cryoet.tables.database import Row
 from napari_cryoet.wording import count_text, names_text, plain, size_text, spacing_text
 
 RemarkKind = Literal["twice", "alignment", "spacing", "automated", "missing", "disk", "frames"]
@@ -21,7 +22,6 @@ _CAPTIONS: Final = frozenset({ShapeType.GLOBAL_CAPTION, ShapeType.ANNOTATION_CAP
 _MANY_FRAMES_BYTES: Final = 50e9
 _SAME_SPACING: Final = 1.01  # the portal rounds spacings: 13.48 and 13.481 are the same
 
-Row = Mapping[str, Any]
 _Annotated = tuple[Row, Row, Row]  # annotation, shape, file
 
 

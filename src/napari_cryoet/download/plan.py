@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from napari_cryoet.download.rows import Row, file_columns
+from napari_cryoet.download.rows import file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Terms, terms_of
-from napari_cryoet.tables.database import Rows
+from napari_cryoet.tables.database import Row, Rows
 
 VolumeFormat = Literal["zarr", "mrc"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.download.folder import is_whole_tomogram, note_file, note_items, pack_of, write_tables
 from napari_cryoet.download.plan import Plan, plan_cells
-from napari_cryoet.download.rows import Row, ask_rows, ask_table
+from napari_cryoet.download.rows import ask_rows, ask_table
 from napari_cryoet.download.run import check_place
 from napari_cryoet.download.transfer import sha256_of
 from napari_cryoet.exceptions import DownloadError, NotFoundError, raise_if_stopped
@@ -21,7 +21,7 @@ from napari_cryoet.files import written_whole
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.streaming.grid import Box
-from napari_cryoet.tables.database import Rows
+from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.volumes import Volume, open_volume
 
 

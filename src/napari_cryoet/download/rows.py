@@ -15,10 +15,8 @@ import msgspec
 from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import AnnotationFile, Run, Terms, Tomogram, terms_of
-from napari_cryoet.tables.database import Rows
+from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import is_url, tables
-
-Row = dict[str, Any]
 
 IN_FLIGHT: Final = 4
 ROWS_A_PAGE: Final = 1000
@@ -109,7 +107,9 @@ def ask_rows(
     """
     wanted, names = set(run_ids), tables().keys() if names is None else names
     rows: dict[str, list[Row]] = {}
-    roots: dict[str, Row] = {"runs": {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": [*wanted]}}}
+    roots: dict[str, dict[str, Any]] = {
+        "runs": {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": [*wanted]}}
+    }
 
     def ask(names: Iterable[str]) -> None:
         wheres = {name: where for name in names if name not in rows and (where := _where(name, roots))}
@@ -132,14 +132,19 @@ def ask_rows(
 
 
 def ask_table(
-    portal: Portal, name: str, where: Row, *, columns: Collection[str] = (), stop: threading.Event | None = None
+    portal: Portal,
+    name: str,
+    where: dict[str, Any],
+    *,
+    columns: Collection[str] = (),
+    stop: threading.Event | None = None,
 ) -> list[Row]:
     """All rows of a table that match ``where``, with all columns or the id and some, requested page by page."""
     wanted = columns or [column for column in tables()[name].columns if column not in _LEFT_OUT]
     return [*chain.from_iterable(portal.pages(name, wanted, where, size=ROWS_A_PAGE, stop=stop))]
 
 
-def _where(name: str, roots: Mapping[str, Row]) -> Row | None:
+def _where(name: str, roots: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
     """The condition on a table that follows from that on its run, dataset or deposition; None if there is none yet."""
     table = tables()[name]
     if name in roots or table.owner is None:
