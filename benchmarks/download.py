@@ -54,7 +54,7 @@ def make_pack(folder: Path) -> None:
     """Write the pack unless it exists."""
     from napari_cryoet.formats.mrc import write_mrc
     from napari_cryoet.formats.ome_zarr import folder_bytes, write_pyramid
-    from napari_cryoet.packs.pack import Manifest, write_pack
+    from napari_cryoet.packs.pack import PackManifest, write_pack
 
     if (folder / "pack.json").exists():
         return
@@ -102,7 +102,7 @@ def make_pack(folder: Path) -> None:
         sizes = dict(zip(("sizeZ", "sizeY", "sizeX"), VOLUME_SHAPE, strict=True))
         common = {"runId": run, "tomogramVoxelSpacingId": spacing, "alignmentId": alignment}
         tables.add("tomograms", depositionId=deposition, voxelSpacing=SPACING_ANGSTROM, **common, **sizes, **volumes)
-    write_pack(folder, Manifest(title="Benchmark", https_prefix=HTTPS, s3_prefix=S3), tables)
+    write_pack(folder, PackManifest(title="Benchmark", https_prefix=HTTPS, s3_prefix=S3), tables)
 
 
 class Delay:

@@ -24,7 +24,7 @@ from real_microtubule import Microtubule, Tiled
 from napari_cryoet.demo.write import save_photo
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import folder_bytes, write_pyramid
-from napari_cryoet.packs.pack import Manifest, Pack, write_pack
+from napari_cryoet.packs.pack import Pack, PackManifest, write_pack
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -82,7 +82,7 @@ def build_real_pack(
     builder = Builder(shared_real, out / "files", crop, with_large_mrc, full_shape_zyx)
     builder.build()
     (out / "provenance.json").write_text(json.dumps(PROVENANCE, indent=2) + "\n", encoding="utf-8")
-    manifest = Manifest(
+    manifest = PackManifest(
         title="Real tables, real microtubule (dataset 10000)",
         https_prefix=HTTPS,
         s3_prefix=S3,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cryoet.download.rows import file_columns
-from napari_cryoet.packs.pack import Manifest, Pack, write_pack
+from napari_cryoet.packs.pack import Pack, PackManifest, write_pack
 from napari_cryoet.tables.schema import tables
 from portal_rows import blank_row
 
@@ -156,7 +156,7 @@ def write_generated_pack(folder: Path, **sizes: int) -> Pack:
         name: [blank_row(name) | _places(name, row) | _filled(row) for row in rows]
         for name, rows in generated_tables(**sizes).items()
     }
-    return write_pack(folder, Manifest(title="A generated portal", https_prefix=HTTPS, s3_prefix=S3), tables)
+    return write_pack(folder, PackManifest(title="A generated portal", https_prefix=HTTPS, s3_prefix=S3), tables)
 
 
 def _places(name: str, row: Row) -> Row:

@@ -11,7 +11,7 @@ from typing import Any
 
 import graphql
 
-from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.packs.pack import PackManifest, write_pack
 
 _PLAIN = {"Int": 1, "Float": 1.0, "String": "text", "Boolean": False, "DateTime": "2024-05-06T00:00:00+00:00"}
 
@@ -51,7 +51,7 @@ class Tables(dict[str, list[dict[str, Any]]]):
     def write(self, folder: Path) -> Path:
         """Write the tables as a pack."""
         prefixes = {"https_prefix": "https://files.example.org/", "s3_prefix": "s3://example/"}
-        write_pack(folder, Manifest(title="A small portal", **prefixes), self)
+        write_pack(folder, PackManifest(title="A small portal", **prefixes), self)
         return folder
 
 

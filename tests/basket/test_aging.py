@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_cryoet.basket.aging import Age, age_of, ask_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
-from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
 from portal_rows import blank_row
 
@@ -19,7 +19,7 @@ def portal_with(folder: Path, **dates: str) -> Portal:
         blank_row("annotations") | {"id": int(name.strip("a")), "lastModifiedDate": date}
         for name, date in dates.items()
     ]
-    manifest = Manifest(title="Dates", https_prefix="https://x.org/", s3_prefix="s3://x/")
+    manifest = PackManifest(title="Dates", https_prefix="https://x.org/", s3_prefix="s3://x/")
     return open_portal(write_pack(folder, manifest, {"annotations": rows}).folder)
 
 

@@ -14,7 +14,7 @@ from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, choose, c
 from napari_cryoet.basket.remarks import remarks_on
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
-from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
 from portal_rows import blank_row
 
@@ -40,7 +40,7 @@ def rows_with_richer_shapes() -> Any:
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Portal:
-    manifest = Manifest(title="Sample", https_prefix=PREFIX, s3_prefix="s3://bucket/")
+    manifest = PackManifest(title="Sample", https_prefix=PREFIX, s3_prefix="s3://bucket/")
     return open_portal(write_pack(tmp_path / "pack", manifest, rows_with_richer_shapes()).folder)
 
 

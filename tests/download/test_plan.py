@@ -19,7 +19,7 @@ from napari_cryoet.download import rows as rows_module
 from napari_cryoet.download.plan import clean_name, every_cell, plan_cells
 from napari_cryoet.download.rows import file_columns
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
-from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from portal_rows import portal_schema
 
@@ -42,7 +42,7 @@ def pack(tmp_path: Path) -> Path:
     for found in others.values():
         for row in found:
             row |= {key: value + 500 for key, value in row.items() if key.endswith("Id") and isinstance(value, int)}
-    manifest = Manifest(title="Two", https_prefix=PREFIX, s3_prefix="s3://bucket/")
+    manifest = PackManifest(title="Two", https_prefix=PREFIX, s3_prefix="s3://bucket/")
     return write_pack(tmp_path, manifest, {name: [*rows[name], *others[name]] for name in rows}).folder
 
 

@@ -14,7 +14,7 @@ from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.readers import find_reader, read_pack
-from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.provenance import of_annotation_file
 from ome_images import write_image
@@ -131,7 +131,7 @@ def test_a_pack_opens_by_its_manifest_too_with_points_on_top(demo_pack):
 
 
 def test_a_pack_without_any_tomogram_says_so(tmp_path):
-    manifest = Manifest(
+    manifest = PackManifest(
         title="Empty", source="test", created="2024-01-01", licence="CC0-1.0",
         https_prefix="https://files.example.invalid/", s3_prefix="s3://bucket/",
     )  # fmt: skip

@@ -1,13 +1,13 @@
 """Small packs and their rows."""
 
 from napari_cryoet.packs.graphql import execute
-from napari_cryoet.packs.pack import Manifest
+from napari_cryoet.packs.pack import PackManifest
 from napari_cryoet.tables.database import Database
 from portal_rows import blank_row
 
 HTTPS = "https://files.example.org/"
 S3 = "s3://bucket/"
-MANIFEST = Manifest(title="Small", https_prefix=HTTPS, s3_prefix=S3, source="a test", created="2025-06-01")
+MANIFEST = PackManifest(title="Small", https_prefix=HTTPS, s3_prefix=S3, source="a test", created="2025-06-01")
 
 
 def row(table, **cells):

@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 import pytest
 
 from napari_cryoet.exceptions import PackError
-from napari_cryoet.packs.pack import Manifest, is_pack, open_pack, write_pack
+from napari_cryoet.packs.pack import PackManifest, is_pack, open_pack, write_pack
 from napari_cryoet.records import PORTAL_S3_PREFIX, PORTAL_TERMS, Terms
 from packs.small_pack import HTTPS, MANIFEST, S3
 
@@ -49,9 +49,9 @@ def test_writing_again_replaces_all_tables_or_none(tmp_path):
 
 def test_the_licence_and_the_links_are_the_packs_own():
     known = {"https_prefix": HTTPS, "title": "Mine"}
-    assert Manifest(s3_prefix=S3, **known).terms == Terms()
-    assert Manifest(s3_prefix=PORTAL_S3_PREFIX, **known).terms == PORTAL_TERMS
-    mine = Manifest(s3_prefix=S3, licence="CC-BY-4.0", site="https://lab.example.org", **known).terms
+    assert PackManifest(s3_prefix=S3, **known).terms == Terms()
+    assert PackManifest(s3_prefix=PORTAL_S3_PREFIX, **known).terms == PORTAL_TERMS
+    mine = PackManifest(s3_prefix=S3, licence="CC-BY-4.0", site="https://lab.example.org", **known).terms
     assert mine == Terms(licence="CC-BY-4.0", site="https://lab.example.org")
     assert mine.page_url("run", 5) == "https://lab.example.org/runs/5"
     assert Terms().page_url("run", 5) == ""

@@ -14,7 +14,7 @@ import pytest
 from napari_cryoet.exceptions import NetworkError, PackError
 from napari_cryoet.packs.pack import write_pack
 from napari_cryoet.packs.serve import MAX_BODY_BYTES, PackServer
-from packs.small_pack import HTTPS, S3, Manifest
+from packs.small_pack import HTTPS, S3, PackManifest
 
 RUNS = '{"query": "{ runs { id } }"}'
 PAGE = "https://viewer.example.org"  # a web page that the user has open
@@ -76,7 +76,7 @@ def test_a_query_is_answered_and_an_error_has_status_200_and_no_data(connection)
 
 def test_a_reply_says_under_which_terms_the_data_is_and_what_is_damaged(tmp_path):
     terms = {"licence": "CC-BY-4.0", "licence_url": "https://example.org/by", "site": "https://lab.example.org"}
-    write_pack(tmp_path, Manifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3, **terms), {})
+    write_pack(tmp_path, PackManifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3, **terms), {})
     (tmp_path / "tables" / "datasets.json").write_text("[")
     with PackServer(tmp_path) as server, connected(server) as connection:
         said = post(connection, "{ runs { id } }")["extensions"]["terms"]
@@ -166,7 +166,7 @@ def test_nothing_but_the_packs_files_is_found(connection, path):
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
 def test_links_out_of_the_pack_lead_nowhere(tmp_path):
-    pack = write_pack(tmp_path / "pack", Manifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3), {})
+    pack = write_pack(tmp_path / "pack", PackManifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3), {})
     (tmp_path / "secret").write_text("secret")
     (pack.files / "link").symlink_to(tmp_path / "secret")
     (pack.files / "up").symlink_to(tmp_path)

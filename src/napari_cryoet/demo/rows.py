@@ -13,7 +13,7 @@ import msgspec
 
 from napari_cryoet.demo.scenes import RECIPES, Vector
 from napari_cryoet.formats.ome_zarr import folder_bytes
-from napari_cryoet.packs.pack import Manifest
+from napari_cryoet.packs.pack import PackManifest
 
 if TYPE_CHECKING:
     from napari_cryoet.tables.database import Row
@@ -112,7 +112,7 @@ class Method(msgspec.Struct, frozen=True):
 
 
 class _Content(msgspec.Struct, frozen=True):
-    manifest: Manifest
+    manifest: PackManifest
     depositions: tuple[DepositionPlan, ...]
     datasets: tuple[DatasetPlan, ...]
     runs: tuple[RunPlan, ...]

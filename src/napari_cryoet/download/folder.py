@@ -32,8 +32,7 @@ from napari_cryoet.download.rows import Records, by_id, file_columns
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
-from napari_cryoet.packs.pack import Manifest as PackManifest
-from napari_cryoet.packs.pack import Pack, open_pack, write_pack
+from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import is_url, tables
 from napari_cryoet.wording import count_text

@@ -43,7 +43,7 @@ _TABLE: Final = re.compile("[A-Za-z]{1,40}")
 _Web = Annotated[str, msgspec.Meta(pattern="^(https?://|$)")]
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT):
+class PackManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT):
     """The manifest of a pack.
 
     URLs in rows start with one of the prefixes, which end with the slash before the dataset's folder. The rest of such
@@ -74,7 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_fi
 class Pack:
     """An open pack. The manifest is in memory; a table is read at each access."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: PackManifest) -> None:
         self.folder = folder.absolute()
         self.manifest = manifest
         self.tables: Mapping[str, Sequence[Row]] = _Tables(folder / "tables")
@@ -127,7 +127,7 @@ def open_pack(folder: Path | str) -> Pack:
     return Pack(folder, _read_manifest(folder))
 
 
-def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
+def write_pack(folder: Path | str, manifest: PackManifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
     """Write a pack's tables, then its manifest; ``folder/files`` stays unchanged.
 
     Raises PackError before writing anything if rows can't be stored as JSON.
@@ -172,14 +172,14 @@ class _Tables(Mapping[str, "Sequence[Row]"]):
         return len(list(iter(self)))
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _read_manifest(folder: Path) -> PackManifest:
     path = folder / MANIFEST_NAME
     if not folder.is_dir():
         raise PackError(f"There is no folder {folder}.")
     if not path.is_file():
         hint = f"Choose the folder that holds {MANIFEST_NAME}. Files by themselves open when dropped on napari."
         raise PackError(f"The folder {folder} isn't a pack: it has no {MANIFEST_NAME}.", hint=hint)
-    return _read(path, Manifest, MAX_MANIFEST_BYTES)
+    return _read(path, PackManifest, MAX_MANIFEST_BYTES)
 
 
 def _table_text(name: str, rows: Iterable[Row]) -> str:
