@@ -58,7 +58,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     fetched_at: str
 
 
-class Manifest(msgspec.Struct, kw_only=True):
+class DownloadManifest(msgspec.Struct, kw_only=True):
     """The contents of a download folder; ``is_complete`` is whether all requested items are complete."""
 
     format: Literal["napari-cryoet-download"]
@@ -76,13 +76,13 @@ class Manifest(msgspec.Struct, kw_only=True):
         return {item["path"] for item in self.items if item.get("is_complete") is True}
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> DownloadManifest:
     """The manifest of a folder, with the files of its journal; empty if there is none."""
     path, journal = folder / MANIFEST_NAME, folder / JOURNAL_NAME
-    manifest = Manifest(format="napari-cryoet-download")
+    manifest = DownloadManifest(format="napari-cryoet-download")
     try:
         if path.exists():
-            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+            manifest = msgspec.json.decode(path.read_bytes(), type=DownloadManifest)
     except (msgspec.MsgspecError, RecursionError) as error:
         message = f"{path} isn't the manifest of a download, and would be overwritten."
         raise DownloadError(message, hint="Choose another folder.") from error
