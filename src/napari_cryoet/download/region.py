@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from napari_cryoet.exceptions import DownloadError, NotFoundError, raise_if_stop
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Portal
+from napari_cryoet.progress import BytesProgress
 from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.volumes import Volume, open_volume
@@ -31,7 +31,7 @@ def download_region(
     box_zyx: Box,
     folder: str | Path,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: BytesProgress | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
     """Download a box of a tomogram's finest level into a folder, which becomes a pack; returns the OME-Zarr's path.
@@ -119,7 +119,7 @@ def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:
 class _Voxels:
     """The voxels of a box, read slab by slab while they are written."""
 
-    def __init__(self, volume: Volume, box: Box, progress: Callable[[int, int], None], stop: threading.Event) -> None:
+    def __init__(self, volume: Volume, box: Box, progress: BytesProgress, stop: threading.Event) -> None:
         self._volume, self._box, self._progress, self._stop = volume, box, progress, stop
         self.shape = tuple(end - start for start, end in box)
         self.dtype = np.dtype("f4")  # like the portal's tomograms

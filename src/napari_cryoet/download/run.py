@@ -35,11 +35,10 @@ from napari_cryoet.exceptions import (
 from napari_cryoet.files import host_of, replace_file
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
+from napari_cryoet.progress import BytesProgress
 from napari_cryoet.wording import count_text, size_text
 
 T = TypeVar("T")
-Progress = Callable[[int, int], None]
-"""Called with the bytes done and their expected total."""
 
 _POLL_S: Final = 0.04
 _STOP_PATIENCE_S: Final = 0.12
@@ -64,7 +63,7 @@ def download_files(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: BytesProgress | None = None,
     stop: threading.Event | None = None,
 ) -> DownloadReport:
     """Download all files of a plan into a folder, which becomes a pack, and write its manifest.
@@ -124,7 +123,7 @@ class Download:
         """Continue after `pause`."""
         self._go_on.set()
 
-    def run(self, *, progress: Progress | None = None, stop: threading.Event | None = None) -> DownloadReport:
+    def run(self, *, progress: BytesProgress | None = None, stop: threading.Event | None = None) -> DownloadReport:
         """Run the download; see `download_files`."""
         plan, folder, stop = self.plan, self.folder, stop or threading.Event()
         try:
@@ -213,7 +212,7 @@ class _Work:
         self.errors: dict[str, str] = {}  # by item
         self.keys: dict[str, list[str]] = {}  # of each OME-Zarr
 
-    def run(self, progress: Progress, go_on: threading.Event) -> None:
+    def run(self, progress: BytesProgress, go_on: threading.Event) -> None:
         """Run to the end, with pauses, and report progress."""
         while not (go_on.is_set() and self._has_finished(progress, go_on)):
             self._state.is_paused = True
@@ -222,7 +221,7 @@ class _Work:
             self._state.is_paused = False
         progress(self._state.done_bytes, self._state.done_bytes)
 
-    def _has_finished(self, progress: Progress, go_on: threading.Event) -> bool:
+    def _has_finished(self, progress: BytesProgress, go_on: threading.Event) -> bool:
         """Run until everything is done, or until a pause, which returns False."""
         self._has_ended.clear()
         future = client.submit(self._run())
