@@ -102,6 +102,18 @@ def test_ticks_stay_when_one_leaves_the_page_and_over_a_restart(qtbot, make_dock
     assert not run.whole.isChecked()
 
 
+def test_unticking_one_shape_of_an_annotation_keeps_the_others(qtbot, dock):
+    tree = go_to_run(qtbot, dock).tree
+    group = next(row for row in dock.screens.run.annotations.rows if "membrane" in row.title)
+    press(qtbot, dock, tree, group.key)
+    before = [state(tree, row.key) for row in group.children]
+    unticked = before.index(ON)
+    assert before.count(ON) > 1
+    press(qtbot, dock, tree, group.children[unticked].key)
+    after = [state(tree, row.key) for row in group.children]
+    assert after == [*before[:unticked], OFF, *before[unticked + 1 :]]
+
+
 def test_whole_runs_and_datasets_are_ticked_in_their_lists_and_what_is_in_them_is_faint(qtbot, dock):
     screens = dock.screens
     press(qtbot, dock, screens.datasets.view, CELLS)

@@ -140,7 +140,7 @@ class BasketState(QObject):
             remove = partial(self.change, lambda basket: basket.without_ids(kind, [parent_id]))
             self.refused.emit(f"All of {name} is in the basket.", "Remove it", remove)
         else:
-            self.change(partial(_without, parts=parts))
+            self.change(partial(_without, parts=parts, other_shapes=self._other_shapes(parts)))
 
     def tick_of(self, record: Any) -> Tick | None:
         """The tick of a record: hollow if its run or dataset is ticked, partial if only some of it is ticked."""
@@ -170,6 +170,19 @@ class BasketState(QObject):
         if run_id in self._ids["runs"]:
             return "runs", run_id
         return ("datasets", dataset_id) if dataset_id in self._ids["datasets"] else None
+
+    def _other_shapes(self, parts: Collection[BasketPart]) -> set[int]:
+        """The remaining shapes to download of ticked annotations when only some of their shapes are unticked."""
+        annotation_ids = {part.annotation_id for part in parts} & self._ids["annotations"]
+        if not annotation_ids or self.details is None:
+            return set()
+        chosen = self.details.chosen
+        shapes = {
+            file["annotationShapeId"]
+            for file in chosen.annotation_files
+            if (chosen.owners.annotation(file) or {}).get("id") in annotation_ids
+        }
+        return shapes - {part.id for part in parts}
 
     # changes
 
@@ -267,14 +280,14 @@ def _with(basket: Basket, parts: Collection[BasketPart]) -> Basket:
     return basket
 
 
-def _without(basket: Basket, parts: Collection[BasketPart]) -> Basket:
+def _without(basket: Basket, parts: Collection[BasketPart], other_shapes: Collection[int]) -> Basket:
     removed: dict[RecordKind, set[int]] = defaultdict(set)
     for part in parts:
         removed[part.kind].add(part.id)
         removed["annotations"].add(part.annotation_id)
     for kind, ids in removed.items():
         basket = basket.without_ids(kind, ids)
-    return basket
+    return basket.with_ids("annotation_shapes", other_shapes) if other_shapes else basket
 
 
 def _touched_by(chosen: Chosen, contents: Contents) -> dict[RecordKind, frozenset[int]]:
