@@ -1,4 +1,4 @@
-"""The bandwidth estimate: unknown at first, measured once the connection was full, not lowered by light use."""
+"""The bandwidth estimate: unknown at first, measured on a full connection, not lowered by light use."""
 
 import math
 
@@ -44,13 +44,13 @@ def test_an_unknown_connection_counts_as_fast():
 
 
 @pytest.mark.parametrize(("rate", "latency_s"), [(50 * MB, 0.06), (2 * MB, 0.2), (300 * MB, 0.02)])
-def test_a_full_connection_shows_its_bandwidth(rate, latency_s):
+def test_bandwidth_is_measured_on_a_full_connection(rate, latency_s):
     traffic = Traffic()
     traffic.full(200, 420_000, rate=rate, latency_s=latency_s)
     assert traffic.bandwidth.bytes_per_s == pytest.approx(rate, rel=0.2)
 
 
-def test_a_slow_connection_is_known_after_one_round():
+def test_a_slow_connection_is_detected_after_one_round():
     traffic = Traffic()
     traffic.full(17, 420_000, rate=2 * MB, latency_s=0.2)
     assert traffic.bandwidth.bytes_per_s == pytest.approx(2 * MB, rel=0.5)
@@ -67,7 +67,7 @@ def test_light_use_does_not_lower_the_estimate():
     assert traffic.bandwidth.bytes_per_s >= width
 
 
-def test_the_estimate_follows_a_connection_that_changes():
+def test_the_estimate_follows_changes_in_bandwidth():
     traffic = Traffic()
     traffic.full(100, 420_000, rate=50 * MB)
     traffic.full(100, 420_000, rate=5 * MB)
@@ -76,7 +76,7 @@ def test_the_estimate_follows_a_connection_that_changes():
     assert traffic.bandwidth.bytes_per_s == pytest.approx(50 * MB, rel=0.3)
 
 
-def test_local_answers_do_not_count():
+def test_local_answers_are_ignored():
     traffic = Traffic()
     traffic.full(100, 420_000, rate=5 * MB)
     before = traffic.bandwidth.bytes_per_s, traffic.bandwidth.quickest_s
@@ -85,7 +85,7 @@ def test_local_answers_do_not_count():
     assert (traffic.bandwidth.bytes_per_s, traffic.bandwidth.quickest_s) == before
 
 
-def test_prefetching_may_fill_the_connection_for_about_one_answer():
+def test_prefetching_may_fill_the_connection_for_one_round_trip():
     bandwidth = Bandwidth()
     bandwidth.bytes_per_s, bandwidth.quickest_s = 10 * MB, 0.1
     assert bandwidth.may_carry_more(0, 100 * MB)  # one request always
@@ -93,7 +93,7 @@ def test_prefetching_may_fill_the_connection_for_about_one_answer():
     assert not bandwidth.may_carry_more(2 * MB, MB)
 
 
-def test_cancelling_pays_only_where_much_is_still_to_come():
+def test_only_large_unfinished_requests_are_worth_cancelling():
     traffic = Traffic()
     traffic.full(100, 420_000, rate=2 * MB, latency_s=0.2)
     bandwidth = traffic.bandwidth

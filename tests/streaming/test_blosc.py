@@ -66,8 +66,8 @@ def frames(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(frames(), st.data())
-def test_any_run_of_blocks_decodes_to_its_part_of_the_content(made, data):
-    raw, encoded = made
+def test_any_run_of_blocks_decodes_exactly(example, data):
+    raw, encoded = example
     frame = parse_frame(encoded[: parse_header(encoded).table_end])
     header = frame.header
     assert (header.nbytes, header.cbytes) == (len(raw), len(encoded))
@@ -83,8 +83,8 @@ def test_any_run_of_blocks_decodes_to_its_part_of_the_content(made, data):
 
 @settings(max_examples=30, deadline=None)
 @given(frames(), st.data())
-def test_the_blocks_of_a_part_hold_it_and_none_is_needless(made, data):
-    raw, encoded = made
+def test_blocks_of_returns_only_the_needed_blocks(example, data):
+    raw, encoded = example
     if not raw:
         return
     frame = parse_frame(encoded)
@@ -98,7 +98,7 @@ def test_the_blocks_of_a_part_hold_it_and_none_is_needless(made, data):
     assert blocks[-1] * frame.header.blocksize < stop
 
 
-def test_blocks_in_any_order_are_found():
+def test_blocks_may_be_stored_in_any_order():
     raw = content("<f4", 200_000, 1, "steps")  # twelve blocks of 2**16 bytes and a short one
     encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 2**14).encode(np.frombuffer(raw, "<f4")))
     frame = parse_frame(encoded)
@@ -114,7 +114,7 @@ def test_blocks_in_any_order_are_found():
         assert shuffled[again.starts[block] : again.ends[block]] == bodies[block]
 
 
-def test_what_does_not_compress_is_read_without_a_table():
+def test_uncompressed_frames_are_read_without_a_table():
     raw = content("<f4", 5_000, 3, "noise")
     encoded = bytes(Blosc("lz4", 0, Blosc.SHUFFLE, 4096).encode(np.frombuffer(raw, "<f4")))
     header = parse_header(encoded)
@@ -126,7 +126,7 @@ def test_what_does_not_compress_is_read_without_a_table():
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "reason"),
     [
         (lambda b: b[:10], "cut short"),
         (lambda b: bytes([9]) + b[1:], "not a Blosc frame"),
@@ -138,27 +138,27 @@ def test_what_does_not_compress_is_read_without_a_table():
         (lambda b: b[:4] + struct.pack("<I", 2**32 - 1) + b[8:], "impossible sizes"),
     ],
 )
-def test_a_damaged_frame_is_refused_with_words(damage, words):
+def test_damaged_frames_are_refused_with_a_reason(damage, reason):
     encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 4096).encode(np.arange(200_000, dtype="<f4")))
-    with pytest.raises(FormatError, match=words):
+    with pytest.raises(FormatError, match=reason):
         parse_frame(damage(encoded))
 
 
 @settings(max_examples=80, deadline=None)
 @given(frames(), st.data())
-def test_a_damaged_frame_is_refused_or_still_holds_as_many_bytes(made, data):
-    raw, encoded = made
+def test_damaged_frames_are_refused_or_keep_their_size(example, data):
+    raw, encoded = example
     damaged = bytearray(encoded[: data.draw(st.one_of(st.just(len(encoded)), st.integers(0, len(encoded))))])
     for _ in range(data.draw(st.integers(0, 3))):
         if damaged:
             near = min(len(damaged), 64) - 1  # where header and table are
-            place = data.draw(st.one_of(st.integers(0, near), st.integers(0, len(damaged) - 1)))
-            damaged[place] = data.draw(st.integers(0, 255))
+            position = data.draw(st.one_of(st.integers(0, near), st.integers(0, len(damaged) - 1)))
+            damaged[position] = data.draw(st.integers(0, 255))
     damaged = bytes(damaged)
     try:
         header = parse_header(damaged)
         if header.nbytes != len(raw):
-            return  # whoever knows how much there must be goes no further
+            return  # readers check the size first
         frame = parse_frame(damaged)
         every = range(header.n_blocks)
         assert frame.starts.nbytes + frame.ends.nbytes <= max(4 * len(damaged), len(raw), 16 * 256)
@@ -171,7 +171,7 @@ def test_a_damaged_frame_is_refused_or_still_holds_as_many_bytes(made, data):
 
 @settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=200))
-def test_no_bytes_make_the_parser_fail_in_another_way_or_take_much_memory(noise):
+def test_parsing_arbitrary_bytes_fails_safely(noise):
     for prefix in (noise, bytes([2, 1, 0x21, 4]) + noise, bytes([2, 1, 0x03, 1]) + noise):
         try:
             header = parse_header(prefix)
@@ -183,7 +183,7 @@ def test_no_bytes_make_the_parser_fail_in_another_way_or_take_much_memory(noise)
         assert frame.starts.nbytes <= 8 * (2**20 // 32 + 256)
 
 
-def test_what_does_not_decompress_is_refused():
+def test_frames_that_do_not_decompress_are_refused():
     encoded = bytearray(Blosc("zstd", 5).encode(bytes(10_000)))
     encoded[24:30] = bytes(6)
     with pytest.raises(FormatError, match="does not decompress"):

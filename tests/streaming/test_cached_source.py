@@ -67,7 +67,7 @@ def replace(image: Path, *, since: float = 1e9) -> None:
     os.utime(image / ".zattrs", (since, since))
 
 
-def test_what_is_kept_is_not_asked_for_within_an_hour(open_image: Open, server: Server) -> None:
+def test_cached_data_is_not_revalidated_within_an_hour(open_image: Open, server: Server) -> None:
     read_all(open_image())
     source = open_image()
     read_all(source)
@@ -76,13 +76,13 @@ def test_what_is_kept_is_not_asked_for_within_an_hour(open_image: Open, server: 
     assert {request.path for request in server.requests} == {"/a.zarr/.zattrs", "/a.zarr/0/0"}
 
 
-def test_later_one_question_is_asked(open_image: Open, server: Server) -> None:
+def test_revalidation_takes_one_request(open_image: Open, server: Server) -> None:
     read_all(open_image())
     read_all(open_image(0))
     assert [request.path for request in server.requests] == ["/a.zarr/.zattrs"]
 
 
-def test_what_was_replaced_comes_anew(open_image: Open, image: Path) -> None:
+def test_a_replaced_image_is_fetched_again(open_image: Open, image: Path) -> None:
     read_all(open_image())
     replace(image)
     source = open_image(0)
@@ -91,7 +91,7 @@ def test_what_was_replaced_comes_anew(open_image: Open, image: Path) -> None:
     assert read(open_image(), "0/0", 1000, 100_000) == CHUNK[::-1][1000:101_000]
 
 
-def test_old_and_new_never_stand_side_by_side(open_image: Open, image: Path) -> None:
+def test_old_and_new_data_are_never_mixed(open_image: Open, image: Path) -> None:
     read_all(open_image())
     replace(image)
     source = open_image()
@@ -101,14 +101,14 @@ def test_old_and_new_never_stand_side_by_side(open_image: Open, image: Path) -> 
     assert read(open_image(), "0/0", 1000, 100_000) == CHUNK[::-1][1000:101_000]
 
 
-def test_what_is_kept_of_another_version_is_not_used(open_image: Open, image: Path) -> None:
+def test_cached_data_of_another_version_is_not_used(open_image: Open, image: Path) -> None:
     read_all(open_image())
     with pytest.raises(ChangedError):
         read(open_image(), "0/0", 1000, 100, etag='"another"')
 
 
 @pytest.mark.parametrize("is_offline", [True, False])
-def test_without_a_server_what_is_kept_says_of_when_it_is(
+def test_data_shown_without_a_server_has_a_date(
     open_image: Open, server: Server, is_offline: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_all(open_image())
@@ -128,14 +128,14 @@ def test_without_a_server_what_is_kept_says_of_when_it_is(
     assert source.as_of is None
 
 
-def test_a_refusal_is_no_silence(open_image: Open, server: Server) -> None:
+def test_cached_data_is_not_used_after_a_refusal(open_image: Open, server: Server) -> None:
     read_all(open_image())
     server.script("", status(403))
     with pytest.raises(StreamError):
         read(open_image(0), "0/0", 1000, 100)
 
 
-def test_that_a_chunk_is_missing_counts_for_a_while_only(open_image: Open, image: Path) -> None:
+def test_missing_chunks_are_checked_again_after_a_while(open_image: Open, image: Path) -> None:
     read_all(open_image())
     assert read(open_image(), "0/5") is None
     (image / "0" / "5").write_bytes(b"uploaded since")
@@ -143,7 +143,7 @@ def test_that_a_chunk_is_missing_counts_for_a_while_only(open_image: Open, image
     assert read(open_image(0), "0/5") == b"uploaded since"
 
 
-def test_what_was_damaged_is_asked_for_again(open_image: Open, server: Server) -> None:
+def test_forgotten_data_is_fetched_again(open_image: Open, server: Server) -> None:
     server.script("0/0", garbled, times=1)
     source = open_image()
     assert read(source, "0/0") != CHUNK

@@ -48,15 +48,15 @@ def find(cache: DiskCache, key: str, start: int = 0, length: int | None = None) 
     return part.piece.content if part is not None and part.piece is not None else None
 
 
-def index_of(folder: Path) -> Path:
+def index_path(folder: Path) -> Path:
     return folder / OWN_FOLDER / "index.sqlite3"
 
 
-def kept_in(cache: DiskCache) -> list[str]:
+def cached_keys(cache: DiskCache) -> list[str]:
     return [key for key in map(str, range(100)) if find(cache, key) is not None]
 
 
-def test_what_was_put_is_found_later(folder: Path, cache: DiskCache) -> None:
+def test_stored_parts_are_found_after_reopening(folder: Path, cache: DiskCache) -> None:
     put(cache, "small", b"0123456789")
     put(cache, "large", LARGE, start=100, total=len(LARGE) + 100)
     cache.close()
@@ -87,7 +87,7 @@ def content_of(key: str, version: str) -> bytes:
 
 @settings(max_examples=15)
 @given(st.lists(STEPS, max_size=14), SPANS)
-def test_it_behaves_like_a_dictionary_of_bytes(steps, asked) -> None:
+def test_the_cache_behaves_like_a_dictionary_of_bytes(steps, wanted) -> None:
     """The model: for each file its version and the known bytes; a new version clears the image."""
     model: dict[str, tuple[str, set[int]]] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -110,71 +110,71 @@ def test_it_behaves_like_a_dictionary_of_bytes(steps, asked) -> None:
             assert cache.flush(30)
         image = cache.image(ADDRESS)
         for key in "ab":
-            part = cache.find(image, key, asked[0], asked[1] - asked[0])
+            part = cache.find(image, key, wanted[0], wanted[1] - wanted[0])
             version, known = model.get(key, ("", set()))
-            if not known.issuperset(range(*asked)):
+            if not known.issuperset(range(*wanted)):
                 assert part is None
             elif version == "":
                 assert part is not None
                 assert part.piece is None
             else:
-                assert part.piece.content == content_of(key, version)[slice(*asked)]
+                assert part.piece.content == content_of(key, version)[slice(*wanted)]
         cache.close()
 
 
 # Its size
 
 
-def test_what_was_used_last_is_kept(folder: Path) -> None:
+def test_least_recently_used_entries_are_evicted(folder: Path) -> None:
     cache = DiskCache(folder, 20 * len(LARGE), keep_free_bytes=0)
     for number in range(40):
         put(cache, f"{number}", LARGE)
         assert find(cache, "0") == LARGE  # used again and again
     assert cache.flush()
     assert cache.size_bytes <= cache.limit_bytes
-    there = {number for number in range(40) if find(cache, f"{number}") is not None}
-    assert there - {0} == set(range(40 - len(there) + 1, 40))
-    assert len(there) >= 17
+    kept = {number for number in range(40) if find(cache, f"{number}") is not None}
+    assert kept - {0} == set(range(40 - len(kept) + 1, 40))
+    assert len(kept) >= 17
 
 
-def test_a_limit_can_be_set_while_it_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_can_be_changed_while_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = DiskCache(folder, keep_free_bytes=0)
     monkeypatch.setenv("NAPARI_CRYOET_CACHE_LIMIT", "50MB")
     for number in range(20):
         put(cache, f"{number}", LARGE)
-    assert len(kept_in(cache)) == 20
+    assert len(cached_keys(cache)) == 20
     monkeypatch.setenv("NAPARI_CRYOET_CACHE_LIMIT", "1MB")
     put(cache, "20", LARGE)
-    assert len(kept_in(cache)) <= 10
+    assert len(cached_keys(cache)) <= 10
     cache.shrink(5 * len(LARGE))
-    assert len(kept_in(cache)) <= 5
+    assert len(cached_keys(cache)) <= 5
     cache.close()
-    assert index_of(folder).stat().st_size < 10 * len(LARGE)
+    assert index_path(folder).stat().st_size < 10 * len(LARGE)
 
 
-def test_many_small_parts_are_bounded_too(folder: Path) -> None:
+def test_many_small_parts_stay_within_the_limit(folder: Path) -> None:
     cache = DiskCache(folder, MB, keep_free_bytes=0)
     for number in range(3000):
         cache.put(cache.image(ADDRESS), f"{number}", 0, Piece(bytes(1000), "1", 1000))
     assert cache.flush(30)
     assert 0.5 * MB < cache.size_bytes <= MB
     cache.close()
-    assert index_of(folder).stat().st_size < 3 * MB
+    assert index_path(folder).stat().st_size < 3 * MB
 
 
-def test_others_keep_their_part_of_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_leaves_free_disk_space(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = DiskCache(folder, 50 * len(LARGE), keep_free_bytes=100 * MB)
     for number in range(20):
         put(cache, f"{number}", LARGE)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(100 * MB - 15 * len(LARGE)))
     put(cache, "20", LARGE)
-    assert 0 < len(kept_in(cache)) <= 6
+    assert 0 < len(cached_keys(cache)) <= 6
 
 
 # Other versions
 
 
-def test_what_is_dropped_is_gone_for_everybody(folder: Path, cache: DiskCache) -> None:
+def test_dropping_an_image_affects_other_instances(folder: Path, cache: DiskCache) -> None:
     put(cache, "a", LARGE)
     other = DiskCache(folder, 10 * MB, keep_free_bytes=0)
     known_to_other = other.image(ADDRESS)
@@ -188,13 +188,13 @@ def test_what_is_dropped_is_gone_for_everybody(folder: Path, cache: DiskCache) -
     assert (find(cache, "a"), find(cache, "b")) == (None, LARGE)
 
 
-def test_without_an_etag_nothing_is_kept(cache: DiskCache) -> None:
+def test_files_without_an_etag_are_not_cached(cache: DiskCache) -> None:
     cache.put(cache.image(ADDRESS), "a", 0, Piece(b"abc", None, 3))
     assert cache.flush()
     assert find(cache, "a") is None
 
 
-def test_clearing_leaves_nothing(folder: Path, cache: DiskCache) -> None:
+def test_clear_removes_everything(folder: Path, cache: DiskCache) -> None:
     put(cache, "a", LARGE)
     cache.clear()
     assert find(cache, "a") is None
@@ -203,7 +203,7 @@ def test_clearing_leaves_nothing(folder: Path, cache: DiskCache) -> None:
     other = DiskCache(folder, 10 * MB)
     assert find(other, "a") == LARGE
     cache.clear()
-    assert find(other, "a") is None, "though it has it open"
+    assert find(other, "a") is None, "not cleared for an instance that has it open"
     put(cache, "a", LARGE)
     assert find(cache, "a") == LARGE
 
@@ -212,38 +212,38 @@ def test_clearing_leaves_nothing(folder: Path, cache: DiskCache) -> None:
 
 
 @pytest.mark.parametrize("position", [0, 50])
-def test_a_flipped_byte_is_never_read(folder: Path, cache: DiskCache, position: int) -> None:
+def test_parts_with_a_flipped_byte_are_never_returned(folder: Path, cache: DiskCache, position: int) -> None:
     put(cache, "a", LARGE)
     put(cache, "b", b"0123456789" * 100)
     cache.close()
-    content = bytearray(index_of(folder).read_bytes())
+    content = bytearray(index_path(folder).read_bytes())
     content[content.find(LARGE[5000:5100]) + position] ^= 1
-    index_of(folder).write_bytes(content)
+    index_path(folder).write_bytes(content)
     again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
     assert find(again, "a") is None
     assert find(again, "b") in {None, b"0123456789" * 100}
 
 
-def test_rows_of_nonsense_are_never_believed(folder: Path, cache: DiskCache) -> None:
+def test_invalid_index_rows_are_ignored(folder: Path, cache: DiskCache) -> None:
     put(cache, "a", LARGE)
     put(cache, "b", b"small")
     cache.close()
     for column, value in (("stop", "text"), ("etag", 5), ("key", b"a"), ("total", 3), ("checksum", b"")):
-        with sqlite3.connect(index_of(folder)) as sql:
+        with sqlite3.connect(index_path(folder)) as sql:
             sql.execute(f"UPDATE parts SET {column} = ?", (value,))
         again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
         assert (find(again, "a"), find(again, "b")) == (None, None)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
+def test_an_unwritable_folder_caches_nothing(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     cache = DiskCache(tmp_path / "pixels", 10 * MB)
     cache.put(cache.image(ADDRESS), "a", 0, Piece(LARGE, "1", len(LARGE)))
     assert not cache.flush()
 
 
-def test_a_disk_that_refuses_leaves_nothing_half(folder: Path, cache: DiskCache) -> None:
+def test_a_failed_write_leaves_no_partial_entry(folder: Path, cache: DiskCache) -> None:
     if sys.platform == "win32":
         pytest.skip("Windows has no such limits")
     code = (
@@ -261,7 +261,7 @@ def test_a_disk_that_refuses_leaves_nothing_half(folder: Path, cache: DiskCache)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doesn't fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_keeps_away_from_it(cache: DiskCache) -> None:
+def test_a_forked_process_does_not_use_the_cache(cache: DiskCache) -> None:
     put(cache, "a", LARGE)
     assert find(cache, "a") == LARGE
     child = os.fork()

@@ -23,7 +23,7 @@ def stored(request, tmp_path):
     return write_image(tmp_path / "a.zarr", noise(SHAPE), axes="tczyx", levels=2, chunks=request.param)
 
 
-def test_each_channel_is_what_the_whole_has_there(stored, tmp_path):
+def test_each_channel_equals_its_slice_of_the_image(stored, tmp_path):
     parts = split_pyramid(open_pyramid(tmp_path / "a.zarr"), 1)
     assert len(parts) == 3
     for channel, part in enumerate(parts):
@@ -36,7 +36,7 @@ def test_each_channel_is_what_the_whole_has_there(stored, tmp_path):
             np.testing.assert_array_equal(plane, values[1, channel, 2:5, 3])
 
 
-def test_a_part_can_be_split_again_and_is_closed_by_itself(stored, tmp_path):
+def test_a_part_can_be_split_again_and_closed_separately(stored, tmp_path):
     whole = open_pyramid(tmp_path / "a.zarr")
     moments = split_pyramid(whole, 0)
     for moment, part in enumerate(moments):
@@ -52,7 +52,7 @@ def test_a_part_can_be_split_again_and_is_closed_by_itself(stored, tmp_path):
         moments[1].read(1)
 
 
-def test_axes_of_one_position_can_be_left_out(tmp_path):
+def test_axes_of_length_one_can_be_dropped(tmp_path):
     values = noise((1, 1, 7, 20, 18))
     write_image(tmp_path / "a.zarr", values, axes="tczyx")
     pyramid = open_pyramid(tmp_path / "a.zarr")
@@ -63,7 +63,7 @@ def test_axes_of_one_position_can_be_left_out(tmp_path):
         pyramid.without_axes([2])
 
 
-def test_channels_share_what_holds_several_of_them(tmp_path):
+def test_channels_share_fetched_chunks(tmp_path):
     values = noise((3, 64, 256, 256))
     write_image(tmp_path / "a.zarr", values, axes="czyx", levels=1, chunks=(3, 64, 256, 256), compressors="auto")
     with Server(tmp_path) as server:
@@ -77,25 +77,25 @@ def test_channels_share_what_holds_several_of_them(tmp_path):
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 @pytest.mark.parametrize("dtype", ["<f4", ">i2", "<c8"])
-def test_bare_values_are_read_from_a_file_in_any_order_of_axes(order, dtype, tmp_path):
+def test_raw_files_are_read_in_any_axis_order(order, dtype, tmp_path):
     values = noise((7, 20, 18), "<f4").astype(dtype)
     (tmp_path / "a.bin").write_bytes(bytes(100) + values.tobytes())
     with Server(tmp_path) as server:
-        for place in (tmp_path / "a.bin", f"{server.url}/a.bin"):
-            pyramid = open_raw(place, values.shape, values.dtype, offset=100, axes=("a", "b", "c"), order=order)
+        for source in (tmp_path / "a.bin", f"{server.url}/a.bin"):
+            pyramid = open_raw(source, values.shape, values.dtype, offset=100, axes=("a", "b", "c"), order=order)
             assert pyramid.axes == ("a", "b", "c")
             np.testing.assert_array_equal(pyramid.read(0), values.transpose(order))
             np.testing.assert_array_equal(pyramid.levels[0][3, 1:5].compute(), values.transpose(order)[3, 1:5])
 
 
-def test_a_file_that_is_shorter_than_its_values_is_an_error(tmp_path):
+def test_a_raw_file_that_is_too_short_is_an_error(tmp_path):
     (tmp_path / "a.bin").write_bytes(bytes(1000))
     pyramid = open_raw(tmp_path / "a.bin", (10, 10, 10), np.dtype("<f4"))
     with pytest.raises(StreamError):
         pyramid.read(0)
 
 
-def test_a_table_that_came_damaged_once_is_fetched_again(tmp_path):
+def test_a_damaged_block_table_is_fetched_again(tmp_path):
     def damaged(answer):
         start = struct.unpack_from("<i", answer.body, 16)[0]
         return replace(answer, body=answer.body[:16] + struct.pack("<i", start + 1) + answer.body[20:])
@@ -110,7 +110,7 @@ def test_a_table_that_came_damaged_once_is_fetched_again(tmp_path):
         open_pyramid(tmp_path / "a.zarr").read(0)
 
 
-def test_another_process_opens_what_was_sent_to_it(stored, tmp_path):
+def test_pickled_pyramids_are_read_in_another_process(stored, tmp_path):
     with Server(tmp_path) as server:
         part = split_pyramid(open_pyramid(f"{server.url}/a.zarr", cache=None), 1)[2]
         (tmp_path / "sent").write_bytes(pickle.dumps((part, part.levels[1][1, 2:4])))
@@ -138,7 +138,7 @@ class TestLabels:
         group = zarr.open_group(path / "labels", mode="w", zarr_format=zarr_format)
         group.attrs.update({"labels": names} if zarr_format == 2 else {"ome": {"labels": names}})
 
-    def test_paths_are_joined_and_unsafe_names_left_out(self, image):
+    def test_paths_are_joined_and_unsafe_names_skipped(self, image):
         assert find_labels(image) == [f"{image}/labels/nuclei", f"{image}/labels/my cells"]
 
     def test_addresses_keep_their_query(self, image):
@@ -151,20 +151,20 @@ class TestLabels:
         write_image(tmp_path / "a.zarr", noise((3, 4, 4)))
         assert find_labels(tmp_path / "a.zarr") == []
 
-    def test_a_refusal_is_not_taken_for_none(self, image):
+    def test_a_refusal_is_an_error(self, image):
         with Server(image.parent) as server:
             server.script("labels", status(403))
             with pytest.raises(StreamError):
                 find_labels(f"{server.url}/a.zarr", cache=None)
 
-    def test_a_damaged_list_is_said(self, tmp_path):
+    def test_a_damaged_list_is_an_error(self, tmp_path):
         (tmp_path / "labels").mkdir()
         (tmp_path / "labels" / ".zattrs").write_text("[")
         with pytest.raises(FormatError):
             find_labels(tmp_path)
 
-    def test_what_is_listed_can_be_opened_as_labels_though_it_does_not_say_so(self, tmp_path):
+    def test_images_without_label_metadata_open_as_labels_on_request(self, tmp_path):
         write_image(tmp_path / "a.zarr", noise((2, 4, 4), "u1"))
         assert not open_pyramid(tmp_path / "a.zarr").is_labels
         assert open_pyramid(tmp_path / "a.zarr", is_labels=True).is_labels
-        assert not open_pyramid(tmp_path / "a.zarr" / "0", is_labels=True).is_labels  # an array alone says nothing
+        assert not open_pyramid(tmp_path / "a.zarr" / "0", is_labels=True).is_labels  # arrays have no label metadata

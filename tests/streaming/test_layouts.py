@@ -1,4 +1,4 @@
-"""Whatever the layout, values equal those that zarr wrote."""
+"""Values equal those that zarr wrote, in every layout."""
 
 import json
 import tempfile
@@ -39,14 +39,14 @@ V3_LAYOUTS = {
     "none": {"chunks": (32, 40, 40), "compressors": None},
     "shards": {"chunks": (16, 20, 20), "shards": (32, 40, 40)},
     "shards, uncompressed": {"chunks": (16, 20, 20), "shards": (32, 40, 40), "compressors": None},
-    "axes turned": {"chunks": (32, 40, 40), "filters": [zarr.codecs.TransposeCodec(order=(2, 0, 1))]},
-    "keys of v2": {"chunks": (32, 40, 40), "chunk_key_encoding": {"name": "v2", "separator": "."}},
+    "transposed": {"chunks": (32, 40, 40), "filters": [zarr.codecs.TransposeCodec(order=(2, 0, 1))]},
+    "v2 keys": {"chunks": (32, 40, 40), "chunk_key_encoding": {"name": "v2", "separator": "."}},
     "flat keys": {"chunks": (32, 40, 40), "chunk_key_encoding": {"name": "default", "separator": "."}},
 }
 LAYOUTS = {f"v2, {name}": {"zarr_format": 2} | layout for name, layout in V2_LAYOUTS.items()}
 LAYOUTS |= {f"v3, {name}": {"zarr_format": 3} | layout for name, layout in V3_LAYOUTS.items()}
 SHAPE = (37, 61, 73)
-BOX = ((15, 33), (38, 61), (39, 42))  # across borders of chunks, and up to an end
+BOX = ((15, 33), (38, 61), (39, 42))  # across chunk borders, up to the end of an axis
 
 
 def assert_reads(address, values):
@@ -66,7 +66,7 @@ def test_every_dtype_is_read_exactly(layout, dtype, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["<f4", ">i2", "|u1"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_read_exactly_from_a_folder_and_a_server(layout, dtype, tmp_path):
+def test_every_layout_is_read_exactly_from_disk_and_server(layout, dtype, tmp_path):
     values = write_array(tmp_path / "a.zarr", noise(SHAPE, dtype), **LAYOUTS[layout])
     assert_reads(tmp_path / "a.zarr", values)
     with Server(tmp_path) as server:
@@ -104,7 +104,7 @@ def test_any_box_of_any_array_is_read_exactly(given_array):
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("fill", [0, 7.5, float("nan")])
-def test_chunks_that_are_missing_have_the_fill_value(fill, zarr_format, tmp_path):
+def test_missing_chunks_have_the_fill_value(fill, zarr_format, tmp_path):
     values = noise(SHAPE)
     write_array(tmp_path / "a.zarr", values, zarr_format=zarr_format, chunks=(16, 32, 32), fill_value=fill)
     (tmp_path / "a.zarr" / ("1.0.1" if zarr_format == 2 else "c/1/0/1")).unlink()
@@ -114,7 +114,7 @@ def test_chunks_that_are_missing_have_the_fill_value(fill, zarr_format, tmp_path
     np.testing.assert_array_equal(open_pyramid(tmp_path / "a.zarr").read(0), values)
 
 
-def test_parts_of_a_shard_that_are_missing_have_the_fill_value(tmp_path):
+def test_missing_inner_chunks_have_the_fill_value(tmp_path):
     array = zarr.create_array(
         str(tmp_path / "a.zarr"), shape=SHAPE, dtype="<u2", chunks=(8, 16, 16), shards=(16, 32, 32), fill_value=9
     )
@@ -129,7 +129,7 @@ def test_parts_of_a_shard_that_are_missing_have_the_fill_value(tmp_path):
     ("axes", "shape"),
     [("yx", (60, 70)), ("zyx", (9, 60, 70)), ("czyx", (3, 9, 60, 70)), ("tczyx", (2, 3, 9, 30, 35))],
 )
-def test_images_of_two_to_five_axes_are_read_exactly_at_every_level(axes, shape, zarr_format, tmp_path):
+def test_images_with_two_to_five_axes_are_read_exactly(axes, shape, zarr_format, tmp_path):
     levels = write_image(tmp_path / "a.zarr", noise(shape, "<u2"), axes=axes, zarr_format=zarr_format)
     pyramid = open_pyramid(tmp_path / "a.zarr")
     assert pyramid.axes == tuple(axes)
@@ -140,7 +140,7 @@ def test_images_of_two_to_five_axes_are_read_exactly_at_every_level(axes, shape,
     np.testing.assert_array_equal(pyramid.levels[0][last][: shape[-2], : shape[-1]].compute(), levels[0][last])
 
 
-def test_scales_and_units_are_those_of_the_file(tmp_path):
+def test_scales_and_units_are_read_from_the_metadata(tmp_path):
     write_image(tmp_path / "a.zarr", noise((8, 9, 10)), scale=[13.48, 5.0, 4.99])
     pyramid = open_pyramid(tmp_path / "a.zarr")
     assert pyramid.units == ("angstrom",) * 3
@@ -149,7 +149,7 @@ def test_scales_and_units_are_those_of_the_file(tmp_path):
     ]
 
 
-def test_levels_may_lie_deep_in_groups_within_groups(tmp_path):
+def test_levels_may_be_in_nested_groups(tmp_path):
     paths = ["scale0/image", "scale1/image", "other/deep/er/scale2"]
     levels = write_image(tmp_path / "a" / "b c" / "d.zarr", noise((9, 60, 70)), paths=paths)
     with Server(tmp_path) as server:
@@ -159,7 +159,7 @@ def test_levels_may_lie_deep_in_groups_within_groups(tmp_path):
                 np.testing.assert_array_equal(pyramid.read(level), values)
 
 
-def test_a_single_array_of_an_image_is_an_image_of_one_level(tmp_path):
+def test_one_array_of_an_image_opens_as_a_single_level(tmp_path):
     levels = write_image(tmp_path / "a.zarr", noise((9, 60, 70)))
     pyramid = open_pyramid(tmp_path / "a.zarr" / "1")
     assert len(pyramid.levels) == 1
@@ -167,7 +167,7 @@ def test_a_single_array_of_an_image_is_an_image_of_one_level(tmp_path):
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_labels_are_listed_and_known_as_such(zarr_format, tmp_path):
+def test_labels_are_listed_and_opened_as_labels(zarr_format, tmp_path):
     write_image(tmp_path / "a.zarr", noise((9, 60, 70)), zarr_format=zarr_format)
     labels = zarr.open_group(str(tmp_path / "a.zarr" / "labels"), mode="w", zarr_format=zarr_format)
     names = ["cells", "nuclei"]
@@ -175,15 +175,15 @@ def test_labels_are_listed_and_known_as_such(zarr_format, tmp_path):
     for name in names:
         written = write_image(tmp_path / "a.zarr" / "labels" / name, noise((9, 60, 70), "<u4"), zarr_format=zarr_format)
     with Server(tmp_path) as server:
-        found = find_labels(f"{server.url}/a.zarr", cache=None)
-        assert [address.rstrip("/").rpartition("/")[2] for address in found] == names
-        pyramid = open_pyramid(found[1], is_labels=True, cache=None)
+        addresses = find_labels(f"{server.url}/a.zarr", cache=None)
+        assert [address.rstrip("/").rpartition("/")[2] for address in addresses] == names
+        pyramid = open_pyramid(addresses[1], is_labels=True, cache=None)
         assert pyramid.is_labels
         np.testing.assert_array_equal(pyramid.read(0), written[0])
         assert find_labels(f"{server.url}/a.zarr/0", cache=None) == []
 
 
-def test_stacks_of_tilt_images_are_read_exactly(tmp_path):
+def test_tilt_series_are_read_exactly(tmp_path):
     stack = noise((41, 70, 64), "<i2")
     levels = write_image(tmp_path / "tilts.zarr", stack, levels=1, chunks=(1, 64, 64))
     pyramid = open_pyramid(tmp_path / "tilts.zarr")
@@ -195,7 +195,7 @@ DAMAGES = {
     "cut": lambda content: content[:1000],
     "empty": lambda content: b"",
     "one byte short": lambda content: content[:-1],
-    "a page": lambda content: b"<html>Please sign in.</html>" * 50,
+    "web page": lambda content: b"<html>Please sign in.</html>" * 50,
 }
 FRAME_DAMAGES = {
     "other size": lambda frame: frame[:4] + (1000).to_bytes(4, "little") + frame[8:],
@@ -229,9 +229,9 @@ def test_a_damaged_chunk_is_an_error(layout, damage, tmp_path):
         {"plate": {"wells": [{"path": "A/1"}]}},
         [],
     ],
-    ids=["a path out of it", "a level that isn't there", "no image", "a plate", "no object"],
+    ids=["path outside the image", "missing level", "no image", "plate", "not an object"],
 )
-def test_what_is_no_image_is_refused(document, tmp_path):
+def test_groups_without_an_image_are_refused(document, tmp_path):
     write_image(tmp_path / "a.zarr", noise((9, 20, 20)))
     (tmp_path / "a.zarr" / ".zattrs").write_text(json.dumps(document))
     with pytest.raises(FormatError):
@@ -239,7 +239,7 @@ def test_what_is_no_image_is_refused(document, tmp_path):
 
 
 @pytest.mark.parametrize("codec", [{"id": "pickle"}, {"id": "delta", "dtype": "<f4"}, {"id": "no such codec"}])
-def test_codecs_that_could_run_code_or_are_unknown_are_refused(codec, tmp_path):
+def test_unsafe_and_unknown_codecs_are_refused(codec, tmp_path):
     write_array(tmp_path / "a.zarr", noise((9, 20, 20)), chunks=(9, 20, 20))
     document = json.loads((tmp_path / "a.zarr" / ".zarray").read_text())
     (tmp_path / "a.zarr" / ".zarray").write_text(json.dumps(document | {"compressor": codec}))

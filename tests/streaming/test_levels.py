@@ -1,4 +1,4 @@
-"""A pyramid's levels behave like other arrays: in expressions, in threads and in other processes."""
+"""A pyramid's levels behave like other arrays, in expressions, threads and other processes."""
 
 import concurrent.futures
 import pickle
@@ -20,7 +20,7 @@ SIZES = [EVEN, ODD]
 
 EXPRESSIONS = {
     "all of it": lambda a: a + 0,
-    "least": lambda a: (a * 1).min(),
+    "minimum": lambda a: (a * 1).min(),
     "mean": lambda a: (a * 1).mean(),
     "mean along an axis": lambda a: (a + 1).mean(axis=1),
     "last values": lambda a: a[-1, -2:, ::-1] + 0,
@@ -36,7 +36,7 @@ EXPRESSIONS = {
 }
 
 
-def written(path, shape):
+def write_levels(path, shape):
     values = 1 + np.random.default_rng(0).random(shape, "f4")
     return write_image(path, values, chunks=(4, 16, 16))
 
@@ -44,12 +44,12 @@ def written(path, shape):
 class TestNoPadding:
     @pytest.mark.parametrize("shape", SIZES)
     def test_levels_have_the_stored_shapes(self, shape, tmp_path):
-        stored = written(tmp_path / "a.zarr", shape)
+        stored = write_levels(tmp_path / "a.zarr", shape)
         assert [level.shape for level in open_pyramid(tmp_path / "a.zarr").levels] == [each.shape for each in stored]
 
     @pytest.mark.parametrize("shape", SIZES)
-    def test_levels_are_the_file_in_every_expression(self, shape, tmp_path):
-        stored = written(tmp_path / "a.zarr", shape)
+    def test_expressions_equal_those_of_the_stored_arrays(self, shape, tmp_path):
+        stored = write_levels(tmp_path / "a.zarr", shape)
         levels = open_pyramid(tmp_path / "a.zarr").levels
         for name, expression in EXPRESSIONS.items():
             np.testing.assert_allclose(expression(levels[0]), expression(stored[0]), rtol=1e-5, err_msg=name)
@@ -58,8 +58,8 @@ class TestNoPadding:
             np.testing.assert_allclose(level.mean(), values.mean(), rtol=1e-6)
 
     @pytest.mark.parametrize("shape", SIZES)
-    def test_levels_go_with_arrays_of_numpy_and_dask(self, shape, tmp_path):
-        stored = written(tmp_path / "a.zarr", shape)[0]
+    def test_levels_combine_with_numpy_and_dask_arrays(self, shape, tmp_path):
+        stored = write_levels(tmp_path / "a.zarr", shape)[0]
         level = open_pyramid(tmp_path / "a.zarr").levels[0]
         np.testing.assert_array_equal(level - stored, np.zeros(shape))
         np.testing.assert_array_equal(np.where(stored > 1.5, level, 0), np.where(stored > 1.5, stored, 0))
@@ -67,7 +67,7 @@ class TestNoPadding:
         np.testing.assert_array_equal(level.map_blocks(np.sqrt), np.sqrt(stored))
         np.testing.assert_array_equal(level.rechunk(shape).map_blocks(np.cumsum, axis=1), np.cumsum(stored, axis=1))
 
-    def test_sizes_beside_the_chunks_don_t_pad_either(self, tmp_path):
+    def test_partial_chunks_are_not_padded(self, tmp_path):
         values = write_array(tmp_path / "a.zarr", 1 + noise((11, 19, 23), "<u2"), chunks=(4, 8, 8))
         level = open_pyramid(tmp_path / "a.zarr").levels[0]
         assert level.shape == values.shape
@@ -77,15 +77,15 @@ class TestNoPadding:
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
 def test_levels_compute_with_any_scheduler(scheduler, tmp_path):
-    stored = written(tmp_path / "a.zarr", EVEN)
+    stored = write_levels(tmp_path / "a.zarr", EVEN)
     with Server(tmp_path) as server, dask.config.set(scheduler=scheduler):
         levels = open_pyramid(f"{server.url}/a.zarr", cache=None).levels
         np.testing.assert_array_equal(levels[0] + 0, stored[0])
         np.testing.assert_array_equal(dask.compute(*levels)[2], stored[2])
 
 
-def test_any_thread_may_read(tmp_path):
-    stored = written(tmp_path / "a.zarr", EVEN)[0]
+def test_threads_read_concurrently(tmp_path):
+    stored = write_levels(tmp_path / "a.zarr", EVEN)[0]
     with Server(tmp_path) as server, concurrent.futures.ThreadPoolExecutor(12) as pool:
         pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
         boxes = [((z, z + 1), (0, 40), (0, 32)) for z in range(12)] * 2
@@ -95,8 +95,8 @@ def test_any_thread_may_read(tmp_path):
             np.testing.assert_array_equal(plane, stored[z])
 
 
-def test_levels_are_read_by_another_process_that_they_are_sent_to(tmp_path):
-    stored = written(tmp_path / "a.zarr", EVEN)
+def test_pickled_levels_are_read_in_another_process(tmp_path):
+    stored = write_levels(tmp_path / "a.zarr", EVEN)
     reads = "import dask, pickle, sys; pickle.dump(dask.compute(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer)"
     with Server(tmp_path) as server:
         far, near = open_pyramid(f"{server.url}/a.zarr", cache=None).levels, open_pyramid(tmp_path / "a.zarr").levels
@@ -106,8 +106,8 @@ def test_levels_are_read_by_another_process_that_they_are_sent_to(tmp_path):
         np.testing.assert_array_equal(read, expected)
 
 
-def test_what_was_read_may_be_written_to_without_harm(tmp_path):
-    stored = written(tmp_path / "a.zarr", EVEN)[0]
+def test_writing_to_a_result_does_not_change_later_reads(tmp_path):
+    stored = write_levels(tmp_path / "a.zarr", EVEN)[0]
     pyramid = open_pyramid(tmp_path / "a.zarr")
     read, computed = pyramid.read(0), pyramid.levels[0].compute()
     read[:] = 0
@@ -118,14 +118,14 @@ def test_what_was_read_may_be_written_to_without_harm(tmp_path):
 
 
 @pytest.mark.parametrize("box", [((0, 13), (0, 40), (0, 32)), ((-1, 2), (0, 40), (0, 32)), ((3, 2), (0, 40), (0, 32))])
-def test_a_box_that_does_not_lie_within_its_level_is_refused(box, tmp_path):
-    written(tmp_path / "a.zarr", EVEN)
+def test_a_box_outside_its_level_is_refused(box, tmp_path):
+    write_levels(tmp_path / "a.zarr", EVEN)
     with pytest.raises(ValueError, match=r"box|level"):
         open_pyramid(tmp_path / "a.zarr").read(0, box)
 
 
-def test_a_closed_pyramid_reads_nothing_any_more(tmp_path):
-    written(tmp_path / "a.zarr", EVEN)
+def test_reading_a_closed_pyramid_is_an_error(tmp_path):
+    write_levels(tmp_path / "a.zarr", EVEN)
     pyramid = open_pyramid(tmp_path / "a.zarr")
     pyramid.close()
     with pytest.raises(CryoETError):

@@ -18,15 +18,15 @@ MIB = 2**20
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 400)), max_size=60))
-def test_it_holds_the_last_used_within_its_limit(puts):
+def test_recently_used_entries_are_kept_within_the_limit(puts):
     memory, order = MemoryCache(2000), []
     for owner, number, size in puts:
         key = (owner, number)
         memory.put(key, size, size)
         order = [key, *(each for each in order if each != key)]
         assert memory.size_bytes <= memory.limit_bytes
-    there = [key in memory for key in order]
-    assert there == sorted(there, reverse=True)
+    kept = [key in memory for key in order]
+    assert kept == sorted(kept, reverse=True)
     memory.forget(1)
     assert not any(key in memory for key in order if key[0] == 1)
     assert memory.size_bytes == sum(memory.get(key) + 200 for key in order if key in memory)
@@ -37,8 +37,8 @@ def memory(monkeypatch):
     """The memory cache of this process, emptied."""
     memory = shared_engine().memory
     monkeypatch.setattr(memory, "limit_bytes", 64 * MIB)
-    memory.put(("all else goes",), None, 64 * MIB - 200)
-    memory.discard(("all else goes",))
+    memory.put(("filler",), None, 64 * MIB - 200)
+    memory.discard(("filler",))
     return memory
 
 
@@ -54,7 +54,7 @@ class Window:
         self.changed = threading.Event()
         self.display = pyramid.display(on_change=self.changed.set)
 
-    def look_until(self, condition, index, level=0):
+    def redraw_until(self, condition, index, level=0):
         while True:
             self.changed.clear()
             picture, state = np.asarray(self.display.levels[level][index]), self.display.state
@@ -68,7 +68,7 @@ def is_exact(state):
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_of_an_image_that_is_closed_or_gone_nothing_is_kept(is_closed, stored, memory, tmp_path):
+def test_closing_or_deleting_a_pyramid_frees_its_memory(is_closed, stored, memory, tmp_path):
     pyramid = open_pyramid(tmp_path / "a.zarr")
     pyramid.read(1)
     assert pyramid.has(1, ((0, 20), (0, 150), (0, 140)))
@@ -84,56 +84,56 @@ def test_of_an_image_that_is_closed_or_gone_nothing_is_kept(is_closed, stored, m
     assert memory.size_bytes < before / 2
 
 
-def test_a_plane_whose_blocks_do_not_fit_is_cut_out_of_them(stored, memory, monkeypatch, tmp_path):
+def test_a_plane_becomes_exact_even_if_its_blocks_exceed_memory(stored, memory, monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "limit_bytes", 6 * MIB)  # its blocks take 13 MB
     pyramid = open_pyramid(tmp_path / "a.zarr")
     window = Window(pyramid)
     window.display.largest_view_bytes = 64 * MIB
     for y in (10, 200):
-        picture, _ = window.look_until(is_exact, np.index_exp[:, y])
+        picture, _ = window.redraw_until(is_exact, np.index_exp[:, y])
         np.testing.assert_array_equal(picture, stored[0][:, y])
     assert memory.size_bytes <= memory.limit_bytes
     window.display.close()
 
 
-def test_what_does_not_fit_at_all_is_said_and_not_fetched_for_ever(stored, memory, monkeypatch, tmp_path):
+def test_a_view_too_large_for_memory_is_an_error(stored, memory, monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "limit_bytes", 2 * MIB)
     window = Window(open_pyramid(tmp_path / "a.zarr"))
     window.display.largest_view_bytes = 64 * MIB
-    _, state = window.look_until(lambda state: state.error is not None, np.index_exp[:])
+    _, state = window.redraw_until(lambda state: state.error is not None, np.index_exp[:])
     assert "memory" in str(state.error)
     assert not state.is_exact
-    picture, _ = window.look_until(is_exact, 10, level=1)
+    picture, _ = window.redraw_until(is_exact, 10, level=1)
     np.testing.assert_array_equal(picture, stored[1][10])
     window.display.close()
 
 
-def test_nothing_allowed_leaves_a_view_coarse_until_more_is_allowed(stored, memory, tmp_path):
+def test_a_view_over_its_byte_limit_stays_coarse(stored, memory, tmp_path):
     window = Window(open_pyramid(tmp_path / "a.zarr"))
     window.display.largest_view_bytes = 0
-    picture, state = window.look_until(lambda state: state.is_limited and not state.missing_blocks, 20)
+    picture, state = window.redraw_until(lambda state: state.is_limited and not state.missing_blocks, 20)
     assert not state.is_exact
     assert state.full_bytes > 0
     np.testing.assert_array_equal(picture[::4, ::4], stored[2][5])
     window.display.load_in_full()
-    picture, _ = window.look_until(is_exact, 20)
+    picture, _ = window.redraw_until(is_exact, 20)
     np.testing.assert_array_equal(picture, stored[0][20])
-    _, state = window.look_until(lambda state: state.is_limited and not state.missing_blocks, 30)
-    assert not state.is_exact, "full detail was asked for of another plane"
+    _, state = window.redraw_until(lambda state: state.is_limited and not state.missing_blocks, 30)
+    assert not state.is_exact, "load_in_full also applied to another plane"
     window.display.largest_view_bytes = 64 * MIB
-    picture, _ = window.look_until(is_exact, 30)
+    picture, _ = window.redraw_until(is_exact, 30)
     np.testing.assert_array_equal(picture, stored[0][30])
     window.display.close()
 
 
-def test_a_display_that_is_held_asks_for_nothing_but_what_is_foreseen(stored, memory, tmp_path):
+def test_a_paused_display_requests_only_predicted_planes(stored, memory, tmp_path):
     pyramid = open_pyramid(tmp_path / "a.zarr")
     display = pyramid.display(is_held=True, placeholder=-1.0)
     assert (np.asarray(display.levels[0][20]) == -1).all()
     display.foresee(0, ((5, 6), (0, 300), (0, 280)))
-    came = threading.Event()
+    pause = threading.Event()
     while not pyramid.has(0, ((5, 6), (0, 300), (0, 280))):
-        came.wait(0.01)
+        pause.wait(0.01)
     assert not pyramid.has(0, ((20, 21), (0, 300), (0, 280)))
     np.testing.assert_array_equal(np.asarray(display.levels[0][5]), stored[0][5])
     display.close()

@@ -40,50 +40,50 @@ def parts(image, view, motion=None, *, bytes_per_s=math.inf, needs_coarse=False,
 
 def ahead_of(image, view, motion):
     """Start and stop of each block ahead along the axis of motion, nearest first."""
-    found = [part for part in parts(image, view, motion) if part.priority == Priority.AHEAD]
-    return [part.box[motion.axis] for part in found if part.level == view.level and not part.is_table]
+    planned = [part for part in parts(image, view, motion) if part.priority == Priority.AHEAD]
+    return [part.box[motion.axis] for part in planned if part.level == view.level and not part.is_table]
 
 
-def test_something_coarse_then_the_view_then_what_is_ahead_then_the_coarsest_level(image):
-    found = parts(image, plane(20), Motion(0, 1), needs_coarse=True)
-    assert [part.priority for part in found] == sorted(part.priority for part in found)
-    assert (found[0].level, found[0].box[0]) == (2, (5, 6))
-    assert (found[1].priority, found[1].box) == (Priority.VIEW, plane(20).box)
-    assert [part.box[0] for part in found[2:5]] == [(22, 24), (24, 26), (26, 28)]
-    assert (found[-2].level, found[-2].box) == (2, ((0, 15), (0, 75), (0, 70)))
-    assert (found[-1].is_table, found[-1].level) == (True, 0)
+def test_parts_are_ordered_coarse_view_ahead_background(image):
+    planned = parts(image, plane(20), Motion(0, 1), needs_coarse=True)
+    assert [part.priority for part in planned] == sorted(part.priority for part in planned)
+    assert (planned[0].level, planned[0].box[0]) == (2, (5, 6))
+    assert (planned[1].priority, planned[1].box) == (Priority.VIEW, plane(20).box)
+    assert [part.box[0] for part in planned[2:5]] == [(22, 24), (24, 26), (26, 28)]
+    assert (planned[-2].level, planned[-2].box) == (2, ((0, 15), (0, 75), (0, 70)))
+    assert (planned[-1].is_table, planned[-1].level) == (True, 0)
 
 
-def test_ahead_follows_the_direction_and_ends_with_the_volume(image):
+def test_prefetching_follows_the_motion_and_ends_at_the_edge(image):
     assert ahead_of(image, plane(20), Motion(0, -1)) == [(18, 20), (16, 18), (14, 16)]
     assert ahead_of(image, plane(57), Motion(0, 1)) == [(58, 60)]
     assert ahead_of(image, plane(59), Motion(0, 1)) == []
 
 
-def test_the_faster_it_moves_the_farther_ahead_is_fetched_but_not_without_end(image):
+def test_prefetch_distance_grows_with_speed_up_to_a_limit(image):
     counts = [len(ahead_of(image, plane(10), Motion(0, 1, pace))) for pace in (1, 10, 20, 200)]
     assert counts == [3, 4, 7, 8]
 
 
-def test_something_coarse_is_fetched_far_ahead_of_a_motion(image):
+def test_coarse_planes_are_prefetched_far_ahead(image):
     coarse = [part for part in parts(image, plane(20), Motion(0, 1, 10)) if part.level == 2]
     assert [(part.priority, part.box[0]) for part in coarse] == [(Priority.AHEAD, (5, 9))]
     down = [part.box[0] for part in parts(image, plane(20), Motion(0, -1, 1000)) if part.level == 2]
     assert down == [(0, 6)]
 
 
-def test_nothing_is_done_in_the_background_of_a_motion(image):
+def test_fast_motion_suspends_background_requests(image):
     assert {part.priority for part in parts(image, plane(20), Motion(0, 1, 5))} == {Priority.VIEW, Priority.AHEAD}
     assert parts(image, plane(20), Motion(0, 1))[-1].priority == Priority.BACKGROUND
 
 
-def test_a_still_plane_has_its_neighbours_in_the_background_along_each_axis(image):
-    found = [part for part in parts(image, plane(20)) if part.priority == Priority.BACKGROUND]
-    assert [part.box[0] for part in found] == [(22, 24), (18, 20), (0, 15), (0, 60)]
-    assert [part.level for part in found] == [0, 0, 2, 0]
+def test_neighbours_of_a_still_plane_are_fetched_in_the_background(image):
+    planned = [part for part in parts(image, plane(20)) if part.priority == Priority.BACKGROUND]
+    assert [part.box[0] for part in planned] == [(22, 24), (18, 20), (0, 15), (0, 60)]
+    assert [part.level for part in planned] == [0, 0, 2, 0]
 
 
-def test_who_is_faster_than_the_line_gets_the_finest_level_that_keeps_up(image):
+def test_motion_too_fast_for_the_bandwidth_uses_a_coarser_level(image):
     motion = Motion(0, 1, 25)
     finest = image.wire_bytes(0, image.size_bytes(0, plane(20).box)) / 2 * 25
     levels = [
@@ -95,23 +95,23 @@ def test_who_is_faster_than_the_line_gets_the_finest_level_that_keeps_up(image):
     assert level_that_keeps_up(image, plane(20), 0, None, 1) == 0
 
 
-def test_a_coarsest_level_that_is_too_large_is_left_alone(image):
+def test_a_coarsest_level_too_large_for_memory_is_not_requested(image):
     assert all(part.level == 0 for part in parts(image, plane(20), memory_bytes=1000))
 
 
-def test_a_volume_has_nothing_ahead(image):
+def test_a_volume_view_prefetches_nothing_ahead(image):
     whole = View(2, ((0, 15), (0, 75), (0, 70)))
     assert {part.priority for part in parts(image, whole, Motion(0, 1))} == {Priority.VIEW, Priority.BACKGROUND}
 
 
-def test_the_pace_is_that_of_the_last_steps():
+def test_speed_is_measured_over_the_last_steps():
     motion = motion_between(plane(3), plane(4), None, 0.1)
     assert motion == Motion(0, 1, pytest.approx(10))
     motion = motion_between(plane(4), plane(5), motion, 0.05)
     assert motion == Motion(0, 1, pytest.approx(15))
     assert motion_between(plane(5), plane(4), motion, 0.1) == Motion(0, -1, pytest.approx(10))
     assert motion_between(plane(5), plane(6), motion, 3.0) == Motion(0, 1, 0.0)
-    assert motion_between(plane(5), plane(45), motion, 0.1).planes_per_s > 100  # a slider that is dragged
+    assert motion_between(plane(5), plane(45), motion, 0.1).planes_per_s > 100  # a dragged slider
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_the_pace_is_that_of_the_last_steps():
         (None, plane(3), None),
     ],
 )
-def test_motion_is_a_plane_that_moved_along_its_axis(before, now, expected):
+def test_motion_is_a_small_step_along_one_axis(before, now, expected):
     assert motion_between(before, now, None, math.inf) == expected
 
 
-def test_a_plane_across_the_blocks_may_cost_half_of_what_one_along_them_may(image):
+def test_planes_across_blocks_have_half_the_byte_budget(image):
     along, across = plane(20), plane(20, axis=1)
     assert image.size_bytes(0, along.box) < MIB
     assert affordable_level(image, along, MIB) == 0

@@ -13,7 +13,7 @@ from server import Server
 
 PLANE = ((30, 31), (0, 300), (0, 280))
 FINEST = r"/0/\d+/\d+/\d+$"  # chunks of the finest level
-TABLES_BYTES = CHUNKS_OF_A_PLANE * 2**14  # what may come twice: the starts of chunks, with their tables
+TABLES_BYTES = CHUNKS_OF_A_PLANE * 2**14  # may be fetched twice: the starts of chunks, with their tables
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def server(portal_images):
         yield running
 
 
-def test_opening_asks_for_documents_in_one_round_and_lists_nothing(server):
+def test_opening_requests_metadata_in_parallel_without_listing(server):
     held = server.script(".", None)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         opened = pool.submit(open_pyramid, f"{server.url}/image.zarr", cache=None)
@@ -44,7 +44,7 @@ def test_opening_asks_for_documents_in_one_round_and_lists_nothing(server):
     assert server.sent_bytes(FINEST) < 2**14  # at most the start of a chunk
 
 
-def test_a_plane_takes_its_blocks_and_nothing_else(server, frames, values):
+def test_a_plane_fetches_only_its_blocks(server, frames, values):
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
     np.testing.assert_array_equal(pyramid.read(0, PLANE)[0], values[30])
     raw_bytes = 256 * 256 * 4  # of a plane of a chunk
@@ -63,7 +63,7 @@ def test_a_second_read_fetches_nothing(server, values):
     assert not server.requests
 
 
-def test_the_next_planes_take_no_second_table(server):
+def test_adjacent_planes_reuse_the_block_table(server):
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
     pyramid.read(0, PLANE)
     server.reset()
@@ -71,7 +71,7 @@ def test_the_next_planes_take_no_second_table(server):
     assert len(server.to(FINEST)) == CHUNKS_OF_A_PLANE
 
 
-def test_reading_all_fetches_every_byte_once(server, frames, values):
+def test_reading_a_level_fetches_every_byte_once(server, frames, values):
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
     np.testing.assert_array_equal(pyramid.read(0), values)
     assert server.sent_bytes(FINEST) <= sum(map(len, frames)) + TABLES_BYTES
@@ -84,13 +84,13 @@ def test_computing_a_level_with_dask_fetches_every_byte_once(server, values):
     assert server.repeated_bytes() <= TABLES_BYTES
 
 
-def test_a_mask_that_compresses_well_takes_one_request_a_chunk(server):
+def test_a_compressible_mask_takes_one_request_per_chunk(server):
     pyramid = open_pyramid(f"{server.url}/mask.zarr", cache=None)
     pyramid.read(0)
     assert len(server.to(FINEST)) <= CHUNKS_OF_A_PLANE + 1
 
 
-def test_readers_at_the_same_time_share_requests(server, values):
+def test_concurrent_readers_share_requests(server, values):
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
     held = server.script(FINEST, None)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -104,7 +104,7 @@ def test_readers_at_the_same_time_share_requests(server, values):
     assert len(server.to(FINEST)) <= 2 * CHUNKS_OF_A_PLANE
 
 
-def test_one_reader_s_stop_ends_nobody_else_s(server, values):
+def test_stopping_one_reader_does_not_stop_others(server, values):
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
     held, stop = server.script(FINEST, None), threading.Event()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -117,7 +117,7 @@ def test_one_reader_s_stop_ends_nobody_else_s(server, values):
         np.testing.assert_array_equal(other.result(), values[30:31])
 
 
-def test_requests_go_out_side_by_side(server, tmp_path):
+def test_requests_are_sent_in_parallel(server, tmp_path):
     write_array(tmp_path / "image.zarr", noise((8, 320, 320)), chunks=(8, 32, 32))
     with Server(tmp_path) as many:
         pyramid = open_pyramid(f"{many.url}/image.zarr", cache=None)
@@ -131,7 +131,7 @@ def test_requests_go_out_side_by_side(server, tmp_path):
         assert many.connections <= 64
 
 
-def test_inner_chunks_of_shards_are_fetched_alone(tmp_path):
+def test_inner_chunks_of_shards_are_fetched_individually(tmp_path):
     values = write_array(
         tmp_path / "image.zarr", noise((32, 128, 128)), zarr_format=3, chunks=(8, 32, 32), shards=(32, 128, 128)
     )
@@ -143,7 +143,7 @@ def test_inner_chunks_of_shards_are_fetched_alone(tmp_path):
         assert len(server.to("/c/")) <= 2
 
 
-def test_a_plane_of_what_is_not_compressed_takes_its_own_bytes(tmp_path):
+def test_a_plane_of_an_uncompressed_chunk_fetches_few_bytes(tmp_path):
     values = write_array(tmp_path / "image.zarr", noise((64, 256, 256)), chunks=(64, 256, 256), compressors=None)
     with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
@@ -152,7 +152,7 @@ def test_a_plane_of_what_is_not_compressed_takes_its_own_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_chunks_known_to_be_missing_are_not_asked_for_again(zarr_format, tmp_path):
+def test_missing_chunks_are_requested_only_once(zarr_format, tmp_path):
     array = zarr.create_array(
         str(tmp_path / "image.zarr"), shape=(16, 64, 64), dtype="<f4", chunks=(8, 32, 32), zarr_format=zarr_format
     )

@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _servers_are_asked_each_time(monkeypatch):
+def _always_revalidate(monkeypatch):
     monkeypatch.setenv("NAPARI_CRYOET_CACHE_ASK_AGAIN", "0 s")
 
 
@@ -81,7 +81,7 @@ def size_on_disk(folder):
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def test_the_next_process_fetches_no_pixels_again(server, folder, values):
+def test_a_second_process_reads_pixels_from_the_cache(server, folder, values):
     address, planes = f"{server.url}/image.zarr", (3, 30, 59)
     assert read_in_process(address, folder, planes) == hashes_of(values, planes)
     server.reset()
@@ -89,14 +89,14 @@ def test_the_next_process_fetches_no_pixels_again(server, folder, values):
     assert not server.sent_bytes(CHUNKS)
 
 
-def test_without_its_server_an_image_is_there_as_it_was_last(portal_images, folder, values):
+def test_cached_planes_are_readable_without_the_server(portal_images, folder, values):
     with Server(portal_images) as server:
         address = f"{server.url}/image.zarr"
         read_here(address, folder, [30])
     np.testing.assert_array_equal(read_here(address, folder, [30]), values[30:31])
 
 
-def test_only_what_is_missing_is_fetched(server, folder, values):
+def test_only_missing_planes_are_fetched(server, folder, values):
     address = f"{server.url}/image.zarr"
     read_here(address, folder, [30])
     server.reset()
@@ -108,7 +108,7 @@ def test_only_what_is_missing_is_fetched(server, folder, values):
     assert not server.sent_bytes(CHUNKS)
 
 
-def test_files_that_a_server_lacks_are_remembered_for_an_image_that_is_the_same(tmp_path, folder):
+def test_a_missing_chunk_reads_the_same_from_the_cache(tmp_path, folder):
     write_image(tmp_path / "a.zarr", noise((20, 64, 64)), chunks=(10, 32, 32))
     (tmp_path / "a.zarr" / "0" / "1" / "0" / "0").unlink()
     with Server(tmp_path) as server:
@@ -119,35 +119,35 @@ def test_files_that_a_server_lacks_are_remembered_for_an_image_that_is_the_same(
                     np.testing.assert_array_equal(pyramid.read(0), expected)
 
 
-def test_it_takes_no_more_of_the_disk_than_its_limit(server, folder, values):
+def test_the_cache_stays_within_its_disk_limit(server, folder, values):
     address, limit_bytes = f"{server.url}/image.zarr", 8 * MB
     for planes in (range(0, 60, 2), range(1, 60, 7)):
         np.testing.assert_array_equal(read_here(address, folder, planes, limit_bytes), values[list(planes)])
-        assert size_on_disk(folder) < 1.25 * limit_bytes  # what the index takes, too
+        assert size_on_disk(folder) < 1.25 * limit_bytes  # including the index
     assert size_on_disk(folder) > 0.25 * limit_bytes
 
 
-def test_a_limit_of_nothing_keeps_nothing(server, folder, values):
+def test_a_limit_of_zero_caches_nothing(server, folder, values):
     np.testing.assert_array_equal(read_here(f"{server.url}/image.zarr", folder, [30], 0), values[30:31])
     assert not folder.exists() or size_on_disk(folder) < MB
 
 
-@pytest.mark.parametrize("at", [1, 5, 9])
-def test_a_writer_that_is_killed_leaves_nothing_wrong(at, server, folder, values):
+@pytest.mark.parametrize("n_planes", [1, 5, 9])
+def test_a_killed_writer_leaves_a_valid_cache(n_planes, server, folder, values):
     address = f"{server.url}/image.zarr"
     with start_reader(address, folder, range(60)) as reader:
-        for _ in range(at):
+        for _ in range(n_planes):
             reader.stdout.readline()
         reader.kill()
     for _ in range(2):
         np.testing.assert_array_equal(read_here(address, folder, range(0, 60, 3)), values[::3])
     server.reset()
     read_here(address, folder, range(0, 60, 3))
-    assert not server.sent_bytes(CHUNKS)  # and it goes on keeping
+    assert not server.sent_bytes(CHUNKS)  # and the cache still works
 
 
 @pytest.mark.parametrize("damage", ["other bytes", "cut", "empty", "deleted"])
-def test_garbage_in_its_files_is_never_shown(damage, server, folder, values):
+def test_damaged_cache_files_are_never_shown(damage, server, folder, values):
     address, planes = f"{server.url}/image.zarr", [3, 30]
     read_here(address, folder, planes)
     garbage = random.Random(0)
@@ -166,10 +166,10 @@ def test_garbage_in_its_files_is_never_shown(damage, server, folder, values):
         np.testing.assert_array_equal(read_here(address, folder, planes), values[planes])
     server.reset()
     read_here(address, folder, planes)
-    assert not server.sent_bytes(CHUNKS)  # it has begun anew
+    assert not server.sent_bytes(CHUNKS)  # the cache was rebuilt
 
 
-def test_a_flipped_bit_in_any_file_is_never_shown(server, folder, values):
+def test_flipped_bits_in_cache_files_are_never_shown(server, folder, values):
     address, planes, chance = f"{server.url}/image.zarr", [3, 30], random.Random(0)
     read_here(address, folder, planes)
     for file in [file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size]:
@@ -179,12 +179,12 @@ def test_a_flipped_bit_in_any_file_is_never_shown(server, folder, values):
     np.testing.assert_array_equal(read_here(address, folder, planes), values[planes])
 
 
-def test_a_folder_that_can_t_be_written_costs_nothing_but_the_cache(server, tmp_path, values):
+def test_images_are_readable_without_a_usable_cache_folder(server, tmp_path, values):
     (tmp_path / "file").write_text("no folder")
     np.testing.assert_array_equal(read_here(f"{server.url}/image.zarr", tmp_path / "file", [30]), values[30:31])
 
 
-def test_processes_at_the_same_time_share_it(server, folder, values):
+def test_concurrent_processes_share_the_cache(server, folder, values):
     address, planes = f"{server.url}/image.zarr", [range(0, 60, 3), range(30, 60), range(29, -1, -1)]
     readers = [start_reader(address, folder, some) for some in planes]
     for reader, some in zip(readers, planes, strict=True):
@@ -194,10 +194,10 @@ def test_processes_at_the_same_time_share_it(server, folder, values):
         assert output.split() == hashes_of(values, some)
     server.reset()
     np.testing.assert_array_equal(read_here(address, folder, range(60)), values)
-    assert server.sent_bytes(CHUNKS) < MB  # what one was writing while another was asking may be gone
+    assert server.sent_bytes(CHUNKS) < MB  # parts written during another's look-up may be lost
 
 
-def test_an_image_that_has_changed_is_fetched_anew(tmp_path, folder):
+def test_a_changed_image_is_fetched_again(tmp_path, folder):
     old, new = noise((20, 64, 64), seed=1), noise((20, 64, 64), seed=2)
     write_image(tmp_path / "a.zarr", old, chunks=(20, 32, 32))
     with Server(tmp_path) as server:
@@ -211,7 +211,7 @@ def test_an_image_that_has_changed_is_fetched_anew(tmp_path, folder):
                 write_image(tmp_path / "a.zarr", new, chunks=(20, 32, 32))
 
 
-def test_what_a_server_refuses_is_not_kept(server, folder, values):
+def test_refusals_are_not_cached(server, folder, values):
     address = f"{server.url}/image.zarr"
     refused = server.script(CHUNKS, status(403))
     with pytest.raises(StreamError):

@@ -1,4 +1,4 @@
-"""Sources of bytes: what all have in common, then what is special about each."""
+"""Sources of bytes: common behaviour, then that of each kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_cryoet.streaming.sources import ByteSource, Piece, https_address, op
 from server import Server, status, without_ranges
 
 MB = 2**20
-CONTENT = bytes(range(256)) * 40_000  # more than may be read in vain of a server that sends no parts
+CONTENT = bytes(range(256)) * 40_000  # more than may be discarded where ranges are ignored
 
 Open = Callable[[], ByteSource]
 
@@ -38,7 +38,7 @@ def server(folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(params=["folder", "http", "no ranges", "cached"])
-def open_it(request: pytest.FixtureRequest, folder: Path, server: Server, tmp_path: Path) -> Open:
+def open_folder(request: pytest.FixtureRequest, folder: Path, server: Server, tmp_path: Path) -> Open:
     """A function that opens the folder through each kind of source."""
     url = f"{server.url}/a%20b.zarr"
     match request.param:
@@ -68,18 +68,18 @@ def read(source: ByteSource, key: str, start: int = 0, length: int | None = None
 @pytest.mark.parametrize(
     ("start", "length"), [(0, None), (0, 10), (5_000_000, 300), (-20, None), (-20, 20), (9, None), (10_239_000, 5000)]
 )
-def test_a_part_is_what_was_asked_for(open_it: Open, start: int, length: int | None) -> None:
+def test_a_range_returns_the_requested_bytes(open_folder: Open, start: int, length: int | None) -> None:
     for _ in range(2):
-        piece = read(open_it(), "0/1.2", start, length)
+        piece = read(open_folder(), "0/1.2", start, length)
         assert piece is not None
         assert piece.content == CONTENT[start:][:length]
         assert piece.total_bytes == len(CONTENT)
         assert piece.etag
 
 
-def test_what_is_missing_is_told_from_what_is_empty(open_it: Open) -> None:
+def test_missing_and_empty_files_differ(open_folder: Open) -> None:
     for _ in range(2):
-        source = open_it()
+        source = open_folder()
         assert read(source, "0/9.9") is None
         assert read(source, "0/9.9", 10, 10) is None
         empty = read(source, "empty")
@@ -87,8 +87,8 @@ def test_what_is_missing_is_told_from_what_is_empty(open_it: Open) -> None:
         assert (empty.content, empty.total_bytes) == (b"", 0)
 
 
-def test_another_version_is_refused(open_it: Open, folder: Path) -> None:
-    source = open_it()
+def test_a_changed_file_is_refused(open_folder: Open, folder: Path) -> None:
+    source = open_folder()
     first = read(source, "0/1.2", 0, 10)
     assert first is not None
     (folder / "0" / "1.2").write_bytes(b"other" + CONTENT)
@@ -100,13 +100,13 @@ def test_another_version_is_refused(open_it: Open, folder: Path) -> None:
         read(source, "0/1.2", 20, 20, etag=first.etag)
 
 
-def test_no_more_comes_than_is_allowed(open_it: Open) -> None:
+def test_files_over_the_byte_limit_are_refused(open_folder: Open) -> None:
     with pytest.raises(StreamError):
-        read(open_it(), "0/1.2", limit_bytes=1000)
+        read(open_folder(), "0/1.2", limit_bytes=1000)
 
 
-def test_it_counts_and_says_where_it_is(open_it: Open) -> None:
-    source = open_it()
+def test_a_source_counts_bytes_and_names_its_place(open_folder: Open) -> None:
+    source = open_folder()
     assert source.bytes_read == 0
     read(source, "0/1.2", 0, 1000)
     assert source.bytes_read >= 1000
@@ -114,10 +114,10 @@ def test_it_counts_and_says_where_it_is(open_it: Open) -> None:
     assert source.as_of is None
 
 
-# Each of them
+# Each kind
 
 
-def test_a_refusal_is_never_missing(server: Server, folder: Path) -> None:
+def test_a_refused_file_is_not_missing(server: Server, folder: Path) -> None:
     source = open_source(f"{server.url}/a%20b.zarr", cache=None)
     for code in (401, 403, 500 + 5):
         server.script("1.2", status(code))
@@ -127,13 +127,13 @@ def test_a_refusal_is_never_missing(server: Server, folder: Path) -> None:
         read(open_source(folder), "0")
 
 
-def test_what_is_withheld_says_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_offline_raises_withheld_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy(), "offline", True)
     with pytest.raises(WithheldError):
         read(open_source(f"{server.url}/a%20b.zarr", cache=None), "0/1.2")
 
 
-def test_a_whole_file_comes_once_for_all_its_parts(server: Server) -> None:
+def test_a_file_is_fetched_once_without_range_support(server: Server) -> None:
     server.script("zarr", without_ranges)
     source = open_source(f"{server.url}/a%20b.zarr", cache=None)
 
@@ -145,12 +145,12 @@ def test_a_whole_file_comes_once_for_all_its_parts(server: Server) -> None:
     assert server.sent_bytes("1.2") < 2 * len(CONTENT)
 
 
-def test_a_query_is_kept_for_every_file(server: Server) -> None:
+def test_the_query_is_sent_for_every_file(server: Server) -> None:
     read(open_source(f"{server.url}/a%20b.zarr?signature=x%2Fy", cache=None), "0/1.2", 0, 1)
     assert server.requests[-1].path == "/a%20b.zarr/0/1.2?signature=x%2Fy"
 
 
-def test_a_disk_that_is_gone_is_an_error(folder: Path) -> None:
+def test_a_removed_folder_is_an_error(folder: Path) -> None:
     source = open_source(folder)
     read(source, "0/1.2", 0, 1)
     folder.rename(folder.with_name("elsewhere"))
@@ -158,7 +158,7 @@ def test_a_disk_that_is_gone_is_an_error(folder: Path) -> None:
         read(source, "0/1.2", 0, 1)
 
 
-def test_a_local_version_is_size_and_time(folder: Path) -> None:
+def test_a_local_etag_depends_on_size_and_time(folder: Path) -> None:
     first = read(open_source(folder), "0/1.2", 0, 1)
     assert first is not None
     about = (folder / "0" / "1.2").stat()
@@ -168,7 +168,7 @@ def test_a_local_version_is_size_and_time(folder: Path) -> None:
     assert read(open_source(folder), "0/1.2", 0, 1, etag=first.etag)
 
 
-def test_addresses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_are_normalized_or_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(open_source(folder.as_uri()), "0/1.2", 0, 4) == read(open_source(str(folder)), "0/1.2", 0, 4)
     assert read(open_source(folder / "0" / "1.2"), "", 0, 4) == read(open_source(folder), "0/1.2", 0, 4)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://store.org/")

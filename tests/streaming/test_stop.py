@@ -16,7 +16,7 @@ from napari_cryoet.volumes import open_volume
 from portal_images import SHAPE, noise
 from server import Server, sent, status
 
-#: Generous, since a busy machine takes its time: it is meant to take 0.2 s.
+#: Generous for a busy machine; it should take 0.2 s.
 STOPPED_WITHIN_S = 2.0
 PLANE = ((30, 31), (0, 300), (0, 280))
 POINT = {"type": "point", "location": {"x": 1.0, "y": 2.0, "z": 3.0}}
@@ -54,7 +54,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_stop_ends_a_call_at_once_and_hangs_up(call, manner, folder):
+def test_stop_ends_a_call_at_once_and_disconnects(call, manner, folder):
     pattern, work = CALLS[call]
     stop = threading.Event()
     with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -66,10 +66,10 @@ def test_stop_ends_a_call_at_once_and_hangs_up(call, manner, folder):
         stop.set()
         assert isinstance(working.exception(), StoppedError)
         assert time.monotonic() - began_s < STOPPED_WITHIN_S
-        server.wait_until(lambda: not server.held)  # who no longer wants it hangs up
+        server.wait_until(lambda: not server.held)  # the client disconnects
 
 
-def test_a_stop_that_is_set_before_asks_nobody(folder):
+def test_calls_with_stop_already_set_send_nothing(folder):
     stop = threading.Event()
     stop.set()
     with Server(folder) as server:
@@ -79,7 +79,7 @@ def test_a_stop_that_is_set_before_asks_nobody(folder):
         assert not server.requests
 
 
-def test_closing_a_pyramid_ends_who_reads_of_it(manner, folder):
+def test_closing_a_pyramid_ends_its_reads(manner, folder):
     with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(2) as pool:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
         server.script(r"/0/\d+/\d+/\d+$", sent(manner))
@@ -91,7 +91,7 @@ def test_closing_a_pyramid_ends_who_reads_of_it(manner, folder):
         server.wait_until(lambda: not server.held)
 
 
-def test_stop_while_it_waits_to_ask_again(folder):
+def test_stop_interrupts_the_wait_for_a_retry(folder):
     stop = threading.Event()
     with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
@@ -102,7 +102,7 @@ def test_stop_while_it_waits_to_ask_again(folder):
         assert isinstance(reading.exception(STOPPED_WITHIN_S), StoppedError)
 
 
-def test_after_a_stop_everything_can_be_read(folder):
+def test_reading_works_again_after_a_stop(folder):
     stop = threading.Event()
     with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)

@@ -63,7 +63,7 @@ def upscaled(values, level, plane):
     return coarse[plane // 2**level].repeat(2**level, 0).repeat(2**level, 1)[: SHAPE[1], : SHAPE[2]]
 
 
-def test_a_picture_comes_at_once_and_ends_exact(server, viewer, values):
+def test_a_view_is_shown_at_once_and_becomes_exact(server, viewer, values):
     held = server.script(CHUNKS, None)
     picture = viewer.show(30)
     assert picture.shape == SHAPE[1:]
@@ -81,7 +81,7 @@ def is_of_levels(picture, values, levels):
     return (np.isnan(picture) | np.any([picture == each for each in shown], axis=0)).all()
 
 
-def test_something_coarse_comes_before_what_is_exact(server, viewer, values):
+def test_coarse_levels_are_shown_before_the_exact_plane(server, viewer, values):
     held = server.script(FINEST, None)
     picture = viewer.wait_until(lambda _state: not np.isnan(viewer.show(30)).any(), 30)
     assert is_of_levels(picture, values, (1, 2))
@@ -90,7 +90,7 @@ def test_something_coarse_comes_before_what_is_exact(server, viewer, values):
     np.testing.assert_array_equal(viewer.wait_until_exact(30), values[30])
 
 
-def test_no_picture_on_the_way_shows_anything_but_levels_of_the_file(viewer, values):
+def test_intermediate_pictures_show_only_stored_levels(viewer, values):
     def is_exact(state):
         assert is_of_levels(viewer.show(30), values, (0, 1, 2))
         return state.is_exact
@@ -98,17 +98,17 @@ def test_no_picture_on_the_way_shows_anything_but_levels_of_the_file(viewer, val
     viewer.wait_until(is_exact, 30)
 
 
-def test_a_view_does_not_wait_for_a_server_that_says_nothing(server, viewer):
+def test_a_view_does_not_wait_for_a_silent_server(server, viewer):
     server.script(CHUNKS, sent("silent"))
     viewer.show(30)
     server.wait_until(lambda: server.held)
     for z in (31, 10, 55):
-        assert np.isnan(viewer.show(z)).all()  # it is here, though nothing was answered
+        assert np.isnan(viewer.show(z)).all()  # returned although nothing was answered
     assert not viewer.display.state.is_exact
-    assert server.sent_bytes(CHUNKS) < 2**18  # what opening brought
+    assert server.sent_bytes(CHUNKS) < 2**18  # fetched on opening
 
 
-def test_other_planes_and_parts_end_exact_too(viewer, values):
+def test_planes_and_parts_along_any_axis_become_exact(viewer, values):
     for key in (np.s_[:, 100], np.s_[:, :, 7], np.s_[12, 20:200, 30:90], np.s_[3:5, 1, 1:2]):
         while True:
             viewer.changed.clear()
@@ -119,7 +119,7 @@ def test_other_planes_and_parts_end_exact_too(viewer, values):
         np.testing.assert_array_equal(picture, values[key])
 
 
-def test_levels_have_the_stored_shapes_and_slice_as_arrays_do(viewer):
+def test_levels_have_the_stored_shapes_and_slice_like_arrays(viewer):
     for level, array in enumerate(viewer.display.levels):
         size_z, size_y, size_x = (-(-size // 2**level) for size in SHAPE)
         assert array.shape == (size_z, size_y, size_x)
@@ -129,26 +129,26 @@ def test_levels_have_the_stored_shapes_and_slice_as_arrays_do(viewer):
         assert array[2:4, 1:, 3].shape == (2, size_y - 1)
 
 
-def test_a_plane_that_is_looked_at_takes_its_own_blocks_only(server, viewer):
+def test_displaying_a_plane_takes_few_requests(server, viewer):
     viewer.wait_until_exact(30)
     assert viewer.display.state.bytes_read <= server.sent_bytes()
     assert len(server.to(FINEST)) < 6 * CHUNKS_OF_A_PLANE  # its tables and blocks, and a few ahead
 
 
-def test_views_that_were_left_are_not_fetched(server, viewer, values):
+def test_skipped_views_are_not_fetched(server, viewer, values):
     viewer.wait_until_exact(0)
     held = server.script(FINEST, None)
     viewer.show(20)
     server.wait_until(lambda: server.held)
     server.reset()
-    for z in range(22, 56, 2):  # each plane of another block
+    for z in range(22, 56, 2):  # each plane in another block
         viewer.show(z)
     server.end(held)
     np.testing.assert_array_equal(viewer.wait_until_exact(56), values[56])
     assert len(server.to(FINEST)) <= 12 * CHUNKS_OF_A_PLANE  # of 18 views
 
 
-def test_going_back_to_a_view_needs_no_server(server, viewer, values):
+def test_returning_to_a_view_needs_no_server(server, viewer, values):
     for z in (30, 10):
         viewer.wait_until_exact(z)
     server.script(".", status(403))
@@ -156,7 +156,7 @@ def test_going_back_to_a_view_needs_no_server(server, viewer, values):
     assert viewer.display.state.is_exact
 
 
-def test_a_failure_is_in_the_state_and_retry_mends_it(server, viewer, values):
+def test_a_failure_is_in_the_state_until_retry_succeeds(server, viewer, values):
     refused = server.script(FINEST, status(403))
     picture = viewer.wait_until(lambda state: state.error is not None, 30)
     assert isinstance(viewer.display.state.error, CryoETError)
@@ -168,13 +168,13 @@ def test_a_failure_is_in_the_state_and_retry_mends_it(server, viewer, values):
     assert viewer.display.state.error is None
 
 
-def test_a_failure_of_everything_is_never_shown_as_values(server, viewer):
+def test_failed_chunks_are_never_shown_as_values(server, viewer):
     server.script(CHUNKS, status(403))
     picture = viewer.wait_until(lambda state: state.error is not None, 30)
     assert np.isnan(picture).all()
 
 
-def test_after_stop_nothing_is_asked_for_until_retry(server, viewer, values):
+def test_a_stopped_display_requests_nothing_until_retry(server, viewer, values):
     silent = server.script(CHUNKS, sent("silent"))
     viewer.show(30)
     server.wait_until(lambda: server.held)
@@ -189,7 +189,7 @@ def test_after_stop_nothing_is_asked_for_until_retry(server, viewer, values):
     np.testing.assert_array_equal(viewer.wait_until_exact(30), values[30])
 
 
-def test_closing_hangs_up_and_calls_nobody_any_more(server, viewer):
+def test_closing_disconnects_and_ends_callbacks(server, viewer):
     server.script(CHUNKS, sent("silent"))
     viewer.show(30)
     server.wait_until(lambda: server.held)
@@ -199,7 +199,7 @@ def test_closing_hangs_up_and_calls_nobody_any_more(server, viewer):
     assert not viewer.changed.is_set()
 
 
-def test_on_change_is_called_on_any_thread_and_its_errors_are_not_ours(server, values, monkeypatch):
+def test_errors_in_on_change_do_not_disturb_reading(server, values, monkeypatch):
     failures = []
     monkeypatch.setattr(threading, "excepthook", failures.append)
     called = threading.Event()
@@ -218,7 +218,7 @@ def test_on_change_is_called_on_any_thread_and_its_errors_are_not_ours(server, v
     assert failures
 
 
-def test_two_displays_of_one_pyramid_share_what_was_fetched(server, viewer, values):
+def test_displays_of_one_pyramid_share_fetched_data(server, viewer, values):
     viewer.wait_until_exact(30)
     other = viewer.pyramid.display()
     np.testing.assert_array_equal(np.asarray(other.levels[0][30]), values[30])
@@ -226,7 +226,7 @@ def test_two_displays_of_one_pyramid_share_what_was_fetched(server, viewer, valu
     other.close()
 
 
-def test_an_exact_level_is_what_a_mask_shows_where_a_voxel_lies(portal_images):
+def test_a_mask_becomes_exact(portal_images):
     with Server(portal_images) as server:
         viewer = Viewer(f"{server.url}/mask.zarr")
         np.testing.assert_array_equal(viewer.wait_until_exact(30), noise(SHAPE)[30] > 3)
@@ -234,7 +234,7 @@ def test_an_exact_level_is_what_a_mask_shows_where_a_voxel_lies(portal_images):
 
 
 @pytest.mark.parametrize("shape", [(33, 70, 65), (31, 64, 67)])
-def test_odd_sizes_end_exact_at_every_level(shape, tmp_path):
+def test_odd_sizes_become_exact_at_every_level(shape, tmp_path):
     levels = write_image(tmp_path / "odd.zarr", noise(shape), chunks=(16, 32, 32))
     with Server(tmp_path) as server:
         viewer = Viewer(f"{server.url}/odd.zarr")

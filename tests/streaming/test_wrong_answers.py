@@ -13,33 +13,33 @@ from portal_images import noise, write_array, write_image
 from server import Server, garbled, in_chunks, saying, sent, shifted, status, truncated, without_ranges
 
 SHAPE = (40, 90, 80)
-PLANE = ((30, 31), (0, 300), (0, 280))  # of a portal image: it takes ranges
+PLANE = ((30, 31), (0, 300), (0, 280))  # of a portal image: read by ranges
 CHUNKS = r"/\d/\d+/\d+/\d+$"
 DOCUMENTS = r"/\.z\w+$"
-MOST_BYTES = 2**25  # of a body that doesn't end: half of what the server would send, since sockets hold some, too
+MAX_BYTES = 2**25  # of an endless body: half of what the server would send, since sockets buffer some
 PAGE = b"<!DOCTYPE html><html>Please sign in.</html>" * 500
 
-#: Those of a moment; asking again helps.
-PASSING = {
+#: A retry succeeds.
+TRANSIENT = {
     "busy": status(503),
     "too many requests": status(429, Retry_After="0"),
-    "a fault of its own": status(500),
-    "hangs up in the middle": sent("cut"),
-    "sends less than it says": truncated,
-    "hangs up at once": lambda answer: sent("raw")(status(200)(answer)),
+    "internal error": status(500),
+    "disconnects in the middle": sent("cut"),
+    "sends less than announced": truncated,
+    "disconnects at once": lambda answer: sent("raw")(status(200)(answer)),
 }
-#: What can be told from a right answer.
-TOLD = PASSING | {
+#: Always detected.
+DETECTABLE = TRANSIENT | {
     "refuses": status(403),
-    "wants a login": status(401),
+    "requires a login": status(401),
     "isn't HTTP": lambda answer: sent("raw")(status(200, b"\x00\x01garbage\r\n" * 20)(answer)),
     "names another range": shifted,
-    "says that it is packed": saying(Content_Encoding="gzip"),
-    "sends a page": status(200, PAGE, Content_Type="text/html"),
+    "claims to be compressed": saying(Content_Encoding="gzip"),
+    "sends a web page": status(200, PAGE, Content_Type="text/html"),
 }
-#: What may be told, where the format has checks.
-LASTING = TOLD | {"sends other bytes": garbled}
-HARMLESS = {"knows no ranges": without_ranges, "sends in chunks": in_chunks}
+#: The last is detected only where the format has checks.
+LASTING = DETECTABLE | {"sends other bytes": garbled}
+HARMLESS = {"ignores ranges": without_ranges, "sends in chunks": in_chunks}
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +66,15 @@ def outcomes(folder, faults, pattern, *, times=float("inf")):
 
 
 @pytest.mark.parametrize("pattern", [CHUNKS, DOCUMENTS], ids=["chunks", "documents"])
-def test_a_fault_of_a_moment_is_mended(pattern, portal_images, plane):
-    for name, read, _ in outcomes(portal_images, PASSING, pattern, times=1):
+def test_transient_faults_are_retried(pattern, portal_images, plane):
+    for name, read, _ in outcomes(portal_images, TRANSIENT, pattern, times=1):
         np.testing.assert_array_equal(read, plane, err_msg=name)
 
 
 @pytest.mark.parametrize("pattern", [CHUNKS, DOCUMENTS], ids=["chunks", "documents"])
-def test_a_fault_that_lasts_is_an_error_until_it_is_over(pattern, portal_images, plane):
+def test_lasting_faults_are_errors_until_they_end(pattern, portal_images, plane):
     for name, read, later in outcomes(portal_images, LASTING, pattern):
-        if name in TOLD or isinstance(read, Exception):
+        if name in DETECTABLE or isinstance(read, Exception):
             assert isinstance(read, CryoETError), name
             assert read.message
         else:
@@ -82,12 +82,12 @@ def test_a_fault_that_lasts_is_an_error_until_it_is_over(pattern, portal_images,
         np.testing.assert_array_equal(later, plane, err_msg=name)
 
 
-def test_habits_that_do_no_harm_cost_nothing_but_time(portal_images, plane):
+def test_harmless_deviations_are_tolerated(portal_images, plane):
     for name, read, _ in outcomes(portal_images, HARMLESS, "."):
         np.testing.assert_array_equal(read, plane, err_msg=name)
 
 
-def read_at_last(pyramid):
+def read_with_retries(pyramid):
     """Read, and retry if that joined an earlier request."""
     for _ in range(10):
         with contextlib.suppress(StreamError):
@@ -96,7 +96,7 @@ def read_at_last(pyramid):
 
 
 @pytest.mark.parametrize("layout", [{}, {"compressors": None}, {"zarr_format": 3, "shards": (40, 64, 64)}])
-def test_a_chunk_that_is_refused_never_has_the_fill_value(layout, tmp_path):
+def test_refused_chunks_never_have_the_fill_value(layout, tmp_path):
     stored = write_array(tmp_path / "a.zarr", 1 + noise(SHAPE, "|u1"), chunks=(20, 32, 32), **layout)
     with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
@@ -108,10 +108,10 @@ def test_a_chunk_that_is_refused_never_has_the_fill_value(layout, tmp_path):
             (pyramid.levels[0] + 0).compute()
         assert refused.hits
         server.end(refused)
-        np.testing.assert_array_equal(read_at_last(pyramid), stored)
+        np.testing.assert_array_equal(read_with_retries(pyramid), stored)
 
 
-def test_a_fault_that_begins_after_some_was_read_leaves_that_as_it_was(portal_images, plane):
+def test_planes_read_before_a_fault_stay_readable(portal_images, plane):
     with Server(portal_images) as server:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
         np.testing.assert_array_equal(pyramid.read(0, PLANE), plane)
@@ -121,7 +121,7 @@ def test_a_fault_that_begins_after_some_was_read_leaves_that_as_it_was(portal_im
         np.testing.assert_array_equal(pyramid.read(0, PLANE), plane)
 
 
-def test_an_address_with_nothing_behind_it_is_an_error(portal_images):
+def test_missing_images_and_servers_are_errors(portal_images):
     with Server(portal_images) as server, pytest.raises((FormatError, StreamError)):
         open_pyramid(f"{server.url}/nothing.zarr", cache=None)
     with pytest.raises((StreamError, NetworkError)):  # the server is gone
@@ -129,7 +129,7 @@ def test_an_address_with_nothing_behind_it_is_an_error(portal_images):
 
 
 @pytest.mark.slow
-def test_a_server_that_stalls_once_is_asked_again(portal_images, plane):
+def test_a_request_that_stalls_once_is_retried(portal_images, plane):
     stalls = {manner: sent(manner) for manner in ("silent", "stalled")}
     for name, read, _ in outcomes(portal_images, stalls, CHUNKS, times=1):
         np.testing.assert_array_equal(read, plane, err_msg=name)
@@ -139,29 +139,29 @@ class TestLimits:
     """Bodies that don't end."""
 
     @pytest.mark.parametrize("compressors", [None, "auto"])
-    def test_an_endless_chunk_is_not_read_beyond_what_it_can_hold(self, compressors, tmp_path):
+    def test_an_endless_chunk_is_not_read_beyond_its_size(self, compressors, tmp_path):
         stored = write_array(tmp_path / "a.zarr", noise(SHAPE), chunks=SHAPE, compressors=compressors)
         with Server(tmp_path) as server:
             pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
             endless = server.script(r"/0\.0\.0$", sent("endless"))
             with contextlib.suppress(StreamError):
                 np.testing.assert_array_equal(pyramid.read(0), stored)
-            assert max(request.sent_bytes for request in server.to(r"/0\.0\.0$")) < MOST_BYTES
+            assert max(request.sent_bytes for request in server.to(r"/0\.0\.0$")) < MAX_BYTES
             assert endless.hits
 
-    def test_endless_documents_are_not_read_to_their_end(self, portal_images):
+    def test_endless_metadata_is_an_error(self, portal_images):
         with Server(portal_images) as server:
             server.script(DOCUMENTS, sent("endless"))
             with pytest.raises((FormatError, StreamError)):
                 open_pyramid(f"{server.url}/image.zarr", cache=None)
-            assert max(request.sent_bytes for request in server.to(DOCUMENTS)) < MOST_BYTES
+            assert max(request.sent_bytes for request in server.to(DOCUMENTS)) < MAX_BYTES
 
 
 class TestChanges:
     """A file that is replaced while the image is open."""
 
-    SHAPE = (40, 180, 160)  # too large to be read whole at once
-    LAYOUTS = (  # of one chunk: how others were before they were read, nobody can know
+    SHAPE = (40, 180, 160)  # too large to be read in one request
+    LAYOUTS = (  # of one chunk: the old version of chunks not yet read is unknown
         {"chunks": SHAPE},
         {"chunks": SHAPE, "compressors": None},
         {"chunks": (8, 45, 40), "shards": SHAPE, "zarr_format": 3},
@@ -180,7 +180,7 @@ class TestChanges:
 
         return old, new, replace
 
-    def test_it_is_an_error_that_says_to_reopen(self, versions, tmp_path):
+    def test_reading_a_replaced_file_says_to_reopen(self, versions, tmp_path):
         old, new, replace = versions
         with Server(tmp_path) as server:
             pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
@@ -192,7 +192,7 @@ class TestChanges:
             np.testing.assert_array_equal(open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), new)
 
     @pytest.mark.parametrize("moment", range(4))
-    def test_versions_are_never_mixed_whenever_it_changes(self, moment, versions, tmp_path):
+    def test_versions_are_never_mixed(self, moment, versions, tmp_path):
         old, new, replace = versions
 
         def change(answer):
@@ -212,7 +212,7 @@ class TestChanges:
             expected = new if changed.hits else old
             np.testing.assert_array_equal(open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), expected)
 
-    def test_a_file_on_this_computer_too(self, versions, tmp_path):
+    def test_versions_of_a_local_file_are_never_mixed(self, versions, tmp_path):
         old, new, replace = versions
         pyramid = open_pyramid(tmp_path / "a.zarr")
         np.testing.assert_array_equal(pyramid.read(0, ((20, 21), (0, 180), (0, 160)))[0], old[20])
