@@ -50,10 +50,10 @@ async def streamed(url: str, **options: object) -> tuple[int, bytes]:
         return answer.start, b"".join([chunk async for chunk in answer])
 
 
-# Files and parts of them
+# Files and ranges
 
 
-def test_a_file_comes_with_its_version_and_size(url: str, server: Server) -> None:
+def test_a_response_has_an_etag_and_size(url: str, server: Server) -> None:
     response = fetch(url)
     assert response is not None
     assert (response.status, response.body, response.total_bytes) == (200, CONTENT, len(CONTENT))
@@ -63,7 +63,7 @@ def test_a_file_comes_with_its_version_and_size(url: str, server: Server) -> Non
 
 @pytest.mark.parametrize("fault", [None, without_ranges])
 @pytest.mark.parametrize(("start", "length"), [(0, 10), (1000, 300), (len(CONTENT) - 5, 50), (-20, None), (9, None)])
-def test_a_part_is_just_what_was_asked_for(url: str, server: Server, fault, start: int, length: int | None) -> None:
+def test_a_range_returns_the_requested_bytes(url: str, server: Server, fault, start: int, length: int | None) -> None:
     if fault:
         server.script("file", fault)
     response = fetch(url, start=start, length=length)
@@ -73,14 +73,14 @@ def test_a_part_is_just_what_was_asked_for(url: str, server: Server, fault, star
     assert response.status == (200 if fault else 206)
 
 
-def test_a_missing_file_is_none_and_beyond_the_end_is_nothing(url: str) -> None:
+def test_a_missing_file_is_none_and_a_range_past_the_end_empty(url: str) -> None:
     assert fetch(f"{url}/not/there") is None
     response = fetch(url, start=len(CONTENT) + 5, length=10)
     assert response is not None
     assert (response.status, response.body) == (416, b"")
 
 
-def test_connections_are_kept(url: str, server: Server) -> None:
+def test_connections_are_reused(url: str, server: Server) -> None:
     server.script("missing", lambda _: in_chunks(Answer(404, body=bytes(100_000))))
     for start in range(5):
         body(url, start=start, length=10)
@@ -88,7 +88,7 @@ def test_connections_are_kept(url: str, server: Server) -> None:
     assert server.connections == 1
 
 
-def test_a_server_gets_only_so_many_requests_at_once(url: str, server: Server) -> None:
+def test_concurrent_requests_to_a_server_are_limited(url: str, server: Server) -> None:
     async def all_at_once() -> None:
         await asyncio.gather(*(client.get(url, length=1, limit_bytes=1) for _ in range(100)))
 
@@ -100,13 +100,13 @@ def test_a_server_gets_only_so_many_requests_at_once(url: str, server: Server) -
 # Versions
 
 
-def test_another_version_is_refused(url: str, server: Server, tmp_path: Path) -> None:
+def test_a_changed_file_is_refused(url: str, server: Server, tmp_path: Path) -> None:
     first = fetch(url, length=10)
     assert first is not None
     (tmp_path / "file").write_bytes(CONTENT * 2)
     with pytest.raises(ChangedError):
         fetch(url, start=10, length=10, etag=first.etag)
-    server.script("file", saying(ETag='"another"'))  # as of a server that doesn't know If-Match
+    server.script("file", saying(ETag='"another"'))  # as from a server that ignores If-Match
     with pytest.raises(ChangedError):
         fetch(url, start=10, length=10, etag=first.etag)
     server.end()
@@ -115,7 +115,7 @@ def test_another_version_is_refused(url: str, server: Server, tmp_path: Path) ->
         fetch(url, start=10, length=10, etag=first.etag)
 
 
-def test_the_date_stands_for_an_etag(url: str, server: Server, tmp_path: Path) -> None:
+def test_last_modified_replaces_a_missing_etag(url: str, server: Server, tmp_path: Path) -> None:
     server.etags, server.last_modified = False, True
     first = fetch(url, length=10)
     assert first is not None
@@ -129,13 +129,13 @@ def test_the_date_stands_for_an_etag(url: str, server: Server, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("fault", [truncated, shifted, saying(Content_Range="bytes 0-9/5"), saying(Content_Range="")])
-def test_a_part_that_is_another_one_is_refused(url: str, server: Server, fault) -> None:
+def test_a_wrong_range_is_refused(url: str, server: Server, fault) -> None:
     server.script("file", fault)
     with pytest.raises(NetworkError):
         fetch(url, start=100, length=200)
 
 
-def test_a_part_far_into_a_file_is_refused_where_only_whole_files_are_sent(server: Server, tmp_path: Path) -> None:
+def test_a_distant_range_is_refused_without_range_support(server: Server, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(64 * MB))
     server.script("large", without_ranges)
     with pytest.raises(NetworkError) as caught:
@@ -147,7 +147,7 @@ def test_a_part_far_into_a_file_is_refused_where_only_whole_files_are_sent(serve
 
 @pytest.mark.parametrize("headers", [{"Content_Range": "bytes 0-131071/131072"}, {"Content_Encoding": "gzip"}, {}])
 @pytest.mark.parametrize("code", [200, 206])
-def test_no_endless_body_is_taken_in(url: str, server: Server, code: int, headers: dict[str, str]) -> None:
+def test_endless_bodies_are_refused(url: str, server: Server, code: int, headers: dict[str, str]) -> None:
     content = gzip.compress(bytes(10 * MB)) if "Content_Encoding" in headers else bytes(MB)
     endless = in_chunks(Answer(code, body=content)).saying(**headers)
     server.script("file", lambda _: replace(endless, body=endless.body.removesuffix(b"0\r\n\r\n"), manner="endless"))
@@ -156,13 +156,13 @@ def test_no_endless_body_is_taken_in(url: str, server: Server, code: int, header
     assert server.sent_bytes() < 20 * MB
 
 
-def test_what_is_announced_too_large_is_not_waited_for(url: str, server: Server) -> None:
+def test_a_body_announced_too_large_is_refused_at_once(url: str, server: Server) -> None:
     server.script("file", sent("stalled"))
     with pytest.raises(NetworkError):
         fetch(url, limit_bytes=1000)
 
 
-def test_a_compressed_file_is_unpacked(url: str, server: Server) -> None:
+def test_compressed_responses_are_decompressed(url: str, server: Server) -> None:
     packed = gzip.compress(CONTENT)
     server.script("file", lambda _: Answer(200, body=packed).saying(Content_Encoding="gzip"))
     assert body(url) == CONTENT
@@ -170,13 +170,13 @@ def test_a_compressed_file_is_unpacked(url: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>Sign in", b"  <html>"])
-def test_a_sign_in_page_is_no_data(url: str, server: Server, page: bytes) -> None:
+def test_a_sign_in_page_is_refused(url: str, server: Server, page: bytes) -> None:
     server.script("file", lambda _: Answer(200, body=page))
     with pytest.raises(NetworkError, match="web page"):
         fetch(url, length=20)
 
 
-def test_other_bytes_are_handed_on_as_they_are(url: str, server: Server) -> None:
+def test_garbled_bytes_are_returned_unchanged(url: str, server: Server) -> None:
     server.script("file", garbled)
     assert body(url) != CONTENT
 
@@ -185,12 +185,12 @@ def test_other_bytes_are_handed_on_as_they_are(url: str, server: Server) -> None
 
 
 @pytest.mark.parametrize("fault", [status(503), status(429, Retry_After="0"), sent("cut")])
-def test_a_short_trouble_is_not_noticed(url: str, server: Server, fault) -> None:
+def test_transient_faults_are_retried(url: str, server: Server, fault) -> None:
     server.script("file", fault, times=2)
     assert body(url) == CONTENT
 
 
-def test_the_pause_that_a_server_asks_for_is_kept(url: str, server: Server) -> None:
+def test_retry_after_is_respected_up_to_a_limit(url: str, server: Server) -> None:
     server.script("file", status(503, Retry_After="1"), times=1)
     began = time.monotonic()
     assert body(url) == CONTENT
@@ -199,11 +199,11 @@ def test_the_pause_that_a_server_asks_for_is_kept(url: str, server: Server) -> N
     with pytest.raises(NetworkError) as caught:
         fetch(url)
     assert caught.value.status == 503
-    assert len(server.requests) == 3, "an hour isn't waited for"
+    assert len(server.requests) == 3, "waited for an hour"
 
 
 @pytest.mark.parametrize("code", [401, 403, 400, 500 + 5])
-def test_what_cannot_get_better_is_asked_once(url: str, server: Server, code: int) -> None:
+def test_permanent_errors_are_not_retried(url: str, server: Server, code: int) -> None:
     server.script("file", status(code))
     with pytest.raises(NetworkError) as caught:
         fetch(url)
@@ -213,7 +213,7 @@ def test_what_cannot_get_better_is_asked_once(url: str, server: Server, code: in
 
 
 @pytest.mark.parametrize("manner", ["silent", "stalled", "dribbling"])
-def test_a_server_that_falls_silent_is_given_up(url: str, server: Server, manner: str, monkeypatch) -> None:
+def test_a_stalled_server_times_out(url: str, server: Server, manner: str, monkeypatch) -> None:
     monkeypatch.setattr(client, "STALL_S", 0.3)
     server.script("file", sent(manner))
     with pytest.raises(NetworkError, match="in time"):
@@ -221,13 +221,13 @@ def test_a_server_that_falls_silent_is_given_up(url: str, server: Server, manner
     assert len(server.requests) <= 2
 
 
-def test_a_slow_but_steady_body_comes(url: str, server: Server, monkeypatch) -> None:
+def test_a_slow_but_steady_body_is_read(url: str, server: Server, monkeypatch) -> None:
     monkeypatch.setattr(client, "STALL_S", 2.0)
     server.connection_bytes_s = 120_000
     assert body(url) == CONTENT
 
 
-def test_what_is_not_http_or_not_there_is_an_error(url: str, server: Server) -> None:
+def test_unreachable_and_non_http_servers_are_errors(url: str, server: Server) -> None:
     server.script("file", lambda _: Answer(body=b"SSH-2.0\r\n\r\n", manner="raw"))
     with pytest.raises(NetworkError):
         fetch(url)
@@ -239,7 +239,7 @@ def test_what_is_not_http_or_not_there_is_an_error(url: str, server: Server) -> 
     "address",
     ["file:///etc/passwd", "ftp://a.org/b", "nothing", "http://a.org:99999/", "https://", "http://127.0.0.1/\0"],
 )
-def test_only_web_addresses_are_asked(address: str) -> None:
+def test_invalid_web_addresses_are_refused(address: str) -> None:
     with pytest.raises(NetworkError, match="web address"):
         fetch(address)
 
@@ -266,13 +266,13 @@ def test_link_local_addresses_are_refused(server: Server, forbidden_hosts: list[
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://a.org/b", "http://:0"])
-def test_redirects_away_from_the_web_are_refused(server: Server, location: str) -> None:
+def test_redirects_to_invalid_addresses_are_refused(server: Server, location: str) -> None:
     server.script("moved", status(302, Location=location))
     with pytest.raises(NetworkError):
         fetch(f"{server.url}/moved")
 
 
-def test_a_password_is_for_its_own_server_only(server: Server, tmp_path: Path) -> None:
+def test_a_password_is_sent_only_to_its_own_server(server: Server, tmp_path: Path) -> None:
     with Server(tmp_path) as other:
         address = f"{server.url}/file".replace("://", "://me:secret@")
         server.script("moved", status(302, Location=f"{other.url}/file"))
@@ -286,7 +286,7 @@ def test_a_password_is_for_its_own_server_only(server: Server, tmp_path: Path) -
     assert "secret" not in f"{caught.value} {caught.value.url}"
 
 
-def test_a_secure_server_is_checked_and_never_left(server: Server, tmp_path: Path, monkeypatch) -> None:
+def test_certificates_are_verified_and_https_is_never_downgraded(server: Server, tmp_path: Path, monkeypatch) -> None:
     context, certificate = self_signed(tmp_path)
     with Server(tmp_path, tls=context) as secure:
         with pytest.raises(NetworkError, match="secure"):
@@ -300,10 +300,10 @@ def test_a_secure_server_is_checked_and_never_left(server: Server, tmp_path: Pat
     tls.cache_clear()
 
 
-# Questions
+# JSON
 
 
-def test_json_is_sent_and_answered(server: Server) -> None:
+def test_json_is_posted(server: Server) -> None:
     answer = gzip.compress(b'{"data": 1}')
     server.script("graphql", lambda _: Answer(200, body=answer).saying(Content_Encoding="gzip"))
     response = client.run(client.post_json(f"{server.url}/graphql", {"query": "{a}"}, limit_bytes=MB))
@@ -317,7 +317,7 @@ def test_json_is_sent_and_answered(server: Server) -> None:
 # Streams
 
 
-def test_a_file_is_streamed_from_any_byte(url: str, server: Server) -> None:
+def test_a_file_is_streamed_from_any_offset(url: str, server: Server) -> None:
     first = fetch(url, length=1)
     assert first is not None
     assert client.run(streamed(url)) == (0, CONTENT)
@@ -326,7 +326,7 @@ def test_a_file_is_streamed_from_any_byte(url: str, server: Server) -> None:
     assert client.run(streamed(url, start=1000)) == (0, CONTENT)
 
 
-def test_a_stream_that_ends_early_is_an_error(url: str, server: Server) -> None:
+def test_incomplete_and_missing_streams_are_errors(url: str, server: Server) -> None:
     server.script("file", sent("cut"))
     with pytest.raises(NetworkError):
         client.run(streamed(url))
@@ -335,7 +335,7 @@ def test_a_stream_that_ends_early_is_an_error(url: str, server: Server) -> None:
     assert caught.value.status == 404
 
 
-def test_a_stream_begins_though_the_server_stumbles(url: str, server: Server) -> None:
+def test_opening_a_stream_is_retried(url: str, server: Server) -> None:
     server.script("file", status(503), times=1)
     assert client.run(streamed(url)) == (0, CONTENT)
 
@@ -344,7 +344,7 @@ def test_a_stream_begins_though_the_server_stumbles(url: str, server: Server) ->
 
 
 @pytest.mark.parametrize("fault", [None, sent("stalled"), sent("dribbling"), status(503, Retry_After="30")])
-def test_a_stop_is_heard_at_once(url: str, server: Server, fault) -> None:
+def test_stop_ends_a_request_at_once(url: str, server: Server, fault) -> None:
     server.script("file", fault)
     stop, stopped_at = threading.Event(), []
 
@@ -379,7 +379,7 @@ def test_a_forked_process_has_its_own_connections(url: str, server: Server) -> N
 # Proxies
 
 
-def test_the_proxy_is_looked_up_again(url: str, server: Server, monkeypatch, tmp_path: Path) -> None:
+def test_the_proxy_is_looked_up_for_each_request(url: str, server: Server, monkeypatch, tmp_path: Path) -> None:
     def find(path: str) -> bytes:
         return path.encode()
 
@@ -388,4 +388,4 @@ def test_the_proxy_is_looked_up_again(url: str, server: Server, monkeypatch, tmp
             fetch("http://nowhere.invalid/file")
         monkeypatch.setenv("http_proxy", proxy.url)
         assert body("http://nowhere.invalid/file") == b"http://nowhere.invalid/file"
-        assert body(url) == CONTENT, "this computer needs none"
+        assert body(url) == CONTENT, "the proxy was used for this computer"

@@ -25,11 +25,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(autouse=True)
-def ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[Policy]:
-    ours = policy()
-    ours.restart()
-    yield ours
-    ours.offline = False
+def current(monkeypatch: pytest.MonkeyPatch) -> Iterator[Policy]:
+    current = policy()
+    current.restart()
+    yield current
+    current.offline = False
     save_data()
 
 
@@ -46,8 +46,8 @@ async def streamed(server: Server) -> int:
     return size
 
 
-def test_offline_sends_nothing_and_says_why(server: Server, ours: Policy) -> None:
-    ours.offline = True
+def test_offline_mode_sends_nothing_and_says_why(server: Server, current: Policy) -> None:
+    current.offline = True
     for request in (
         client.get(server.url, limit_bytes=1),
         client.post_json(server.url, {}, limit_bytes=1),
@@ -60,98 +60,98 @@ def test_offline_sends_nothing_and_says_why(server: Server, ours: Policy) -> Non
     assert server.requests == []
 
 
-def test_what_comes_is_counted(server: Server, ours: Policy) -> None:
+def test_received_bytes_are_counted(server: Server, current: Policy) -> None:
     read(server, length=1000)
-    assert ours.received_bytes == 1000
+    assert current.received_bytes == 1000
     server.script("file", sent("cut"), times=1)
     read(server)
-    assert ours.received_bytes == 1000 + len(CONTENT) // 2 + len(CONTENT)
+    assert current.received_bytes == 1000 + len(CONTENT) // 2 + len(CONTENT)
 
 
-def test_a_session_gets_what_it_is_allowed_and_no_more(server: Server, ours: Policy) -> None:
+def test_a_session_stays_within_its_limit(server: Server, current: Policy) -> None:
     save_data(mb_a_session=1.5)
     assert read(server) == len(CONTENT)
     with pytest.raises(WithheldError):
         read(server)
     assert read(server, length=1000) == 1000
-    assert ours.received_bytes == len(CONTENT) + 1000
-    ours.max_session_bytes = None
+    assert current.received_bytes == len(CONTENT) + 1000
+    current.max_session_bytes = None
     assert read(server) == len(CONTENT)
 
 
 @pytest.mark.parametrize("fault", [in_chunks, without_ranges])
-def test_what_was_not_announced_ends_where_no_more_may_come(server: Server, ours: Policy, fault) -> None:
+def test_bodies_are_cut_off_at_the_session_limit(server: Server, current: Policy, fault) -> None:
     server.script("file", fault)
-    ours.max_session_bytes = 300_000
+    current.max_session_bytes = 300_000
     with pytest.raises(WithheldError):
         read(server)
     with pytest.raises(WithheldError):
         client.run(streamed(server))
-    assert ours.received_bytes <= 300_000
+    assert current.received_bytes <= 300_000
 
 
-def test_requests_under_way_count_before_they_end() -> None:
-    few = Policy(max_session_bytes=1000)
-    with few.request(600):
-        with pytest.raises(WithheldError), few.request(600):
+def test_pending_requests_count_towards_the_limit() -> None:
+    limited = Policy(max_session_bytes=1000)
+    with limited.request(600):
+        with pytest.raises(WithheldError), limited.request(600):
             pass
-        with few.request(400), pytest.raises(WithheldError), few.request():
+        with limited.request(400), pytest.raises(WithheldError), limited.request():
             pass
-    with few.request(1000) as receipt:
+    with limited.request(1000) as receipt:
         receipt.add(100)
-    assert few.received_bytes == 100
-    with few.request() as receipt:
+    assert limited.received_bytes == 100
+    with limited.request() as receipt:
         receipt.expect(900)
         with pytest.raises(WithheldError):
             receipt.expect(1001)
 
 
-def test_a_stream_ends_where_offline_mode_begins(server: Server, ours: Policy) -> None:
+def test_a_stream_ends_when_offline_mode_begins(server: Server, current: Policy) -> None:
     with pytest.raises(WithheldError):
         client.run(streamed(server))
-    assert ours.received_bytes < len(CONTENT)
+    assert current.received_bytes < len(CONTENT)
 
 
-def test_a_request_that_waits_is_not_sent_again_offline(server: Server, ours: Policy) -> None:
-    server.script("file", lambda answer: (setattr(ours, "offline", True), status(503)(answer))[1])
+def test_requests_are_not_retried_offline(server: Server, current: Policy) -> None:
+    server.script("file", lambda answer: (setattr(current, "offline", True), status(503)(answer))[1])
     with pytest.raises(WithheldError):
         read(server)
     assert len(server.requests) == 1
 
 
-def test_work_of_many_requests_asks_before_its_first() -> None:
-    few = Policy(max_session_bytes=200_000_000)
-    few.require(200_000_000)
+def test_require_refuses_work_over_the_limit() -> None:
+    limited = Policy(max_session_bytes=200_000_000)
+    limited.require(200_000_000)
     with pytest.raises(WithheldError, match="250 MB"):
-        few.require(250_000_000)
+        limited.require(250_000_000)
 
 
 @pytest.mark.parametrize("limit_mb", [-1, float("nan"), float("inf")])
-def test_a_limit_that_is_none_changes_nothing(ours: Policy, limit_mb: float) -> None:
+def test_an_invalid_limit_changes_nothing(current: Policy, limit_mb: float) -> None:
     save_data(mb_a_session=5, coarse_only=True)
     with pytest.raises(ValueError, match="mb_a_session"):
         save_data(mb_a_session=limit_mb)
-    assert (ours.max_session_bytes, ours.coarse_only) == (5_000_000, True)
-    assert ours.saves_data
+    assert (current.max_session_bytes, current.coarse_only) == (5_000_000, True)
+    assert current.saves_data
     save_data()
-    assert not ours.saves_data
+    assert not current.saves_data
 
 
-@pytest.mark.parametrize(("said", "offline"), [("1", True), ("0", False), ("", False)])
-def test_the_environment_may_say_offline(said: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(module.OFFLINE_VARIABLE, said)
+@pytest.mark.parametrize(("value", "offline"), [("1", True), ("0", False), ("", False)])
+def test_the_environment_sets_offline_mode(value: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(module.OFFLINE_VARIABLE, value)
     code = "from napari_cryoet.network.policy import policy; print(policy().offline)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == str(offline)
 
 
-def test_nothing_but_the_client_speaks_to_servers() -> None:
+def test_only_the_network_package_sends_requests() -> None:
     """Other code would ignore the limits and offline mode."""
     folder = Path(module.__file__).parent.parent
-    speaking = ("import aiohttp", "import urllib3", "import requests", "import http.client", "urlopen")
-    found = {
+    imports = ("import aiohttp", "import urllib3", "import requests", "import http.client", "urlopen")
+    importers = {
         path.relative_to(folder).parts[0]
         for path in folder.rglob("*.py")
-        if any(words in path.read_text(encoding="utf-8") for words in speaking)
+        if any(text in path.read_text(encoding="utf-8") for text in imports)
     }
-    assert {name for name in found if not name.startswith("http")} <= {"network"}
+    assert {name for name in importers if not name.startswith("http")} <= {"network"}
