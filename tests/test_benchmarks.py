@@ -19,7 +19,7 @@ def benchmarks(project_folder: Path) -> Path:
     return folder
 
 
-def test_those_that_the_docs_name_are_there(benchmarks: Path, project_folder: Path) -> None:
+def test_benchmarks_named_in_the_docs_exist(benchmarks: Path, project_folder: Path) -> None:
     pages = [page.read_text("utf-8") for page in (project_folder / "docs").rglob("*.md")]
     named = set(re.findall(r"python benchmarks/(\w+)\.py", "".join(pages)))
 
@@ -44,7 +44,7 @@ def test_those_that_the_docs_name_are_there(benchmarks: Path, project_folder: Pa
         ("discovery", ["--datasets=5", "--runs=50", "--annotations=100"], "find, ms"),
     ],
 )
-def test_it_measures(benchmarks: Path, demo_pack: Path, name: str, options: list[str], figure: str) -> None:
+def test_each_benchmark_runs(benchmarks: Path, demo_pack: Path, name: str, options: list[str], figure: str) -> None:
     call = [sys.executable, benchmarks / f"{name}.py", *options, *([demo_pack] if "--source" in options else [])]
     environment = os.environ | {"BENCH_SHAPE": "48x64x64"}
     done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=500, check=False)

@@ -11,7 +11,7 @@ import numpy as np
 from numcodecs import Blosc
 
 
-def test_the_reader_finds_any_part_of_a_frame(project_folder):
+def test_the_example_reader_reads_any_part_of_a_frame(project_folder):
     page = (project_folder / "docs" / "developers" / "streaming.md").read_text(encoding="utf-8")
     names: dict = {}
     exec(re.search(r"^```python\n(import struct.*?)^```", page, re.MULTILINE | re.DOTALL)[1], names)
@@ -26,7 +26,7 @@ def test_the_reader_finds_any_part_of_a_frame(project_folder):
                 assert read == raw[first:last], (codec, level, options)
 
 
-def test_examples_in_docstrings_give_what_they_say(project_folder):
+def test_docstring_examples_are_correct(project_folder):
     source = project_folder / "src"
     paths = [path for path in source.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")]
     names = [".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__") for path in paths]

@@ -46,7 +46,7 @@ def write_folder(path, name, **options):
         (unfinished / name).write_text("chunk")
 
 
-def test_a_file_gets_its_name_when_it_is_whole(tmp_path):
+def test_a_file_gets_its_name_once_complete(tmp_path):
     path = tmp_path / "new" / "a.txt"
     with written_whole(path) as unfinished:
         unfinished.write_text("half")
@@ -58,7 +58,7 @@ def test_a_file_gets_its_name_when_it_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_error_leaves_what_was_there(tmp_path, error):
+def test_a_failed_write_keeps_the_old_file(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("mine")
 
@@ -73,21 +73,21 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_file_that_came_meanwhile_is_kept(tmp_path):
+def test_a_file_created_meanwhile_is_kept(tmp_path):
     path = tmp_path / "a.txt"
 
-    def be_late():
+    def write_late():
         with written_whole(path) as unfinished:
             unfinished.write_text("ours")
             path.write_text("theirs")
 
     with pytest.raises(ExistsError):
-        be_late()
+        write_late()
     assert path.read_text() == "theirs"
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_disks_without_hard_links_work_too(tmp_path, monkeypatch):
+def test_writing_works_without_hard_links(tmp_path, monkeypatch):
     def link(*_paths):
         raise OSError(95, "Operation not supported")
 
@@ -109,17 +109,17 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     assert names(tmp_path) == ["a.zarr"]
 
 
-def test_a_folder_that_cant_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+def test_a_failed_rename_keeps_the_old_folder(tmp_path, monkeypatch):
     path = tmp_path / "a.zarr"
     write_folder(path, "old")
     rename = Path.rename
 
-    def fail_for_the_new(self, target):
+    def fail_for_unfinished(self, target):
         if self.name.startswith(UNFINISHED):
             raise PermissionError(13, "Permission denied")
         return rename(self, target)
 
-    monkeypatch.setattr(Path, "rename", fail_for_the_new)
+    monkeypatch.setattr(Path, "rename", fail_for_unfinished)
     with pytest.raises(SaveError):
         write_folder(path, "new", overwrite=True)
     assert names(path) == ["old"]
@@ -137,8 +137,8 @@ def test_a_file_never_replaces_a_folder_or_a_pipe(tmp_path):
         assert (tmp_path / "pipe").is_fifo()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_stays_one_and_its_target_is_written(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="links need privileges there")
+def test_writing_to_a_link_writes_its_target(tmp_path):
     (tmp_path / "there").mkdir()
     link, target = tmp_path / "a.txt", tmp_path / "there" / "b.txt"
     link.symlink_to(target)
@@ -148,7 +148,7 @@ def test_a_link_stays_one_and_its_target_is_written(tmp_path):
     assert target.read_text() == "ours"
 
 
-def test_a_place_that_cant_be_written_to_is_an_error_that_names_the_file(tmp_path):
+def test_errors_about_unwritable_paths_name_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match=r"a\.txt"):
         write(tmp_path / "file" / "a.txt")
@@ -156,7 +156,7 @@ def test_a_place_that_cant_be_written_to_is_an_error_that_names_the_file(tmp_pat
         write(tmp_path / f"{'a' * 300}.txt")
 
 
-def test_what_a_killed_process_left_goes_with_a_write_a_day_later(tmp_path):
+def test_unfinished_files_are_removed_after_a_day(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
     (left,) = tmp_path.iterdir()
     write(tmp_path / "a.txt")
@@ -168,7 +168,7 @@ def test_what_a_killed_process_left_goes_with_a_write_a_day_later(tmp_path):
     assert names(tmp_path) == ["a.txt", "b.txt"]
 
 
-def test_a_file_of_our_own_is_replaced_or_stays_as_it_was(tmp_path, monkeypatch):
+def test_replace_file_keeps_the_old_file_on_errors(tmp_path, monkeypatch):
     path = tmp_path / "new" / "a.json"
     replace_file(path, b"first")
     replace_file(path, b"second")
@@ -184,7 +184,7 @@ def test_a_file_of_our_own_is_replaced_or_stays_as_it_was(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("address", ["https://me:secret@files.org/a.star?key=secret", "s3://bucket/a", "file:///a"])
-def test_an_address_is_no_path_and_keeps_its_secrets(address):
+def test_addresses_are_refused_as_paths_without_naming_secrets(address):
     for path, error in ((address, FormatError), (Path(address), FormatError)):
         with pytest.raises(error) as raised:
             path_to_read(path)
@@ -194,7 +194,7 @@ def test_an_address_is_no_path_and_keeps_its_secrets(address):
 
 
 @pytest.mark.parametrize("path", ["a\0b", "a\ud800b"])
-def test_what_cant_be_a_path_is_refused(path):
+def test_invalid_paths_are_refused(path):
     with pytest.raises(FormatError):
         path_to_read(path)
     with pytest.raises(SaveError):
@@ -202,7 +202,7 @@ def test_what_cant_be_a_path_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "text"),
     [
         ("", ""),
         ("/a.zarr/0/1", "a.zarr/0/1"),
@@ -215,15 +215,15 @@ def test_what_cant_be_a_path_is_refused(path):
         (f"/folder/{'0123456789' * 10}", "…" + ("0123456789" * 10)[-59:]),
     ],
 )
-def test_a_remote_file_is_named_by_the_end_of_its_path(path, words):
+def test_a_remote_file_is_named_by_the_end_of_its_path(path, text):
     address = f"https://me:secret@files.org{path}"
-    assert file_of(address) == words
-    assert file_at(address) == (f"{words} on files.org" if words else "files.org")
+    assert file_of(address) == text
+    assert file_at(address) == (f"{text} on files.org" if text else "files.org")
     assert host_of(address) == "files.org"
 
 
 def test_a_local_file_is_named_by_its_path(tmp_path):
     assert file_at("a.zarr", "0/1") == str(Path("a.zarr/0/1"))
-    found = file_at(str(tmp_path.joinpath(*["folder"] * 50)), "a.zarr/0")
-    assert found.endswith(str(Path("folder/a.zarr/0")))
-    assert len(found) <= 120
+    name = file_at(str(tmp_path.joinpath(*["folder"] * 50)), "a.zarr/0")
+    assert name.endswith(str(Path("folder/a.zarr/0")))
+    assert len(name) <= 120

@@ -34,7 +34,7 @@ def writer_of(plugins):
     return find
 
 
-def test_the_manifest_is_valid_and_all_its_commands_can_be_imported(manifest):
+def test_the_manifest_is_valid_and_its_commands_exist(manifest):
     manifest.validate_imports()
 
     for command in manifest.contributions.commands:
@@ -44,7 +44,7 @@ def test_the_manifest_is_valid_and_all_its_commands_can_be_imported(manifest):
     assert [sample.key for sample in manifest.contributions.sample_data] == ["demo_run"]
 
 
-def test_the_portals_dock_comes_first_and_every_dock_is_in_a_menu(manifest):
+def test_the_portal_dock_is_first_and_all_docks_are_in_menus(manifest):
     docks = manifest.contributions.widgets
     listed = {item.command for items in manifest.contributions.menus.values() for item in items}
 
@@ -52,7 +52,7 @@ def test_the_portals_dock_comes_first_and_every_dock_is_in_a_menu(manifest):
     assert {dock.command for dock in docks} <= listed <= {each.id for each in manifest.contributions.commands}
 
 
-def test_files_and_addresses_that_may_be_ours_reach_our_reader(plugins, tmp_path):
+def test_supported_files_and_addresses_reach_the_reader(plugins, tmp_path):
     volumes = ["TS.mrc", "TS.MAP", "TS.rec", "TS.mrc.gz", "https://host/emd_1.map.gz", "https://host/10000/TS.zarr"]
     picks = ["a.ndjson", "run_data.star", "final.tbl", "ada_17_ribosome.json", "a.picks.csv", "a.parquet"]
     for path in [*volumes, *picks, "a/pack.json", str(tmp_path)]:
@@ -62,7 +62,7 @@ def test_files_and_addresses_that_may_be_ours_reach_our_reader(plugins, tmp_path
         assert list(plugins.iter_compatible_readers([path])) == [], path
 
 
-def test_points_and_labels_are_saved_in_every_format(writer_of):
+def test_points_and_labels_have_writers_for_every_format(writer_of):
     for suffix in PICKS:
         assert writer_of(f"picks{suffix}", ["points"]) == "write_points"
         assert writer_of(f"picks{suffix}", ["vectors", "points"]) == "write_points_with_arrows"
@@ -71,7 +71,7 @@ def test_points_and_labels_are_saved_in_every_format(writer_of):
         assert writer_of(f"mask{suffix}", ["labels"]) == "write_labels"
 
 
-def test_several_layers_of_picks_and_masks_go_into_a_folder(writer_of):
+def test_several_layers_are_saved_to_a_folder(writer_of):
     for kinds in (["points"] * 2, ["points", "vectors", "points"], ["labels", "points"], ["image", "labels"]):
         assert writer_of("all", kinds) == "write_folder"
         assert writer_of("all", [*kinds, "image", "surface"]) == "write_folder"

@@ -11,7 +11,7 @@ import pytest
 from network_guard import NetworkForbiddenError
 
 
-def test_other_machines_are_refused_and_remembered(forbidden_hosts):
+def test_connections_to_other_machines_are_refused_and_listed(forbidden_hosts):
     with socket.socket() as sock, pytest.raises(NetworkForbiddenError):
         sock.connect(("192.0.2.1", 80))
     with pytest.raises(OSError, match=r"portal\.example"):
@@ -27,6 +27,6 @@ def test_invalid_names_fail_and_loopback_works(forbidden_hosts):
         assert client.getpeername() == server.getsockname()
 
 
-def test_the_users_folders_are_the_tests_own(user_folder):
+def test_user_folders_are_redirected(user_folder):
     for path in (platformdirs.user_cache_path, platformdirs.user_config_path, platformdirs.user_data_path):
         assert path("napari-cryoet").is_relative_to(user_folder)

@@ -35,20 +35,20 @@ def tracked_files(project_folder) -> list[Path]:
 
 
 @pytest.mark.skipif("NAPARI_CRYOET_TEST_INSTALLED" not in os.environ, reason="not run against the wheel")
-def test_the_tests_see_the_installed_wheel(project_folder):
+def test_the_tests_import_the_installed_wheel(project_folder):
     assert not Path(napari_cryoet.__file__).is_relative_to(project_folder / "src")
 
 
-def test_the_package_is_typed_and_brings_its_manifest(project_folder):
+def test_the_package_is_typed_and_contains_its_manifest(project_folder):
     package = importlib.resources.files("napari_cryoet")
     assert (package / "py.typed").is_file()
-    # where links are not to be had, git writes the target's path into the file
+    # without symbolic links, git writes the target's path into the file
     link = project_folder / "napari.yaml"
     manifest = (package / "napari.yaml").read_text(encoding="utf-8")
     assert link.read_text(encoding="utf-8") in {manifest, "src/napari_cryoet/napari.yaml"}
 
 
-def test_the_tested_versions_are_allowed_by_the_package(project_folder):
+def test_tested_versions_meet_the_requirements(project_folder):
     project = tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = (project_folder / "constraints.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(line.split("==") for line in lines if not line.startswith("#"))
@@ -61,7 +61,7 @@ def test_the_tested_versions_are_allowed_by_the_package(project_folder):
     assert [text for text in project["dependencies"] if ">=" not in text] == []
 
 
-def test_nothing_forbidden_is_committed(tracked_files):
+def test_no_forbidden_content_is_committed(tracked_files):
     assert [path.name for path in tracked_files if path.name in LOCK_FILES] == []
     assert [path.name for path in tracked_files if path.stat().st_size > 2_000_000] == []
     for path in tracked_files:
@@ -71,7 +71,7 @@ def test_nothing_forbidden_is_committed(tracked_files):
             assert re.search(pattern, text) is None, f"{path} names {what}"
 
 
-def test_the_readme_points_to_files_that_exist(project_folder):
+def test_files_linked_in_the_readme_exist(project_folder):
     readme = (project_folder / "README.md").read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
     assert targets

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the scripts are for Linux and macOS")
 
-#: Passes everything on to the real Python but what would take minutes, which it writes down.
+#: Passes calls on to the real Python, but only records those that would take minutes.
 STAND_IN = """#!/bin/sh
 case "$*" in
   *"-m pip install"*" uv") echo "fetch uv $*" >> "$STAND_IN_LOG"; exit "${FETCH_EXIT:-0}" ;;
@@ -75,7 +75,7 @@ def checkout(tmp_path, project_folder) -> Checkout:
     return checkout
 
 
-def test_the_first_start_installs_and_later_ones_only_what_changed(checkout):
+def test_packages_are_installed_once_and_again_after_changes(checkout):
     started = [checkout.run("-k", "two words") for _ in range(2)]
     assert all(each.stdout.endswith(" -k two words\n") for each in started)
     assert checkout.installers == ["fetch", "uv"]
@@ -87,26 +87,26 @@ def test_the_first_start_installs_and_later_ones_only_what_changed(checkout):
     assert checkout.installers == ["fetch", "uv"] * 2
 
 
-def test_pip_installs_where_the_faster_installer_cannot(checkout):
+def test_pip_is_used_if_uv_fails(checkout):
     assert checkout.run(UV_EXIT="2").returncode == 0
     assert checkout.installers == ["fetch", "uv", "pip"]
 
 
 @pytest.mark.parametrize("setting", [{"FETCH_EXIT": "1"}, {"PIP_INDEX_URL": "https://packages.invalid/"}])
-def test_pip_installs_where_it_is_the_only_one_or_was_told_how(checkout, setting):
+def test_pip_is_used_if_uv_is_unavailable_or_pip_is_configured(checkout, setting):
     assert checkout.run(**setting).returncode == 0
     assert checkout.installers[-1] == "pip"
     assert "uv" not in checkout.installers
 
 
-def test_a_failed_installation_is_tried_again(checkout):
+def test_a_failed_installation_is_retried(checkout):
     failed = checkout.run(UV_EXIT="1", PIP_EXIT="1")
     assert failed.returncode != 0
     assert "installation failed" in failed.stderr
     assert checkout.run().returncode == 0
 
 
-def test_an_old_python_is_named_and_the_environment_of_somebody_else_left_alone(checkout, tmp_path):
+def test_an_old_python_or_a_foreign_environment_is_an_error(checkout, tmp_path):
     theirs = checkout.folder / ".venv" / "precious"
     shutil.rmtree(theirs.parent)
     old = tmp_path / "python3.9"

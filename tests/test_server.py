@@ -11,7 +11,7 @@ def fetch(url, **headers):
         return answer.status, answer.read()
 
 
-def test_a_process_is_no_faster_than_its_line_and_counts_what_it_sends(tmp_path):
+def test_a_server_process_limits_its_speed_and_counts_bytes(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "file").write_bytes(bytes(10**6))
     with server_process(tmp_path, latency=0.05, connection_mb=10, total_mb=50) as url:
@@ -25,7 +25,7 @@ def test_a_process_is_no_faster_than_its_line_and_counts_what_it_sends(tmp_path)
         assert counts_of(url)["requests"] == 0
 
 
-def test_scripts_hit_the_requests_that_they_are_for(tmp_path):
+def test_scripts_apply_to_matching_requests(tmp_path):
     (tmp_path / "a").write_bytes(b"content")
     with Server(tmp_path) as server:
         script = server.script("a$", lambda answer: status(200, answer.body.upper())(answer), times=2, skip=1)

@@ -1,4 +1,4 @@
-"""The docs' table of what formats can hold is correct: each format is written and read with and without its notes."""
+"""The docs' table of formats is correct: each format is written, and read with and without its provenance file."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def picks():
         instance_ids=np.array([1, 2, 2, 3]),
         scores=np.array([0.125, 0.25, 0.375, 0.5]),
         ids=np.array(IDS),
-        features={"told_by": np.array(["a", "b", "c", "d"])},
+        features={"annotator": np.array(["a", "b", "c", "d"])},
         shape_zyx=SHAPE_ZYX,
         about={"kind": "annotation", "authors": ["Ada"]},
     )
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_is_said_to_be_in_the_file_is_there_and_what_is_beside_it_is_not(table, picks, tmp_path, name):
+def test_files_hold_exactly_what_the_table_says(table, picks, tmp_path, name):
     path = tmp_path / f"a{SUFFIXES[name]}"
-    made = write_picks(picks, path, format=name)
+    written = write_picks(picks, path, format=name)
     whole = read_picks(path)
-    made.provenance_path.unlink()
+    written.provenance_path.unlink()
     given = (
         {"spacing_angstrom": 10.0, "shape_zyx": SHAPE_ZYX} if name == "relion5" else {}
-    )  # which counts from its centre
+    )  # its coordinates are relative to the centre
     alone = read_picks(path, **given)
 
     def cell(row):
@@ -75,12 +75,12 @@ def test_what_is_said_to_be_in_the_file_is_there_and_what_is_beside_it_is_not(ta
     assert (alone.instance_ids.tolist() == [1, 2, 2, 3]) == is_inside("instance ids")
     assert (alone.scores.tolist() == [0.125, 0.25, 0.375, 0.5]) == is_inside("scores")
     assert (alone.ids.tolist() == IDS) == is_inside("the picks' own ids")
-    assert ("told_by" in alone.features) == (cell("further columns") == "yes")
+    assert ("annotator" in alone.features) == (cell("further columns") == "yes")
     np.testing.assert_allclose(alone.rotations_zyx, picks.rotations_zyx, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_picks_without_orientation_among_others_stay_so_where_the_table_says_yes(table, picks, tmp_path, name):
+def test_picks_without_orientation_are_kept_if_the_table_says_so(table, picks, tmp_path, name):
     rotations = picks.rotations_zyx.copy()
     rotations[2] = np.nan
     path = write_picks(picks.changed(rotations_zyx=rotations), tmp_path / f"a{SUFFIXES[name]}", format=name).path
