@@ -19,14 +19,14 @@ def table(folder, **columns):
 
 
 def test_positions_count_from_1_and_shifts_are_added(tmp_path):
-    found = read_picks(table(tmp_path, **POINT, dx=[0.5], dy=[-1.0], dz=[2.0]))
+    picks = read_picks(table(tmp_path, **POINT, dx=[0.5], dy=[-1.0], dz=[2.0]))
 
-    assert found.points_xyz.tolist() == [[9.5, 18, 31]]
-    assert any("from 1" in said for said in found.about["warnings"])
-    assert any("dx" in said for said in found.about["warnings"])
+    assert picks.points_xyz.tolist() == [[9.5, 18, 31]]
+    assert any("from 1" in warning for warning in picks.about["warnings"])
+    assert any("dx" in warning for warning in picks.about["warnings"])
 
 
-def test_apix_is_the_voxel_size_and_positions_scale_with_it(tmp_path):
+def test_apix_is_the_voxel_spacing_and_scales_positions(tmp_path):
     path = table(tmp_path, **POINT, apix=[4.0])
 
     assert read_picks(path).spacing_angstrom == 4.0
@@ -35,28 +35,28 @@ def test_apix_is_the_voxel_size_and_positions_scale_with_it(tmp_path):
     assert read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], apix=[4.0, 5.0])).spacing_angstrom is None
 
 
-def test_columns_of_zeros_say_nothing(tmp_path):
-    found = read_picks(table(tmp_path, **POINT))
+def test_columns_of_zeros_are_ignored(tmp_path):
+    picks = read_picks(table(tmp_path, **POINT))
 
-    assert found.rotations_zyx is found.scores is found.instance_ids is None
-    assert not found.features
-
-
-def test_columns_mean_what_dynamo_says(tmp_path):
-    found = read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], tag=[7, 9], cc=[0.5, 0.25], reg=[3, 0], npar=[1, 2]))
-
-    assert found.ids.tolist() == [7, 9]
-    assert found.scores.tolist() == [0.5, 0.25]
-    assert found.instance_ids.tolist() == [3, 0]
-    assert found.features["npar"].tolist() == [1, 2]
+    assert picks.rotations_zyx is picks.scores is picks.instance_ids is None
+    assert not picks.features
 
 
-def test_tags_that_tell_nothing_apart_are_no_ids(tmp_path):
+def test_dynamo_columns_become_ids_scores_and_features(tmp_path):
+    picks = read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], tag=[7, 9], cc=[0.5, 0.25], reg=[3, 0], npar=[1, 2]))
+
+    assert picks.ids.tolist() == [7, 9]
+    assert picks.scores.tolist() == [0.5, 0.25]
+    assert picks.instance_ids.tolist() == [3, 0]
+    assert picks.features["npar"].tolist() == [1, 2]
+
+
+def test_duplicate_or_default_tags_are_not_ids(tmp_path):
     for tags in ([7, 7], [1, 2]):
         assert read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], tag=tags)).ids.tolist() == [0, 1]
 
 
-def test_a_row_that_lacks_a_value_is_refused(tmp_path):
+def test_rows_with_missing_values_are_refused(tmp_path):
     path = table(tmp_path, x=[1, 2], y=[1], z=[1])
     rows = [line.split() for line in path.read_text().splitlines()]
     del rows[1][-1]
@@ -67,7 +67,7 @@ def test_a_row_that_lacks_a_value_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["1 2 3\n", " ".join(["x"] * 26), " ".join(["1"] * 23 + ["x", "1", "1"])])
-def test_other_files_are_refused(tmp_path, content):
+def test_files_that_are_not_tables_are_refused(tmp_path, content):
     (tmp_path / "a.tbl").write_text(content)
     with pytest.raises(FormatError):
         read_picks(tmp_path / "a.tbl")

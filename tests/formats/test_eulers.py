@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from napari_cryoet.formats.common import angles_of, matrices_of
 
 ANGLES = st.tuples(*[st.floats(-720, 720)] * 3)
-TURNS = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1)
+QUATERNIONS = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1)
 GIMBAL_LOCKS = [(30, 0, 40), (0, 0, 0), (30, 180, 40), (-170, 0, 25), (10, -180, 0), (20, 1e-9, 30), (20, 1e-5, 30)]
 
 
@@ -34,7 +34,7 @@ def clockwise(axis, degrees):
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
 
 
-def dynamo_words(tdrot, tilt, narot):
+def dynamo_wiki(tdrot, tilt, narot):
     """Dynamo's wiki: clockwise about the particle's z axis, then its new x axis, then its new z axis."""
     frame = np.eye(3)
     for axis, degrees in ((2, tdrot), (0, tilt), (2, narot)):
@@ -43,13 +43,13 @@ def dynamo_words(tdrot, tilt, narot):
 
 
 @given(ANGLES)
-def test_relions_matrix_is_the_one_of_its_source(angles):
+def test_relion_matrices_match_its_source_code(angles):
     np.testing.assert_allclose(matrices_of(np.array([angles]), "relion")[0], relion_source(*angles), atol=1e-9)
 
 
 @given(ANGLES)
-def test_dynamos_matrix_is_the_one_of_its_words(angles):
-    np.testing.assert_allclose(matrices_of(np.array([angles]), "dynamo")[0], dynamo_words(*angles), atol=1e-9)
+def test_dynamo_matrices_match_its_documentation(angles):
+    np.testing.assert_allclose(matrices_of(np.array([angles]), "dynamo")[0], dynamo_wiki(*angles), atol=1e-9)
 
 
 def test_published_examples():
@@ -66,8 +66,8 @@ def test_published_examples():
 
 
 @pytest.mark.parametrize("convention", ["relion", "dynamo"])
-@given(TURNS)
-def test_angles_give_the_matrix_back(convention, quaternion):
+@given(QUATERNIONS)
+def test_matrices_survive_conversion_to_angles(convention, quaternion):
     matrix = Rotation.from_quat(quaternion).as_matrix()[None]
 
     np.testing.assert_allclose(matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6)
@@ -76,7 +76,7 @@ def test_angles_give_the_matrix_back(convention, quaternion):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("convention", ["relion", "dynamo"])
 @pytest.mark.parametrize("angles", GIMBAL_LOCKS)
-def test_gimbal_lock_loses_nothing(convention, angles):
+def test_matrices_survive_gimbal_lock(convention, angles):
     matrix = matrices_of(np.array([angles], dtype=float), convention)
 
     np.testing.assert_allclose(matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6)

@@ -11,7 +11,7 @@ MASK[3:9, 4:20, 5:30] = 1
 
 
 @pytest.mark.parametrize("name", ["ome-zarr-0.4", "ome-zarr-0.5"])
-def test_coarse_levels_keep_a_mask_and_pick_instances(tmp_path, name):
+def test_coarse_levels_keep_masks_and_subsample_instances(tmp_path, name):
     size = 300 if name == "ome-zarr-0.4" else 150  # more than a chunk, and odd at the next level
     mask = np.zeros((size, 5, 6), np.uint16)
     mask[size - 1, 4, 5] = 1

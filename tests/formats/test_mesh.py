@@ -30,19 +30,19 @@ def changed(content: bytes, change, binary: bytes | None = None) -> bytes:
     (length,) = struct.unpack_from("<I", content, 12)
     header = json.loads(content[20 : 20 + length])
     change(header)
-    described = json.dumps(header).encode()
-    described += b" " * (-len(described) % 4)
+    header_bytes = json.dumps(header).encode()
+    header_bytes += b" " * (-len(header_bytes) % 4)
     binary = content[20 + length + 8 :] if binary is None else binary
     chunks = [
-        struct.pack("<I4s", len(described), b"JSON"),
-        described,
+        struct.pack("<I4s", len(header_bytes), b"JSON"),
+        header_bytes,
         struct.pack("<I4s", len(binary), b"BIN\0"),
         binary,
     ]
     return b"glTF" + struct.pack("<II", 2, 12 + sum(map(len, chunks))) + b"".join(chunks)
 
 
-def test_what_the_files_scene_leaves_out_is_not_drawn(box):
+def test_only_nodes_of_the_default_scene_are_read(box):
     def add_another(header):
         header["nodes"] = [{"mesh": 0}, {"mesh": 0, "translation": [100.0, 0.0, 0.0]}, {"children": [0]}]
         header["scenes"], header["scene"] = [{"nodes": [1]}, {"nodes": [2]}], 1
@@ -51,17 +51,17 @@ def test_what_the_files_scene_leaves_out_is_not_drawn(box):
     np.testing.assert_array_equal(mesh.vertices_zyx.max(axis=0), HIGH_XYZ[::-1])
 
 
-def point_elsewhere(header):
+def refer_to_another_file(header):
     header["buffers"][0]["uri"] = "file:///etc/passwd"
 
 
-def claim_much(header):
+def claim_huge_counts(header):
     for accessor in header["accessors"]:
         accessor["count"] = 3_000_000_000
         accessor.pop("bufferView", None)
 
 
-def claim_more_than_there_is(header):
+def claim_too_many_elements(header):
     for accessor in header["accessors"]:
         accessor["count"] *= 3
 
@@ -69,20 +69,20 @@ def claim_more_than_there_is(header):
 @pytest.mark.parametrize(
     "change",
     [
-        point_elsewhere,
-        claim_much,
-        claim_more_than_there_is,
+        refer_to_another_file,
+        claim_huge_counts,
+        claim_too_many_elements,
         lambda header: header.update(nodes=[{"children": [0]}]),
         lambda header: header.update(nodes=[{"mesh": 9}]),
         lambda header: header.update(nodes=[], meshes=[]),
     ],
 )
-def test_hostile_descriptions_are_refused(box, change):
+def test_malicious_headers_are_refused(box, change):
     with pytest.raises(FormatError, match=r"a\.glb"):
         read_mesh(changed(box, change), "a.glb")
 
 
-def test_sizes_are_bounded(box, monkeypatch):
+def test_meshes_over_the_size_limits_are_refused(box, monkeypatch):
     monkeypatch.setattr(meshes, "MAX_CORNERS", 11)
     with pytest.raises(FormatError, match="too"):
         read_mesh(box, "a.glb")
@@ -92,7 +92,7 @@ def test_sizes_are_bounded(box, monkeypatch):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_vertices_that_are_nowhere_are_refused(value):
+def test_nonfinite_vertices_are_refused(value):
     box = trimesh.creation.box()
     box.vertices[3, 1] = value
     with pytest.raises(FormatError, match="nowhere"):
@@ -100,7 +100,7 @@ def test_vertices_that_are_nowhere_are_refused(value):
 
 
 @given(data=st.data())
-def test_any_changed_bytes_give_a_mesh_or_a_reason(box, data):
+def test_corrupted_bytes_give_a_mesh_or_a_format_error(box, data):
     content = bytearray(box)
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -27,7 +27,7 @@ def header(tmp_path):
 
 
 @pytest.mark.parametrize("axes_crs", sorted(itertools.permutations((1, 2, 3))))
-def test_turned_axes_become_z_y_x(axes_crs, tmp_path):
+def test_permuted_axes_are_reordered_to_zyx(axes_crs, tmp_path):
     values, path = np.linspace(-3, 3, 462, dtype="f4").reshape(SHAPE), tmp_path / "a.mrc"
     write(path, np.ascontiguousarray(values.transpose([3 - axis for axis in reversed(axes_crs)])), 0)
     with mrcfile.open(path, "r+") as file:
@@ -57,7 +57,7 @@ def test_turned_axes_become_z_y_x(axes_crs, tmp_path):
         (0, 0, (0, 1e30), "i1"),
     ],
 )
-def test_bytes_are_signed_as_imod_and_the_standard_say(header, stamp, flags, densities, dtype):
+def test_byte_signedness_follows_imod_and_the_standard(header, stamp, flags, densities, dtype):
     struct.pack_into("<i", header, 12, 0)
     struct.pack_into("<2f", header, 76, *densities)
     struct.pack_into("<2i", header, 152, stamp, flags)
@@ -74,7 +74,7 @@ def test_bytes_are_signed_as_imod_and_the_standard_say(header, stamp, flags, den
         (IMOD, 0, 20140, (30, -20, 10)),
     ],
 )
-def test_an_origin_is_where_the_first_voxel_is_also_in_imods_own_way(header, stamp, flags, version, origin_zyx):
+def test_old_imod_origins_have_the_opposite_sign(header, stamp, flags, version, origin_zyx):
     struct.pack_into("<3f", header, 196, 10, -20, 30)
     struct.pack_into("<i", header, 108, version)
     struct.pack_into("<2i", header, 152, stamp, flags)
@@ -82,7 +82,7 @@ def test_an_origin_is_where_the_first_voxel_is_also_in_imods_own_way(header, sta
     assert parse_header(bytes(header), "a.mrc").origin_angstrom == origin_zyx
 
 
-def test_an_origin_in_voxels_counts_if_there_is_no_other(header):
+def test_start_voxels_give_the_origin_if_none_is_set(header):
     struct.pack_into("<3i", header, 16, 1, -2, 3)
     assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx((3 * 13.48, -2 * 13.48, 13.48))
 
@@ -105,20 +105,20 @@ def test_an_origin_in_voxels_counts_if_there_is_no_other(header):
         (0, b"BZh9", "bzip2"),
     ],
 )
-def test_what_cant_be_shown_is_refused(header, position, value, noun):
+def test_unsupported_headers_are_refused(header, position, value, noun):
     header[position : position + len(value)] = value
     with pytest.raises(FormatError, match=noun):
         parse_header(bytes(header), "file")
 
 
-def test_half_bytes_of_imod_are_refused(header):
+def test_imods_4_bit_values_are_refused(header):
     struct.pack_into("<i", header, 12, 0)
     struct.pack_into("<2i", header, 152, IMOD, 16)
     with pytest.raises(FormatError, match="4-bit"):
         parse_header(bytes(header), "a.mrc")
 
 
-def test_files_of_another_kind_are_for_others(tmp_path):
+def test_files_that_are_not_mrc_are_refused(tmp_path):
     for content in (b"abc", b"route\n" * 300):
         (tmp_path / "a.map").write_bytes(content)
         with pytest.raises(OtherKindError):

@@ -17,52 +17,52 @@ def line(kind="point", **more):
     return json.dumps({"type": kind, "location": {"x": 517.0, "y": 261, "z": 469.5}} | more).encode() + b"\n"
 
 
-def read(*lines, **known):
-    return ndjson.read_points(b"".join(lines), "a.ndjson", **known)
+def read(*lines, **context):
+    return ndjson.read_points(b"".join(lines), "a.ndjson", **context)
 
 
 TURN = [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]
 
 
-def test_instances_are_numbers_and_null_or_minus_one_is_none():
+def test_null_and_minus_one_mean_no_instance():
     lines = [line("instancePoint", instance_id=number) for number in (3, -1, None, 2**62)]
-    found = read(*lines)
+    picks = read(*lines)
 
-    assert found.instance_ids.tolist() == [3, NO_INSTANCE, NO_INSTANCE, 2**62]
-
-
-def test_kinds_are_known_in_any_case_and_others_are_left_out_and_counted():
-    found = read(b"\xef\xbb\xbf", line("POINT"), b"\n", line("vector"), line("OrientedPoint", xyz_rotation_matrix=TURN))
-
-    assert len(found) == 2
-    assert "1" in found.about["warnings"][0]
+    assert picks.instance_ids.tolist() == [3, NO_INSTANCE, NO_INSTANCE, 2**62]
 
 
-def test_further_columns_keep_their_types():
+def test_kinds_ignore_case_and_unknown_ones_are_counted():
+    picks = read(b"\xef\xbb\xbf", line("POINT"), b"\n", line("vector"), line("OrientedPoint", xyz_rotation_matrix=TURN))
+
+    assert len(picks) == 2
+    assert "1" in picks.about["warnings"][0]
+
+
+def test_extra_columns_keep_their_types():
     columns = {"n": 3, "is_good": True, "by": "me", "score": 0.5, "some": 1.5, "nested": {"a": 1}}
-    found = read(line(**columns), line(n=2**60, is_good=False, by="", score=1, some=None))
+    picks = read(line(**columns), line(n=2**60, is_good=False, by="", score=1, some=None))
 
-    assert {name: column.tolist() for name, column in found.features.items() if name != "some"} == {
+    assert {name: column.tolist() for name, column in picks.features.items() if name != "some"} == {
         "n": [3, 2**60],
         "is_good": [True, False],
         "by": ["me", ""],
     }
-    np.testing.assert_array_equal(found.features["some"], [1.5, np.nan])
-    assert found.scores.tolist() == [0.5, 1]
-    assert "nested" in found.about["warnings"][0]
+    np.testing.assert_array_equal(picks.features["some"], [1.5, np.nan])
+    assert picks.scores.tolist() == [0.5, 1]
+    assert "nested" in picks.about["warnings"][0]
 
 
-def test_a_column_pick_id_that_is_not_ours_is_kept_under_another_name():
-    found = read(line(pick_id="a"), line(pick_id="b"))
+def test_foreign_pick_id_columns_are_renamed():
+    picks = read(line(pick_id="a"), line(pick_id="b"))
 
-    assert (found.ids.tolist(), found.features["pick_id_of_file"].tolist()) == ([0, 1], ["a", "b"])
-    assert any("pick_id" in warning for warning in found.about["warnings"])
+    assert (picks.ids.tolist(), picks.features["pick_id_of_file"].tolist()) == ([0, 1], ["a", "b"])
+    assert any("pick_id" in warning for warning in picks.about["warnings"])
 
 
-def test_hostile_columns_are_bounded():
-    found = read(*(line(**{f"column {number}": 1}) for number in range(200)))
+def test_the_number_of_columns_is_limited():
+    picks = read(*(line(**{f"column {number}": 1}) for number in range(200)))
 
-    assert len(found.features) == ndjson.MAX_COLUMNS
+    assert len(picks.features) == ndjson.MAX_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ def test_hostile_columns_are_bounded():
         (b'{"type": "point", "location": \xff}', "line 2"),
     ],
 )
-def test_a_line_that_is_no_point_is_named(bad, noun):
+def test_invalid_lines_are_refused_with_the_reason(bad, noun):
     with pytest.raises(FormatError, match=noun):
         read(line(), bad + b"\n")
 
 
-def test_files_without_points_are_refused_and_empty_ones_arent():
+def test_files_without_points_are_refused_unless_empty():
     with pytest.raises(FormatError, match="None of the 2"):
         read(line("vector"), line("vector"))
     assert len(read()) == 0
@@ -95,11 +95,11 @@ def test_files_without_points_are_refused_and_empty_ones_arent():
 @pytest.mark.parametrize(
     ("head", "holds"), [(line(), True), (b"", True), (line("vector") + line(), True), (b"{}", False), (b"a,b\n", False)]
 )
-def test_files_are_known_by_their_first_lines(head, holds):
+def test_files_are_detected_by_their_first_lines(head, holds):
     assert ndjson.holds(None, head) == holds
 
 
-def test_lines_are_those_of_the_portal():
+def test_written_lines_match_the_portals():
     picks = Picks(
         [[3.0, 2, 1]] * 3, instance_ids=[-1, 4, 5], rotations_zyx=np.array([TURN, *[np.full((3, 3), np.nan)] * 2])
     )
@@ -111,7 +111,7 @@ def test_lines_are_those_of_the_portal():
 
 
 @given(st.binary(max_size=60), st.integers(0, 80))
-def test_any_bytes_are_points_or_refused(junk, at):
+def test_any_bytes_are_parsed_or_refused(junk, at):
     content = line() + line("orientedPoint", xyz_rotation_matrix=TURN)
     with contextlib.suppress(FormatError):
         read(content[:at] + junk + content[at:])

@@ -9,7 +9,7 @@ from napari_cryoet import read_picks, write_picks
 from napari_cryoet.formats.notes import path_beside, read_beside, written_with_notes
 from napari_cryoet.picks import Picks
 
-ODD = [
+INVALID = [
     {"edits": "abc"},
     {"edits": [None]},
     {"source": [1]},
@@ -22,17 +22,17 @@ ODD = [
 POINT = '{"type": "point", "location": {"x": 3, "y": 2, "z": 1}}\n'
 
 
-@pytest.mark.parametrize("notes", ODD, ids=str)
-def test_notes_of_another_kind_than_we_write_are_as_good_as_none(tmp_path, notes):
+@pytest.mark.parametrize("notes", INVALID, ids=str)
+def test_invalid_notes_are_ignored(tmp_path, notes):
     path = tmp_path / "a.ndjson"
     path.write_text(POINT)
     if isinstance(notes, dict):
         notes = notes | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     path_beside(path).write_text(json.dumps(notes))
-    found = read_picks(path)
+    picks = read_picks(path)
 
-    assert found.points_zyx.tolist() == [[1, 2, 3]]
-    assert (found.spacing_angstrom, found.shape_zyx, found.alignment_id, found.edits) == (None, None, None, ())
+    assert picks.points_zyx.tolist() == [[1, 2, 3]]
+    assert (picks.spacing_angstrom, picks.shape_zyx, picks.alignment_id, picks.edits) == (None, None, None, ())
 
 
 def test_a_file_and_its_notes_are_written_together_or_not_at_all(tmp_path):
@@ -61,7 +61,7 @@ def test_replacing_a_file_replaces_its_notes(tmp_path):
     assert "authors" not in read_picks(path).about
 
 
-def test_a_downloaded_file_says_where_it_comes_from(tmp_path):
+def test_provenance_of_downloads_comes_from_the_manifest(tmp_path):
     path = tmp_path / "run" / "a.ndjson"
     path.parent.mkdir()
     path.write_text(POINT)

@@ -34,15 +34,15 @@ def image(*transformations, **more):
 
 
 @pytest.mark.parametrize("kind", ["tomogram", "mask", "instances"])
-def test_what_the_portal_writes_is_understood(kind, tmp_path):
+def test_portal_metadata_are_parsed(kind, tmp_path):
     values = np.zeros((8, 8, 8), {"tomogram": "f4", "mask": "i1", "instances": "u2"}[kind])
     write_pyramid(tmp_path / "a.zarr", values, 13.48, kind)
-    found = parse_multiscale(json.loads((tmp_path / "a.zarr" / ".zattrs").read_text()), "a")
-    assert found.axes == tuple(Axis(name, "angstrom") for name in "zyx")
-    assert [level.path for level in found.levels] == ["0", "1", "2"]
-    assert found.levels[2].scale == pytest.approx((53.92,) * 3)
-    assert found.is_labels == (kind == "instances")
-    assert found.coarse_offset == ("strided" if kind == "instances" else None)
+    parsed = parse_multiscale(json.loads((tmp_path / "a.zarr" / ".zattrs").read_text()), "a")
+    assert parsed.axes == tuple(Axis(name, "angstrom") for name in "zyx")
+    assert [level.path for level in parsed.levels] == ["0", "1", "2"]
+    assert parsed.levels[2].scale == pytest.approx((53.92,) * 3)
+    assert parsed.is_labels == (kind == "instances")
+    assert parsed.coarse_offset == ("strided" if kind == "instances" else None)
 
 
 def test_axes_may_be_plain_names_or_absent():
@@ -55,17 +55,17 @@ def test_axes_may_be_plain_names_or_absent():
     assert with_old_axes(parse_multiscale(old, "a"), 5).axes == parse_multiscale(old, "a").axes
 
 
-def test_what_holds_for_all_levels_is_applied_after_each_level_s_own():
+def test_common_transformations_are_applied_after_each_levels_own():
     common = [scale(10, 10, 10), translation(5, 0, 0)]
     attributes = image([scale(1, 1, 1)], [scale(2, 2, 2), translation(0.5, 0.5, 0.5)], coordinateTransformations=common)
-    found = parse_multiscale(attributes, "a")
-    assert found.levels[0].scale == (10, 10, 10)
-    assert found.levels[0].translation == (5, 0, 0)
-    assert found.levels[1].scale == (20, 20, 20)
-    assert found.levels[1].translation == (10, 5, 5)
+    parsed = parse_multiscale(attributes, "a")
+    assert parsed.levels[0].scale == (10, 10, 10)
+    assert parsed.levels[0].translation == (5, 0, 0)
+    assert parsed.levels[1].scale == (20, 20, 20)
+    assert parsed.levels[1].translation == (10, 5, 5)
 
 
-def test_translations_say_where_coarse_voxels_sit():
+def test_translations_determine_the_offset_of_coarse_voxels():
     ones, twos = scale(1, 1, 1), scale(2, 2, 2)
     mean = image([ones, translation(0, 0, 0)], [twos, translation(0.5, 0.5, 0.5)])
     strided = image([ones, translation(3, 3, 3)], [twos, translation(3, 3, 3)])
@@ -75,11 +75,11 @@ def test_translations_say_where_coarse_voxels_sit():
 
 
 @pytest.mark.parametrize(("method", "offset"), [("nearest", "strided"), ("local_mean", "mean"), ("gaussian", "mean")])
-def test_the_method_s_name_says_where_coarse_voxels_sit(method, offset):
+def test_the_downsampling_method_determines_the_coarse_offset(method, offset):
     assert parse_multiscale(image([scale(1, 1, 1)], [scale(2, 2, 2)], type=method), "a").coarse_offset == offset
 
 
-def test_labels_are_known_by_either_place_of_image_label():
+def test_image_label_in_either_location_marks_labels():
     assert parse_multiscale(image([]) | {"image-label": {}}, "a").is_labels
     assert parse_multiscale(image([], metadata={"image-label": {}}), "a").is_labels
     assert not parse_multiscale(image([], metadata=None), "a").is_labels
@@ -104,13 +104,13 @@ def test_labels_are_known_by_either_place_of_image_label():
         (image([], coordinateTransformations=3), "coordinateTransformations"),
     ],
 )
-def test_wrong_metadata_is_refused_and_named(attributes, noun):
+def test_invalid_metadata_are_refused_with_the_reason(attributes, noun):
     with pytest.raises(FormatError, match=noun):
         parse_multiscale(attributes, "a")
 
 
 @given(st.text(alphabet="a./\\:0", max_size=12))
-def test_a_safe_path_never_leaves_where_it_starts(path):
+def test_safe_paths_stay_inside_the_folder(path):
     if is_safe_path(path):
         parts = path.split("/")
         assert ".." not in parts
@@ -134,12 +134,12 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["multiscales", "ome"]), json_values))
-def test_any_json_is_understood_or_refused(attributes):
+def test_any_json_is_parsed_or_refused(attributes):
     with contextlib.suppress(FormatError):
         parse_multiscale(attributes, "a")
 
 
-def test_channels_are_what_omero_says_and_odd_entries_say_nothing():
+def test_channels_come_from_omero_and_invalid_entries_are_ignored():
     full = {"label": "DNA", "color": "00FF7f", "window": {"start": 1, "end": 9.5}, "active": False}
     odd = {"label": 5, "color": "green", "window": {"start": 9, "end": 1}}
     channels = {"omero": {"channels": [full, odd, 3]}}

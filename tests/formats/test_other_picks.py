@@ -73,7 +73,7 @@ class TestRelion:
             columns |= dict(zip(labels, self.SUBTOMOGRAM.T, strict=True))
         return columns
 
-    def meant(self, positions_angstrom, *, has_subtomograms):
+    def expected(self, positions_angstrom, *, has_subtomograms):
         """Shifts are in ångström and subtracted; the subtomogram's matrix rotates them and the particle."""
         matrices, shifts = relion_matrices(self.ANGLES), self.SHIFTS
         if has_subtomograms:
@@ -86,7 +86,7 @@ class TestRelion:
         starfile.write({"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}, path)
         return path
 
-    def test_the_matrices_of_this_test_are_those_of_eulerangles(self):
+    def test_reference_matrices_match_eulerangles_and_scipy(self):
         theirs = eulerangles.euler2matrix(self.ANGLES, axes="zyz", intrinsic=True, right_handed_rotation=True)
         np.testing.assert_allclose(relion_matrices(self.ANGLES), np.swapaxes(theirs, 1, 2), atol=1e-12)
         scipys = Rotation.from_euler("ZYZ", self.ANGLES, degrees=True).inv().as_matrix()
@@ -95,7 +95,7 @@ class TestRelion:
     @pytest.mark.parametrize("has_subtomograms", [False, True])
     @pytest.mark.parametrize("tomogram", ["TS_1", "TS_2"])
     @pytest.mark.parametrize("version", ["3.1", "4", "5"])
-    def test_places_and_turns(self, version, tomogram, has_subtomograms, tmp_path):
+    def test_positions_and_orientations(self, version, tomogram, has_subtomograms, tmp_path):
         coordinates = random_positions()
         columns = self.columns(has_subtomograms=has_subtomograms)
         if version == "3.1":
@@ -112,11 +112,11 @@ class TestRelion:
         path = self.write(tmp_path / "particles.star", columns, pixel_label)
 
         picks = read_picks(path, spacing_angstrom=SPACING, shape_zyx=SHAPE_ZYX, tomogram=tomogram)
-        positions, matrices = self.meant(positions, has_subtomograms=has_subtomograms)
-        of_it = tomogram == self.TOMOGRAMS
-        assert_picks(picks, positions[of_it], matrices[of_it])
+        positions, matrices = self.expected(positions, has_subtomograms=has_subtomograms)
+        is_chosen = tomogram == self.TOMOGRAMS
+        assert_picks(picks, positions[is_chosen], matrices[is_chosen])
 
-    def test_of_several_tomograms_one_must_be_named(self, tmp_path):
+    def test_several_tomograms_require_a_choice(self, tmp_path):
         columns = self.columns(has_subtomograms=False) | {"rlnTomoName": self.TOMOGRAMS}
         columns |= {f"rlnCoordinate{axis}": random_positions()[:, at] for at, axis in enumerate("XYZ")}
         path = self.write(tmp_path / "particles.star", columns, "rlnTomoTiltSeriesPixelSize")
@@ -128,7 +128,7 @@ class TestRelion:
         with pytest.raises(FormatError):
             read_picks(path, tomogram="TS_9")
 
-    def test_without_a_size_centred_coordinates_can_t_be_placed(self, tmp_path):
+    def test_centred_coordinates_require_the_tomogram_size(self, tmp_path):
         columns = {f"rlnCenteredCoordinate{axis}Angst": [1.0, 2.0] for axis in "XYZ"}
         starfile.write({"particles": pd.DataFrame(columns)}, tmp_path / "particles.star")
 
@@ -136,7 +136,7 @@ class TestRelion:
             read_picks(tmp_path / "particles.star")
         assert {"spacing_angstrom", "shape_zyx"} == set(raised.value.missing)
 
-    def test_the_tomograms_star_beside_it_says_how_large_the_tomogram_is(self, tmp_path):
+    def test_the_tomogram_size_comes_from_tomograms_star(self, tmp_path):
         centred = random_positions() - 150
         columns = {f"rlnCenteredCoordinate{axis}Angst": centred[:, at] for at, axis in enumerate("XYZ")}
         starfile.write({"particles": pd.DataFrame(columns | {"rlnTomoName": "TS_1"})}, tmp_path / "particles.star")
@@ -145,7 +145,7 @@ class TestRelion:
 
         assert_picks(read_picks(tmp_path / "particles.star"), centred + np.array([800, 400, 200]), spacing=2.0)
 
-    def test_other_columns_stay(self, tmp_path):
+    def test_other_columns_become_features(self, tmp_path):
         columns = self.columns(has_subtomograms=False) | {"rlnTomoName": "TS_1", "rlnClassNumber": np.arange(COUNT)}
         columns |= {f"rlnCoordinate{axis}": random_positions()[:, at] for at, axis in enumerate("XYZ")}
         picks = read_picks(self.write(tmp_path / "a.star", columns, "rlnTomoTiltSeriesPixelSize"))
@@ -156,7 +156,7 @@ class TestRelion:
 class TestDynamo:
     """dynamotable's columns: positions start at 1, shifts are added, angles are tdrot, tilt and narot."""
 
-    def test_places_and_turns(self, tmp_path):
+    def test_positions_and_orientations(self, tmp_path):
         positions, shifts, angles = (
             random_positions(),
             np.random.default_rng(1).uniform(-5, 5, (COUNT, 3)),
@@ -173,7 +173,7 @@ class TestDynamo:
         np.testing.assert_allclose(picks.rotations_zyx[:, ::-1, ::-1], np.swapaxes(matrices, 1, 2), atol=1e-4)
         assert picks.spacing_angstrom == SPACING
 
-    def test_one_of_several_tomograms(self, tmp_path):
+    def test_one_of_several_tomograms_is_selected(self, tmp_path):
         columns = {
             "x": [1.0, 2.0, 3.0],
             "y": [1.0, 2.0, 3.0],
@@ -200,19 +200,19 @@ class TestCopick:
         matrices[:, :3, 3] = np.random.default_rng(6).uniform(-10, 10, (COUNT, 3))
         points = [
             {
-                "location": dict(zip("xyz", place, strict=True)),
+                "location": dict(zip("xyz", position, strict=True)),
                 "transformation_": matrix.tolist(),
                 "instance_id": index,
                 "score": index / 10,
             }
-            for index, (place, matrix) in enumerate(zip(random_positions().tolist(), matrices, strict=True))
+            for index, (position, matrix) in enumerate(zip(random_positions().tolist(), matrices, strict=True))
         ]
         names = {"pickable_object_name": "ribosome", "user_id": "ada", "session_id": "17", "run_name": "TS_1"}
         about = names | {"voxel_spacing": SPACING, "unit": "angstrom", "trust_orientation": True}
         (folder / "ada_17_ribosome.json").write_text(json.dumps(about | {"points": points} | more))
         return folder / "ada_17_ribosome.json", matrices
 
-    def test_places_and_turns(self, tmp_path):
+    def test_positions_and_orientations(self, tmp_path):
         path, matrices = self.write(tmp_path)
         picks = read_picks(path)
 
@@ -220,12 +220,12 @@ class TestCopick:
         np.testing.assert_allclose(picks.scores, np.arange(COUNT) / 10)
         np.testing.assert_array_equal(picks.instance_ids, np.arange(COUNT))
 
-    def test_turns_that_are_not_trusted_are_none(self, tmp_path):
+    def test_untrusted_orientations_are_ignored(self, tmp_path):
         path, matrices = self.write(tmp_path, trust_orientation=False)
 
         assert_picks(read_picks(path), random_positions() + matrices[:, :3, 3])
 
-    def test_without_a_voxel_spacing_it_is_asked_for(self, tmp_path):
+    def test_a_missing_voxel_spacing_is_requested(self, tmp_path):
         path, matrices = self.write(tmp_path, voxel_spacing=None)
 
         with pytest.raises(MissingContextError) as raised:
@@ -241,26 +241,26 @@ class TestPortal:
     def test_real_picks(self, real_data):
         path = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
         lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-        places_xyz = np.array([[line["location"][axis] for axis in "xyz"] for line in lines])
+        positions_xyz = np.array([[line["location"][axis] for axis in "xyz"] for line in lines])
 
         assert len(lines) == 43
-        assert_picks(read_picks(path, spacing_angstrom=4.99), places_xyz * 4.99, spacing=4.99)
+        assert_picks(read_picks(path, spacing_angstrom=4.99), positions_xyz * 4.99, spacing=4.99)
         (spec,) = load_annotation(path, 4.99)
-        np.testing.assert_allclose(spec.data * np.asarray(spec.options["scale"]), places_xyz[:, ::-1] * 4.99)
+        np.testing.assert_allclose(spec.data * np.asarray(spec.options["scale"]), positions_xyz[:, ::-1] * 4.99)
         assert spec.kind == "points"
 
-    def test_all_three_shapes(self, tmp_path):
-        places, matrices = random_positions(), Rotation.from_euler("xyz", random_angles(7), degrees=True).as_matrix()
+    def test_all_three_point_types(self, tmp_path):
+        positions, matrices = random_positions(), Rotation.from_euler("xyz", random_angles(7), degrees=True).as_matrix()
         lines = []
-        for index, (place, matrix) in enumerate(zip(places.tolist(), matrices.tolist(), strict=True)):
+        for index, (position, matrix) in enumerate(zip(positions.tolist(), matrices.tolist(), strict=True)):
             kinds = [{}, {"xyz_rotation_matrix": matrix}, {"instance_id": index}]
             name = ("point", "orientedPoint", "instancePoint")[index % 3]
-            lines.append({"type": name, "location": dict(zip("xyz", place, strict=True))} | kinds[index % 3])
+            lines.append({"type": name, "location": dict(zip("xyz", position, strict=True))} | kinds[index % 3])
         (tmp_path / "a.ndjson").write_text("\n".join(map(json.dumps, lines)))
         picks = read_picks(tmp_path / "a.ndjson", spacing_angstrom=SPACING)
 
         matrices[np.arange(COUNT) % 3 != 1] = np.nan
-        assert_picks(picks, places * SPACING, matrices)
+        assert_picks(picks, positions * SPACING, matrices)
         at = np.arange(COUNT)
         np.testing.assert_array_equal(picks.instance_ids, np.where(at % 3 == 2, at, -1))
 
@@ -270,42 +270,42 @@ class TestTables:
 
     @staticmethod
     def table(unit):
-        places = random_positions()
+        positions = random_positions()
         factor = {"voxel": SPACING, "angstrom": 1.0, "nanometer": 10.0}[unit]
-        columns = {f"{axis}_{unit}": places[:, at] for at, axis in enumerate("xyz")}
-        return pd.DataFrame(columns | {"score": np.arange(COUNT) / 7, "who": "Ada"}), places * factor
+        columns = {f"{axis}_{unit}": positions[:, at] for at, axis in enumerate("xyz")}
+        return pd.DataFrame(columns | {"score": np.arange(COUNT) / 7, "who": "Ada"}), positions * factor
 
     @pytest.mark.parametrize("unit", ["voxel", "angstrom", "nanometer"])
     @pytest.mark.parametrize("ending", ["csv", "parquet"])
-    def test_places_and_columns(self, ending, unit, tmp_path):
-        table, places = self.table(unit)
+    def test_positions_and_columns(self, ending, unit, tmp_path):
+        table, positions = self.table(unit)
         if ending == "csv":
             table.to_csv(tmp_path / "a.csv", index=False)
         else:
             pyarrow.parquet.write_table(pa.Table.from_pandas(table), tmp_path / "a.parquet")
         picks = read_picks(tmp_path / f"a.{ending}", spacing_angstrom=SPACING)
 
-        assert_picks(picks, places)
+        assert_picks(picks, positions)
         np.testing.assert_allclose(picks.scores, np.arange(COUNT) / 7)
         assert picks.features["who"].tolist() == ["Ada"] * COUNT
 
     @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd"])
-    def test_parquet_however_it_is_packed(self, compression, tmp_path):
-        table, places = self.table("angstrom")
+    def test_parquet_is_read_with_every_compression(self, compression, tmp_path):
+        table, positions = self.table("angstrom")
         columns = pa.Table.from_pandas(table.astype({f"{axis}_angstrom": "f4" for axis in "xyz"}))
         pyarrow.parquet.write_table(columns, tmp_path / "a.parquet", compression=compression, row_group_size=7)
 
         picks = read_picks(tmp_path / "a.parquet", spacing_angstrom=SPACING)
-        np.testing.assert_allclose(picks.points_zyx[:, ::-1] * SPACING, places, rtol=1e-6)
+        np.testing.assert_allclose(picks.points_zyx[:, ::-1] * SPACING, positions, rtol=1e-6)
 
-    def test_columns_that_name_their_unit_in_brackets(self, tmp_path):
-        _, places = self.table("angstrom")
-        columns = {f"{axis} [A]": places[:, at] for at, axis in enumerate("XYZ")}
+    def test_units_may_be_in_brackets(self, tmp_path):
+        _, positions = self.table("angstrom")
+        columns = {f"{axis} [A]": positions[:, at] for at, axis in enumerate("XYZ")}
         pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
 
-        assert_picks(read_picks(tmp_path / "a.csv", spacing_angstrom=SPACING), places)
+        assert_picks(read_picks(tmp_path / "a.csv", spacing_angstrom=SPACING), positions)
 
-    def test_columns_that_say_no_unit_are_refused(self, tmp_path):
+    def test_columns_without_a_unit_are_refused(self, tmp_path):
         pd.DataFrame({"x": [1.0], "y": [2.0], "z": [3.0]}).to_csv(tmp_path / "a.csv", index=False)
 
         with pytest.raises(FormatError):

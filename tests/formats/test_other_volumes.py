@@ -47,12 +47,12 @@ class TestMrc:
         assert spec.options["scale"] == pytest.approx((13.48,) * 3)
         assert set(spec.options["units"]) == {"angstrom"}
 
-    def test_voxels_may_be_of_other_widths_along_each_axis(self, tmp_path):
+    def test_voxel_size_may_differ_along_each_axis(self, tmp_path):
         spec = load_tomogram(self.write(tmp_path / "a.mrc", source(), (1.5, 2.5, 10)))
 
         assert spec.options["scale"] == pytest.approx((10, 2.5, 1.5))
 
-    def test_an_extended_header_is_passed_over(self, tmp_path):
+    def test_an_extended_header_is_skipped(self, tmp_path):
         path = self.write(tmp_path / "a.mrc", source(), extended=bytes(range(256)) * 3)
 
         np.testing.assert_array_equal(values_of(load_tomogram(path)), source())
@@ -71,7 +71,7 @@ class TestMrc:
         np.testing.assert_array_equal(values_of(load_tomogram(path)), source(dtype))
 
     @pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3))), ids=str)
-    def test_axes_that_are_stored_in_another_order_are_turned(self, order, tmp_path):
+    def test_permuted_axes_are_reordered(self, order, tmp_path):
         """MAPC, MAPR and MAPS are the axes of columns, rows and sections: 1 for x, 2 for y, 3 for z."""
         stored = np.transpose(source(), [3 - axis for axis in reversed(order)])
         path = self.write(tmp_path / "a.mrc", np.ascontiguousarray(stored), 1.0)
@@ -84,7 +84,7 @@ class TestMrc:
         np.testing.assert_array_equal(values_of(spec), source())
         assert spec.options["scale"] == pytest.approx((10, 2.5, 1.5))
 
-    def test_planes_come_over_http_as_they_are_asked_for(self, tmp_path):
+    def test_only_requested_planes_are_read_over_http(self, tmp_path):
         values = source(shape=(200, 128, 128))
         self.write(tmp_path / "a.mrc", values)
         with Server(tmp_path) as server:
@@ -94,7 +94,7 @@ class TestMrc:
             np.testing.assert_array_equal(np.asarray(volume.levels[0][:, 5, 9]), values[:, 5, 9])
 
     @pytest.mark.parametrize("size", [0, 500, 1024, 2000])
-    def test_a_file_that_is_cut_is_refused(self, size, tmp_path):
+    def test_truncated_files_are_refused(self, size, tmp_path):
         path = self.write(tmp_path / "a.mrc", source())
         path.write_bytes(path.read_bytes()[:size])
 
@@ -105,7 +105,7 @@ class TestMrc:
         with pytest.raises(FormatError):
             load_tomogram(self.write(tmp_path / "a.mrc", source("c8")))
 
-    def test_a_real_average_is_read_as_mrcfile_reads_it(self, real_data):
+    def test_a_real_average_matches_mrcfile(self, real_data):
         path = real_data / "tomograms" / "EMD-3197.map"
         spec = load_tomogram(path)
 
@@ -137,7 +137,7 @@ class TestTiff:
         ],
         ids=str,
     )
-    def test_however_it_is_packed(self, options, tmp_path):
+    def test_every_layout_and_compression_is_read_exactly(self, options, tmp_path):
         tifffile.imwrite(tmp_path / "a.tiff", source("u2"), photometric="minisblack", **options)
         volume = open_volume(tmp_path / "a.tiff")
 
@@ -146,14 +146,14 @@ class TestTiff:
         np.testing.assert_array_equal(np.asarray(volume.levels[0][3:5, 4:20, 7]), source("u2")[3:5, 4:20, 7])
         np.testing.assert_array_equal(volume.read_planes(slice(2, 4)), source("u2")[2:4])
 
-    def test_pages_that_lie_apart(self, tmp_path):
+    def test_noncontiguous_pages_are_read(self, tmp_path):
         with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
             for plane in source("u1"):
                 writer.write(plane, contiguous=False, metadata=None, photometric="minisblack")
 
         np.testing.assert_array_equal(values_of(load_tomogram(tmp_path / "a.tif")), source("u1"))
 
-    def test_ome_tiff_says_how_wide_its_voxels_are(self, tmp_path):
+    def test_ome_metadata_give_the_voxel_size(self, tmp_path):
         sizes = {"PhysicalSizeX": 0.499, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 1.348}
         units = {f"{name}Unit": "nm" for name in sizes}
         options = {"ome": True, "metadata": {"axes": "ZYX"} | sizes | units, "photometric": "minisblack"}
@@ -161,28 +161,28 @@ class TestTiff:
 
         assert load_tomogram(tmp_path / "a.ome.tif").options["scale"] == pytest.approx((13.48, 5.0, 4.99))
 
-    def test_imagej_says_how_wide_its_voxels_are(self, tmp_path):
+    def test_imagej_metadata_give_the_voxel_size(self, tmp_path):
         metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "nm"}
         options = {"imagej": True, "resolution": (1 / 0.5, 1 / 0.8), "metadata": metadata}
         tifffile.imwrite(tmp_path / "a.tif", source("u2"), **options)
 
         assert load_tomogram(tmp_path / "a.tif").options["scale"] == pytest.approx((20, 8, 5))
 
-    def test_who_says_nothing_of_voxels_is_in_pixels_until_told(self, tmp_path):
+    def test_units_are_pixels_unless_a_spacing_is_given(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", source("u1"), photometric="minisblack")
 
         assert set(load_tomogram(tmp_path / "a.tif").options["units"]) == {"pixel"}
-        told = load_tomogram(tmp_path / "a.tif", spacing_angstrom=10.52).options
-        assert (told["scale"], set(told["units"])) == (pytest.approx((10.52,) * 3), {"angstrom"})
+        options = load_tomogram(tmp_path / "a.tif", spacing_angstrom=10.52).options
+        assert (options["scale"], set(options["units"])) == (pytest.approx((10.52,) * 3), {"angstrom"})
 
     @pytest.mark.parametrize("shape", [(20, 30), (3, 7, 20, 30)])
-    def test_what_is_no_volume_is_refused(self, shape, tmp_path):
+    def test_images_that_are_not_3d_are_refused(self, shape, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", source("u1", shape), photometric="minisblack")
 
         with pytest.raises(FormatError):
             load_tomogram(tmp_path / "a.tif")
 
-    def test_a_real_crop_is_read_as_tifffile_reads_it(self, real_data):
+    def test_a_real_crop_matches_tifffile(self, real_data):
         path = real_data / "tomograms" / "13pf_MT.tif"
 
         np.testing.assert_array_equal(values_of(load_tomogram(path)), tifffile.imread(path))
@@ -200,7 +200,7 @@ class TestMeshes:
         return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
 
     @pytest.mark.parametrize("spacing", [None, 4.0])
-    def test_vertices_lie_where_the_file_has_them(self, spacing, tmp_path):
+    def test_vertices_keep_their_positions(self, spacing, tmp_path):
         box = trimesh.creation.box(bounds=(self.LOW_XYZ, self.HIGH_XYZ))
         (tmp_path / "a.glb").write_bytes(box.export(file_type="glb"))
         (spec,) = load_annotation(tmp_path / "a.glb", spacing)
@@ -212,7 +212,7 @@ class TestMeshes:
         np.testing.assert_allclose(world_zyx.max(axis=0), self.HIGH_XYZ[::-1])
         assert self.volume_of(world_zyx, faces) == pytest.approx(2 * 4 * 8)
 
-    def test_parts_lie_where_the_scene_places_them(self, tmp_path):
+    def test_scene_transforms_are_applied_to_parts(self, tmp_path):
         scene, part = trimesh.Scene(), trimesh.creation.icosphere(subdivisions=2)
         for shift_xyz in ((0, 0, 0), (100, 20, 3)):
             scene.add_geometry(part, transform=trimesh.transformations.translation_matrix(shift_xyz))
@@ -224,7 +224,7 @@ class TestMeshes:
         assert self.volume_of(*spec.data[:2]) == pytest.approx(2 * part.volume)
 
     @pytest.mark.parametrize("content", [b"", b"glTF" + bytes(20), b"solid a\nendsolid a\n"])
-    def test_what_is_no_mesh_is_refused(self, content, tmp_path):
+    def test_files_that_are_not_meshes_are_refused(self, content, tmp_path):
         (tmp_path / "a.glb").write_bytes(content)
         with pytest.raises(FormatError):
             load_annotation(tmp_path / "a.glb")

@@ -100,7 +100,7 @@ def stored_levels(path):
 
 @pytest.mark.parametrize("dtype", ["<f4", "<u2", "|i1"])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_values_scale_and_units_are_those_that_were_written(writer, dtype, tmp_path):
+def test_values_scale_and_units_are_preserved(writer, dtype, tmp_path):
     WRITERS[writer](tmp_path / "a.zarr", source(dtype))
     stored = stored_levels(tmp_path / "a.zarr")
     assert len(stored) == 3
@@ -120,7 +120,7 @@ def test_values_scale_and_units_are_those_that_were_written(writer, dtype, tmp_p
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_over_a_server_too(writer, tmp_path):
+def test_files_are_read_over_http(writer, tmp_path):
     WRITERS[writer](tmp_path / "a.zarr", source())
     with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
@@ -129,7 +129,7 @@ def test_over_a_server_too(writer, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_labels_of_ome_zarr_are_labels(version, tmp_path):
+def test_ome_zarr_labels_become_a_labels_layer(version, tmp_path):
     from ome_zarr.format import format_from_version
     from ome_zarr.writer import write_labels
 
@@ -151,7 +151,7 @@ def test_labels_of_ome_zarr_are_labels(version, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_five_axes_of_one_time_and_one_channel_are_a_volume(version, tmp_path):
+def test_a_5d_image_with_one_time_and_channel_is_a_volume(version, tmp_path):
     import ngff_zarr
 
     values = source("<u2", (1, 1, *SHAPE))

@@ -17,7 +17,7 @@ from napari_cryoet.picks import Picks
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_is_known_by_its_suffix_and_content(tmp_path, name):
+def test_formats_are_detected_by_suffix_and_content(tmp_path, name):
     picks = Picks([[1, 2, 3]], 10.0, shape_zyx=(4, 5, 6))
     path = write_picks(picks, tmp_path / f"a{SUFFIXES[name].upper()}", format=name).path
 
@@ -29,7 +29,7 @@ def test_a_file_is_known_by_its_suffix_and_content(tmp_path, name):
 
 
 @pytest.mark.parametrize(("suffix", "words"), [(".em", ["EM", "STAR"]), (".mod", ["IMOD", "model2point"])])
-def test_files_of_other_programs_are_named_with_a_way_out(tmp_path, suffix, words):
+def test_unsupported_formats_suggest_a_conversion(tmp_path, suffix, words):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"\0\0\0\5")
     with pytest.raises(FormatError) as raised:
@@ -38,7 +38,7 @@ def test_files_of_other_programs_are_named_with_a_way_out(tmp_path, suffix, word
     assert all(word in str(raised.value) for word in words)
 
 
-def test_wrong_arguments_raise_pythons_errors(tmp_path):
+def test_invalid_arguments_raise_value_or_type_errors(tmp_path):
     path = write_picks(Picks([[1, 2, 3]], 10.0), tmp_path / "a.csv").path
     for wrong, error in [
         ({"format": "xls"}, ValueError),
@@ -50,10 +50,10 @@ def test_wrong_arguments_raise_pythons_errors(tmp_path):
             read_picks(path, **wrong)
 
 
-def test_in_its_own_grid_a_files_spacing_wins_over_the_given_one(tmp_path):
+def test_a_files_own_spacing_overrides_the_given_one(tmp_path):
     own = write_picks(Picks([[1, 2, 3]], 10.0), tmp_path / "a.csv").path
-    found = read_in_own_grid(own, Context(20.0))
-    assert (found.spacing_angstrom, found.points_zyx.tolist()) == (10.0, [[1, 2, 3]])
+    picks = read_in_own_grid(own, Context(20.0))
+    assert (picks.spacing_angstrom, picks.points_zyx.tolist()) == (10.0, [[1, 2, 3]])
 
     (tmp_path / "b.csv").write_text("z_angstrom,y_angstrom,x_angstrom\n10,20,30\n")
     assert read_in_own_grid(tmp_path / "b.csv", Context(20.0)).spacing_angstrom == 20.0
@@ -61,7 +61,7 @@ def test_in_its_own_grid_a_files_spacing_wins_over_the_given_one(tmp_path):
         read_in_own_grid(tmp_path / "b.csv", Context())
 
 
-def test_the_portals_folders_say_the_spacing(tmp_path):
+def test_portal_folder_names_give_the_spacing(tmp_path):
     assert (
         spacing_in_layout("https://files.org/TS%201/VoxelSpacing13.480%2FTomograms/x.zarr?a=/VoxelSpacing1/") == 13.48
     )

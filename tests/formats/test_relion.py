@@ -38,16 +38,16 @@ def star(folder, labels, *rows, before=OPTICS, block="particles", name="particle
 
 
 class TestPositions:
-    def test_every_optics_group_has_pixels_of_its_own(self, tmp_path):
+    def test_each_optics_group_has_its_own_pixel_size(self, tmp_path):
         path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 2")
 
         assert read_picks(path, **GRID).points_zyx.tolist() == [[7.5, 5, 2.5], [15, 10, 5]]
 
-    def test_an_optics_group_that_is_not_there_is_refused(self, tmp_path):
+    def test_unknown_optics_groups_are_refused(self, tmp_path):
         with pytest.raises(FormatError, match="wide"):
             read_picks(star(tmp_path, PIXELS, "TS_1 10 20 30 3"))
 
-    def test_version_3_1_counts_in_pixels_of_the_micrograph(self, tmp_path):
+    def test_version_3_1_positions_are_in_micrograph_pixels(self, tmp_path):
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ"
         bare = star(tmp_path, labels, "a/TS_1.mrc 10 20 30", before="", block="")
         assert (read_picks(bare).points_xyz.tolist(), read_picks(bare).spacing_angstrom) == ([[10, 20, 30]], None)
@@ -60,11 +60,11 @@ class TestPositions:
         # ParticleSet::setParticleCoordDecenteredPixel: subtract half the size, then multiply by the pixel size
         sizes_xyz, pixels_xyz = np.array([401, 302, 99]), np.array([10.0, 301.5, 98.0])
         centred = " ".join(map(str, (pixels_xyz - sizes_xyz / 2) * 2.0))
-        found = read_picks(star(tmp_path, CENTRED, f"TS_1 {centred}"), spacing_angstrom=2.0, shape_zyx=(99, 302, 401))
+        picks = read_picks(star(tmp_path, CENTRED, f"TS_1 {centred}"), spacing_angstrom=2.0, shape_zyx=(99, 302, 401))
 
-        assert found.points_xyz.tolist() == [[10, 301.5, 98]]
+        assert picks.points_xyz.tolist() == [[10, 301.5, 98]]
 
-    def test_sizes_in_the_file_are_those_of_the_unbinned_tomogram(self, tmp_path):
+    def test_sizes_in_the_file_are_unbinned(self, tmp_path):
         labels = f"{CENTRED} {SIZES} rlnTomoTiltSeriesPixelSize"
         path = star(tmp_path, labels, "TS_1 -100 0 4 101 60 40 2.0", before="")
 
@@ -73,21 +73,21 @@ class TestPositions:
         assert read_picks(path, spacing_angstrom=8.0, shape_zyx=(10, 15, 25)).points_xyz.tolist() == [[0.125, 7.5, 5.5]]
 
     @pytest.mark.parametrize(
-        ("given", "missing", "asked"),
+        ("given", "missing", "hint_words"),
         [
             ({}, ("spacing_angstrom", "shape_zyx"), ["spacing", "size"]),
             ({"spacing_angstrom": 8.0}, ("shape_zyx",), ["size"]),
             ({"shape_zyx": (1, 2, 3)}, ("spacing_angstrom",), ["spacing"]),
         ],
     )
-    def test_only_what_wasnt_given_is_asked_for(self, tmp_path, given, missing, asked):
+    def test_only_missing_values_are_requested(self, tmp_path, given, missing, hint_words):
         with pytest.raises(MissingContextError) as raised:
             read_picks(star(tmp_path, CENTRED, "TS_1 -800 0 4", before=""), **given)
 
         assert raised.value.missing == missing
-        assert [word for word in ("spacing", "size") if word in raised.value.hint] == asked
+        assert [word for word in ("spacing", "size") if word in raised.value.hint] == hint_words
 
-    def test_pixels_stand_in_for_a_centre_that_nobody_knows(self, tmp_path):
+    def test_pixel_coordinates_are_used_if_the_centre_is_unknown(self, tmp_path):
         labels = f"{PIXELS} {CENTRED.removeprefix('rlnTomoName ')}"
         path = star(tmp_path, labels, "TS_1 10 20 30 1 -780 -360 -140")
 
@@ -96,13 +96,13 @@ class TestPositions:
 
 
 class TestShiftsAndAngles:
-    def test_shifts_in_pixels_of_images_are_refused_with_a_way_out(self, tmp_path):
+    def test_shifts_in_image_pixels_suggest_relion_convert_star(self, tmp_path):
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX rlnOriginY rlnOriginZ"
         with pytest.raises(FormatError, match="relion_convert_star"):
             read_picks(star(tmp_path, labels, "TS_1 10 20 30 3 0 -2", before="", block=""))
         assert len(read_picks(star(tmp_path, labels, "TS_1 10 20 30 0 0 0", before="", block=""))) == 1
 
-    def test_shifts_need_to_know_how_wide_a_pixel_is(self, tmp_path):
+    def test_shifts_require_the_pixel_size(self, tmp_path):
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst"
         path = star(tmp_path, labels, "TS_1 10 20 30 5", before="")
         with pytest.raises(MissingContextError) as raised:
@@ -112,7 +112,7 @@ class TestShiftsAndAngles:
         assert read_picks(path, spacing_angstrom=2.5).points_xyz.tolist() == [[8, 20, 30]]
 
 
-class TestAProject:
+class TestRoundTrip:
     """A RELION project can continue with the kept particles: same images, shifts, angles and optics groups."""
 
     LABELS = f"{PIXELS} {ORIGINS} {SUBTOMOGRAM} {ANGLES} rlnAngleTiltPrior rlnImageName"
@@ -127,10 +127,10 @@ class TestAProject:
         return star(tmp_path, self.LABELS, *self.ROWS, before=self.BEFORE)
 
     @pytest.mark.parametrize("name", ["relion4", "relion5"])
-    def test_gets_everything_back_as_it_was(self, source, tmp_path, name):
+    def test_everything_is_preserved(self, source, tmp_path, name):
         picks = read_picks(source, **GRID)
-        made = write_picks(picks, tmp_path / "again.star", format=name).path
-        before, after = (starfile.read(path) for path in (source, made))
+        written = write_picks(picks, tmp_path / "again.star", format=name).path
+        before, after = (starfile.read(path) for path in (source, written))
 
         for label in set(self.LABELS.split()) & set(after["particles"]):
             one, other = (blocks["particles"][label] for blocks in (before, after))
@@ -143,21 +143,21 @@ class TestAProject:
         assert set(self.LABELS.split()) - set(after["particles"]) == (
             {*PIXELS.split()[1:4]} if name == "relion5" else set()
         )
-        found = read_picks(made)
-        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
-        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+        reread = read_picks(written)
+        np.testing.assert_allclose(reread.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(reread.rotations_zyx, picks.rotations_zyx, atol=1e-9)
 
-    def test_of_version_3_1_knows_no_turned_images_and_that_is_said(self, source, tmp_path):
+    def test_version_3_1_reports_lost_subtomogram_rotations(self, source, tmp_path):
         picks = read_picks(source, spacing_angstrom=8.0)
-        made = write_picks(picks, tmp_path / "again.star", format="relion3")
+        written = write_picks(picks, tmp_path / "again.star", format="relion3")
 
-        assert any("rlnTomoSubtomogramRot" in loss for loss in made.losses)
-        assert not {"rlnTomoSubtomogramRot", "rlnOriginXAngst"} & set(starfile.read(made.path)["particles"])
-        found = read_picks(made.path, spacing_angstrom=8.0)
-        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
-        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+        assert any("rlnTomoSubtomogramRot" in loss for loss in written.losses)
+        assert not {"rlnTomoSubtomogramRot", "rlnOriginXAngst"} & set(starfile.read(written.path)["particles"])
+        reread = read_picks(written.path, spacing_angstrom=8.0)
+        np.testing.assert_allclose(reread.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(reread.rotations_zyx, picks.rotations_zyx, atol=1e-9)
 
-    def test_puts_added_picks_into_its_first_group(self, source, tmp_path):
+    def test_added_picks_go_into_the_first_optics_group(self, source, tmp_path):
         picks = read_picks(source, **GRID).added([[1, 2, 3]])
         path = write_picks(picks, tmp_path / "again.star", format="relion4").path
 
@@ -166,21 +166,21 @@ class TestAProject:
 
 
 class TestWriting:
-    def test_says_the_version_before_each_block(self, tmp_path):
+    def test_blocks_state_their_version(self, tmp_path):
         picks = Picks([[1, 2, 3]], 10.0, shape_zyx=(4, 5, 6))
         for name, version in (("relion3", "30001"), ("relion4", "30001"), ("relion5", "50001")):
             text = write_picks(picks, tmp_path / f"{name}.star", format=name).path.read_text()
             assert f"# version {version}\n\ndata_particles" in text
 
-    def test_a_name_that_is_no_word_is_changed_and_that_is_said(self, tmp_path):
-        made = write_picks(Picks([[1, 2, 3]], 10.0, about={"run_name": "TS 1 (é)"}), tmp_path / "a.star")
+    def test_invalid_names_are_replaced_and_reported(self, tmp_path):
+        written = write_picks(Picks([[1, 2, 3]], 10.0, about={"run_name": "TS 1 (é)"}), tmp_path / "a.star")
 
-        assert any("TS-1" in loss for loss in made.losses)
-        assert starfile.read(made.path)["particles"]["rlnTomoName"].tolist() == ["TS-1"]
+        assert any("TS-1" in loss for loss in written.losses)
+        assert starfile.read(written.path)["particles"]["rlnTomoName"].tolist() == ["TS-1"]
 
 
 class TestOddFiles:
-    def test_names_stay_as_they_are(self, tmp_path):
+    def test_numeric_names_keep_leading_zeros(self, tmp_path):
         assert read_picks(star(tmp_path, PIXELS, "007 1 2 3 1")).about["tomogram_name"] == "007"
 
     @pytest.mark.parametrize(
@@ -193,13 +193,13 @@ class TestOddFiles:
             ("data_\n", "STAR"),
         ],
     )
-    def test_are_refused_with_what_is_wrong(self, tmp_path, content, noun):
+    def test_malformed_files_are_refused_with_the_reason(self, tmp_path, content, noun):
         path = tmp_path / "a.star"
         path.write_text(content)
         with pytest.raises(FormatError, match=noun):
             read_picks(path)
 
-    def test_of_very_many_labels_are_refused_before_they_take_long(self, tmp_path):
+    def test_too_many_labels_are_refused(self, tmp_path):
         path = star(tmp_path, " ".join(f"rlnLabel{n}" for n in range(100_000)), "1")
         with pytest.raises(FormatError, match="labels"):
             read_picks(path)

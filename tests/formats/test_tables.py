@@ -33,7 +33,7 @@ def parquet(folder, **columns):
         "z_angstrom;y_angstrom;x_angstrom",
     ],
 )
-def test_positions_in_angstrom_need_the_voxel_spacing(tmp_path, header):
+def test_positions_in_angstrom_require_the_voxel_spacing(tmp_path, header):
     path = csv(tmp_path, f"{header}\n{'30;20;10' if ';' in header else '30,20,10'}\n")
     with pytest.raises(MissingContextError) as raised:
         read_picks(path)
@@ -43,7 +43,7 @@ def test_positions_in_angstrom_need_the_voxel_spacing(tmp_path, header):
     assert detect_format(path) == "csv"
 
 
-def test_units_that_contradict_each_other_are_refused_by_row(tmp_path):
+def test_rows_with_contradictory_units_are_refused(tmp_path):
     header = f"{HEADER},z_angstrom,y_angstrom,x_angstrom,voxel_spacing_angstrom"
     same = csv(tmp_path, f"{header}\n1,2,3,10.04,20,30,10\n")
     assert read_picks(same).points_zyx.tolist() == [[1, 2, 3]]
@@ -51,17 +51,17 @@ def test_units_that_contradict_each_other_are_refused_by_row(tmp_path):
         read_picks(csv(tmp_path, f"{header}\n1,2,3,10,20,30,10\n1,2,4,10,20,30,10\n"))
 
 
-def test_other_columns_mean_what_they_say(tmp_path):
+def test_known_columns_become_attributes_and_others_features(tmp_path):
     axes = [f"particle_{own}_axis_{axis}" for axis in "zyx" for own in "zyx"]
     matrix = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
     header = f"{HEADER},pick_id,instance_id,score,{','.join(axes)},class"
     rows = [f"1,2,3,7,4,0.5,{','.join(map(str, matrix.ravel()))},a", f"1,2,4,9.0,,,{','.join([''] * 9)},b"]
-    found = read_picks(csv(tmp_path, "\n".join([header, *rows]) + "\n"))
+    picks = read_picks(csv(tmp_path, "\n".join([header, *rows]) + "\n"))
 
-    assert (found.ids.tolist(), found.instance_ids.tolist()) == ([7, 9], [4, NO_INSTANCE])
-    np.testing.assert_array_equal(found.scores, [0.5, np.nan])
-    assert found.rotations_zyx[0].tolist() == matrix.tolist()
-    assert found.features["class"].tolist() == ["a", "b"]
+    assert (picks.ids.tolist(), picks.instance_ids.tolist()) == ([7, 9], [4, NO_INSTANCE])
+    np.testing.assert_array_equal(picks.scores, [0.5, np.nan])
+    assert picks.rotations_zyx[0].tolist() == matrix.tolist()
+    assert picks.features["class"].tolist() == ["a", "b"]
     with pytest.raises(FormatError, match=axes[8]):
         read_picks(csv(tmp_path, f"{HEADER},{','.join(axes[:8])}\n{','.join('1' * 11)}\n"))
 
@@ -78,10 +78,10 @@ def test_other_columns_mean_what_they_say(tmp_path):
         (["a", ""], ["a", ""]),
     ],
 )
-def test_columns_of_numbers_are_numbers(tmp_path, texts, values):
-    found = read_picks(csv(tmp_path, f"{HEADER},a\n" + "".join(f"1,2,3,{text}\n" for text in texts)))
+def test_column_types_are_inferred_from_all_rows(tmp_path, texts, values):
+    picks = read_picks(csv(tmp_path, f"{HEADER},a\n" + "".join(f"1,2,3,{text}\n" for text in texts)))
 
-    assert found.features["a"].tolist() == values
+    assert picks.features["a"].tolist() == values
 
 
 @pytest.mark.parametrize(
@@ -100,22 +100,22 @@ def test_columns_of_numbers_are_numbers(tmp_path, texts, values):
         (f"{HEADER},voxel_spacing_angstrom\n1,2,3,-1\n", "wide"),
     ],
 )
-def test_odd_tables_are_refused_with_what_is_wrong(tmp_path, text, noun):
+def test_invalid_tables_are_refused_with_the_reason(tmp_path, text, noun):
     with pytest.raises(FormatError, match=noun):
         read_picks(csv(tmp_path, text))
 
 
-def test_text_of_another_encoding_is_named(tmp_path):
+def test_encodings_other_than_utf_8_are_refused(tmp_path):
     for encoding in ("latin-1", "utf-16"):
         with pytest.raises(FormatError, match="UTF"):
             read_picks(csv(tmp_path, f"{HEADER},by\n1,2,3,é\n", encoding))
     assert len(read_picks(csv(tmp_path, f"\ufeff{HEADER}\r\n1,2,3\r\n"))) == 1
 
 
-def test_parquet_keeps_types(tmp_path):
+def test_parquet_columns_keep_their_types(tmp_path):
     position = {"z_voxel": [1.0, 2], "y_voxel": [1, 2], "x_voxel": [1.0, 2]}
     times = pd.to_datetime(["2026-01-02", None])
-    found = read_picks(
+    picks = read_picks(
         parquet(
             tmp_path,
             **position,
@@ -126,13 +126,13 @@ def test_parquet_keeps_types(tmp_path):
         )
     )
 
-    assert found.features["n"].tolist() == [2**60, 1]
-    assert found.features["kind"].tolist() == ["a", "b"]
-    assert found.features["when"].tolist()[1] == ""
-    assert "2026-01-02" in found.features["when"][0]
+    assert picks.features["n"].tolist() == [2**60, 1]
+    assert picks.features["kind"].tolist() == ["a", "b"]
+    assert picks.features["when"].tolist()[1] == ""
+    assert "2026-01-02" in picks.features["when"][0]
 
 
-def test_parquet_with_a_column_twice_or_damaged_is_refused(tmp_path):
+def test_damaged_parquet_and_duplicate_columns_are_refused(tmp_path):
     table = pa.Table.from_arrays([pa.array([1.0])] * 4, names=["z_voxel", "y_voxel", "x_voxel", "x_voxel"])
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(FormatError):

@@ -22,7 +22,7 @@ def write(path, values=VALUES, **options):
     return path
 
 
-def test_one_plane_along_z_is_a_volume_and_a_picture_isnt(tmp_path):
+def test_one_z_plane_is_a_volume_but_a_2d_image_is_not(tmp_path):
     level = open_tiff(write(tmp_path / "a.tif", VALUES[:1].astype("u1"), ome=True, metadata={"axes": "ZYX"}))[0]
     np.testing.assert_array_equal(np.asarray(level[0, 3:5]), VALUES[0, 3:5])
     np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(level))), VALUES[:1])  # like in another process
@@ -31,7 +31,7 @@ def test_one_plane_along_z_is_a_volume_and_a_picture_isnt(tmp_path):
 
 
 @pytest.mark.parametrize("unit", ["nm", "um", "\\u00B5m", "micron", "\\u00C5"])
-def test_imagejs_voxel_sizes_are_in_any_unit(unit, tmp_path):
+def test_imagej_voxel_sizes_may_have_any_unit(unit, tmp_path):
     factor = {"nm": 10, "\\u00C5": 1}.get(unit, 1e4)
     metadata = {"axes": "ZYX", "unit": unit, "spacing": 3.0}
     path = write(tmp_path / "a.tif", imagej=True, resolution=(1 / 2, 1 / 4), metadata=metadata)
@@ -39,7 +39,7 @@ def test_imagejs_voxel_sizes_are_in_any_unit(unit, tmp_path):
     assert open_tiff(path)[1] == pytest.approx((3 * factor, 4 * factor, 2 * factor))
 
 
-def test_omes_voxel_sizes_are_in_micrometres_if_no_unit_is_said(tmp_path):
+def test_ome_voxel_sizes_default_to_micrometres(tmp_path):
     sizes = {"PhysicalSizeX": 2, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 3e-3, "PhysicalSizeZ": 4e-3}
     path = write(tmp_path / "a.ome.tif", ome=True, metadata={"axes": "ZYX"} | sizes)
 
@@ -55,20 +55,20 @@ def test_omes_voxel_sizes_are_in_micrometres_if_no_unit_is_said(tmp_path):
     ],
     ids=str,
 )
-def test_a_voxel_size_that_isnt_said_is_not_guessed(options, tmp_path):
+def test_missing_voxel_sizes_are_not_guessed(options, tmp_path):
     assert open_tiff(write(tmp_path / "a.tif", **options))[1] is None
 
 
 @pytest.mark.parametrize("options", [{}, {"metadata": None, "compression": "zlib"}], ids=str)
-@pytest.mark.parametrize("share", [0.3, 0.9])
-def test_a_file_that_was_cut_never_looks_like_a_smaller_volume(options, share, tmp_path):
+@pytest.mark.parametrize("fraction", [0.3, 0.9])
+def test_truncated_files_are_refused(options, fraction, tmp_path):
     path = write(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 2**16, SHAPE).astype("u2"), **options)
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
     with pytest.raises((StreamError, FormatError)):
         open_tiff(path)
 
 
-def test_a_damaged_plane_is_an_error_and_the_others_are_read(tmp_path):
+def test_only_damaged_planes_raise_errors(tmp_path):
     path = write(tmp_path / "a.tif", metadata=None, compression="zlib")
     with tifffile.TiffFile(path) as file:
         start, length = file.pages[4].dataoffsets[0], file.pages[4].databytecounts[0]
@@ -82,7 +82,7 @@ def test_a_damaged_plane_is_an_error_and_the_others_are_read(tmp_path):
         np.asarray(level)
 
 
-def test_a_file_that_changed_is_not_read_on(tmp_path):
+def test_reading_a_changed_file_raises_an_error(tmp_path):
     path = write(tmp_path / "a.tif")
     level = open_tiff(path)[0]
     write(path, VALUES[:5].astype("u1"))
@@ -90,8 +90,8 @@ def test_a_file_that_changed_is_not_read_on(tmp_path):
         np.asarray(level)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes")
+def test_pipes_and_missing_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "a.tif")
     for name in ("a.tif", "b.tif"):
         with pytest.raises(FormatError):
@@ -100,7 +100,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_any_byte_may_be_wrong(tmp_path_factory, data):
+def test_corrupted_bytes_raise_only_our_errors(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("tiff")
     content = bytearray(write(folder / "a.tif", VALUES[:, :5, :6].astype("u1"), ome=True).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

@@ -26,7 +26,7 @@ def decoded_chunk(path, index, dtype, chunk_shape=(256, 256, 256)):
     return np.frombuffer(numcodecs.Blosc().decode(frame), dtype).reshape(chunk_shape), frame
 
 
-def test_the_metadata_are_the_portals(tmp_path, tomogram):
+def test_metadata_match_the_portals(tmp_path, tomogram):
     write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
     scales = [[SPACING * f] * 3 for f in (1, 2, 4)]
     assert json.loads((tmp_path / "a.zarr/.zattrs").read_text()) == {
@@ -56,7 +56,7 @@ def test_the_metadata_are_the_portals(tmp_path, tomogram):
     assert not (tmp_path / "a.zarr/.zmetadata").exists()
 
 
-def test_coarse_levels_of_a_tomogram_are_block_means_with_zeros_beyond_the_end(tmp_path, tomogram):
+def test_coarse_levels_are_block_means_padded_with_zeros(tmp_path, tomogram):
     write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
     group = zarr.open_group(tmp_path / "a.zarr", mode="r")
     np.testing.assert_array_equal(group["0"][:], tomogram)
@@ -69,7 +69,7 @@ def test_coarse_levels_of_a_tomogram_are_block_means_with_zeros_beyond_the_end(t
         np.testing.assert_allclose(group[str(level)][:], expected, atol=1e-6)
 
 
-def test_every_chunk_is_a_full_sized_blosc_frame_padded_with_the_fill_value(tmp_path, tomogram):
+def test_chunks_are_full_size_blosc_frames_padded_with_zeros(tmp_path, tomogram):
     write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
     for y in (0, 1):
         chunk, frame = decoded_chunk(tmp_path / "a.zarr/0", (0, y, 0), "<f4")
@@ -82,7 +82,7 @@ def test_every_chunk_is_a_full_sized_blosc_frame_padded_with_the_fill_value(tmp_
         assert (typesize, raw_bytes, block_bytes) == (4, 256**3 * 4, 512 * 1024)
 
 
-def test_a_tilt_series_keeps_all_its_images_in_chunks_of_one(tmp_path):
+def test_tilt_series_keep_all_images_with_one_per_chunk(tmp_path):
     images = np.random.default_rng(1).normal(size=(3, 12, 9)).astype(np.float32)
     write_pyramid(tmp_path / "t.zarr", images, 2.5, "tiltseries")
     group = zarr.open_group(tmp_path / "t.zarr", mode="r")
@@ -95,7 +95,7 @@ def test_a_tilt_series_keeps_all_its_images_in_chunks_of_one(tmp_path):
 
 
 @pytest.mark.parametrize(("dtype", "mode"), [("f4", 2), ("i1", 0), ("u2", 6), ("i2", 1)])
-def test_the_mrc_twin_has_the_portals_mode_and_voxel_size(tmp_path, dtype, mode):
+def test_mrc_files_have_the_portals_mode_and_voxel_size(tmp_path, dtype, mode):
     volume = np.random.default_rng(5).integers(0, 90, (4, 5, 6)).astype(dtype)
     size_bytes = write_mrc(tmp_path / "a.mrc", volume, SPACING)
     with mrcfile.open(tmp_path / "a.mrc") as mrc:
