@@ -35,12 +35,12 @@ def picks():
         (lambda p: p.take([1, 0, 2, 3]), "put 4 picks in another order"),
     ],
 )
-def test_changes_are_named(picks, change, words):
+def test_changes_are_described(picks, change, words):
     assert what_changed(picks, change(picks)) == words
 
 
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
-def test_picks_are_compared_by_their_ids_in_any_order(order, moved):
+def test_picks_are_compared_by_id_in_any_order(order, moved):
     picks = Picks(np.zeros((6, 3)))
     points = np.zeros((6, 3))
     points[list(moved)] = 1

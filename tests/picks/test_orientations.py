@@ -13,14 +13,14 @@ def picks():
     return Picks([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]], 10.0, rotations_zyx=rotations)
 
 
-def test_an_arrow_lies_along_the_particles_z_axis_and_is_as_long_as_asked_for(picks):
+def test_arrows_follow_the_z_axis_with_the_given_length(picks):
     arrows = orientation_vectors(picks, Orientation.ARROWS, 30)
 
     assert arrows.rows.tolist() == [0]  # the second has none, the third is a mirror
     np.testing.assert_allclose(arrows.data, [[[1, 2, 3], [0, 0, 30]]], atol=1e-12)
 
 
-def test_a_triad_has_all_three_axes_which_differ_in_length_too(picks):
+def test_triads_have_three_axes_of_different_lengths(picks):
     triads = orientation_vectors(picks, Orientation.TRIADS, 40)
 
     assert (triads.rows.tolist(), triads.axes.tolist()) == ([0, 0, 0], [0, 1, 2])
@@ -28,7 +28,7 @@ def test_a_triad_has_all_three_axes_which_differ_in_length_too(picks):
     assert np.linalg.norm(triads.data[:, 1], axis=1).tolist() == pytest.approx([40 * share for share in AXIS_SHARES])
 
 
-def test_nothing_is_drawn_of_what_is_off_hidden_or_not_oriented(picks):
+def test_hidden_or_unoriented_picks_have_no_vectors(picks):
     assert len(orientation_vectors(picks, Orientation.OFF, 30)) == 0
     assert len(orientation_vectors(picks, Orientation.ARROWS, 30, np.array([False, True, True]))) == 0
     assert len(orientation_vectors(Picks([[0, 0, 0]]), Orientation.TRIADS, 30)) == 0

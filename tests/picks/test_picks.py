@@ -17,7 +17,7 @@ def test_ids_are_never_rounded(column):
         assert getattr(Picks(np.ones((1, 3)), **{column: numbers}), column).tolist() == [int(numbers[0])]
 
 
-def test_ids_have_one_limit():
+def test_ids_over_the_limit_are_refused():
     assert Picks(np.ones((2, 3)), ids=[-LARGEST_ID, LARGEST_ID]).ids.tolist() == [-LARGEST_ID, LARGEST_ID]
     for number in (LARGEST_ID + 1, -LARGEST_ID - 1):
         with pytest.raises(ValueError, match="ids"):
