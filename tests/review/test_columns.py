@@ -36,7 +36,7 @@ TABLE = {
         ("cc <= 0.1", [2, 3]),
     ],
 )
-def test_a_filter_means_what_it_says(text, rows):
+def test_filters_select_matching_rows(text, rows):
     assert np.flatnonzero(matching(text, TABLE)).tolist() == rows
 
 
@@ -52,7 +52,7 @@ def test_a_filter_means_what_it_says(text, rows):
         ("__import__('os').system('true')", "__import__"),
     ],
 )
-def test_what_is_no_filter_says_why(text, noun):
+def test_invalid_filters_are_refused_with_the_reason(text, noun):
     with pytest.raises(FormatError, match=noun):
         matching(text, TABLE)
 
@@ -60,15 +60,15 @@ def test_what_is_no_filter_says_why(text, noun):
 @given(
     st.text(max_size=40) | st.lists(st.sampled_from(["score", ">", "in", "and", "or", "'", "..", "3"])).map(" ".join)
 )
-def test_whatever_is_typed_is_a_filter_or_an_error_in_words(text):
+def test_any_text_is_a_filter_or_an_error(text):
     try:
-        found = matching(text, TABLE)
+        mask = matching(text, TABLE)
     except CryoETError:
         return
-    assert found.dtype == bool
+    assert mask.dtype == bool
 
 
-def test_equal_values_keep_their_order_both_ways_and_missing_ones_come_last():
+def test_sorting_is_stable_with_missing_values_last():
     column = np.array([2.0, np.nan, 1.0, 2.0, np.nan, 3.0])
 
     assert sorted_rows(column)[0].tolist() == [2, 0, 3, 5, 1, 4]
@@ -76,7 +76,7 @@ def test_equal_values_keep_their_order_both_ways_and_missing_ones_come_last():
     assert sorted_rows(column)[1] == 2
 
 
-def test_texts_sort_as_texts_and_numbers_in_texts_as_numbers():
+def test_numeric_text_sorts_as_numbers():
     assert sorted_rows(np.array(["b", "", "a", "b"], dtype=object))[0].tolist() == [2, 0, 3, 1]
     assert sorted_rows(np.array(["10", "9", None], dtype=object))[0].tolist() == [1, 0, 2]
     assert sorted_rows(np.array(["kept", "undecided", "kept"]), is_descending=True)[0].tolist() == [1, 0, 2]

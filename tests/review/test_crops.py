@@ -45,7 +45,7 @@ def middle(values):
 
 
 @pytest.mark.parametrize("plane", PLANES)
-def test_a_crop_is_the_array_indexed_around_the_pick_where_pixels_are_voxels(plane):
+def test_unscaled_crops_match_array_slices(plane):
     values = np.random.default_rng(0).normal(size=(30, 32, 34)).astype(np.float32)
     at = (14, 15, 16)
     (crop,) = CropReader(in_memory(values), [at]).read([0], Frame(110, 30, plane))
@@ -61,31 +61,31 @@ def test_a_crop_is_the_array_indexed_around_the_pick_where_pixels_are_voxels(pla
 @given(
     plane=st.sampled_from(sorted(PLANES)),
     side=st.sampled_from([110.0, 210.0, 420.0]),
-    turn=st.one_of(st.none(), st.tuples(*[st.floats(-180, 180)] * 3)),
+    angles=st.one_of(st.none(), st.tuples(*[st.floats(-180, 180)] * 3)),
     center=st.tuples(st.floats(15, 20), st.floats(20, 27), st.floats(25, 38)),
 )
-def test_every_sample_inside_is_taken_where_it_should_be_at_every_level(pyramid, plane, side, turn, center):
+def test_samples_have_the_right_positions_at_every_level(pyramid, plane, side, angles, center):
     volume = open_for_review(pyramid, (10.0,) * 3)
-    rotation = np.eye(3) if turn is None else Rotation.from_euler("zyx", turn, degrees=True).as_matrix()
-    frame = Frame(side, side / 5, plane=plane, is_oriented=turn is not None, pixels=21)
+    rotation = np.eye(3) if angles is None else Rotation.from_euler("zyx", angles, degrees=True).as_matrix()
+    frame = Frame(side, side / 5, plane=plane, is_oriented=angles is not None, pixels=21)
     (crop,) = CropReader(volume, [center], rotation[None]).read([0], frame)
     count, factor = len(crop.values), {110.0: 1, 210.0: 1, 420.0: 2}[side]
     steps = (np.arange(count) - count // 2) * side / count / 10
     down, right = (rotation[:, axis] for axis in PLANES[plane])
-    places = np.array(center) + steps[:, None, None] * down + steps[None, :, None] * right
+    positions = np.array(center) + steps[:, None, None] * down + steps[None, :, None] * right
     # samples of the slab lie on both sides of the plane, and the last coarse voxel may be of fewer fine ones
     margin = frame.slab_angstrom / 20 + 2 * factor
-    safe = ((places >= margin) & (places <= np.array(SHAPE) - 1 - margin)).all(axis=-1)
+    safe = ((positions >= margin) & (positions <= np.array(SHAPE) - 1 - margin)).all(axis=-1)
 
     assert middle(safe)
-    np.testing.assert_allclose(crop.values[safe], (places @ SLOPES)[safe], atol=2e-2)
+    np.testing.assert_allclose(crop.values[safe], (positions @ SLOPES)[safe], atol=2e-2)
 
 
 @given(
     spacing=st.tuples(*[st.sampled_from([5.0, 10.0, 23.0])] * 3),
     plane=st.sampled_from(sorted(PLANES)),
 )
-def test_a_bright_voxel_is_in_the_middle_also_where_voxels_are_no_cubes(spacing, plane):
+def test_crops_are_centred_for_anisotropic_voxels(spacing, plane):
     values = np.zeros(SHAPE, dtype=np.int16)
     values[14, 20, 30] = 100
     (crop,) = CropReader(in_memory(values, spacing), [[14, 20, 30]]).read([0], Frame(100, 5, plane=plane))
@@ -93,14 +93,14 @@ def test_a_bright_voxel_is_in_the_middle_also_where_voxels_are_no_cubes(spacing,
     assert middle(crop.values) == crop.values.max() == 100
 
 
-def test_strided_levels_lie_on_the_first_of_their_voxels():
+def test_strided_levels_are_aligned_with_their_first_voxel():
     strided = ReviewVolume(np.zeros, (SHAPE,), ((1.0,) * 3, (4.0,) * 3), np.full(3, 10.0), is_mean=False)
 
     assert strided.to_level(1, np.array([[8.0, 8.0, 8.0]])).tolist() == [[2.0, 2.0, 2.0]]
 
 
 @pytest.mark.parametrize("is_oriented", [False, True])
-def test_what_is_outside_is_nan_and_what_is_inside_is_not(is_oriented):
+def test_only_samples_outside_the_volume_are_nan(is_oriented):
     volume = in_memory(np.ones((20, 20, 20), dtype=np.uint8))
     reader = CropReader(volume, [[0, 0, 0], [-30, 5, 5], [10, 10, 10]], np.stack([np.eye(3)] * 3))
     corner, outside, inside = (crop.values for crop in reader.read([0, 1, 2], Frame(90, 50, "xz", is_oriented)))
@@ -111,7 +111,7 @@ def test_what_is_outside_is_nan_and_what_is_inside_is_not(is_oriented):
     assert np.nanmin(corner) == np.nanmax(corner) == 1  # and the slab's mean ignores samples outside
 
 
-def test_picks_without_a_rotation_are_cut_along_the_volume():
+def test_picks_without_rotation_are_cropped_along_the_axes():
     rotations = np.stack([np.full((3, 3), np.nan), np.eye(3) * 2, np.diag([1.0, 1.0, -1.0])])
     reader = CropReader(in_memory(ramp()), [[18, 24, 32]] * 3, rotations)
 
@@ -119,7 +119,7 @@ def test_picks_without_a_rotation_are_cut_along_the_volume():
     np.testing.assert_array_equal(*crops)
 
 
-def test_over_a_server_nothing_is_asked_for_twice_and_little_of_a_large_volume(tmp_path):
+def test_remote_crops_request_little_and_nothing_twice(tmp_path):
     values = np.random.default_rng(0).normal(size=(64, 300, 300)).astype(np.float32)
     write_pyramid(tmp_path / "a.zarr", values, spacing_angstrom=10.0)
     with Server(tmp_path) as server:
@@ -131,13 +131,13 @@ def test_over_a_server_nothing_is_asked_for_twice_and_little_of_a_large_volume(t
     assert not volume.is_local
     assert sorted(crops) == list(range(20))
     np.testing.assert_allclose(crops[7], values[18:23, 97:118, 90:111].mean(axis=0), atol=1e-5)
-    asked = [(request.path, request.headers.get("range")) for request in server.requests]
-    assert len(set(asked)) == len(asked)
+    requests = [(request.path, request.headers.get("range")) for request in server.requests]
+    assert len(set(requests)) == len(requests)
     assert server.sent_bytes() < values.nbytes / 4
 
 
 @pytest.mark.parametrize("is_local", [True, False])
-def test_reading_ends_when_it_is_stopped(is_local):
+def test_reading_can_be_stopped(is_local):
     stop = threading.Event()
 
     def read(_level, _box, stop):
@@ -151,7 +151,7 @@ def test_reading_ends_when_it_is_stopped(is_local):
         list(CropReader(in_memory(ramp()), [[5, 6, 7]]).read([0], Frame(90, 10), stop=stop))
 
 
-def test_neighbours_follow_one_another():
+def test_rows_are_ordered_by_proximity():
     points = [[5, 5, 5], [5, 150, 5], [6, 6, 6], [150, 5, 5], [5, 151, 5]]
     reader = CropReader(in_memory(np.zeros((200, 200, 200), np.uint8)), points)
 
@@ -159,7 +159,7 @@ def test_neighbours_follow_one_another():
     assert reader.near_each_other([]) == []
 
 
-def test_of_arrays_in_several_resolutions_the_finest_is_cut_and_only_volumes_can_be():
+def test_the_finest_array_is_used_and_2d_arrays_are_refused():
     values = ramp()
 
     assert open_for_review([values, values[::2, ::2, ::2]], (10.0,) * 3).shape == SHAPE
@@ -178,7 +178,7 @@ def crop(row):
 
 
 @given(st.lists(st.integers(0, 5), max_size=30))
-def test_the_average_is_the_mean_of_what_is_in_it_whatever_was_added_and_taken_away(changes):
+def test_the_running_mean_matches_the_mean_of_its_crops(changes):
     mean = RunningMean()
     for row in changes:
         mean.change(crop(row))
@@ -191,13 +191,13 @@ def test_the_average_is_the_mean_of_what_is_in_it_whatever_was_added_and_taken_a
         return
     known = ~np.isnan(CUBES[inside])
     with np.errstate(invalid="ignore"):
-        wanted = np.where(known, CUBES[inside], 0).sum(axis=0) / known.sum(axis=0)
-    np.testing.assert_allclose(mean.mean, wanted, rtol=1e-5)
-    for section, plane in zip(mean.sections(), (wanted[2], wanted[:, 2], wanted[:, :, 2]), strict=True):
+        expected = np.where(known, CUBES[inside], 0).sum(axis=0) / known.sum(axis=0)
+    np.testing.assert_allclose(mean.mean, expected, rtol=1e-5)
+    for section, plane in zip(mean.sections(), (expected[2], expected[:, 2], expected[:, :, 2]), strict=True):
         np.testing.assert_allclose(section, plane, rtol=1e-5)
 
 
-def test_particles_that_lie_any_way_are_one_once_they_are_aligned():
+def test_aligned_particles_average_to_one_sharp_particle():
     """Particles with an off-centre bright ball: the balls coincide only if aligned."""
     rotations = Rotation.random(12, random_state=1).as_matrix()
     centers = np.array([[20.0, 20, 20 + 40 * i] for i in range(12)])
@@ -212,10 +212,10 @@ def test_particles_that_lie_any_way_are_one_once_they_are_aligned():
         mean = RunningMean()
         for cube in reader.read(range(12), Cube(250, is_oriented=is_oriented)):
             mean.change(cube)
-        found = mean.mean
-        return found.max(), np.array(np.unravel_index(np.argmax(found), found.shape)) - found.shape[0] // 2
+        average = mean.mean
+        return average.max(), np.array(np.unravel_index(np.argmax(average), average.shape)) - average.shape[0] // 2
 
-    height, place = peak(is_oriented=True)
+    height, position = peak(is_oriented=True)
     assert height > 0.9
-    np.testing.assert_allclose(place * 1.0, [6, 0, 0], atol=1.01)
+    np.testing.assert_allclose(position * 1.0, [6, 0, 0], atol=1.01)
     assert peak(is_oriented=False)[0] < 0.6

@@ -12,7 +12,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_decisions_are_those_of_a_dictionary_with_a_past_and_a_future(steps):
+def test_decisions_match_a_dictionary_with_undo_and_redo(steps):
     decisions, verdicts, past, future = Decisions({3: Verdict.KEPT}), {3: Verdict.KEPT}, [], []
     for step in steps:
         before = dict(verdicts)
@@ -33,12 +33,12 @@ def test_decisions_are_those_of_a_dictionary_with_a_past_and_a_future(steps):
             if any(after[pick_id] is not verdicts.get(pick_id, Verdict.UNDECIDED) for pick_id in ids):
                 past.append(verdicts)
                 future, verdicts = [], after
-        are_other = [i for i in range(10) if before.get(i, Verdict.UNDECIDED) is not decisions[i]]
-        assert changed.tolist() == are_other
+        expected = [i for i in range(10) if before.get(i, Verdict.UNDECIDED) is not decisions[i]]
+        assert changed.tolist() == expected
         assert [decisions[i] for i in range(10)] == [verdicts.get(i, Verdict.UNDECIDED) for i in range(10)]
 
 
-def test_undo_leaves_what_was_decided_before_the_session():
+def test_undo_keeps_decisions_of_earlier_sessions():
     decisions = Decisions({1: Verdict.REJECTED})
 
     assert decisions.undo().tolist() == []

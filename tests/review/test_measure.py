@@ -11,7 +11,7 @@ from napari_cryoet.review.measure import nearest_distances
 from napari_cryoet.volumes import are_inside, edge_distances
 
 
-def test_distances_are_in_nanometres_also_where_voxels_are_no_cubes():
+def test_distances_are_in_nanometres_for_anisotropic_voxels():
     points = np.array([[10.0, 10, 10], [10, 10, 13], [10, 20, 10]])
     columns = distances_nm(points, (21, 100, 100), np.array([40.0, 20.0, 10.0]))
 
@@ -21,16 +21,16 @@ def test_distances_are_in_nanometres_also_where_voxels_are_no_cubes():
     assert distances_nm(points[:0], (21, 100, 100), np.ones(3))["edge_nm"].tolist() == []
 
 
-def test_what_is_outside_is_a_negative_distance_from_the_edge():
-    places, shape = np.array([[0.0, 5, 5], [-0.5, 5, 5], [-2.0, 5, 5], [5, 5, 9.0]]), (10, 10, 10)
+def test_edge_distances_are_negative_outside():
+    positions, shape = np.array([[0.0, 5, 5], [-0.5, 5, 5], [-2.0, 5, 5], [5, 5, 9.0]]), (10, 10, 10)
 
-    assert edge_distances(places, shape).tolist() == [0.5, 0.0, -1.5, 0.5]
-    assert edge_distances(places, shape, (-2.0, 2.0, 2.0)).tolist() == [1.0, 0.0, -3.0, 1.0]  # mirrored in the world
-    assert are_inside(places, shape).tolist() == [True, True, False, True]
+    assert edge_distances(positions, shape).tolist() == [0.5, 0.0, -1.5, 0.5]
+    assert edge_distances(positions, shape, (-2.0, 2.0, 2.0)).tolist() == [1.0, 0.0, -3.0, 1.0]  # mirrored in the world
+    assert are_inside(positions, shape).tolist() == [True, True, False, True]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=2, max_size=20))
-def test_the_nearest_distance_is_that_of_a_full_comparison(points):
+def test_nearest_distances_match_brute_force(points):
     points = np.array(points, dtype=float)
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
@@ -38,16 +38,16 @@ def test_the_nearest_distance_is_that_of_a_full_comparison(points):
     assert nearest_distances(points).tolist() == pytest.approx(distances.min(axis=1).tolist())
 
 
-def test_density_is_the_mean_of_a_ball_at_each_pick():
+def test_density_is_the_mean_in_a_sphere_around_each_pick():
     z, _, _ = np.meshgrid(*(np.arange(size) for size in (60, 130, 210)), indexing="ij")
     points = np.array([[10.0, 20, 30], [40, 100, 200], [40, 20, 30], [-50, 20, 30], [0, 0, 0], [25.5, 64, 100]])
-    volume, told = open_for_review(z.astype(np.float32), (10.0,) * 3), []
-    found = densities_at(volume, points, 80.0, progress=lambda *counts: told.append(counts))
+    volume, reported = open_for_review(z.astype(np.float32), (10.0,) * 3), []
+    densities = densities_at(volume, points, 80.0, progress=lambda *counts: reported.append(counts))
 
-    assert found[[0, 1, 2, 5]].tolist() == pytest.approx([10, 40, 40, 25.5], abs=1e-3)
-    assert np.isnan(found[3])
-    assert 0 < found[4] < 3
-    assert told[-1] == (6, 6)
+    assert densities[[0, 1, 2, 5]].tolist() == pytest.approx([10, 40, 40, 25.5], abs=1e-3)
+    assert np.isnan(densities[3])
+    assert 0 < densities[4] < 3
+    assert reported[-1] == (6, 6)
     assert densities_at(volume, np.empty((0, 3)), 80.0).tolist() == []
     stop = threading.Event()
     stop.set()
@@ -55,8 +55,8 @@ def test_density_is_the_mean_of_a_ball_at_each_pick():
         densities_at(volume, points, 80.0, stop=stop)
 
 
-def test_a_ball_far_larger_than_voxels_takes_little_memory_and_finds_the_mean():
+def test_huge_spheres_give_the_mean_density():
     z = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None, None], (40, 40, 40))
-    found = densities_at(open_for_review(z, (1.0,) * 3), np.full((200, 3), 20.0), 4000.0)
+    densities = densities_at(open_for_review(z, (1.0,) * 3), np.full((200, 3), 20.0), 4000.0)
 
-    assert np.allclose(found, 20, atol=2)
+    assert np.allclose(densities, 20, atol=2)

@@ -32,7 +32,7 @@ def letters(review):
     return "".join(review.verdict(row).letter or "-" for row in range(len(review.picks)))
 
 
-def test_a_range_is_judged_undone_and_redone_as_one_step(review):
+def test_judging_several_picks_is_one_undo_step(review):
     assert review.judge([1, 2, 3], Verdict.KEPT).tolist() == [6, 7, 8]
     assert review.judge([3, 4], Verdict.REJECTED).tolist() == [8, 9]
     assert review.judge([4], Verdict.REJECTED).tolist() == []
@@ -47,7 +47,7 @@ def test_a_range_is_judged_undone_and_redone_as_one_step(review):
     assert letters(review) == "-KKXX-"
 
 
-def test_picks_are_sorted_and_filtered_by_what_they_have_what_was_measured_and_what_was_decided(review):
+def test_picks_are_sorted_and_filtered_by_any_column(review):
     review.look_at(Order("score"), "")
     assert review.rows.tolist() == [1, 5, 3, 0, 4, 2]
     assert review.n_unsorted == 1
@@ -67,20 +67,20 @@ def test_picks_are_sorted_and_filtered_by_what_they_have_what_was_measured_and_w
 
 
 @given(st.frozensets(st.integers(0, 39)), st.integers(-1, 39), st.sampled_from([1, -1]))
-def test_the_next_undecided_pick_is_that_of_looking_at_one_after_another(tmp_path_factory, undecided, after, step):
+def test_next_undecided_matches_a_sequential_search(tmp_path_factory, undecided, after, step):
     points = np.random.default_rng(0).permutation(120).reshape(40, 3).astype(float)
     review = Review(Picks(points, scores=points[:, 0]), SUBJECT, tmp_path_factory.mktemp("none"))
     review.look_at(Order("score"), "")
     review.judge(np.setdiff1d(np.arange(40), list(undecided)), Verdict.KEPT)
-    places = [(after + step * distance) % 40 for distance in range(1, 41)]
+    positions = [(after + step * distance) % 40 for distance in range(1, 41)]
 
-    wanted = next((place for place in places if int(review.rows[place]) in undecided), None)
-    assert review.next_undecided(after, step) == wanted
+    expected = next((position for position in positions if int(review.rows[position]) in undecided), None)
+    assert review.next_undecided(after, step) == expected
     review.look_at(Order(), "score < -1")
     assert review.next_undecided(-1) is None
 
 
-def test_verdicts_stay_with_picks_that_are_moved_deleted_and_come_back(review):
+def test_verdicts_follow_moved_deleted_and_restored_picks(review):
     review.judge([1], Verdict.KEPT)
     review.judge([3], Verdict.REJECTED)
     review.set_measured({"edge_nm": np.arange(6)})
@@ -96,7 +96,7 @@ def test_verdicts_stay_with_picks_that_are_moved_deleted_and_come_back(review):
     assert review.counts.total == 7
 
 
-def test_many_may_judge_while_another_thread_saves_and_nothing_is_lost(tmp_path):
+def test_no_decision_is_lost_while_another_thread_saves(tmp_path):
     picks = Picks(np.random.default_rng(0).normal(size=(300, 3)) * 1000, 10.0)
     review, done = Review(picks, SUBJECT, tmp_path), threading.Event()
 
@@ -122,7 +122,7 @@ def test_many_may_judge_while_another_thread_saves_and_nothing_is_lost(tmp_path)
 DECISIONS = Decisions({5: Verdict.KEPT, 8: Verdict.KEPT, 6: Verdict.REJECTED})
 
 
-def test_kept_and_rejected_picks_keep_all_that_is_known_of_them_and_say_who_judged_them_and_when(monkeypatch):
+def test_kept_and_rejected_picks_record_the_reviewer_and_date(monkeypatch):
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     kept = kept_picks(PICKS, DECISIONS, by="Ada")
 

@@ -15,26 +15,26 @@ PICKS = Picks(POINTS, 10.0, about=ABOUT)
 
 
 @pytest.fixture
-def reviewed(tmp_path):
-    """A function that reviews picks; picks 0 and 3 start as kept, pick 1 as rejected."""
+def open_review(tmp_path):
+    """A function that opens a review; picks 0 and 3 start as kept, pick 1 as rejected."""
 
-    def reviewed(picks=PICKS, name="ribosomes"):
+    def open_review(picks=PICKS, name="ribosomes"):
         return Review(picks, Subject.of(picks, name=name), tmp_path)
 
-    first = reviewed()
+    first = open_review()
     first.judge([0, 3], Verdict.KEPT)
     first.judge([1], Verdict.REJECTED)
     first.remember_view({"side_nm": 40})
     first.save()
-    return reviewed
+    return open_review
 
 
 def letters(review):
     return "".join(review.verdict(row).letter or "-" for row in range(len(review.picks)))
 
 
-def test_decisions_come_back_when_the_same_annotation_opens_again(reviewed):
-    review = reviewed(name="renamed meanwhile")
+def test_decisions_are_restored_for_the_same_annotation(open_review):
+    review = open_review(name="renamed meanwhile")
 
     assert letters(review) == "KX-K"
     assert review.undo().tolist() == []
@@ -42,8 +42,8 @@ def test_decisions_come_back_when_the_same_annotation_opens_again(reviewed):
     assert "3 decisions" in review.remark
 
 
-def test_each_line_is_a_decision_and_the_first_says_what_about(reviewed):
-    review = reviewed()
+def test_files_have_a_header_and_one_decision_per_line(open_review):
+    review = open_review()
     review.judge([0], Verdict.UNDECIDED)
     review.save()
     header, *lines = map(json.loads, review.path.read_text().splitlines())
@@ -51,34 +51,34 @@ def test_each_line_is_a_decision_and_the_first_says_what_about(reviewed):
     assert header["key"] == review.subject.key
     assert lines[0] == [0, "kept", 1, 2, 3, 10]
     assert lines[-1] == [0, "undecided", 1, 2, 3, 10]
-    assert letters(reviewed()) == "-X-K"
+    assert letters(open_review()) == "-X-K"
 
 
-def test_a_file_is_whole_after_a_kill_at_any_byte_and_goes_on(reviewed):
-    review = reviewed()
+def test_truncated_files_can_be_read_and_continued(open_review):
+    review = open_review()
     content, states = review.path.read_bytes(), {"----", "K---", "K--K", "KX-K"}
     for size in range(len(content)):
         review.path.write_bytes(content[:size])
-        cut = reviewed()
+        cut = open_review()
         assert letters(cut) in states
         cut.judge([2], Verdict.REJECTED)
         cut.save()
-        assert letters(reviewed()) == letters(cut)
+        assert letters(open_review()) == letters(cut)
 
 
-def test_of_two_windows_that_judge_the_same_pick_the_later_line_counts(reviewed):
-    one, other = reviewed(), reviewed()
+def test_the_last_saved_decision_wins_between_windows(open_review):
+    one, other = open_review(), open_review()
     one.judge([0, 2], Verdict.REJECTED)
     other.judge([0], Verdict.UNDECIDED)
     other.judge([3], Verdict.REJECTED)
     for review in (one, other):
         review.save()
 
-    assert letters(reviewed()) == "-XXX"
+    assert letters(open_review()) == "-XXX"
 
 
-def test_lines_that_mean_nothing_are_left_out(reviewed):
-    review = reviewed()
+def test_invalid_lines_are_skipped(open_review):
+    review = open_review()
     decisions, odd = (
         review.path.read_bytes().split(b'\n{"view"')[0],
         (
@@ -92,39 +92,39 @@ def test_lines_that_mean_nothing_are_left_out(reviewed):
     )
     review.path.write_bytes(b"\n".join([decisions, *odd]))
 
-    assert letters(reviewed()) == "KX-K"
+    assert letters(open_review()) == "KX-K"
 
 
 # matching decisions with picks
 
 
-def test_an_id_counts_within_half_a_voxel_and_else_the_nearest_pick_does(reviewed):
+def test_decisions_match_nearby_ids_or_else_the_nearest_pick(open_review):
     moved = POINTS + np.array([[0, 0, 0.4], [0.3, 0.3, 0], [0, 0, 0], [0, 0, 0.6]])
-    near = reviewed(PICKS.changed(points_zyx=moved))
+    near = open_review(PICKS.changed(points_zyx=moved))
     assert letters(near) == "KX--"
     assert "1 more" in near.remark
 
     others = PICKS.changed(points_zyx=POINTS[::-1] + 0.2, ids=[20, 21, 0, 3])  # ids 0 and 3 are at other positions
-    found = reviewed(others)
-    assert letters(found) == "K-XK"
-    found.judge([3], Verdict.REJECTED)
-    found.save()
-    assert letters(reviewed(others)) == "K-XX"
-    assert "more" not in reviewed(others).remark
+    matched = open_review(others)
+    assert letters(matched) == "K-XK"
+    matched.judge([3], Verdict.REJECTED)
+    matched.save()
+    assert letters(open_review(others)) == "K-XX"
+    assert "more" not in open_review(others).remark
 
 
-def test_decisions_that_find_no_pick_stay_in_the_file(reviewed):
-    fewer = reviewed(PICKS.take([2]))
+def test_unmatched_decisions_stay_in_the_file(open_review):
+    fewer = open_review(PICKS.take([2]))
     fewer.judge([0], Verdict.KEPT)
     fewer.save()
 
-    assert letters(reviewed()) == "KXKK"
+    assert letters(open_review()) == "KXKK"
 
 
 # the file
 
 
-def test_what_can_not_be_saved_is_said_and_saved_with_the_next_attempt(reviewed, tmp_path):
+def test_decisions_survive_a_failed_save(open_review, tmp_path):
     review = Review(PICKS, Subject("a", "a"), tmp_path / "reviews")
     (tmp_path / "reviews").write_text("in the way")
     review.judge([2], Verdict.KEPT)
@@ -137,7 +137,7 @@ def test_what_can_not_be_saved_is_said_and_saved_with_the_next_attempt(reviewed,
     assert letters(Review(PICKS, review.subject, tmp_path / "reviews")) == "-KK-"
 
 
-def test_a_review_that_can_not_be_read_is_not_begun_anew(tmp_path):
+def test_an_unreadable_review_raises_an_error(tmp_path):
     subject = Subject("a", "a")
     (tmp_path / subject.file_name).mkdir()
 
@@ -145,7 +145,7 @@ def test_a_review_that_can_not_be_read_is_not_begun_anew(tmp_path):
         Review(PICKS, subject, tmp_path)
 
 
-def test_reviews_are_kept_in_the_users_own_folder(user_folder):
+def test_reviews_are_saved_in_the_user_folder(user_folder):
     review = Review(PICKS, Subject.of(PICKS, name="a"))
     review.judge([0], Verdict.KEPT)
     review.save()
@@ -154,7 +154,7 @@ def test_reviews_are_kept_in_the_users_own_folder(user_folder):
     assert review.path.parent.name == "reviews"
 
 
-def test_what_is_judged_is_told_by_its_annotation_file_or_its_path_or_its_name(tmp_path, monkeypatch):
+def test_subjects_are_identified_by_annotation_file_path_or_name(tmp_path, monkeypatch):
     bare = Picks(POINTS)
     s3 = {"records": {"annotation_file": {"s3_path": "s3://bucket/7.ndjson"}}}
     from_pack = PICKS.changed(about={**s3, "annotation_file_id": 7, "source_url": "file:///pack/7.ndjson"})
@@ -169,7 +169,7 @@ def test_what_is_judged_is_told_by_its_annotation_file_or_its_path_or_its_name(t
     assert Subject.of(read_picks("a.csv"), name="a") == Subject.of(read_picks(tmp_path / "a.csv"), name="a")
 
 
-def test_the_tomograms_of_one_file_are_judged_apart(tmp_path):
+def test_tomograms_in_one_file_are_separate_subjects(tmp_path):
     columns = "".join(f"_rln{name}\n" for name in ("TomoName", "CoordinateX", "CoordinateY", "CoordinateZ"))
     (tmp_path / "both.star").write_text(f"data_particles\n\nloop_\n{columns}TS_1 3 2 1\nTS_2 3 2 1\n")
     one, two = (read_picks(tmp_path / "both.star", tomogram=name, spacing_angstrom=10) for name in ("TS_1", "TS_2"))
