@@ -44,11 +44,11 @@ class TestContrast:
         quarter = half.reshape(shape[0] // 2, 2, shape[1] // 2, 2, shape[2] // 2, 2).mean(axis=(1, 3, 5))
         return replace(scene.volume, levels=[scene.grey, half, quarter])
 
-    def test_the_coarsest_level_that_resolves_the_particle_is_taken(self, pyramid):
+    def test_the_coarsest_level_that_resolves_the_particle_is_used(self, pyramid):
         for diameter, level in ((400.0, 2), (160.0, 2), (159.0, 1), (80.0, 1), (79.0, 0)):
             assert grid_for(pyramid, SPACING_ZYX, diameter).level == level
 
-    def test_a_volume_of_one_level_is_averaged_to_the_same_grid(self, scene, pyramid):
+    def test_a_single_level_volume_is_binned_to_the_same_grid(self, scene, pyramid):
         coarse, averaged = ranks_of(pyramid), ranks_of(scene.volume)
 
         assert (coarse.grid.level, averaged.grid.level, averaged.grid.binned_by) == (1, 0, 2)
@@ -56,7 +56,7 @@ class TestContrast:
         np.testing.assert_array_equal(coarse.grid.first_zyx, averaged.grid.first_zyx)
         np.testing.assert_allclose(coarse.ranks, averaged.ranks, atol=1e-3)
 
-    def test_memory_is_bounded_and_slabs_meet_without_a_seam(self, scene, monkeypatch):
+    def test_slabs_give_the_same_ranks_within_the_memory_limit(self, scene, monkeypatch):
         whole = ranks_of(scene.volume, 40.0).ranks
         monkeypatch.setattr(contrasts, "SLAB_VOXELS", 72 * 64 * 5)
         np.testing.assert_allclose(ranks_of(scene.volume, 40.0).ranks, whole, atol=1e-4)
@@ -65,33 +65,33 @@ class TestContrast:
 
     @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("odd", [np.nan, 1e300, 1e10])
-    def test_damaged_voxels_and_those_without_a_value_hide_no_particle(self, scene, odd):
+    def test_damaged_voxels_do_not_hide_particles(self, scene, odd):
         grey = scene.grey.astype(np.float64)
         count = 1 if odd == 1e10 else grey.size // 20
         grey.ravel()[np.random.default_rng(0).choice(grey.size, count, replace=False)] = odd
-        found = ranks_of(volume_of_array(grey))
+        contrast = ranks_of(volume_of_array(grey))
 
-        assert np.median(found.nearest(found.grid.to_coarse(scene.truth_zyx))) < -0.9
+        assert np.median(contrast.nearest(contrast.grid.to_coarse(scene.truth_zyx))) < -0.9
         assert not ranks_of(volume_of_array(np.full(SHAPE_ZYX, 0.1, np.float32))).ranks.any()
 
 
 class TestReadings:
-    def test_a_reading_says_what_is_different(self):
+    def test_readings_describe_their_differences(self):
         assert Reading().words() == "they are taken as given"
         assert Reading((0, 2, 1), (True, False, False)).words() == "x and y are swapped and z is flipped"
         moved = Reading(shift_zyx=(0.0, -3.0, 12.5))
         assert moved.words() == "all are moved by +12.5 in x and -3 in y voxels"
 
     def test_all_48_orders_and_flips_are_tried_at_each_scale_once(self):
-        found = list(all_readings(10.0, 10.0))
+        tried = list(all_readings(10.0, 10.0))
 
-        assert found[0] == Reading()
-        assert len(found) == len(set(found)) == 48 * len({reading.factor for reading in found})
-        assert {1.0, 0.1, 10.0, 2.0, 4.0, 0.5, 0.25} == {reading.factor for reading in found}
+        assert tried[0] == Reading()
+        assert len(tried) == len(set(tried)) == 48 * len({reading.factor for reading in tried})
+        assert {1.0, 0.1, 10.0, 2.0, 4.0, 0.5, 0.25} == {reading.factor for reading in tried}
         assert {reading.factor for reading in all_readings(2.0, 2.0)} == {1.0, 0.5, 2.0, 4.0, 0.25}
 
     @given(readings)
-    def test_picks_are_read_anew_in_the_volumes_grid_and_rotations_turn_along_or_are_left_out(self, reading):
+    def test_readings_transform_points_and_rotations(self, reading):
         quarter = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
         picks = Picks(POINTS, 5.0, scores=[0.1, 0.2], rotations_zyx=np.stack([np.eye(3), quarter]))
         read = reading.applied_to(PicksFrame(picks, SHAPE, SPACING_ZYX))
@@ -109,7 +109,7 @@ class TestReadings:
 class TestDuplicates:
     LINE = np.array([[0.0, 0, 0], [0, 0, 4], [0, 0, 8], [0, 0, 100]])
 
-    def test_the_first_or_the_best_stays(self):
+    def test_the_first_or_best_pick_is_kept(self):
         assert duplicates(self.LINE, None, 5.0).tolist() == [1]
         assert duplicates(self.LINE, np.array([0.0, 1.0, 0.5, 0.0]), 5.0).tolist() == [0, 2]
         assert duplicates(self.LINE, np.array([np.nan, 1.0, np.nan, 0.0]), 5.0).tolist() == [0, 2]
@@ -117,23 +117,23 @@ class TestDuplicates:
         assert duplicates(np.zeros((50, 3)), None, 1.0).tolist() == list(range(1, 50))
 
     @given(arrays(np.float64, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(0, 12).map(float)))
-    def test_those_that_stay_are_apart_and_each_other_is_near_one_of_them(self, points):
+    def test_kept_picks_are_apart_and_duplicates_near_one(self, points):
         out = duplicates(points, None, 3.0)
-        stays = np.delete(points, out, axis=0)
-        apart = np.linalg.norm(stays[:, None] - stays[None], axis=-1) + 99 * np.eye(len(stays))
+        kept = np.delete(points, out, axis=0)
+        apart = np.linalg.norm(kept[:, None] - kept[None], axis=-1) + 99 * np.eye(len(kept))
 
-        assert not len(stays) or apart.min() >= 3.0
-        assert all(np.linalg.norm(stays - points[row], axis=1).min() < 3.0 for row in out)
+        assert not len(kept) or apart.min() >= 3.0
+        assert all(np.linalg.norm(kept - points[row], axis=1).min() < 3.0 for row in out)
 
 
 class TestEvidence:
     @given(numbers, numbers)
-    def test_cliffs_delta_is_what_counting_pairs_gives(self, ones, others):
+    def test_cliffs_delta_matches_counted_pairs(self, ones, others):
         pairs = [np.sign(one - other) for one in ones for other in others]
 
         assert cliffs_delta(np.array(ones), np.array(others)) == pytest.approx(np.mean(pairs))
 
-    def test_sigma_of_picks_in_noise_is_a_sigma_and_moved_picks_see_no_particle(self):
+    def test_sigma_is_standard_normal_for_picks_in_noise(self):
         contrast, sigmas = ranks_of(make_scene(n_particles=0).volume), []
         for seed in range(150):
             points = np.random.default_rng(seed).uniform(0, np.array(SHAPE_ZYX) - 1, (30, 3))
@@ -145,7 +145,7 @@ class TestEvidence:
         assert np.mean(sigmas) == pytest.approx(0, abs=0.3)
         assert 0.75 < np.std(sigmas) < 1.2  # it may be conservative
 
-    def test_counting_from_one_is_told_where_it_can_be_measured(self):
+    def test_counting_from_one_is_detected(self):
         scene = make_scene(n_particles=110, seed=6, shape=(56, 84, 72))
         contrast = ranks_of(scene.volume)
 
