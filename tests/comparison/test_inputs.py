@@ -40,7 +40,7 @@ def portal_folder(tmp_path):
 
 
 class TestFiles:
-    def test_a_spacing_is_given_or_in_the_file_or_in_the_folder(self, tmp_path, portal_folder):
+    def test_spacing_comes_from_the_argument_file_or_folder(self, tmp_path, portal_folder):
         for path in (portal_folder / "a.ndjson", tmp_path / "a.ndjson"):
             path.write_text(POINT)
         mrcfile.write(tmp_path / "m.mrc", np.ones((3, 3, 3), np.int8), voxel_size=7.5)
@@ -52,9 +52,7 @@ class TestFiles:
         assert open_annotation(tmp_path / "m.mrc").spacing_angstrom == 7.5
         assert open_annotation(tmp_path / "p.csv", spacing_angstrom=10).positions_angstrom_zyx.tolist() == [[15, 10, 5]]
 
-    def test_a_mask_whose_file_says_another_spacing_is_refused_unless_its_folder_or_you_insist(
-        self, tmp_path, portal_folder
-    ):
+    def test_conflicting_mask_spacings_require_the_folder_or_insist(self, tmp_path, portal_folder):
         mrcfile.write(tmp_path / "m.mrc", np.ones((3, 3, 3), np.int8), voxel_size=7.5)
         mrcfile.write(tmp_path / "uneven.mrc", np.ones((3, 3, 3), np.int8), voxel_size=(7.5, 7.5, 9))
 
@@ -67,35 +65,35 @@ class TestFiles:
         in_folder = open_annotation((tmp_path / "m.mrc").rename(portal_folder / "m.mrc"))
         assert (in_folder.spacing_angstrom, len(in_folder.about["warnings"])) == (13.48, 1)
 
-    def test_a_file_goes_by_its_own_name_and_not_by_what_it_was_exported_from(self, files, tmp_path):
+    def test_reports_name_the_file_and_not_its_source(self, files, tmp_path):
         truth = open_annotation(files[9001])
         write_picks(truth.take(np.arange(40), "kept 40").changed(shape_zyx=(50, 50, 50)), tmp_path / "kept.star")
-        found = compare(open_annotation(tmp_path / "kept.star", shape_zyx=(50, 50, 50)), truth, radius_angstrom=1)
+        result = compare(open_annotation(tmp_path / "kept.star", shape_zyx=(50, 50, 50)), truth, radius_angstrom=1)
 
-        assert "kept.star" in report_text(found)
-        assert found.scores.true_positives == 40
+        assert "kept.star" in report_text(result)
+        assert result.scores.true_positives == 40
 
-    def test_a_label_image_within_an_image_is_a_mask_whatever_its_folder_is_called(self, tmp_path):
+    def test_ome_zarr_label_images_open_as_masks(self, tmp_path):
         write_mask(np.ones((4, 5, 6), np.uint8), tmp_path / "a.zarr", spacing_angstrom=10)
         (tmp_path / "image.zarr" / "labels").mkdir(parents=True)
-        found = open_annotation((tmp_path / "a.zarr").rename(tmp_path / "image.zarr" / "labels" / "membrane"))
+        result = open_annotation((tmp_path / "a.zarr").rename(tmp_path / "image.zarr" / "labels" / "membrane"))
 
-        assert isinstance(found, Mask)
-        assert (found.shape_zyx, found.spacing_angstrom) == ((4, 5, 6), 10.0)
+        assert isinstance(result, Mask)
+        assert (result.shape_zyx, result.spacing_angstrom) == ((4, 5, 6), 10.0)
 
 
 class TestIds:
-    def test_an_id_is_of_an_annotation_or_of_a_file(self, portal):
+    def test_ids_of_annotations_and_files_are_resolved(self, portal):
         assert named_file(portal, "AF-9004") == named_file(portal, "an-9003")
         assert named_file(portal, "AF-9004").shape.annotation.id == 9003
         assert named_file(portal, "AN-9010").format == "zarr"  # one of two formats of the same content
         assert ANNOTATION_ID.fullmatch("AN-12")
         assert not any(map(ANNOTATION_ID.fullmatch, ("AN-9004.star", "AL-12", "12", "AN-12345678901")))
 
-    def test_an_id_that_may_mean_several_files_or_none_is_refused(self, portal):
-        with pytest.raises(ComparisonError, match="AF-9001") as caught:
+    def test_ambiguous_and_unknown_ids_are_refused(self, portal):
+        with pytest.raises(ComparisonError, match="AF-9001") as raised:
             named_file(portal, "AN-9001")
-        assert "AF-9002" in str(caught.value)
+        assert "AF-9002" in str(raised.value)
 
         for text in ("AN-424242", "AF-424242"):
             with pytest.raises(NotFoundError, match="424242"):

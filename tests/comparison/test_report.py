@@ -25,7 +25,7 @@ VALUES = np.zeros((8, 8, 8), np.uint8)
 VALUES[4:7, 4:7, 4:7] = 2
 VALUES[0, 0, 0] = 1
 MASK = Mask(VALUES, 10.0, about=JUDGED)
-SIDES = [
+PAIRS = [
     (A, B),
     (A.take([]), B),
     (B, A.take([])),
@@ -37,18 +37,18 @@ SIDES = [
 ]
 
 
-@pytest.mark.parametrize(("a", "b"), SIDES)
-def test_a_report_begins_with_a_sentence_and_each_number_has_a_value_or_a_reason(a, b):
-    found = compare(a, b, radius_angstrom=15)
-    report, text = found.plain(), report_text(found)
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+def test_reports_start_with_a_headline_and_explain_missing_figures(a, b):
+    result = compare(a, b, radius_angstrom=15)
+    report, text = result.plain(), report_text(result)
 
-    assert text.startswith(f"{found.headline}\n")
-    assert found.headline.endswith(".")
-    assert {name for name, value in found.figures.items() if value is None} == set(report["why_undefined"])
+    assert text.startswith(f"{result.headline}\n")
+    assert result.headline.endswith(".")
+    assert {name for name, value in result.figures.items() if value is None} == set(report["why_undefined"])
     assert all(why in text for why in report["why_undefined"].values() if why)
 
 
-def test_both_sides_and_what_the_portal_says_of_them_are_named():
+def test_reports_name_both_sides_and_the_portals_values():
     text = report_text(compare(A, B, radius_angstrom=15))
 
     for part in ("ribosome · AN-5", "my picks.ndjson", "90.1", "100/ribosome.json", "median 1 nm", "1.5 nm", "50.0 %"):
@@ -56,21 +56,21 @@ def test_both_sides_and_what_the_portal_says_of_them_are_named():
     assert "portal" not in report_text(compare(B, B, radius_angstrom=15))
 
 
-def test_json_holds_provenance_settings_numbers_and_edits():
+def test_json_contains_provenance_settings_scores_and_edits():
     about = JUDGED | {"tags": {"a"}, "share": np.float64("nan")}
     a = A.take([0, 1], "kept 2").changed(about=about)
-    told = json.loads(json.dumps(compare(a, B, radius_angstrom=15, beta=4).plain(), allow_nan=False))
+    data = json.loads(json.dumps(compare(a, B, radius_angstrom=15, beta=4).plain(), allow_nan=False))
 
-    assert (told["method"], told["radius_angstrom"], told["beta"]) == ("optimal", 15, 4)
-    assert (told["a"]["name"], told["a"]["edits"], told["a"]["about"]["share"]) == ("ribosome · AN-5", ["kept 2"], None)
-    assert told["a"]["about"]["confidence_precision_percent"] == 90.1
-    assert told["software"].startswith("napari-cryoet ")
-    assert sum(told["distance"]["histogram"]["counts"]) == told["true_positives"] == 1
+    assert (data["method"], data["radius_angstrom"], data["beta"]) == ("optimal", 15, 4)
+    assert (data["a"]["name"], data["a"]["edits"], data["a"]["about"]["share"]) == ("ribosome · AN-5", ["kept 2"], None)
+    assert data["a"]["about"]["confidence_precision_percent"] == 90.1
+    assert data["software"].startswith("napari-cryoet ")
+    assert sum(data["distance"]["histogram"]["counts"]) == data["true_positives"] == 1
     instances = compare(MASK, MASK).plain()["instances"]
     assert instances["matches"] == [{"a": n, "b": n, "iou": 1.0, "dice": 1.0} for n in (1, 2)]
 
 
-def test_layers_are_no_row_of_the_dock_but_know_where_they_come_from():
+def test_layers_keep_provenance_but_no_layer_id():
     specs = comparison_layers(compare(A, B, radius_angstrom=25))
 
     assert [spec.name for spec in specs] == [
