@@ -47,13 +47,13 @@ def files(tables):
     return joined
 
 
-def chosen(rows, **wanted):
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+def select(rows, **conditions):
+    return [row for row in rows if all(row[key] == value for key, value in conditions.items())]
 
 
-def tomogram(tables, run_name, **wanted):
-    (run,) = chosen(tables["runs"], name=run_name)
-    return chosen(tables["tomograms"], runId=run["id"], **wanted)[0]
+def tomogram(tables, run_name, **conditions):
+    (run,) = select(tables["runs"], name=run_name)
+    return select(tables["tomograms"], runId=run["id"], **conditions)[0]
 
 
 def path_of(pack, url):
@@ -81,7 +81,7 @@ def darkness(volume, row, points_xyz):
 # scenes
 
 
-def test_the_seed_plants_what_it_always_planted():
+def test_the_seed_gives_the_same_scenes():
     digest = hashlib.sha256()
     for name in sorted(RECIPES):
         truth = scene(name)
@@ -96,11 +96,11 @@ def test_the_seed_plants_what_it_always_planted():
 # rows and files
 
 
-def test_a_check_of_the_whole_pack_finds_nothing_wrong(pack):
+def test_the_pack_has_no_problems(pack):
     assert problems_of(pack, with_files=True) == ()
 
 
-def test_the_demo_holds_what_it_always_held(tables):
+def test_the_demo_has_the_expected_contents(tables):
     names = {run["id"]: run["name"] for run in tables["runs"]}
     tomograms = Counter(names[row["runId"]] for row in tables["tomograms"])
     annotations = Counter(names[row["runId"]] for row in tables["annotations"])
@@ -110,22 +110,22 @@ def test_the_demo_holds_what_it_always_held(tables):
     assert None in {row["alignmentId"] for row in tables["annotationFiles"]}
     assert {row["sampleType"] for row in tables["datasets"]} == {"in_silico"}
     authors = [row for name, rows in tables.items() if name.endswith("Authors") for row in rows]
-    assert {row["orcid"][:15] for row in authors} == {"0000-0000-0000-"}, "nobody's"
+    assert {row["orcid"][:15] for row in authors} == {"0000-0000-0000-"}, "fictional ORCIDs"
 
 
-def test_volumes_and_their_mrc_twins_are_what_the_rows_say(pack, tables, files):
+def test_volumes_and_mrc_files_match_their_rows(pack, tables, files):
     for row in tables["tomograms"]:
         volume = volume_of(pack, row)
         assert volume.shape == (row["sizeZ"], row["sizeY"], row["sizeX"])
-        assert len(set(volume.shape)) == 3, "an exchange of axes can't hide"
+        assert len(set(volume.shape)) == 3, "all sides must differ to reveal swapped axes"
         with mrcfile.open(path_of(pack, row["httpsMrcFile"])) as mrc:
             np.testing.assert_array_equal(mrc.data, volume)
             assert mrc.voxel_size.x == pytest.approx(row["voxelSpacing"], rel=1e-5)
             assert row["fileSizeMrc"] == path_of(pack, row["httpsMrcFile"]).stat().st_size
         photo = Image.open(path_of(pack, row["keyPhotoUrl"]))
         assert (max(photo.size), np.asarray(photo).std() > 20) == (512, True)
-    for file in chosen(files, format="zarr"):
-        (twin,) = chosen(files, annotationShapeId=file["annotationShapeId"], format="mrc")
+    for file in select(files, format="zarr"):
+        (twin,) = select(files, annotationShapeId=file["annotationShapeId"], format="mrc")
         with mrcfile.open(path_of(pack, twin["httpsPath"])) as mrc:
             np.testing.assert_array_equal(mrc.data, volume_of(pack, file, "httpsPath"))
 
@@ -134,24 +134,24 @@ def test_volumes_and_their_mrc_twins_are_what_the_rows_say(pack, tables, files):
 
 
 @pytest.mark.parametrize("run", TOMOGRAM_RUNS)
-def test_it_is_dark_where_particles_were_planted(pack, tables, run):
+def test_volumes_are_dark_at_planted_particles(pack, tables, run):
     row, truth = tomogram(tables, run, isVisualizationDefault=True), scene_of_run(run)
     volume = volume_of(pack, row)
     solid = truth.recipe.particles.keys() & {"ribosome", "beta_galactosidase"}
-    places = np.concatenate([truth.positions_angstrom_xyz[kind] for kind in solid])
+    positions = np.concatenate([truth.positions_angstrom_xyz[kind] for kind in solid])
     elsewhere = np.random.default_rng(0).uniform(0, truth.recipe.extent_xyz, (4000, 3))
-    assert darkness(volume, row, places) > darkness(volume, row, elsewhere) + 0.2
+    assert darkness(volume, row, positions) > darkness(volume, row, elsewhere) + 0.2
     if run == "MIX_003":
         last_xyz = (np.array(volume.shape[::-1]) - 1) * row["voxelSpacing"]
         for axis in range(3):
-            mirrored = np.where(np.arange(3) == axis, last_xyz - places, places)
-            assert darkness(volume, row, mirrored) < darkness(volume, row, places) / 2
+            mirrored = np.where(np.arange(3) == axis, last_xyz - positions, positions)
+            assert darkness(volume, row, mirrored) < darkness(volume, row, positions) / 2
 
 
-def test_one_place_is_dark_at_both_spacings_and_moves_with_the_alignment(pack, tables, files):
+def test_particles_are_dark_at_both_spacings_and_follow_the_alignment(pack, tables, files):
     fine = tomogram(tables, "DEMO_001", isVisualizationDefault=True)
     coarse = tomogram(tables, "DEMO_001", alignmentId=fine["alignmentId"], voxelSpacing=2 * fine["voxelSpacing"])
-    (file,) = [file for file in chosen(files, run="DEMO_001") if file["alignmentId"] != fine["alignmentId"]]
+    (file,) = [file for file in select(files, run="DEMO_001") if file["alignmentId"] != fine["alignmentId"]]
     other = tomogram(tables, "DEMO_001", alignmentId=file["alignmentId"])
     truth = scene_of_run("DEMO_001").positions_angstrom_xyz["ribosome"]
     moved, _ = points_of(pack, file)
@@ -162,16 +162,16 @@ def test_one_place_is_dark_at_both_spacings_and_moves_with_the_alignment(pack, t
 
 
 def test_planted_positions_and_rotations_are_in_the_files(pack, files):
-    for file in chosen(files, groundTruthStatus=True, shapeType="OrientedPoint", objectName="cytosolic ribosome"):
+    for file in select(files, groundTruthStatus=True, shapeType="OrientedPoint", objectName="cytosolic ribosome"):
         positions, lines = points_of(pack, file)
         truth = scene_of_run(file["run"])
         np.testing.assert_allclose(positions, truth.positions_angstrom_xyz["ribosome"], rtol=1e-12)
         np.testing.assert_array_equal([line["xyz_rotation_matrix"] for line in lines], truth.rotations["ribosome"])
 
 
-def test_annotators_err_as_they_are_said_to(pack, files):
+def test_annotators_have_the_stated_precision_and_recall(pack, files):
     planted = scene_of_run("DEMO_001").positions_angstrom_xyz["ribosome"]
-    (file,) = chosen(files, run="DEMO_001", methodType="hybrid", objectName="cytosolic ribosome")
+    (file,) = select(files, run="DEMO_001", methodType="hybrid", objectName="cytosolic ribosome")
     points, _ = points_of(pack, file)
     hits = np.linalg.norm(points[:, None] - planted[None], axis=-1).min(axis=1) < 25
     assert 100 * hits.mean() == pytest.approx(file["confidencePrecision"], abs=2)
@@ -179,19 +179,19 @@ def test_annotators_err_as_they_are_said_to(pack, files):
 
 
 def test_masks_and_meshes_follow_the_geometry(pack, files):
-    for file in chosen(files, format="zarr", objectName="membrane"):
+    for file in select(files, format="zarr", objectName="membrane"):
         labels = volume_of(pack, file, "httpsPath")
         z, y, x = np.indices(labels.shape) * file["voxelSpacing"]
         membranes = scene_of_run(file["run"]).recipe.membranes
         nearest = np.min([np.abs(membrane.distance(x, y, z)) for membrane in membranes], axis=0)
         assert nearest[labels > 0].max() <= 0.6 * file["voxelSpacing"] + 32
         assert (labels[nearest < 15] > 0).mean() > 0.99
-    for file in chosen(files, format="zarr", objectName="apoferritin"):
+    for file in select(files, format="zarr", objectName="apoferritin"):
         labels = volume_of(pack, file, "httpsPath")
         centres = scene_of_run(file["run"]).positions_angstrom_xyz["apoferritin"]
         x, y, z = np.round(centres.T / file["voxelSpacing"]).astype(int)
         assert labels[z, y, x].tolist() == list(range(1, len(centres) + 1))
-    (file,) = chosen(files, shapeType="Mesh")
+    (file,) = select(files, shapeType="Mesh")
     x, y, z = read_mesh(path_of(pack, file["httpsPath"]).read_bytes(), "mesh").vertices_zyx[:, ::-1].T
     vesicles = [membrane for membrane in RECIPES["cytoplasm"].membranes if membrane.name == "vesicle"]
     assert np.min([np.abs(vesicle.distance(x, y, z)) for vesicle in vesicles], axis=0).max() < 1
@@ -202,7 +202,7 @@ def test_the_tilt_series_shows_the_scene_at_every_angle(pack, tables):
     angles = [float(line) for line in path_of(pack, row["httpsAngleList"]).read_text().split()]
     images = volume_of(pack, row)
     assert images.shape == (len(angles), row["sizeY"], row["sizeX"])
-    (run,) = chosen(tables["runs"], id=row["runId"])
+    (run,) = select(tables["runs"], id=row["runId"])
     truth = scene_of_run(run["name"])
     x, y, z = truth.positions_angstrom_xyz["ribosome"].T
     middle = images.shape[2] // 2 * row["pixelSpacing"]
@@ -227,7 +227,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path, demo_pack):
     assert files_below(demo_pack) == files_below(tmp_path / "again")
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+def test_a_nonempty_folder_is_left_unchanged(tmp_path):
     (tmp_path / "thesis.txt").write_text("dear")
     with pytest.raises(ExistsError):
         write_demo_pack(tmp_path, size="tiny")
@@ -236,28 +236,28 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     assert files_below(tmp_path) == {"thesis.txt": b"dear"}
 
 
-def test_a_stop_leaves_nothing(tmp_path):
+def test_stopping_leaves_no_files(tmp_path):
     stop = threading.Event()
     with pytest.raises(StoppedError):
         write_demo_pack(tmp_path / "demo", size="tiny", progress=lambda *_: stop.set(), stop=stop)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_made_once_for_all_who_ask_and_found_afterwards():
+def test_concurrent_calls_create_the_demo_once():
     demo_folder().mkdir(parents=True)  # like a damaged one
-    told, stop = [], threading.Event()
+    shares, stop = [], threading.Event()
 
     def stop_when_waiting(_share, words):
         if "Waiting" in words:
             stop.set()
 
-    def be_impatient(share, _words):
-        told.append(share)
-        if len(told) == 2:
+    def start_second_call(share, _words):
+        shares.append(share)
+        if len(shares) == 2:
             with pytest.raises(StoppedError):
                 ensure_demo_pack(progress=stop_when_waiting, stop=stop, size="tiny")
 
-    folder = ensure_demo_pack(progress=be_impatient, size="tiny")
+    folder = ensure_demo_pack(progress=start_second_call, size="tiny")
     assert open_pack(folder).tables["datasets"]
-    assert (told, told[-1]) == (sorted(told), 1)
-    assert ensure_demo_pack(progress=lambda *_: pytest.fail("it is there")) == folder
+    assert (shares, shares[-1]) == (sorted(shares), 1)
+    assert ensure_demo_pack(progress=lambda *_: pytest.fail("the demo exists already")) == folder
