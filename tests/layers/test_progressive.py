@@ -21,7 +21,7 @@ def specs_of(tmp_path, values, axes, *, given=None, **options):
     return layer_specs(open_pyramid(tmp_path / "a.zarr"), **(given or {}))
 
 
-def test_scale_place_units_and_axes_are_the_files(tmp_path):
+def test_scale_translation_units_and_axes_come_from_the_file(tmp_path):
     (spec,) = specs_of(tmp_path, noise((4, 6, 8)), "zyx")
     assert spec.kind == "image"
     assert spec.options["name"] == "cells"
@@ -32,7 +32,7 @@ def test_scale_place_units_and_axes_are_the_files(tmp_path):
     assert [level.shape for level in spec.data] == [(4, 6, 8), (4, 3, 4)]
 
 
-def test_an_image_without_a_name_is_called_as_its_folder_and_not_as_its_address_spells_it(tmp_path):
+def test_unnamed_images_are_named_after_their_decoded_folder(tmp_path):
     write_image(tmp_path / "TS 1.zarr", noise((4, 6, 8)), "zyx", name="")
     with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/TS%201.zarr")
@@ -40,7 +40,7 @@ def test_an_image_without_a_name_is_called_as_its_folder_and_not_as_its_address_
         pyramid.close()
 
 
-def test_channels_become_layers_as_the_file_describes_them(tmp_path):
+def test_channels_become_layers_with_the_files_settings(tmp_path):
     values = noise((2, 3, 4, 6, 8))
     specs = specs_of(tmp_path, values, "tczyx", omero={"channels": CHANNELS})
     assert [spec.name for spec in specs] == ["cells · DNA", "cells · ‹b›actin‹/b›", "cells · 2"]
@@ -62,24 +62,24 @@ def test_a_single_channel_is_a_plain_layer(tmp_path):
     assert spec.options["contrast_limits"] == (10.0, 900.0)
 
 
-def test_channels_of_a_plane_stay_on_a_slider(tmp_path):
+def test_channels_of_a_2d_image_stay_on_a_slider(tmp_path):
     (spec,) = specs_of(tmp_path, noise((3, 6, 8)), "cyx")
     assert spec.data[0].shape == (3, 6, 8)
 
 
 @pytest.mark.parametrize(("dtype", "limits"), [("u1", (0, 255)), ("f4", (0, 1)), ("bool", (0, 1))])
-def test_nothing_to_see_has_the_limits_of_its_type(dtype, limits, tmp_path):
+def test_empty_images_have_the_contrast_limits_of_their_type(dtype, limits, tmp_path):
     (spec,) = specs_of(tmp_path, np.zeros((3, 8, 8), dtype), "zyx")
     assert spec.options["contrast_limits"] == limits
 
 
-def test_what_is_given_comes_first(tmp_path):
+def test_given_options_override_the_file(tmp_path):
     given = {"name": "mine", "contrast_limits": (1, 2), "colormap": "magma", "visible": True}
     (spec,) = specs_of(tmp_path, noise((1, 3, 8, 8)), "czyx", given=given, omero={"channels": CHANNELS[1:]})
     assert {key: spec.options[key] for key in given} == given
 
 
-def test_labels_are_labels_with_or_without_an_axis_of_channels(tmp_path):
+def test_labels_become_labels_layers_with_or_without_channels(tmp_path):
     label = {"image-label": {"version": "0.4"}}
     for axes, shape in (("zyx", (3, 8, 8)), ("czyx", (1, 3, 8, 8))):
         (spec,) = specs_of(tmp_path, noise(shape), axes, **label)
@@ -88,7 +88,7 @@ def test_labels_are_labels_with_or_without_an_axis_of_channels(tmp_path):
         assert spec.data[0].shape == (3, 8, 8)
 
 
-def test_an_array_alone_is_shown_as_it_is(tmp_path):
+def test_plain_arrays_are_shown_without_scale(tmp_path):
     write_image(tmp_path / "a.zarr", noise((4, 6, 8)), "zyx")
     (spec,) = layer_specs(open_pyramid(tmp_path / "a.zarr" / "0"))
     assert spec.name == "0"
@@ -96,7 +96,7 @@ def test_an_array_alone_is_shown_as_it_is(tmp_path):
     assert "scale" not in spec.options
 
 
-def test_a_file_of_another_kind_that_has_axes_is_shown_too(tmp_path):
+def test_mrc_files_are_shown_too(tmp_path):
     values = noise((4, 6, 8), "f4")
     mrcfile.write(tmp_path / "a.mrc", values)
     (spec,) = layer_specs(pyramid_of(open_mrc(tmp_path / "a.mrc")[0]))

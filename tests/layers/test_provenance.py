@@ -5,7 +5,7 @@ from samples import make_annotation, make_file, make_run, make_tomogram
 URL = "https://files.example.invalid/a.zarr"
 
 
-def test_parents_stand_beside_their_children_once():
+def test_parent_records_are_listed_once():
     records = provenance.of_tomogram(make_tomogram(), URL)["records"]
 
     assert set(records) == {"tomogram", "run", "dataset", "deposition"}
@@ -13,7 +13,7 @@ def test_parents_stand_beside_their_children_once():
     assert records["tomogram"]["voxel_spacing"] == 13.48
 
 
-def test_a_citation_names_people_data_papers_and_licence():
+def test_citations_name_authors_data_papers_and_licence():
     text = provenance.citation(provenance.of_tomogram(make_tomogram(), URL))
 
     assert text.splitlines() == [
@@ -24,7 +24,7 @@ def test_a_citation_names_people_data_papers_and_licence():
     ]
 
 
-def test_the_licence_and_the_page_are_those_of_the_source():
+def test_licence_and_page_come_from_the_source():
     mine = Terms(licence="CC-BY-4.0", licence_url="https://example.org/by", site="https://lab.example.org")
     about = provenance.of_tomogram(make_tomogram(run=make_run(terms=mine)), URL)
     text = provenance.citation(about)
@@ -37,7 +37,7 @@ def test_the_licence_and_the_page_are_those_of_the_source():
     assert "DS-10000" in provenance.citation(unknown)
 
 
-def test_the_dois_of_an_annotation_are_its_own():
+def test_annotations_have_their_own_dois():
     file = make_file(annotation=make_annotation(annotation_publication="EMD-1, 10.1000/abc"))
 
     about = provenance.of_annotation_file(file, URL, 13.48)

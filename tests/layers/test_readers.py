@@ -33,7 +33,7 @@ def read(path):
     return reader(str(path))
 
 
-def test_instances_are_labels_and_grey_values_an_image(tmp_path):
+def test_instances_become_labels_and_grey_values_an_image(tmp_path):
     instances = np.zeros(SHAPE_ZYX, np.uint16)
     instances[4, 6, 8] = 700
     write_pyramid(tmp_path / "instances.zarr", instances, 13.48, "instances")
@@ -45,7 +45,7 @@ def test_instances_are_labels_and_grey_values_an_image(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.mrc", "a.zarr"])
-def test_a_mask_of_ours_is_labels_however_much_of_it_is_labelled(tmp_path, name):
+def test_masks_we_write_open_as_labels(tmp_path, name):
     mask = np.arange(1, 28, dtype=np.uint8).reshape(3, 3, 3)
     write_mask(mask, tmp_path / name, spacing_angstrom=10.0)
     assert read(tmp_path / name)[0][2] == "labels"
@@ -56,7 +56,7 @@ def test_a_mask_of_ours_is_labels_however_much_of_it_is_labelled(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["movie", "channels", "table", "treasure.map", "words.ndjson", "a.json"])
-def test_what_is_of_another_kind_is_left_to_others_and_why_is_known(tmp_path, name):
+def test_other_kinds_of_files_are_declined_with_a_reason(tmp_path, name):
     path, reason = tmp_path / name, "holds no picks"
     match name:
         case "movie":
@@ -74,12 +74,12 @@ def test_what_is_of_another_kind_is_left_to_others_and_why_is_known(tmp_path, na
         case _:
             path.write_text('{"a": 1}\n')
 
-    reader, said = find_reader(str(path))
+    reader, message = find_reader(str(path))
     assert reader is None
-    assert re.search(reason, said)
+    assert re.search(reason, message)
 
 
-def test_files_of_a_download_look_as_on_the_portal(tmp_path):
+def test_downloaded_files_look_like_portal_layers(tmp_path):
     folder = tmp_path / "VoxelSpacing13.480"
     folder.mkdir()
     (folder / "a.ndjson").write_text('{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n')
@@ -99,7 +99,7 @@ def test_files_of_a_download_look_as_on_the_portal(tmp_path):
     assert points["size"] == pytest.approx(diameter_angstrom("GO:0022626") / 13.48)
 
 
-def test_stacks_pictures_and_folders_are_left_to_others(tmp_path):
+def test_stacks_2d_images_and_folders_are_declined(tmp_path):
     write_mrc(tmp_path / "a.mrc", noise(), 1.5)
     (tmp_path / "a.tif").write_bytes(b"II*\0")
 
@@ -108,7 +108,7 @@ def test_stacks_pictures_and_folders_are_left_to_others(tmp_path):
         assert find_reader(path) == (None, "")
 
 
-def test_what_is_ours_but_damaged_says_what_is_wrong(tmp_path):
+def test_damaged_files_raise_errors_with_their_name(tmp_path):
     (tmp_path / "empty.zarr").mkdir()
     write_pyramid(tmp_path / "lacking.zarr", noise(), 13.48)
     (tmp_path / "lacking.zarr" / "1" / ".zarray").unlink()
@@ -121,7 +121,7 @@ def test_what_is_ours_but_damaged_says_what_is_wrong(tmp_path):
             read(tmp_path / name)
 
 
-def test_a_pack_opens_by_its_manifest_too_with_points_on_top(demo_pack):
+def test_a_pack_manifest_opens_with_points_on_top(demo_pack):
     layers = read(demo_pack / "pack.json")
 
     assert layers[0][1]["name"] == read(demo_pack)[0][1]["name"]
@@ -130,7 +130,7 @@ def test_a_pack_opens_by_its_manifest_too_with_points_on_top(demo_pack):
     assert all(options["units"] == ("angstrom",) * 3 for _, options, _ in layers)
 
 
-def test_a_pack_without_any_tomogram_says_so(tmp_path):
+def test_a_pack_without_tomograms_raises_an_error(tmp_path):
     manifest = PackManifest(
         title="Empty", source="test", created="2024-01-01", licence="CC0-1.0",
         https_prefix="https://files.example.invalid/", s3_prefix="s3://bucket/",
@@ -141,7 +141,7 @@ def test_a_pack_without_any_tomogram_says_so(tmp_path):
         read_pack(tmp_path / "empty")
 
 
-def test_what_is_missing_is_an_error_rather_than_a_guess(tmp_path, demo_pack):
+def test_missing_files_raise_errors(tmp_path, demo_pack):
     with pytest.raises(StreamError, match=r"nowhere\.ndjson"):
         find_reader(str(tmp_path / "nowhere.ndjson"))
     with PackServer(demo_pack) as served:

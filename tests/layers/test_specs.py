@@ -10,17 +10,17 @@ from samples import make_annotation, make_run, make_tomogram
 
 
 class TestContrast:
-    def test_zeros_of_whole_numbers_count(self):
+    def test_zeros_in_integer_volumes_count(self):
         assert robust_limits(np.arange(256, dtype=np.uint8)) == pytest.approx((1.3, 253.7), abs=0.1)
 
-    def test_a_few_bright_voxels_in_nothing_are_seen(self):
+    def test_a_few_bright_voxels_set_the_upper_limit(self):
         values = np.zeros(10_000, np.uint8)
         values[:3] = 200
 
         assert robust_limits(values) == (0, 200)
 
 
-def test_layers_are_called_by_what_tells_them_apart_without_markup():
+def test_layer_names_are_distinct_and_without_markup():
     tomograms = [make_tomogram(run=make_run(name=name)) for name in ("TS_026", '<img src="file:///a.png">\n')]
 
     assert tomogram_name(tomograms[0]) == "TS_026 · raw · 13.48 Å"
@@ -31,7 +31,7 @@ def test_layers_are_called_by_what_tells_them_apart_without_markup():
     assert annotation_name(other) == "TS_026 · FAS · hybrid"
 
 
-def test_a_mesh_lies_in_angstrom_and_counts_in_voxels_of_its_spacing():
+def test_mesh_data_are_in_voxels_and_scaled_to_angstrom():
     vertices = np.array([[26.0, 18, 9], [34, 22, 11], [26, 22, 9]])
     spec = surface_spec(Mesh(vertices, np.array([[0, 1, 2]])), {}, 4.0, name="a", color=(1, 0.5, 0, 1))
 

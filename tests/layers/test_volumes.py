@@ -1,4 +1,4 @@
-"""Volumes by other programs open correctly or give a reason; ignored metadata is reported."""
+"""Volumes from other programs open or are refused with a reason; ignored metadata is reported."""
 
 import struct
 
@@ -32,14 +32,14 @@ def about(path):
         ((6, 6), "yx", "it has y, x"),
     ],
 )
-def test_what_is_no_single_volume_says_what_it_is(shape, axes, words, tmp_path):
+def test_images_that_are_not_one_volume_are_refused(shape, axes, words, tmp_path):
     write_image(tmp_path / "a.zarr", noise(shape), axes)
 
     with pytest.raises(OtherKindError, match=words):
         open_volume(tmp_path / "a.zarr")
 
 
-def test_arrays_alone_go_by_the_names_of_their_dimensions_else_by_their_order(tmp_path):
+def test_plain_arrays_use_dimension_names_or_else_zyx_order(tmp_path):
     names = {"turned": ["x", "y", "z"], "good": ["Z", "Y", "X"], "other": ["dim_0", "dim_1", "dim_2"], "none": None}
     for name, dimensions in names.items():
         zarr.create_array(tmp_path / f"{name}.zarr", data=noise(ZYX), dimension_names=dimensions)
@@ -54,7 +54,7 @@ def test_arrays_alone_go_by_the_names_of_their_dimensions_else_by_their_order(tm
 
 
 @pytest.mark.parametrize("name", ["a.zarr", "microtubule.em", "a.mrc.gz", "EMD-1.MAP.GZ"])
-def test_files_that_are_no_volumes_are_named_with_a_way_out(name, tmp_path):
+def test_files_that_are_not_volumes_are_refused_with_a_hint(name, tmp_path):
     (tmp_path / name).write_bytes(b"\x1f\x8b" + bytes(2000))
 
     with pytest.raises(FormatError, match=name) as raised:
@@ -72,20 +72,20 @@ def test_files_that_are_no_volumes_are_named_with_a_way_out(name, tmp_path):
         ("parsec", 2.0, None),
     ],
 )
-def test_a_spacing_is_in_angstrom_whatever_its_unit(unit, scale, spacing, tmp_path):
+def test_spacing_is_converted_to_angstrom(unit, scale, spacing, tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     group.create_array("0", data=noise(ZYX))
     axes = [{"name": name, "type": "space", "unit": unit} for name in "zyx"]
     datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [scale] * 3}]}]
     group.attrs.update({"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}]})
 
-    found = open_volume(tmp_path / "a.zarr").spacing_angstrom
+    actual = open_volume(tmp_path / "a.zarr").spacing_angstrom
 
-    assert found == (None if spacing is None else pytest.approx((spacing,) * 3))
+    assert actual == (None if spacing is None else pytest.approx((spacing,) * 3))
 
 
 class TestOrigins:
-    def test_that_of_an_ome_zarr_is_told_and_not_applied(self, tmp_path):
+    def test_ome_zarr_origins_are_reported_but_not_applied(self, tmp_path):
         write_image(tmp_path / "a.zarr", noise(ZYX), "zyx")  # 5 µm along z
 
         assert not np.any(load_tomogram(tmp_path / "a.zarr").options.get("translate", 0))
@@ -93,13 +93,13 @@ class TestOrigins:
         (warning,) = about(tmp_path / "a.zarr")["warnings"]
         assert "x, y, z = 0, 0, 50000 Å" in warning
 
-    def test_the_shift_of_coarse_levels_is_no_origin(self, tmp_path):
+    def test_coarse_level_shifts_are_not_origins(self, tmp_path):
         write_mask(np.ones((8, 8, 8), "u1"), tmp_path / "a.zarr", spacing_angstrom=10, format="ome-zarr-0.5")
 
         volume = open_volume(tmp_path / "a.zarr")
         assert (volume.origin_angstrom, volume.remarks) == (None, ())
 
-    def test_that_of_an_mrc_is_told(self, tmp_path):
+    def test_mrc_origins_are_reported(self, tmp_path):
         write_mrc(tmp_path / "a.mrc", noise(ZYX, "f4"), 10.0)
         assert "warnings" not in about(tmp_path / "a.mrc")
         with (tmp_path / "a.mrc").open("r+b") as file:
@@ -111,7 +111,7 @@ class TestOrigins:
         assert about(tmp_path / "a.mrc")[ORIGIN_KEY] == [30, -40, 120.5]
 
 
-def test_that_the_axes_of_an_mrc_were_turned_is_told(tmp_path):
+def test_reordered_mrc_axes_are_reported(tmp_path):
     write_mrc(tmp_path / "a.mrc", noise(ZYX, "f4"), 10.0)
     with (tmp_path / "a.mrc").open("r+b") as file:
         file.seek(64)
@@ -131,5 +131,5 @@ def test_that_the_axes_of_an_mrc_were_turned_is_told(tmp_path):
         ("s3://bucket/50%20 #1?.mrc", "50%20 #1?.mrc"),
     ],
 )
-def test_a_volume_is_called_as_its_file_is_and_not_as_its_address_spells_it(address, name):
+def test_volumes_are_named_after_the_file_in_the_address(address, name):
     assert (name_of(address), suffix_of(address)) == (name, ".mrc")
