@@ -44,7 +44,7 @@ EYES = {
 }
 
 
-def seen(colors, eye):
+def perceived(colors, eye):
     rgb = np.asarray(colors)[:, :3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return np.cbrt(np.clip(linear @ np.transpose(EYES[eye]), 0, 1) @ TO_CONES.T) @ TO_LAB.T
@@ -55,27 +55,27 @@ def annotations(*names):
 
 
 @pytest.mark.parametrize("eye", EYES)
-def test_the_colours_of_the_palette_are_told_apart_from_each_other_and_from_greys(eye):
-    colors = seen([rgba_of(code) for code in PALETTE.values()], eye)
-    greys = seen(np.repeat(np.linspace(0.2, 0.72, 40)[:, None], 3, axis=1), eye)
+def test_palette_colours_are_distinct_from_each_other_and_greys(eye):
+    colors = perceived([rgba_of(code) for code in PALETTE.values()], eye)
+    greys = perceived(np.repeat(np.linspace(0.2, 0.72, 40)[:, None], 3, axis=1), eye)
     distances = np.linalg.norm(colors[:, None] - colors[None], axis=2)
     assert distances[np.triu_indices(len(colors), 1)].min() > (0.07 if eye == "tritanope" else 0.1)
     assert np.linalg.norm(colors[:, None] - greys[None], axis=2).min() > 0.09
 
 
-def test_a_colour_is_the_same_in_every_session():
+def test_colours_are_the_same_in_every_session():
     code = "from napari_cryoet.appearance.colors import color_of; print(color_of('Snoopy complex'))"
     printed = {subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(2)}
     assert printed == {f"{color_of('Snoopy complex')}\n"}
 
 
-def test_an_object_is_known_by_its_id_or_else_its_tidied_name():
+def test_objects_are_identified_by_id_or_normalised_name():
     assert object_key("GO:0022626", "whatever") == "go:0022626"
     assert object_key("unknown", "Cytosolic_Ribosome ") == "cytosolic ribosome"
     assert color_of("GO:0022626") == color_of("80S ribosome") == rgba_of(PALETTE["yellow"])
 
 
-def test_objects_of_a_run_have_colours_of_their_own_in_any_order():
+def test_objects_of_a_run_have_distinct_colours_in_any_order():
     run = annotations("ribosome", "membrane", *(f"protein {number}" for number in range(10)))
     colors = annotation_colors(run)
     assert len(set(colors.values())) == len(run)
@@ -85,14 +85,14 @@ def test_objects_of_a_run_have_colours_of_their_own_in_any_order():
     assert annotation_colors(run) == colors
 
 
-def test_further_annotations_of_an_object_have_other_colours():
+def test_annotations_of_the_same_object_have_different_colours():
     colors = annotation_colors(annotations("ribosome", "ribosome", "membrane", "ribosome"))
     assert colors[1] == color_of("ribosome")
     assert colors[3] == color_of("membrane")
     assert len(set(colors.values())) == 4
 
 
-def test_instances_have_one_colour_as_picks_and_as_a_mask():
+def test_instances_have_the_same_colour_in_picks_and_masks():
     background, *cycle = instance_colormap()
     assert background[3] == 0
     np.testing.assert_allclose(instance_colors([1, 2, len(cycle) + 1]), [cycle[0], cycle[1], cycle[0]])

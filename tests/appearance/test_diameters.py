@@ -14,7 +14,7 @@ from napari_cryoet.appearance.diameters import (
 from napari_cryoet.exceptions import FormatError
 
 
-def test_an_object_is_known_by_its_id_or_else_its_name():
+def test_diameters_are_known_by_id_or_name():
     assert diameter_angstrom("GO:0022626", "whatever") == 300
     assert diameter_angstrom(None, "Cytosolic_Ribosome") == 300
     assert diameter_angstrom("CDPO:1234567", "ferritin complex") == 120
@@ -22,7 +22,7 @@ def test_an_object_is_known_by_its_id_or_else_its_name():
     assert known_diameter(None, "Snoopy") is None
 
 
-def test_the_users_own_diameter_holds_for_all_names_of_an_object():
+def test_user_diameters_apply_to_all_names_of_an_object():
     set_diameter("80S Ribosome", 310)
     set_diameter("My  Protein", 55)
     assert diameter_angstrom("GO:0022626") == diameter_angstrom(None, "ribosome") == 310
@@ -30,19 +30,19 @@ def test_the_users_own_diameter_holds_for_all_names_of_an_object():
 
 
 @pytest.mark.parametrize(("word", "angstrom"), [("x", 0), ("x", 1e6), ("x", float("nan")), ("  ", 100)])
-def test_nonsense_is_refused(word, angstrom):
+def test_invalid_diameters_and_names_are_refused(word, angstrom):
     with pytest.raises(ValueError, match=r"particle|name"):
         set_diameter(word, angstrom)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"diameters_angstrom": {"ribosome": -1, "fas": "wide"}}'])
-def test_a_damaged_file_means_the_known_diameters(content):
+def test_a_damaged_file_falls_back_to_known_diameters(content):
     set_diameter("ribosome", 310)
     user_config_path("napari-cryoet").joinpath("diameters.json").write_text(content)
     assert (diameter_angstrom(None, "ribosome"), diameter_angstrom(None, "fas")) == (300, 260)
 
 
-def test_a_folder_that_cannot_be_written_is_an_error():
+def test_an_unwritable_folder_raises_an_error():
     user_config_path("napari-cryoet").parent.mkdir(parents=True, exist_ok=True)
     user_config_path("napari-cryoet").write_text("in the way")
     with pytest.raises(FormatError, match="written"):
