@@ -34,7 +34,7 @@ _collect = gc.collect  # the original, since a test may patch it
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _modules_out_of_reach_of_collections() -> None:
+def _freeze_imported_modules() -> None:
     """Exclude the objects of imported modules from garbage collection, which takes half the time of window tests."""
     import napari._qt.qt_main_window
     import napari._vispy.canvas  # noqa: F401
@@ -44,7 +44,7 @@ def _modules_out_of_reach_of_collections() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _garbage_goes_on_the_gui_thread() -> Iterator[None]:
+def _collect_garbage_on_the_gui_thread() -> Iterator[None]:
     """Collect garbage only on the GUI thread: Qt crashes if another thread deletes a window."""
     before = gc.get_threshold()
     gc.set_threshold(_NEVER, *before[1:])
@@ -54,14 +54,14 @@ def _garbage_goes_on_the_gui_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _napari_as_it_is() -> None:
+def _check_unpatched_napari() -> None:
     """Run napari's cached feature tests before a test patches napari."""
     seam.can_stream()
     seam.can_slice_picks()
 
 
 @pytest.fixture(autouse=True)
-def _no_older_messages() -> None:
+def _clear_notifications() -> None:
     """Clear napari's notifications of earlier tests."""
     notification_manager.records.clear()
 
@@ -141,15 +141,15 @@ def _app_model() -> Iterator[None]:
     name = "napari-cryoet tests"
     app = NapariApplication(name)
     with patch.object(NapariApplication, "get_app_model", return_value=app):
-        _forget_what_was_registered()
+        _clear_registrations()
         try:
             yield
         finally:
             NapariApplication.destroy(name)
-            _forget_what_was_registered()
+            _clear_registrations()
 
 
-def _forget_what_was_registered() -> None:
+def _clear_registrations() -> None:
     """Make napari register its commands again: it caches the registration for all application models."""
     for registered in (_initialize_plugins, init_qactions):
         registered.cache_clear()
@@ -173,7 +173,7 @@ def _window(*, show: bool) -> Iterator[Viewer]:
     gc.freeze()
 
 
-def _as_new(viewer: Viewer) -> None:
+def _reset(viewer: Viewer) -> None:
     """Reset a viewer after a test."""
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
@@ -203,11 +203,11 @@ def _hidden_window(qapp: QApplication) -> Iterator[Viewer]:
 def viewer_in_window(_shown_window: Viewer) -> Iterator[Viewer]:
     """An empty viewer with a shown window, shared by the tests of a file, since creating one takes half a second."""
     yield _shown_window
-    _as_new(_shown_window)
+    _reset(_shown_window)
 
 
 @pytest.fixture
 def viewer_in_hidden_window(_hidden_window: Viewer) -> Iterator[Viewer]:
     """An empty viewer with a hidden window, shared by the tests of a file."""
     yield _hidden_window
-    _as_new(_hidden_window)
+    _reset(_hidden_window)

@@ -27,7 +27,7 @@ RIBOSOME, FAS, MEMBRANE = (
 )
 
 
-def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
+def owning_row(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
     """The deposition that contains every dataset."""
     return DepositionRow(
         id=10300,
@@ -39,7 +39,7 @@ def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
     )
 
 
-def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
+def enriching_row(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
     """The deposition that only adds annotations to the first dataset, with markup in its texts."""
     return DepositionRow(
         id=10310,
@@ -88,7 +88,7 @@ def dataset_count(dataset: CatalogueRow, *, is_own: bool, objects: tuple[ObjectC
         organism_name=dataset.organism_name,
         run_count=dataset.run_count if is_own else 2,
         tomogram_count=1,
-        annotation_count=sum(each.count for each in objects),
+        annotation_count=sum(item.count for item in objects),
         is_own=is_own,
         objects=objects,
     )

@@ -31,7 +31,7 @@ from napari_cryoet.records import (
     ShapeType,
     TiltSeries,
 )
-from qt.fake_depositions import DAY, FAS, FRESH, MEMBRANE, RIBOSOME, brought, deposition_page, picked
+from qt.fake_depositions import DAY, FAS, FRESH, MEMBRANE, RIBOSOME, deposition_page, enriching_row, owning_row
 from samples import (
     make_annotation,
     make_dataset,
@@ -42,8 +42,8 @@ from samples import (
     make_voxel_spacing,
 )
 
-BROUGHT = DepositionTitle(id=10300, title="S. pombe lamellae")
-PICKS = DepositionTitle(id=10310, title="Picks by <b>deep</b> learning & more")
+OWNING = DepositionTitle(id=10300, title="S. pombe lamellae")
+ENRICHING = DepositionTitle(id=10310, title="Picks by <b>deep</b> learning & more")
 
 
 class FakePortal:
@@ -55,7 +55,7 @@ class FakePortal:
         Clear it to block all answers until it is set or the request is stopped.
     error
         Raised instead of answering, if set.
-    asked
+    requests
         All requests so far, such as ``("run_page", 506)``.
     """
 
@@ -63,13 +63,13 @@ class FakePortal:
         self.source = Source("live", "https://portal.invalid/graphql", "Fake portal", PORTAL_TERMS)
         self.rows = tuple(dataset_row(10000 + number, n_runs=n_runs) for number in range(len(TITLES)))
         self.runs = tuple(run_row(500 + number, f"TS_{number:03}") for number in range(n_runs))
-        self.depositions = (brought(self.rows), picked(self.rows))
+        self.depositions = (owning_row(self.rows), enriching_row(self.rows))
         self.gate = threading.Event()
         self.gate.set()
         self.error: CryoETError | None = None
         self.freshness = FRESH
         self.cached: Catalogue | None = None
-        self.asked: list[tuple[Any, ...]] = []
+        self.requests: list[tuple[Any, ...]] = []
         self.is_closed = False
 
     def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
@@ -89,11 +89,11 @@ class FakePortal:
         stop: threading.Event | None = None,
     ) -> DatasetPage:
         self._answer(stop, "dataset_page", dataset_id, offset, name_contains)
-        found = [run for run in self.runs if name_contains.casefold() in run.name.casefold()]
+        matches = [run for run in self.runs if name_contains.casefold() in run.name.casefold()]
         return DatasetPage(
             dataset=dataset(dataset_id),
-            runs=tuple(found[offset : offset + limit]),
-            run_total=len(found),
+            runs=tuple(matches[offset : offset + limit]),
+            run_total=len(matches),
             offset=offset,
             freshness=self.freshness,
         )
@@ -127,8 +127,8 @@ class FakePortal:
         if record_id in (506, 69546):
             yield LookupHit(kind="annotation", id=record_id, title="cytosolic ribosome", run_id=506)
 
-    def _answer(self, stop: threading.Event | None, *question: Any) -> None:
-        self.asked.append(question)
+    def _answer(self, stop: threading.Event | None, *request: Any) -> None:
+        self.requests.append(request)
         while not self.gate.wait(0.01):
             if stop is not None and stop.is_set():
                 raise StoppedError
@@ -171,7 +171,7 @@ def dataset(dataset_id: int) -> Dataset:
         title=row.title,
         description="Cells were plunge-frozen.\nThen <i>milled</i>.",
         organism_name=row.organism_name,
-        deposition=BROUGHT,
+        deposition=OWNING,
     )
 
 
@@ -192,14 +192,14 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
     """Two tomograms, and eight annotations that cover all cases of the page."""
     run = make_run(id=run_id, name=name, dataset=dataset(10000))
     files = [
-        made_file(run, 1, RIBOSOME, ShapeType.POINT, "ndjson", object_count=838, is_default=True),
-        made_file(run, 2, RIBOSOME, ShapeType.ORIENTED_POINT, "ndjson", object_count=795, deposition=PICKS),
-        made_file(run, 3, FAS, ShapeType.POINT, "ndjson", object_count=17, spacing=7.84),
-        made_file(run, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, "zarr"),
-        made_file(run, 5, FAS, ShapeType.POINT, "ndjson", object_count=9, alignment_id=18),
-        made_file(run, 6, MEMBRANE, ShapeType.MESH, "glb"),
-        made_file(run, 8, RIBOSOME, ShapeType.ANNOTATION_CAPTION, "json"),
-        made_file(run, 7, RIBOSOME, ShapeType.INSTANCE_SEGMENTATION, "", object_count=40),
+        annotation_file(run, 1, RIBOSOME, ShapeType.POINT, "ndjson", object_count=838, is_default=True),
+        annotation_file(run, 2, RIBOSOME, ShapeType.ORIENTED_POINT, "ndjson", object_count=795, deposition=ENRICHING),
+        annotation_file(run, 3, FAS, ShapeType.POINT, "ndjson", object_count=17, spacing=7.84),
+        annotation_file(run, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, "zarr"),
+        annotation_file(run, 5, FAS, ShapeType.POINT, "ndjson", object_count=9, alignment_id=18),
+        annotation_file(run, 6, MEMBRANE, ShapeType.MESH, "glb"),
+        annotation_file(run, 8, RIBOSOME, ShapeType.ANNOTATION_CAPTION, "json"),
+        annotation_file(run, 7, RIBOSOME, ShapeType.INSTANCE_SEGMENTATION, "", object_count=40),
     ]
     tomograms = [
         make_tomogram(
@@ -221,17 +221,17 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
     return replace(page, annotation_files=with_files, tilt_series=(tilt_series(run_id),), freshness=freshness)
 
 
-def made_file(
+def annotation_file(
     run: Run,
     number: int,
-    named: tuple[str, str],
+    named_object: tuple[str, str],
     shape_type: ShapeType,
     file_format: str,
     *,
     is_default: bool = False,
     alignment_id: int = 17,
     spacing: float = 13.48,
-    deposition: DepositionTitle = BROUGHT,
+    deposition: DepositionTitle = OWNING,
     **fields: Any,
 ) -> AnnotationFile:
     """The file of an annotation with one shape."""
@@ -239,9 +239,9 @@ def made_file(
         id=run.id * 10 + number,
         run_id=run.id,
         run=run,
-        object_name=named[0],
-        object_id=named[1],
-        method_type="automated" if deposition is PICKS else "manual",
+        object_name=named_object[0],
+        object_id=named_object[1],
+        method_type="automated" if deposition is ENRICHING else "manual",
         annotation_method="template matching + <b>expert</b> curation",
         ground_truth_status=is_default,
         is_curator_recommended=is_default,

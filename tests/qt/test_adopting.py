@@ -17,7 +17,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import pyramid_of
 
 SHAPE_ZYX = (9, 14, 21)
-SPACING, FINER = 13.48, 4.99
+SPACING, FINER_SPACING = 13.48, 4.99
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def tomogram(tmp_path):
 @pytest.fixture
 def mask(tmp_path):
     values = (np.arange(22 * 36 * 55) % 3).reshape(22, 36, 55).astype(np.int8)
-    write_pyramid(tmp_path / "mask.zarr", values, FINER, "mask")
-    return load_annotation(tmp_path / "mask.zarr", FINER)[0]
+    write_pyramid(tmp_path / "mask.zarr", values, FINER_SPACING, "mask")
+    return load_annotation(tmp_path / "mask.zarr", FINER_SPACING)[0]
 
 
 def add(viewer, *specs):
@@ -45,7 +45,7 @@ def add(viewer, *specs):
     return [viewer.add_layer(Layer.create(*spec)) for spec in specs]
 
 
-def test_new_labels_over_a_volume_are_as_large_as_what_was_stored(viewer, tomogram):
+def test_new_labels_have_the_volumes_shape(viewer, tomogram):
     (image,) = add(viewer, tomogram)
     viewer.layers.selection.active = image
     viewer._new_labels()  # what napari's button does
@@ -54,11 +54,11 @@ def test_new_labels_over_a_volume_are_as_large_as_what_was_stored(viewer, tomogr
 
 
 @pytest.mark.parametrize("is_tomogram_first", [True, False])
-def test_sliders_step_through_the_tomogram_whatever_lies_on_it(viewer, tomogram, mask, tmp_path, is_tomogram_first):
-    places = np.array([[0.0, 2.0, 3.0], [8 * SPACING / FINER, 5.0, 7.0]])
+def test_sliders_match_the_tomogram_despite_other_layers(viewer, tomogram, mask, tmp_path, is_tomogram_first):
+    positions = np.array([[0.0, 2.0, 3.0], [8 * SPACING / FINER_SPACING, 5.0, 7.0]])
     rotations = np.eye(3)[None].repeat(2, axis=0)
-    (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(Picks(places, rotations_zyx=rotations))))
-    others = (*load_annotation(tmp_path / "picks.ndjson", FINER), mask)
+    (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(Picks(positions, rotations_zyx=rotations))))
+    others = (*load_annotation(tmp_path / "picks.ndjson", FINER_SPACING), mask)
     add(viewer, *((tomogram, *others) if is_tomogram_first else (*others, tomogram)))
 
     assert [tuple(axis) for axis in viewer.dims.range] == [
@@ -67,7 +67,7 @@ def test_sliders_step_through_the_tomogram_whatever_lies_on_it(viewer, tomogram,
     assert viewer.dims.nsteps == SHAPE_ZYX
 
 
-def test_a_persons_copy_streams_too(viewer, tomogram):
+def test_a_copied_layer_streams(viewer, tomogram):
     (image,) = add(viewer, tomogram)
     (copy,) = add(viewer, image.as_layer_data_tuple())
 
@@ -75,7 +75,7 @@ def test_a_persons_copy_streams_too(viewer, tomogram):
     assert stream_of(copy) is not stream_of(image)
 
 
-def test_a_level_by_itself_lies_where_it_is(viewer, tomogram):
+def test_an_extracted_level_keeps_its_position(viewer, tomogram):
     (image,) = add(viewer, tomogram)
     viewer.layers.selection = {image}
     _extract_multiscale_level_from_selection(viewer.layers, 2)
@@ -86,13 +86,13 @@ def test_a_level_by_itself_lies_where_it_is(viewer, tomogram):
     assert stream_of(alone) is None
 
 
-def test_other_peoples_layers_are_left_alone(viewer):
+def test_other_layers_are_unchanged(viewer):
     theirs = [viewer.add_image(np.zeros((4, 4, 4))), viewer.add_points(np.zeros((1, 3)))]
 
     assert [type(layer) for layer in theirs] == [Image, Points]
 
 
-def test_a_file_that_cant_hold_several_resolutions_is_refused_in_words(viewer, tomogram, mask, tmp_path):
+def test_saving_several_resolutions_to_one_file_is_refused(viewer, tomogram, mask, tmp_path):
     for layer, write in zip(add(viewer, tomogram, mask), (napari_write_image, napari_write_labels), strict=True):
         with pytest.raises(SaveError, match="several resolutions"):
             write(str(tmp_path / "a.tif"), *layer.as_layer_data_tuple()[:2])
@@ -107,6 +107,6 @@ def test_a_copy_of_a_streamed_mask_can_be_painted(qtbot, viewer, mask):
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     copy = viewer.layers[1]
     assert np.array_equal(copy.data, np.asarray(layer.data[0]))
-    assert copy.scale.tolist() == [FINER] * 3
+    assert copy.scale.tolist() == [FINER_SPACING] * 3
     copy.data_setitem((np.array([1]), np.array([2]), np.array([3])), 7)
     assert copy.data[1, 2, 3] == 7

@@ -81,7 +81,7 @@ def filled(qtbot, dock) -> PortalBrowser:
 # ticks
 
 
-def test_ticks_stay_when_one_leaves_the_page_and_over_a_restart(qtbot, make_dock):
+def test_ticks_persist_across_pages_and_restarts(qtbot, make_dock):
     dock = make_dock()
     assert dock.screens.basket_strip.text().startswith("The basket is empty")
     run = go_to_run(qtbot, dock)
@@ -114,7 +114,7 @@ def test_unticking_one_shape_of_an_annotation_keeps_the_others(qtbot, dock):
     assert after == [*before[:unticked], OFF, *before[unticked + 1 :]]
 
 
-def test_whole_runs_and_datasets_are_ticked_in_their_lists_and_what_is_in_them_is_faint(qtbot, dock):
+def test_ticking_a_run_or_dataset_ticks_its_contents(qtbot, dock):
     screens = dock.screens
     press(qtbot, dock, screens.datasets.view, CELLS)
     assert screens.basket_strip.text().startswith("Basket: 4 runs")
@@ -135,7 +135,7 @@ def test_whole_runs_and_datasets_are_ticked_in_their_lists_and_what_is_in_them_i
     assert state(screens.datasets.view, CELLS) == HALF
 
 
-def test_a_basket_file_that_cannot_be_read_is_said_and_left_alone(qtbot, dock):
+def test_an_unreadable_basket_file_is_reported_and_kept(qtbot, dock):
     path = BasketStore().path(dock.basket.source)
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text("runs = [1\n")
@@ -148,7 +148,7 @@ def test_a_basket_file_that_cannot_be_read_is_said_and_left_alone(qtbot, dock):
     assert dock.basket.basket.runs == (CELL_RUN,)
 
 
-def test_without_a_network_it_says_what_is_ticked_and_can_be_asked_again(qtbot, dock, monkeypatch):
+def test_without_a_network_ticks_are_counted_and_retry_works(qtbot, dock, monkeypatch):
     def fail(*_args, **_options):
         raise NetworkError("Couldn't reach the portal.")
 
@@ -167,7 +167,7 @@ def test_without_a_network_it_says_what_is_ticked_and_can_be_asked_again(qtbot, 
 # its page
 
 
-def test_the_page_lists_what_is_in_it_unticks_and_leads_to_the_run(qtbot, filled):
+def test_the_page_lists_contents_unticks_them_and_opens_runs(qtbot, filled):
     page = filled.screens.basket
     filled.navigator.go_up()
     assert filled.screens.breadcrumb.text == f"Datasets › DS-{CELLS} › DEMO_001"
@@ -188,17 +188,17 @@ def test_the_page_lists_what_is_in_it_unticks_and_leads_to_the_run(qtbot, filled
     assert not page.download.isEnabled()
 
 
-def test_a_remark_has_a_button_that_mends_it(qtbot, filled):
+def test_a_remark_has_a_button_that_fixes_it(qtbot, filled):
     page = filled.screens.basket
-    ids = {below.record.annotation.id for below in ribosomes(filled.screens.run).children}
+    ids = {row.record.annotation.id for row in ribosomes(filled.screens.run).children}
     assert set(filled.basket.basket.annotations) == ids
-    button = next(each for each in page.remarks.findChildren(QPushButton) if each.text() == "Keep the best")
+    button = next(button for button in page.remarks.findChildren(QPushButton) if button.text() == "Keep the best")
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     settle(qtbot, filled)
     assert len(filled.basket.basket.annotations) < len(ids)
 
 
-def test_what_to_fetch_and_the_split_are_chosen_in_menus(qtbot, filled):
+def test_download_level_and_split_are_chosen_in_menus(qtbot, filled):
     page, before = filled.screens.basket, filled.basket.details.contents.total.size_bytes
 
     def choose(menu, text: str) -> None:
@@ -215,7 +215,7 @@ def test_what_to_fetch_and_the_split_are_chosen_in_menus(qtbot, filled):
     assert filled.basket.basket.split is None
 
 
-def test_it_is_saved_emptied_opened_and_filled_by_pasted_ids(qtbot, filled, monkeypatch, tmp_path):
+def test_the_basket_can_be_saved_emptied_pasted_and_opened(qtbot, filled, monkeypatch, tmp_path):
     page, path = filled.screens.basket, tmp_path / "mine.toml"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(path), ""))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
@@ -240,7 +240,7 @@ def test_it_is_saved_emptied_opened_and_filled_by_pasted_ids(qtbot, filled, monk
     qtbot.waitUntil(lambda: filled.basket.basket == before)
 
 
-def test_a_basket_of_another_source_leads_there(qtbot, filled, monkeypatch, tmp_path):
+def test_opening_a_basket_of_another_source_opens_that_source(qtbot, filled, monkeypatch, tmp_path):
     write_basket(Basket(source="http://127.0.0.1:9/graphql", runs=(1,)), tmp_path / "other.toml")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "other.toml"), ""))
     monkeypatch.setattr(page_module, "agrees", lambda *_args, **_options: True)
@@ -254,7 +254,7 @@ def test_a_basket_of_another_source_leads_there(qtbot, filled, monkeypatch, tmp_
     assert not filled.basket.basket.name
 
 
-def test_what_changed_on_the_portal_since_is_said_and_brought_up_to_date(qtbot, filled):
+def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
     page = filled.screens.basket
     old = dict.fromkeys(filled.basket.basket.tomograms, "2020-01-01")
     filled.basket.change(lambda basket: basket.with_ids("tomograms", old, modified=old).with_ids("runs", [77]))
@@ -269,7 +269,7 @@ def test_what_changed_on_the_portal_since_is_said_and_brought_up_to_date(qtbot, 
     assert filled.basket.basket.runs == ()
 
 
-def test_it_is_exported_with_progress_and_asks_before_it_replaces(qtbot, filled, monkeypatch, tmp_path):
+def test_export_shows_progress_and_asks_before_replacing(qtbot, filled, monkeypatch, tmp_path):
     page, asked = filled.screens.basket, []
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(tmp_path))
     monkeypatch.setattr(page_module, "agrees", lambda *args, **_options: bool(asked.append(args)) or True)

@@ -55,7 +55,7 @@ def current_screen(browser: PortalBrowser):
 # the first start
 
 
-def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, portal):
+def test_choosing_a_source_focuses_the_first_dataset(qtbot, make_browser, portal):
     browser = make_browser(portal)
     browser.activateWindow()
     button = browser.screens.start.button("Browse the live portal")
@@ -71,7 +71,7 @@ def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, 
     qtbot.waitUntil(lambda: runs.hasFocus() and runs.currentIndex().row() == 0)
 
 
-def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, make_browser):
+def test_preparing_a_source_shows_progress_and_can_be_stopped(qtbot, make_browser):
     def prepare(_source, job):
         job.say(0.25, "Simulating run DEMO_001")
         job.stop.wait(30)
@@ -89,7 +89,7 @@ def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, m
 # the list of datasets
 
 
-def test_a_catalogue_on_disk_is_shown_before_the_portal_answers(qtbot, make_browser, portal):
+def test_a_cached_catalogue_is_shown_before_the_portal_answers(qtbot, make_browser, portal):
     portal.cached = Catalogue(rows=portal.rows[:2], freshness=Freshness(fetched_at=DAY))
     portal.gate.clear()
     browser = make_browser(portal)
@@ -102,7 +102,7 @@ def test_a_catalogue_on_disk_is_shown_before_the_portal_answers(qtbot, make_brow
 # ids and links
 
 
-def test_a_number_of_several_records_lets_the_person_choose(qtbot, browser):
+def test_an_ambiguous_id_opens_a_menu_of_records(qtbot, browser):
     type_text(qtbot, browser, "506")
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
@@ -113,7 +113,7 @@ def test_a_number_of_several_records_lets_the_person_choose(qtbot, browser):
     menu.close()
 
 
-def test_an_unknown_id_says_so(qtbot, browser):
+def test_an_unknown_id_is_reported(qtbot, browser):
     type_text(qtbot, browser, "AN-99")
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
     qtbot.waitUntil(browser.screens.notice.isVisible)
@@ -122,7 +122,7 @@ def test_an_unknown_id_says_so(qtbot, browser):
     assert not browser.screens.notice.isVisible(), "the notice was about the previous search"
 
 
-def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_before(qtbot, browser, portal):
+def test_a_failed_source_is_named_and_replaces_the_previous_one(qtbot, browser, portal):
     search_for(qtbot, browser, "10001")
     switch = browser.screens.switch
     assert switch.tabText(0) == "Datasets 1"
@@ -133,7 +133,7 @@ def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_
     assert [switch.tabText(number) for number in range(3)] == ["Datasets", "Runs", "Depositions"]
 
 
-def test_a_pasted_link_jumps_by_itself_opens_no_layer_and_narrows_no_list(qtbot, browser):
+def test_pasting_a_link_opens_its_page_without_layers_or_filtering(qtbot, browser):
     QApplication.clipboard().setText("https://cryoetdataportal.czscience.com/runs/507?tab=x")
     browser.screens.focus_search()
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
@@ -149,7 +149,7 @@ def test_a_pasted_link_jumps_by_itself_opens_no_layer_and_narrows_no_list(qtbot,
 # a run
 
 
-def test_going_back_while_a_run_loads_opens_nothing(qtbot, browser, portal):
+def test_going_back_while_a_run_loads_cancels_it(qtbot, browser, portal):
     open_dataset(qtbot, browser)
     portal.gate.clear()
     with qtbot.assertNotEmitted(browser.navigator.run_arrived):
@@ -164,7 +164,7 @@ def test_going_back_while_a_run_loads_opens_nothing(qtbot, browser, portal):
 
 
 @pytest.mark.parametrize("level", [0, 2])
-def test_a_click_on_a_crumb_leaves_the_keys_in_the_list(qtbot, browser, level):
+def test_clicking_a_breadcrumb_focuses_the_list(qtbot, browser, level):
     browser.activateWindow()
     qtbot.waitUntil(browser.isActiveWindow)
     open_dataset(qtbot, browser, row=2)
@@ -181,7 +181,7 @@ def test_a_click_on_a_crumb_leaves_the_keys_in_the_list(qtbot, browser, level):
 # errors
 
 
-def test_a_portal_that_cannot_be_reached_says_so_and_can_be_tried_again(qtbot, make_browser, portal):
+def test_an_unreachable_portal_is_reported_and_can_be_retried(qtbot, make_browser, portal):
     portal.error = NO_NETWORK
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.failed):
@@ -194,7 +194,7 @@ def test_a_portal_that_cannot_be_reached_says_so_and_can_be_tried_again(qtbot, m
     qtbot.waitUntil(lambda: place.shows_content)
 
 
-def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, portal):
+def test_cached_data_show_their_date(qtbot, make_browser, portal):
     fetched = datetime.now(UTC).replace(month=2, day=12)
     portal.freshness = Freshness(fetched_at=fetched, is_offline=True, reason="Couldn't reach the portal (no network).")
     browser = make_browser(portal)
@@ -209,7 +209,7 @@ def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, porta
     assert browser.screens.source_bar.state.text() == "online"
 
 
-def test_online_is_not_said_while_the_server_refuses(qtbot, browser, portal):
+def test_the_state_is_not_online_while_the_server_refuses(qtbot, browser, portal):
     state = browser.screens.source_bar.state
     assert state.text() == "online"
     portal.error = NetworkError("The server gave no answer.", status=503)
@@ -220,12 +220,12 @@ def test_online_is_not_said_while_the_server_refuses(qtbot, browser, portal):
     qtbot.waitUntil(lambda: state.text() == "online")
 
 
-def test_choosing_another_source_while_one_opens_closes_the_first(qtbot, viewer_model, memory):
-    goes_on, first, second = threading.Event(), FakePortal(), FakePortal()
+def test_choosing_another_source_closes_the_one_still_opening(qtbot, viewer_model, memory):
+    release, first, second = threading.Event(), FakePortal(), FakePortal()
 
     def open_portal(source, _job):
         if source == "live":
-            goes_on.wait(30)
+            release.wait(30)
         return {"live": first, "demo": second}[source]
 
     browser = PortalBrowser(viewer_model, open_portal=open_portal, memory=memory)
@@ -234,14 +234,14 @@ def test_choosing_another_source_while_one_opens_closes_the_first(qtbot, viewer_
     qtbot.mouseClick(browser.screens.start.button("Browse the live portal"), Qt.MouseButton.LeftButton)
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.screens.source_bar.chosen.emit("demo")
-    goes_on.set()
+    release.set()
     qtbot.waitUntil(lambda: first.is_closed)
     assert not second.is_closed
     browser.close_down()
     assert second.is_closed
 
 
-def test_a_picture_is_read_from_the_source_that_named_it(qtbot, browser, portal, tmp_path, monkeypatch):
+def test_a_picture_is_read_from_its_own_source(qtbot, browser, portal, tmp_path, monkeypatch):
     folders = []
     monkeypatch.setattr(
         "napari_cryoet._qt.browser.session.read_picture", lambda _url, *, folder, stop: folders.append(folder)

@@ -60,7 +60,7 @@ def check(dock, qtbot):
     qtbot.waitUntil(lambda: dock.run.text() == "Check")
 
 
-def test_one_sentence_leads_and_a_corrected_copy_is_a_new_layer(viewer, dock, scene, qtbot):
+def test_a_correction_is_suggested_and_added_as_a_new_layer(viewer, dock, scene, qtbot):
     wrong = flipped(scene.truth_zyx, scene.grey.shape)
     mine = viewer.add_points(wrong, name="mine", **IN_ANGSTROM)
     check(dock, qtbot)
@@ -79,7 +79,7 @@ def test_one_sentence_leads_and_a_corrected_copy_is_a_new_layer(viewer, dock, sc
     assert "copy" not in dock.results.buttons
 
 
-def test_duplicates_and_picks_outside_are_selected_in_their_layer(viewer, dock, scene, qtbot):
+def test_buttons_select_duplicates_and_picks_outside_the_volume(viewer, dock, scene, qtbot):
     points = np.vstack([scene.truth_zyx, scene.truth_zyx[:2] + 0.5, [[-20.0, 0, 0]]])
     mine = viewer.add_points(points, name="mine", **IN_ANGSTROM)
     check(dock, qtbot)
@@ -93,10 +93,10 @@ def test_duplicates_and_picks_outside_are_selected_in_their_layer(viewer, dock, 
 
     mine.data = points[1:]
     qtbot.mouseClick(dock.results.buttons["duplicates"], Qt.MouseButton.LeftButton)
-    assert dock.results.texts == [], "the picks changed, and are to be checked again"
+    assert dock.results.texts == [], "results are cleared when the picks change"
 
 
-def test_it_shows_how_far_it_is_and_stops_when_asked(viewer, dock, scene, qtbot, monkeypatch):
+def test_a_check_shows_progress_and_can_be_stopped(viewer, dock, scene, qtbot, monkeypatch):
     def endless(*_arguments, stop, progress, **_options):
         progress(0.4, "reading the density")
         stop.wait(30)
@@ -113,7 +113,7 @@ def test_it_shows_how_far_it_is_and_stops_when_asked(viewer, dock, scene, qtbot,
     assert dock.run.text() == "Check"
 
 
-def test_the_numbers_are_those_of_a_script_and_no_file_is_read_on_the_gui_thread(
+def test_results_match_a_script_and_files_are_read_in_the_background(
     viewer, dock, scene, qtbot, tomogram_path, monkeypatch
 ):
     set_diameter("snoopy", 83.4)
@@ -134,9 +134,7 @@ def test_the_numbers_are_those_of_a_script_and_no_file_is_read_on_the_gui_thread
     assert dock.findings.as_data() == by_script.as_data()
 
 
-def test_a_tomogram_in_pixels_is_checked_with_the_voxel_spacing_that_is_entered(
-    viewer_model, scene, qtbot, monkeypatch
-):
+def test_a_tomogram_in_pixels_is_checked_with_an_entered_spacing(viewer_model, scene, qtbot, monkeypatch):
     image = viewer_model.add_image(scene.grey, name="as napari opens a TIFF")
     viewer_model.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
     dock = CheckDock(viewer_model)

@@ -22,9 +22,9 @@ ANGSTROM = {"units": ("angstrom",) * 3}
 TRUTH, MEMBRANE, OTHER_ALIGNMENT = 9001, 9009, 9015
 
 
-def points(name, *places, scale=10.0, **about):
+def points(name, *positions, scale=10.0, **about):
     metadata = {METADATA_KEY: about} if about else {}
-    return Points(np.array(places, float), name=name, scale=(scale,) * 3, metadata=metadata, **ANGSTROM)
+    return Points(np.array(positions, float), name=name, scale=(scale,) * 3, metadata=metadata, **ANGSTROM)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def pair(dock):
     return tuple(layer.name for layer in (dock.a.layer, dock.b.layer) if layer is not None)
 
 
-def ask(qtbot, dock):
+def run_comparison(qtbot, dock):
     with qtbot.waitSignal(dock.tasks.finished, check_params_cb=lambda key: key == KEY):
         click(qtbot, dock.start)
     qtbot.waitUntil(lambda: dock.message.text() != "Stopped.")
@@ -75,7 +75,7 @@ def numbers(dock):
 
 
 class TestChoosing:
-    def test_the_likely_reference_is_a_ground_truth_of_the_same_object(self):
+    def test_the_default_reference_is_a_ground_truth_of_the_same_object(self):
         truth = points("truth", [0, 0, 0], object_id="GO:1", is_ground_truth=True)
         other, same = points("other", [0, 0, 0], object_id="GO:2"), points("same", [0, 0, 0], object_id="GO:1")
         mask = Labels(np.ones((3, 3, 3), np.uint8), scale=(10.0,) * 3, **ANGSTROM)
@@ -84,9 +84,7 @@ class TestChoosing:
         assert likely_pair([other, same, truth], of=other) == (other, truth)
         assert likely_pair([mask, other], of=mask) == (other, mask)
 
-    def test_the_radius_is_half_a_particle_until_another_is_entered(
-        self, qtbot, dock, viewer_model, two_sets, monkeypatch
-    ):
+    def test_the_default_radius_is_half_the_particle_diameter(self, qtbot, dock, viewer_model, two_sets, monkeypatch):
         readers, read = set(), diameters._read_own
         monkeypatch.setattr(diameters, "_read_own", lambda: (readers.add(threading.current_thread()), read())[1])
         assert dock.radius.value() == 5
@@ -96,15 +94,15 @@ class TestChoosing:
         assert threading.main_thread() not in readers
         dock.radius.setValue(3)
         dock.choose(viewer_model.layers["mine"], viewer_model.layers["truth"])
-        ask(qtbot, dock)
+        run_comparison(qtbot, dock)
         assert dock.comparison.radius_angstrom == 30
 
 
 class TestComparing:
-    def test_one_sentence_leads_and_the_numbers_are_those_of_python(self, qtbot, dock, viewer_model, two_sets):
+    def test_a_summary_comes_first_and_results_match_python(self, qtbot, dock, viewer_model, two_sets):
         dock.radius.setValue(2.5)
         dock.settings.beta.value = 4
-        ask(qtbot, dock)
+        run_comparison(qtbot, dock)
 
         a, b = picks_of(viewer_model.layers["mine"]), picks_of(viewer_model.layers["truth"])
         expected = compare(a, b, radius_angstrom=25, beta=4)
@@ -114,35 +112,35 @@ class TestComparing:
         assert headline.text() == "67 % of A has a partner in B within 2.5 nm, and 50 % of B has one in A."
         assert headline.y() < dock.results.table.geometry().y()
 
-    def test_a_mask_that_streams_is_compared_in_the_background(self, qtbot, dock, show_files, monkeypatch):
+    def test_a_streamed_mask_is_compared_in_the_background(self, qtbot, dock, show_files, monkeypatch):
         readers, read = set(), Mask.read
         monkeypatch.setattr(
             Mask, "read", lambda self, *args: (readers.add(threading.current_thread()), read(self, *args))[1]
         )
         dock.choose(*show_files(TRUTH, MEMBRANE)[::-1])
-        ask(qtbot, dock)
+        run_comparison(qtbot, dock)
         assert dock.results.headline.text().endswith("% of the picks lie inside the mask.")
         assert readers
         assert threading.main_thread() not in readers
 
-    def test_other_alignments_are_refused_until_you_insist(self, qtbot, dock, show_files):
+    def test_other_alignments_are_refused_unless_the_user_insists(self, qtbot, dock, show_files):
         dock.choose(*show_files(OTHER_ALIGNMENT, TRUTH))
-        ask(qtbot, dock)
+        run_comparison(qtbot, dock)
         assert "AL-" in dock.message.text()
         assert not dock.results.isVisible()
         dock.settings.insist.value = True
-        ask(qtbot, dock)
+        run_comparison(qtbot, dock)
         assert "you insisted" in dock.results.notes.text()
 
 
-class TestAfterwards:
+class TestResultLayers:
     @pytest.fixture
     def compared(self, qtbot, dock, two_sets):
         dock.radius.setValue(2.5)
-        ask(qtbot, dock)
+        run_comparison(qtbot, dock)
         return dock
 
-    def test_each_part_becomes_a_layer_once_and_no_other_layer_is_hidden(self, qtbot, compared, viewer_model):
+    def test_each_part_becomes_one_layer_and_others_keep_visibility(self, qtbot, compared, viewer_model):
         viewer_model.add_image(np.zeros((4, 4, 4)), name="hidden").visible = False
         before = {layer: layer.visible for layer in viewer_model.layers}
         texts = [button.text() for button in compared.results.show_buttons]

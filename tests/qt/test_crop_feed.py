@@ -13,7 +13,7 @@ LONG_MS = 60_000
 FRAME = Frame(90, 10)
 
 
-class Gated:
+class GatedVolume:
     """A volume whose reads block until they are released, stopped or fail."""
 
     shape = (20, 20, 2000)
@@ -36,7 +36,7 @@ class Gated:
 
 @pytest.fixture
 def volume():
-    volume = Gated()
+    volume = GatedVolume()
     yield volume
     volume.gate.set()
 
@@ -48,7 +48,7 @@ def feed(tasks, volume):
     return feed
 
 
-def test_what_is_scrolled_past_is_stopped_and_never_begun(feed, volume, qtbot):
+def test_crops_scrolled_past_are_cancelled(feed, volume, qtbot):
     feed.want(range(100))
     feed.want(range(150, 160))
     assert volume.stopped.acquire(timeout=60)
@@ -60,7 +60,7 @@ def test_what_is_scrolled_past_is_stopped_and_never_begun(feed, volume, qtbot):
     assert feed.picture(155).width() == 9
 
 
-def test_what_failed_is_said_and_not_asked_for_again_until_one_says_so(feed, volume, qtbot):
+def test_failed_crops_are_reported_and_read_again_only_on_retry(feed, volume, qtbot):
     volume.error = StreamError("The server hung up.")
     volume.gate.set()
     feed.want(range(4))

@@ -18,17 +18,17 @@ NO_NETWORK = NetworkError("Couldn't reach the portal.")
 
 
 @pytest.fixture
-def asked() -> list[int]:
+def requested_offsets() -> list[int]:
     """The requested offsets."""
     return []
 
 
 @pytest.fixture
-def view(qtbot, tasks, viewer_model, asked, tmp_path):
+def view(qtbot, tasks, viewer_model, requested_offsets, tmp_path):
     theme = Theme(viewer_model)
     view = DatasetView(theme, Thumbnails(tasks, lambda url, stop: b""), BasketState(tasks, tmp_path))
     qtbot.addWidget(view)
-    view.page_requested.connect(lambda _number, offset, _name: asked.append(offset))
+    view.page_requested.connect(lambda _number, offset, _name: requested_offsets.append(offset))
     view.resize(360, 700)
     view.show()
     view.start(10000, None)
@@ -44,42 +44,42 @@ def last_row(view: DatasetView):
     return view.model.rows[-1]
 
 
-def test_pages_follow_each_other_until_all_runs_are_here(qtbot, view, asked):
-    assert asked == [0]
+def test_scrolling_loads_pages_until_all_runs_are_listed(qtbot, view, requested_offsets):
+    assert requested_offsets == [0]
     for offset in (0, 50):
         view.add_page(page(offset), "")
         assert last_row(view).title == f"Loading more… {offset + 50} of 120"
         view.view.scrollToBottom()
-        qtbot.waitUntil(lambda offset=offset: asked[-1] == offset + 50)
+        qtbot.waitUntil(lambda offset=offset: requested_offsets[-1] == offset + 50)
     view.add_page(page(100), "")
     assert view.model.rowCount() == len(view.runs) == 120
-    assert asked == [0, 50, 100]
+    assert requested_offsets == [0, 50, 100]
 
 
-def test_a_failed_page_says_so_and_is_asked_for_again_once(qtbot, view, asked):
+def test_a_failed_page_is_reported_and_requested_again_only_on_retry(qtbot, view, requested_offsets):
     view.add_page(page(0), "")
     view.view.scrollToBottom()
-    qtbot.waitUntil(lambda: asked == [0, 50])
+    qtbot.waitUntil(lambda: requested_offsets == [0, 50])
     view.show_error(NO_NETWORK)
     assert last_row(view).kind is RowKind.FAILURE
     assert last_row(view).title.startswith(NO_NETWORK.message)
     view.view.scrollToTop()
     view.view.scrollToBottom()
-    assert asked == [0, 50], "scrolling doesn't repeat requests to a portal that is down"
+    assert requested_offsets == [0, 50], "scrolling doesn't repeat requests to a portal that is down"
     view.model.ask_for_more(again=True)
-    assert asked == [0, 50, 50]
+    assert requested_offsets == [0, 50, 50]
     view.add_page(page(50), "")
     assert len(view.runs) == 100
 
 
-def test_a_run_says_whose_bytes_it_counts():
+def test_a_run_row_shows_bytes_per_tomogram():
     run = RunRow(id=1, name="", dataset_id=1, tomogram_count=2, voxel_spacing=10.0, file_size_omezarr=1.66e9)
     assert run_row(run).title == "RN-1"
     assert run_row(run).lines[0][0] == "2 tomograms · 10 Å · 1.66 GB per tomogram"
     assert run_row(replace(run, tomogram_count=1)).lines[0] == ("1 tomogram · 10 Å · 1.66 GB",)
 
 
-def test_only_links_that_lead_somewhere_are_offered(view):
+def test_invalid_links_are_hidden_and_details_expand(view):
     dataset = replace(page(0).dataset, deposition=None, dataset_publications=None, related_database_entries="X-1")
     view.add_page(replace(page(0), dataset=dataset), "")
     header = view.header

@@ -10,7 +10,7 @@ from napari_cryoet._qt.browser.record_pages import holdings
 from napari_cryoet.discovery.answers import Answer
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.portal.pages import RunRow
-from qt.fake_depositions import brought, picked
+from qt.fake_depositions import enriching_row, owning_row
 from qt.fake_portal import FakePortal
 from qt.test_browser import current_screen, open_dataset, open_run, press, search_for, type_text
 
@@ -45,17 +45,17 @@ def index_of(browser: PortalBrowser, kind: type):
 # rows and headers
 
 
-def test_a_row_says_what_a_deposition_brought_and_what_it_added_to():
+def test_a_row_counts_own_and_enriched_datasets():
     rows = FakePortal().rows
-    added, own = (deposition_row(row, Answer(Search())) for row in (picked(rows), brought(rows)))
-    assert added.title == "Picks by <b>deep</b> learning & more"
-    assert added.lines[0] == "CZCDP-10310 · adds to 1 dataset"
-    assert own.lines[0] == "CZCDP-10300 · 3 datasets"
-    assert own.lines[1][0] == "309 annotations · cytosolic ribosome"
-    assert "1 Jun 2024" in added.tooltip
+    enriching, owning = (deposition_row(row, Answer(Search())) for row in (enriching_row(rows), owning_row(rows)))
+    assert enriching.title == "Picks by <b>deep</b> learning & more"
+    assert enriching.lines[0] == "CZCDP-10310 · adds to 1 dataset"
+    assert owning.lines[0] == "CZCDP-10300 · 3 datasets"
+    assert owning.lines[1][0] == "309 annotations · cytosolic ribosome"
+    assert "1 Jun 2024" in enriching.tooltip
 
 
-def test_the_page_lists_own_datasets_and_what_was_added_to_others():
+def test_the_page_lists_own_and_enriched_datasets():
     heading, *rows = holdings(FakePortal().deposition_page(10300))
     assert heading.title == "Its datasets (3)"
     assert [row.record.dataset_id for row in rows] == [10000, 10001, 10002]
@@ -73,7 +73,7 @@ def test_the_page_lists_own_datasets_and_what_was_added_to_others():
 # the list
 
 
-def test_a_search_finds_both_and_says_how_many(qtbot, browser):
+def test_a_search_counts_datasets_and_depositions(qtbot, browser):
     search_for(qtbot, browser, "deep learning")
     switch = browser.screens.switch
     assert [switch.tabText(number) for number in range(3)] == ["Datasets 0", "Runs", "Depositions 1"]
@@ -90,13 +90,13 @@ def test_a_search_finds_both_and_says_how_many(qtbot, browser):
 # the page
 
 
-def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset(qtbot, browser):
+def test_a_run_opens_with_layers_and_back_goes_through_its_dataset(qtbot, browser):
     open_deposition(qtbot, browser, 10310)
     tree = browser.screens.deposition.view
     tree.setCurrentIndex(index_of(browser, RunRow))
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
         press(qtbot, tree, Qt.Key.Key_Return)
-    assert arrived.args[1], "as from the page of its dataset"
+    assert arrived.args[1], "as if opened from its dataset's page"
     assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000 › TS_006"
     qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.dataset
@@ -109,7 +109,7 @@ def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset
 # links to it
 
 
-def test_a_dataset_leads_to_its_deposition_and_back(qtbot, browser):
+def test_a_dataset_links_to_its_deposition_and_back(qtbot, browser):
     activate(qtbot, browser)
     open_dataset(qtbot, browser, row=2)
     link = browser.screens.dataset.header.links.menu().actions()[0]
@@ -132,7 +132,7 @@ def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
     menu.actions()[1].trigger()
     wait_for_deposition(qtbot, browser)
     assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006 › CZCDP-10310"
-    n_asked = len(portal.asked)
+    n_requests = len(portal.requests)
     browser.navigator.go_up()
     assert current_screen(browser) is browser.screens.run_place
-    assert len(portal.asked) == n_asked, "the run is still there"
+    assert len(portal.requests) == n_requests, "the run is still there"

@@ -89,7 +89,7 @@ def is_in_front(dock):
 
 
 @pytest.mark.parametrize("name", DOCKS)
-def test_a_dock_takes_the_keys_has_plain_titles_and_says_what_each_control_is_for(choose, qtbot, name):
+def test_a_dock_takes_focus_and_has_titles_and_labelled_controls(choose, qtbot, name):
     dock = choose(name)
     tab_name, first = DOCKS[name]
     qtbot.waitUntil(lambda: has_keys(first(dock)))
@@ -102,7 +102,7 @@ def test_a_dock_takes_the_keys_has_plain_titles_and_says_what_each_control_is_fo
     assert [control for control in controls if not spoken(control)] == []
 
 
-def test_the_menu_opens_docks_as_tabs_brings_them_forward_and_hides_what_is_in_front(viewer, choose, qtbot):
+def test_the_menu_opens_raises_and_hides_docks_as_tabs(viewer, choose, qtbot):
     portal, review, compare = map(choose, ("CryoET Data Portal", "Review picks", "Compare annotations"))
     tabs = viewer.window._qt_window.tabifiedDockWidgets
     qtbot.waitUntil(lambda: set(tabs(holder_of(portal))) == {holder_of(review), holder_of(compare)})
@@ -112,7 +112,7 @@ def test_the_menu_opens_docks_as_tabs_brings_them_forward_and_hides_what_is_in_f
     qtbot.waitUntil(lambda: is_in_front(review) and has_keys(review.sheet))
 
 
-def test_keys_go_to_the_dock_whose_tab_is_chosen_and_to_no_other_nor_to_the_layer(choose, viewer, qtbot):
+def test_keys_go_only_to_the_dock_in_front(choose, viewer, qtbot):
     layer = viewer.layers["picks"]
     review, compare = choose("Review picks"), choose("Compare annotations")
     for dock, control in ((review, review.sheet), (compare, compare.start)):
@@ -133,7 +133,7 @@ def test_keys_go_to_the_dock_whose_tab_is_chosen_and_to_no_other_nor_to_the_laye
     assert viewer.dims.current_step[0] == plane + 1
 
 
-def test_work_ends_when_napari_closes_a_dock(choose, viewer, qtbot, monkeypatch):
+def test_closing_a_dock_stops_its_tasks(choose, viewer, qtbot, monkeypatch):
     ended = threading.Event()
 
     def endless(*_args, stop, **_how):
@@ -167,7 +167,7 @@ def enlarge():
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_no_dock_makes_the_window_larger_and_all_of_it_can_be_read(qtbot, viewer, enlarge, factor):
+def test_docks_fit_the_window_and_show_all_text(qtbot, viewer, enlarge, factor):
     window = viewer.window._qt_window
     enlarge(factor)
     settle()
@@ -177,7 +177,7 @@ def test_no_dock_makes_the_window_larger_and_all_of_it_can_be_read(qtbot, viewer
         qtbot.waitUntil(lambda dock=dock: is_in_front(dock))
         settle()
         assert window.size() == before, name
-        assert [each for each in dock.findChildren(QWidget) if each.isVisible() and not is_in_reach(each, dock)] == []
+        assert [item for item in dock.findChildren(QWidget) if item.isVisible() and not is_in_reach(item, dock)] == []
         assert factor > 1 or cut_texts(dock) == [], name
 
 
@@ -195,14 +195,14 @@ def is_in_reach(widget, dock):
     while above is not dock and not isinstance(above, QScrollArea):
         above = above.parentWidget()
     page = above.widget() if isinstance(above, QScrollArea) else dock
-    place = page if page.isAncestorOf(widget) else dock
-    return widget.mapTo(place, widget.rect().topRight()).x() <= place.width()
+    container = page if page.isAncestorOf(widget) else dock
+    return widget.mapTo(container, widget.rect().topRight()).x() <= container.width()
 
 
 def cut_texts(dock):
     """Texts that are cut off and have no tooltip."""
-    texts = [each for each in dock.findChildren(QWidget) if isinstance(each, QLabel | QAbstractButton)]
-    return [each.text() for each in texts if each.isVisible() and not (holds_text(each) or each.toolTip())]
+    texts = [widget for widget in dock.findChildren(QWidget) if isinstance(widget, QLabel | QAbstractButton)]
+    return [widget.text() for widget in texts if widget.isVisible() and not (holds_text(widget) or widget.toolTip())]
 
 
 def holds_text(widget):

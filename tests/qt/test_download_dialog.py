@@ -51,7 +51,7 @@ def download(qtbot, tasks, dialog) -> None:
     qtbot.waitUntil(lambda: not dialog.is_downloading and not dialog.stop.isVisible())
 
 
-def test_what_is_ticked_lands_in_the_folder(qtbot, tasks, make_dialog):
+def test_the_basket_is_downloaded_to_the_folder(qtbot, tasks, make_dialog):
     dialog = make_dialog()
     assert "MB" in dialog.size_label.text()
     assert not dialog.chosen_folder.exists()
@@ -63,7 +63,7 @@ def test_what_is_ticked_lands_in_the_folder(qtbot, tasks, make_dialog):
     assert list(dialog.chosen_folder.rglob(".zattrs"))
 
 
-def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog):
+def test_changed_files_are_overwritten_only_if_asked_to(qtbot, tasks, make_dialog):
     first = make_dialog()
     download(qtbot, tasks, first)
     picks = next(iter(first.chosen_folder.rglob("*.ndjson")))
@@ -77,7 +77,7 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
     assert picks.read_text() != "my own"
 
 
-class Waiting:
+class EndlessDownload:
     """A download whose first file doesn't finish until it is stopped."""
 
     stopped = threading.Event()
@@ -96,14 +96,14 @@ class Waiting:
             self.stopped.set()
 
 
-def test_escape_stops_first_says_that_it_can_go_on_and_closes_then(qtbot, make_dialog, monkeypatch):
-    monkeypatch.setattr(download_dialog, "Download", Waiting)
+def test_escape_first_stops_the_download_and_then_closes_the_dialog(qtbot, make_dialog, monkeypatch):
+    monkeypatch.setattr(download_dialog, "Download", EndlessDownload)
     dialog = make_dialog()
     click(qtbot, dialog.start)
     assert dialog.is_downloading
     assert not dialog.form.enabled
-    words = "1 KB of 9 KB · .*B/s · .* left · 2 files wait"
-    qtbot.waitUntil(lambda: bool(re.fullmatch(words, dialog.message.text())))
+    pattern = "1 KB of 9 KB · .*B/s · .* left · 2 files wait"
+    qtbot.waitUntil(lambda: bool(re.fullmatch(pattern, dialog.message.text())))
     (row,) = dialog.model.rows
     assert row.title == "b.zarr"
     assert re.fullmatch("1 KB of 3 KB · .*B/s · .* left", row.right[0])
@@ -111,7 +111,7 @@ def test_escape_stops_first_says_that_it_can_go_on_and_closes_then(qtbot, make_d
     qtbot.waitUntil(lambda: "paused" in dialog.message.text())
     assert dialog.pause.text() == "Resume"
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
-    assert Waiting.stopped.wait(30)
+    assert EndlessDownload.stopped.wait(30)
     assert not dialog.is_downloading
     assert dialog.start.isVisible()
     assert dialog.form.enabled
@@ -120,20 +120,20 @@ def test_escape_stops_first_says_that_it_can_go_on_and_closes_then(qtbot, make_d
     assert not dialog.isVisible()
 
 
-def test_what_failed_is_listed_and_can_be_retried_alone(qtbot, tasks, make_dialog, pack):
-    gone = next(path for path in (pack / "files").rglob("*.ndjson") if "DEMO_001" in path.parts)
-    gone.rename(gone.with_suffix(".gone"))
+def test_failed_files_are_listed_and_can_be_retried(qtbot, tasks, make_dialog, pack):
+    missing_file = next(path for path in (pack / "files").rglob("*.ndjson") if "DEMO_001" in path.parts)
+    missing_file.rename(missing_file.with_suffix(".gone"))
     dialog = make_dialog()
     download(qtbot, tasks, dialog)
     qtbot.waitUntil(dialog.notice.isVisible)
-    assert any(gone.name in row.title for row in dialog.model.rows)
-    gone.with_suffix(".gone").rename(gone)
+    assert any(missing_file.name in row.title for row in dialog.model.rows)
+    missing_file.with_suffix(".gone").rename(missing_file)
     click(qtbot, dialog.notice.action)
     qtbot.waitUntil(lambda: "1 file downloaded" in dialog.message.text())
     assert dialog.browse.isVisible()
 
 
-def test_a_folder_has_to_be_said(qtbot, make_dialog):
+def test_a_folder_is_required(qtbot, make_dialog):
     dialog = make_dialog()
     dialog.form.folder.line_edit.native.clear()
     assert not dialog.start.isEnabled()

@@ -27,7 +27,7 @@ def layer(viewer_model):
 
 
 @pytest.fixture
-def unnamed(qtbot, viewer_model, layer):
+def form_without_path(qtbot, viewer_model, layer):
     form = ExportPicks(viewer_model)
     qtbot.addWidget(form)
     form.show()
@@ -36,11 +36,11 @@ def unnamed(qtbot, viewer_model, layer):
 
 
 @pytest.fixture
-def form(unnamed, qtbot, tmp_path):
+def form(form_without_path, qtbot, tmp_path):
     """The dock with a typed path."""
-    unnamed.path.selectAll()
-    qtbot.keyClicks(unnamed.path, str(tmp_path / "out.ndjson"))
-    return unnamed
+    form_without_path.path.selectAll()
+    qtbot.keyClicks(form_without_path.path, str(tmp_path / "out.ndjson"))
+    return form_without_path
 
 
 def choose(combo, data):
@@ -52,20 +52,20 @@ def export(form, qtbot):
     qtbot.waitUntil(lambda: bool(form.message.text()))
 
 
-def test_the_layer_is_chosen_its_picks_are_counted_and_the_file_is_named_after_run_and_object(unnamed, layer):
-    assert unnamed.layer.layer is layer
-    assert unnamed.count.text() == "3 picks to write."
-    assert unnamed.chosen_path.name == "TS_026_cytosolic-ribosome.ndjson"
-    choose(unnamed.format, "csv")
-    assert unnamed.chosen_path.name == "TS_026_cytosolic-ribosome.picks.csv"
+def test_the_form_shows_layer_pick_count_and_default_file_name(form_without_path, layer):
+    assert form_without_path.layer.layer is layer
+    assert form_without_path.count.text() == "3 picks to write."
+    assert form_without_path.chosen_path.name == "TS_026_cytosolic-ribosome.ndjson"
+    choose(form_without_path.format, "csv")
+    assert form_without_path.chosen_path.name == "TS_026_cytosolic-ribosome.picks.csv"
 
 
-def test_losses_are_said_before_writing_and_no_window_waits_for_the_disk(form, qtbot, monkeypatch):
+def test_losses_are_shown_before_writing_in_the_background(form, qtbot, monkeypatch):
     threads = set()
     for name in ("losses", "write_picks"):
-        noted = getattr(export_dock, name)
+        original = getattr(export_dock, name)
         monkeypatch.setattr(
-            export_dock, name, lambda *a, _do=noted, **b: (threads.add(threading.current_thread()), _do(*a, **b))[1]
+            export_dock, name, lambda *a, _do=original, **b: (threads.add(threading.current_thread()), _do(*a, **b))[1]
         )
     choose(form.format, "dynamo")
     qtbot.waitUntil(lambda: "counted from 1" in form.losses.text())
@@ -78,7 +78,7 @@ def test_losses_are_said_before_writing_and_no_window_waits_for_the_disk(form, q
     assert threading.main_thread() not in threads
 
 
-def test_relion_is_one_format_whose_version_is_asked(form, qtbot):
+def test_relion_is_one_format_with_a_choice_of_version(form, qtbot):
     assert [form.format.itemText(row) for row in range(form.format.count())].count("RELION STAR") == 1
     assert form.version.isHidden()
     form.format.setCurrentText("RELION STAR")
@@ -89,38 +89,38 @@ def test_relion_is_one_format_whose_version_is_asked(form, qtbot):
     assert "_rlnCoordinateX" in form.chosen_path.read_text()
 
 
-def test_only_the_selected_picks_are_written_and_that_is_on_record(form, layer, qtbot):
+def test_exporting_selected_picks_is_recorded(form, layer, qtbot):
     layer.selected_data = set()
     choose(form.which, SELECTED)
     assert not form.export.isEnabled()
     layer.selected_data = {0, 2}
     qtbot.waitUntil(form.export.isEnabled)
     export(form, qtbot)
-    found = read_picks(form.chosen_path)
+    written = read_picks(form.chosen_path)
 
-    assert found.points_zyx.tolist() == [[1, 2, 3], [7, 8, 9]]
-    assert found.edits == ("2 of 3 picks chosen by hand",)
+    assert written.points_zyx.tolist() == [[1, 2, 3], [7, 8, 9]]
+    assert written.edits == ("2 of 3 picks chosen by hand",)
 
 
 @pytest.mark.parametrize("agrees", [False, True])
-def test_a_file_that_is_there_is_replaced_only_with_consent(form, qtbot, monkeypatch, agrees):
+def test_an_existing_file_is_replaced_only_after_confirmation(form, qtbot, monkeypatch, agrees):
     form.chosen_path.write_text("mine")
     monkeypatch.setattr(export_dock, "may_replace", lambda _path, _parent: agrees)
     export(form, qtbot)
     assert (form.chosen_path.read_text() != "mine") is agrees
 
 
-def test_what_a_format_needs_is_asked_for_and_then_known(form, qtbot, monkeypatch):
+def test_missing_information_is_asked_for_once(form, qtbot, monkeypatch):
     form.format.setCurrentText("RELION STAR")
     qtbot.waitUntil(lambda: "needs the size of the volume" in form.losses.text())
 
-    class Says(export_dock.ContextDialog):
+    class AnsweredDialog(export_dock.ContextDialog):
         answer = ContextAnswer(10.0, (40, 50, 60))
 
         def exec(self):
             return 1
 
-    monkeypatch.setattr(export_dock, "ContextDialog", Says)
+    monkeypatch.setattr(export_dock, "ContextDialog", AnsweredDialog)
     export(form, qtbot)
     np.testing.assert_allclose(read_picks(form.chosen_path).points_zyx, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
     qtbot.waitUntil(lambda: "needs" not in form.losses.text())

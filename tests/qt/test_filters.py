@@ -24,8 +24,8 @@ def wait(qtbot, browser: PortalBrowser) -> None:
     qtbot.waitUntil(lambda: not {"index", "search"} & set(browser.tasks.running))
 
 
-def click(qtbot, browser: PortalBrowser, widget, place: QPoint | None = None) -> None:
-    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=place or QPoint())
+def click(qtbot, browser: PortalBrowser, widget, position: QPoint | None = None) -> None:
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=position or QPoint())
     wait(qtbot, browser)
 
 
@@ -69,7 +69,7 @@ def expected(browser: PortalBrowser, **fields):
     return find(browser.session.index, Search(**fields))
 
 
-def test_a_value_narrows_all_lists_until_its_chip_is_clicked(qtbot, browser):
+def test_a_filter_applies_to_all_lists_until_its_chip_is_clicked(qtbot, browser):
     screens = browser.screens
     assert browser.session.index is None, "it is read only when needed"
     open_filters(qtbot, browser)
@@ -89,7 +89,7 @@ def test_a_value_narrows_all_lists_until_its_chip_is_clicked(qtbot, browser):
     assert screens.runs.count.text() == "4 of 7 runs"
 
 
-def test_of_many_runs_the_first_are_listed_and_the_rest_where_it_is_wanted(qtbot, browser, tmp_path):
+def test_long_lists_of_runs_load_more_rows_on_scrolling(qtbot, browser, tmp_path):
     write_generated_pack(tmp_path / "pack", n_datasets=3, n_runs=250, n_annotations=20)
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.use_source(str(tmp_path / "pack"))
@@ -111,7 +111,7 @@ def test_of_many_runs_the_first_are_listed_and_the_rest_where_it_is_wanted(qtbot
     assert [row.title.casefold() for row in page.model.rows[:-1]] == sorted(names)[:100]
 
 
-def test_filters_are_chosen_with_the_keys_alone(qtbot, browser):
+def test_filters_can_be_chosen_by_keyboard(qtbot, browser):
     view = browser.screens.facets.view
     browser.activateWindow()
     qtbot.waitUntil(browser.isActiveWindow)
@@ -128,7 +128,7 @@ def test_filters_are_chosen_with_the_keys_alone(qtbot, browser):
         assert (browser.finder.answer.search == Search()) == (key == Qt.Key.Key_Return), "Enter unticks it"
 
 
-def test_another_annotation_is_asked_of_the_same_run(qtbot, browser):
+def test_a_second_annotation_filter_applies_to_the_same_run(qtbot, browser):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
     click_row(qtbot, browser, browser.screens.facets.model.index_of("another"))
@@ -141,7 +141,7 @@ def test_another_annotation_is_asked_of_the_same_run(qtbot, browser):
         assert browser.screens.filter_bar.chip(text).isVisible()
 
 
-def test_a_range_is_typed(qtbot, browser):
+def test_a_range_can_be_typed(qtbot, browser):
     open_filters(qtbot, browser)
     field = browser.screens.facets.range
     click_row(qtbot, browser, value(browser, "Voxel spacing", "from … to …"))
@@ -154,7 +154,7 @@ def test_a_range_is_typed(qtbot, browser):
     assert browser.screens.filter_bar.chip("≤ 12 Å").isVisible()
 
 
-def test_a_run_opens_with_the_tomogram_and_annotations_that_were_asked_for(qtbot, browser):
+def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", "membrane"))
     click_row(qtbot, browser, value(browser, "Processing", "denoised"))
@@ -172,12 +172,12 @@ def test_a_run_opens_with_the_tomogram_and_annotations_that_were_asked_for(qtbot
     qtbot.waitUntil(lambda: not browser.link.coming())
     shown = {key for key in browser.link.shown() if key.kind == "annotation"}
     assert shown
-    assert shown <= {LayerKey("annotation", each) for each in files}
+    assert shown <= {LayerKey("annotation", file_id) for file_id in files}
     assert browser.screens.run.tomogram.processing == "denoised"
     assert browser.screens.breadcrumb.text.startswith("Runs › DS-")
 
 
-def test_where_nothing_is_found_it_says_what_to_drop(qtbot, browser):
+def test_an_empty_result_suggests_a_filter_to_remove(qtbot, browser):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", "membrane"))
     qtbot.keyClicks(browser.screens.search, "fiducials")
@@ -187,14 +187,14 @@ def test_where_nothing_is_found_it_says_what_to_drop(qtbot, browser):
     assert len(browser.screens.datasets.model.rows) == 1
 
 
-def test_what_is_found_otherwise_is_said(qtbot, browser):
+def test_a_corrected_spelling_is_shown(qtbot, browser):
     open_filters(qtbot, browser)
     qtbot.keyClicks(browser.screens.search, "ribsome")
     qtbot.waitUntil(browser.screens.datasets.remark.isVisible)
     assert "ribosome" in browser.screens.datasets.remark.text()
 
 
-def test_reading_what_filters_need_can_be_stopped_and_tried_again(qtbot, browser, monkeypatch):
+def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatch):
     read = "napari_cryoet._qt.browser.session.read_index"
 
     def wait_for_stop(_portal, *, refresh, progress, stop):
@@ -219,7 +219,7 @@ def test_reading_what_filters_need_can_be_stopped_and_tried_again(qtbot, browser
     assert browser.screens.runs.place.shows_content, "the old index is still used"
 
 
-def test_a_search_is_saved_and_used_again(qtbot, browser, memory, monkeypatch):
+def test_a_saved_search_can_be_reused_and_deleted(qtbot, browser, memory, monkeypatch):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
     monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_options: ("for training", True))
@@ -239,16 +239,16 @@ def test_a_search_is_saved_and_used_again(qtbot, browser, memory, monkeypatch):
     assert not memory.searches
 
 
-def test_scripts_and_citations_of_what_is_listed_are_copied(qtbot, browser):
+def test_scripts_and_citations_of_listed_rows_can_be_copied(qtbot, browser):
     open_filters(qtbot, browser)
     qtbot.keyClicks(browser.screens.search, "yeast")
     qtbot.waitUntil(lambda: len(browser.screens.datasets.model.rows) == 1)
     wait(qtbot, browser)
     menus = menu_of(browser, browser.screens.datasets)
     clipboard = QApplication.clipboard()
-    for text, said in (("napari-cryoet", "text='yeast'"), ("official", "cryoet_data_portal")):
+    for text, expected_text in (("napari-cryoet", "text='yeast'"), ("official", "cryoet_data_portal")):
         item(menus["Copy as Python"], text).trigger()
-        assert said in clipboard.text()
+        assert expected_text in clipboard.text()
     item(menus["Copy citation of 1 dataset"], "BibTeX").trigger()
     assert clipboard.text().startswith("@misc{DS90001")
     browser.navigator.go_to_dataset(90001)

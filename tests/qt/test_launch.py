@@ -25,7 +25,7 @@ CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 
 
 @pytest.fixture(autouse=True)
-def own_settings() -> Iterator[None]:
+def reset_async() -> Iterator[None]:
     """Reset napari's asynchronous slicing after each test."""
     before = get_settings().experimental.async_
     yield
@@ -60,19 +60,19 @@ def test_ctrl_c_closes_the_window(
     assert not picture.exists()
 
 
-def test_a_run_that_cannot_be_drawn_is_an_error(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+def test_a_run_without_a_tomogram_is_an_error(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     with pytest.raises(CryoETError, match="DEMO_004 has no tomogram"):
         launch(LaunchOptions(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture))
     assert not picture.exists()
 
 
-def test_a_run_is_asked_for_in_the_first_source_only(make_browser: Callable[..., Any], qtbot: QtBot) -> None:
+def test_the_run_is_requested_from_the_first_source_only(make_browser: Callable[..., Any], qtbot: QtBot) -> None:
     portal = FakePortal()
     browser = make_browser(portal)
     launch_module.Opening(browser, LaunchOptions(source="live", run_id=77)).begin()
-    qtbot.waitUntil(lambda: ("run_page", 77) in portal.asked)
+    qtbot.waitUntil(lambda: ("run_page", 77) in portal.requests)
     with qtbot.waitSignal(browser.session.opened):
         browser.use_source("demo")
     with qtbot.waitSignal(browser.session.catalogue_changed):
         pass
-    assert portal.asked.count(("run_page", 77)) == 1
+    assert portal.requests.count(("run_page", 77)) == 1

@@ -15,13 +15,13 @@ from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_
 from napari_cryoet.picks import Picks
 
 ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.full((3, 3), np.nan)])
-PLACES = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
+POSITIONS = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
 
 
 @pytest.fixture
 def picks():
     return Picks(
-        PLACES,
+        POSITIONS,
         10.0,
         rotations_zyx=ROTATIONS,
         scores=[0.25, np.nan, 0.75],
@@ -51,20 +51,20 @@ def link(layer):
     return link_of(layer)
 
 
-class TestWhatIsDoneToTheLayer:
-    def test_a_drag_is_one_step_however_many_places_it_goes_through(self, qapp, layer, link):
+class TestLayerEdits:
+    def test_a_drag_is_recorded_as_one_edit(self, qapp, layer, link):
         layer.size = 1  # else other points lie below the cursor too
         layer.mode = "select"
         layer.selected_data = {1}
         event = SimpleNamespace(
-            position=tuple(np.multiply(PLACES[1], 10)),
+            position=tuple(np.multiply(POSITIONS[1], 10)),
             view_direction=np.array([1.0, 0.0, 0.0]),
             dims_displayed=[0, 1, 2],
             modifiers=(),
             type="mouse_press",
         )
-        heard = []
-        link.changed.connect(lambda: heard.append(link.picks.points_zyx[1].tolist()))
+        positions = []
+        link.changed.connect(lambda: positions.append(link.picks.points_zyx[1].tolist()))
         drag = select(layer, event)
         next(drag)
         event.type = "mouse_move"
@@ -75,10 +75,10 @@ class TestWhatIsDoneToTheLayer:
         event.type = "mouse_release"
         next(drag, None)
 
-        assert heard == [[4, 5, 11]]
+        assert positions == [[4, 5, 11]]
         assert link.picks.edits == ("moved 1 pick",)
 
-    def test_a_new_point_is_a_pick_of_its_own_at_once_though_another_was_selected(self, layer, link):
+    def test_a_new_point_does_not_inherit_the_selected_picks_data(self, layer, link):
         layer.selected_data = {0}  # napari copies its features to the next point
         layer.add([1.5, 1.5, 1.5])
 
@@ -87,7 +87,7 @@ class TestWhatIsDoneToTheLayer:
         assert not link.picks.are_oriented[3]
         assert link.picks.edits == ("added 1 pick",)
 
-    def test_the_id_of_a_deleted_pick_is_never_given_again(self, layer, link):
+    def test_ids_of_deleted_picks_are_not_reused(self, layer, link):
         layer.remove([2])
         layer.add([0, 0, 0])
         layer.remove([2])
@@ -96,7 +96,7 @@ class TestWhatIsDoneToTheLayer:
         assert link.picks.ids.tolist() == [0, 1, 4]
         assert layer.features[PICK_ID].tolist() == [0, 1, 4]
 
-    def test_a_pick_that_is_cut_and_pasted_is_the_one_that_it_was(self, layer, link):
+    def test_a_pick_keeps_its_id_when_cut_and_pasted(self, layer, link):
         layer.selected_data = {1}
         layer._copy_data()
         layer.remove_selected()
@@ -106,21 +106,21 @@ class TestWhatIsDoneToTheLayer:
         assert link.picks.ids.tolist() == [0, 2, 1, 3]
         np.testing.assert_array_equal(link.picks.rotations_zyx[2:], ROTATIONS[[1, 1]])
 
-    def test_a_cell_that_is_edited_in_napari_s_table_is_found_when_picks_are_asked_for(self, layer, link):
+    def test_edits_in_naparis_table_change_the_picks(self, layer, link):
         layer.features.iloc[1, layer.features.columns.get_loc("score")] = 0.5  # as napari's table does it
 
         assert link.picks.scores.tolist() == [0.25, 0.5, 0.75]
         assert link.picks.edits == ("changed score of 1 pick",)
 
     @pytest.mark.parametrize("rows", [[0, 2], [2, 1, 0], [1]])
-    def test_a_script_may_keep_some_points_or_put_them_in_another_order(self, layer, link, picks, rows):
+    def test_a_script_can_subset_or_reorder_points(self, layer, link, picks, rows):
         layer.data = layer.data[rows]  # napari truncates the table
 
         assert link.picks.ids.tolist() == layer.features[PICK_ID].tolist() == rows
         assert layer.features["by"].tolist() == picks.features["by"][rows].tolist()
         np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS[rows])
 
-    def test_points_without_a_place_are_refused_until_they_are_gone(self, layer, link):
+    def test_points_at_nan_are_refused_until_removed(self, layer, link):
         layer.add([np.nan, 0, 0])
         with pytest.raises(ValueError, match="finite"):
             picks_of(layer)
@@ -128,8 +128,8 @@ class TestWhatIsDoneToTheLayer:
         assert link.picks.ids.tolist() == [0, 1, 2]
 
 
-class TestWhatIsDoneToThePicks:
-    def test_picks_keep_their_looks_and_stay_selected_wherever_their_row_goes(self, layer, link):
+class TestPicksEdits:
+    def test_picks_keep_appearance_and_selection_when_rows_change(self, layer, link):
         layer.border_color = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
         layer.size = [1, 2, 3]
         layer.shown = [True, True, False]
@@ -143,9 +143,9 @@ class TestWhatIsDoneToThePicks:
         assert link.selected_ids.tolist() == [2]
 
 
-class TestAPersonsOwnLayer:
-    def test_nothing_is_added_to_it_while_its_ids_follow(self, viewer):
-        own = viewer.add_points(PLACES, features={"score": [1.0, 2.0, 3.0], "kind": ["a", "b", "c"]})
+class TestUserLayer:
+    def test_ids_are_tracked_without_changing_the_layer(self, viewer):
+        own = viewer.add_points(POSITIONS, features={"score": [1.0, 2.0, 3.0], "kind": ["a", "b", "c"]})
         link = link_of(own)
         own.remove([0])
         own.add([0, 0, 0])
@@ -157,8 +157,8 @@ class TestAPersonsOwnLayer:
         assert type(own) is Points
 
 
-class TestWhereTheyAre:
-    def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(self, layer):
+class TestPlacedPicks:
+    def test_picks_of_a_moved_layer_have_the_displayed_positions(self, layer):
         assert placed_picks_of(layer).points_zyx.tolist() == picks_of(layer).points_zyx.tolist()
         layer.translate = (20.0, 0.0, -5.0)
         placed = placed_picks_of(layer)

@@ -46,9 +46,9 @@ def write_run(folder, run_id, name, shape_zyx=SHAPE_ZYX):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def runs(tmp_path_factory):
     """Two runs with tomograms of equal size, and one with a tomogram twice as large."""
-    folder = tmp_path_factory.mktemp("world")
+    folder = tmp_path_factory.mktemp("runs")
     first, second = write_run(folder, 506, "TS_026"), write_run(folder, 507, "TS_027")
     larger = write_run(folder, 508, "TS_028", tuple(2 * size for size in SHAPE_ZYX))
     return SimpleNamespace(first=first, second=second, larger=larger)
@@ -102,8 +102,8 @@ def kinds_of(layers):
 
 
 class TestShowing:
-    def test_a_tomogram_becomes_an_image_in_the_middle_of_the_view(self, world, link, viewer_model, open_tomogram):
-        layer = open_tomogram(world.first)
+    def test_a_tomogram_opens_at_its_middle_plane(self, runs, link, viewer_model, open_tomogram):
+        layer = open_tomogram(runs.first)
 
         assert isinstance(layer, Image)
         assert list(viewer_model.layers) == [layer]
@@ -112,46 +112,46 @@ class TestShowing:
         assert viewer_model.layers.selection.active is layer
         assert link.shown() == {LayerKey("tomogram", 1506)}
 
-    def test_ranks_hold_across_runs_and_beside_layers_of_others(self, world, link, viewer_model, open_tomogram, show):
+    def test_layers_are_ordered_by_kind_across_runs(self, runs, link, viewer_model, open_tomogram, show):
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
         link.show_together = True
-        show(world.first, ShapeType.POINT)
-        show(world.first, ShapeType.SEGMENTATION_MASK)
-        open_tomogram(world.first)
-        open_tomogram(world.second)
+        show(runs.first, ShapeType.POINT)
+        show(runs.first, ShapeType.SEGMENTATION_MASK)
+        open_tomogram(runs.first)
+        open_tomogram(runs.second)
 
         assert kinds_of(viewer_model.layers) == [Image, Image, Labels, Points, Points]
         assert mine in viewer_model.layers[-2:]
 
 
 class TestHiding:
-    def test_hides_and_removes_nothing(self, world, link, viewer_model, open_tomogram, show):
-        image = open_tomogram(world.first)
-        (points,) = show(world.first, ShapeType.POINT)
+    def test_hiding_removes_no_layer(self, runs, link, viewer_model, open_tomogram, show):
+        image = open_tomogram(runs.first)
+        (points,) = show(runs.first, ShapeType.POINT)
         copy = Points.create(*points.as_layer_data_tuple())
         viewer_model.layers.append(copy)
 
-        link.hide(key_of_file(world.first, ShapeType.POINT))
+        link.hide(key_of_file(runs.first, ShapeType.POINT))
 
         assert list(viewer_model.layers) == [image, points, copy]
         assert [layer.visible for layer in viewer_model.layers] == [True, False, True]
-        assert not link.is_visible(key_of_file(world.first, ShapeType.POINT))
-        assert key_of_file(world.first, ShapeType.POINT) in link.shown()
+        assert not link.is_visible(key_of_file(runs.first, ShapeType.POINT))
+        assert key_of_file(runs.first, ShapeType.POINT) in link.shown()
 
-        assert show(world.first, ShapeType.POINT) == [points]
+        assert show(runs.first, ShapeType.POINT) == [points]
         assert points.visible
 
 
 class TestOneRunAtATime:
-    def test_choosing_a_run_hides_the_others_and_shows_its_own_as_they_were_left(
-        self, world, link, viewer_model, open_tomogram, show
+    def test_choosing_a_run_hides_other_runs_and_restores_its_visibility(
+        self, runs, link, viewer_model, open_tomogram, show
     ):
-        first = open_tomogram(world.first)
-        (points,) = show(world.first, ShapeType.POINT)
-        (mask,) = show(world.first, ShapeType.SEGMENTATION_MASK)
+        first = open_tomogram(runs.first)
+        (points,) = show(runs.first, ShapeType.POINT)
+        (mask,) = show(runs.first, ShapeType.SEGMENTATION_MASK)
         mask.visible = False
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
-        second = open_tomogram(world.second)
+        second = open_tomogram(runs.second)
 
         assert visible_in(viewer_model) == {second, mine}
         viewer_model.layers.selection.active = second
@@ -163,16 +163,16 @@ class TestOneRunAtATime:
         link.show_together = False
         assert visible_in(viewer_model) == {first, points, mine}
 
-    def test_picks_are_paired_with_the_tomogram_of_their_run(self, world, link, viewer_model, open_tomogram, show):
-        first = open_tomogram(world.first)
-        (points,) = show(world.first, ShapeType.POINT)
-        second = open_tomogram(world.second)
+    def test_picks_are_paired_with_the_tomogram_of_their_run(self, runs, link, viewer_model, open_tomogram, show):
+        first = open_tomogram(runs.first)
+        (points,) = show(runs.first, ShapeType.POINT)
+        second = open_tomogram(runs.second)
         for link.show_together in (False, True):
             assert volume_for(list(viewer_model.layers), points) is first
             assert volume_for(list(viewer_model.layers), None) is second
 
-    def test_what_arrives_after_another_run_was_chosen_waits_for_its_own(self, qtbot, world, link, viewer_model):
-        link.open_tomogram(world.first, world.first.tomograms[0])
+    def test_layers_of_an_unselected_run_stay_hidden_when_loaded(self, qtbot, runs, link, viewer_model):
+        link.open_tomogram(runs.first, runs.first.tomograms[0])
         link.show_run(507)
         qtbot.waitUntil(lambda: not link.coming())
 
@@ -180,10 +180,10 @@ class TestOneRunAtATime:
         link.show_run(506)
         assert visible_in(viewer_model) == set(viewer_model.layers)
 
-    def test_sliders_step_through_what_is_shown(self, world, link, viewer_model, open_tomogram, show):
-        show(world.first, ShapeType.POINT)
-        open_tomogram(world.first)
-        open_tomogram(world.larger)
+    def test_sliders_cover_the_visible_layers(self, runs, link, viewer_model, open_tomogram, show):
+        show(runs.first, ShapeType.POINT)
+        open_tomogram(runs.first)
+        open_tomogram(runs.larger)
         steps = tuple(2 * size for size in SHAPE_ZYX)
         assert viewer_model.dims.nsteps == steps
         link.show_run(506)
@@ -193,15 +193,15 @@ class TestOneRunAtATime:
         link.show_together = True
         assert viewer_model.dims.nsteps == steps
 
-    def test_the_view_is_fitted_only_if_the_run_ends_elsewhere(self, world, link, viewer_model, open_tomogram):
+    def test_the_view_is_fitted_only_if_the_extent_differs(self, runs, link, viewer_model, open_tomogram):
         camera, dims = viewer_model.scene.camera, viewer_model.dims
-        open_tomogram(world.first)
+        open_tomogram(runs.first)
         camera.zoom, fitted = 3.21, camera.zoom
         dims.set_current_step(0, 3)
-        open_tomogram(world.second)
+        open_tomogram(runs.second)
         assert (camera.zoom, dims.current_step[0]) == (3.21, 3)
 
-        open_tomogram(world.larger)
+        open_tomogram(runs.larger)
         assert camera.zoom == pytest.approx(fitted / 2, rel=0.05)
         assert dims.point[0] == pytest.approx(13.48 * 19)
         link.show_run(506)
@@ -209,9 +209,9 @@ class TestOneRunAtATime:
         assert dims.point[0] == pytest.approx(13.48 * 9)
 
 
-class TestPersonRemoves:
-    def test_arrows_go_with_their_points(self, qtbot, world, link, viewer_model, show):
-        points, _arrows = show(world.first, ShapeType.ORIENTED_POINT)
+class TestRemoving:
+    def test_removing_points_removes_their_arrows(self, qtbot, runs, link, viewer_model, show):
+        points, _arrows = show(runs.first, ShapeType.ORIENTED_POINT)
 
         viewer_model.layers.remove(points)
         qtbot.waitUntil(lambda: not viewer_model.layers)
@@ -219,16 +219,16 @@ class TestPersonRemoves:
         assert link.shown() == set()
 
 
-class TestOtherPeoplesLayers:
-    def test_keep_camera_plane_and_selection(self, world, viewer_model, open_tomogram, show):
+class TestUserLayers:
+    def test_opening_layers_keeps_camera_plane_and_selection(self, runs, viewer_model, open_tomogram, show):
         mine = viewer_model.add_image(np.zeros((40, 50, 60)), units=("angstrom",) * 3)
         viewer_model.dims.set_current_step(0, 33)
         viewer_model.scene.camera.zoom = 3.21
         viewer_model.scene.camera.center = (0, 11, 12)
         plane = viewer_model.dims.point[0]
 
-        open_tomogram(world.first)
-        show(world.first, ShapeType.POINT)
+        open_tomogram(runs.first)
+        show(runs.first, ShapeType.POINT)
 
         assert viewer_model.scene.camera.zoom == 3.21
         assert viewer_model.scene.camera.center == (0, 11, 12)
@@ -237,24 +237,22 @@ class TestOtherPeoplesLayers:
         assert not viewer_model.canvas.overlays.scale_bar.visible
 
 
-class TestDockComesBack:
-    def test_layers_of_a_dock_that_was_closed_are_known_again(
-        self, qtbot, world, link, viewer_model, open_tomogram, show
-    ):
-        open_tomogram(world.first)
-        show(world.first, ShapeType.ORIENTED_POINT)
+class TestReopenedDock:
+    def test_layers_of_a_closed_dock_are_recognized(self, qtbot, runs, link, viewer_model, open_tomogram, show):
+        open_tomogram(runs.first)
+        show(runs.first, ShapeType.ORIENTED_POINT)
         link.close()
 
         again = LayerManager(viewer_model)
 
-        assert again.shown() == {LayerKey("tomogram", 1506), key_of_file(world.first, ShapeType.ORIENTED_POINT)}
+        assert again.shown() == {LayerKey("tomogram", 1506), key_of_file(runs.first, ShapeType.ORIENTED_POINT)}
         with qtbot.waitSignal(again.appearance_changed):
-            again.hide(key_of_file(world.first, ShapeType.ORIENTED_POINT))
+            again.hide(key_of_file(runs.first, ShapeType.ORIENTED_POINT))
         again.close()
 
 
-def test_three_closed_docks_leave_no_living_link(qtbot, viewer_model, memory, world, link, open_tomogram):
-    image = open_tomogram(world.first)
+def test_closed_docks_leave_no_callbacks(qtbot, viewer_model, memory, runs, link, open_tomogram):
+    image = open_tomogram(runs.first)
     link.close()
     before = callbacks_of(viewer_model, image)
     for _ in range(3):

@@ -50,7 +50,7 @@ def open_options(qtbot, browser: PortalBrowser) -> QMenu:
 # switches
 
 
-def test_offline_is_switched_in_the_menu_and_said_in_words(qtbot, browser, policy, memory):
+def test_offline_mode_is_set_in_the_menu_and_shown(qtbot, browser, policy, memory):
     bar = browser.screens.source_bar
     assert not bar.network.isVisible()
     choose(qtbot, open_options(qtbot, browser), browser.screens.source_bar.work_offline)
@@ -67,7 +67,7 @@ def test_offline_is_switched_in_the_menu_and_said_in_words(qtbot, browser, polic
     assert not browser.screens.source_bar.work_offline.isChecked()
 
 
-def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy, memory):
+def test_the_data_saver_form_can_be_filled_in_by_keyboard(qtbot, browser, policy, memory):
     choose(qtbot, open_options(qtbot, browser), browser.screens.source_bar.saver)
     (dialog,) = browser.findChildren(SaverDialog)
     dialog.activateWindow()
@@ -82,14 +82,14 @@ def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy,
     assert policy.max_session_bytes == 200_000_000
     assert policy.coarse_only
     assert memory.data_saver == DataSaver(200, coarse_only=True)
-    words = browser.screens.source_bar.network.text()
-    assert words == "data saver: 0 of 200 MB · coarse only"
+    text = browser.screens.source_bar.network.text()
+    assert text == "data saver: 0 of 200 MB · coarse only"
 
 
 # refusals
 
 
-def test_a_page_that_was_withheld_comes_when_it_is_allowed(qtbot, make_browser, portal, policy):
+def test_a_withheld_page_loads_when_going_online(qtbot, make_browser, portal, policy):
     policy.offline, portal.error = True, OFFLINE
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.failed):
@@ -134,12 +134,12 @@ def finest_blocks(served: Server) -> list[str | None]:
     return [span for span in spans if span != f"bytes=0-{HEAD_BYTES - 1}"]
 
 
-def strip_says(dock: PortalBrowser, words: str) -> bool:
+def strip_says(dock: PortalBrowser, expected: str) -> bool:
     text = dock.screens.status.label.text()
-    return words in text if words else not text
+    return expected in text if expected else not text
 
 
-def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, dock, served):
+def test_coarse_only_does_not_fetch_the_finest_level_until_requested(qtbot, dock, served):
     save_data(coarse_only=True)
     dock.network.check()
     layer = open_tomogram(qtbot, dock)

@@ -17,7 +17,7 @@ from napari_cryoet.picks.orientations import AXIS_COLORS
 
 Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])[::-1, ::-1]
 ROTATIONS = np.stack([np.eye(3), Z_TO_X, np.full((3, 3), np.nan)])
-PLACES = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
+POSITIONS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def viewer(viewer_model, qtbot):
 
 @pytest.fixture
 def points(viewer):
-    return add_layers(viewer, load_picks(Picks(PLACES, 10.0, rotations_zyx=ROTATIONS), name="picks"))[-1]
+    return add_layers(viewer, load_picks(Picks(POSITIONS, 10.0, rotations_zyx=ROTATIONS), name="picks"))[-1]
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def starts(display):
 
 
 class TestFollowing:
-    def test_they_move_and_go_with_their_picks(self, viewer, points, display):
-        points.data = PLACES + 1
+    def test_moving_or_removing_picks_updates_arrows(self, viewer, points, display):
+        points.data = POSITIONS + 1
         assert starts(display) == [[2, 3, 4], [5, 6, 7]]
         points.remove([0])
         assert starts(display) == [[5, 6, 7]]
         assert display.layer.features[PICK_ID].tolist() == [1]
 
-    def test_they_are_hidden_and_shown_with_their_picks(self, viewer, points, display):
+    def test_hiding_or_showing_picks_does_the_same_to_arrows(self, viewer, points, display):
         points.visible = False
         assert not display.layer.visible
         points.visible = True
@@ -55,15 +55,15 @@ class TestFollowing:
 
 
 class TestChoosing:
-    def test_triads_have_the_colours_of_their_axes(self, viewer, points, display):
+    def test_triads_have_axis_colours(self, viewer, points, display):
         display.show("triads", 100)
         arrows = display.layer
 
         np.testing.assert_allclose(arrows.edge_color, np.tile(AXIS_COLORS, (2, 1)), atol=1e-6)
         np.testing.assert_allclose(arrows.data[2], [[1, 2, 3], [10, 0, 0]])
 
-    def test_a_persons_own_picks_have_arrows_once_they_have_orientations(self, viewer):
-        own = viewer.add_points(PLACES, size=5, scale=(1, 1, 1), units="nm")
+    def test_user_picks_get_arrows_once_they_have_orientations(self, viewer):
+        own = viewer.add_points(POSITIONS, size=5, scale=(1, 1, 1), units="nm")
         display = orientation_of(own, viewer)
         assert "no orientations" in display.remark
         display.show("arrows")
@@ -76,7 +76,7 @@ class TestChoosing:
         np.testing.assert_allclose(display.layer.data[0], [[1, 2, 3], [5, 0, 0]])
 
 
-def test_the_tips_of_arrows_do_not_lengthen_the_sliders(viewer):
+def test_arrow_tips_do_not_extend_the_sliders(viewer):
     viewer.add_image(np.zeros((6, 8, 10)), scale=(2, 2, 2), units="angstrom")
     arrows = np.array([[[1.0, 2.0, 3.0], [-9.0, 0.0, 0.0]], [[4.0, 7.0, 5.0], [0.0, 0.0, 40.0]]])
     viewer.add_layer(OwnVectors(arrows, scale=(2, 2, 2), units="angstrom", ndim=3))

@@ -58,7 +58,7 @@ def end(views: OrthoViews) -> None:
 
 
 @pytest.fixture
-def emptied(widget):
+def empty_views(widget):
     """The dock in its initial state, on a viewer without layers."""
     widget.viewer.layers.clear()
     widget.resize(700, 300)
@@ -81,17 +81,17 @@ def planted() -> np.ndarray:
 
 
 @pytest.fixture
-def views(qtbot, emptied, main, planted) -> OrthoViews:
+def views(qtbot, empty_views, main, planted) -> OrthoViews:
     """The dock on an anisotropic volume of the user's, with a pick on its one bright voxel and a mask around it."""
     world = {"scale": VOXEL_ZYX, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
     main.add_image(planted, name="volume", contrast_limits=(0, 1), **world)
     main.add_labels((planted > 0).astype(np.uint8), name="mask", **world)
     main.add_points(PICK_ZYX[None].astype(float), name="picks", size=3, **world)
     main.dims.current_step = [steps // 2 for steps in main.dims.nsteps]
-    for view in emptied.views:
+    for view in empty_views.views:
         view.fit()
-    settle(qtbot, emptied)
-    return emptied
+    settle(qtbot, empty_views)
+    return empty_views
 
 
 def by_name(views: OrthoViews, name: str):
@@ -108,12 +108,12 @@ def settle(qtbot, views: OrthoViews) -> None:
     qtbot.waitUntil(lambda: not views.shared_cursor.is_moving)
 
 
-def at(places_zyx) -> dict[int, float]:
-    return dict(enumerate(np.asarray(places_zyx, float)))
+def at(position_zyx) -> dict[int, float]:
+    return dict(enumerate(np.asarray(position_zyx, float)))
 
 
 @pytest.mark.parametrize(("name", "down", "right"), [("XZ", 0, 2), ("YZ", 0, 1)])
-def test_a_planted_voxel_lies_under_its_pick_in_every_plane(qtbot, views, name, down, right):
+def test_voxel_mask_and_pick_coincide_in_every_plane(qtbot, views, name, down, right):
     views.shared_cursor.move_to(at(PICK_ZYX * VOXEL_ZYX))
     settle(qtbot, views)
     view = by_name(views, name)
@@ -143,20 +143,20 @@ def drag(callback, model, *moves, button=1, world_zyx=(0.0, 45.0, 30.0)):
     next(dragging, None)
 
 
-def test_a_click_and_a_drag_in_a_plane_move_the_cursor_everywhere(qtbot, views, main):
+def test_clicking_and_dragging_in_a_plane_moves_the_shared_cursor(qtbot, views, main):
     model = by_name(views, "XZ").model
     (callback,) = model.mouse_drag_callbacks
     drag(callback, model, ((84.0, 999.0, 126.0), (110.0, 105.0)), world_zyx=(70.0, 999.0, 120.0))
     settle(qtbot, views)
     assert views.shared_cursor.position[0] == 84.0
     assert views.shared_cursor.position[2] == 126.0
-    assert main.dims.point[0] == 84.0, "the viewer's own plane follows at once"
+    assert main.dims.point[0] == 84.0, "the viewer's own plane moves immediately"
     assert by_name(views, "YZ").model.dims.point[2] == 126.0
     qtbot.waitUntil(lambda: main.dims.point[2] == 126.0)  # other sliders follow once the cursor rests
 
 
-def test_a_click_in_the_viewer_moves_the_cursor_and_a_drag_pans_as_ever(views, main):
-    (callback,) = [each for each in main.mouse_drag_callbacks if "SharedCursor" in str(each)]
+def test_in_the_viewer_a_click_moves_the_cursor_but_a_drag_does_not(views, main):
+    (callback,) = [item for item in main.mouse_drag_callbacks if "SharedCursor" in str(item)]
     before = views.shared_cursor.position
     drag(callback, main, ((0.0, 63.0, 63.0), (150.0, 150.0)))
     assert views.shared_cursor.position == before
@@ -164,15 +164,15 @@ def test_a_click_in_the_viewer_moves_the_cursor_and_a_drag_pans_as_ever(views, m
     assert views.shared_cursor.position[1:] == (45.0, 30.0)
 
 
-def test_keys_move_the_cursor_by_a_voxel(qtbot, views):
+def test_keys_move_the_cursor_by_one_voxel(qtbot, views):
     before = np.array(views.shared_cursor.position)
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_PageDown):
         qtbot.keyClick(by_name(views, "XZ"), key)
     np.testing.assert_allclose(views.shared_cursor.position, before + np.array([-14.0, 9.0, 6.0]))
 
 
-class TestLayersInStep:
-    def test_looks_follow(self, qtbot, views, main):
+class TestLayerSync:
+    def test_appearance_is_synchronized(self, qtbot, views, main):
         main.layers["volume"].contrast_limits = (0.1, 0.6)
         main.layers["volume"].colormap = "magma"
         main.layers["mask"].visible = False
@@ -187,7 +187,7 @@ class TestLayersInStep:
             assert (picks.border_color == [1, 0, 0, 1]).all()
             assert (picks.size == 5).all()
 
-    def test_points_added_moved_and_deleted_follow(self, qtbot, views, main):
+    def test_added_moved_and_deleted_points_are_synchronized(self, qtbot, views, main):
         picks = main.layers["picks"]
         picks.add([1.0, 2.0, 3.0])
         settle(qtbot, views)
@@ -202,9 +202,9 @@ class TestLayersInStep:
         settle(qtbot, views)
         assert all(len(copy.data) == 1 for copy in copies(views, "picks"))
 
-    def test_arrows_follow_their_picks_and_whatever_is_drawn_of_them(self, qtbot, emptied, main):
+    def test_arrows_are_synchronized(self, qtbot, empty_views, main):
         def wait_for_arrows(count):
-            qtbot.waitUntil(lambda: [len(copy.data) for copy in copies(emptied, arrows.name)] == [count] * 2)
+            qtbot.waitUntil(lambda: [len(copy.data) for copy in copies(empty_views, arrows.name)] == [count] * 2)
 
         picks = Picks([[15.0, 16.0, 15.0], [16.0, 17.0, 16.0]], 10.0, rotations_zyx=np.eye(3)[None].repeat(2, axis=0))
         arrows, points = add_layers(main, load_picks(picks, name="oriented"))
@@ -225,30 +225,30 @@ class TestStreaming:
         with Server(tmp_path) as server:
             yield SimpleNamespace(volume=volume, server=server, load=lambda: load_tomogram(f"{server.url}/v.zarr"))
 
-    def test_every_plane_ends_exact_and_no_byte_is_fetched_twice(self, qtbot, emptied, main, served):
+    def test_every_plane_becomes_exact_and_no_byte_is_fetched_twice(self, qtbot, empty_views, main, served):
         add_layers(main, [served.load()])
-        views = emptied
+        views = empty_views
         states = [view.copies[0].stream for view in views.views]
-        for place in ((100.0, 300.0, 500.0), (110.0, 310.0, 510.0), (390.0, 690.0, 890.0)):
-            views.shared_cursor.move_to(at(place))
+        for position in ((100.0, 300.0, 500.0), (110.0, 310.0, 510.0), (390.0, 690.0, 890.0)):
+            views.shared_cursor.move_to(at(position))
             settle(qtbot, views)
             qtbot.waitUntil(lambda: all(state.state.is_exact for state in states))
         y, x = 69, 89
         for name, plane in (("XZ", served.volume[:, y]), ("YZ", served.volume[:, :, x])):
             layer = by_name(views, name).model.layers[0]
             qtbot.waitUntil(lambda layer=layer, plane=plane: is_shown(layer, plane))
-        asked = [(request.path, request.headers.get("range")) for request in served.server.to("/[01]/")]
-        assert asked
-        assert len(asked) == len(set(asked)), "each range of each file once"
+        requested = [(request.path, request.headers.get("range")) for request in served.server.to("/[01]/")]
+        assert requested
+        assert len(requested) == len(set(requested)), "each range of each file once"
 
-    def test_what_failed_in_a_plane_is_said_there_and_can_be_asked_for_again(self, qtbot, emptied, main, served):
+    def test_an_error_is_shown_in_its_plane_and_can_be_retried(self, qtbot, empty_views, main, served):
         spec = served.load()
         served.server.script("v.zarr/0/", status(503))
         add_layers(main, [spec])
-        qtbot.waitUntil(lambda: all("503" in view.label.text() for view in emptied.views))
+        qtbot.waitUntil(lambda: all("503" in view.label.text() for view in empty_views.views))
         served.server.end()
         stream_of(main.layers[0]).retry()
-        qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
+        qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in empty_views.views))
 
 
 def is_shown(layer, plane) -> bool:
@@ -256,7 +256,7 @@ def is_shown(layer, plane) -> bool:
     return shown.shape == plane.shape and bool((shown == plane).all())
 
 
-def test_closing_leaves_no_layer_no_canvas_no_connection_and_no_thread(qtbot, planted):
+def test_closing_leaves_no_layers_canvases_connections_or_threads(qtbot, planted):
     main = ViewerModel()
     layer = main.add_image(planted, contrast_limits=(0, 1))
     emitters = [
@@ -280,7 +280,7 @@ def test_closing_leaves_no_layer_no_canvas_no_connection_and_no_thread(qtbot, pl
     qtbot.waitUntil(lambda: gc.collect() >= 0 and not any(reference() for reference in canvases))
 
 
-def test_in_a_window_the_dock_lies_below_floats_and_goes_without_a_trace(qtbot, viewer_in_window, planted):
+def test_the_dock_opens_below_can_float_and_is_removed_cleanly(qtbot, viewer_in_window, planted):
     viewer = viewer_in_window
     viewer.add_image(planted, contrast_limits=(0, 1))
     viewer.add_points(PICK_ZYX[None].astype(float))

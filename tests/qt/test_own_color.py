@@ -23,15 +23,15 @@ def page(demo_pack):
 
 
 def color(layer):
-    found = appearance_of(layer).color
-    return None if found is None else rounded(found)
+    appearance_color = appearance_of(layer).color
+    return None if appearance_color is None else rounded(appearance_color)
 
 
 def rounded(color):
     return tuple(round(part, 3) for part in color)
 
 
-def test_an_own_file_of_an_object_gets_another_colour_than_its_annotation(viewer_in_hidden_window, page, tmp_path):
+def test_a_user_file_gets_a_different_colour_than_the_annotation(viewer_in_hidden_window, page, tmp_path):
     viewer = viewer_in_hidden_window
     own_file = write_picks(two_picks(), tmp_path / "ribosomes.ndjson").path
     truth_file = next(file for file in page.annotation_files if file.id == TRUTH)
@@ -45,7 +45,7 @@ def test_an_own_file_of_an_object_gets_another_colour_than_its_annotation(viewer
     assert len({color(layer) for layer in (truth, points, *again)}) == 3
 
 
-def test_annotations_have_their_colours_whatever_was_opened_first(qtbot, viewer_model, page):
+def test_annotation_colours_do_not_depend_on_opening_order(qtbot, viewer_model, page):
     colors, link = annotation_colors(page.annotations), LayerManager(viewer_model)
     points = [
         file

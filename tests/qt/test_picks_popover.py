@@ -19,12 +19,12 @@ from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 
-PLACES = [[20.0, 5.0, 5.0], [24.0, 8.0, 8.0], [30.0, 9.0, 9.0]]
+POSITIONS = [[20.0, 5.0, 5.0], [24.0, 8.0, 8.0], [30.0, 9.0, 9.0]]
 
 
 def add_picks(viewer, name="ribosomes"):
     about = {"object_id": "GO:0022626", "object_name": "cytosolic ribosome"}
-    picks = Picks(PLACES, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)), about=about)
+    picks = Picks(POSITIONS, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)), about=about)
     return add_layers(viewer, load_picks(picks, name=name))[-1]
 
 
@@ -57,7 +57,7 @@ def enter(qtbot, box, text):
     qtbot.keyClick(box, Qt.Key.Key_Tab)
 
 
-def test_napari_s_menu_opens_it_for_the_selected_picks_and_escape_closes_it(qtbot, viewer):
+def test_naparis_menu_opens_the_popover_and_escape_closes_it(qtbot, viewer):
     viewer.layers.selection.active = add_picks(viewer)
     napari._app_model.get_app_model().commands.execute_command("napari-cryoet.picks_on_screen").result()
     window = viewer.window._qt_window
@@ -68,7 +68,7 @@ def test_napari_s_menu_opens_it_for_the_selected_picks_and_escape_closes_it(qtbo
     qtbot.waitUntil(lambda: window.findChild(PicksPopover) is None)
 
 
-def test_all_picks_of_the_object_get_a_diameter_and_it_is_remembered(qtbot, viewer, open_popover):
+def test_a_diameter_applies_to_all_picks_of_the_object_and_is_saved(qtbot, viewer, open_popover):
     one, other = add_picks(viewer), add_picks(viewer, "more ribosomes")
     popover = open_popover(one)
     assert popover.diameter.value() == 30
@@ -79,7 +79,7 @@ def test_all_picks_of_the_object_get_a_diameter_and_it_is_remembered(qtbot, view
     qtbot.waitUntil(lambda: orientation_of(one).length_angstrom == 260)
 
 
-def test_orientations_that_are_chosen_are_drawn(qtbot, viewer, open_popover):
+def test_chosen_orientations_are_drawn(qtbot, viewer, open_popover):
     points = add_picks(viewer)
     popover = open_popover(points)
     popover.orientation.setFocus()
@@ -94,7 +94,7 @@ def test_orientations_that_are_chosen_are_drawn(qtbot, viewer, open_popover):
     assert not popover.length.isEnabled()
 
 
-def test_the_example_runs_and_does_what_it_says(viewer, demo_pack, project_folder, monkeypatch, capsys):
+def test_the_example_works_as_described(viewer, demo_pack, project_folder, monkeypatch, capsys):
     viewer.layers.clear()
     open_portal = napari_cryoet.open_portal
     monkeypatch.setattr("napari_cryoet.open_portal", lambda _source: open_portal(str(demo_pack)))

@@ -27,15 +27,15 @@ def volume():
     return np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)
 
 
-def test_a_zarr_streams_from_the_middle_and_no_voxel_is_read_on_the_gui_thread(viewer, volume, tmp_path, monkeypatch):
+def test_a_zarr_opens_at_the_middle_without_reads_on_the_gui_thread(viewer, volume, tmp_path, monkeypatch):
     write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
     readers, read = set(), Pyramid.read
 
-    def noted(self, *args, **options):
+    def recording_read(self, *args, **options):
         readers.add(threading.current_thread())
         return read(self, *args, **options)
 
-    monkeypatch.setattr(Pyramid, "read", noted)
+    monkeypatch.setattr(Pyramid, "read", recording_read)
     (layer,) = viewer.open(str(tmp_path / "TS.zarr"), plugin="napari-cryoet")
     QApplication.processEvents()
 
@@ -45,39 +45,39 @@ def test_a_zarr_streams_from_the_middle_and_no_voxel_is_read_on_the_gui_thread(v
     assert threading.main_thread() not in readers
 
 
-def test_citations_of_the_selected_layers_are_copied_and_that_is_said(viewer, demo_pack, monkeypatch):
+def test_copying_citations_of_selected_layers_shows_a_message(viewer, demo_pack, monkeypatch):
     viewer.open(str(demo_pack), plugin="napari-cryoet")
     viewer.layers.selection = set(viewer.layers[:2]) | {viewer.add_points(np.zeros((1, 3)))}
-    said = []
-    monkeypatch.setattr(plugin, "show_info", said.append)
+    shown = []
+    monkeypatch.setattr(plugin, "show_info", shown.append)
 
     plugin.copy_citations(viewer)
 
     text = QApplication.clipboard().text()
     assert "Licence: CC0-1.0" in text
     assert "DS-9000" in text
-    assert said == ["Copied the citations of 2 layers. 1 other layer had none."]
+    assert shown == ["Copied the citations of 2 layers. 1 other layer had none."]
 
 
-def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, monkeypatch):
+def test_declined_and_damaged_files_are_reported(tmp_path, monkeypatch):
     (tmp_path / "treasure.map").write_text("Here be dragons. " * 100)
     (tmp_path / "packed.mrc.gz").write_bytes(b"\x1f\x8b" + bytes(2000))
-    said = []
+    shown = []
     monkeypatch.setattr(plugin, "viewer_to_ask_in", lambda: "a viewer")
-    monkeypatch.setattr(plugin, "show_info", said.append)
-    monkeypatch.setattr(plugin, "show_error", said.append)
+    monkeypatch.setattr(plugin, "show_info", shown.append)
+    monkeypatch.setattr(plugin, "show_error", shown.append)
 
     assert plugin.get_reader(str(tmp_path / "treasure.map")) is None
     with pytest.raises(FormatError, match="is compressed"):
         plugin.get_reader(str(tmp_path / "packed.mrc.gz"))(str(tmp_path / "packed.mrc.gz"))
 
-    assert "leaves this to other readers" in said[0]
-    assert "treasure.map isn't an MRC file" in said[0]
-    assert "packed.mrc.gz is compressed" in said[1]
+    assert "leaves this to other readers" in shown[0]
+    assert "treasure.map isn't an MRC file" in shown[0]
+    assert "packed.mrc.gz is compressed" in shown[1]
 
 
 @pytest.fixture
-def kept():
+def saved_settings():
     """Settings from an earlier session that haven't been read yet."""
     recall_once.cache_clear()
     yield Settings()
@@ -86,9 +86,9 @@ def kept():
     recall_once.cache_clear()
 
 
-def test_offline_mode_of_an_earlier_session_holds_though_no_dock_was_opened(kept, viewer, volume, tmp_path):
+def test_saved_offline_mode_applies_without_a_dock(saved_settings, viewer, volume, tmp_path):
     write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
-    kept.is_offline = True
+    saved_settings.is_offline = True
     with Server(tmp_path) as served:
         with pytest.raises(WithheldError, match="offline mode is on"):
             plugin.get_reader(f"{served.url}/TS.zarr")

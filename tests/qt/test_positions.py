@@ -89,8 +89,8 @@ class Scene:
 
     def value_at(self, layer, world):
         """The value of a layer at a world position, as in napari's status bar."""
-        found = layer.get_value(tuple(world), world=True)
-        return found[1] if isinstance(found, tuple) else found
+        value = layer.get_value(tuple(world), world=True)
+        return value[1] if isinstance(value, tuple) else value
 
     def centroid_of(self, layer):
         """The centroid of bright pixels when only this layer is drawn, as row and column on the canvas."""
@@ -135,7 +135,7 @@ def go_to_plane(viewer, world, axis=0):
     viewer.dims.set_point(axis, world[axis])
 
 
-def test_the_voxel_under_every_pick_is_the_planted_one(scene, bright, tmp_path):
+def test_every_pick_lies_on_its_planted_voxel(scene, bright, tmp_path):
     image = scene.open(bright)
     picks = scene.show(points_file(tmp_path / "picks.ndjson", centres_zyx()))
 
@@ -161,7 +161,7 @@ def test_picks_are_drawn_over_their_block_on_the_canvas(scene, bright, tmp_path,
     scene.wait_until_drawn_over(image, picks)
 
 
-def test_picks_are_drawn_over_their_block_in_three_dimensions(scene, tmp_path):
+def test_picks_are_drawn_over_their_block_in_3d(scene, tmp_path):
     write_pyramid(tmp_path / "one.zarr", planted(np.float32, [0, 0, 1000, 0, 0]), SPACING)
     image = scene.open(tomogram_at(tmp_path / "one.zarr"))
     image.contrast_limits, image.rendering = (0, 1), "mip"
@@ -175,7 +175,7 @@ def test_picks_are_drawn_over_their_block_in_three_dimensions(scene, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_instance_is_found_by_its_number_and_seen_in_its_colour(scene, bright, tmp_path):
+def test_every_instance_has_its_number_and_colour(scene, bright, tmp_path):
     numbers = [1, 2, 300, 40_000, 65_535]
     write_pyramid(tmp_path / "i.zarr", planted(np.uint16, numbers), SPACING, "instances")
     scene.open(bright)
@@ -191,7 +191,7 @@ def test_every_instance_is_found_by_its_number_and_seen_in_its_colour(scene, bri
     assert len({tuple(mask.get_color(number)) for number in numbers}) == len({(number - 1) % 12 for number in numbers})
 
 
-def test_a_tomogram_with_an_offset_lies_where_the_canonical_one_has_its_voxels(scene, tmp_path):
+def test_a_tomogram_with_an_offset_aligns_with_the_canonical_one(scene, tmp_path):
     """Tests a sub-volume starting at voxel (4, 8, 12) of the canonical tomogram, with a pick in the canonical one."""
     whole = planted(np.float32, [0, 1000, 0, 0, 0])
     write_pyramid(tmp_path / "part.zarr", whole[4:, 8:, 12:], SPACING)
@@ -203,7 +203,7 @@ def test_a_tomogram_with_an_offset_lies_where_the_canonical_one_has_its_voxels(s
     scene.wait_for_value(image, world, 1000)
 
 
-places = st.tuples(*(st.integers(0, size - 1) for size in SHAPE_ZYX))
+voxels = st.tuples(*(st.integers(0, size - 1) for size in SHAPE_ZYX))
 spacings = st.floats(0.5, 60, allow_nan=False).map(lambda spacing: round(spacing, 3))
 
 
@@ -215,17 +215,17 @@ def empty_volume(tmp_path_factory):
 
 
 @settings(max_examples=15)
-@given(place=places, spacing=spacings, finer=st.integers(1, 4))
-def test_a_pick_lies_at_the_centre_of_its_voxel_whatever_the_spacings(empty_volume, place, spacing, finer):
-    file = points_file(empty_volume.parent / "picks.ndjson", [np.multiply(place, finer)], spacing=spacing / finer)
+@given(voxel=voxels, spacing=spacings, factor=st.integers(1, 4))
+def test_a_pick_lies_at_its_voxels_centre_for_any_spacings(empty_volume, voxel, spacing, factor):
+    file = points_file(empty_volume.parent / "picks.ndjson", [np.multiply(voxel, factor)], spacing=spacing / factor)
     image = Layer.create(*load_tomogram(tomogram_at(empty_volume, voxel_spacing=spacing)))
     picks = Layer.create(*load_annotation(file)[0])
 
-    np.testing.assert_allclose(image.world_to_data(picks.data_to_world(picks.data[0])), place, atol=1e-6)
+    np.testing.assert_allclose(image.world_to_data(picks.data_to_world(picks.data[0])), voxel, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape_zyx", [(1, 40, 60), (40, 60, 3)])
-def test_a_volume_one_voxel_thin_is_a_volume_and_no_colour_picture(tmp_path, viewer_model, shape_zyx):
+def test_a_thin_volume_is_not_read_as_rgb(tmp_path, viewer_model, shape_zyx):
     volume = np.random.default_rng(0).normal(size=shape_zyx).astype(np.float32)
     write_pyramid(tmp_path / "thin.zarr", volume, SPACING)
     (layer,) = add_layers(viewer_model, [load_tomogram(tmp_path / "thin.zarr")])

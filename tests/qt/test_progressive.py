@@ -20,7 +20,7 @@ from napari_cryoet.streaming.engine import shared_engine
 from ome_images import write_image
 from qt.two_picks import messages
 from server import Server
-from server import status as refusing
+from server import status as refuse_with
 
 SHAPE = (45, 71, 58)
 SPACING = 13.48
@@ -72,7 +72,7 @@ def wait_until_quiet(qtbot, served):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_the_middle_plane_ends_exact_and_so_does_every_other(is_async, qtbot, viewer, served, tmp_path):
+def test_every_plane_becomes_exact(is_async, qtbot, viewer, served, tmp_path):
     get_settings().experimental.async_ = is_async  # reset with the viewer
     values = noise()
     layer, status = add(viewer, stream(served, tmp_path, values))
@@ -82,7 +82,7 @@ def test_the_middle_plane_ends_exact_and_so_does_every_other(is_async, qtbot, vi
         wait_exact(qtbot, status, layer, values[z])
 
 
-def test_planes_across_the_other_axes_end_exact(qtbot, viewer, served, tmp_path):
+def test_planes_along_other_axes_become_exact(qtbot, viewer, served, tmp_path):
     values = noise()
     layer, status = add(viewer, stream(served, tmp_path, values))
     for axis, order in ((1, (1, 0, 2)), (2, (2, 0, 1))):
@@ -91,12 +91,12 @@ def test_planes_across_the_other_axes_end_exact(qtbot, viewer, served, tmp_path)
         wait_exact(qtbot, status, layer, np.take(values, 33, axis))
 
 
-def test_nothing_is_read_on_the_gui_thread_and_no_exact_array_is_computed(qtbot, viewer, served, tmp_path, monkeypatch):
+def test_no_data_are_read_on_the_gui_thread(qtbot, viewer, served, tmp_path, monkeypatch):
     values = noise()
     pyramid = stream(served, tmp_path, values)
 
     def refuse(*_, **__):
-        raise AssertionError("somebody waits for exact values")
+        raise AssertionError("exact values are read synchronously")
 
     monkeypatch.setattr(Pyramid, "read", refuse)
     gui = threading.get_ident()
@@ -116,7 +116,7 @@ def test_nothing_is_read_on_the_gui_thread_and_no_exact_array_is_computed(qtbot,
     qtbot.waitUntil(lambda: status.state.is_exact)
 
 
-def test_a_picture_without_depth_streams_too(qtbot, viewer, served, tmp_path):
+def test_a_2d_image_streams(qtbot, viewer, served, tmp_path):
     values = noise((150, 130))
     write_image(tmp_path / "yx.zarr", values, "yx", levels=3, chunks=(64, 64))
     pyramid = open_pyramid(f"{served.url}/yx.zarr", cache=None)
@@ -151,7 +151,7 @@ def assert_drawn_where_planted(viewer, layer, planted, tolerance):
 
 
 @pytest.mark.parametrize(("level", "kind"), [(0, "mask"), (1, "instances"), (2, "tomogram")])
-def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qtbot, viewer, served, tmp_path):
+def test_planted_voxels_are_drawn_at_their_positions_at_every_level(level, kind, qtbot, viewer, served, tmp_path):
     factor = 2**level
     # coarse levels of instances keep only every n-th voxel: plant there
     planted = PLANTED // factor * factor if kind == "instances" else PLANTED
@@ -173,24 +173,24 @@ def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qt
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
-def test_an_oblique_plane_is_drawn_where_the_layer_says_at_every_level(kind, qtbot, viewer, served, tmp_path):
+def test_an_oblique_plane_is_drawn_at_its_position_at_every_level(kind, qtbot, viewer, served, tmp_path):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
     layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
     layer, status = add(viewer, stream(served, tmp_path, values, kind), layer_kind, **options)
     layer.depiction = "plane"
     layer.plane.normal = (0, 3, 4)
     viewer.dims.ndisplay = 3
-    for level, place in itertools.product((None, 1, 0), [(30, 40, 20), (8.5, 70, 3)]):
+    for level, position in itertools.product((None, 1, 0), [(30, 40, 20), (8.5, 70, 3)]):
         layer.locked_data_level = level
-        layer.plane.position = place
+        layer.plane.position = position
         qtbot.waitUntil(lambda: status.state.is_exact)
         node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
-        np.testing.assert_allclose(drawn_centre(viewer, layer, node.plane_position) / SPACING, place, atol=1e-3)
+        np.testing.assert_allclose(drawn_centre(viewer, layer, node.plane_position) / SPACING, position, atol=1e-3)
         np.testing.assert_allclose(np.divide(node.plane_normal, np.linalg.norm(node.plane_normal)), (0, 0.6, 0.8))
 
 
 @pytest.mark.parametrize(("kind", "layer_kind"), [("tomogram", "image"), ("mask", "labels")])
-def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, qtbot, viewer, served, tmp_path):
+def test_a_volume_shows_the_coarser_level_until_the_finer_one_loads(kind, layer_kind, qtbot, viewer, served, tmp_path):
     values = noise() if kind == "tomogram" else (noise() > 1).astype("i1")
     pyramid = stream(served, tmp_path, values, kind)
     layer, status = add(viewer, pyramid, layer_kind)
@@ -208,16 +208,16 @@ def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, q
     wait_exact(qtbot, status, layer, fine)
 
 
-def test_a_failing_server_is_told_and_retried_and_never_raises(qtbot, viewer, served, tmp_path, monkeypatch):
+def test_server_errors_are_reported_and_can_be_retried(qtbot, viewer, served, tmp_path, monkeypatch):
     values = noise()
     pyramid = stream(served, tmp_path, values)
-    served.script("a.zarr/0/", refusing(503))
+    served.script("a.zarr/0/", refuse_with(503))
     layer, status = add(viewer, pyramid)
     with qtbot.waitSignal(status.changed, check_params_cb=lambda state: state.error is not None):
         pass
     assert isinstance(status.state.error, StreamError)
     assert not status.state.is_exact
-    assert messages().count("503") == 1, "no dock shows it, so napari does"
+    assert messages().count("503") == 1, "without a dock, napari shows it"
     served.end()
     status.retry()
     wait_exact(qtbot, status, layer, values[22])
@@ -225,27 +225,27 @@ def test_a_failing_server_is_told_and_retried_and_never_raises(qtbot, viewer, se
 
 
 @pytest.mark.parametrize("how", ["stopped", "hidden", "removed"])
-def test_a_layer_that_nobody_wants_fetches_nothing_until_it_is_wanted_again(how, qtbot, viewer, served, tmp_path):
+def test_a_stopped_hidden_or_removed_layer_requests_nothing(how, qtbot, viewer, served, tmp_path):
     values = noise()
     layer, status = add(viewer, stream(served, tmp_path, values))
     wait_exact(qtbot, status, layer, values[22])
-    leave, come_back = {
+    deactivate, reactivate = {
         "stopped": (status.stop, status.retry),
         "hidden": (lambda: setattr(layer, "visible", False), lambda: setattr(layer, "visible", True)),
         "removed": (lambda: viewer.layers.remove(layer), lambda: viewer.layers.append(layer)),
     }[how]
-    leave()
+    deactivate()
     wait_until_quiet(qtbot, served)
-    seen = len(served.requests)
+    n_requests = len(served.requests)
     viewer.dims.set_current_step(0, 3)
     wait_until_quiet(qtbot, served)
-    assert len(served.requests) == seen
-    come_back()
+    assert len(served.requests) == n_requests
+    reactivate()
     viewer.dims.set_current_step(0, 2)
     wait_exact(qtbot, status, layer, values[2])
 
 
-def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot, viewer, served, tmp_path, monkeypatch):
+def test_an_unsupported_napari_falls_back_to_async_slicing(qtbot, viewer, served, tmp_path, monkeypatch):
     monkeypatch.setattr(seam, "can_stream", lambda: False)
     values = noise()
     pyramid = stream(served, tmp_path, values)
@@ -255,7 +255,7 @@ def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot,
     qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, values[22]))
 
 
-def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):
+def test_a_single_level_mrc_file_streams(qtbot, viewer, tmp_path):
     values = noise()
     with mrcfile.new(tmp_path / "a.mrc") as file:
         file.set_data(values)

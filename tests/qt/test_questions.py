@@ -18,7 +18,7 @@ PLUGIN = "napari-cryoet"
 VOLUMES = [ShownVolume("TS_1", 10.0, (40, 50, 60)), ShownVolume("TS_1 bin", 20.0, (20, 25, 30))]
 
 
-class TestTheDialog:
+class TestContextDialog:
     @pytest.fixture
     def make_dialog(self, qtbot):
         def make(*missing, **more):
@@ -29,7 +29,7 @@ class TestTheDialog:
 
         return make
 
-    def test_an_open_volume_gives_spacing_and_size(self, make_dialog, qtbot):
+    def test_choosing_an_open_volume_sets_spacing_and_size(self, make_dialog, qtbot):
         dialog = make_dialog("spacing_angstrom", "shape_zyx", volumes=VOLUMES)
         assert dialog.answer == ContextAnswer()
         dialog.volume.setFocus()
@@ -43,7 +43,7 @@ class TestTheDialog:
             box.setValue(size)
         assert dialog.answer == ContextAnswer(13.481, (1, 2, 3))
 
-    def test_only_what_is_missing_is_asked_for(self, make_dialog):
+    def test_only_missing_fields_are_shown(self, make_dialog):
         dialog = make_dialog("tomogram", choices=["TS_1", "TS_2"], volumes=VOLUMES)
         assert not dialog.spacing.isVisible()
         dialog.tomogram.setCurrentText("TS_2")
@@ -51,7 +51,7 @@ class TestTheDialog:
         assert dialog.answer == ContextAnswer(tomogram="TS_2")
 
 
-class TestInAWindow:
+class TestDialogInWindow:
     @pytest.fixture
     def viewer(self, viewer_in_window, qtbot):
         viewer_in_window.window._qt_window.activateWindow()
@@ -64,7 +64,7 @@ class TestInAWindow:
         path.write_text(path.read_text().split("\n", 1)[1])  # our comment contains the size
         return path
 
-    def test_the_dialog_asks_and_its_answer_is_used(self, viewer, qtbot, star):
+    def test_the_answer_is_used_to_read_the_file(self, viewer, qtbot, star):
         viewer.add_image(np.zeros((40, 50, 60)), name="TS_1", scale=(10,) * 3, units="angstrom")
         asked = []
 
@@ -84,12 +84,12 @@ class TestInAWindow:
         assert "how large the tomogram is" in asked[0]
         np.testing.assert_allclose(points.data, two_picks().points_zyx)
 
-    def test_a_script_isnt_held_up_by_a_question(self, viewer, star, monkeypatch):
+    def test_no_dialog_opens_for_a_script(self, viewer, star, monkeypatch):
         monkeypatch.setattr(questions, "current_viewer", lambda: None)  # as without a visible window
         with pytest.raises(MissingContextError, match="tomogram"):
             viewer.open(str(star), plugin=PLUGIN)
 
-    def test_why_a_file_cant_be_read_is_seen(self, viewer, tmp_path):
+    def test_a_read_error_is_shown(self, viewer, tmp_path):
         (tmp_path / "a.tbl").write_text("1,2,3\n")
         with pytest.raises(FormatError, match="Dynamo"):
             viewer.open(str(tmp_path / "a.tbl"), plugin=PLUGIN)

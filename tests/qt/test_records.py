@@ -17,10 +17,10 @@ ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked
 
 
 class Ticks(QObject):
-    """Columns of ticks that only ask."""
+    """Columns of ticks that only emit requests."""
 
     changed = Signal()
-    asked = Signal(object, str)  # record, title of the column
+    requested = Signal(object, str)  # record, title of the column
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Ticks(QObject):
     def columns(self) -> list[TickColumn]:
         return [
             TickColumn(title, f"{title} it", key, lambda record, ticks=ticks: ticks.get(record),
-                       lambda record, title=title: self.asked.emit(record, title), self.changed)
+                       lambda record, title=title: self.requested.emit(record, title), self.changed)
             for title, key, ticks in (("Show", Qt.Key.Key_Space, self.shown), ("Save", Qt.Key.Key_D, self.saved))
         ]  # fmt: skip
 
@@ -71,14 +71,14 @@ def view(qtbot, viewer_model, model):
     theme.close()
 
 
-def test_it_keeps_the_rules_of_qt_models(model, qtmodeltester):
+def test_the_model_passes_qt_model_checks(model, qtmodeltester):
     model.set_rows(tree())
     qtmodeltester.check(model)
     model.append_rows(rows("a", "b"))
     model.set_rows([])
 
 
-def test_rows_that_are_equal_to_those_before_are_left_alone(model, qtbot):
+def test_only_changed_rows_are_updated(model, qtbot):
     model.set_rows(tree())
     with qtbot.assertNotEmitted(model.modelReset), qtbot.assertNotEmitted(model.dataChanged):
         model.set_rows(tree())
@@ -89,12 +89,12 @@ def test_rows_that_are_equal_to_those_before_are_left_alone(model, qtbot):
     assert model.index_of("ribosome 2").data() == "80S"
 
 
-def test_a_tick_asks_and_changes_with_its_column(model, ticks, qtbot):
+def test_a_tick_emits_a_request_and_follows_its_column(model, ticks, qtbot):
     model.set_rows(tree())
     tick = model.index_of("ribosome 1").siblingAtColumn(1)
-    with qtbot.waitSignal(ticks.asked) as asked:
+    with qtbot.waitSignal(ticks.requested) as requested:
         model.request_tick(tick, 0)
-    assert asked.args == ["ribosome 1", "Show"]
+    assert requested.args == ["ribosome 1", "Show"]
     assert tick.data(CHECK) == OFF
     with qtbot.waitSignal(model.dataChanged):
         ticks.shown["ribosome 1"] = Tick(ON)
@@ -102,11 +102,11 @@ def test_a_tick_asks_and_changes_with_its_column(model, ticks, qtbot):
     assert tick.data(CHECK) == ON
     nothing = model.index_of("membrane").siblingAtColumn(1)
     assert nothing.data(CHECK) is None
-    with qtbot.assertNotEmitted(ticks.asked):
+    with qtbot.assertNotEmitted(ticks.requested):
         assert not model.request_tick(nothing, 0)
 
 
-def test_keys_open_tick_fold_and_leave(view, model, ticks, qtbot):
+def test_keys_open_tick_and_fold_rows(view, model, ticks, qtbot):
     model.set_rows(tree())
     group = model.index_of("group")
     qtbot.waitUntil(lambda: view.currentIndex() == group)  # headings can't be selected
@@ -118,9 +118,9 @@ def test_keys_open_tick_fold_and_leave(view, model, ticks, qtbot):
         qtbot.keyClick(view, Qt.Key.Key_Up)
     qtbot.keyClick(view, Qt.Key.Key_Down)
     for key, column in ((Qt.Key.Key_Space, "Show"), (Qt.Key.Key_D, "Save")):
-        with qtbot.waitSignal(ticks.asked) as asked:
+        with qtbot.waitSignal(ticks.requested) as requested:
             qtbot.keyClick(view, key)
-        assert asked.args == ["ribosome 1", column]
+        assert requested.args == ["ribosome 1", column]
     with qtbot.waitSignal(view.opened) as opened:
         qtbot.keyClick(view, Qt.Key.Key_Return)
     assert opened.args == ["ribosome 1"]
@@ -129,7 +129,7 @@ def test_keys_open_tick_fold_and_leave(view, model, ticks, qtbot):
     assert menu.args[0] == "ribosome 1"
 
 
-def test_other_rows_keep_the_selection_and_what_was_folded(view, model):
+def test_new_rows_keep_selection_and_folding(view, model):
     model.set_rows(tree())
     view.select("membrane")
     view.collapse(model.index_of("group"))
@@ -138,7 +138,7 @@ def test_other_rows_keep_the_selection_and_what_was_folded(view, model):
     assert not view.isExpanded(model.index_of("group"))
 
 
-def test_more_rows_are_asked_for_once_when_their_place_is_seen(view, model, qtbot):
+def test_more_rows_are_requested_once_when_scrolled_into_view(view, model, qtbot):
     more = RecordRow(record=None, title="Loading more…", kind=RowKind.MESSAGE)
     with qtbot.assertNotEmitted(model.more_requested):
         model.set_rows([*rows(*map(str, range(50))), more])
@@ -156,7 +156,7 @@ def test_more_rows_are_asked_for_once_when_their_place_is_seen(view, model, qtbo
         qtbot.keyClick(view, Qt.Key.Key_Return)
 
 
-def test_rows_are_drawn_and_a_click_on_a_tick_asks(view, model, ticks, qtbot):
+def test_rows_are_drawn_and_clicking_a_tick_requests_it(view, model, ticks, qtbot):
     ticks.shown["membrane"] = Tick(ON, (0, 1, 0, 1))
     row = RecordRow(
         record="membrane", key=1, title="85 oriented", badge="ground truth", right=("1.2 MB", ""), color=(1, 0, 0, 1),
@@ -166,7 +166,7 @@ def test_rows_are_drawn_and_a_click_on_a_tick_asks(view, model, ticks, qtbot):
     picture = view.viewport().grab().toImage()
     colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
     assert {"#ff0000", "#00ff00"} <= colors
-    where = view.visualRect(model.index(0, 2)).center()
-    with qtbot.waitSignal(ticks.asked) as asked:
-        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=where)
-    assert asked.args == ["membrane", "Save"]
+    center = view.visualRect(model.index(0, 2)).center()
+    with qtbot.waitSignal(ticks.requested) as requested:
+        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=center)
+    assert requested.args == ["membrane", "Save"]

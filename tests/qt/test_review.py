@@ -62,7 +62,7 @@ def make_dock(qtbot, viewer, folder):
         dock.resize(322, 700)
         dock.show()
         made.append(dock)
-        until_open(qtbot, dock)
+        wait_until_open(qtbot, dock)
         return dock
 
     yield make
@@ -83,30 +83,30 @@ def press(qtbot, dock):
     return press
 
 
-def until_open(qtbot, dock):
+def wait_until_open(qtbot, dock):
     """Wait until a review is open and all its crops are loaded."""
     qtbot.waitUntil(lambda: dock.review is not None)
     qtbot.waitUntil(lambda: all(dock.feed.crop(row) is not None for row in range(len(dock.review.picks))))
 
 
-def letters(dock):
+def verdict_letters(dock):
     return "".join(dock.review.verdict(row).letter or "-" for row in range(len(dock.review.picks)))
 
 
-def judge(dock, places, verdict):
-    dock.sheet.select(places)
+def judge(dock, positions, verdict):
+    dock.sheet.select(positions)
     dock.judge(verdict)
 
 
-def looks_of(layer):
+def colors_of(layer):
     return [layer.face_color.copy(), layer.border_color.copy()]
 
 
-def same(one, other):
+def all_equal(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_it_begins_with_the_active_layer_and_the_volume_below_it(dock, viewer):
+def test_review_starts_with_the_active_layer_and_its_volume(dock, viewer):
     assert dock.layer is viewer.layers["ribosomes"]
     assert dock.image.layer is viewer.layers["volume"]
     assert dock.counts.text() == "0 of 10"
@@ -115,7 +115,7 @@ def test_it_begins_with_the_active_layer_and_the_volume_below_it(dock, viewer):
     assert crop[tuple(n // 2 for n in crop.shape)] == pytest.approx(4, abs=0.3)
 
 
-def test_crops_take_most_of_a_narrow_dock_and_their_size_is_a_choice(dock, qtbot):
+def test_crops_fill_a_narrow_dock_and_can_be_resized(dock, qtbot):
     assert dock.sheet.height() > dock.height() * 0.6
     assert not dock.controls.isVisible()
     columns, size = [], dock.controls.crop_size
@@ -129,28 +129,28 @@ def test_crops_take_most_of_a_narrow_dock_and_their_size_is_a_choice(dock, qtbot
     assert dock.layout().minimumSize().width() <= 322
 
 
-def test_k_and_x_go_on_u_stays_and_verdicts_are_undone(dock, press):
+def test_keys_set_verdicts_undo_and_redo_them(dock, press):
     for key in (Qt.Key.Key_K, Qt.Key.Key_X, Qt.Key.Key_K):
         press(key)
-    assert letters(dock) == "KXK-------"
+    assert verdict_letters(dock) == "KXK-------"
     assert dock.sheet.currentIndex().row() == 3
     assert [button.text() for button in dock.shown.values()] == ["Kept 2", "Rejected 1", "Undecided 7"]
     assert dock.progress.value() == 3
 
     press(Qt.Key.Key_Z, CONTROL)
     press(Qt.Key.Key_Z, CONTROL)
-    assert letters(dock) == "K---------"
+    assert verdict_letters(dock) == "K---------"
     assert dock.sheet.selected_places == [1]
     assert dock.status.text() == "Undone: pick 2 is undecided again."
     press(Qt.Key.Key_Z, CONTROL | SHIFT)
-    assert letters(dock) == "KX--------"
+    assert verdict_letters(dock) == "KX--------"
     press(Qt.Key.Key_U)
-    assert letters(dock) == "K---------"
+    assert verdict_letters(dock) == "K---------"
     assert dock.sheet.currentIndex().row() == 1
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])
-def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, qtbot, ndisplay):
+def test_a_click_or_enter_moves_the_view_to_the_pick_and_selects_it(dock, press, viewer, qtbot, ndisplay):
     viewer.dims.ndisplay = ndisplay
     viewer.dims.set_point(0, 0)
     zoom = viewer.scene.camera.zoom
@@ -174,7 +174,7 @@ def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, 
     assert dock.sheet.currentIndex().row() == 4
 
 
-def test_the_mark_lies_on_the_pick_in_its_plane_and_goes_with_the_review():
+def test_the_mark_is_shown_at_the_pick_in_its_plane_until_closed():
     viewer = ViewerModel()
     layer = viewer.add_points([[0, 0, 0], [5, 2, 40], [9, 49, 59]], size=4, scale=(2, 2, 2))
     overlays = set(viewer.scene.overlays)
@@ -194,7 +194,7 @@ def test_the_mark_lies_on_the_pick_in_its_plane_and_goes_with_the_review():
     assert set(viewer.scene.overlays) == overlays
 
 
-def test_picks_are_sorted_and_filtered_as_the_fields_say(dock, qtbot):
+def test_picks_are_sorted_and_filtered(dock, qtbot):
     def enter(text):
         dock.controls.filter.setText(text)
         qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
@@ -212,13 +212,13 @@ def test_picks_are_sorted_and_filtered_as_the_fields_say(dock, qtbot):
     assert dock.model.rowCount() == 10
 
 
-def test_only_picks_with_one_verdict_are_shown_until_asked_again(dock, press, qtbot):
+def test_picks_can_be_filtered_by_verdict(dock, press, qtbot):
     judge(dock, [2, 5], Verdict.REJECTED)
     qtbot.mouseClick(dock.shown[Verdict.REJECTED], LEFT)
     assert dock.review.rows.tolist() == [2, 5]
     dock.sheet.go_to(0)
     press(Qt.Key.Key_K)
-    assert dock.review.rows.tolist() == [2, 5], "a judged pick stays in sight, so that it can be undone"
+    assert dock.review.rows.tolist() == [2, 5], "a judged pick stays visible until the filter is applied again"
     qtbot.mouseClick(dock.shown[Verdict.KEPT], LEFT)
     assert dock.review.rows.tolist() == [2]
     assert dock.shown_verdict is Verdict.KEPT
@@ -243,7 +243,7 @@ def test_the_average_follows_each_verdict(dock, press, qtbot):
     qtbot.waitUntil(lambda: dock.average.note.text() == "1, aligned; 1 have no orientation")
 
 
-def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, viewer, qtbot):
+def test_kept_and_rejected_picks_become_layers(dock, viewer, qtbot):
     assert not dock.as_layers.isEnabled()
     judge(dock, [1, 2], Verdict.KEPT)
     judge(dock, [5], Verdict.REJECTED)
@@ -263,38 +263,38 @@ def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, vi
     assert len(dock.review.picks) == 2
 
 
-def test_verdicts_return_when_the_annotation_opens_again(dock, make_dock, qtbot):
+def test_verdicts_are_restored_when_the_annotation_is_reopened(dock, make_dock, qtbot):
     judge(dock, [1, 2], Verdict.KEPT)
     dock.controls.slab.setValue(7)
     qtbot.waitUntil(lambda: not dock.review.has_unsaved)
-    assert dock.review.path.read_text().count('"kept"') == 2, "also after a kill"
+    assert dock.review.path.read_text().count('"kept"') == 2, "saved even if napari is killed"
     dock.close_down()
     again = make_dock()
 
-    assert letters(again) == "-KK-------"
+    assert verdict_letters(again) == "-KK-------"
     assert "Resumed 2" in again.status.text()
     assert again.controls.slab.value() == 7
 
 
-def test_rejected_picks_are_faint_until_the_review_closes_also_when_points_are_deleted(dock, viewer, qtbot):
+def test_rejected_picks_are_faint_until_the_review_closes(dock, viewer, qtbot):
     layer = viewer.layers["ribosomes"]
-    before = looks_of(layer)
+    before = colors_of(layer)
     judge(dock, [3, 6], Verdict.REJECTED)
     assert 0 < layer.face_color[6, 3] < before[0][6, 3] / 2
     layer.selected_data = {0, 3}
     layer.remove_selected()
     qtbot.waitUntil(lambda: len(dock.review.picks) == 8)
     left = [colors[[1, 2, 4, 5, 6, 7, 8, 9]] for colors in before]
-    assert letters(dock) == "----X---"
+    assert verdict_letters(dock) == "----X---"
     assert layer.face_color[4, 3] < left[0][4, 3]
     dock.undo()
-    assert same(looks_of(layer), left)
+    assert all_equal(colors_of(layer), left)
     dock.redo()
     dock.close_down()
-    assert same(looks_of(layer), left)
+    assert all_equal(colors_of(layer), left)
 
 
-def test_nothing_waits_for_the_disk(dock, make_dock, press, viewer, monkeypatch, qtbot):
+def test_saving_does_not_block_the_gui(dock, make_dock, press, viewer, monkeypatch, qtbot):
     gate, save, threads = threading.Event(), Review.save, set()
 
     def slow(review):
@@ -310,22 +310,22 @@ def test_nothing_waits_for_the_disk(dock, make_dock, press, viewer, monkeypatch,
     review = dock.review
     dock.review_layer(None)
     dock.close_down()
-    assert review.has_unsaved, "all of this was done while the disk hung"
+    assert review.has_unsaved, "nothing above waited for the disk"
 
     gate.set()
     qtbot.waitUntil(lambda: not review.has_unsaved)
     assert threading.main_thread() not in threads
-    assert letters(make_dock()) == "KX--------"
+    assert verdict_letters(make_dock()) == "KX--------"
 
 
-def test_a_review_that_can_not_be_saved_goes_on_until_it_can(dock, viewer, folder, qtbot):
+def test_an_unsaved_review_stays_open_until_it_is_saved(dock, viewer, folder, qtbot):
     other = viewer.add_points(POINTS + 1, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="other")
     folder.write_text("in the way")
     judge(dock, [1], Verdict.KEPT)
     qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text)
     dock.review_layer(other)
     assert dock.layer is viewer.layers["ribosomes"]
-    assert letters(dock) == "-K--------"
+    assert verdict_letters(dock) == "-K--------"
 
     folder.unlink()
     judge(dock, [2], Verdict.KEPT)
@@ -334,18 +334,18 @@ def test_a_review_that_can_not_be_saved_goes_on_until_it_can(dock, viewer, folde
     assert dock.layer is other
     dock.review_layer(viewer.layers["ribosomes"])
     qtbot.waitUntil(lambda: dock.review is not None)
-    assert letters(dock) == "-KK-------"
+    assert verdict_letters(dock) == "-KK-------"
 
 
-def test_picks_are_judged_without_a_volume_too_but_not_without_their_layer(dock, viewer, qtbot):
+def test_review_needs_the_picks_layer_but_no_volume(dock, viewer, qtbot):
     viewer.layers.remove("volume")
     assert "Open the tomogram" in dock.hint.text()
     judge(dock, [1], Verdict.KEPT)
-    assert letters(dock) == "-K--------"
+    assert verdict_letters(dock) == "-K--------"
     assert dock.average.note.text() == "needs a tomogram"
 
     viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3)
-    until_open(qtbot, dock)
+    wait_until_open(qtbot, dock)
     assert not dock.hint.isVisible()
 
     viewer.layers.remove("ribosomes")
@@ -355,7 +355,7 @@ def test_picks_are_judged_without_a_volume_too_but_not_without_their_layer(dock,
 
 
 @pytest.mark.parametrize("name", ["volume", "ribosomes"])
-def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, viewer, qtbot, name):
+def test_crops_are_updated_when_a_layer_moves(dock, viewer, qtbot, name):
     layer = viewer.layers[name]
 
     def middle(row):
@@ -373,19 +373,19 @@ def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, view
     assert not dock.notice.isVisible()
 
 
-def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels_are(dock, viewer, qtbot, monkeypatch):
+def test_a_tomogram_in_pixels_is_reviewed_with_an_entered_spacing(dock, viewer, qtbot, monkeypatch):
     image = viewer.add_image(volume(), name="as napari opens a TIFF")
     dock.image.choose(image)
     assert "doesn't say how wide its voxels are" in dock.notice.text
     monkeypatch.setattr(ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING) or True)
     qtbot.mouseClick(dock.notice.action, LEFT)
-    until_open(qtbot, dock)
+    wait_until_open(qtbot, dock)
     np.testing.assert_array_equal(image.scale, (SPACING,) * 3)
     qtbot.waitUntil(lambda: dock.feed.crop(3) is not None and dock.feed.crop(3).values.max() > 3)
     assert not dock.notice.isVisible()
 
 
-def test_keys_judge_after_a_click_anywhere_in_the_dock(dock, qtbot):
+def test_verdict_keys_work_after_a_click_anywhere_in_the_dock(dock, qtbot):
     dock.activateWindow()
     qtbot.mouseClick(dock.gear, LEFT)
     for control in (dock.shown[Verdict.UNDECIDED], dock.average.switch, dock.controls.direction, dock.progress):

@@ -46,11 +46,11 @@ def run_view(qtbot, theme, tasks, tmp_path) -> RunView:
 
 
 def annotation(rows: list[RecordRow], annotation_id: int) -> RecordRow:
-    found = (below for row in rows for below in row.children if below.record.annotation.id == annotation_id)
-    return next(found)
+    children = (child for row in rows for child in row.children if child.record.annotation.id == annotation_id)
+    return next(children)
 
 
-def test_objects_stand_above_their_annotations_and_what_does_not_fit_comes_last_and_folded(run_view):
+def test_annotations_are_grouped_by_object_with_misfits_folded_last(run_view):
     rows = run_view.annotations.rows
     assert [row.title for row in rows] == [
         "cytosolic ribosome",
@@ -62,7 +62,7 @@ def test_objects_stand_above_their_annotations_and_what_does_not_fit_comes_last_
     assert rows[0].color is not None
 
 
-def test_a_row_says_what_it_is_and_the_rest_on_hovering(run_view):
+def test_a_row_shows_a_summary_and_its_tooltip_the_details(run_view):
     row = annotation(run_view.annotations.rows, 5061)
     assert (row.badge, row.icon) == ("ground truth", "star")
     assert row.title[0].startswith("838 ")
@@ -91,7 +91,7 @@ def test_the_tick_of_a_row_follows_its_layer(run_view):
     assert tick(Shown(), 5067) is None, "nothing to draw"
 
 
-def test_the_button_says_what_it_does_and_costs(run_view):
+def test_the_button_shows_its_action_and_size(run_view):
     for fields, text in (({"file_size_omezarr": 9_000.0}, "Open · 9 KB"), ({"https_omezarr_dir": None}, "No file")):
         tomogram = make_tomogram(**fields)
         run_view.set_page(make_run_page(tomograms=[tomogram], files=[]))
@@ -101,9 +101,9 @@ def test_the_button_says_what_it_does_and_costs(run_view):
     run_view.set_shown(Shown(coming={key}))
     run_view.set_progress(3_100_000, 7_000_000)
     assert run_view.open.text() == "Stop · 3.1 MB of 7 MB"
-    for is_visible, text_then in ((True, "Shown"), (False, "Show")):
+    for is_visible, shown_text in ((True, "Shown"), (False, "Show")):
         run_view.set_shown(Shown({key: Appearance("a", is_visible, None)}))
-        assert run_view.open.text() == text_then
+        assert run_view.open.text() == shown_text
 
 
 # rows and layers
@@ -117,7 +117,7 @@ def dock(viewer_model, make_demo_browser) -> PortalBrowser:
 
 
 @pytest.fixture
-def at_run(qtbot, dock) -> PortalBrowser:
+def run_dock(qtbot, dock) -> PortalBrowser:
     """The dock at the page of the run with the most annotations, without layers."""
     go_to(qtbot, dock, CELL_RUN)
     return dock
@@ -161,9 +161,9 @@ def is_text(row: AnnotationRow) -> bool:
     return row.caption_file is not None
 
 
-def test_at_least_ten_annotations_are_seen_in_a_window_of_1280_x_800(qtbot, at_run):
-    at_run.resize(400, 734)  # the dock's size in such a window
-    tree, model = at_run.screens.run.tree, at_run.screens.run.annotations
+def test_ten_annotations_are_visible_in_a_1280_x_800_window(qtbot, run_dock):
+    run_dock.resize(400, 734)  # the dock's size in such a window
+    tree, model = run_dock.screens.run.tree, run_dock.screens.run.annotations
 
     def count_seen() -> int:
         room = tree.viewport().rect()
@@ -173,15 +173,15 @@ def test_at_least_ten_annotations_are_seen_in_a_window_of_1280_x_800(qtbot, at_r
     qtbot.waitUntil(lambda: count_seen() >= 10)
 
 
-def test_the_button_opens_and_shows_again_and_stop_leaves_no_half_layer(qtbot, at_run, viewer_model):
-    button = at_run.screens.run.open
+def test_the_button_opens_stops_and_shows_the_tomogram(qtbot, run_dock, viewer_model):
+    button = run_dock.screens.run.open
     for _ in range(2):
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert button.text().startswith("Open")
-    assert not at_run.link.coming()
+    assert not run_dock.link.coming()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert button.text().startswith("Stop")
-    settle(qtbot, at_run)
+    settle(qtbot, run_dock)
     assert button.text() == "Shown"
     (image,) = [layer for layer in viewer_model.layers if isinstance(layer, Image)]
     image.visible = False
@@ -191,33 +191,33 @@ def test_the_button_opens_and_shows_again_and_stop_leaves_no_half_layer(qtbot, a
     assert len([layer for layer in viewer_model.layers if isinstance(layer, Image)]) == 1
 
 
-def test_another_tomogram_of_the_run_takes_the_place_of_the_first(qtbot, at_run):
-    run = at_run.screens.run
-    first, second = (LayerKey("tomogram", each.id) for each in run.page.tomograms[:2])
+def test_opening_another_tomogram_hides_the_first(qtbot, run_dock):
+    run = run_dock.screens.run
+    first, second = (LayerKey("tomogram", tomogram.id) for tomogram in run.page.tomograms[:2])
     qtbot.keyClick(run.tomograms, Qt.Key.Key_Return)
-    settle(qtbot, at_run)
+    settle(qtbot, run_dock)
     qtbot.keyClick(run.tomograms, Qt.Key.Key_Down)
     assert run.open.text().startswith("Open")
     qtbot.keyClick(run.tomograms, Qt.Key.Key_Return)
-    settle(qtbot, at_run)
-    assert [at_run.link.appearance(key).is_visible for key in (first, second)] == [False, True]
+    settle(qtbot, run_dock)
+    assert [run_dock.link.appearance(key).is_visible for key in (first, second)] == [False, True]
     qtbot.keyClick(run.tomograms, Qt.Key.Key_Up)
     assert run.open.text() == "Show"
     qtbot.mouseClick(run.open, Qt.MouseButton.LeftButton)
-    assert [at_run.link.appearance(key).is_visible for key in (first, second)] == [True, False]
+    assert [run_dock.link.appearance(key).is_visible for key in (first, second)] == [True, False]
 
 
-def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_run):
-    model = at_run.screens.run.annotations
+def test_a_row_shows_its_layers_colour_and_visibility(qtbot, run_dock):
+    model = run_dock.screens.run.annotations
     index = first_that(model, is_points)
     key = toggle(index)
-    settle(qtbot, at_run)
+    settle(qtbot, run_dock)
 
     def tick() -> Tick:
         return model.tick(model.row_at(index), SHOW)
 
     assert tick().color[:3] == pytest.approx(model.row_at(index.parent()).color[:3], abs=0.01)
-    (layer,) = [layer for layer in at_run.link.layers_of(key) if isinstance(layer, Points)]
+    (layer,) = [layer for layer in run_dock.link.layers_of(key) if isinstance(layer, Points)]
     layer.visible = False
     layer.border_color = "red"
     assert tick().is_hollow
@@ -236,24 +236,22 @@ def menu_at(dock, index: QModelIndex) -> dict[str, Callable[[], None]]:
     return {action.text().partition(" (")[0]: action.trigger for action in menu.actions() if action.text()}
 
 
-def test_the_menu_of_an_annotation_is_the_same_whether_it_is_shown_or_not(qtbot, at_run):
-    index = first_that(at_run.screens.run.annotations, is_points)
+def test_an_annotations_menu_offers_the_same_tools_shown_or_hidden(qtbot, run_dock):
+    index = first_that(run_dock.screens.run.annotations, is_points)
     tools = ["Review…", "Compare with…", "Export…"]
-    menu = menu_at(at_run, index)
+    menu = menu_at(run_dock, index)
     assert list(menu)[:4] == ["Show", *tools]
     menu["Show"]()
-    settle(qtbot, at_run)
-    menu = menu_at(at_run, index)
+    settle(qtbot, run_dock)
+    menu = menu_at(run_dock, index)
     assert list(menu)[:4] == ["Hide", *tools]
     menu["Hide"]()
     assert state(index) == OFF
-    menu_at(at_run, index)["Copy id"]()
+    menu_at(run_dock, index)["Copy id"]()
     assert QApplication.clipboard().text() == f"AN-{index.model().record_at(index).annotation.id}"
 
 
-def test_an_annotation_that_is_not_shown_yet_can_be_reviewed_compared_exported_and_drawn_otherwise(
-    qtbot, viewer_in_window, memory, demo_pack
-):
+def test_tools_can_be_opened_for_an_annotation_not_shown_yet(qtbot, viewer_in_window, memory, demo_pack):
     browser = PortalBrowser(viewer_in_window, memory=memory)
     viewer_in_window.window.add_dock_widget(browser)
     with qtbot.waitSignal(browser.session.catalogue_changed):
@@ -289,57 +287,57 @@ def answer(qtbot, dock, text: str) -> None:
     qtbot.waitUntil(lambda: not dock.screens.run.findChildren(QMessageBox))
 
 
-def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run):
-    tick = first_that(at_run.screens.run.annotations, is_misfit)
+def test_a_misfit_is_shown_only_if_the_user_insists(qtbot, run_dock):
+    tick = first_that(run_dock.screens.run.annotations, is_misfit)
     toggle(tick)
-    answer(qtbot, at_run, "Cancel")
-    assert not at_run.link.coming()
+    answer(qtbot, run_dock, "Cancel")
+    assert not run_dock.link.coming()
     key = toggle(tick)
-    answer(qtbot, at_run, "Show anyway")
-    settle(qtbot, at_run)
+    answer(qtbot, run_dock, "Show anyway")
+    settle(qtbot, run_dock)
     assert state(tick) == ON
-    (layer,) = at_run.link.layers_of(key)
+    (layer,) = run_dock.link.layers_of(key)
     assert "made on AL-" in layer.name
-    assert not at_run.screens.notice.isVisible(), "the question already said it"
+    assert not run_dock.screens.notice.isVisible(), "the question already explained it"
     assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
 
 
-def test_it_leads_to_the_tomogram_that_it_was_made_on(qtbot, at_run):
-    run = at_run.screens.run
+def test_a_misfits_menu_opens_the_tomogram_it_was_made_on(qtbot, run_dock):
+    run = run_dock.screens.run
     tick = first_that(run.annotations, is_misfit)
     row = run.annotations.record_at(tick)
-    menu_at(at_run, tick)["Open the tomogram it was made on"]()
-    settle(qtbot, at_run)
+    menu_at(run_dock, tick)["Open the tomogram it was made on"]()
+    settle(qtbot, run_dock)
     assert run.tomogram.alignment_id == row.files[0].alignment_id
     key = LayerKey("annotation", row.shown_file.id)
-    assert at_run.link.shown() == {LayerKey("tomogram", run.tomogram.id), key}
-    assert at_run.link.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
-    assert not at_run.screens.notice.isVisible()
+    assert run_dock.link.shown() == {LayerKey("tomogram", run.tomogram.id), key}
+    assert run_dock.link.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
+    assert not run_dock.screens.notice.isVisible()
     assert titles_of(run.annotations.record_at(run.annotations.index_of(row.key))) == (row.summary,)
 
 
-def test_what_fits_another_tomogram_only_is_hidden_with_that_one_and_comes_back(qtbot, at_run):
-    run, link = at_run.screens.run, at_run.link
-    first, apart = run.tomogram, next(each for each in run.page.tomograms if each.alignment_id == 9002)
+def test_annotations_of_another_alignment_are_hidden_and_restored(qtbot, run_dock):
+    run, link = run_dock.screens.run, run_dock.link
+    first, other = run.tomogram, next(item for item in run.page.tomograms if item.alignment_id == 9002)
     run.tomogram_open_requested.emit(run.page, first)
     key = toggle(first_that(run.annotations, is_points))
-    settle(qtbot, at_run)
-    run.tomogram_open_requested.emit(run.page, apart)
-    settle(qtbot, at_run)
+    settle(qtbot, run_dock)
+    run.tomogram_open_requested.emit(run.page, other)
+    settle(qtbot, run_dock)
     assert not link.is_visible(key)
-    assert at_run.screens.notice.text == "Hid 1 annotation made on another alignment of this run."
-    go_to(qtbot, at_run, RIBOSOME_RUN)
-    assert not at_run.screens.notice.isVisible()
-    assert not link.is_visible(LayerKey("tomogram", apart.id))
-    go_to(qtbot, at_run, CELL_RUN)
-    assert run.tomogram.id == apart.id, "the visible one is chosen"
+    assert run_dock.screens.notice.text == "Hid 1 annotation made on another alignment of this run."
+    go_to(qtbot, run_dock, RIBOSOME_RUN)
+    assert not run_dock.screens.notice.isVisible()
+    assert not link.is_visible(LayerKey("tomogram", other.id))
+    go_to(qtbot, run_dock, CELL_RUN)
+    assert run.tomogram.id == other.id, "the visible one is chosen"
     run.tomogram_open_requested.emit(run.page, first)
     assert link.is_visible(key)
 
 
-def test_a_text_is_read_in_a_box_and_is_no_layer(qtbot, at_run, viewer_model):
-    toggle(first_that(at_run.screens.run.annotations, is_text))
-    text = box(qtbot, at_run)
+def test_a_caption_opens_in_a_message_box_without_a_layer(qtbot, run_dock, viewer_model):
+    toggle(first_that(run_dock.screens.run.annotations, is_text))
+    text = box(qtbot, run_dock)
     assert "a cisterna with ribosomes" in text.text()
     assert text.textFormat() == Qt.TextFormat.PlainText
     text.close()
@@ -349,7 +347,7 @@ def test_a_text_is_read_in_a_box_and_is_no_layer(qtbot, at_run, viewer_model):
 # failures
 
 
-def test_an_annotation_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, dock, demo_pack, tmp_path):
+def test_a_missing_annotation_file_is_reported_and_can_be_retried(qtbot, dock, demo_pack, tmp_path):
     own_pack = Path(shutil.copytree(demo_pack, tmp_path / "pack"))
     for picks in (own_pack / "files").rglob("*.ndjson"):
         picks.rename(picks.with_suffix(".gone"))

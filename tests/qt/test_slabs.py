@@ -47,8 +47,8 @@ def tomogram(viewer, pyramid):
 
 
 def add_picks(viewer, planes):
-    places = [[z, 5.0, 5.0] for z in planes]
-    picks = Picks(places, SPACING, rotations_zyx=np.tile(np.eye(3), (len(places), 1, 1)))
+    positions = [[z, 5.0, 5.0] for z in planes]
+    picks = Picks(positions, SPACING, rotations_zyx=np.tile(np.eye(3), (len(positions), 1, 1)))
     look = {"color": (1, 0, 0, 1), "diameter_angstrom": 60, "spacing_angstrom": SPACING}
     specs = [points_spec(picks, COMMON, name="picks", **look), arrows_spec(picks, COMMON, name="arrows", **look)]
     add_layers(viewer, specs)
@@ -67,7 +67,7 @@ class TestThickPlanes:
     """napari's own slice thickness, in ångström; a voxel is 10 Å wide."""
 
     @pytest.mark.parametrize(("thickness", "reach"), [(10, 0), (99, 4)])
-    def test_the_picture_is_the_mean_of_the_planes_whose_centres_lie_in_the_slab(
+    def test_the_image_is_the_mean_of_planes_centred_in_the_slab(
         self, qtbot, viewer, tomogram, values, thickness, reach
     ):
         tomogram.projection_mode = "mean"
@@ -77,7 +77,7 @@ class TestThickPlanes:
         viewer.dims.set_current_step(0, 11)
         wait_for(qtbot, tomogram, values[11 - reach : 12 + reach].mean(axis=0))
 
-    def test_a_coarser_level_shows_the_mean_of_its_planes_that_cover_the_slab(self, qtbot, viewer, tomogram, pyramid):
+    def test_a_coarser_level_averages_its_planes_that_cover_the_slab(self, qtbot, viewer, tomogram, pyramid):
         tomogram.locked_data_level = 1
         tomogram.projection_mode = "mean"
         viewer.dims.set_current_step(0, 20)
@@ -87,7 +87,7 @@ class TestThickPlanes:
 
 
 class TestPicks:
-    def test_those_in_the_slab_show_in_full_and_those_beside_it_as_the_discs_that_its_face_cuts(self, viewer, tomogram):
+    def test_picks_are_full_inside_the_slab_and_discs_beside_it(self, viewer, tomogram):
         points = add_picks(viewer, [20, 23, 25, 27, 29])  # 6 voxels wide
         viewer.dims.set_current_step(0, 20)
         assert points._view_size.tolist() == [6]
@@ -115,12 +115,12 @@ class TestDiscs:
         assert show_as_discs(points)
         return points
 
-    def test_a_point_is_the_disc_that_the_plane_cuts_out_of_its_sphere(self, viewer, points):
+    def test_a_point_is_the_cross_section_of_its_sphere(self, viewer, points):
         for plane, sizes in ((20, [12]), (23, [2 * np.sqrt(36 - 9)]), (15, [2 * np.sqrt(36 - 25)]), (27, [])):
             viewer.dims.set_current_step(0, plane)
             assert points._view_size.tolist() == pytest.approx(sizes)
 
-    def test_nobody_elses_slice_gets_thicker(self, viewer, points):
+    def test_other_layers_slices_keep_their_thickness(self, viewer, points):
         theirs = viewer.add_points(CENTRE, scale=SCALE)
         viewer.dims.set_current_step(0, 22)
 

@@ -28,7 +28,7 @@ def dialog_of(browser: PortalBrowser, kind: type):
     return dialog
 
 
-def test_the_menu_drops_on_a_key_and_offers_every_kind_of_source(qtbot, make_browser, portal, memory, tmp_path):
+def test_the_menu_opens_by_key_and_lists_every_kind_of_source(qtbot, make_browser, portal, memory, tmp_path):
     memory.remember(Recent(str(tmp_path), 0, "Mine & yours"))
     browser = make_browser(portal)
     bar = browser.screens.source_bar
@@ -48,23 +48,23 @@ def test_the_menu_drops_on_a_key_and_offers_every_kind_of_source(qtbot, make_bro
     assert opening.args == [str(tmp_path)]
 
 
-def test_packs_are_remembered_wherever_they_lie(qtbot, make_browser, portal, memory, monkeypatch):
-    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: pytest.fail(f"the window waits for {path}"))
-    place = "/a/disk/that/sleeps"
-    portal.source = Source("pack", place, "Class 3")
+def test_packs_are_remembered_without_accessing_the_disk(qtbot, make_browser, portal, memory, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: pytest.fail(f"the GUI accessed {path}"))
+    path = "/a/disk/that/sleeps"
+    portal.source = Source("pack", path, "Class 3")
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source(place)
-    assert memory.recent == (Recent(place, 0, "Class 3"),)
+        browser.use_source(path)
+    assert memory.recent == (Recent(path, 0, "Class 3"),)
     assert list(entries(browser))[-1] == "Class 3"
     memory.source = ""
     again = make_browser(portal)
     with qtbot.waitSignal(again.session.opening) as opening:
         click(qtbot, again.screens.start.button("Class 3"))
-    assert opening.args == [place]
+    assert opening.args == [path]
 
 
-def test_a_recent_run_is_opened_again_by_keys_from_the_start_page(qtbot, browser, make_browser, portal, memory):
+def test_a_recent_run_opens_from_the_start_page_by_key(qtbot, browser, make_browser, portal, memory):
     with qtbot.waitSignal(browser.navigator.run_arrived):
         browser.navigator.go_to_run(506)
     memory.source = ""
@@ -91,7 +91,7 @@ def test_an_address_is_checked_before_it_is_opened(qtbot, make_browser, portal, 
     assert opening.args == [served_demo["graphql"]]
 
 
-def test_what_is_held_here_is_listed_and_cleared(qtbot, browser, memory, tmp_path, monkeypatch):
+def test_local_data_are_listed_and_cleared(qtbot, browser, memory, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cryoet.held.cache_path", lambda: tmp_path / "cache")
     for name in ("cache/answers", "cache/demo-3", "downloads"):
         (tmp_path / name).mkdir(parents=True)

@@ -17,13 +17,13 @@ from qt.docks import ARROWS, MASK, TOMOGRAM, VOXELS, dock_at_run, page_at, write
 from server import Server, sent
 
 POINTS = r"\.ndjson$"
-WAITING = {
-    "a tomogram that is being found": (TOMOGRAM, r"raw\.zarr/\."),
-    "a tomogram that is being read": (TOMOGRAM, VOXELS),
+REQUESTS = {
+    "tomogram metadata": (TOMOGRAM, r"raw\.zarr/\."),
+    "tomogram voxels": (TOMOGRAM, VOXELS),
     "points": (ARROWS, POINTS),
-    "a mask": (MASK, r"mask\.zarr"),
+    "mask": (MASK, r"mask\.zarr"),
 }
-STAYING = tuple(f"napari-cryoet-{what}" for what in ("network", "call", "decode", "disk", "review"))
+POOL_THREADS = tuple(f"napari-cryoet-{what}" for what in ("network", "call", "decode", "disk", "review"))
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 
 
@@ -73,10 +73,10 @@ def show(link: LayerManager, page, key: LayerKey) -> None:
 def busy_threads() -> list[str]:
     """The names of our running threads, without idle pool threads; their requests show at the server."""
     names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("napari-cryoet") and not name.startswith(STAYING)]
+    return [name for name in names if name.startswith("napari-cryoet") and not name.startswith(POOL_THREADS)]
 
 
-def nothing_goes_on(qtbot, server: Server) -> None:
+def wait_until_idle(qtbot, server: Server) -> None:
     server.wait_until(lambda: not server.held)
     qtbot.waitUntil(lambda: not busy_threads())
 
@@ -88,24 +88,24 @@ def click(qtbot, widget) -> None:
 @pytest.mark.parametrize(
     ("what", "how"),
     [
-        ("a tomogram that is being found", "silent"),
-        ("a tomogram that is being read", "dribbling"),
+        ("tomogram metadata", "silent"),
+        ("tomogram voxels", "dribbling"),
         ("points", "stalled"),
-        ("a mask", "silent"),
+        ("mask", "silent"),
     ],
 )
-def test_a_stop_leaves_nothing_and_asking_again_brings_it(qtbot, server, page, link, tasks, viewer_model, what, how):
-    key, pattern = WAITING[what]
+def test_stopping_leaves_no_layer_and_loading_again_succeeds(qtbot, server, page, link, tasks, viewer_model, what, how):
+    key, pattern = REQUESTS[what]
     server.script(pattern, sent(how))
     show(link, page, key)
     qtbot.waitUntil(lambda: server.held > 0)
 
-    with qtbot.waitSignal(tasks.finished) as ended:
+    with qtbot.waitSignal(tasks.finished) as finished:
         link.stop(key)
 
-    assert ended.args == [key]
+    assert finished.args == [key]
     assert link.coming() == set()
-    nothing_goes_on(qtbot, server)
+    wait_until_idle(qtbot, server)
     assert not viewer_model.layers
 
     server.end()
@@ -115,7 +115,7 @@ def test_a_stop_leaves_nothing_and_asking_again_brings_it(qtbot, server, page, l
     assert len(viewer_model.layers) == N_LAYERS[key]
 
 
-def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_model):
+def test_the_button_stops_loading_and_opens_again(qtbot, server, dock, viewer_model):
     button = dock.screens.run.open
     server.script(VOXELS, sent("silent"))
     click(qtbot, button)
@@ -126,7 +126,7 @@ def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_mode
         click(qtbot, button)
 
     assert button.text().startswith("Open")
-    nothing_goes_on(qtbot, server)
+    wait_until_idle(qtbot, server)
     assert not viewer_model.layers
 
     server.end()
@@ -135,7 +135,7 @@ def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_mode
     assert button.text() == "Shown"
 
 
-def test_taking_the_dock_out_of_its_window_stops_too(qtbot, server, page, memory, make_napari_viewer):
+def test_removing_the_dock_stops_loading(qtbot, server, page, memory, make_napari_viewer):
     viewer = make_napari_viewer()
     browser = dock_at_run(qtbot, viewer, memory, page)
     viewer.window.add_dock_widget(browser, name="CryoET Data Portal")
@@ -145,12 +145,12 @@ def test_taking_the_dock_out_of_its_window_stops_too(qtbot, server, page, memory
 
     viewer.window.remove_dock_widget(browser)
 
-    nothing_goes_on(qtbot, server)
+    wait_until_idle(qtbot, server)
     assert not viewer.layers
     browser.close()
 
 
-CLOSES_THE_VIEWER = """
+CLOSE_THE_VIEWER = """
 import sys
 from pathlib import Path
 import napari
@@ -178,13 +178,13 @@ print("closed")
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # starting several viewers at the same time is slow
-def test_closing_the_viewer_amid_loading_ends_the_program_in_order(server, project_folder, tmp_path):
+def test_closing_the_viewer_while_loading_exits_cleanly(server, project_folder, tmp_path):
     server.script(f"{POINTS}|{VOXELS}", sent("dribbling"))
-    command = [sys.executable, "-c", CLOSES_THE_VIEWER, server.url, str(tmp_path)]
+    command = [sys.executable, "-c", CLOSE_THE_VIEWER, server.url, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=project_folder / "tests", text=True, **pipes) as program:
         server.wait_until(lambda: server.held > 1, timeout_s=180)
-        said, complaints = program.communicate("close\n", timeout=120)
-    assert (program.returncode, said) == (0, "closed\n"), complaints
-    assert "Traceback" not in complaints
+        output, errors = program.communicate("close\n", timeout=120)
+    assert (program.returncode, output) == (0, "closed\n"), errors
+    assert "Traceback" not in errors
     server.wait_until(lambda: not server.held)

@@ -23,12 +23,12 @@ from server import Server, garbled, saying, sent
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # napari's first plane
-PATIENCE_S = 0.5  # timeout for a stalling server; longer elsewhere, since a busy machine stalls too
+STALL_TIMEOUT_S = 0.5  # timeout for a stalling server; longer elsewhere, since a busy machine stalls too
 FAULTS = {
     "drops the connection": sent("cut"),
     "stalls": sent("stalled"),
     "sends wrong bytes": garbled,
-    "has sent what the data saver allows": None,
+    "reaches the data saver's limit": None,
 }
 
 
@@ -94,10 +94,10 @@ def wait_exact(qtbot, shown, z, truth):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewer, server, shown, truth, monkeypatch):
+def test_a_fault_while_scrubbing_is_shown_and_can_be_retried(name, qtbot, viewer, server, shown, truth, monkeypatch):
     wait_exact(qtbot, shown, MIDDLE, truth)
     if name == "stalls":
-        monkeypatch.setattr(client, "STALL_S", PATIENCE_S)
+        monkeypatch.setattr(client, "STALL_S", STALL_TIMEOUT_S)
     if FAULTS[name] is None:
         policy().max_session_bytes = policy().received_bytes + 200_000
     else:
@@ -126,7 +126,7 @@ def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewe
     qtbot.waitUntil(lambda: not shown.strip.label.text())
 
 
-def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, viewer, server, shown, truth):
+def test_a_changed_image_is_reported_and_its_new_data_are_not_drawn(qtbot, viewer, server, shown, truth):
     wait_exact(qtbot, shown, MIDDLE, truth)
     server.script(FINEST, saying(ETag='"another"'))
     viewer.dims.set_current_step(0, 95)
@@ -136,7 +136,7 @@ def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, v
     qtbot.waitUntil(lambda: shared_engine().is_idle)  # pending requests would use up the server's responses
 
 
-def test_the_window_goes_on_while_a_server_holds_what_it_was_asked_for(qtbot, viewer, server, shown, truth):
+def test_the_window_stays_responsive_while_a_server_stalls(qtbot, viewer, server, shown, truth):
     wait_exact(qtbot, shown, MIDDLE, truth)
     server.script(FINEST, None)
     for z in range(95, 107):

@@ -51,25 +51,25 @@ def strip(qtbot, viewer_model, link):
 
 EXACT = StreamState(is_exact=True)
 OLD = StreamState(is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
-COMING = StreamState(missing_blocks=2, bytes_read=3_000_000, bytes_per_s=2e6, source_number=1)
-OTHER = StreamState(missing_blocks=2, bytes_read=1_000_000, bytes_per_s=1e6)
-OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
+LOADING = StreamState(missing_blocks=2, bytes_read=3_000_000, bytes_per_s=2e6, source_number=1)
+ALSO_LOADING = StreamState(missing_blocks=2, bytes_read=1_000_000, bytes_per_s=1e6)
+LOADING_OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
-    ("states", "words"),
+    ("states", "text"),
     [
         ((EXACT, OLD), "offline, as of 5 Mar 2024"),
-        ((COMING, OTHER), "sharpening… 4 MB · 3 MB/s"),
-        ((OLD, OLDER), "offline, as of 1 Jun 2023 · sharpening… 0 B"),
+        ((LOADING, ALSO_LOADING), "sharpening… 4 MB · 3 MB/s"),
+        ((OLD, LOADING_OLDER), "offline, as of 1 Jun 2023 · sharpening… 0 B"),
     ],
 )
-def test_pixels_of_a_server_that_is_not_reached_say_their_day(qtbot, monkeypatch, link, strip, states, words):
+def test_the_strip_summarizes_all_streams(qtbot, monkeypatch, link, strip, states, text):
     streams = [(Image(np.zeros((2, 2))), Stream(state)) for state in states]
     with monkeypatch.context() as patch:
         patch.setattr(link, "streams", lambda: streams)
         link.appearance_changed.emit(None)
-        qtbot.waitUntil(lambda: strip.label.text() == words)
+        qtbot.waitUntil(lambda: strip.label.text() == text)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def layer_is_exact(layer, strip) -> bool:
     return stream_of(layer).state.is_exact and not strip.label.text()
 
 
-def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_model, served, strip, layer):
+def test_a_layer_added_by_others_is_shown_and_can_be_stopped(qtbot, viewer_model, served, strip, layer):
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
     served.script("", None)
     viewer_model.dims.set_current_step(0, 44)
@@ -103,15 +103,15 @@ def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_m
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
 
 
-def test_what_all_of_a_coarse_plane_costs_is_on_the_button_that_loads_it(qtbot, viewer_model, strip, layer, tmp_path):
+def test_the_full_detail_button_shows_its_download_size(qtbot, viewer_model, strip, layer, tmp_path):
     stream_of(layer).display.largest_view_bytes = 24 * 2**20  # too little for a plane across the blocks
     viewer_model.dims.order = (1, 0, 2)
     viewer_model.dims.set_current_step(1, 100)
     qtbot.waitUntil(lambda: "coarser level" in strip.label.text())
     assert not stream_of(layer).state.is_exact
-    told = re.fullmatch(r"Load full detail \((.+) MB\)", strip.action.text())
+    match = re.fullmatch(r"Load full detail \((.+) MB\)", strip.action.text())
     files = [tmp_path / "v.zarr" / "0" / "0" / "0" / name for name in "01"]  # the plane cuts all their blocks
-    assert float(told[1]) * 1e6 == pytest.approx(sum(file.stat().st_size for file in files), rel=0.1)
+    assert float(match[1]) * 1e6 == pytest.approx(sum(file.stat().st_size for file in files), rel=0.1)
     strip.action.click()
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
     assert not strip.action.isVisible()

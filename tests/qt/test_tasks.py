@@ -15,23 +15,23 @@ from napari_cryoet._qt.tasks import Job, UnexpectedError, wait_for
 from napari_cryoet.exceptions import NetworkError, StoppedError, raise_if_stopped
 
 
-def test_a_newer_task_makes_the_older_answer_stale(tasks, qtbot):
-    answers, older_saw_stop = [], threading.Event()
+def test_a_newer_task_replaces_an_older_one_with_the_same_key(tasks, qtbot):
+    answers, saw_stop = [], threading.Event()
 
     def older(job: Job) -> str:
         if job.stop.wait(30):
-            older_saw_stop.set()
+            saw_stop.set()
         return "older"
 
     tasks.run("page", older, then=answers.append)
     with qtbot.waitSignal(tasks.finished):
         tasks.run("page", lambda job: "newer", then=answers.append)
-    assert older_saw_stop.wait(30)
+    assert saw_stop.wait(30)
     QApplication.processEvents()
     assert answers == ["newer"]
 
 
-def test_a_fault_is_logged_and_told_in_plain_words_with_details(tasks, qtbot, caplog):
+def test_an_unexpected_error_is_logged_and_reported_with_details(tasks, qtbot, caplog):
     errors = []
     with qtbot.waitSignal(tasks.finished):
         tasks.run("page", lambda job: 1 // 0, then=lambda _: None, failed=errors.append)
@@ -42,12 +42,12 @@ def test_a_fault_is_logged_and_told_in_plain_words_with_details(tasks, qtbot, ca
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
-    answers, errors, winding_down = [], [], threading.Event()
+def test_stop_ends_a_task_at_once_and_drops_its_result(tasks, qtbot):
+    answers, errors, woke_up = [], [], threading.Event()
 
     def work(job: Job) -> None:
         job.stop.wait(30)
-        winding_down.set()
+        woke_up.set()
         raise_if_stopped(job.stop)
 
     tasks.run("page", work, then=answers.append, failed=errors.append)
@@ -55,13 +55,13 @@ def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
     with qtbot.waitSignal(tasks.finished):
         tasks.stop("page")
     assert not tasks.is_running("page")
-    assert winding_down.wait(30)
+    assert woke_up.wait(30)
     QApplication.processEvents()
     assert (answers, errors) == ([], [])
 
 
 @pytest.mark.parametrize("error", [NetworkError("No network."), StoppedError()])
-def test_an_error_of_ours_goes_to_failed(tasks, qtbot, error):
+def test_our_own_errors_are_passed_to_failed(tasks, qtbot, error):
     def work(job: Job) -> None:
         raise error
 
@@ -84,26 +84,26 @@ class ShownWindows(QObject):
         return False
 
 
-def test_a_long_task_has_a_bar_in_naparis_activity_dock_and_no_window_flashes(viewer_in_hidden_window, tasks, qtbot):
-    bars, go, windows = progress._all_instances, threading.Event(), ShownWindows()
+def test_only_a_long_titled_task_shows_a_progress_bar_and_no_window(viewer_in_hidden_window, tasks, qtbot):
+    bars, release, windows = progress._all_instances, threading.Event(), ShownWindows()
     QApplication.instance().installEventFilter(windows)
 
     def work(job: Job) -> None:
         job.progress(1, 4)
-        go.wait(30)
+        release.wait(30)
 
     tasks.run("quick", lambda _job: None, then=lambda _: None, title="Looking")
-    tasks.run("quiet", lambda _job: go.wait(30), then=lambda _: None)
+    tasks.run("quiet", lambda _job: release.wait(30), then=lambda _: None)
     tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
     qtbot.waitUntil(lambda: len(bars) == 1)
     assert [bar.desc for bar in bars] == ["Opening TS_026"]
-    go.set()
+    release.set()
     qtbot.waitUntil(lambda: not bars)
     QApplication.instance().removeEventFilter(windows)
     assert windows.seen == []
 
 
-def test_what_is_waited_for_can_be_stopped(qtbot):
+def test_wait_for_can_be_stopped(qtbot):
     parent = QWidget()
     qtbot.addWidget(parent)
     parent.show()
@@ -129,7 +129,7 @@ def test_what_is_waited_for_can_be_stopped(qtbot):
     assert values == [250]
 
 
-def test_parts_of_an_answer_arrive_on_the_gui_thread_and_before_the_rest(tasks, qtbot):
+def test_partial_results_arrive_first_and_on_the_gui_thread(tasks, qtbot):
     arrived = []
 
     def work(job: Job) -> str:
@@ -137,17 +137,17 @@ def test_parts_of_an_answer_arrive_on_the_gui_thread_and_before_the_rest(tasks, 
             job.hand_over(part)
         return "three"
 
-    def note(part: str) -> None:
+    def record(part: str) -> None:
         arrived.append((part, threading.current_thread() is threading.main_thread()))
 
     with qtbot.waitSignal(tasks.finished):
-        tasks.run("page", work, then=note, part=note)
+        tasks.run("page", work, then=record, part=record)
     qtbot.waitUntil(lambda: len(arrived) == 3)
     assert arrived == [("one", True), ("two", True), ("three", True)]
 
 
 @pytest.mark.slow
-def test_a_task_that_never_ends_does_not_keep_the_interpreter_alive():
+def test_an_endless_task_does_not_keep_the_interpreter_alive():
     script = """
 import time
 from qtpy.QtCore import QCoreApplication, QTimer
@@ -158,5 +158,5 @@ tasks.run("page", lambda job: time.sleep(600), then=print)
 QTimer.singleShot(50, app.quit)
 app.exec()
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
+    assert (result.returncode, result.stderr) == (0, "")

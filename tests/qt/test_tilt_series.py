@@ -95,7 +95,7 @@ def frame_of(window: TiltWindow) -> QWidget:
     return window.panel.window()
 
 
-def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qtbot, make_dock, served, images):
+def test_a_tick_opens_a_streaming_window_and_keeps_the_tomogram(qtbot, make_dock, served, images):
     dock = make_dock(series_at(served))
     run = dock.screens.run
     dock.link.open_tomogram(run.page, run.page.tomograms[0])
@@ -124,7 +124,7 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     qtbot.waitUntil(lambda: not window.panel.strip.label.text(), timeout=LONG_MS)
 
 
-def test_closing_the_window_unticks(qtbot, make_dock, served):
+def test_closing_the_window_unticks_the_row(qtbot, make_dock, served):
     dock = make_dock(series_at(served))
     window = open_series(qtbot, dock)
     assert is_ticked(dock)
@@ -134,7 +134,7 @@ def test_closing_the_window_unticks(qtbot, make_dock, served):
     assert not dock.tilt_windows.windows
 
 
-def test_what_the_server_lacks_is_told_with_a_retry(qtbot, make_dock, served):
+def test_a_missing_tilt_series_is_reported_with_a_retry(qtbot, make_dock, served):
     dock = make_dock(series_at(served, https_omezarr_dir=f"{served.url}/gone.zarr"))
     tick(qtbot, dock)
     notice = dock.screens.notice
@@ -145,7 +145,7 @@ def test_what_the_server_lacks_is_told_with_a_retry(qtbot, make_dock, served):
     assert not is_ticked(dock)
 
 
-def test_the_windows_close_with_naparis_window_but_not_with_a_hidden_dock(qtbot, make_dock, served):
+def test_windows_close_with_napari_but_not_when_the_dock_hides(qtbot, make_dock, served):
     dock = make_dock(series_at(served))
     window = open_series(qtbot, dock)
     main, holder = dock.window(), dock.parentWidget()

@@ -16,7 +16,7 @@ from qt.docks import TOMOGRAM, dock_at_run, page_at, write_run
 from server import Server
 
 LONG_MS = 60_000
-ALL_OF_LEVEL_1 = 4 * 256 * 256  # voxels
+LEVEL_1_VOXELS = 4 * 256 * 256
 DEFAULTS = ("_DEFAULT_VOXELS", "_DEFAULT_VOXELS_IN_SOFTWARE")
 
 
@@ -27,16 +27,16 @@ def no_data_saver():
 
 
 @pytest.fixture(autouse=True)
-def nothing_unasked(monkeypatch):
+def coarsest_level_by_default(monkeypatch):
     """Simulate large volumes, which are shown at the coarsest level until the user chooses another."""
     for name in DEFAULTS:
         monkeypatch.setattr(volume_detail, name, 0)
 
 
 @pytest.fixture
-def level_1_unasked(monkeypatch):
+def level_1_by_default(monkeypatch):
     for name in DEFAULTS:
-        monkeypatch.setattr(volume_detail, name, ALL_OF_LEVEL_1)
+        monkeypatch.setattr(volume_detail, name, LEVEL_1_VOXELS)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def wait_exact(qtbot, layer, shape) -> None:
     qtbot.waitUntil(is_drawn, timeout=LONG_MS)
 
 
-def offered(menu: QMenu):
+def actions_by_level(menu: QMenu):
     return {action.text().split(",")[0]: action for action in menu.actions() if not action.isSeparator()}
 
 
@@ -78,7 +78,7 @@ def drop_levels(qtbot, dock: PortalBrowser) -> QMenu:
     return strip.levels_menu
 
 
-def test_a_level_is_chosen_in_3d_knowing_what_it_costs_and_streams(qtbot, dock):
+def test_the_3d_level_menu_shows_sizes_and_the_chosen_level_streams(qtbot, dock):
     layer, strip = show(qtbot, dock), dock.screens.status
     assert not strip.levels.isVisible()
     dock.viewer.dims.ndisplay = 3
@@ -98,8 +98,8 @@ def test_a_level_is_chosen_in_3d_knowing_what_it_costs_and_streams(qtbot, dock):
     qtbot.waitUntil(lambda: not strip.levels.isVisible())
 
 
-@pytest.mark.usefixtures("level_1_unasked")
-def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_alone(qtbot, dock):
+@pytest.mark.usefixtures("level_1_by_default")
+def test_the_finest_cheap_level_is_the_default_in_3d_only(qtbot, dock):
     layer = show(qtbot, dock)
     assert dock.volumes.chosen(layer) == 1
     assert layer.locked_data_level is None
@@ -113,8 +113,8 @@ def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_a
         assert layer.locked_data_level is None
 
 
-@pytest.mark.usefixtures("level_1_unasked")
-def test_coarse_only_leaves_volumes_at_their_coarsest_level_until_another_is_chosen(qtbot, dock):
+@pytest.mark.usefixtures("level_1_by_default")
+def test_coarse_only_shows_the_coarsest_level_until_another_is_chosen(qtbot, dock):
     save_data(coarse_only=True)
     dock.network.check()
     layer = show(qtbot, dock)
@@ -125,13 +125,13 @@ def test_coarse_only_leaves_volumes_at_their_coarsest_level_until_another_is_cho
     wait_exact(qtbot, layer, (4, 256, 256))
 
 
-def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monkeypatch):
+def test_levels_that_are_too_large_are_disabled_with_a_reason(qtbot, dock, monkeypatch):
     monkeypatch.setattr(volume_detail, "largest_texture_side", lambda: 300)
     monkeypatch.setattr(volume_detail, "_USABLE_FRACTION", 1e-9)
     show(qtbot, dock)
     dock.viewer.dims.ndisplay = 3
     menu = drop_levels(qtbot, dock)
-    actions = offered(menu)
+    actions = actions_by_level(menu)
     assert "graphics card" in actions["level 0"].text()
     assert "memory" in actions["level 1"].text()
     assert [actions[f"level {level}"].isEnabled() for level in (2, 1, 0)] == [True, False, False]

@@ -14,7 +14,7 @@ from napari_cryoet._qt.widgets.messages import agrees
     ("key", "is_harmless", "answer"),
     [(Qt.Key.Key_Return, True, True), (Qt.Key.Key_Return, False, False), (Qt.Key.Key_Escape, True, False)],
 )
-def test_enter_agrees_to_what_is_harmless_and_escape_to_nothing(qtbot, key, is_harmless, answer):
+def test_enter_accepts_only_harmless_actions_and_escape_none(qtbot, key, is_harmless, answer):
     seen = []
 
     def press():
@@ -39,11 +39,11 @@ class TestLayerCombo:
         yield combo
         combo.close_down()
 
-    def test_it_follows_the_viewer(self, qtbot, viewer_model, combo):
+    def test_the_combo_box_follows_the_viewers_layers(self, qtbot, viewer_model, combo):
         assert (combo.layer, combo.isEnabled(), combo.placeholderText()) == (None, False, "nothing is open")
         viewer_model.add_points(np.zeros((1, 3)))
         first, second = (viewer_model.add_image(np.zeros((4, 4)), name=name) for name in ("first", "second"))
-        assert combo.layer is first, "others come and go beside it"
+        assert combo.layer is first, "other layers don't change it"
         combo.choose(second)
         second.name = "renamed"
         qtbot.waitUntil(lambda: combo.currentText() == "renamed")

@@ -23,16 +23,16 @@ WORLD = {"scale": (10.0,) * 3, "units": "angstrom"}
 
 
 def add_picks(viewer, name="80S"):
-    return next(made for made in add_layers(viewer, load_picks(two_picks(), name=name)) if isinstance(made, Points))
+    return next(layer for layer in add_layers(viewer, load_picks(two_picks(), name=name)) if isinstance(layer, Points))
 
 
-class TestByAScript:
+class TestSaveFromScript:
     @pytest.fixture
     def viewer(self, qtbot, viewer_model):
         npe2.PluginManager.instance().discover()
         return viewer_model
 
-    def test_points_that_are_selected_with_their_arrows_keep_their_rotations(self, viewer, tmp_path):
+    def test_points_saved_with_their_arrows_keep_rotations(self, viewer, tmp_path):
         add_picks(viewer)
         viewer.layers.selection = set(viewer.layers)
         assert str(tmp_path / "a.star") in viewer.layers.save(str(tmp_path / "a.star"), selected=True)
@@ -43,7 +43,7 @@ class TestByAScript:
             viewer.layers.save(str(tmp_path / "b.star"))
         assert not (tmp_path / "b.star").exists()
 
-    def test_no_file_is_replaced(self, viewer, tmp_path):
+    def test_existing_files_are_not_replaced(self, viewer, tmp_path):
         layer = add_picks(viewer)
         (tmp_path / "a.ndjson").write_text("precious")
         for name in ("a", "a.ndjson"):
@@ -55,7 +55,7 @@ class TestByAScript:
                     save(str(tmp_path / name))
         assert (tmp_path / "a.ndjson").read_text() == "precious"
 
-    def test_a_folder_gets_picks_and_masks_and_no_tomogram(self, viewer, tmp_path):
+    def test_a_folder_receives_picks_and_masks_but_no_tomogram(self, viewer, tmp_path):
         add_picks(viewer, "ribosomes")
         mask = np.zeros((9, 14, 21), dtype=np.int64)
         mask[4, 6, 8] = 1
@@ -69,7 +69,7 @@ class TestByAScript:
         assert {path.rsplit(".", 1)[1] for path in written} == {"ndjson", "zarr", "csv"}
         assert "TS_1 isn't written" in messages()
 
-    def test_all_layers_are_saved_into_a_folder_or_none(self, viewer, tmp_path):
+    def test_all_layers_are_saved_or_none(self, viewer, tmp_path):
         add_picks(viewer, "ribosomes")
         viewer.add_labels(np.ones((4, 5, 6), int), name="turned", rotate=(0, 0, 30), **WORLD)
         with pytest.raises(SaveError, match="rotated"):
@@ -78,7 +78,7 @@ class TestByAScript:
         assert list(tmp_path.iterdir()) == []
 
 
-class TestByAPerson:
+class TestSaveDialog:
     """Tests with napari's own dialog, which asks before it replaces a file."""
 
     @pytest.fixture
@@ -88,13 +88,13 @@ class TestByAPerson:
 
         def save(path, button=""):
             def choose(*_arguments, filter, **_options):  # noqa: A002 - as Qt calls it
-                return str(path), next(each for each in filter.split(";;") if each.startswith("CryoET Data Portal"))
+                return str(path), next(item for item in filter.split(";;") if item.startswith("CryoET Data Portal"))
 
             def press():
                 box = QApplication.activeModalWidget()
                 if isinstance(box, QMessageBox):
-                    asked.append(f"{box.text()} {box.informativeText()}")
-                    next(each for each in box.buttons() if each.text().replace("&", "") == button).click()
+                    questions.append(f"{box.text()} {box.informativeText()}")
+                    next(item for item in box.buttons() if item.text().replace("&", "") == button).click()
 
             def act():
                 try:
@@ -106,28 +106,28 @@ class TestByAPerson:
 
             monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
             viewer.layers.selection = {add_picks(viewer)}
-            asked, done, timer = [], [], QTimer()
+            questions, done, timer = [], [], QTimer()
             timer.timeout.connect(press)
             timer.start(20)
             QTimer.singleShot(0, act)
             qtbot.waitUntil(lambda: bool(done))
             timer.stop()
-            return asked
+            return questions
 
         return save
 
-    def test_picks_whose_name_has_no_ending_are_written_as_ndjson(self, tmp_path, save):
+    def test_a_name_without_a_suffix_is_saved_as_ndjson(self, tmp_path, save):
         save(tmp_path / "80S v. 2")
 
         np.testing.assert_allclose(read_picks(tmp_path / "80S v. 2.ndjson").rotations_zyx, ROTATIONS, atol=1e-9)
         assert not (tmp_path / "80S v. 2").exists()
 
-    def test_what_the_file_wont_hold_is_said_before(self, tmp_path, save):
+    def test_losses_are_confirmed_before_writing(self, tmp_path, save):
         for button, is_written in (("Cancel", False), ("Write", True)):
             assert "counted from 1" in save(tmp_path / "a.tbl", button)[0]
             assert (tmp_path / "a.tbl").exists() is is_written
 
-    def test_a_file_that_the_dialog_cant_have_seen_is_asked_about(self, tmp_path, save):
+    def test_replacing_a_file_with_an_added_suffix_is_confirmed(self, tmp_path, save):
         (tmp_path / "a.ndjson").write_text("precious")
         for button, is_replaced in (("Cancel", False), ("Replace", True)):
             assert "a.ndjson" in save(tmp_path / "a", button)[0]
@@ -135,7 +135,7 @@ class TestByAPerson:
             assert "Nothing was written." in messages()
 
     @pytest.mark.parametrize(("version", "is_given"), [("3.1", True), ("5", False)])
-    def test_the_version_of_relion_is_asked_and_the_dialog_s_consent_counts(
+    def test_the_relion_version_is_asked_and_cancelling_keeps_the_file(
         self, tmp_path, save, monkeypatch, version, is_given
     ):
         (tmp_path / "a.star").write_text("old")
