@@ -49,9 +49,9 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> str:
     return path.as_uri()
 
 
-def points_zyx_of(address: str) -> np.ndarray:
+def points_zyx_of(url: str) -> np.ndarray:
     """The positions in a portal ndjson file."""
-    lines = Path(address.removeprefix("file://")).read_text().splitlines()
+    lines = Path(url.removeprefix("file://")).read_text().splitlines()
     return np.array([[json.loads(line)["location"][axis] for axis in "zyx"] for line in lines])
 
 

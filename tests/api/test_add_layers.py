@@ -18,7 +18,7 @@ def viewer():
     return ViewerModel()
 
 
-def test_layers_are_those_of_the_specs_from_bottom_to_top(viewer, find, tomogram):
+def test_layers_are_ordered_by_kind_from_bottom_to_top(viewer, find, tomogram):
     specs = [
         *load_annotation(find("OrientedPoint"), tomogram),
         *load_annotation(find("Mesh"), tomogram),
@@ -34,7 +34,7 @@ def test_layers_are_those_of_the_specs_from_bottom_to_top(viewer, find, tomogram
     assert sorted(layer.name for layer in layers) == sorted(spec.name for spec in specs)
 
 
-def test_all_layers_lie_in_one_world_in_angstrom(viewer, find, tomogram):
+def test_all_layers_use_world_coordinates_in_angstrom(viewer, find, tomogram):
     (points,) = load_annotation(find("Point"), tomogram)
     image, drawn = add_layers(viewer, [load_tomogram(tomogram), points])
 
@@ -54,18 +54,18 @@ def test_a_volume_is_lazy_and_exact(viewer, tmp_path):
     np.testing.assert_array_equal(np.asarray(image.data[0]), volume)
 
 
-def test_picks_show_in_every_plane_that_cuts_their_particle(viewer):
+def test_picks_show_in_planes_that_cut_the_particle(viewer):
     picks = Picks([[20.0, 9, 9], [60.0, 9, 9]], 10.0, about={"object_name": "cytosolic ribosome"})  # 300 Å wide
     (points,) = add_layers(viewer, load_picks(picks, name="ribosomes"))
-    found = {}
+    hits = {}
     for z_angstrom in (200, 340, 360, 440, 460, 600):
         viewer.dims.set_point(0, z_angstrom)
-        found[z_angstrom] = points.get_value((z_angstrom, 90, 90), world=True)
+        hits[z_angstrom] = points.get_value((z_angstrom, 90, 90), world=True)
 
-    assert found == {200: 0, 340: 0, 360: None, 440: None, 460: 1, 600: 1}
+    assert hits == {200: 0, 340: 0, 360: None, 440: None, 460: 1, 600: 1}
 
 
-def test_nothing_but_specs_is_added(viewer):
+def test_only_specs_are_accepted(viewer):
     with pytest.raises(TypeError, match="specs"):
         add_layers(viewer, [Image(np.zeros((3, 3, 3)))])
     with pytest.raises(TypeError, match="viewer"):

@@ -24,62 +24,62 @@ def flipped(picks, axis, size):
     return picks.changed(points_zyx=points)
 
 
-def test_right_picks_fit(truth, tomogram):
-    found = check_picks(truth, tomogram)
+def test_correct_picks_fit(truth, tomogram):
+    findings = check_picks(truth, tomogram)
 
-    assert isinstance(found, Findings)
-    assert (found.verdict, found.oddities, found.suggestion) == ("fits", (), None)
-    assert (found.diameter_angstrom, found.diameter_is_known) == (300, True)
-    assert len(found.outside) == 0
+    assert isinstance(findings, Findings)
+    assert (findings.verdict, findings.oddities, findings.suggestion) == ("fits", (), None)
+    assert (findings.diameter_angstrom, findings.diameter_is_known) == (300, True)
+    assert len(findings.outside) == 0
 
 
-def test_mirrored_and_swapped_picks_are_found_and_put_right(truth, tomogram):
+def test_mirrored_and_swapped_picks_are_detected_and_corrected(truth, tomogram):
     mirrored = [flipped(truth, axis, tomogram.shape_zyx[axis]) for axis in range(3)]
     for wrong in (*mirrored, truth.changed(points_zyx=truth.points_zyx[:, ::-1])):
-        found = check_picks(wrong, tomogram)
-        better = found.suggested_picks()
-        data = json.loads(json.dumps(found.as_data()))
+        findings = check_picks(wrong, tomogram)
+        better = findings.suggested_picks()
+        data = json.loads(json.dumps(findings.as_data()))
 
-        assert found.verdict == data["verdict"] == "better"
-        assert [each["text"] for each in data["statements"] if each["is_odd"]] == list(found.oddities)
+        assert findings.verdict == data["verdict"] == "better"
+        assert [each["text"] for each in data["statements"] if each["is_odd"]] == list(findings.oddities)
         np.testing.assert_allclose(better.points_zyx, truth.points_zyx, atol=1e-9)
         assert better.rotations_zyx is None  # mirrored orientations don't exist
 
 
-def test_shifted_picks_are_found_and_put_right(truth, tomogram):
-    shift_angstrom = np.array([0.0, 80.0, 0.0])
-    found = check_picks(truth.changed(points_zyx=truth.points_zyx + shift_angstrom / truth.spacing_angstrom), tomogram)
+def test_shifted_picks_are_detected_and_corrected(truth, tomogram):
+    shift_zyx = np.array([0.0, 80.0, 0.0]) / truth.spacing_angstrom
+    findings = check_picks(truth.changed(points_zyx=truth.points_zyx + shift_zyx), tomogram)
 
-    assert found.verdict == "better"
-    off = found.suggested_picks().positions_angstrom_zyx - truth.positions_angstrom_zyx
+    assert findings.verdict == "better"
+    off = findings.suggested_picks().positions_angstrom_zyx - truth.positions_angstrom_zyx
     assert np.abs(off).max() < truth.spacing_angstrom
 
 
-def test_picks_of_another_voxel_spacing_are_put_where_they_belong(truth, tomogram):
+def test_picks_at_another_voxel_spacing_fit(truth, tomogram):
     assert check_picks(truth.rescaled(10.0), tomogram).verdict == "fits"
 
 
-def test_picks_outside_and_twice_are_named(truth, tomogram):
+def test_outside_and_duplicate_picks_are_listed(truth, tomogram):
     near = set(check_picks(truth, tomogram).duplicates)
     more = truth.added([truth.points_zyx[0] + 0.1, [-90, 0, 0]])
-    found = check_picks(more, tomogram)
+    findings = check_picks(more, tomogram)
 
-    assert found.outside.tolist() == [len(truth) + 1]
-    assert set(found.duplicates) - near in ({0}, {len(truth)})
+    assert findings.outside.tolist() == [len(truth) + 1]
+    assert set(findings.duplicates) - near in ({0}, {len(truth)})
 
 
-def test_it_tells_how_far_it_is_and_can_be_stopped(truth, tomogram):
-    told, stop = [], threading.Event()
-    check_picks(truth, tomogram, progress=lambda share, _words: told.append(share))
+def test_check_reports_progress_and_can_be_stopped(truth, tomogram):
+    fractions, stop = [], threading.Event()
+    check_picks(truth, tomogram, progress=lambda fraction, _message: fractions.append(fraction))
     stop.set()
 
-    assert told == sorted(told)
-    assert told[-1] == 1
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
     with pytest.raises(StoppedError):
         check_picks(truth, tomogram, stop=stop)
 
 
-def test_bare_files_need_a_spacing_and_are_volumes(tmp_path):
+def test_bare_files_must_be_volumes_with_a_spacing(tmp_path):
     write_zarr(tmp_path / "a.zarr", noise(), None)
     write_lines(tmp_path / "a.ndjson", [point(1, 2, 3)])
     for picks, name in ((Picks([[1.0, 2, 3]]), "a.zarr"), (Picks([[1.0, 2, 3]], 10.0), "a.ndjson")):

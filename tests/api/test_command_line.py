@@ -79,7 +79,7 @@ def is_complete(folder: Path) -> bool:
 
 
 class TestHelp:
-    def test_of_every_command_names_its_options(self, run):
+    def test_lists_the_options_of_every_command(self, run):
         listed = run("--help")
         for command, options in OPTIONS.items():
             done = run(command, "--help")
@@ -91,19 +91,19 @@ class TestHelp:
 
 class TestList:
     @POSIX
-    def test_ends_well_when_its_reader_leaves_early(self, demo_pack):
+    def test_exits_cleanly_when_the_pipe_is_closed(self, demo_pack):
         reading, writing = os.pipe()
         os.close(reading)
-        with os.fdopen(writing, "w") as nobody:
-            process = start("list", "datasets", demo_pack, "--json", stdout=nobody)
-            _, told = process.communicate(timeout=100)
+        with os.fdopen(writing, "w") as closed_pipe:
+            process = start("list", "datasets", demo_pack, "--json", stdout=closed_pipe)
+            _, stderr = process.communicate(timeout=100)
 
         assert process.returncode == 0
-        assert "Traceback" not in told
+        assert "Traceback" not in stderr
 
 
 class TestDownload:
-    def test_lays_files_out_like_the_portal(self, run, demo_pack, served_demo, tmp_path):
+    def test_uses_the_portals_file_layout(self, run, demo_pack, served_demo, tmp_path):
         assert run("download", demo_pack, "--run", RUN, "--to", tmp_path / "disk").code == 0
         files = contents(tmp_path / "disk")
 
@@ -115,12 +115,12 @@ class TestDownload:
         assert run("download", served_demo["graphql"], "--run", RUN, "--to", tmp_path / "web").code == 0
         assert contents(tmp_path / "web") == files
 
-    def test_brings_only_what_is_asked_for(self, run, demo_pack, tmp_path):
+    def test_fetches_only_the_requested_files(self, run, demo_pack, tmp_path):
         command = ("download", demo_pack, "--run", f"RN-{RUN}", "--what", "tomogram", "--format", "mrc")
         assert run(*command, "--to", tmp_path / "to").code == 0
         assert [Path(path).name for path in contents(tmp_path / "to")] == ["DEMO_001.mrc"]
 
-    def test_ends_with_one_where_something_is_missing(self, run, demo_pack, tmp_path):
+    def test_exits_with_1_if_something_is_missing(self, run, demo_pack, tmp_path):
         for arguments, noun in ((("--run", 1), "run 1"), (("--run", 9004, "--what", "tomogram"), "tomogram")):
             done = run("download", demo_pack, *arguments, "--to", tmp_path / "none")
             assert done.code == 1
@@ -136,16 +136,16 @@ class TestDownload:
 
     @POSIX
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_stops_at_a_signal_and_goes_on_later(self, run, demo_pack, served_demo, tmp_path, number, code):
+    def test_stops_at_a_signal_and_resumes_later(self, run, demo_pack, served_demo, tmp_path, number, code):
         with Proxy(served_demo["graphql"]) as server:
             server.script(r"\.zarr/0/0", None)
             process = start("download", f"{server.url}/graphql", "--run", RUN, "--to", tmp_path)
             server.wait_until(lambda: server.held)
             process.send_signal(number)
-            _, told = process.communicate(timeout=100)
+            _, stderr = process.communicate(timeout=100)
 
         assert process.returncode == code
-        assert "Traceback" not in told
+        assert "Traceback" not in stderr
         assert not is_complete(tmp_path)
         assert run("download", demo_pack, "--run", RUN, "--to", tmp_path).code == 0
         assert is_complete(tmp_path)
@@ -158,17 +158,17 @@ class TestConvert:
         write_lines(tmp_path / "in.ndjson", [point(3, 2, 1)])
         return tmp_path / "in.ndjson"
 
-    def test_makes_star_files_for_relion_5_and_older_ones(self, run, source, tmp_path):
+    def test_writes_star_files_for_relion_5_and_4(self, run, source, tmp_path):
         done = run("convert", source, tmp_path / "5.star", "--spacing", "10", "--shape", "40,50,60")
-        found = read_picks(tmp_path / "5.star")
+        loaded = read_picks(tmp_path / "5.star")
         assert done.code == 0
-        assert (found.points_zyx.tolist(), found.shape_zyx) == ([[1, 2, 3]], (40, 50, 60))
+        assert (loaded.points_zyx.tolist(), loaded.shape_zyx) == ([[1, 2, 3]], (40, 50, 60))
         assert "rlnCenteredCoordinateXAngst" in (tmp_path / "5.star").read_text()
 
         assert run("convert", source, tmp_path / "4.star", "--spacing", "10", "--to", "relion4").code == 0
         assert "rlnCoordinateX" in (tmp_path / "4.star").read_text()
 
-    def test_says_which_option_is_missing_and_what_is_lost(self, run, source, tmp_path):
+    def test_reports_missing_options_and_losses(self, run, source, tmp_path):
         refused = run("convert", source, tmp_path / "out.json")
         assert refused.code == 1
         assert "--spacing" in refused
@@ -178,7 +178,7 @@ class TestConvert:
         assert done.code == 0
         assert "angles" in done
 
-    def test_is_told_what_columns_without_a_unit_count(self, run, tmp_path):
+    def test_needs_a_unit_for_columns_without_one(self, run, tmp_path):
         (tmp_path / "a.csv").write_text("X,y,z\n30,20,10\n")
         command = ("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--spacing", "10")
         refused = run(*command)
@@ -189,7 +189,7 @@ class TestConvert:
             assert run(*command, "--unit", unit, "--overwrite").code == 0
             assert read_picks(tmp_path / "b.csv").points_zyx.tolist() == [points]
 
-    def test_leaves_nothing_behind_for_good_when_killed(self, run, source, tmp_path):
+    def test_removes_leftovers_of_a_killed_process(self, run, source, tmp_path):
         code = (
             "import os, sys; from napari_cryoet.cli import main\nos.fsync = lambda _: os._exit(9)\nmain(sys.argv[1:])"
         )
@@ -204,7 +204,7 @@ class TestConvert:
         assert run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code == 0
         assert {path.name for path in tmp_path.iterdir()} == {"in.ndjson", "out.star", "out.star.provenance.json"}
 
-    def test_replaces_nothing_unasked(self, run, source, tmp_path):
+    def test_overwrites_only_if_asked(self, run, source, tmp_path):
         (tmp_path / "out.csv").write_text("mine")
         refused = run("convert", source, tmp_path / "out.csv")
 
@@ -221,7 +221,7 @@ class TestCompare:
         write_lines(tmp_path / "b.ndjson", [point(1, 0, 0), point(20, 0, 0), point(30, 0, 0)])
         return tmp_path / "a.ndjson", tmp_path / "b.ndjson"
 
-    def test_prints_the_numbers_of_python(self, run, demo_pack, find):
+    def test_prints_the_same_scores_as_the_python_function(self, run, demo_pack, find):
         truth = find("OrientedPoint", object_name="ribosome", ground_truth_status=True)
         judged = find("OrientedPoint", object_name="ribosome", ground_truth_status=False)
         settings = ("--radius", "60", "--beta", "4", "--method", "greedy", "--symmetry", "C2")
@@ -232,7 +232,7 @@ class TestCompare:
         assert asdict(scores).items() <= json.loads(run(*command, "--json").out).items()
         assert f"{100 * scores.precision:.1f}" in run(*command).out
 
-    def test_says_what_is_missing(self, run, files):
+    def test_reports_what_is_missing(self, run, files):
         a, b = files
         for arguments, noun in (((a, b), "radius"), (("AN-1", b), "--source"), ((a, b, "--radius", "9"), "spacing")):
             done = run("compare", *arguments)
@@ -241,7 +241,7 @@ class TestCompare:
 
 
 class TestCheck:
-    def test_marks_what_is_odd(self, run, find, tomogram, tmp_path):
+    def test_marks_problems(self, run, find, tomogram, tmp_path):
         picks = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
         right = write_picks(picks, tmp_path / "a.ndjson").path
         swapped = write_picks(picks.changed(points_zyx=picks.points_zyx[:, ::-1]), tmp_path / "b.ndjson").path
@@ -249,22 +249,22 @@ class TestCheck:
 
         assert "!" not in run("check", right, volume).out
         assert "!" in run("check", swapped, volume).out
-        found = json.loads(run("check", swapped, volume, "--json").out)
+        report = json.loads(run("check", swapped, volume, "--json").out)
         expected = check_picks(read_picks(swapped), volume)
-        assert found["verdict"] == expected.verdict == "better"
-        assert found["suggestion"]["words"] == expected.suggestion.words()
+        assert report["verdict"] == expected.verdict == "better"
+        assert report["suggestion"]["words"] == expected.suggestion.words()
         assert run("check", volume, right).code == 1
 
 
 class TestPack:
-    def test_is_never_written_over_something(self, run, tmp_path):
+    def test_is_not_written_into_a_folder_with_files(self, run, tmp_path):
         (tmp_path / "mine.txt").write_text("")
 
         assert run("pack", "demo", tmp_path).code == 1
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
     @pytest.mark.slow
-    def test_of_the_demo_can_be_opened(self, run, tmp_path):
+    def test_demo_can_be_opened(self, run, tmp_path):
         assert run("pack", "demo", tmp_path / "pack").code == 0
         assert {row.id for row in open_portal(tmp_path / "pack").datasets()} == {90001, 90002}
 
@@ -272,7 +272,7 @@ class TestPack:
 class TestServe:
     @POSIX
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-    def test_prints_its_addresses_and_ends_when_told(self, demo_pack, number, code):
+    def test_prints_its_urls_and_exits_on_a_signal(self, demo_pack, number, code):
         process = start("serve", demo_pack)
         try:
             urls = json.loads(process.stdout.readline())
@@ -282,10 +282,10 @@ class TestServe:
                 assert {"id": RUN} in json.load(answer)["data"]["runs"]
         finally:
             process.send_signal(number)
-            rest, told = process.communicate(timeout=100)
+            rest, stderr = process.communicate(timeout=100)
 
         assert (process.returncode, rest) == (code, "")
-        assert "Traceback" not in told
+        assert "Traceback" not in stderr
 
 
 class TestCache:
@@ -303,18 +303,18 @@ class TestCache:
 
 class TestOpen:
     @pytest.mark.slow
-    def test_draws_a_run_into_a_picture(self, demo_pack, tmp_path):
+    def test_saves_a_screenshot_of_a_run(self, demo_pack, tmp_path):
         from PIL import Image
 
         command = ("open", demo_pack, "--run", RUN, "--annotations", "all", "--screenshot", tmp_path / "a.png")
-        _, told = (process := start(*command)).communicate(timeout=110)
+        _, stderr = (process := start(*command)).communicate(timeout=110)
 
-        assert process.returncode == 0, told
+        assert process.returncode == 0, stderr
         with Image.open(tmp_path / "a.png") as picture:
             assert np.asarray(picture.convert("L")).std() > 10
 
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
-    def test_says_that_there_is_no_display(self, run, demo_pack, monkeypatch):
+    def test_reports_a_missing_display(self, run, demo_pack, monkeypatch):
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
             monkeypatch.delenv(name, raising=False)
         done = run("open", demo_pack)

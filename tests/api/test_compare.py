@@ -28,8 +28,8 @@ from napari_cryoet import (
 )
 
 
-def picks(*places, spacing=10.0, **options):
-    return Picks(np.array(places, dtype=float).reshape(-1, 3), spacing, **options)
+def picks(*points, spacing=10.0, **options):
+    return Picks(np.array(points, dtype=float).reshape(-1, 3), spacing, **options)
 
 
 def turned(axis, *degrees):
@@ -67,50 +67,50 @@ def signed_distance(point, mask):
 
 
 class TestPicksAgainstPicks:
-    def test_a_hand_made_case(self):
-        found = compare(A, B, radius_angstrom=25, beta=4)
+    def test_a_small_example_matches_hand_calculation(self):
+        result = compare(A, B, radius_angstrom=25, beta=4)
 
-        assert isinstance(found, PicksComparison)
-        assert (found.rows_a.tolist(), found.rows_b.tolist()) == ([0, 2], [1, 0])
-        assert found.distances_angstrom.tolist() == [20, 10]
-        scores = found.scores
+        assert isinstance(result, PicksComparison)
+        assert (result.rows_a.tolist(), result.rows_b.tolist()) == ([0, 2], [1, 0])
+        assert result.distances_angstrom.tolist() == [20, 10]
+        scores = result.scores
         assert (scores.true_positives, scores.false_positives, scores.false_negatives) == (2, 1, 2)
         assert (scores.precision, scores.recall) == (2 / 3, 0.5)
         assert scores.f_beta == pytest.approx(17 * 2 / (17 * 2 + 16 * 2 + 1))
-        assert (found.distance.mean, found.distance.largest) == (15, 20)
+        assert (result.distance.mean, result.distance.largest) == (15, 20)
 
     @settings(max_examples=40)
     @given(st.integers(0, 2**32 - 1), st.floats(5, 60))
-    def test_greedy_matches_are_the_nearest_first(self, seed, radius):
+    def test_greedy_matching_takes_the_nearest_pairs_first(self, seed, radius):
         a, b = np.random.default_rng(seed).uniform(0, 100, (2, 12, 3))
-        found = compare(Picks(a, 1.0), Picks(b, 1.0), radius_angstrom=radius, method="greedy")
+        result = compare(Picks(a, 1.0), Picks(b, 1.0), radius_angstrom=radius, method="greedy")
 
-        assert list(zip(found.rows_a.tolist(), found.rows_b.tolist(), strict=True)) == greedy_matching(a, b, radius)
+        assert list(zip(result.rows_a.tolist(), result.rows_b.tolist(), strict=True)) == greedy_matching(a, b, radius)
 
     @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 7]))
-    def test_rotation_errors_are_the_least_over_all_turns_of_the_symmetry(self, seed, fold):
+    def test_rotation_errors_are_the_smallest_over_symmetric_rotations(self, seed, fold):
         a, b = Rotation.random(5, rng=seed), Rotation.random(5, rng=seed + 1)
-        places = np.arange(15).reshape(5, 3) * 100.0
-        sides = (Picks(places, 1.0, rotations_zyx=each.as_matrix()[:, ::-1, ::-1]) for each in (a, b))
-        found = compare(*sides, radius_angstrom=1, symmetry=f"C{fold}")
+        points = np.arange(15).reshape(5, 3) * 100.0
+        sides = (Picks(points, 1.0, rotations_zyx=each.as_matrix()[:, ::-1, ::-1]) for each in (a, b))
+        result = compare(*sides, radius_angstrom=1, symmetry=f"C{fold}")
 
         turns = [Rotation.from_euler("z", 360 * turn / fold, degrees=True) for turn in range(fold)]
         least = np.min([(a.inv() * b * turn).magnitude() for turn in turns], axis=0)
-        np.testing.assert_allclose(found.rotation_errors_degree, np.degrees(least), atol=1e-5)
+        np.testing.assert_allclose(result.rotation_errors_degree, np.degrees(least), atol=1e-5)
         cosines = np.einsum("ni,ni->n", a.as_matrix()[:, :, 2], b.as_matrix()[:, :, 2])
-        np.testing.assert_allclose(found.tilt_errors_degree, np.degrees(np.arccos(cosines)), atol=1e-5)
+        np.testing.assert_allclose(result.tilt_errors_degree, np.degrees(np.arccos(cosines)), atol=1e-5)
 
-    def test_matches_and_the_rest_keep_their_ids_and_know_their_partners(self):
-        found = compare(A, B, radius_angstrom=25)
+    def test_matches_keep_their_ids_and_know_their_partners(self):
+        result = compare(A, B, radius_angstrom=25)
 
-        assert found.matched.ids.tolist() == [11, 13]
-        assert found.matched.features["partner_id"].tolist() == [80, 70]
-        assert found.matched.features["partner_distance_angstrom"].tolist() == [20, 10]
-        assert found.matched.features["cc"].tolist() == [0.1, 0.3]
-        assert (found.only_a.ids.tolist(), found.only_b.ids.tolist()) == ([12], [90, 91])
-        assert found.matched.edits
+        assert result.matched.ids.tolist() == [11, 13]
+        assert result.matched.features["partner_id"].tolist() == [80, 70]
+        assert result.matched.features["partner_distance_angstrom"].tolist() == [20, 10]
+        assert result.matched.features["cc"].tolist() == [0.1, 0.3]
+        assert (result.only_a.ids.tolist(), result.only_b.ids.tolist()) == ([12], [90, 91])
+        assert result.matched.edits
 
-    def test_what_is_undefined_says_why(self):
+    def test_undefined_scores_have_a_reason(self):
         none = compare(A.take([]), B, radius_angstrom=10)
 
         assert (none.scores.precision, none.scores.recall) == (None, 0)
@@ -124,22 +124,22 @@ class TestPicksAgainstMasks:
         arrays(np.uint8, (5, 4, 3), elements=st.integers(0, 1)),
         arrays(np.float64, (6, 3), elements=st.floats(-2, 7, allow_nan=False, width=32)),
     )
-    def test_distances_are_those_to_the_nearest_face(self, values, points):
-        found = compare(Picks(points, 10.0), Mask(values, 10.0))
+    def test_distances_are_measured_to_the_nearest_face(self, values, points):
+        result = compare(Picks(points, 10.0), Mask(values, 10.0))
         expected = np.array([signed_distance(point, values) for point in points]) * 10
 
-        np.testing.assert_allclose(found.surface_distances_angstrom, np.where(np.isfinite(expected), expected, np.nan))
+        np.testing.assert_allclose(result.surface_distances_angstrom, np.where(np.isfinite(expected), expected, np.nan))
 
-    def test_the_inside_of_a_ball_is_counted(self):
-        found = compare(
+    def test_picks_inside_a_ball_are_counted(self):
+        result = compare(
             picks([12, 12, 12], [12, 12, 20], [12, 12, 21], [12, 12, 60], ids=[1, 2, 3, 4]), Mask(BALL, 10.0)
         )
 
-        assert isinstance(found, PicksInMask)
-        assert found.is_inside.tolist() == [True, True, False, False]
-        assert found.share_inside == 0.5
-        assert (found.inside.ids.tolist(), found.outside.ids.tolist()) == ([1, 2], [3, 4])
-        np.testing.assert_allclose(found.surface_distances_angstrom[1:], [-5, 5, 395])
+        assert isinstance(result, PicksInMask)
+        assert result.is_inside.tolist() == [True, True, False, False]
+        assert result.share_inside == 0.5
+        assert (result.inside.ids.tolist(), result.outside.ids.tolist()) == ([1, 2], [3, 4])
+        np.testing.assert_allclose(result.surface_distances_angstrom[1:], [-5, 5, 395])
         shifted = compare(picks([12, 12, 12], [12, 12, 21]).rescaled(3.0), Mask(BALL * 3, 10.0))
         assert (shifted.is_inside.tolist(), shifted.labels.tolist()) == ([True, False], [3, 0])
 
@@ -147,52 +147,52 @@ class TestPicksAgainstMasks:
 class TestMasksAgainstMasks:
     @settings(max_examples=40)
     @given(*(arrays(np.uint16, (5, 4, 3), elements=st.integers(0, 3)) for _ in range(2)))
-    def test_overlaps_are_those_of_whole_arrays(self, a, b):
-        found = compare(Mask(a, 10.0), Mask(b, 10.0))
+    def test_overlaps_match_whole_array_computations(self, a, b):
+        result = compare(Mask(a, 10.0), Mask(b, 10.0))
         both, either = ((a > 0) & (b > 0)).sum(), ((a > 0) | (b > 0)).sum()
 
-        assert isinstance(found, MaskComparison)
-        assert (found.voxels_a, found.voxels_b, found.voxels_both) == ((a > 0).sum(), (b > 0).sum(), both)
+        assert isinstance(result, MaskComparison)
+        assert (result.voxels_a, result.voxels_b, result.voxels_both) == ((a > 0).sum(), (b > 0).sum(), both)
         if either:
-            assert found.iou == pytest.approx(both / either)
-            assert found.dice == pytest.approx(2 * both / (both + either))
+            assert result.iou == pytest.approx(both / either)
+            assert result.dice == pytest.approx(2 * both / (both + either))
         else:
-            assert found.iou is found.dice is None
-            assert found.why_undefined["dice"]
+            assert result.iou is result.dice is None
+            assert result.why_undefined["dice"]
 
-    def test_objects_are_matched_by_overlap_whatever_their_numbers(self):
+    def test_objects_are_matched_by_overlap_regardless_of_label(self):
         a = np.array([[[7, 7, 7, 7, 0, 2, 2, 0, 9]]])
         b = np.array([[[4, 4, 4, 0, 0, 0, 5, 5, 0]]])
-        found = compare(Mask(a, 10.0), Mask(b, 10.0)).instances
+        result = compare(Mask(a, 10.0), Mask(b, 10.0)).instances
 
-        assert (found.labels_a.tolist(), found.labels_b.tolist(), found.ious.tolist()) == ([7], [4], [0.75])
-        assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (1, 2, 1)
-        assert found.panoptic_quality == 0.75 / (1 + 3 / 2)
+        assert (result.labels_a.tolist(), result.labels_b.tolist(), result.ious.tolist()) == ([7], [4], [0.75])
+        assert (result.scores.true_positives, result.scores.false_positives, result.scores.false_negatives) == (1, 2, 1)
+        assert result.panoptic_quality == 0.75 / (1 + 3 / 2)
         lower = compare(Mask(a, 10.0), Mask(b, 10.0), iou_threshold=0.3).instances
         assert lower.labels_a.tolist() == [2, 7]
 
-    def test_a_coarse_mask_is_the_fine_one_whose_blocks_it_stands_for(self):
+    def test_a_coarse_mask_equals_its_upsampled_copy(self):
         coarse = np.random.default_rng(0).integers(0, 3, (3, 4, 5))
-        found = compare(Mask(np.kron(coarse, np.ones((4,) * 3, int)), 10.0), Mask(coarse, 40.0))
+        result = compare(Mask(np.kron(coarse, np.ones((4,) * 3, int)), 10.0), Mask(coarse, 40.0))
 
-        assert (found.dice, found.iou) == (1, 1)
+        assert (result.dice, result.iou) == (1, 1)
         same = compare(Mask(BALL, 10.0), Mask(BALL, 10.0))
         assert (same.dice, same.instances) == (1, None)
         assert same.why_undefined["instances"]
 
 
-class TestWhatIsRefused:
-    def test_different_alignments_and_runs_unless_you_insist(self):
+class TestErrors:
+    def test_different_alignments_and_runs_are_compared_only_with_insist(self):
         for a, b in (
             (A.changed(alignment_id=17), B.changed(alignment_id=18)),
             (A.changed(about={"run_id": 1}), B.changed(about={"run_id": 2})),
         ):
             with pytest.raises(ComparisonError):
                 compare(a, b, radius_angstrom=25)
-            found = compare(a, b, radius_angstrom=25, insist=True)
-            assert (len(found.rows_a), len(found.notes)) == (2, 1)
+            result = compare(a, b, radius_angstrom=25, insist=True)
+            assert (len(result.rows_a), len(result.notes)) == (2, 1)
 
-    def test_what_lacks_something_or_makes_no_sense(self):
+    def test_incomplete_or_invalid_input_is_refused(self):
         for a, b, options, noun in (
             (A, picks([1, 1, 1], spacing=None), {"radius_angstrom": 25}, "voxel spacing"),
             (A, B, {}, "radius"),
@@ -208,7 +208,7 @@ class TestWhatIsRefused:
         with pytest.raises(TypeError, match="a"):
             compare("a.star", B, radius_angstrom=25)
 
-    def test_anything_once_it_is_stopped(self):
+    def test_every_comparison_can_be_stopped(self):
         stop = threading.Event()
         stop.set()
         for a, b in ((A, B), (A, Mask(BALL, 10.0)), (Mask(BALL, 10.0), Mask(BALL, 10.0))):
@@ -216,14 +216,14 @@ class TestWhatIsRefused:
                 compare(a, b, radius_angstrom=25, stop=stop)
 
 
-class TestAnnotationsOfAPortal:
-    def test_are_what_their_files_say(self, find, tmp_path):
+class TestPortalAnnotations:
+    def test_match_their_files(self, find, tmp_path):
         file = find("OrientedPoint", ground_truth_status=True)
-        found = open_annotation(file)
+        result = open_annotation(file)
         masks = [open_annotation(find("SegmentationMask", kind)) for kind in ("zarr", "mrc")]
 
-        np.testing.assert_allclose(found.points_zyx, points_zyx_of(file.https_path))
-        assert (found.spacing_angstrom, found.alignment_id) == (file.voxel_spacing.voxel_spacing, file.alignment_id)
+        np.testing.assert_allclose(result.points_zyx, points_zyx_of(file.https_path))
+        assert (result.spacing_angstrom, result.alignment_id) == (file.voxel_spacing.voxel_spacing, file.alignment_id)
         assert compare(*masks).dice == 1
         with pytest.raises(FormatError, match="text"):
             open_annotation(find("GlobalCaption"))
@@ -232,7 +232,7 @@ class TestAnnotationsOfAPortal:
             with pytest.raises(FormatError, match=path.name):
                 open_annotation(path)
 
-    def test_of_an_imitated_program_score_what_the_portal_says(self, run_page, find):
+    def test_score_as_the_portal_reports(self, run_page, find):
         truth = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
         judged = [
             file

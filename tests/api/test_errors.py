@@ -21,7 +21,7 @@ PARENTS = {
 }
 
 
-def test_each_is_of_its_kind_and_none_is_left_out():
+def test_every_public_error_has_its_parent():
     public = (getattr(napari_cryoet, name) for name in napari_cryoet.__all__)
     errors = {each.__name__: each for each in public if isinstance(each, type) and issubclass(each, Exception)}
 
@@ -30,7 +30,7 @@ def test_each_is_of_its_kind_and_none_is_left_out():
         assert issubclass(errors[name], errors[parent])
 
 
-def test_message_and_hint_are_told_together():
+def test_str_joins_message_and_hint():
     error = CryoETError("The disk is full.", hint="Free some space.")
 
     assert (error.message, error.hint) == ("The disk is full.", "Free some space.")

@@ -40,7 +40,7 @@ def viewer(make_napari_viewer, monkeypatch):
     return viewer
 
 
-def test_every_example_is_in_the_docs_and_run_by_a_test(project_folder):
+def test_every_example_is_documented_and_tested(project_folder):
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (project_folder / "tests").rglob("*.py"))
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (project_folder / "docs").rglob("*.md"))
 
@@ -52,61 +52,61 @@ def test_every_example_is_in_the_docs_and_run_by_a_test(project_folder):
 # ---- looking
 
 
-def test_a_plane_is_watched_while_it_sharpens_until_it_is_exact(project_folder, tmp_path):
+def test_stream_without_napari_ends_with_the_exact_plane(project_folder, tmp_path):
     values = noise((20, 270, 262))
     write_zarr(tmp_path / "a.zarr", values)
     names, drawn = runpy.run_path(str(project_folder / "examples" / "stream_without_napari.py")), []
     with Server(tmp_path) as server:
-        watched = names["watch_plane"](f"{server.url}/a.zarr", 7, lambda picture, told: drawn.append(told))
+        watched = names["watch_plane"](f"{server.url}/a.zarr", 7, lambda picture, state: drawn.append(state))
 
     assert np.array_equal(watched, values[7])
     assert drawn[-1] == "exact"
 
 
-def test_open_run_shows_the_tomogram_and_what_the_curators_show(run, viewer):
-    names, _told = run("open_run.py")
+def test_open_run_shows_the_tomogram_and_default_annotations(run, viewer):
+    names, _output = run("open_run.py")
 
     assert sorted(layer.name for layer in viewer.layers) == sorted(spec.name for spec in names["specs"])
     assert len(viewer.layers) > 3
 
 
-def test_unaligned_annotation_says_so(run):
-    names, told = run("unaligned_annotation.py")
+def test_unaligned_annotation_names_its_alignment(run):
+    names, output = run("unaligned_annotation.py")
 
     assert "AL-9002" in names["layer"].options["name"]
-    assert "another alignment" in told
+    assert "another alignment" in output
 
 
 # ---- judging
 
 
-def test_check_picks_finds_the_flip_and_mends_it(run):
-    names, _told = run("check_picks.py")
+def test_check_picks_detects_and_corrects_the_flip(run):
+    names, _output = run("check_picks.py")
 
     assert names["findings"].verdict == "better"
     np.testing.assert_allclose(names["better"].points_zyx, names["picks"].points_zyx, atol=1e-9)
 
 
-def test_compare_annotations_finds_the_careless_picks(run):
-    names, told = run("compare_annotations.py")
+def test_compare_annotations_measures_the_shift(run):
+    names, output = run("compare_annotations.py")
 
-    assert told.count("matched (true positives)") == 2
+    assert output.count("matched (true positives)") == 2
     assert np.linalg.norm(names["shifts_zyx"].mean(axis=0)) > 20
 
 
-def test_compare_with_masks_compares_all_three_ways(run):
-    _names, told = run("compare_with_masks.py")
-    errors = [float(line.split()[4].rstrip("°")) for line in told.splitlines() if "median rotation" in line]
+def test_compare_with_masks_prints_all_three_comparisons(run):
+    _names, output = run("compare_with_masks.py")
+    errors = [float(line.split()[4].rstrip("°")) for line in output.splitlines() if "median rotation" in line]
 
     assert errors[0] > 90 > 10 > errors[1]
-    assert "Dice" in told
-    assert "panoptic quality" in told
+    assert "Dice" in output
+    assert "panoptic quality" in output
 
 
-def test_review_picks_judges_all_and_goes_on_where_it_ended(run):
-    names, told = run("review_picks.py")
+def test_review_picks_judges_all_picks_and_resumes(run):
+    names, output = run("review_picks.py")
 
-    assert f"{len(names['picks'])} of {len(names['picks'])} judged" in told
+    assert f"{len(names['picks'])} of {len(names['picks'])} judged" in output
     assert 0 < len(read_picks("kept.ndjson")) < len(names["picks"])
     assert "Resumed" in run("review_picks.py")[0]["review"].remark
 
@@ -114,16 +114,16 @@ def test_review_picks_judges_all_and_goes_on_where_it_ended(run):
 # ---- files
 
 
-def test_read_picks_is_told_what_is_missing_and_places_them_once_it_says_so(run):
-    names, told = run("read_picks.py")
+def test_read_picks_names_the_missing_context_and_reads_with_it(run):
+    names, output = run("read_picks.py")
 
-    assert "shape_zyx" in told
+    assert "shape_zyx" in output
     np.testing.assert_allclose(names["mine"].positions_angstrom_zyx, names["picks"].positions_angstrom_zyx, atol=1e-6)
     np.testing.assert_allclose(names["mine"].rotations_zyx, names["picks"].rotations_zyx, atol=1e-6)
-    assert "points particles" in told
+    assert "points particles" in output
 
 
-def test_export_picks_writes_for_three_programs(run, tmp_path):
+def test_export_picks_writes_three_formats(run, tmp_path):
     run("export_picks.py", tmp_path)
 
     counts = {len(read_picks(tmp_path / f"ribosomes{suffix}")) for suffix in (".star", ".tbl", ".json")}
@@ -131,7 +131,7 @@ def test_export_picks_writes_for_three_programs(run, tmp_path):
     assert counts.pop() > 10
 
 
-def test_download_run_downloads_and_then_finds_it_complete(run, tmp_path):
+def test_download_run_fetches_nothing_the_second_time(run, tmp_path):
     first, second = (run("download_run.py", "demo", tmp_path / "runs")[1] for _ in range(2))
 
     assert json.loads((tmp_path / "runs" / "manifest.json").read_text())["is_complete"]
@@ -139,10 +139,10 @@ def test_download_run_downloads_and_then_finds_it_complete(run, tmp_path):
     assert "0 files fetched" in second
 
 
-def test_ribosomes_to_train_makes_a_project_of_what_was_downloaded(run, tmp_path):
-    names, told = run("ribosomes_to_train.py", tmp_path, 40)  # the small demo is coarse
+def test_ribosomes_to_train_writes_a_copick_project(run, tmp_path):
+    names, output = run("ribosomes_to_train.py", tmp_path, 40)  # the small demo is coarse
 
-    assert told.splitlines()[0].startswith("DEMO_001")
+    assert output.splitlines()[0].startswith("DEMO_001")
     assert names["project"].n_picks > 10
     assert json.loads((tmp_path / "pack" / "manifest.json").read_text())["is_complete"]
     assert (tmp_path / "copick" / "config.json").is_file()

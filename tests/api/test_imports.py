@@ -22,7 +22,7 @@ def modules_after(code: str, *arguments: object) -> set[str]:
     return set(done.stdout.rpartition("MODULES ")[2].split())
 
 
-def test_importing_the_package_and_asking_for_help_cost_nothing():
+def test_import_and_help_load_no_slow_modules():
     command = "from napari_cryoet.cli import main; main(sys.argv[1:])"
     for code, *arguments in [["import napari_cryoet"], [command, "--help"], [command, "download", "--help"]]:
         modules = modules_after(code, *arguments)
@@ -30,23 +30,23 @@ def test_importing_the_package_and_asking_for_help_cost_nothing():
         assert not modules & (SLOW | QT)
 
 
-def test_opening_a_tomogram_imports_no_tables_and_no_scipy(tmp_path):
+def test_load_tomogram_imports_no_pandas_or_scipy(tmp_path):
     write_zarr(tmp_path / "a.zarr", noise())
     code = "import napari_cryoet; napari_cryoet.load_tomogram(sys.argv[1]).data[0][3].compute()"
-    of_dask = modules_after("import dask.array")  # which imports scipy.sparse
-    modules = modules_after(code, tmp_path / "a.zarr") - of_dask
+    dask_modules = modules_after("import dask.array")  # which imports scipy.sparse
+    modules = modules_after(code, tmp_path / "a.zarr") - dask_modules
 
     assert "napari_cryoet" in modules
     assert not {name.partition(".")[0] for name in modules} & ({"pandas", "pyarrow", "scipy"} | QT)
 
 
-def test_only_what_opens_a_window_imports_qt(demo_pack):
+def test_the_list_command_imports_no_qt(demo_pack):
     code = "from napari_cryoet.cli import main; main(sys.argv[1:])"
 
     assert not modules_after(code, "list", "datasets", demo_pack, "yeast") & QT
 
 
-def test_every_public_name_is_there_and_listed():
+def test_every_public_name_exists_and_is_listed():
     assert set(napari_cryoet.__all__) <= set(dir(napari_cryoet))
     for name in napari_cryoet.__all__:
         assert getattr(napari_cryoet, name) is not None

@@ -45,7 +45,7 @@ def points_at(find, tmp_path):
 
 
 class TestPoints:
-    def test_of_the_demo_lie_where_the_file_says(self, find, tomogram):
+    def test_have_the_positions_of_the_file(self, find, tomogram):
         file = find("Point", ground_truth_status=True)
         (spec,) = load_annotation(file, tomogram)
 
@@ -54,7 +54,7 @@ class TestPoints:
         assert spec.options["scale"] == (file.voxel_spacing.voxel_spacing,) * 3
         assert tuple(spec.options["units"]) == ("angstrom",) * 3
 
-    def test_of_one_object_have_one_colour_and_those_of_others_another(self, find, tomogram):
+    def test_are_coloured_by_object(self, find, tomogram):
         objects = ("cytosolic ribosome", "fatty acid synthase", "proteasome")
         specs = [load_annotation(find("OrientedPoint", object_name=name), tomogram)[0] for name in objects]
         (plain,) = load_annotation(find("Point", object_name=objects[0]), tomogram)
@@ -64,7 +64,7 @@ class TestPoints:
         assert tuple(plain.options["border_color"]) == colors[0]
         assert np.unique(plain.options["size"]) * plain.options["scale"][0] == pytest.approx(300)
 
-    def test_with_orientations_come_with_arrows_along_the_particles_z_axis(self, points_at):
+    def test_with_orientations_have_arrows_along_z(self, points_at):
         lines = [
             point(1, 2, 3, "orientedPoint", xyz_rotation_matrix=QUARTER_TURN_ABOUT_X),
             point(4, 5, 6, "orientedPoint", xyz_rotation_matrix=np.diag([1, 1, -1]).tolist()),  # a mirror
@@ -78,7 +78,7 @@ class TestPoints:
         np.testing.assert_allclose(direction / np.linalg.norm(direction), [0, -1, 0], atol=1e-9)
         assert "2" in about(points)["warnings"][0]
 
-    def test_of_instances_have_a_colour_for_each(self, points_at):
+    def test_are_coloured_by_instance(self, points_at):
         lines = [point(1, 2, 3, "instancePoint", instance_id=number) for number in (1, 1, 2)]
         (spec,) = load_annotation(points_at(lines, "InstanceSegmentation"))
 
@@ -87,26 +87,26 @@ class TestPoints:
         assert (colors[0] != colors[2]).any()
         assert list(spec.options["features"]["instance_id"]) == [1, 1, 2]
 
-    def test_say_where_they_come_from_as_plain_data(self, find, tomogram):
+    def test_have_provenance_as_json(self, find, tomogram):
         file = find("Point", ground_truth_status=True)
-        found = about(load_annotation(file, tomogram)[0])
+        provenance = about(load_annotation(file, tomogram)[0])
 
-        assert json.loads(json.dumps(found)) == found
-        assert found["annotation_file_id"] == file.id
-        assert found["annotation_id"] == file.shape.annotation.id
-        assert found["object_name"] == "cytosolic ribosome"
-        assert found["is_ground_truth"] is True
-        assert found["alignment_id"] == file.alignment_id
-        assert found["dataset_id"] == 90001
+        assert json.loads(json.dumps(provenance)) == provenance
+        assert provenance["annotation_file_id"] == file.id
+        assert provenance["annotation_id"] == file.shape.annotation.id
+        assert provenance["object_name"] == "cytosolic ribosome"
+        assert provenance["is_ground_truth"] is True
+        assert provenance["alignment_id"] == file.alignment_id
+        assert provenance["dataset_id"] == 90001
 
-    def test_of_a_bare_file_have_the_spacing_that_you_give(self, tmp_path):
+    def test_of_a_bare_file_use_the_given_spacing(self, tmp_path):
         write_lines(tmp_path / "a.ndjson", [point(1, 2, 3)])
-        (told,) = load_annotation(tmp_path / "a.ndjson", 13.48)
-        (untold,) = load_annotation(tmp_path / "a.ndjson")
+        (scaled,) = load_annotation(tmp_path / "a.ndjson", 13.48)
+        (unscaled,) = load_annotation(tmp_path / "a.ndjson")
 
-        np.testing.assert_allclose(world_zyx(told), np.array([[3, 2, 1]]) * 13.48)
-        assert tuple(untold.options["units"]) == ("pixel",) * 3
-        assert about(untold)["warnings"]
+        np.testing.assert_allclose(world_zyx(scaled), np.array([[3, 2, 1]]) * 13.48)
+        assert tuple(unscaled.options["units"]) == ("pixel",) * 3
+        assert about(unscaled)["warnings"]
 
 
 class TestMasks:
@@ -122,7 +122,7 @@ class TestMasks:
         assert spec.kind == "labels"
         assert [np.argwhere(np.asarray(level)).tolist() for level in spec.data] == [[[4, 6, 8]], [[2, 3, 4]]]
 
-    def test_of_instances_keep_every_id(self, find, tmp_path):
+    def test_keep_all_instance_ids(self, find, tmp_path):
         mask = np.zeros(SHAPE_ZYX, np.uint16)
         mask[0, 0, 0], mask[4, 8, 12], mask[20, 29, 42] = 1, 300, 65535
         file = with_fields(find("InstanceSegmentationMask", "zarr"), https_path=write_zarr(tmp_path / "m.zarr", mask))
@@ -131,7 +131,7 @@ class TestMasks:
         assert set(np.unique(np.asarray(spec.data[0]))) == {0, 1, 300, 65535}
         assert spec.data[0].dtype == np.uint16
 
-    def test_are_read_from_mrc_also_as_real_numbers(self, mask_at, tmp_path):
+    def test_of_float_mrc_files_become_integers(self, mask_at, tmp_path):
         mask = np.zeros(SHAPE_ZYX, np.float32)  # some portal masks are float32
         mask[3, 4, 5] = 1
         (spec,) = load_annotation(mask_at(write_mrc(tmp_path / "m.mrc", mask), format="mrc"))
@@ -142,7 +142,7 @@ class TestMasks:
             load_annotation(mask_at(write_mrc(tmp_path / "f.mrc", mask / 2), format="mrc"))
 
 
-def test_every_shape_of_the_portal_becomes_a_layer(find, tomogram):
+def test_every_portal_shape_becomes_a_layer(find, tomogram):
     kinds = {
         "Point": "points",
         "OrientedPoint": "points",
@@ -154,7 +154,7 @@ def test_every_shape_of_the_portal_becomes_a_layer(find, tomogram):
     assert {shape: load_annotation(find(shape), tomogram)[0].kind for shape in kinds} == kinds
 
 
-def test_meshes_lie_in_angstrom_whatever_the_voxel_spacing(find, tomogram, tmp_path):
+def test_meshes_are_in_angstrom_at_any_voxel_spacing(find, tomogram, tmp_path):
     trimesh.creation.box(bounds=((9, 18, 26), (11, 22, 34))).export(tmp_path / "a.glb")
     (spec,) = load_annotation(with_fields(find("Mesh"), https_path=(tmp_path / "a.glb").as_uri()), tomogram)
 
@@ -166,7 +166,7 @@ def test_meshes_lie_in_angstrom_whatever_the_voxel_spacing(find, tomogram, tmp_p
 
 
 class TestCaptions:
-    def test_of_the_demo_are_read_and_not_drawn(self, find):
+    def test_are_read_but_not_drawn(self, find):
         file = find("GlobalCaption")
         written = json.loads(Path(file.https_path.removeprefix("file://")).read_text())["captions"]
 
@@ -184,7 +184,7 @@ class TestCaptions:
         assert second.text.isprintable()
 
 
-def test_on_another_alignment_layers_say_so_and_are_never_transformed(find, tomogram):
+def test_layers_on_another_alignment_are_marked_and_not_transformed(find, tomogram):
     file = find("Point", aligned=False)
     (spec,) = load_annotation(file, tomogram)
 
@@ -195,7 +195,7 @@ def test_on_another_alignment_layers_say_so_and_are_never_transformed(find, tomo
     assert about(load_annotation(find("Point"), tomogram)[0])["fit"]["kind"] == "same"
 
 
-def test_what_holds_no_annotation_is_refused(tmp_path):
+def test_files_without_annotations_are_refused(tmp_path):
     (tmp_path / "a.ndjson").write_text('{"type": "log"}\n')
     (tmp_path / "a.glb").write_bytes(b"solid")
     (tmp_path / "a.json").write_text('{"captions": 3}')

@@ -31,7 +31,7 @@ class TestTiltSeries:
 
         return make
 
-    def test_of_the_demo_is_a_stack_over_tilt_in_degrees(self, run_page):
+    def test_is_a_stack_with_tilt_in_degrees(self, run_page):
         (series,) = run_page.tilt_series
         spec = load_tilt_series(series, run=run_page.run)
 
@@ -44,34 +44,34 @@ class TestTiltSeries:
         assert run_page.run.name in spec.name
         assert (about(spec)["tilt_series_id"], about(spec)["run_id"]) == (series.id, run_page.run.id)
 
-    def test_images_are_those_of_the_file(self, series_at):
+    def test_images_match_the_file(self, series_at):
         images = noise((5, 30, 43))
         spec = load_tilt_series(series_at(images))
 
         np.testing.assert_array_equal(spec.data[0].compute(), images)
         assert about(spec)["tilt_angles_degree"] == list(ANGLES)
 
-    def test_images_are_counted_where_tilts_do_not_rise_evenly(self, series_at):
+    def test_uneven_tilts_use_image_numbers(self, series_at):
         angles = (60.0, 30.0, 0.0, -30.0, -60.0)
         spec = load_tilt_series(series_at(noise((5, 30, 43)), angles))
 
         assert (spec.options["units"][0], spec.options["scale"][0], spec.options["translate"][0]) == ("pixel", 1, 0)
         assert about(spec)["tilt_angles_degree"] == list(angles)
 
-    def test_a_list_that_does_not_fit_is_remarked_on(self, series_at):
+    def test_a_wrong_angle_list_causes_a_warning(self, series_at):
         spec = load_tilt_series(series_at(noise((5, 30, 43)), (-60.0, 60.0)))
 
         assert about(spec)["tilt_angles_degree"] is None
         assert "tilt" in about(spec)["warnings"][0]
 
-    def test_opens_without_a_list_and_from_mrc(self, series_at, tmp_path):
+    def test_opens_from_mrc_without_an_angle_list(self, series_at, tmp_path):
         images = noise((5, 30, 43))
         url = write_mrc(tmp_path / "a.mrc", images, 2.17)
         series = series_at(images, https_omezarr_dir=None, https_mrc_file=url, https_angle_list=None)
 
         np.testing.assert_array_equal(np.asarray(load_tilt_series(series).data), images)
 
-    def test_without_images_is_refused_and_named(self, series_at, tmp_path):
+    def test_missing_images_raise_an_error(self, series_at, tmp_path):
         series = series_at(noise((5, 30, 43)), https_omezarr_dir=None, https_mrc_file=None)
         with pytest.raises(FormatError, match="MRC"):
             load_tilt_series(series)
@@ -88,14 +88,14 @@ class TestPicks:
         assert tuple(spec.options["units"]) == ("angstrom",) * 3
         assert list(spec.options["features"]["score"]) == [0.5]
 
-    def test_come_with_arrows_where_they_are_oriented(self):
+    def test_have_arrows_if_oriented(self):
         points, arrows = load_picks(Picks([[1.0, 2, 3]], 10.0, rotations_zyx=QUARTER_TURN_ZYX), name="mine")
 
         assert (points.kind, arrows.kind) == ("points", "vectors")
         direction = arrows.data[0, 1] / np.linalg.norm(arrows.data[0, 1])
         np.testing.assert_allclose(direction, [0, 0, -1], atol=1e-9)  # the particle's z axis after rotation
 
-    def test_have_their_objects_colour_else_that_of_their_name(self):
+    def test_are_coloured_by_object_or_else_by_name(self):
         ribosomes = Picks([[1.0, 2, 3]], 10.0, about={"object_name": "cytosolic ribosome"})
         colors = [
             tuple(load_picks(picks, name=name)[0].options["border_color"])
@@ -104,7 +104,7 @@ class TestPicks:
 
         assert colors[0] == colors[1] != colors[2]
 
-    def test_without_a_spacing_are_in_voxels_and_say_so(self):
+    def test_without_a_spacing_are_in_voxels_with_a_warning(self):
         (spec,) = load_picks(Picks([[1.0, 2, 3]]), name="mine")
 
         assert tuple(spec.options["units"]) == ("pixel",) * 3

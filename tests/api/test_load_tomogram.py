@@ -27,7 +27,7 @@ def about(spec):
 
 
 class TestTomogram:
-    def test_of_the_demo_is_the_file_in_angstrom(self, tomogram):
+    def test_matches_the_file_in_angstrom(self, tomogram):
         spec = load_tomogram(tomogram)
         stored = zarr.open_group(tomogram.https_omezarr_dir.removeprefix("file://"), mode="r")["0"][:]
 
@@ -38,7 +38,7 @@ class TestTomogram:
         assert tuple(spec.options["axis_labels"]) == ("z", "y", "x")
         assert tomogram.name in spec.name
 
-    def test_levels_are_those_of_the_file(self, tomogram_at, tmp_path):
+    def test_levels_match_the_file(self, tomogram_at, tmp_path):
         volume = noise()
         levels = load_tomogram(tomogram_at(write_zarr(tmp_path / "a.zarr", volume, n_levels=3))).data
 
@@ -49,7 +49,7 @@ class TestTomogram:
             np.testing.assert_array_equal(level.compute(), stored)
             np.testing.assert_array_equal(level[3, 2:5, -1].compute(), stored[3, 2:5, -1])
 
-    def test_reads_no_more_than_what_is_asked_for(self, tomogram_at, tmp_path):
+    def test_reads_only_the_requested_chunks(self, tomogram_at, tmp_path):
         write_zarr(tmp_path / "a.zarr", noise((3, 600, 600)))
         with Server(tmp_path) as server:
             spec = load_tomogram(tomogram_at(f"{server.url}/a.zarr"))
@@ -59,7 +59,7 @@ class TestTomogram:
 
         assert read <= {"/a.zarr/0/0/0/0"}  # of nine chunks
 
-    def test_contrast_ignores_outliers_and_what_is_empty(self, tomogram_at, tmp_path):
+    def test_contrast_ignores_outliers_and_empty_regions(self, tomogram_at, tmp_path):
         volume = noise(mean=100, deviation=10)
         volume[9:14] = 0
         volume[:, :, :20] = 0
@@ -73,32 +73,32 @@ class TestTomogram:
             low, high = load_tomogram(tomogram_at(url)).options["contrast_limits"]
             assert low < high
 
-    def test_lies_where_the_portal_says_and_not_where_its_file_does(self, tomogram_at, tmp_path):
+    def test_placement_comes_from_the_portal_not_the_file(self, tomogram_at, tmp_path):
         url = write_zarr(tmp_path / "a.zarr", noise(), 13.481)
         moved = load_tomogram(tomogram_at(url, voxel_spacing=10.0, offset_x=1, offset_y=2, offset_z=-3))
 
         assert moved.options["scale"] == (10.0,) * 3
         assert moved.options["translate"] == (-30.0, 20.0, 10.0)
 
-    def test_says_where_it_comes_from_as_plain_data(self, tomogram):
-        found = about(load_tomogram(tomogram))
+    def test_has_provenance_as_json(self, tomogram):
+        data = about(load_tomogram(tomogram))
 
-        assert json.loads(json.dumps(found)) == found
-        assert (found["tomogram_id"], found["run_id"], found["dataset_id"]) == (tomogram.id, tomogram.run_id, 90001)
-        assert found["alignment_id"] == tomogram.alignment_id
-        assert found["source_url"] == tomogram.https_omezarr_dir
-        assert found["records"]["tomogram"]["id"] == tomogram.id
+        assert json.loads(json.dumps(data)) == data
+        assert (data["tomogram_id"], data["run_id"], data["dataset_id"]) == (tomogram.id, tomogram.run_id, 90001)
+        assert data["alignment_id"] == tomogram.alignment_id
+        assert data["source_url"] == tomogram.https_omezarr_dir
+        assert data["records"]["tomogram"]["id"] == tomogram.id
         authors = sorted(tomogram.authors, key=lambda author: author.author_list_order)
-        assert found["authors"] == [author.name for author in authors]
+        assert data["authors"] == [author.name for author in authors]
 
-    def test_is_read_from_mrc_where_there_is_no_zarr(self, tomogram_at, tmp_path):
+    def test_is_read_from_mrc_without_a_zarr(self, tomogram_at, tmp_path):
         url = write_mrc(tmp_path / "a.mrc", noise())
         spec = load_tomogram(tomogram_at(None, https_mrc_file=url, voxel_spacing=13.48))
 
         np.testing.assert_array_equal(np.asarray(spec.data), noise())
         assert spec.options["scale"] == (13.48,) * 3
 
-    def test_without_a_file_is_refused_and_named(self, tomogram_at, tmp_path):
+    def test_missing_files_raise_an_error(self, tomogram_at, tmp_path):
         with pytest.raises(FormatError, match="MRC"):
             load_tomogram(tomogram_at(None))
         with pytest.raises((FormatError, StreamError), match=r"nowhere\.zarr"):
@@ -113,7 +113,7 @@ class TestTomogram:
 
 class TestBareVolume:
     @pytest.mark.parametrize("kind", ["zarr", "mrc"])
-    def test_has_the_spacing_that_its_file_says(self, tmp_path, kind):
+    def test_has_the_spacing_of_its_file(self, tmp_path, kind):
         path = tmp_path / f"mine.{kind}"
         {"zarr": write_zarr, "mrc": write_mrc}[kind](path, noise(), 13.481)
         spec = load_tomogram(path)
@@ -123,7 +123,7 @@ class TestBareVolume:
         assert spec.name == "mine"
         assert "licence" not in about(spec)
 
-    def test_is_in_voxels_where_nothing_says_its_spacing(self, tmp_path):
+    def test_is_in_voxels_without_a_spacing(self, tmp_path):
         write_zarr(tmp_path / "early.zarr", noise(), None)
         unknown, given = (load_tomogram(tmp_path / "early.zarr", spacing_angstrom=each) for each in (None, 7.84))
 
@@ -133,7 +133,7 @@ class TestBareVolume:
         assert given.options["scale"] == (7.84,) * 3
 
 
-def test_a_spacing_that_no_voxel_has_is_refused(tomogram_at, tmp_path):
+def test_invalid_spacings_are_refused(tomogram_at, tmp_path):
     url = write_zarr(tmp_path / "a.zarr", noise())
     for spacing in (0.0, -13.48, float("nan"), float("inf")):
         with pytest.raises(FormatError, match="Å"):
@@ -142,7 +142,7 @@ def test_a_spacing_that_no_voxel_has_is_refused(tomogram_at, tmp_path):
             load_tomogram(url, spacing_angstrom=spacing)
 
 
-def test_what_is_neither_a_record_nor_a_path_is_a_type_error():
+def test_other_types_raise_a_type_error():
     with pytest.raises(TypeError, match="tomogram"):
         load_tomogram(None)
     with pytest.raises(TypeError, match="file"):

@@ -1,4 +1,4 @@
-"""Pick files of ours, read by other libraries: the same positions and rotations in each one's conventions."""
+"""Our pick files, read by other libraries: the same positions and rotations in each one's conventions."""
 
 import json
 
@@ -81,7 +81,7 @@ def table_in_xyz(table):
         ("parquet", "parquet", lambda path: table_in_xyz(pd.read_parquet(path))),
     ],
 )
-def test_places_and_turns_are_those_that_were_written(tmp_path, name, ending, read):
+def test_other_libraries_read_the_same_positions_and_rotations(tmp_path, name, ending, read):
     points_xyz, matrices_xyz = read(write_picks(PICKS, tmp_path / f"picks.{ending}", format=name).path)
 
     np.testing.assert_allclose(points_xyz, POINTS_XYZ, atol=1e-6)

@@ -53,7 +53,7 @@ def picks():
     )
 
 
-def written(picks, folder, name, **options):
+def save(picks, folder, name, **options):
     folder.mkdir(exist_ok=True)
     return write_picks(picks, folder / f"picks{SUFFIXES[name]}", format=name, **options)
 
@@ -63,39 +63,39 @@ def columns_of(picks):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-class TestThereAndBack:
-    def test_everything_is_as_it_was(self, picks, tmp_path, name):
-        found = read_picks(written(picks, tmp_path, name).path)
+class TestRoundTrip:
+    def test_keeps_everything(self, picks, tmp_path, name):
+        loaded = read_picks(save(picks, tmp_path, name).path)
 
-        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
-        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
-        np.testing.assert_array_equal(found.scores, picks.scores)
-        np.testing.assert_array_equal(found.instance_ids, picks.instance_ids)
-        assert (found.spacing_angstrom, found.shape_zyx, found.alignment_id) == (13.48, (100, 928, 960), 17)
-        assert found.edits == picks.edits
-        assert {key: found.about[key] for key in ABOUT} == ABOUT
+        np.testing.assert_allclose(loaded.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(loaded.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+        np.testing.assert_array_equal(loaded.scores, picks.scores)
+        np.testing.assert_array_equal(loaded.instance_ids, picks.instance_ids)
+        assert (loaded.spacing_angstrom, loaded.shape_zyx, loaded.alignment_id) == (13.48, (100, 928, 960), 17)
+        assert loaded.edits == picks.edits
+        assert {key: loaded.about[key] for key in ABOUT} == ABOUT
         if name not in WITHOUT_IDS:
-            assert found.ids.tolist() == [3, 7, 1]
+            assert loaded.ids.tolist() == [3, 7, 1]
         if name not in WITHOUT_FEATURES:
-            assert columns_of(found) == columns_of(picks)
+            assert columns_of(loaded) == columns_of(picks)
 
-    def test_what_picks_do_not_have_is_not_made_up(self, picks, tmp_path, name):
+    def test_missing_columns_stay_missing(self, picks, tmp_path, name):
         bare = picks.changed(rotations_zyx=None, instance_ids=None, scores=None, features={}, ids=None)
-        found = read_picks(written(bare, tmp_path, name).path)
-        none = read_picks(written(Picks([], 10.0, shape_zyx=(4, 5, 6)), tmp_path / "none", name).path)
+        loaded = read_picks(save(bare, tmp_path, name).path)
+        none = read_picks(save(Picks([], 10.0, shape_zyx=(4, 5, 6)), tmp_path / "none", name).path)
 
-        assert found.rotations_zyx is found.instance_ids is found.scores is None
-        assert found.ids.tolist() == [0, 1, 2]
+        assert loaded.rotations_zyx is loaded.instance_ids is loaded.scores is None
+        assert loaded.ids.tolist() == [0, 1, 2]
         assert (len(none), none.spacing_angstrom) == (0, 10.0)
 
-    def test_positions_are_counted_in_the_voxels_that_you_ask_for(self, picks, tmp_path, name):
-        path = written(picks, tmp_path, name).path
-        found = read_picks(path, spacing_angstrom=6.74, shape_zyx=(200, 1856, 1920))
+    def test_positions_are_converted_to_the_requested_spacing(self, picks, tmp_path, name):
+        path = save(picks, tmp_path, name).path
+        loaded = read_picks(path, spacing_angstrom=6.74, shape_zyx=(200, 1856, 1920))
 
-        np.testing.assert_allclose(found.points_zyx, picks.points_zyx * 2, atol=1e-9)
-        assert (found.spacing_angstrom, found.shape_zyx) == (6.74, (200, 1856, 1920))
+        np.testing.assert_allclose(loaded.points_zyx, picks.points_zyx * 2, atol=1e-9)
+        assert (loaded.spacing_angstrom, loaded.shape_zyx) == (6.74, (200, 1856, 1920))
 
-    def test_files_are_never_replaced_unasked(self, picks, tmp_path, name):
+    def test_files_are_overwritten_only_if_asked(self, picks, tmp_path, name):
         path = tmp_path / f"picks{SUFFIXES[name]}"
         path.write_text("mine")
 
@@ -113,10 +113,10 @@ def many_picks(draw):
     """Up to 40 picks with unusual numbers, including rotations with ambiguous angles."""
     count, random = draw(st.integers(1, 40)), np.random.default_rng(draw(st.integers(0, 2**32)))
     angles = random.choice([0, 90, 180, 1e-9, 89.9999999, 33.3], (count, 3))
-    places = np.array(draw(st.lists(st.floats(-2000, 5000), min_size=4, max_size=8)))
+    points = np.array(draw(st.lists(st.floats(-2000, 5000), min_size=4, max_size=8)))
     scores = np.array([0.1 + 0.2, 2.0**53, -1e-6, np.nan, 1 / 3])
     return Picks(
-        places[random.integers(0, len(places), (count, 3))],
+        points[random.integers(0, len(points), (count, 3))],
         draw(st.floats(0.5, 50)),
         rotations_zyx=draw(st.sampled_from([None, Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix()])),
         scores=draw(st.sampled_from([None, np.resize(scores, count)])),
@@ -127,49 +127,49 @@ def many_picks(draw):
 
 @settings(max_examples=40)
 @given(many_picks(), st.sampled_from(FORMATS), st.sampled_from(FORMATS))
-def test_nothing_is_lost_from_one_format_to_another(tmp_path_factory, picks, first, second):
+def test_conversion_between_formats_is_lossless(tmp_path_factory, picks, first, second):
     folder = tmp_path_factory.mktemp("pair")
-    between = read_picks(written(picks, folder / "first", first).path)
-    found = read_picks(written(between, folder / "second", second).path)
+    between = read_picks(save(picks, folder / "first", first).path)
+    loaded = read_picks(save(between, folder / "second", second).path)
 
-    np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-3)
-    assert found.spacing_angstrom == pytest.approx(picks.spacing_angstrom)
+    np.testing.assert_allclose(loaded.points_zyx, picks.points_zyx, atol=1e-3)
+    assert loaded.spacing_angstrom == pytest.approx(picks.spacing_angstrom)
     if picks.rotations_zyx is not None and not (picks.rotations_zyx == np.eye(3)).all():
-        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-6)
+        np.testing.assert_allclose(loaded.rotations_zyx, picks.rotations_zyx, atol=1e-6)
     if picks.scores is not None:
-        np.testing.assert_array_equal(found.scores, picks.scores)
+        np.testing.assert_array_equal(loaded.scores, picks.scores)
     if not {first, second} & WITHOUT_IDS:
-        np.testing.assert_array_equal(found.ids, picks.ids)
+        np.testing.assert_array_equal(loaded.ids, picks.ids)
 
 
-class TestWhatAFormatCannotHold:
+class TestLosses:
     @pytest.mark.parametrize("name", FORMATS)
-    def test_is_told(self, picks, tmp_path, name):
+    def test_are_reported(self, picks, tmp_path, name):
         rotations = np.array(picks.rotations_zyx)
         rotations[1] = np.nan
-        made = written(picks.changed(rotations_zyx=rotations), tmp_path, name)
+        saved = save(picks.changed(rotations_zyx=rotations), tmp_path, name)
 
-        told = " ".join(made.losses)
-        assert ("by" in told) == (name in WITHOUT_FEATURES), told
-        if "orientation" not in told:
-            np.testing.assert_allclose(read_picks(made.path).rotations_zyx, rotations, atol=1e-9)
+        losses = " ".join(saved.losses)
+        assert ("by" in losses) == (name in WITHOUT_FEATURES), losses
+        if "orientation" not in losses:
+            np.testing.assert_allclose(read_picks(saved.path).rotations_zyx, rotations, atol=1e-9)
 
     @pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
-    def test_columns_of_odd_kinds_and_names_come_back_or_are_named(self, picks, tmp_path, name):
+    def test_unusual_columns_are_kept_or_reported(self, picks, tmp_path, name):
         names = [" score", "x_voxel ", "a\nb", 'a"b', "a,b", "é ü", "", "A", "a", "0", "Unnamed: 4"]
         columns = {column: np.array([row, row + 1, row + 2]) for row, column in enumerate(names)}
         columns["when"] = np.array(["2026-01-02", "NaT", "2026-01-03"], dtype="M8[D]")
-        made = written(picks.changed(features=columns), tmp_path, name)
-        found = columns_of(read_picks(made.path))
+        saved = save(picks.changed(features=columns), tmp_path, name)
+        loaded = columns_of(read_picks(saved.path))
 
-        told = " ".join(made.losses)
-        assert {column for column in names if repr(column)[1:-1] not in told} <= found.keys()
-        assert found.pop("when") == ["2026-01-02", "", "2026-01-03"]
-        assert all(found[column] == columns[column].tolist() for column in found)
+        losses = " ".join(saved.losses)
+        assert {column for column in names if repr(column)[1:-1] not in losses} <= loaded.keys()
+        assert loaded.pop("when") == ["2026-01-02", "", "2026-01-03"]
+        assert all(loaded[column] == columns[column].tolist() for column in loaded)
 
 
-class TestWhatIsRefused:
-    def test_a_name_that_says_no_format_or_another(self, picks, tmp_path):
+class TestErrors:
+    def test_a_wrong_suffix_is_refused(self, picks, tmp_path):
         with pytest.raises(SaveError, match=r"\.star"):
             write_picks(picks, tmp_path / "picks.xyz")
         with pytest.raises(SaveError, match="suffix"):
@@ -178,7 +178,7 @@ class TestWhatIsRefused:
             write_picks(picks, tmp_path / "picks.star", format="relion9")
         assert list(tmp_path.iterdir()) == []
 
-    def test_what_a_format_has_to_know_is_named(self, picks, tmp_path):
+    def test_missing_context_is_named(self, picks, tmp_path):
         unknown = picks.changed(shape_zyx=None, spacing_angstrom=None)
         with pytest.raises(MissingContextError) as raised:
             write_picks(unknown, tmp_path / "picks.star", format="relion5")
@@ -186,13 +186,13 @@ class TestWhatIsRefused:
         assert raised.value.missing == ("spacing_angstrom", "shape_zyx")
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_star_file_is_of_the_newest_version_for_which_enough_is_known(self, picks, tmp_path):
+    def test_star_files_use_the_newest_version_possible(self, picks, tmp_path):
         known = [picks, picks.changed(shape_zyx=None), picks.changed(shape_zyx=None, spacing_angstrom=None)]
         formats = [write_picks(each, tmp_path / f"{number}.star").format for number, each in enumerate(known)]
 
         assert formats == ["relion5", "relion4", "relion3"]
 
-    def test_files_without_picks(self, tmp_path):
+    def test_files_without_picks_are_refused(self, tmp_path):
         contents = {
             "other.json": '{"points": [[1, 2, 3]]}',
             "other.csv": "a,b,c\n1,2,3\n",
@@ -210,8 +210,8 @@ class TestWhatIsRefused:
                 read_picks(tmp_path / name)
 
 
-class TestWhereTheyComeFrom:
-    def test_is_never_said_in_a_users_own_file(self, picks, tmp_path):
+class TestProvenance:
+    def test_does_not_overwrite_other_files(self, picks, tmp_path):
         notes = tmp_path / "a.ndjson.provenance.json"
         notes.write_text('{"by": "me"}')
 
@@ -220,19 +220,19 @@ class TestWhereTheyComeFrom:
         assert [path.name for path in tmp_path.iterdir()] == [notes.name]
         assert notes.read_text() == '{"by": "me"}'
 
-    def test_is_said_in_the_file_or_beside_it(self, picks, tmp_path):
+    def test_is_in_the_file_or_beside_it(self, picks, tmp_path):
         for name in FORMATS:
-            made = written(picks, tmp_path / name, name, who="Rosalind")
-            beside = sorted(path.name for path in made.path.parent.iterdir() if path != made.path)
-            assert beside == ([] if made.provenance_path is None else [made.provenance_path.name])
-            if made.provenance_path is not None:
-                notes = json.loads(made.provenance_path.read_text())
+            saved = save(picks, tmp_path / name, name, who="Rosalind")
+            beside = sorted(path.name for path in saved.path.parent.iterdir() if path != saved.path)
+            assert beside == ([] if saved.provenance_path is None else [saved.provenance_path.name])
+            if saved.provenance_path is not None:
+                notes = json.loads(saved.provenance_path.read_text())
                 assert notes["source"]["authors"] == ABOUT["authors"]
                 assert notes["written_by"] == "Rosalind"
                 assert notes["edits"] == ["1 of 4 picks deleted"]
 
 
-def test_one_of_several_alignments_is_chosen_by_its_id(tmp_path):
+def test_alignment_id_selects_one_of_several_alignments(tmp_path):
     (tmp_path / "a.csv").write_text("z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n")
     both, one = read_picks(tmp_path / "a.csv"), read_picks(tmp_path / "a.csv", alignment_id=18)
 

@@ -21,24 +21,24 @@ def some_picks(count=3, **more):
 
 
 class TestConstruction:
-    def test_arrays_are_copies_that_nobody_can_change(self):
-        places = np.zeros((2, 3))
-        picks = Picks(places, features={"cc": np.array([0.1, 0.2])})
-        places[:] = 7
+    def test_arrays_are_read_only_copies(self):
+        points = np.zeros((2, 3))
+        picks = Picks(points, features={"cc": np.array([0.1, 0.2])})
+        points[:] = 7
 
         assert picks.points_zyx.max() == 0
         for array in (picks.points_zyx, picks.features["cc"], picks.ids):
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 1
 
-    def test_what_is_not_given_has_a_default(self):
+    def test_omitted_arguments_have_defaults(self):
         picks = some_picks()
 
         assert picks.ids.tolist() == [0, 1, 2]
         assert picks.rotations_zyx is picks.instance_ids is picks.scores is picks.shape_zyx is None
         assert (dict(picks.features), dict(picks.about), picks.edits) == ({}, {}, ())
 
-    def test_what_does_not_fit_together_is_named(self):
+    def test_invalid_arguments_are_named(self):
         for wrong, noun in (
             ({"points_zyx": [[np.nan, 0, 0]]}, "pick 1"),
             ({"ids": [1, 1, 2]}, "unique"),
@@ -53,14 +53,14 @@ class TestConstruction:
                 some_picks().changed(**wrong)
 
 
-class TestPlaces:
-    def test_in_the_world_are_voxels_times_the_spacing(self):
+class TestPositions:
+    def test_in_angstrom_are_voxels_times_spacing(self):
         assert Picks([[1.0, 2.0, 3.5]], 10.0).positions_angstrom_zyx.tolist() == [[10.0, 20.0, 35.0]]
         with pytest.raises(ValueError, match="spacing"):
             _ = Picks([[1.0, 2.0, 3.5]]).positions_angstrom_zyx
 
     @given(st.floats(0.5, 50), st.floats(0.5, 50))
-    def test_stay_in_the_world_when_picks_are_rescaled(self, spacing, other):
+    def test_in_angstrom_are_kept_by_rescaling(self, spacing, other):
         picks = some_picks().changed(spacing_angstrom=spacing)
 
         assert np.allclose(picks.rescaled(other).positions_angstrom_zyx, picks.positions_angstrom_zyx, rtol=1e-12)
@@ -80,7 +80,7 @@ class TestOrientations:
 
 
 class TestEdits:
-    def test_taken_picks_keep_their_ids_and_all_that_is_known_of_them(self):
+    def test_take_keeps_ids_and_columns(self):
         columns = {"instance_ids": [4, NO_INSTANCE], "scores": [0.5, np.nan], "features": {"by": ["me", "you"]}}
         picks = some_picks(2, rotations_zyx=ROTATIONS, **columns)
         taken = picks.take([1, 0], "turned round").take([False, True])
@@ -93,7 +93,7 @@ class TestEdits:
         assert taken.edits == ("turned round",)
         assert len(picks) == 2
 
-    def test_added_picks_have_new_ids_and_nothing_made_up(self):
+    def test_added_picks_have_new_ids_and_missing_values(self):
         picks = some_picks(2, rotations_zyx=ROTATIONS, ids=[5, 9], features={"cc": [1, 2]})
         more = picks.added([[7.0, 7.0, 7.0]], "added 1")
 
@@ -104,14 +104,14 @@ class TestEdits:
         assert np.isnan(more.features["cc"][2])
         assert more.edits == ("added 1",)
 
-    def test_the_id_of_a_pick_that_was_removed_is_never_given_again(self):
+    def test_ids_of_removed_picks_are_not_reused(self):
         fewer = some_picks(3).take([0, 1], "deleted 1")
 
         assert fewer.added([[1, 1, 1]]).ids.tolist() == [0, 1, 3]
         assert fewer.take([0]).changed("x", scores=[1.0]).rescaled(5.0).added([[1, 1, 1]]).ids.tolist() == [0, 3]
 
     @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda picks: pickle.loads(pickle.dumps(picks))])
-    def test_copies_are_the_same_also_in_other_processes(self, copied):
+    def test_copies_and_pickles_are_equal(self, copied):
         picks = some_picks(2, rotations_zyx=ROTATIONS, features={"by": ["me", "you"]}, about={"id": 7}).take([1], "x")
         other = copied(picks)
 
@@ -122,7 +122,7 @@ class TestEdits:
         assert other.added([[1, 1, 1]]).ids.tolist() == picks.added([[1, 1, 1]]).ids.tolist()
 
 
-def test_points_of_instances_are_a_cloud_and_particles_are_not():
+def test_instance_points_are_a_cloud_but_particles_are_not():
     assert some_picks(instance_ids=[1, 1, 2]).is_cloud
     assert not some_picks(instance_ids=[1, 1, NO_INSTANCE]).is_cloud
     assert not some_picks(2, instance_ids=[1, 1], rotations_zyx=ROTATIONS).is_cloud

@@ -70,7 +70,7 @@ class TestOpening:
         assert isinstance(points, Points)
         np.testing.assert_allclose([points.data_to_world(each) for each in points.data], PICKS.points_zyx * 10)
 
-    def test_addresses_open_too(self, viewer, demo_pack, served_demo):
+    def test_urls_open(self, viewer, demo_pack, served_demo):
         for suffix, kind in ((".zarr", (Image, Labels)), (".ndjson", (Points,)), (".mrc", (Image, Labels))):
             path = next(path for path in sorted((demo_pack / "files").rglob(f"*{suffix}")) if "Tilt" not in str(path))
             url = f"{served_demo['files'].rstrip('/')}/{path.relative_to(demo_pack / 'files').as_posix()}"
@@ -81,7 +81,7 @@ class TestOpening:
             assert isinstance(layers[0], Image)
             assert any(isinstance(layer, Points) for layer in layers)
 
-    def test_what_is_not_ours_is_left_to_others_and_what_is_damaged_says_so(self, viewer, tmp_path):
+    def test_foreign_files_are_declined_and_damaged_files_raise_errors(self, viewer, tmp_path):
         (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
         (tmp_path / "a.ndjson").write_text(json.dumps(point(1, 2, 3)) + "\n{broken\n")
         for name, error, word in (("log.ndjson", ValueError, "log"), ("a.ndjson", FormatError, "2")):
@@ -91,25 +91,25 @@ class TestOpening:
 
 class TestSavingPicks:
     @pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.csv", "a.parquet"])
-    def test_keeps_all_that_is_known_of_them(self, layers, tmp_path, name):
+    def test_keeps_positions_rotations_and_metadata(self, layers, tmp_path, name):
         points = layers[-1]
         points.data = np.add(points.data, [0.5, 0.0, 0.0])
         assert str(tmp_path / name) in points.save(str(tmp_path / name), plugin=PLUGIN)
-        found = read_picks(tmp_path / name)
+        loaded = read_picks(tmp_path / name)
 
-        np.testing.assert_allclose(found.points_zyx, np.add(PICKS.points_zyx, [0.5, 0, 0]))
-        np.testing.assert_allclose(found.rotations_zyx, ROTATIONS, atol=1e-9)
-        assert (found.spacing_angstrom, found.alignment_id, found.about["authors"]) == (10.0, 17, ["Ada"])
+        np.testing.assert_allclose(loaded.points_zyx, np.add(PICKS.points_zyx, [0.5, 0, 0]))
+        np.testing.assert_allclose(loaded.rotations_zyx, ROTATIONS, atol=1e-9)
+        assert (loaded.spacing_angstrom, loaded.alignment_id, loaded.about["authors"]) == (10.0, 17, ["Ada"])
 
-    def test_of_anybodys_points_takes_scale_and_units(self, viewer, tmp_path):
+    def test_from_other_layers_uses_scale_and_units(self, viewer, tmp_path):
         points = viewer.add_points(np.ones((2, 3)), scale=(1, 1, 1), units="nm", features={"score": [0.25, 0.5]})
         points.save(str(tmp_path / "a.star"), plugin=PLUGIN)
-        found = read_picks(tmp_path / "a.star")
+        loaded = read_picks(tmp_path / "a.star")
 
-        assert found.spacing_angstrom == 10.0
-        assert found.scores.tolist() == [0.25, 0.5]
+        assert loaded.spacing_angstrom == 10.0
+        assert loaded.scores.tolist() == [0.25, 0.5]
 
-    def test_of_several_layers_makes_a_folder(self, viewer, layers, tmp_path):
+    def test_of_several_layers_writes_a_folder(self, viewer, layers, tmp_path):
         add_layers(viewer, load_picks(PICKS.changed(rotations_zyx=None), name="others"))
         written = viewer.layers.save(str(tmp_path / "all"), plugin=PLUGIN)
 
@@ -125,12 +125,12 @@ class TestSavingMasks:
         mask[4, 6, 8] = 700
         labels = viewer.add_labels(mask, scale=(13.48,) * 3, units="angstrom")
         labels.save(str(tmp_path / name), plugin=PLUGIN)
-        found = open_annotation(tmp_path / name)
+        loaded = open_annotation(tmp_path / name)
 
-        np.testing.assert_array_equal(found.read(0, 9), mask)
-        assert found.spacing_angstrom == pytest.approx(13.48, rel=1e-6)
+        np.testing.assert_array_equal(loaded.read(0, 9), mask)
+        assert loaded.spacing_angstrom == pytest.approx(13.48, rel=1e-6)
 
-    def test_of_a_streamed_mask_is_in_full_resolution(self, viewer, tmp_path):
+    def test_of_a_streamed_mask_uses_full_resolution(self, viewer, tmp_path):
         mask = np.zeros((9, 15, 21), np.int8)
         mask[4:6, 6:9, 8:20] = 1
         write_zarr(tmp_path / "source.zarr", mask)
@@ -141,7 +141,7 @@ class TestSavingMasks:
         np.testing.assert_array_equal(open_annotation(tmp_path / "copy.mrc").read(0, 9), mask)
 
 
-def test_what_a_file_cannot_say_is_refused(viewer, tmp_path):
+def test_layers_that_a_format_cannot_hold_are_refused(viewer, tmp_path):
     rotated = viewer.add_labels(np.ones((4, 5, 6), int), scale=(10,) * 3, units="angstrom", rotate=(0, 0, 30))
     for layer, name in ((rotated, "a.mrc"), (viewer.add_points(np.ones((2, 2))), "a.star")):
         with pytest.raises(SaveError):

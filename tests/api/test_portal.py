@@ -31,7 +31,7 @@ class TestEveryPortal:
         assert (row.run_count, row.objects[0].object_name) == (4, "cytosolic ribosome")
         assert {"Point", "OrientedPoint", "SegmentationMask", "Mesh"} <= set(row.shapes)
 
-    def test_lists_depositions_with_what_they_brought(self, any_portal):
+    def test_lists_depositions_with_their_datasets(self, any_portal):
         rows = {row.id: row for row in any_portal.depositions()}
         assert list(rows) == [90903, 90902, 90901]
         assert rows[90901].dataset_ids == (DATASET,)
@@ -53,7 +53,7 @@ class TestEveryPortal:
         page = any_portal.dataset_page(DATASET, name_contains="mo_003")
         assert ([run.name for run in page.runs], page.run_total) == (["DEMO_003"], 1)
 
-    def test_gives_everything_of_a_run_at_once(self, any_portal):
+    def test_run_page_has_all_records(self, any_portal):
         page = any_portal.run_page(RUN)
 
         assert page.run.name == "DEMO_001"
@@ -67,7 +67,7 @@ class TestEveryPortal:
         assert any_portal.annotation_file(file.id) == file
         assert any_portal.run_page(9004).default_tomogram is None
 
-    def test_looks_up_ids_of_every_kind_and_says_what_is_not_there(self, any_portal):
+    def test_looks_up_ids_of_every_kind(self, any_portal):
         hits = {(hit.kind, hit.id) for hit in any_portal.lookup(RUN)}
 
         assert {("run", RUN), ("annotation", RUN), ("tomogram", RUN)} <= hits
@@ -83,8 +83,8 @@ class TestEveryPortal:
             any_portal.run_page(RUN, stop=stop)
 
 
-class TestAnswersThatAreKept:
-    def test_are_given_offline_with_their_date(self, served_demo, tmp_path):
+class TestCachedAnswers:
+    def test_are_used_offline_with_their_date(self, served_demo, tmp_path):
         online = open_portal(served_demo["graphql"], cache_dir=tmp_path)
         seen = online.run_page(RUN)
 
@@ -93,7 +93,7 @@ class TestAnswersThatAreKept:
         assert page.freshness.fetched_at == seen.freshness.fetched_at
         assert page.annotation_files == seen.annotation_files
 
-    def test_are_given_where_the_server_is_away(self, served_demo, tmp_path):
+    def test_are_used_if_the_server_is_down(self, served_demo, tmp_path):
         with Proxy(served_demo["graphql"]) as proxy:
             portal = open_portal(f"{proxy.url}/graphql", cache_dir=tmp_path)
             portal.run_page(RUN)
@@ -105,7 +105,7 @@ class TestAnswersThatAreKept:
         with pytest.raises(NetworkError):
             portal.run_page(9002)
 
-    def test_are_missing_where_nothing_was_asked_before(self, served_demo, tmp_path):
+    def test_are_missing_before_the_first_request(self, served_demo, tmp_path):
         portal = open_portal(served_demo["graphql"], cache_dir=tmp_path, offline=True)
         assert portal.cached_catalogue() is None
         with pytest.raises(PortalError):
@@ -115,7 +115,7 @@ class TestAnswersThatAreKept:
         assert [row.id for row in portal.cached_catalogue().rows] == [OTHER_DATASET, DATASET]
 
 
-def test_wrong_sources_are_refused(served_demo, tmp_path):
+def test_invalid_sources_are_refused(served_demo, tmp_path):
     with pytest.raises(PackError):
         open_portal(tmp_path)
     for source in ("", "ftp://files.invalid/graphql", "http://[::1"):

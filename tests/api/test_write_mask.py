@@ -31,7 +31,7 @@ def write(mask, folder, name, **options):
     return write_mask(mask, folder / f"mask{SUFFIXES[name]}", spacing_angstrom=SPACING, format=name, **options)
 
 
-def as_others_read(path):
+def read_with_other_libraries(path):
     """The voxels and the voxel size, read with zarr and mrcfile."""
     if path.suffix == ".mrc":
         with mrcfile.open(path) as mrc:
@@ -44,38 +44,38 @@ def as_others_read(path):
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize(("largest", "dtype"), [(1, bool), (65535, np.uint32)])
-def test_others_read_it_as_it_was(tmp_path, name, largest, dtype):
+def test_other_libraries_read_the_same_mask(tmp_path, name, largest, dtype):
     mask = labels(largest, dtype)
-    made = write(mask, tmp_path / "whole", name)
+    saved = write(mask, tmp_path / "whole", name)
     lazy = write(da.from_array(mask, chunks=(7, 16, 45)), tmp_path / "lazy", name)
-    values, spacing = as_others_read(made.path)
+    values, spacing = read_with_other_libraries(saved.path)
 
     np.testing.assert_array_equal(values, mask)
-    np.testing.assert_array_equal(as_others_read(lazy.path)[0], mask)
+    np.testing.assert_array_equal(read_with_other_libraries(lazy.path)[0], mask)
     assert spacing == pytest.approx(SPACING, rel=1e-6)
-    assert (made.format, made.dtype, made.is_instances) == (name, values.dtype.name, largest > 1)
-    assert name != "mrc" or mrcfile.validate(made.path)
+    assert (saved.format, saved.dtype, saved.is_instances) == (name, values.dtype.name, largest > 1)
+    assert name != "mrc" or mrcfile.validate(saved.path)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_it_opens_as_labels_that_know_where_they_come_from(tmp_path, name):
+def test_masks_open_as_labels_with_provenance(tmp_path, name):
     mask = labels(300)
     path = write(mask, tmp_path / "1", name, about=ABOUT, alignment_id=17, edits=["painted"], who="Grace").path
     (spec,) = load_annotation(path)
-    known = spec.options["metadata"][METADATA]
+    provenance = spec.options["metadata"][METADATA]
 
     assert spec.kind == "labels"
     assert open_annotation(path).alignment_id == 17
     np.testing.assert_array_equal(open_annotation(path).read(0, 20), mask)
     np.testing.assert_allclose(spec.options["scale"], (SPACING,) * 3, rtol=1e-6)
-    assert ABOUT.items() <= known.items()
-    assert (known["alignment_id"], known["edits"]) == (17, ["painted"])
-    again = write(mask, tmp_path / "2", name, about=known, edits=["smoothed"])
+    assert ABOUT.items() <= provenance.items()
+    assert (provenance["alignment_id"], provenance["edits"]) == (17, ["painted"])
+    again = write(mask, tmp_path / "2", name, about=provenance, edits=["smoothed"])
     assert load_annotation(again.path)[0].options["metadata"][METADATA]["edits"] == ["painted", "smoothed"]
 
 
 @pytest.mark.parametrize("name", FORMATS[:2])
-def test_levels_halve(tmp_path, name):
+def test_each_level_halves_the_shape(tmp_path, name):
     group = zarr.open_group(write(labels(), tmp_path, name).path, mode="r")
     (image,) = (group.attrs.get("ome") or group.attrs)["multiscales"]
 
@@ -84,7 +84,7 @@ def test_levels_halve(tmp_path, name):
     assert {axis["unit"] for axis in image["axes"]} == {"angstrom"}
 
 
-def test_numbers_take_the_smallest_type_and_version_that_can_hold_them(tmp_path):
+def test_labels_use_the_smallest_dtype_and_oldest_version(tmp_path):
     for name, largest, dtype in (
         ("ome-zarr-0.4", 1, "int8"),
         ("ome-zarr-0.5", 70_000, "uint32"),
@@ -93,12 +93,12 @@ def test_numbers_take_the_smallest_type_and_version_that_can_hold_them(tmp_path)
     ):
         assert write(labels(largest), tmp_path / f"{largest}", name).dtype == dtype
     for largest, version in ((65_535, "ome-zarr-0.4"), (65_536, "ome-zarr-0.5")):
-        made = write_mask(labels(largest), tmp_path / f"{largest}.zarr", spacing_angstrom=10)
-        assert made.format == version
-        assert as_others_read(made.path)[0].max() == largest
+        saved = write_mask(labels(largest), tmp_path / f"{largest}.zarr", spacing_angstrom=10)
+        assert saved.format == version
+        assert read_with_other_libraries(saved.path)[0].max() == largest
 
 
-def test_what_no_file_can_say_is_refused_and_ids_are_never_wrapped(tmp_path):
+def test_invalid_masks_are_refused_and_ids_never_wrap(tmp_path):
     for name in ("ome-zarr-0.4", "mrc"):
         with pytest.raises(SaveError, match="65,536"):
             write(labels(65_536), tmp_path, name)
@@ -115,7 +115,7 @@ def test_what_no_file_can_say_is_refused_and_ids_are_never_wrapped(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_nothing_is_replaced_unasked(tmp_path, name):
+def test_files_are_overwritten_only_if_asked(tmp_path, name):
     path = write(labels(), tmp_path, name).path
     before = sorted(tmp_path.rglob("*"))
 
@@ -124,12 +124,12 @@ def test_nothing_is_replaced_unasked(tmp_path, name):
     assert sorted(tmp_path.rglob("*")) == before
 
     write(labels(5), tmp_path, name, overwrite=True)
-    assert as_others_read(path)[0].max() == 5
+    assert read_with_other_libraries(path)[0].max() == 5
     assert {each.name for each in tmp_path.iterdir()} == {each.name for each in before if each.parent == tmp_path}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_stop_half_way_leaves_nothing(tmp_path, name):
+def test_a_stopped_write_leaves_no_files(tmp_path, name):
     stop = threading.Event()
 
     def progress(done, total):
@@ -141,11 +141,11 @@ def test_a_stop_half_way_leaves_nothing(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_mrc_says_where_it_is_from_beside_it_until_it_is_changed(tmp_path):
-    made = write(labels(), tmp_path, "mrc", about=ABOUT, alignment_id=17)
-    assert json.loads(made.provenance_path.read_text())["source"] == ABOUT
+def test_mrc_provenance_is_ignored_once_the_file_changes(tmp_path):
+    saved = write(labels(), tmp_path, "mrc", about=ABOUT, alignment_id=17)
+    assert json.loads(saved.provenance_path.read_text())["source"] == ABOUT
 
-    with mrcfile.open(made.path, "r+") as file:
+    with mrcfile.open(saved.path, "r+") as file:
         file.data[0, 0, 0] = 0
-    assert "authors" not in load_annotation(made.path)[0].options["metadata"][METADATA]
-    assert open_annotation(made.path).alignment_id is None
+    assert "authors" not in load_annotation(saved.path)[0].options["metadata"][METADATA]
+    assert open_annotation(saved.path).alignment_id is None
