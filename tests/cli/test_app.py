@@ -14,7 +14,7 @@ from napari_cryoet.cli.options import record_id, shape, window_size
 Captured = pytest.CaptureFixture[str]
 
 
-def test_commands_explain_themselves_with_examples_that_can_be_typed(capsys: Captured) -> None:
+def test_examples_in_the_help_are_valid(capsys: Captured) -> None:
     group = typer.main.get_command(app)
     commands = group.commands | {f"basket {name}": each for name, each in group.commands["basket"].commands.items()}
     for words in commands.keys() - {"basket", "cache", "pack", "serve"}:
@@ -51,23 +51,23 @@ def test_commands_explain_themselves_with_examples_that_can_be_typed(capsys: Cap
         "serve pack --port 99999",
     ],
 )
-def test_what_is_not_understood_ends_with_two(arguments: str, capsys: Captured) -> None:
+def test_usage_errors_exit_with_2(arguments: str, capsys: Captured) -> None:
     assert main(arguments.split()) == 2
     assert "Usage:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "number"), [("506", 506), ("RN-506", 506), ("rn-12", 12), (" 7 ", 7)])
-def test_ids_are_taken_as_the_portal_writes_them(text: str, number: int) -> None:
+def test_ids_may_have_the_portals_prefix(text: str, number: int) -> None:
     assert record_id("run")(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "RN-", "10000000000", "1 2", "٣"])
-def test_what_is_no_id_is_refused(text: str) -> None:
+def test_invalid_ids_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         record_id("run")(text)
 
 
-def test_sizes_are_whole_numbers_above_zero() -> None:
+def test_sizes_are_positive_integers() -> None:
     assert shape("1000, 928,960") == (1000, 928, 960)
     assert window_size("1280x800") == (1280, 800)
     for text in ("1,2", "1,2,3,4", "0,1,1", "1,,2", "a,b,c"):
@@ -75,7 +75,7 @@ def test_sizes_are_whole_numbers_above_zero() -> None:
             shape(text)
 
 
-def test_debug_is_understood_before_and_after_the_command() -> None:
+def test_debug_works_before_and_after_the_command() -> None:
     for arguments in (["--debug", "list", "runs", "no/such"], ["list", "runs", "no/such", "--debug"]):
         with pytest.raises(Exception, match="no folder"):
             main(arguments)

@@ -28,7 +28,7 @@ def basket(demo_pack: Path, tmp_path: Path, capsys: Captured) -> Path:
     return tmp_path / "membranes.toml"
 
 
-def test_a_file_is_a_basket_too(basket: Path, demo_pack: Path, capsys: Captured) -> None:
+def test_basket_commands_accept_a_file(basket: Path, demo_pack: Path, capsys: Captured) -> None:
     before = read_basket(basket)
     assert run("basket", "add", basket, "--id", "AN-9001", "--with-tomogram", "default") == 0
     assert read_basket(basket).annotations == (*before.annotations, 9001)
@@ -51,7 +51,7 @@ def test_a_split_is_recorded(basket: Path, capsys: Captured) -> None:
     assert run("basket", "split", basket, "x") == 2
 
 
-def test_what_has_aged_ends_with_one_until_it_is_updated(basket: Path, capsys: Captured) -> None:
+def test_check_exits_with_1_until_the_basket_is_updated(basket: Path, capsys: Captured) -> None:
     before = read_basket(basket)
     assert run("basket", "check", basket) == 0
     gone = before.with_ids("annotations", [77])
@@ -64,18 +64,18 @@ def test_what_has_aged_ends_with_one_until_it_is_updated(basket: Path, capsys: C
     assert read_basket(basket).annotations == before.annotations
 
 
-def test_a_dry_run_says_what_and_how_large(basket: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_dry_run_prints_files_and_sizes(basket: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("download", basket, "--to", tmp_path / "to", "--dry-run") == 0
     assert not (tmp_path / "to").exists()
-    assert " KB" in (said := capsys.readouterr().out)
-    assert ".mrc" in said
+    assert " KB" in (output := capsys.readouterr().out)
+    assert ".mrc" in output
     (tmp_path / "file").touch()
     assert run("download", basket, "--to", tmp_path / "file" / "to", "--dry-run") == 0
     assert "! " in capsys.readouterr().err
     assert run("download", basket, "--to", tmp_path / "to", "--scripts") == 1
 
 
-def test_an_empty_basket_is_told(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_downloading_an_empty_basket_fails(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
     run("basket", "add", demo_pack, "--id", "RN-9001")
     assert run("basket", "clear", demo_pack) == 0
     assert run("download", demo_pack, "--to", tmp_path / "to") == 1
@@ -83,24 +83,24 @@ def test_an_empty_basket_is_told(demo_pack: Path, tmp_path: Path, capsys: Captur
     assert run("download", demo_pack, "--to", tmp_path, "--what", "metadata") == 2
 
 
-def test_only_what_failed_is_fetched_again(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_retry_failed_fetches_only_failed_files(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
     command = ("download", demo_pack, "--run", 9001, "--to", tmp_path / "to", "--what", "annotations")
     assert run(*command) == 0
     assert run(*command, "--retry-failed") == 0
     assert "Everything is complete" in capsys.readouterr().out
 
 
-def test_the_annotations_of_one_object_alone(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_download_selects_annotations_by_object(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
     command = ("download", demo_pack, "--run", 9001, "--what", "annotations", "--to", tmp_path / "to")
     assert run(*command, "--object", "Membrane") == 0
     annotations = open_portal(tmp_path / "to").run_page(9001).annotations
     assert {each.object_name for each in annotations} == {"membrane"}
-    asked = read_basket(tmp_path / "to" / "basket.toml")
-    assert (asked.name, asked.source) == ("RN-9001", str(demo_pack))
+    saved = read_basket(tmp_path / "to" / "basket.toml")
+    assert (saved.name, saved.source) == ("RN-9001", str(demo_pack))
     assert run(*command, "--object", "unheard of") == 1
 
 
-def test_a_region_of_a_tomogram(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_download_cuts_a_region_of_a_tomogram(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
     command = ("download", demo_pack, "--to", tmp_path / "to", "--region", "0:8,2:9,4:20")
     assert run(*command) == 2
     assert run(*command, "--run", 9001) == 0

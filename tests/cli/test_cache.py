@@ -43,7 +43,7 @@ def is_kept(cache: DiskCache, key: str) -> bool:
     return cache.find(cache.image(ADDRESS), key, 0, len(LARGE)) is not None
 
 
-def test_every_kind_is_shown_with_its_size_limit_and_place(kept: Path, capsys: Captured) -> None:
+def test_show_lists_size_limit_and_folder_of_every_kind(kept: Path, capsys: Captured) -> None:
     for arguments in (["cache"], ["cache", "show"]):
         assert main(arguments) == 0
         _, metadata, demo, pixels = capsys.readouterr().out.splitlines()
@@ -54,7 +54,7 @@ def test_every_kind_is_shown_with_its_size_limit_and_place(kept: Path, capsys: C
         assert "default" in pixels
 
 
-def test_all_is_cleared_but_nothing_that_a_link_leads_to(kept: Path, user_folder: Path, capsys: Captured) -> None:
+def test_clear_does_not_follow_links(kept: Path, user_folder: Path, capsys: Captured) -> None:
     (kept / "link").symlink_to(user_folder)
     (kept / "demo-1.0-3.lock").touch()
     assert main(["cache", "clear"]) == 0
@@ -63,18 +63,18 @@ def test_all_is_cleared_but_nothing_that_a_link_leads_to(kept: Path, user_folder
 
     capsys.readouterr()
     assert main(["cache"]) == main(["cache", "clear"]) == 0
-    said = capsys.readouterr().out
-    assert "nothing is kept" in said
-    assert "nothing to clear" in said
+    output = capsys.readouterr().out
+    assert "nothing is kept" in output
+    assert "nothing to clear" in output
 
 
-def test_kinds_can_be_cleared_alone(kept: Path, capsys: Captured) -> None:
+def test_clear_accepts_kinds(kept: Path, capsys: Captured) -> None:
     assert main(["cache", "clear", "pixels", "demo"]) == 0
     assert [path.name for path in kept.iterdir()] == ["answers"]
     assert "pixels" in capsys.readouterr().out
 
 
-def test_who_has_pixels_open_keeps_an_empty_cache(kept: Path) -> None:
+def test_an_open_cache_works_after_clearing(kept: Path) -> None:
     cache = DiskCache(limit_bytes=10**9)
     assert is_kept(cache, "1")
     assert main(["cache", "clear", "pixels"]) == 0
@@ -84,7 +84,7 @@ def test_who_has_pixels_open_keeps_an_empty_cache(kept: Path) -> None:
     cache.close()
 
 
-def test_a_limit_holds_at_once_and_from_then_on(kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_a_limit_applies_now_and_is_saved(kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     for size, words, number in (("1MB", "at most 1 MB", 10**6), ("off", "turned off", 0)):
         assert main(["cache", "limit", size]) == 0
         assert words in capsys.readouterr().out
@@ -97,7 +97,7 @@ def test_a_limit_holds_at_once_and_from_then_on(kept: Path, monkeypatch: pytest.
     assert f"at most 1 GB, set by {LIMIT_VARIABLE}" in capsys.readouterr().out
 
 
-def test_a_folder_of_your_own_keeps_everything_but_the_pixels(
+def test_clear_keeps_other_files_in_a_custom_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     scratch = tmp_path / "scratch"
@@ -113,7 +113,7 @@ def test_a_folder_of_your_own_keeps_everything_but_the_pixels(
     assert [path.name for path in scratch.iterdir()] == ["thesis.txt"]
 
 
-def test_pixels_may_be_kept_beside_everything_else(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_may_share_the_cache_folder(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(kept))
     keep_pixels(2)
     assert main(["cache", "clear"]) == 0

@@ -16,7 +16,7 @@ from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.picks import Picks
 
 ODD_NAME = "\x1b[31mred\x9b1m\u202e"
-SPELLED = "\\u001b[31mred\\u009b1m\\u202e"
+ESCAPED = "\\u001b[31mred\\u009b1m\\u202e"
 
 
 class Terminal(io.StringIO):
@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_progress_is_a_bar_beside_the_result(
+def test_progress_on_a_terminal_is_a_bar_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal()
@@ -37,7 +37,7 @@ def test_on_a_terminal_progress_is_a_bar_beside_the_result(
     assert "reading [a]" in terminal.getvalue()
 
 
-def test_in_a_log_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_in_a_log_is_an_occasional_line(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
     with closing(ProgressDisplay()) as progress:
@@ -46,21 +46,21 @@ def test_in_a_log_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
     assert log.getvalue() == "  0%  reading\n"
 
 
-def test_what_a_terminal_would_obey_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     say(f"Å · {ODD_NAME}\n\ttwo")
     tell(f"a\nb {ODD_NAME}")
 
-    assert capsys.readouterr() == (f"Å · {SPELLED}\n\ttwo\n", f"a b {SPELLED}\n")
+    assert capsys.readouterr() == (f"Å · {ESCAPED}\n\ttwo\n", f"a b {ESCAPED}\n")
     assert json.loads(harmless(json.dumps({"name": ODD_NAME}, ensure_ascii=False))) == {"name": ODD_NAME}
 
 
-def test_a_table_has_one_line_a_row_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_has_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
     say_table((">size", "file"), [("1 KB", "long\n" * 60 + "[bold]"), ("10 MB", ODD_NAME)])
     first, second, third = capsys.readouterr().out.splitlines()
 
     assert first.split() == ["size", "file"]
     assert second == " 1 KB  " + "long " * 60 + "[bold]"
-    assert third == f"10 MB  {SPELLED}"
+    assert third == f"10 MB  {ESCAPED}"
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_a_table_has_one_line_a_row_whatever_is_in_it(capsys: pytest.CaptureFixt
         [ODD_NAME],
     ],
 )
-def test_no_command_passes_control_characters_of_its_arguments_on(
+def test_commands_escape_control_characters_in_arguments(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_picks(Picks([[1, 2, 3]], 10.0), "picks.csv")
     main(arguments)
-    said = "".join(capsys.readouterr())
+    output = "".join(capsys.readouterr())
 
-    assert "red" in said
-    assert not {"\x1b", "\x9b", "\u202e"} & set(said)
+    assert "red" in output
+    assert not {"\x1b", "\x9b", "\u202e"} & set(output)

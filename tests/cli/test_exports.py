@@ -19,7 +19,7 @@ def run(*arguments: object) -> int:
     return main([*map(str, arguments)])
 
 
-def test_what_a_search_finds_is_exported_and_what_stays_out_is_said(
+def test_search_results_are_exported_and_skipped_ones_reported(
     tmp_path: Path, demo_pack: Path, capsys: Captured
 ) -> None:
     wanted = ("DEMO_001", "--object", "ribosome")
@@ -28,14 +28,14 @@ def test_what_a_search_finds_is_exported_and_what_stays_out_is_said(
     assert json.loads((tmp_path / "project" / "config.json").read_text())["pickable_objects"]
 
     assert run("export", "relion5", demo_pack, tmp_path / "relion", *wanted) == 0
-    said = capsys.readouterr()
-    assert "1 run · 85 picks" in said.out
-    assert "AN-9011" in said.err
+    printed = capsys.readouterr()
+    assert "1 run · 85 picks" in printed.out
+    assert "AN-9011" in printed.err
     assert run("export", "relion5", demo_pack, tmp_path / "relion", *wanted) == 1
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_a_basket_is_exported_with_its_split(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
+def test_a_basket_is_exported_from_its_file_or_the_store(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
     source = source_text(open_portal(demo_pack).source)
     basket = Basket(source=source, annotations=(9001, 9017), choices=Choices(with_tomogram="denoised"))
     write_basket(basket, tmp_path / "mine.toml")
@@ -49,7 +49,7 @@ def test_a_basket_is_exported_with_its_split(tmp_path: Path, demo_pack: Path, ca
     assert "2 runs · " in capsys.readouterr().out
 
 
-def test_crops_are_cut_on_this_computer_by_default(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
+def test_crops_are_cut_locally_by_default(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
     assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "4") == 0
     assert "1 run · 108 picks" in capsys.readouterr().out
     assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "0") == 2

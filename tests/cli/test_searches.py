@@ -15,8 +15,8 @@ from napari_cryoet.discovery.search import Condition
 Captured = pytest.CaptureFixture[str]
 
 
-def test_another_annotation_is_said_in_a_line() -> None:
-    for text, meant in (
+def test_a_condition_is_parsed_from_one_line() -> None:
+    for text, expected in (
         (
             "plasma membrane shape=SegmentationMask",
             Condition(objects=("plasma membrane",), shapes=("SegmentationMask",)),
@@ -24,21 +24,21 @@ def test_another_annotation_is_said_in_a_line() -> None:
         ('object="beta amylase" object=actin', Condition(objects=("beta amylase", "actin"))),
         ("no-ground-truth min-count=10 author=Peck", Condition(is_ground_truth=False, min_count=10, authors=("Peck",))),
     ):
-        assert condition(text) == meant
+        assert condition(text) == expected
 
 
-def test_ranges_have_two_dots_and_days_may_be_years() -> None:
+def test_ranges_use_two_dots_and_dates_may_be_years() -> None:
     assert [bounds(text) for text in ("..10", "8..14", "13.48")] == [(None, 10.0), (8.0, 14.0), (13.48, 13.48)]
     assert days("2024-05-31..2025") == (date(2024, 5, 31), date(2025, 12, 31))
 
 
-def test_what_is_not_understood_is_refused(capsys: Captured) -> None:
+def test_invalid_options_are_refused(capsys: Captured) -> None:
     for option, text in (("--and", "colour=red"), ("--and", '"'), ("--spacing", "x"), ("--released", "May")):
         assert main(["list", "runs", "demo", option, text]) == 2
         assert option in capsys.readouterr().err
 
 
-def test_a_list_in_words_as_ids_and_as_json(demo_pack: object, capsys: Captured) -> None:
+def test_list_prints_text_ids_or_json(demo_pack: object, capsys: Captured) -> None:
     search = ["--object", "ribosomes", "--ground-truth", "--processing", "denoised", "--spacing", "..40"]
     membrane = ["--and", "membrane shape=SegmentationMask"]
     call = ["list", "runs", str(demo_pack), *search, *membrane]

@@ -21,9 +21,7 @@ def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @LINUX
-def test_without_xvfb_it_says_what_to_install(
-    no_display: None, demo_pack: Path, tmp_path: Path, monkeypatch, capsys
-) -> None:
+def test_a_missing_xvfb_is_explained(no_display: None, demo_pack: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     assert main(["open", str(demo_pack), "--screenshot", str(tmp_path / "a.png")]) == 1
     assert "install xvfb" in capsys.readouterr().err
@@ -37,11 +35,11 @@ def test_without_xvfb_it_says_what_to_install(
         ("DLL load failed while importing QtCore", "Qt can't be loaded"),
     ],
 )
-def test_a_missing_napari_and_a_broken_qt_are_told_apart(reason: str, words: str) -> None:
+def test_a_missing_napari_and_a_broken_qt_are_distinguished(reason: str, words: str) -> None:
     assert words in str(window.explained(ImportError(reason)))
 
 
-def test_the_command_line_limits_the_network(no_display: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_limit_the_network(no_display: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy(), "offline", False)
     monkeypatch.setattr(policy(), "max_session_bytes", None)
     monkeypatch.setattr(window, "_open", lambda *_arguments, **_order: 0)
