@@ -38,35 +38,35 @@ def real_reply(real_data: Path):
 
 
 def test_the_real_catalogue_is_complete(real_reply):
-    found = answers.catalogue(PortalAnswer(real_reply))
-    assert len(found.rows) == 370
-    assert all(row.objects == tuple(sorted(row.objects, key=lambda each: -each.count)) for row in found.rows)
-    row = next(row for row in found.rows if row.id == 10456)
+    catalogue = answers.catalogue(PortalAnswer(real_reply))
+    assert len(catalogue.rows) == 370
+    assert all(row.objects == tuple(sorted(row.objects, key=lambda each: -each.count)) for row in catalogue.rows)
+    row = next(row for row in catalogue.rows if row.id == 10456)
     assert (row.run_count, row.tomogram_count, row.annotation_count) == (60, 120, 169)
     assert (row.organism_name, bool(row.authors)) == ("Homo sapiens", True)
     assert "SegmentationMask" in row.shapes
     counts = real_reply["annotationCounts"]["aggregate"]  # counted by the server in another way
-    assert sum(row.annotation_count for row in found.rows) == sum(group["count"] for group in counts)
+    assert sum(row.annotation_count for row in catalogue.rows) == sum(group["count"] for group in counts)
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "word"),
+    ("path", "value", "word"),
     [
         (("datasets", 3, "id"), MAX_ID + 1, r"\[3\].id`, in datasets"),
         (("datasets",), None, "datasets"),
         (("runCounts", "aggregate", 0, "count"), "9", r"\[0\].count`, in runCounts"),
     ],
 )
-def test_an_answer_that_is_not_what_the_schema_promises_is_named(real_reply, place, value, word):
+def test_errors_name_fields_that_violate_the_schema(real_reply, path, value, word):
     target = real_reply
-    for step in place[:-1]:
+    for step in path[:-1]:
         target = target[step]
-    target[place[-1]] = value
+    target[path[-1]] = value
     with pytest.raises(PortalError, match=word):
         answers.catalogue(PortalAnswer(real_reply))
 
 
-def test_a_real_run_has_all_its_records_with_their_parents(real_data, portal_of):
+def test_a_real_run_has_all_records_and_parents(real_data, portal_of):
     reply, tables = real_run(real_data / "run.reply.json")
     page = portal_of(tables).run_page(reply["runs"][0]["id"])
     assert page.run.name == "lam1_ts_001"
@@ -88,7 +88,7 @@ def test_a_real_run_has_all_its_records_with_their_parents(real_data, portal_of)
     assert [author.name for author in page.default_tomogram.authors][:2] == ["Hannah Siems", "Garrett Greenan"]
 
 
-def test_tomograms_are_ordered_by_what_to_open_first_on_every_page(portal_of):
+def test_tomograms_are_ordered_by_priority(portal_of):
     tables = Tables()
     run = run_in(tables, name="TS_1")
     wanted = [
@@ -106,7 +106,7 @@ def test_tomograms_are_ordered_by_what_to_open_first_on_every_page(portal_of):
     assert (row.tomogram_count, row.voxel_spacing, row.size_x) == (135, 5, 2)
 
 
-def test_annotations_are_ordered_by_object_and_have_their_authors_in_order(portal_of):
+def test_annotations_and_authors_are_ordered(portal_of):
     tables = Tables()
     run = run_in(tables)
     first, other = (tables.add("annotations", runId=run, objectName=name) for name in ("ribosome", "actin"))
@@ -120,7 +120,7 @@ def test_annotations_are_ordered_by_object_and_have_their_authors_in_order(porta
     assert [link.link for link in annotations[0].method_links] == ["https://x.org"]
 
 
-def test_runs_show_how_much_there_is_and_nothing_where_there_is_nothing(portal_of):
+def test_runs_have_counts_even_if_empty(portal_of):
     tables = Tables()
     run = run_in(tables, name="TS_1")
     empty = tables.add("runs", datasetId=tables["datasets"][0]["id"], name="TS_2")
@@ -164,7 +164,7 @@ def shared(portal_of):
     return portal_of(tables), ids
 
 
-def test_a_deposition_lists_its_own_datasets_and_what_it_added_to_others(shared):
+def test_a_deposition_lists_its_datasets_and_additions_to_others(shared):
     portal, ids = shared
     page = portal.deposition_page(ids["ours"])
     assert page.deposition.kinds == ("dataset", "annotation")

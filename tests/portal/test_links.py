@@ -21,7 +21,7 @@ from napari_cryoet.records import PORTAL_TERMS
         ("(https://cryoetdataportal.czscience.com/runs/506).", "run", 506),
     ],
 )
-def test_ids_and_links_lead_somewhere(text, kind, record_id):
+def test_ids_and_links_are_parsed(text, kind, record_id):
     assert parse_jump(text) == Jump(kind, record_id)
 
 
@@ -29,16 +29,16 @@ def test_ids_and_links_lead_somewhere(text, kind, record_id):
     "text",
     ["TS_026", "DS-0", "2147483648", "9" * 5000, "-5", "10000 10001", "https://example.org/10000", "506.", "१२"],
 )
-def test_ordinary_words_are_searched_for(text):
+def test_other_text_is_not_parsed(text):
     assert parse_jump(text) is None
 
 
-def test_the_pages_of_the_portal_lead_back():
+def test_page_urls_can_be_parsed():
     assert PORTAL_TERMS.page_url("run", 506) == "https://cryoetdataportal.czscience.com/runs/506"
     assert parse_jump(PORTAL_TERMS.page_url("deposition", 10301)) == Jump("deposition", 10301)
 
 
-def test_dois_become_links_once_each():
+def test_dois_become_unique_links():
     assert publication_links(
         "10.1101/2022.04.12.488077, doi.org/10.1038/s41592-022-01746-2,10.1101/2022.04.12.488077"
     ) == (
@@ -59,7 +59,7 @@ def test_entries_of_known_databases_become_links():
     assert database_links("") == ()
 
 
-def test_only_web_addresses_may_be_opened():
+def test_only_http_urls_are_web_addresses():
     for url in ("https://cryoetdataportal.czscience.com/datasets/10000", "http://127.0.0.1:8000/x"):
         assert is_web_address(url)
     for url in ("file:///etc/passwd", "javascript:alert(1)", "https://", "http://[broken", ""):

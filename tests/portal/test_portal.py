@@ -17,7 +17,7 @@ from napari_cryoet.records import PORTAL_TERMS, Terms
 from portal_rows import Tables
 
 
-class Asked:
+class RecordingAsker:
     """A pack that records its queries and can be made to fail."""
 
     def __init__(self, folder: Path) -> None:
@@ -37,9 +37,9 @@ class Asked:
         return self.reply or self.ask(query, variables, stop)
 
 
-def counting_portal(tables: Tables, folder: Path) -> tuple[Portal, Asked]:
-    asked = Asked(tables.write(folder))
-    return Portal(Source("pack", "here", "Test"), lambda _: asked), asked
+def counting_portal(tables: Tables, folder: Path) -> tuple[Portal, RecordingAsker]:
+    asker = RecordingAsker(tables.write(folder))
+    return Portal(Source("pack", "here", "Test"), lambda _: asker), asker
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +69,12 @@ def large(tmp_path_factory):
     return counting_portal(tables, tmp_path_factory.mktemp("large") / "pack")
 
 
-def test_all_datasets_and_a_run_of_140_annotations_come_complete_in_one_request_each(large):
-    portal, asked = large
-    before = len(asked.requests)
+def test_the_catalogue_and_a_run_page_need_one_request_each(large):
+    portal, asker = large
+    before = len(asker.requests)
     catalogue, page = portal.catalogue(), portal.run_page(20_007)
     assert portal.catalogue() is catalogue
-    assert len(asked.requests) == before + 2
+    assert len(asker.requests) == before + 2
     row = next(row for row in catalogue.rows if row.id == 10_302)
     assert (len(catalogue.rows), row.run_count, row.tomogram_count, row.annotation_count) == (370, 5000, 1, 140)
     assert sum(each.count for each in row.objects) == 140
@@ -84,26 +84,26 @@ def test_all_datasets_and_a_run_of_140_annotations_come_complete_in_one_request_
     assert sorted(len(each.authors) for each in page.annotations) == [3] * 139 + [130]
 
 
-def test_5000_runs_come_page_by_page_and_none_is_lost_where_pages_are_short(large):
-    portal, asked = large
+def test_runs_are_complete_even_if_pages_are_short(large):
+    portal, asker = large
     page = portal.dataset_page(10_302, offset=4950, limit=100)
     assert (page.run_total, page.offset, len(page.runs), page.is_last) == (5000, 4950, 50, True)
     assert page.runs[0].name == "TS_4950"
-    asked.longest_page = 70
+    asker.longest_page = 70
     try:
         assert len({run.id for run in portal.runs(10_302)}) == 5000
     finally:
-        asked.longest_page = None
+        asker.longest_page = None
 
 
-def test_a_page_is_never_unbounded_and_a_wildcard_in_a_name_is_an_ordinary_character(large):
+def test_page_limits_are_clamped_and_wildcards_escaped(large):
     portal, _ = large
     for offset, limit, count in ((-5, 0, 1), (0, 10**9, 500), (10**6, 50, 0)):
         assert len(portal.dataset_page(10_302, offset=offset, limit=limit).runs) == count
     assert portal.dataset_page(10_302, name_contains="TS%7").run_total == 0
 
 
-def test_opening_asks_nobody(tmp_path):
+def test_open_portal_sends_no_request(tmp_path):
     live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
     assert open_portal("live", cache_dir=tmp_path).source == live
     assert open_portal(" https://portal.example.org/graphql ", cache_dir=tmp_path).source.label == "portal.example.org"
@@ -111,7 +111,7 @@ def test_opening_asks_nobody(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_the_live_portal_leads_to_its_own_site():
+def test_only_the_live_portal_links_to_its_site():
     assert Source("live", LIVE_URL, "Live", PORTAL_TERMS).page_url("run", 1) == f"{PORTAL_TERMS.site}/runs/1"
     for kind in ("pack", "url", "demo"):
         assert Source(kind, "here", "Mine", PORTAL_TERMS).page_url("run", 1) == ""
@@ -125,7 +125,7 @@ def remote(tmp_path):
     tables = Tables()
     tables.add("datasets", id=5, depositionId=tables.add("depositions", id=4), title="One")
     tables.add("runs", id=6, datasetId=5, name="TS_1")
-    server = Asked(tables.write(tmp_path / "pack"))
+    server = RecordingAsker(tables.write(tmp_path / "pack"))
 
     def open_remote(**options) -> Portal:
         source = Source("url", "https://user:secret@portal.invalid/graphql", "Test")
@@ -142,7 +142,7 @@ def every_page(portal: Portal):
     return pages, portal.lookup(6)
 
 
-def test_without_network_all_that_was_seen_opens_with_its_date(remote, tmp_path):
+def test_seen_pages_open_offline_with_their_date(remote, tmp_path):
     open_remote, server = remote
     seen, lists = every_page(open_remote())
     assert all(not page.freshness.is_offline for page in seen)
@@ -158,7 +158,7 @@ def test_without_network_all_that_was_seen_opens_with_its_date(remote, tmp_path)
     assert not any(b"secret" in path.read_bytes() for path in (tmp_path / "cache").iterdir())
 
 
-def test_the_catalogue_is_asked_for_again_once_the_server_is_back(remote):
+def test_the_catalogue_is_refetched_once_the_server_is_back(remote):
     open_remote, server = remote
     open_remote().catalogue()
     portal, server.fault = open_remote(), AWAY
@@ -168,7 +168,7 @@ def test_the_catalogue_is_asked_for_again_once_the_server_is_back(remote):
     assert portal.catalogue(refresh=True) is not portal.catalogue(refresh=True)
 
 
-def test_an_answer_that_cannot_be_shown_is_not_kept(remote):
+def test_invalid_answers_are_not_cached(remote):
     open_remote, server = remote
     portal = open_remote()
     server.reply = PortalAnswer({"runs": [{"id": "6"}]})
@@ -179,18 +179,18 @@ def test_an_answer_that_cannot_be_shown_is_not_kept(remote):
         portal.run_page(6)
 
 
-def test_terms_are_learned_from_answers_and_kept_with_them(remote):
+def test_terms_are_read_from_answers_and_cached(remote):
     open_remote, server = remote
-    told = Terms(licence="CC-BY-4.0", site="https://lab.example.org")
+    terms = Terms(licence="CC-BY-4.0", site="https://lab.example.org")
     assert open_remote().run_page(6).run.terms == Terms()
-    server.reply = PortalAnswer(server.ask(server.requests[-1], {"id": 6}).data, told)
+    server.reply = PortalAnswer(server.ask(server.requests[-1], {"id": 6}).data, terms)
     portal = open_remote()
-    assert portal.run_page(6).run.terms == portal.source.terms == told
+    assert portal.run_page(6).run.terms == portal.source.terms == terms
     server.reply, server.fault = None, AWAY
-    assert open_remote().run_page(6).run.terms == told
+    assert open_remote().run_page(6).run.terms == terms
 
 
-def test_answers_on_disk_are_bounded_and_damage_is_a_miss(tmp_path):
+def test_the_answer_cache_is_bounded_and_ignores_damaged_files(tmp_path):
     folder = tmp_path / "kept"
     cache = AnswerCache(folder, max_bytes=4000)
     answers = [PortalAnswer({"text": "x" * 900, "number": number}) for number in range(6)]
@@ -210,7 +210,7 @@ def test_answers_on_disk_are_bounded_and_damage_is_a_miss(tmp_path):
     AnswerCache(tmp_path / "file" / "kept").put(answers[0], "{ runs }")  # no cache, and no failure
 
 
-def test_an_address_as_a_user_types_it_leads_to_the_endpoint(served_demo):
+def test_find_portal_completes_typed_addresses(served_demo):
     url = served_demo["graphql"]
     short = url.removeprefix("http://").removesuffix("/graphql")
     assert {find_portal(address) for address in (url, f" {short} ", f"http://{short}/")} == {url}

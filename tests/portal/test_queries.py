@@ -16,7 +16,7 @@ from portal_rows import portal_schema
 NAMES = ["CATALOGUE", "DATASET_PAGE", "RUN_PAGE", "DEPOSITION_PAGE", "LOOKUP", "FILE_RUN"]
 all_queries = pytest.mark.parametrize("text", [getattr(queries, name) for name in NAMES], ids=NAMES)
 
-#: Connections that are asked for although they end at 100, and why that loses nothing.
+#: Connections that are requested although they end at 100, and why that loses nothing.
 BOUNDED_CONNECTIONS = {
     ("Run", "tomograms"),  # the default comes first and only it is shown; the count is an aggregate
 }
@@ -29,15 +29,15 @@ def schema() -> graphql.GraphQLSchema:
 
 def fields_of(text: str, schema: graphql.GraphQLSchema) -> list[tuple[str, str, FieldNode]]:
     """Every field of a query: its parent type, name and node."""
-    found = []
+    fields = []
     types = TypeInfo(schema)
 
     class Collector(Visitor):
         def enter_field(self, node, *_):
-            found.append((types.get_parent_type().name, node.name.value, node))
+            fields.append((types.get_parent_type().name, node.name.value, node))
 
     visit(graphql.parse(text), TypeInfoVisitor(types, Collector()))
-    return found
+    return fields
 
 
 def argument(node: FieldNode, name: str):
@@ -45,7 +45,7 @@ def argument(node: FieldNode, name: str):
 
 
 @all_queries
-def test_a_query_is_valid_for_the_portals_schema(text, schema):
+def test_queries_match_the_portals_schema(text, schema):
     assert graphql.validate(schema, graphql.parse(text)) == []
     assert "neuroglancerConfig" not in text
 
@@ -59,7 +59,7 @@ def test_no_nested_connection_can_lose_records(text, schema):
 
 
 @all_queries
-def test_every_list_has_an_order_of_its_own_columns_that_ends_with_the_id_or_only_asks_for_ids(text, schema):
+def test_lists_are_ordered_by_their_own_columns_and_id(text, schema):
     for parent, name, node in fields_of(text, schema):
         for each in getattr(argument(node, "orderBy"), "values", ()):
             assert all(isinstance(field.value, graphql.EnumValueNode) for field in each.fields)
@@ -67,20 +67,20 @@ def test_every_list_has_an_order_of_its_own_columns_that_ends_with_the_id_or_onl
             continue
         where = argument(node, "where")
         is_by_id = where is not None and "".join(graphql.print_ast(where).split()) == "{id:{_eq:$id}}"
-        asked = {each.name.value for each in node.selection_set.selections if isinstance(each, FieldNode)}
-        if not is_by_id and asked != {"id"}:
+        requested = {each.name.value for each in node.selection_set.selections if isinstance(each, FieldNode)}
+        if not is_by_id and requested != {"id"}:
             assert "".join(graphql.print_ast(argument(node, "orderBy")).split()).endswith("{id:asc}]")
 
 
 @all_queries
-def test_a_relation_is_asked_for_once_a_parent(text, schema):
+def test_relations_are_requested_once_per_parent(text, schema):
     for parent, name, node in fields_of(text, schema):
         names = [each.name.value for each in getattr(node.selection_set, "selections", ())]
         assert len(names) == len(set(names)), f"{parent}.{name}: two aliases of one relation share one answer"
 
 
 @all_queries
-def test_an_unfiltered_list_has_no_relations(text, schema):
+def test_unfiltered_lists_have_no_relations(text, schema):
     for parent, name, node in fields_of(text, schema):
         if parent == "Query" and not name.endswith("Aggregate") and argument(node, "where") is None:
             assert all(each.selection_set is None for each in node.selection_set.selections)
@@ -97,20 +97,20 @@ TYPE_NAMES = {
 
 
 @pytest.mark.parametrize("name", TYPE_NAMES)
-def test_a_record_has_every_field_that_the_portal_documents_and_null_where_it_may_be(name, schema):
+def test_records_have_every_documented_field_and_its_nullability(name, schema):
     fields = schema.type_map[TYPE_NAMES[name]].fields
     documented = {each for each, field in fields.items() if graphql.is_leaf_type(graphql.get_named_type(field.type))}
     record = getattr(records, name)
-    asked = {field.encode_name: field for field in msgspec.structs.fields(record)}
-    asked = {each: asked[each] for each in queries.fields_of(record).split()}
+    requested = {field.encode_name: field for field in msgspec.structs.fields(record)}
+    requested = {each: requested[each] for each in queries.fields_of(record).split()}
     is_part = name in {"Author", "MethodLink", "Funding"}  # needs neither an id nor that of its parent
-    assert documented - LEFT_OUT - asked.keys() <= ({"id", "annotationId", "datasetId"} if is_part else set())
-    for each, field in asked.items():
+    assert documented - LEFT_OUT - requested.keys() <= ({"id", "annotationId", "datasetId"} if is_part else set())
+    for each, field in requested.items():
         is_nullable = type(None) in typing.get_args(field.type)
         assert is_nullable == (not graphql.is_non_null_type(fields[each].type)), each
 
 
-def test_wildcards_in_what_a_person_typed_are_ordinary_characters():
+def test_wildcards_in_typed_text_are_escaped():
     assert [queries.containing(text) for text in ("TS_026", "100%", "a\\b", "")] == [
         r"%TS\_026%",
         r"%100\%%",

@@ -33,7 +33,7 @@ def ask(server):
     return ask_for
 
 
-def test_the_terms_of_a_served_pack_come_along(ask):
+def test_replies_have_the_packs_terms(ask):
     terms = {"licence": "CC-BY-4.0", "site": "https://lab.example.org"}
     reply = {"data": {"runs": []}, "extensions": {"terms": terms}}
     assert ask(json.dumps(reply).encode()).terms == Terms(licence="CC-BY-4.0", site="https://lab.example.org")
@@ -41,7 +41,7 @@ def test_the_terms_of_a_served_pack_come_along(ask):
         assert ask(json.dumps(reply | {"extensions": strange}).encode()).terms is None
 
 
-def test_an_answer_with_errors_is_a_portal_error_and_says_why(server, ask):
+def test_graphql_errors_raise_a_portal_error(server, ask):
     with pytest.raises(PortalError, match="Cannot query field x"):
         ask(b'{"data": {"runs": []}, "errors": [{"message": "Cannot query field x", "locations": []}]}', 400)
     (request,) = server.requests
@@ -52,13 +52,13 @@ def test_an_answer_with_errors_is_a_portal_error_and_says_why(server, ask):
 
 @pytest.mark.parametrize("code", [200, 422])
 @pytest.mark.parametrize("body", [b"", b"<html>sign in</html>", b"[]", b"null", b'{"data": []}', b"[" * 100_000])
-def test_what_is_no_reply_of_a_portal_is_a_network_error_so_that_kept_answers_are_shown(ask, body, code):
+def test_invalid_replies_raise_a_network_error(ask, body, code):
     with pytest.raises(NetworkError, match=str(code)):
         ask(body, code)
 
 
 @pytest.mark.parametrize("url", ["FILE:///etc/passwd", "/etc/passwd"])
-def test_a_server_cannot_point_us_to_files_of_this_computer(ask, url):
+def test_local_file_urls_in_replies_are_cleared(ask, url):
     rows = [{"httpsPath": url, "keyPhotoUrl": url, "title": url, "run": {"httpsPrefix": url}, "s3Path": url}]
     (row,) = ask(json.dumps({"data": {"annotationFiles": rows}}).encode()).data["annotationFiles"]
     assert row == {"httpsPath": "", "keyPhotoUrl": "", "title": url, "run": {"httpsPrefix": ""}, "s3Path": url}
@@ -66,16 +66,16 @@ def test_a_server_cannot_point_us_to_files_of_this_computer(ask, url):
     assert ask(json.dumps({"data": {"runs": rows}}).encode()).data == {"runs": rows}
 
 
-def test_a_silent_server_can_be_left_and_few_requests_are_in_flight_at_once(server):
+def test_waiting_requests_can_be_stopped_and_are_limited(server):
     held = server.script("graphql", None)
     stop = threading.Event()
 
-    def ask_in_vain(_):
+    def ask_until_stopped(_):
         with pytest.raises(StoppedError):
             ask_server(f"{server.url}/graphql", QUERY, {}, stop)
 
     with ThreadPoolExecutor(12) as pool:
-        waiting = pool.map(ask_in_vain, range(12))
+        waiting = pool.map(ask_until_stopped, range(12))
         server.wait_until(lambda: server.answering == 4)
         assert server.most_at_once == 4
         stop.set()
@@ -83,7 +83,7 @@ def test_a_silent_server_can_be_left_and_few_requests_are_in_flight_at_once(serv
     server.end(held)
 
 
-def test_pictures_come_from_the_web_and_from_the_pack_only(server, tmp_path):
+def test_pictures_are_read_only_from_the_web_and_the_pack(server, tmp_path):
     pack = tmp_path / "pack"
     (pack / "files").mkdir(parents=True)
     (pack / "files" / "a b.png").write_bytes(b"pixels")
