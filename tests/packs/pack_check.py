@@ -29,11 +29,11 @@ def _problems(pack: Pack, with_files: bool) -> Iterator[str]:
             yield str(error)
     for table in tables().values():
         for row in pack.tables[table.name] if table.name in ids else ():
-            place = f"Row {row['id']} of the table {table.name}"
-            yield from (f"{place} has {problem}" for problem in _problems_of_row(table, row, ids))
+            row_name = f"Row {row['id']} of the table {table.name}"
+            yield from (f"{row_name} has {problem}" for problem in _problems_of_row(table, row, ids))
             if with_files:
                 missing = _missing_files(pack, table, row)
-                yield from (f"{place} has {url} in {name}, but the pack has no such file." for name, url in missing)
+                yield from (f"{row_name} has {url} in {name}, but the pack has no such file." for name, url in missing)
 
 
 def _problems_of_row(table: Table, row: Row, ids: dict[str, set[int]]) -> Iterator[str]:

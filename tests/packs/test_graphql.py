@@ -23,7 +23,7 @@ def many():
     return database({"datasets": [row("datasets", id=1)], "runs": runs})
 
 
-def test_rows_come_with_parents_children_and_counts(small):
+def test_queries_return_parents_children_and_counts(small):
     query = """query Q($name: String!, $page: LimitOffsetClause) {
       runs(where: {name: {_ilike: $name}}, orderBy: [{id: desc}], limitOffset: $page) {
         ...Run dataset { title deposition { id } }
@@ -48,14 +48,14 @@ def test_rows_come_with_parents_children_and_counts(small):
     assert group in data["objects"]["aggregate"]
 
 
-def test_a_nested_list_ends_after_100_and_a_root_list_does_not(many):
+def test_only_nested_lists_are_limited_to_100(many):
     query = "{ runs { id } datasets { runs { edges { node { id } } } } }"
     data = ask(many, query)
     assert [edge["node"]["id"] for edge in data["datasets"][0]["runs"]["edges"]] == list(range(1, PAGE + 1))
     assert len(data["runs"]) == 250
 
 
-def test_a_nested_count_of_nothing_is_an_empty_list_as_on_the_portal(small):
+def test_a_nested_count_of_zero_is_an_empty_list(small):
     assert ask(small, "{ runs(where: {id: {_eq: 103}}) { annotationsAggregate { aggregate { count } } } }") == {
         "runs": [{"annotationsAggregate": {"aggregate": []}}]
     }
@@ -74,12 +74,12 @@ def test_a_nested_count_of_nothing_is_an_empty_list_as_on_the_portal(small):
         "{ runs {" + "id " * 90_000 + "} }",
     ],
 )
-def test_what_cannot_be_answered_or_costs_too_much_is_refused(small, query):
+def test_unsupported_and_expensive_queries_are_refused(small, query):
     with pytest.raises(PortalError):
         ask(small, query)
 
 
-def test_an_answer_ends_in_time_and_at_a_stop(many):
+def test_queries_end_at_a_deadline_or_stop(many):
     nested = "{ runs {" + "dataset { runs { edges { node {" * 4 + " id " + "}}}}" * 4 + "} }"
     with pytest.raises(PortalError, match="long"):
         ask(many, nested, limits=Limits(deadline=time.monotonic() + 0.1))
@@ -89,7 +89,7 @@ def test_an_answer_ends_in_time_and_at_a_stop(many):
         ask(many, nested, limits=Limits(stop))
 
 
-def test_damaged_tables_are_named_where_a_query_looks():
+def test_errors_name_the_damaged_table():
     damaged = database(small_tables() | {"runs": [row("runs", id="x")]})
     assert ask(damaged, "{ datasets { id } }")
     with pytest.raises(PackError, match="runs"):
@@ -98,6 +98,6 @@ def test_damaged_tables_are_named_where_a_query_looks():
         ask(database({"runs": [{"id": 1}]}), "{ runs { name } }")
 
 
-def test_words_that_came_later_than_the_schema_are_kept():
+def test_enum_values_unknown_to_the_schema_are_kept():
     later = database({"annotationShapes": [row("annotationShapes", id=1, shapeType="Hologram")]})
     assert ask(later, "{ annotationShapes { shapeType } }") == {"annotationShapes": [{"shapeType": "Hologram"}]}

@@ -39,7 +39,7 @@ def same_files(folder, other):
     )
 
 
-def test_it_filters(client):
+def test_filters_select_rows(client):
     filters = [cdp.Annotation.object_name.ilike("%RIBO%"), cdp.Annotation.run.dataset.id == 90002]
     assert {annotation.run.name for annotation in cdp.Annotation.find(client, filters)} == {"MIX_001", "MIX_003"}
     assert {run.name for run in cdp.Run.find(client, [cdp.Run.name._in(["MIX_002", "other"])])} == {"MIX_002"}
@@ -48,14 +48,14 @@ def test_it_filters(client):
     assert cdp.Dataset.get_by_id(client, 11) is None
 
 
-def test_it_reads_every_row_of_the_demo(client, server):
+def test_find_returns_every_row_of_the_demo(client, server):
     models = [model for model in vars(cdp).values() if isinstance(model, type) and hasattr(model, "_gql_root_field")]
     assert len(models) > 15
     for model in models:
         assert len(model.find(client)) == len(server.pack.tables[model._gql_root_field])
 
 
-def test_it_downloads_volumes_picks_and_their_metadata(server, run, tmp_path):
+def test_volumes_picks_and_metadata_are_downloaded(server, run, tmp_path):
     (tomogram,) = run.tomograms
     for name in ("volume", "map", "picks"):
         (tmp_path / name).mkdir()
@@ -72,18 +72,18 @@ def test_it_downloads_volumes_picks_and_their_metadata(server, run, tmp_path):
     assert json.loads(metadata.read_text())["objectName"] == "cytosolic ribosome"
 
 
-def test_s3_lists_and_reads(server, client):
+def test_s3_lists_and_reads_files(server, client):
     s3 = boto3.client("s3", endpoint_url=server.s3_url, config=Config(signature_version=UNSIGNED))
-    place = "90002/MIX_003/Reconstructions/VoxelSpacing31.360/Tomograms/100/MIX_003"
-    for prefix in (f"{place}.zarr", f"{place}.zarr/0/", place[:-3]):
+    path_stem = "90002/MIX_003/Reconstructions/VoxelSpacing31.360/Tomograms/100/MIX_003"
+    for prefix in (f"{path_stem}.zarr", f"{path_stem}.zarr/0/", path_stem[:-3]):
         (page,) = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         listed = {each["Key"]: each["Size"] for each in page["Contents"]}
         files = [path for path in server.pack.files.rglob("*") if path.is_file()]
         stored = {path.relative_to(server.pack.files).as_posix(): path.stat().st_size for path in files}
         assert listed == {key: size for key, size in stored.items() if key.startswith(prefix)}
-    content = (server.pack.files / f"{place}.mrc").read_bytes()
-    assert s3.get_object(Bucket=BUCKET, Key=f"{place}.mrc", Range="bytes=2-5")["Body"].read() == content[2:6]
+    content = (server.pack.files / f"{path_stem}.mrc").read_bytes()
+    assert s3.get_object(Bucket=BUCKET, Key=f"{path_stem}.mrc", Range="bytes=2-5")["Body"].read() == content[2:6]
     assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix="nothing")
-    for wrong in ({"Bucket": BUCKET, "Key": "nothing"}, {"Bucket": "other", "Key": f"{place}.mrc"}):
+    for wrong in ({"Bucket": BUCKET, "Key": "nothing"}, {"Bucket": "other", "Key": f"{path_stem}.mrc"}):
         with pytest.raises(ClientError, match="404"):
             s3.get_object(**wrong)

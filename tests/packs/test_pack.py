@@ -24,7 +24,7 @@ def path_of(url):
     return Path(url2pathname(urlsplit(url).path))
 
 
-def test_a_written_pack_opens_with_what_was_written(tmp_path):
+def test_a_written_pack_opens_with_the_same_content(tmp_path):
     rows = [{"id": 1, "name": "TS_026 µ", "datasetId": None}]
     write_pack(tmp_path / "pack", MANIFEST, {"runs": rows})
     pack = open_pack(tmp_path / "pack")
@@ -47,7 +47,7 @@ def test_writing_again_replaces_all_tables_or_none(tmp_path):
     assert {name: list(pack.tables[name]) for name in pack.tables} == {"runs": [{"id": 1}]}
 
 
-def test_the_licence_and_the_links_are_the_packs_own():
+def test_terms_come_from_the_manifest():
     known = {"https_prefix": HTTPS, "title": "Mine"}
     assert PackManifest(s3_prefix=S3, **known).terms == Terms()
     assert PackManifest(s3_prefix=PORTAL_S3_PREFIX, **known).terms == PORTAL_TERMS
@@ -57,7 +57,7 @@ def test_the_licence_and_the_links_are_the_packs_own():
     assert Terms().page_url("run", 5) == ""
 
 
-def test_a_folder_that_is_not_a_pack_is_told(tmp_path):
+def test_folders_that_are_not_packs_are_refused(tmp_path):
     for folder, word in ((tmp_path, r"pack\.json"), (tmp_path / "nowhere", "no folder")):
         assert not is_pack(folder)
         with pytest.raises(PackError, match=word):
@@ -74,7 +74,7 @@ def test_a_folder_that_is_not_a_pack_is_told(tmp_path):
         ({"site": "javascript:x()"}, "site"),
     ],
 )
-def test_a_damaged_manifest_is_named(pack, change, word):
+def test_errors_name_what_is_wrong_in_a_manifest(pack, change, word):
     path = pack.folder / "pack.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(PackError, match=word):
@@ -83,14 +83,14 @@ def test_a_damaged_manifest_is_named(pack, change, word):
 
 
 @pytest.mark.parametrize("text", ["[{]", "[" * 100_000, '[{"id": NaN}]', "[1]"])
-def test_a_damaged_table_is_named(pack, text):
+def test_errors_name_the_damaged_table(pack, text):
     (pack.folder / "tables" / "runs.json").write_text(text)
     with pytest.raises(PackError, match=r"runs\.json"):
         pack.tables["runs"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_url_leads_to_the_file_of_that_name(pack, name):
+def test_urls_lead_to_files_of_that_name(pack, name):
     file = pack.files / "10" / name / "volume.mrc"
     file.parent.mkdir(parents=True)
     file.write_text(name)
@@ -102,7 +102,7 @@ def test_a_url_leads_to_the_file_of_that_name(pack, name):
     assert unquote(urlsplit(served).path) == f"/files/10/{name}/volume.mrc"
 
 
-def test_other_urls_stay_or_are_blanked(pack):
+def test_other_urls_are_kept_or_cleared(pack):
     for url in ("https://elsewhere.org/10/x.png", "s3://bucket/10/x", "HTTPS://files.example.org.evil/x"):
         assert pack.local_url(url) == url
     for url in ("file:///secrets", "//server/share", r"\\server\share", "javascript:x()", "text", ""):
@@ -110,6 +110,6 @@ def test_other_urls_stay_or_are_blanked(pack):
 
 
 @pytest.mark.parametrize("rest", ["10/../../x", "10/%2e%2e/%2E%2E/x", "%2fetc/passwd", "..%5cx", "C:/x", "a%00b"])
-def test_a_url_that_leads_out_of_the_pack_is_refused(pack, rest):
+def test_urls_out_of_the_pack_are_refused(pack, rest):
     with pytest.raises(PackError, match="out of its files"):
         pack.local_url(HTTPS + rest)

@@ -67,24 +67,24 @@ def is_cut(connection):
         return True
 
 
-def test_a_query_is_answered_and_an_error_has_status_200_and_no_data(connection):
+def test_query_errors_have_status_200_and_no_data(connection):
     body = json.dumps({"query": "query A { runs { id } } query B { datasets { id } }", "operationName": "B"})
     assert len(json.loads(request(connection, "POST", "/graphql", body)[2])["data"]["datasets"]) == 2
     reply = post(connection, "{ runs { nothing } }")
     assert (reply["data"], len(reply["errors"])) == (None, 1)
 
 
-def test_a_reply_says_under_which_terms_the_data_is_and_what_is_damaged(tmp_path):
+def test_replies_have_terms_and_name_damaged_tables(tmp_path):
     terms = {"licence": "CC-BY-4.0", "licence_url": "https://example.org/by", "site": "https://lab.example.org"}
     write_pack(tmp_path, PackManifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3, **terms), {})
     (tmp_path / "tables" / "datasets.json").write_text("[")
     with PackServer(tmp_path) as server, connected(server) as connection:
-        said = post(connection, "{ runs { id } }")["extensions"]["terms"]
+        sent = post(connection, "{ runs { id } }")["extensions"]["terms"]
         assert "datasets.json" in post(connection, "{ datasets { id } }")["errors"][0]["message"]
-    assert said == {"licence": "CC-BY-4.0", "licenceUrl": "https://example.org/by", "site": "https://lab.example.org"}
+    assert sent == {"licence": "CC-BY-4.0", "licenceUrl": "https://example.org/by", "site": "https://lab.example.org"}
 
 
-def test_a_body_without_end_is_not_read(server, connection):
+def test_endless_bodies_are_rejected(server, connection):
     with raw(server) as endless:
         head = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         endless.sendall(head + (b"10000\r\n" + b" " * 0x10000 + b"\r\n") * (MAX_BODY_BYTES // 0x10000 + 2))
@@ -93,7 +93,7 @@ def test_a_body_without_end_is_not_read(server, connection):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "TEACHER.example", "[::1]"])
-def test_urls_lead_to_the_host_that_was_asked_if_it_is_ours(connection, host):
+def test_urls_use_the_requested_host_if_allowed(connection, host):
     query = "{ tomograms(where: {runId: {_eq: 9007}}) { httpsMrcFile s3MrcFile } }"
     for forwarded in (host, f"{host}:8123"):
         (tomogram,) = post(connection, query, host=forwarded)["data"]["tomograms"]
@@ -108,7 +108,7 @@ def test_other_hosts_are_refused(connection, host):
         assert (status, len(content) < 100) == (400, True)
 
 
-def test_no_web_page_may_read_unless_it_was_named(connection, demo_pack):
+def test_only_named_origins_get_cors_headers(connection, demo_pack):
     for origin in (PAGE, "null", "http://localhost:1234"):
         _, headers, _ = request(connection, "HEAD", f"/files/{VOLUME}", Origin=origin)
         assert not [name for name in headers if name.lower().startswith("access-control")]
@@ -121,26 +121,26 @@ def test_no_web_page_may_read_unless_it_was_named(connection, demo_pack):
         assert "Access-Control-Allow-Origin" not in headers
 
 
-def test_addresses_that_are_told_lead_here_from_other_machines(demo_pack):
+def test_urls_of_a_public_server_work_from_other_machines(demo_pack):
     with PackServer(demo_pack, host="0.0.0.0") as server, connected(server) as connection:
         assert not server.graphql_url.startswith("http://0.0.0.0")
-        there = urlsplit(server.graphql_url).netloc
-        files = post(connection, "{ annotationFiles { httpsPath } }", host=there)["data"]["annotationFiles"]
+        netloc = urlsplit(server.graphql_url).netloc
+        files = post(connection, "{ annotationFiles { httpsPath } }", host=netloc)["data"]["annotationFiles"]
         assert all(file["httpsPath"].startswith(server.files_url) for file in files)
 
 
-def test_a_file_is_sent_whole_or_in_part(demo_pack, connection):
+def test_files_are_sent_whole_or_by_range(demo_pack, connection):
     content = (demo_pack / "files" / VOLUME).read_bytes()
     path = f"/files/{VOLUME}"
     for method, sent in (("GET", content), ("HEAD", b"")):
         status, headers, body = request(connection, method, path)
         assert (status, body, headers["Content-Length"]) == (200, sent, str(len(content)))
     for wanted, part in (("bytes=0-9", content[:10]), ("bytes=1024-", content[1024:]), ("bytes=-7", content[-7:])):
-        status, found, body = request(connection, "GET", path, Range=wanted)
+        status, part_headers, body = request(connection, "GET", path, Range=wanted)
         assert (status, body) == (206, part)
-        assert found["Content-Range"].endswith(f"/{len(content)}")
-    status, found, _ = request(connection, "GET", path, Range=f"bytes={len(content)}-")
-    assert (status, found["Content-Range"]) == (416, f"bytes */{len(content)}")
+        assert part_headers["Content-Range"].endswith(f"/{len(content)}")
+    status, part_headers, _ = request(connection, "GET", path, Range=f"bytes={len(content)}-")
+    assert (status, part_headers["Content-Range"]) == (416, f"bytes */{len(content)}")
     assert headers["ETag"]
 
 
@@ -157,7 +157,7 @@ def test_a_file_is_sent_whole_or_in_part(demo_pack, connection):
         "/s3/napari-cryoet-demo?list-type=2&prefix=../",
     ],
 )
-def test_nothing_but_the_packs_files_is_found(connection, path):
+def test_only_the_packs_files_are_served(connection, path):
     status, _, body = request(connection, "GET", path)
     assert status == 404 or b"<Key>" not in body
     assert b"napari-cryoet-pack" not in body
@@ -165,7 +165,7 @@ def test_nothing_but_the_packs_files_is_found(connection, path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
-def test_links_out_of_the_pack_lead_nowhere(tmp_path):
+def test_links_out_of_the_pack_are_not_followed(tmp_path):
     pack = write_pack(tmp_path / "pack", PackManifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3), {})
     (tmp_path / "secret").write_text("secret")
     (pack.files / "link").symlink_to(tmp_path / "secret")
@@ -177,7 +177,7 @@ def test_links_out_of_the_pack_lead_nowhere(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has further loopback addresses")
-def test_one_client_cannot_cut_off_the_others(demo_pack):
+def test_one_client_cannot_block_others(demo_pack):
     with PackServer(demo_pack) as server, ExitStack() as stack:
         half_open = []
         for _ in range(300):
@@ -188,21 +188,21 @@ def test_one_client_cannot_cut_off_the_others(demo_pack):
         assert all(is_cut(each) for each in half_open[100:])
 
 
-def test_closing_cuts_open_connections_and_leaves_no_thread(demo_pack):
+def test_close_ends_connections_and_threads(demo_pack):
     before = set(threading.enumerate())
     server = PackServer(demo_pack)
-    with connected(server) as idle, raw(server) as half:
+    with connected(server) as idle, raw(server) as half_open:
         post(idle, "{ runs { id } }")
-        half.sendall(b"GET /files/")
+        half_open.sendall(b"GET /files/")
         server.close()
-        assert is_cut(half)
+        assert is_cut(half_open)
     assert {thread for thread in threading.enumerate() if "AnyIO" not in thread.name} <= before
     server.close()  # once more is no harm
     with pytest.raises(ConnectionError):
         raw(server)
 
 
-def test_what_cannot_be_served_is_said(server, demo_pack, tmp_path):
+def test_invalid_ports_and_folders_are_refused(server, demo_pack, tmp_path):
     for port in (server.port, 70_000):
         with pytest.raises(NetworkError, match=str(port)):
             PackServer(demo_pack, port=port)
