@@ -41,7 +41,7 @@ def small():
         ("datasets", {"fileSize": {"_lt": 10.5}}, [12]),
     ],
 )
-def test_clauses_find_the_rows_that_they_mean_on_the_portal(small, table, where, ids):
+def test_clauses_select_the_same_rows_as_on_the_portal(small, table, where, ids):
     assert [each["id"] for each in small.rows(table, where)] == ids
 
 
@@ -58,7 +58,7 @@ def test_groups_count_joined_rows(small):
     assert counts("datasets", ("runs", "annotations", "objectName"), ("runs", "tomograms", "processing")) == pairs
 
 
-def test_rows_come_in_order_with_nulls_where_the_portal_puts_them(small):
+def test_rows_are_ordered_with_nulls_as_on_the_portal(small):
     def order(*clauses, table="annotations"):
         return [each["id"] for each in small.rows(table, order_by=clauses)]
 
@@ -79,7 +79,7 @@ def test_rows_come_in_order_with_nulls_where_the_portal_puts_them(small):
         ("datasets", {"releaseDate": "yesterday"}, "yesterday"),
     ],
 )
-def test_a_cell_that_is_not_what_its_column_holds_is_named(table, cells, word):
+def test_errors_name_invalid_cells(table, cells, word):
     database = Database({table: [row(table, id=5) | cells]})
     for _ in range(2):  # also when asked again
         with pytest.raises(PackError, match=word):
@@ -96,19 +96,19 @@ def test_a_cell_that_is_not_what_its_column_holds_is_named(table, cells, word):
         ({}, [{"nothing": "asc"}]),
     ],
 )
-def test_a_clause_that_cannot_be_answered_is_refused(small, where, order):
+def test_unsupported_clauses_are_refused(small, where, order):
     with pytest.raises(PortalError):
         small.rows("runs", where, order_by=order)
 
 
-def test_names_from_outside_are_never_sql(small):
+def test_names_are_never_run_as_sql(small):
     for path in (("name' OR 1=1 --",), ("dataset", 'id") FROM runs --'), ("nothing", "id")):
         with pytest.raises(PortalError):
             small.counts("runs", group_by=[path])
     assert small.rows("runs", {"name": {"_eq": "' OR 1=1 --"}}) == []
 
 
-def endless():
+def slow_query():
     """A database and a clause that would take SQLite hours: it compares all pairs of rows and matches none."""
     database = Database({"runs": [row("runs", id=n, datasetId=1, name="a" * 200) for n in range(1, 3000)]})
     database.rows("runs")
@@ -118,8 +118,8 @@ def endless():
     return Database({"datasets": [row("datasets", id=1)], "runs": database.rows("runs")}), clause
 
 
-def test_a_query_ends_at_its_limit_and_at_a_stop():
-    database, clause = endless()
+def test_queries_end_at_a_deadline_or_stop():
+    database, clause = slow_query()
     database.rows("runs", {"dataset": {"id": {"_eq": 2}}})  # loads both
     with pytest.raises(PortalError, match="long"):
         database.rows("runs", clause, limits=Limits(deadline=time.monotonic() + 0.1))
