@@ -14,16 +14,16 @@ def test_the_mark_names_another_alignment_or_run():
     assert fit(make_file(alignment_id=18), tomogram).mark == ""
 
 
-def test_the_spacing_is_the_files_own_or_that_of_a_tomogram_of_the_same_spacing_id():
+def test_the_spacing_comes_from_the_file_or_a_matching_tomogram():
     tomogram = make_tomogram(tomogram_voxel_spacing_id=509, voxel_spacing=13.48)
     assert spacing_angstrom(make_file(voxel_spacing=make_voxel_spacing(voxel_spacing=4.99)), tomogram) == 4.99
     assert spacing_angstrom(make_file(voxel_spacing=None), tomogram) == 13.48
     assert spacing_angstrom(make_file(voxel_spacing=None, tomogram_voxel_spacing_id=510), tomogram) is None
-    for nonsense in (0.0, -1.0, float("nan"), float("inf")):
-        assert spacing_angstrom(make_file(voxel_spacing=make_voxel_spacing(voxel_spacing=nonsense))) is None
+    for invalid in (0.0, -1.0, float("nan"), float("inf")):
+        assert spacing_angstrom(make_file(voxel_spacing=make_voxel_spacing(voxel_spacing=invalid))) is None
 
 
-def test_the_size_of_a_files_grid_is_that_of_the_one_tomogram_with_this_grid():
+def test_the_grid_shape_comes_from_the_only_matching_tomogram():
     def size(*tomograms):
         return shape_zyx(make_file(), [make_tomogram(**fields) for fields in tomograms])
 

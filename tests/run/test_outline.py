@@ -20,35 +20,35 @@ def ids(rows):
     return [row.annotation.id for row in rows]
 
 
-def test_what_the_curators_recommend_stands_first(page):
+def test_annotations_chosen_by_curators_are_first(page):
     groups = outline_run(page, page.default_tomogram).groups
     assert [group.object_name for group in groups] == ["cytosolic ribosome", "fatty acid synthase", "membrane"]
     assert ids(groups[0].rows) == [5061, 5062, 5068, 5067]
 
 
-def test_an_annotation_without_shape_is_listed(page):
+def test_annotations_without_a_shape_are_listed(page):
     outline = outline_run(replace(page, annotation_shapes=()), page.default_tomogram)
     assert {row.summary for row in outline.rows()} == {"no shape"}
 
 
-def test_a_default_on_another_alignment_is_not_shown_by_default(page):
+def test_defaults_on_another_alignment_are_not_shown(page):
     assert outline_run(page, replace(page.tomograms[0], alignment_id=18)).defaults() == ()
 
 
-def test_the_estimate_is_two_planes_and_never_more_than_the_file(page):
+def test_the_estimate_is_two_planes_but_at_most_the_file_size(page):
     tomogram = page.tomograms[0]
     assert 7e6 < first_sight_bytes(tomogram) < 9e6
     assert first_sight_bytes(replace(tomogram, size_x=40, size_y=40, size_z=40, file_size_omezarr=9_000.0)) == 9_000
 
 
-def test_the_depositions_of_a_run_begin_with_that_of_its_dataset(page):
+def test_the_first_deposition_of_a_run_is_its_datasets(page):
     assert [(share.id, share.title, share.text) for share in deposition_shares(page)] == [
         (10300, "S. pombe lamellae", "2 tomograms, 7 annotations"),
         (10310, "Picks by <b>deep</b> learning & more", "1 annotation"),
     ]
 
 
-def test_of_an_annotation_with_two_shapes_of_its_points_the_richer_one_is_chosen(demo_pack):
+def test_oriented_points_are_chosen_over_points(demo_pack):
     page, ribosomes = open_portal(demo_pack).run_page(9001), 9001
     for which in ((ribosomes,), "all"):
         files = [file for file in chosen_files(page, page.tomograms[0], which) if file.shape.annotation_id == ribosomes]
