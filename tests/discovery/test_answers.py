@@ -23,41 +23,41 @@ def ask(index: Index, catalogue: Catalogue, unit="datasets", **fields) -> Answer
     return answer(index, catalogue, CatalogueSearch(catalogue), Question(Search(**fields), unit, 1))
 
 
-def test_an_empty_search_finds_all_with_and_without_an_index(index, catalogue):
-    found = ask(index, catalogue)
+def test_an_empty_search_finds_all_with_or_without_an_index(index, catalogue):
+    result = ask(index, catalogue)
     before = answer_from_catalogue(catalogue, CatalogueSearch(catalogue), Search())
-    assert {row.id for row in found.datasets} == {row.id for row in before.datasets}
-    assert set(found.depositions) == set(before.depositions)
-    assert found.run_counts == {row.id: row.run_count for row in catalogue.rows}
+    assert {row.id for row in result.datasets} == {row.id for row in before.datasets}
+    assert set(result.depositions) == set(before.depositions)
+    assert result.run_counts == {row.id: row.run_count for row in catalogue.rows}
 
 
-def test_depositions_are_those_that_what_matches_belongs_to(index, catalogue, rows):
-    found = ask(index, catalogue, organisms=(f'"{catalogue.rows[0].organism_name}"',))
-    ids = set(found.matches.dataset_ids)
+def test_depositions_are_those_of_the_matches(index, catalogue, rows):
+    result = ask(index, catalogue, organisms=(f'"{catalogue.rows[0].organism_name}"',))
+    ids = set(result.matches.dataset_ids)
     runs = {row["id"] for row in rows["runs"] if row["datasetId"] in ids}
     tables = (rows["tomograms"], rows["annotations"])
     expected = {row["depositionId"] for table in tables for row in table if row["runId"] in runs}
     expected |= {row["depositionId"] for row in rows["datasets"] if row["id"] in ids}
-    assert {row.id for row in found.depositions} == expected - {None}
+    assert {row.id for row in result.depositions} == expected - {None}
 
 
-def test_the_first_runs_come_at_once_and_all_when_they_are_wanted(index, catalogue):
+def test_the_first_runs_are_immediate_and_the_rest_on_request(index, catalogue):
     first = ask(index, catalogue, "runs")
     whole = all_runs(index, first)
     assert len(first.runs) < len(whole.runs) == len(first.matches.run_ids)
     assert first.runs == whole.runs[: len(first.runs)]
 
 
-def test_a_reason_is_given_where_no_row_shows_it(index, catalogue):
+def test_reasons_are_given_only_if_no_row_shows_them(index, catalogue):
     author = catalogue.rows[0].authors[0].name
-    found = with_reasons(index, ask(index, catalogue, text=author))
-    assert author in found.reasons[catalogue.rows[0].id]
+    result = with_reasons(index, ask(index, catalogue, text=author))
+    assert author in result.reasons[catalogue.rows[0].id]
     for text, is_hidden in (("Mus musculus", False), ("mouse", True), (f"DS-{catalogue.rows[0].id}", False)):
         assert bool(with_reasons(index, ask(index, catalogue, text=text)).reasons) == is_hidden
 
 
-def test_where_nothing_is_found_it_knows_what_to_drop(index, catalogue):
+def test_an_empty_result_suggests_a_term_to_drop(index, catalogue):
     condition = Condition(objects=("membrane",))
-    found = ask(index, catalogue, text="zzzz", annotations=(condition,))
-    assert found.to_drop.without == Search(annotations=(condition,))
-    assert found.n_without == len(ask(index, catalogue, annotations=(condition,)).datasets)
+    result = ask(index, catalogue, text="zzzz", annotations=(condition,))
+    assert result.to_drop.without == Search(annotations=(condition,))
+    assert result.n_without == len(ask(index, catalogue, annotations=(condition,)).datasets)

@@ -46,7 +46,7 @@ def served(server, tmp_path_factory):
     return read_index(open_portal(server.graphql_url, cache_dir=tmp_path_factory.mktemp("answers")))
 
 
-def printed(script, capsys):
+def printed_ids(script, capsys):
     capsys.readouterr()
     exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
     return {int(line.split()[0]) for line in capsys.readouterr().out.splitlines()}
@@ -55,13 +55,13 @@ def printed(script, capsys):
 @pytest.mark.parametrize("name", SEARCHES)
 def test_both_scripts_find_the_same_runs(served, capsys, name):
     search = SEARCHES[name]
-    wanted = set(find(served, search).run_ids)
-    assert wanted
-    assert printed(client_script(served, search), capsys) == wanted
-    assert printed(own_script(search, served.source), capsys) == wanted
+    expected = set(find(served, search).run_ids)
+    assert expected
+    assert printed_ids(client_script(served, search), capsys) == expected
+    assert printed_ids(own_script(search, served.source), capsys) == expected
 
 
-def test_the_script_for_a_pack_says_that_it_has_to_be_served(index):
+def test_the_script_for_a_pack_tells_how_to_serve_it(index):
     assert "napari-cryoet serve" in client_script(index, Search())
     assert "open_portal('live')" in own_script(Search(), open_portal("live").source)
     compile(own_script(Search(text="\"'\\"), index.source), "script.py", "exec")

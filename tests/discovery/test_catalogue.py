@@ -38,7 +38,7 @@ SEARCH = CatalogueSearch(
 )
 
 
-def test_every_word_must_occur_somewhere():
+def test_every_word_must_match():
     for text, ids in {
         "": [110001, 10001, 10002],
         "POMBE ribosomes": [10001],
@@ -52,7 +52,7 @@ def test_every_word_must_occur_somewhere():
     assert CatalogueSearch(Catalogue(rows=(), freshness=FRESHNESS)).datasets("ribosome") == ()
 
 
-def test_depositions_are_found_by_words_of_their_own_and_by_their_datasets():
+def test_depositions_match_by_their_own_words_and_their_datasets():
     for text, ids in {
         "": [10301, 10310],
         "muller deep ribosomes": [10310],
@@ -62,7 +62,7 @@ def test_depositions_are_found_by_words_of_their_own_and_by_their_datasets():
         assert [found.id for found in SEARCH.depositions(text)] == ids, text
 
 
-def test_objects_that_are_searched_for_come_first():
+def test_matching_objects_are_listed_first():
     objects = tuple(ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin"))
     named = [each.object_name for each in found_first(objects, "pombe NUP")]
     assert named == ["Nup–pore", "ribosome", "FAS", "actin"]

@@ -39,13 +39,13 @@ def cited() -> tuple[Citation, ...]:
     return citations(ROWS)
 
 
-def test_datasets_come_first_and_depositions_that_added_to_their_runs_too(cited):
+def test_datasets_are_followed_by_contributing_depositions(cited):
     assert [each.name for each in cited] == ["DS-10000", "CZCDP-10301", "CZCDP-10310"]
     assert cited[0].authors == ("Irene de Teresa-Trueba", "Julia Mahamid")
     assert cited[0].dois == ("10.1101/2022.04.12.488077", "10.1038/s41592-022-01746-2")
 
 
-def test_plain_text_says_where_it_is(cited):
+def test_plain_text_has_authors_and_urls(cited):
     first, *_, paper = cite([*cited, *cited]).strip().split("\n\n")
     assert first.startswith("Irene de Teresa-Trueba, Julia Mahamid (2023). ")
     assert "https://cryoetdataportal.czscience.com/datasets/10000" in first
@@ -54,7 +54,7 @@ def test_plain_text_says_where_it_is(cited):
     assert len(cite([*cited, *cited]).strip().split("\n\n")) == 4
 
 
-def test_bibtex_is_balanced_escaped_and_without_double_keys(cited):
+def test_bibtex_is_balanced_and_escaped_with_unique_keys(cited):
     text = cite([*cited, *cited], "bibtex")
     keys = re.findall(r"@\w+\{(\w+),", text)
     assert keys == ["DS10000", "CZCDP10301", "CZCDP10310", "Ermel2024"]
@@ -64,13 +64,13 @@ def test_bibtex_is_balanced_escaped_and_without_double_keys(cited):
     assert r"100\%" in text
 
 
-def test_ris_has_a_line_for_each_author(cited):
+def test_ris_has_one_line_per_author(cited):
     records = cite(cited, "ris").strip().split("\n\n")
     assert all(record.startswith("TY  - ") and record.endswith("ER  -") for record in map(str.strip, records))
     assert "AU  - Mahamid, Julia\n" in records[0]
     assert all(re.fullmatch(r"[A-Z][A-Z0-9]  -( .*)?", line) for record in records for line in record.splitlines())
 
 
-def test_elsewhere_the_portals_paper_isnt_cited():
+def test_the_portals_paper_is_not_cited_for_other_sites():
     assert PORTAL_DOI not in cite(citations(ROWS, site=""))
     assert cite(()) == ""

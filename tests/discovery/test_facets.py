@@ -20,7 +20,7 @@ SEARCHES = (
 
 @pytest.mark.parametrize("unit", ["datasets", "runs"])
 @pytest.mark.parametrize(("search", "condition"), SEARCHES)
-def test_a_count_is_what_is_found_with_just_that_choice_in_its_facet(index, search, condition, unit):
+def test_counts_match_a_search_with_only_that_choice(index, search, condition, unit):
     for facet in count_facets(index, search, unit, condition=condition):
         for value in facet.values:
             alone = cleared(search, facet, condition)
@@ -28,9 +28,9 @@ def test_a_count_is_what_is_found_with_just_that_choice_in_its_facet(index, sear
                 alone = replace(search, has=tuple({*search.has, value.value}))
             else:
                 alone = toggled(alone, facet, value.value, condition=condition)
-            found = find(index, alone)
-            n_found = len(found.run_ids if unit == "runs" else found.dataset_ids)
-            assert value.count == n_found, (facet.name, value)
+            matches = find(index, alone)
+            n_matches = len(matches.run_ids if unit == "runs" else matches.dataset_ids)
+            assert value.count == n_matches, (facet.name, value)
 
 
 def cleared(search, facet, condition):
@@ -46,7 +46,7 @@ def cleared(search, facet, condition):
     return replace(search, annotations=tuple(conditions))
 
 
-def test_every_facet_is_there_and_says_what_is_chosen(index):
+def test_every_facet_is_listed_with_its_choices(index):
     search = Search(organisms=('"Nobody"',), annotations=(Condition(objects=('"ribosome"',)),))
     facets = {facet.name: facet for facet in count_facets(index, search)}
     assert list(facets) == [field.name for field in FIELDS]
@@ -54,7 +54,7 @@ def test_every_facet_is_there_and_says_what_is_chosen(index):
     assert not facets["processing"].values
 
 
-def test_a_second_click_takes_a_choice_away(index):
+def test_toggling_twice_removes_a_choice(index):
     for facet in count_facets(index, Search()):
         value = facet.values[0].value
         once = toggled(Search(), facet, value)

@@ -25,15 +25,15 @@ class Server:
     def __init__(self, pack: Path, cache_dir: Path) -> None:
         self._ask = PackAsker(open_pack(pack))
         self._cache = AnswerCache(cache_dir)
-        self.n_asked, self.n_rows, self.is_gone, self.refused, self.is_stuck = 0, [], False, "", False
+        self.n_requests, self.n_rows, self.is_down, self.refused, self.repeats_rows = 0, [], False, "", False
 
     def __call__(self, query, variables, stop):
-        self.n_asked += 1
+        self.n_requests += 1
         if self.refused and self.refused in str(variables):
             raise PortalError("The portal couldn't answer: Unexpected error.")
-        if self.is_gone:
+        if self.is_down:
             raise NetworkError("The server is gone.")
-        if self.is_stuck and "where" in variables:
+        if self.repeats_rows and "where" in variables:
             variables = variables | {"where": {}}
         answer = self._ask(query, variables, stop)
         self.n_rows.append(len(answer.data.get("rows", ())))
@@ -49,53 +49,53 @@ def server(generated_pack: Path, tmp_path: Path) -> Iterator[Server]:
     return Server(generated_pack, tmp_path / "answers")
 
 
-def same(one: Index, other: Index) -> bool:
+def are_equal(one: Index, other: Index) -> bool:
     return all(one.ids(table).tolist() == other.ids(table).tolist() for table in COLUMNS) and all(
         find(one, search) == find(other, search) for search in (Search(), SEARCH)
     )
 
 
-def test_a_server_is_read_in_pages_once_and_then_from_disk(server, index, monkeypatch):
+def test_the_index_is_read_in_pages_and_then_cached(server, index, monkeypatch):
     monkeypatch.setattr("napari_cryoet.discovery.index.ROWS_A_PAGE", 100)
-    told = []
-    fetched = read_index(server.portal(), progress=lambda share, words: told.append(share))
-    n_asked = server.n_asked
+    fractions = []
+    fetched = read_index(server.portal(), progress=lambda fraction, _message: fractions.append(fraction))
+    n_requests = server.n_requests
 
-    assert same(fetched, index)
+    assert are_equal(fetched, index)
     assert fetched.reason == ""
     assert max(server.n_rows) == 100
-    assert n_asked < 1 + sum(index.count(table) // 100 + 1 for table in COLUMNS) + 10
-    assert told == sorted(told)
-    assert told[-1] > 0.9
+    assert n_requests < 1 + sum(index.count(table) // 100 + 1 for table in COLUMNS) + 10
+    assert fractions == sorted(fractions)
+    assert fractions[-1] > 0.9
 
-    kept = read_index(server.portal())
-    assert same(kept, index)
-    assert server.n_asked == n_asked
-    assert abs(kept.as_of - fetched.as_of).total_seconds() < 60
+    cached = read_index(server.portal())
+    assert are_equal(cached, index)
+    assert server.n_requests == n_requests
+    assert abs(cached.as_of - fetched.as_of).total_seconds() < 60
 
     read_index(server.portal(), refresh=True)
-    assert server.n_asked == 2 * n_asked
+    assert server.n_requests == 2 * n_requests
 
 
-def test_without_a_network_the_kept_one_answers_and_says_so(server, index):
+def test_the_cached_index_is_used_without_a_network(server, index):
     with pytest.raises(PortalError):
         read_index(server.portal(offline=True))
-    server.is_gone = True
+    server.is_down = True
     with pytest.raises(NetworkError):
         read_index(server.portal())
-    server.is_gone = False
+    server.is_down = False
     read_index(server.portal())
-    server.is_gone = True
+    server.is_down = True
 
-    kept = read_index(server.portal(), refresh=True)
-    assert same(kept, index)
-    assert "gone" in kept.reason
-    assert same(read_index(server.portal(offline=True)), index)
+    cached = read_index(server.portal(), refresh=True)
+    assert are_equal(cached, index)
+    assert "gone" in cached.reason
+    assert are_equal(read_index(server.portal(offline=True)), index)
 
 
-def test_what_a_server_cannot_tell_is_not_searched_for(server):
+def test_tables_that_a_server_refuses_are_not_searched(server):
     server.refused = "perSectionParameters"
-    for _ in ("fetched", "kept"):
+    for _ in ("fetched", "cached"):
         index = read_index(server.portal())
         assert index.unknown == {"ctf"}
         assert find(index, Search(has=("frames",))).run_ids
@@ -107,17 +107,17 @@ def test_what_a_server_cannot_tell_is_not_searched_for(server):
     assert not read_index(server.portal(), refresh=True).unknown
 
 
-def test_a_server_that_does_not_go_on_is_left(server, monkeypatch):
+def test_a_server_repeating_rows_raises_an_error(server, monkeypatch):
     monkeypatch.setattr("napari_cryoet.discovery.index.ROWS_A_PAGE", 10)
-    monkeypatch.setattr(server, "is_stuck", True)
+    monkeypatch.setattr(server, "repeats_rows", True)
     with pytest.raises(PortalError, match="same rows"):
         read_index(server.portal())
 
 
-def test_a_stop_and_a_damaged_file_lose_nothing(server, index):
+def test_the_index_survives_a_stop_and_a_damaged_cache(server, index):
     stop = threading.Event()
     with pytest.raises(StoppedError):
         read_index(server.portal(), progress=lambda *_: stop.set(), stop=stop)
     (path,) = [read_index(server.portal()), *server.portal().cache_folder.glob("index-*.sqlite")][1:]
     path.write_bytes(b"damaged")
-    assert same(read_index(server.portal()), index)
+    assert are_equal(read_index(server.portal()), index)

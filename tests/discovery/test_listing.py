@@ -16,9 +16,9 @@ SEARCH = Search(
 
 @pytest.fixture(scope="module")
 def matches(index):
-    found = find(index, SEARCH)
-    assert found.run_ids
-    return found
+    matches = find(index, SEARCH)
+    assert matches.run_ids
+    return matches
 
 
 def by_id(rows, table):
@@ -30,12 +30,12 @@ def bytes_of(rows, annotation_id):
     return sum(row["fileSize"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes)
 
 
-def test_annotations_are_those_that_the_conditions_are_about(index, matches, rows):
+def test_annotations_are_those_matching_the_conditions(index, matches, rows):
     listed = list_matches(index, matches, "annotations")
     assert {row.annotation_id for row in listed} == {each for ids in matches.annotation_ids for each in ids}
-    of_id, runs = by_id(rows, "annotations"), by_id(rows, "runs")
+    annotations, runs = by_id(rows, "annotations"), by_id(rows, "runs")
     for row in listed:
-        annotation = of_id[row.annotation_id]
+        annotation = annotations[row.annotation_id]
         authors = [each["name"] for each in rows["annotationAuthors"] if each["annotationId"] == row.annotation_id]
         assert (row.object, row.count, row.method) == tuple(
             annotation[name] for name in ("objectName", "objectCount", "methodType")
@@ -48,7 +48,7 @@ def test_annotations_are_those_that_the_conditions_are_about(index, matches, row
         assert list(row.authors) == authors
 
 
-def test_runs_and_datasets_count_what_matches_in_them(index, matches, rows):
+def test_runs_and_datasets_count_their_matches(index, matches, rows):
     runs = list_matches(index, matches, "runs")
     assert sorted(row.run_id for row in runs) == list(matches.run_ids)
     annotations = list_matches(index, matches, "annotations")

@@ -63,7 +63,7 @@ def small(tmp_path_factory) -> Index:
 RIBOSOMES, MASKS = Condition(objects=("ribosomes",)), Condition(shapes=("SegmentationMask",))
 
 
-def test_runs_that_meet_all_that_is_asked_are_found(small):
+def test_runs_meeting_all_criteria_are_found(small):
     for criteria, runs in (
         ({"organisms": ("sapiens",)}, [100, 101, 102]),
         ({"organisms": ('"Homo"',)}, []),
@@ -90,27 +90,27 @@ def test_runs_that_meet_all_that_is_asked_are_found(small):
         assert list(find(small, Search(**criteria)).run_ids) == runs, criteria
 
 
-def test_a_match_names_datasets_and_rows_that_meet_each_condition(small):
-    found = find(small, Search(annotations=(RIBOSOMES, MASKS), processing=("denoised",)))
-    assert (found.dataset_ids, found.run_ids) == ((10,), (100,))
-    assert (found.annotation_ids, found.tomogram_ids) == (((1,), (2,)), (2,))
+def test_matches_list_datasets_and_rows_for_each_condition(small):
+    matches = find(small, Search(annotations=(RIBOSOMES, MASKS), processing=("denoised",)))
+    assert (matches.dataset_ids, matches.run_ids) == ((10,), (100,))
+    assert (matches.annotation_ids, matches.tomogram_ids) == (((1,), (2,)), (2,))
     assert find(small, Search()).dataset_ids == (11, 12, 10)  # newest first
     assert find(small, Search(annotations=(RIBOSOMES, MASKS))).annotation_ids == ((1, 3, 4), (2, 4))
 
 
-def test_the_text_of_a_dataset_may_be_spread_over_its_runs_but_that_of_a_run_may_not(small):
-    found = find(small, Search(text="80S plasma"))
-    assert (found.dataset_ids, found.run_ids) == ((10,), ())
+def test_words_may_match_different_runs_of_a_dataset(small):
+    matches = find(small, Search(text="80S plasma"))
+    assert (matches.dataset_ids, matches.run_ids) == ((10,), ())
 
 
-def test_ribosome_points_and_a_membrane_mask_in_one_run_are_those_of_plain_sql(index, rows):
+def test_two_conditions_on_a_run_match_plain_sql(index, rows):
     database = sqlite3.connect(":memory:")
     for table in ("annotations", "annotationShapes"):
         names = list(rows[table][0])
         database.execute(f"CREATE TABLE {table} ({', '.join(names)})")
         cells = ([row[name] for name in names] for row in rows[table])
         database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", cells)
-    wanted = """
+    query = """
         SELECT DISTINCT runId FROM annotations JOIN annotationShapes ON annotationShapes.annotationId = annotations.id
         WHERE objectName IN ('ribosome', 'cytosolic ribosome', '70S ribosome', '80S ribosome with HCV-IRES')
           AND shapeType IN ('Point', 'OrientedPoint') AND groundTruthStatus
@@ -121,13 +121,13 @@ def test_ribosome_points_and_a_membrane_mask_in_one_run_are_those_of_plain_sql(i
     """
     points = Condition(objects=("ribosome",), shapes=("Point", "OrientedPoint"), is_ground_truth=True)
     masks = Condition(objects=("membrane",), shapes=("SegmentationMask",))
-    found = find(index, Search(annotations=(points, masks)))
+    matches = find(index, Search(annotations=(points, masks)))
 
-    assert found.run_ids
-    assert set(found.run_ids) == {run for (run,) in database.execute(wanted)}
+    assert matches.run_ids
+    assert set(matches.run_ids) == {run for (run,) in database.execute(query)}
 
 
-def test_a_search_survives_as_plain_data():
+def test_a_search_round_trips_as_json():
     search = Search(
         text="hela",
         released=(date(2024, 1, 1), None),
@@ -140,13 +140,13 @@ def test_a_search_survives_as_plain_data():
     assert Search().to_dict() == {}
 
 
-def test_what_is_no_search_is_refused_by_the_name_of_the_field():
+def test_errors_name_the_invalid_field():
     for data in ({"txt": "a"}, {"has": ["pixels"]}, {"spacing_angstrom": {"most": 1}}, {"text": 1}):
         with pytest.raises(FormatError, match=next(iter(data))):
             search_from(data)
 
 
-def test_each_choice_is_a_chip_that_can_be_taken_away():
+def test_each_choice_is_a_removable_chip():
     search = Search(
         text="hela",
         organisms=('"Homo sapiens"', "mouse"),
@@ -154,16 +154,16 @@ def test_each_choice_is_a_chip_that_can_be_taken_away():
         has=("ctf",),
         annotations=(Condition(objects=("ribosome",), is_ground_truth=True, min_count=100),),
     )
-    found = chips(search)
+    listed = chips(search)
     texts = ["ribosome", "ground truth", "≥ 100 picks", "Homo sapiens", "mouse", "≤ 10 Å", "has CTF estimates"]
-    assert [chip.text for chip in found] == texts
-    assert found[3].without == replace(search, organisms=("mouse",))
-    while found := chips(search):
-        search = found[-1].without
+    assert [chip.text for chip in listed] == texts
+    assert listed[3].without == replace(search, organisms=("mouse",))
+    while listed := chips(search):
+        search = listed[-1].without
     assert search == Search(text="hela")
 
 
-def test_a_portal_with_a_dataset_and_no_run_is_searched_too(tmp_path):
+def test_a_portal_without_runs_can_be_searched(tmp_path):
     tables = Tables()
     tables.add("datasets", id=10, depositionId=tables.add("depositions"), title="Lonely")
     index = read_index(open_portal(tables.write(tmp_path)))

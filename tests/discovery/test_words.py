@@ -72,8 +72,8 @@ def test_text_finds_datasets(portal_index):
         assert sorted(find(portal_index, Search(text=text)).dataset_ids) == ids, text
 
 
-def test_a_result_says_why_it_is_one(portal_index):
-    for text, why in {
+def test_results_have_reasons(portal_index):
+    for text, expected in {
         "pombe": ("title", "S. pombe cryo-FIB lamellae", ""),
         "ribosomes": ("object", "cytosolic ribosome", ""),
         "TRiC": ("object", "chaperonin-containing T-complex", "another name of TRiC"),
@@ -82,10 +82,10 @@ def test_a_result_says_why_it_is_one(portal_index):
         "ts_027": ("run", "TS_027", ""),
     }.items():
         (reason,) = reasons(portal_index, text, 10001)
-        assert (reason.field, reason.text, reason.how) == why
+        assert (reason.field, reason.text, reason.how) == expected
 
 
-def test_a_kind_of_an_object_says_so(portal_index):
+def test_reasons_name_the_parent_term(portal_index):
     assert reasons(portal_index, '"intracellular membrane-bounded organelle"', 10002) == ()  # exact match
     found = reasons(portal_index, "intracellular membrane-bounded organelle", 10002)
     assert ("synaptic vesicle", "a kind of intracellular membrane-bounded organelle") in [
@@ -93,7 +93,7 @@ def test_a_kind_of_an_object_says_so(portal_index):
     ]
 
 
-def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name():
+def test_urls_of_papers_entries_and_people_are_searched_as_ids():
     for text, words in {
         '"Two Words" three': ('"Two Words"', "three"),
         "http://dx.doi.org/10.1101%2F2022.04.12.488077?x=1": ("10.1101/2022.04.12.488077",),
@@ -104,7 +104,7 @@ def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name():
         assert split_words(text) == words
 
 
-def test_kinds_of_an_object_are_known_by_their_last_words():
+def test_kinds_of_an_object_are_recognized_by_their_last_words():
     others = (
         *("30S subunit of ribosome", "large ribosomal subunit", "gas vesicle shell", "nuclear envelope"),
         *("Bovine ATP synthase stator", "intracellular membrane-bounded organelle", "membrane-enclosed lumen"),
@@ -121,13 +121,13 @@ def test_kinds_of_an_object_are_known_by_their_last_words():
         assert [name for name in others if is_kind(name, concept)] == []
 
 
-def test_the_table_of_objects_is_whole():
+def test_the_table_of_objects_is_consistent():
     names = [name.casefold() for concept in concepts() for name in concept.names]
     assert len(set(names)) == len(names)
     for concept in concepts():
         assert is_kind_of(concept, concept)
         for name in concept.kind_of:
-            above = concept_of(name)
-            assert above is not None
-            assert is_kind_of(concept, above)
-            assert not is_kind_of(above, concept)
+            parent = concept_of(name)
+            assert parent is not None
+            assert is_kind_of(concept, parent)
+            assert not is_kind_of(parent, concept)
