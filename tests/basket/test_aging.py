@@ -40,7 +40,7 @@ def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None
     assert age_of(basket, today).new == {}
 
 
-def test_the_spelling_of_a_date_is_no_change(tmp_path: Path) -> None:
+def test_equal_dates_in_other_formats_are_unchanged(tmp_path: Path) -> None:
     portal = portal_with(tmp_path, a1=THEN)
     for spelling in (THEN, "2024-01-01", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00+02:00"):
         basket = Basket().with_ids("annotations", [1], modified={1: spelling})

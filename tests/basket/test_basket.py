@@ -37,20 +37,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "basket.toml"
 
 
-def test_ticks_are_kept_once_and_in_order() -> None:
+def test_ids_are_unique_and_in_order() -> None:
     basket = Basket().with_ids("annotations", [3, 1]).with_ids("annotations", [1, 2])
     assert basket.annotations == (3, 1, 2)
     assert basket.without_ids("annotations", [3, 9]).annotations == (1, 2)
 
 
-def test_what_was_unticked_is_still_known() -> None:
+def test_removed_ids_stay_in_the_seen_ids() -> None:
     basket = FULL.without_ids("annotations", [9003])
     assert basket.seen == FULL.seen == {"annotations": {9003: "2024-01-01"}}
     assert basket.emptied().seen == {}
     assert basket.emptied().choices == FULL.choices
 
 
-def test_a_file_gives_the_same_basket_and_is_short(path: Path) -> None:
+def test_a_basket_file_round_trips_and_is_short(path: Path) -> None:
     write_basket(FULL, path)
     assert read_basket(path) == FULL
     assert len(path.read_text().splitlines()) < 45
@@ -59,7 +59,7 @@ def test_a_file_gives_the_same_basket_and_is_short(path: Path) -> None:
 @given(
     st.lists(st.integers(1, 2**31 - 1), unique=True), st.text(st.characters(codec="utf-8", exclude_categories=["C"]))
 )
-def test_any_ids_and_name_survive_the_file(tmp_path_factory: pytest.TempPathFactory, ids: list[int], name: str) -> None:
+def test_any_ids_and_name_round_trip(tmp_path_factory: pytest.TempPathFactory, ids: list[int], name: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
     basket = Basket(name=name).with_ids("tomograms", ids).with_ids("runs", ids[:2])
     write_basket(basket, path)
@@ -86,17 +86,17 @@ def test_ids_can_be_pasted_in(path: Path) -> None:
         ("runs = [1", "TOML"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_named(path: Path, text: str, noun: str) -> None:
+def test_errors_name_what_is_wrong_in_a_file(path: Path, text: str, noun: str) -> None:
     path.write_text(text)
     with pytest.raises(FormatError, match=noun):
         read_basket(path)
 
 
-def test_a_password_is_never_written() -> None:
+def test_passwords_are_never_written() -> None:
     assert "secret" not in basket_text(Basket(source="https://me:secret@portal.example.org/graphql"))
 
 
-def test_a_source_is_named_as_it_is_opened(demo_pack: Path) -> None:
+def test_source_text_opens_the_same_source(demo_pack: Path) -> None:
     for source in ("live", "demo", "https://portal.example.org/graphql", str(demo_pack.resolve())):
         assert source_text(open_portal(source).source) == source
 
@@ -104,7 +104,7 @@ def test_a_source_is_named_as_it_is_opened(demo_pack: Path) -> None:
 # the store
 
 
-def test_each_source_has_its_own_basket_that_survives_restarts() -> None:
+def test_each_source_has_its_own_stored_basket() -> None:
     BasketStore().change("demo", lambda basket: basket.with_ids("runs", [1]))
     BasketStore().change("http://a.org/graphql", lambda basket: basket.with_ids("runs", [2]))
 
@@ -113,7 +113,7 @@ def test_each_source_has_its_own_basket_that_survives_restarts() -> None:
     assert BasketStore().current("live") == Basket()
 
 
-def test_no_tick_of_two_windows_is_lost() -> None:
+def test_concurrent_changes_are_all_kept() -> None:
     def tick(ids: range) -> None:
         store = BasketStore()
         for each in ids:
@@ -127,7 +127,7 @@ def test_no_tick_of_two_windows_is_lost() -> None:
     assert sorted(BasketStore().current("demo").annotations) == [*range(1, 31)]
 
 
-def test_a_basket_that_was_spoilt_by_hand_is_not_overwritten() -> None:
+def test_a_damaged_basket_is_not_overwritten() -> None:
     store = BasketStore()
     store.change("demo", lambda basket: basket.with_ids("runs", [1]))
     store.path("demo").write_text("runs = [1, 2")

@@ -49,7 +49,7 @@ def cells_in(portal: Portal, basket: Basket) -> set[tuple[str, int]]:
     return {(item.table, item.row_id) for item in plan.items}
 
 
-def test_an_annotation_comes_in_its_richest_shape_with_what_describes_it(portal: Portal) -> None:
+def test_an_annotation_has_its_richest_shape_and_metadata(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [21])
     assert cells_in(portal, basket) == {("annotationFiles", 54), ("annotations", 21), ("alignments", 31)}
     assert cells_in(portal, basket.with_choices(metadata=False)) == {("annotationFiles", 54)}
@@ -59,7 +59,7 @@ def test_an_annotation_comes_in_its_richest_shape_with_what_describes_it(portal:
     assert cells_in(portal, shape) == {("annotationFiles", 51)}
 
 
-def test_a_mask_comes_in_one_format_and_in_another_where_it_lacks_that(portal: Portal) -> None:
+def test_a_mask_has_the_chosen_format_if_available(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [22]).with_choices(metadata=False)
     assert cells_in(portal, basket) == {("annotationFiles", 52)}
     basket = basket.with_choices(volume_format="mrc")
@@ -72,7 +72,7 @@ def test_a_mask_comes_in_one_format_and_in_another_where_it_lacks_that(portal: P
 @pytest.mark.parametrize(
     ("processing", "tomogram"), [("denoised", {12}), ("default", {11}), ("filtered", set()), ("", set())]
 )
-def test_annotations_can_bring_one_tomogram_of_a_processing(
+def test_annotations_can_include_one_tomogram_by_processing(
     portal: Portal, processing: str, tomogram: set[int]
 ) -> None:
     basket = Basket().with_ids("annotations", [21]).with_choices(with_tomogram=processing)
@@ -81,13 +81,13 @@ def test_annotations_can_bring_one_tomogram_of_a_processing(
     assert {row_id for table, row_id in cells_in(portal, ticked) if table == "tomograms"} == {11}
 
 
-def test_a_tilt_series_comes_with_its_angles(portal: Portal) -> None:
+def test_a_tilt_series_includes_its_angles(portal: Portal) -> None:
     basket = Basket().with_ids("tilt_series", [71])
     rows = ask_basket_rows(portal, basket)
     assert {item.column for item in plan_basket(basket, rows, portal).items} == {"httpsMrcFile", "httpsAngleList"}
 
 
-def test_whole_runs_and_datasets_are_every_file_that_the_tables_list(portal: Portal) -> None:
+def test_runs_and_datasets_include_every_listed_file(portal: Portal) -> None:
     rows = ask_basket_rows(portal, Basket().with_ids("datasets", [DATASET]))
     every = plan_cells(rows, None, every_cell(rows)).items
     for basket in (Basket().with_ids("datasets", [DATASET]), Basket().with_ids("runs", [RUN, OTHER_RUN])):
@@ -98,7 +98,7 @@ def test_whole_runs_and_datasets_are_every_file_that_the_tables_list(portal: Por
     assert cells_in(portal, Basket().with_ids("runs", [OTHER_RUN])) >= {("frames", 81), ("gainFiles", 91)}
 
 
-def test_the_contents_are_those_of_the_plan(portal: Portal) -> None:
+def test_contents_match_the_plan(portal: Portal) -> None:
     for basket in (
         Basket().with_ids("datasets", [DATASET]),
         Basket().with_ids("annotations", [21, 22]).with_choices(with_tomogram="default"),
@@ -110,7 +110,7 @@ def test_the_contents_are_those_of_the_plan(portal: Portal) -> None:
         assert (total.n_files, total.size_bytes) == (len(plan.items), plan.total_bytes)
 
 
-def test_contents_are_said_by_run_and_kind(portal: Portal) -> None:
+def test_contents_are_counted_by_run_and_kind(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [21, 22]).with_ids("tomograms", [12]).with_choices(metadata=False)
     contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
     size = sum(len(content) for key, content in sample_files().items() if "mask.zarr" in key) + 720
@@ -121,13 +121,13 @@ def test_contents_are_said_by_run_and_kind(portal: Portal) -> None:
     assert contents_of(choose(Basket(), RowsOfRuns(portal).of(Basket()))).summary == ""
 
 
-def test_a_coarse_level_is_an_eighth_of_the_next_finer_one(portal: Portal) -> None:
+def test_each_coarser_level_counts_an_eighth(portal: Portal) -> None:
     basket = Basket().with_ids("tomograms", [12]).with_choices(level=1)
     size = contents_of(choose(basket, RowsOfRuns(portal).of(basket))).total.size_bytes
     assert 800 - size == pytest.approx(800 / (1 + 1 / 8 + 1 / 64), abs=1)
 
 
-def test_what_the_portal_does_not_have_is_listed(portal: Portal) -> None:
+def test_missing_ids_are_listed(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [21, 99]).with_ids("runs", [77]).with_ids("tomograms", [98])
     chosen = choose(basket, RowsOfRuns(portal).of(basket))
     contents = contents_of(chosen)
@@ -139,24 +139,24 @@ def test_what_the_portal_does_not_have_is_listed(portal: Portal) -> None:
         plan_basket(gone, ask_basket_rows(portal, gone), portal)
 
 
-def test_a_tick_in_a_known_run_asks_nothing(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adding_ids_of_a_known_run_sends_no_query(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     known = RowsOfRuns(portal)
     basket = Basket().with_ids("annotations", [21])
     known.of(basket)
-    asked: list[str] = []
+    queries: list[str] = []
     query = portal.query
     monkeypatch.setattr(
-        portal, "query", lambda text, *args, **kwargs: asked.append(text) or query(text, *args, **kwargs)
+        portal, "query", lambda text, *args, **kwargs: queries.append(text) or query(text, *args, **kwargs)
     )
 
     known.of(basket)
-    assert not asked
+    assert not queries
     assert contents_of(choose(basket, known.of(basket.with_ids("tomograms", [12])))).run_ids == (RUN,)
-    assert not asked
+    assert not queries
     assert known.of(Basket())["runs"] == []
 
 
-def test_what_a_stop_kept_from_being_asked_is_not_missing(portal: Portal) -> None:
+def test_rows_not_fetched_after_a_stop_are_not_missing(portal: Portal) -> None:
     known, stop = RowsOfRuns(portal), threading.Event()
     stop.set()
     basket = Basket().with_ids("annotations", [21])

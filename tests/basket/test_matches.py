@@ -35,11 +35,11 @@ def index(portal: Portal) -> Index:
         (Search(spacing_angstrom=(None, 10.0), annotations=RIBOSOMES.annotations), ("annotations", "tomograms")),
     ],
 )
-def test_what_is_added_is_what_is_asked_for(search: Search, kinds: tuple[str, ...]) -> None:
+def test_kinds_to_add_follow_from_the_search(search: Search, kinds: tuple[str, ...]) -> None:
     assert kinds_asked(search) == kinds
 
 
-def test_one_tomogram_of_each_run_and_all_annotations(index: Index) -> None:
+def test_matches_have_one_tomogram_per_run_and_all_annotations(index: Index) -> None:
     every = find(index, Search())
     tomograms = index.rows("tomograms", matching_ids(index, every, "tomograms"))
     assert len({row["runId"] for row in tomograms}) == len(tomograms) < len(every.tomogram_ids)
@@ -48,7 +48,7 @@ def test_one_tomogram_of_each_run_and_all_annotations(index: Index) -> None:
     assert matching_ids(index, every, "datasets") == every.dataset_ids
 
 
-def test_a_search_that_was_added_finds_what_is_new(index: Index, portal: Portal, tmp_path: Path) -> None:
+def test_an_added_search_finds_new_matches(index: Index, portal: Portal, tmp_path: Path) -> None:
     basket = add_matches(Basket(source="demo"), index, RIBOSOMES)
     assert basket.catalogue_date == index.as_of.date().isoformat()
     write_basket(basket, tmp_path / "basket.toml")

@@ -51,11 +51,11 @@ def only(remarks: tuple[Remark, ...], kind: str) -> Remark:
     return remark
 
 
-def test_a_sound_basket_has_no_remarks(rows: Any) -> None:
+def test_a_basket_without_problems_has_no_remarks(rows: Any) -> None:
     assert remarks(ALL, rows, free_bytes=10**12) == ()
 
 
-def test_one_object_annotated_twice_keeps_the_best(rows: Any) -> None:
+def test_the_fix_for_duplicate_objects_keeps_the_best(rows: Any) -> None:
     add_annotation(rows, 25, groundTruthStatus=False)
     remark = only(remarks(ALL.with_ids("annotations", [25]), rows), "twice")
     assert remark.ids == {"annotations": (21, 25)}
@@ -63,7 +63,7 @@ def test_one_object_annotated_twice_keeps_the_best(rows: Any) -> None:
     assert remark.fix == ALL
 
 
-def test_another_alignment_is_told(rows: Any) -> None:
+def test_other_alignments_are_reported(rows: Any) -> None:
     add_annotation(rows, 25, objectName="proteasome", objectId="x", alignmentId=32)
     remark = only(remarks(ALL.with_ids("annotations", [25]), rows), "alignment")
     assert remark.ids == {"annotations": (25,)}
@@ -73,13 +73,13 @@ def test_another_alignment_is_told(rows: Any) -> None:
 
 
 @pytest.mark.parametrize(("spacing", "kinds"), [(10.01, []), (5.0, ["spacing"])])
-def test_mixed_spacings_are_told_but_not_rounding(rows: Any, spacing: float, kinds: list[str]) -> None:
+def test_mixed_spacings_are_reported_except_rounding(rows: Any, spacing: float, kinds: list[str]) -> None:
     rows["tomograms"].append(rows["tomograms"][0] | {"id": 12, "voxelSpacing": spacing})
-    found = remarks(ALL.with_ids("tomograms", [12]), rows)
-    assert [remark.kind for remark in found] == kinds
+    remarks_found = remarks(ALL.with_ids("tomograms", [12]), rows)
+    assert [remark.kind for remark in remarks_found] == kinds
 
 
-def test_only_automated_annotations_are_told(rows: Any) -> None:
+def test_purely_automated_annotations_are_reported(rows: Any) -> None:
     for row in rows["annotations"]:
         row |= {"groundTruthStatus": False, "methodType": "automated"}
     assert only(remarks(ALL, rows), "automated").ids == {"annotations": (21, 22)}
@@ -94,14 +94,14 @@ def test_only_automated_annotations_are_told(rows: Any) -> None:
         lambda rows: rows["annotations"].pop(0),
     ],
 )
-def test_what_has_no_file_is_told(rows: Any, spoil: Callable[[Any], None]) -> None:
+def test_annotations_without_files_are_reported(rows: Any, spoil: Callable[[Any], None]) -> None:
     spoil(rows)
     remark = only(remarks(ALL, rows), "missing")
     assert remark.ids == {"annotations": (21,)}
     assert remark.fix == ALL.without_ids("annotations", [21])
 
 
-def test_a_small_disk_and_many_frames_are_told(rows: Any) -> None:
+def test_a_full_disk_and_large_frames_are_reported(rows: Any) -> None:
     rows["frames"][0]["fileSize"] = 3e11
     basket = Basket().with_ids("runs", [OTHER_RUN])
     disk, frames = remarks(basket, rows, free_bytes=10**9)

@@ -18,7 +18,7 @@ runs = st.dictionaries(st.integers(1, 10_000), st.sets(st.sampled_from("abcd")),
 
 
 @given(runs, st.integers(0, 5))
-def test_every_run_is_in_one_part_and_the_seed_says_in_which(objects: dict[int, set[str]], seed: int) -> None:
+def test_every_run_is_in_one_part_determined_by_the_seed(objects: dict[int, set[str]], seed: int) -> None:
     split = split_runs(objects, seed=seed)
     assert sorted(run_id for name in SPLIT_NAMES for run_id in getattr(split, name)) == sorted(objects)
     assert split == split_runs(dict(reversed(objects.items())), seed=seed)
@@ -34,7 +34,7 @@ def test_a_rare_object_is_in_every_part() -> None:
     assert split_runs(objects, seed=1) != split
 
 
-def test_a_part_with_a_share_gets_a_run_and_one_without_gets_none() -> None:
+def test_parts_get_runs_if_their_share_is_above_zero() -> None:
     few = {n: {"a"} for n in (1, 2, 3)}
     assert [len(getattr(split_runs(few), name)) for name in SPLIT_NAMES] == [1, 1, 1]
     assert split_runs(few, (2, 1, 0)).test == ()
