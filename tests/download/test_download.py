@@ -54,11 +54,11 @@ def mrc(plan_of: PlanOf) -> Plan:
     return plan_of("tomogram", volume_format="mrc")
 
 
-def assert_is_whole(to: Path) -> None:
+def assert_is_complete(to: Path) -> None:
     assert files_in(to) == {f"{TOMOGRAM}.mrc": sample_files()[f"{TOMOGRAM}.mrc"]}
 
 
-def test_everything_arrives_byte_for_byte_from_a_folder_and_over_http(tmp_path: Path, plan_of: PlanOf) -> None:
+def test_files_are_identical_from_a_folder_and_over_http(tmp_path: Path, plan_of: PlanOf) -> None:
     rows = sample_rows(write_files(tmp_path / "pack"))
     local = plan_cells(rows, None, every_cell(rows))
     for name, plan in (("local", local), ("http", plan_of())):
@@ -72,7 +72,7 @@ def test_everything_arrives_byte_for_byte_from_a_folder_and_over_http(tmp_path: 
         assert all(done <= total for done, total in seen)
 
 
-def test_the_manifest_says_what_is_there_and_where_it_is_from(to: Path, plan_of: PlanOf) -> None:
+def test_the_manifest_lists_files_and_their_sources(to: Path, plan_of: PlanOf) -> None:
     plan = plan_of()
     download_files(plan, to)
     manifest = manifest_of(to)
@@ -91,7 +91,7 @@ def test_the_manifest_says_what_is_there_and_where_it_is_from(to: Path, plan_of:
 # existing files
 
 
-def test_what_is_complete_is_not_fetched_again(to: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_complete_files_are_not_fetched_again(to: Path, bucket: Server, plan_of: PlanOf) -> None:
     download_files(plan_of(), to)
     bucket.reset()
     (to / ZARR / ".DS_Store").write_bytes(b"left by a file manager, and in nobody's way")
@@ -102,7 +102,7 @@ def test_what_is_complete_is_not_fetched_again(to: Path, bucket: Server, plan_of
 
 
 @pytest.mark.parametrize("path", [POINTS, MRC, f"{ZARR}/0/1/0/0"])
-def test_a_finished_file_with_a_flipped_byte_is_fetched_again(to: Path, plan_of: PlanOf, path: str) -> None:
+def test_a_corrupted_file_is_fetched_again(to: Path, plan_of: PlanOf, path: str) -> None:
     download_files(plan_of(), to)
     content = bytearray((to / path).read_bytes())
     content[len(content) // 2] ^= 1
@@ -113,14 +113,14 @@ def test_a_finished_file_with_a_flipped_byte_is_fetched_again(to: Path, plan_of:
 
 
 def put(folder: Path, path: str, content: bytes) -> Path:
-    place = folder / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(content)
-    return place
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    return target
 
 
 @pytest.mark.parametrize("path", [POINTS, f"{ZARR}/0/1/0/0"])
-def test_a_foreign_or_edited_file_is_replaced_only_if_you_say_so(to: Path, plan_of: PlanOf, path: str) -> None:
+def test_foreign_files_are_overwritten_only_if_asked(to: Path, plan_of: PlanOf, path: str) -> None:
     for content in (bytes(len(sample_files()[path.removeprefix("files/")])), b"mine"):
         mine = put(to, path, content)
         before = set(to.rglob("*"))
@@ -134,7 +134,7 @@ def test_a_foreign_or_edited_file_is_replaced_only_if_you_say_so(to: Path, plan_
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "pack.json"])
-def test_a_folder_of_something_else_is_refused(to: Path, plan_of: PlanOf, name: str) -> None:
+def test_folders_of_other_programs_are_refused(to: Path, plan_of: PlanOf, name: str) -> None:
     put(to, name, b'{"name": "my web app"}')
     with pytest.raises(CryoETError, match=name):
         download_files(plan_of(), to, overwrite=True)
@@ -158,9 +158,7 @@ def test_a_missing_chunk_holds_the_fill_value(to: Path, bucket: Server, plan_of:
 
 
 @pytest.mark.parametrize("code", [403, 500])
-def test_a_chunk_that_is_refused_is_an_error_and_the_volume_does_not_open(
-    to: Path, bucket: Server, plan_of: PlanOf, code: int
-) -> None:
+def test_a_volume_with_a_failed_chunk_is_not_listed(to: Path, bucket: Server, plan_of: PlanOf, code: int) -> None:
     refused = bucket.script("TS_1.zarr/0/1/0/0", status(code))
     with pytest.raises(DownloadError, match="1 file could not") as caught:
         download_files(plan_of("tomogram", "points"), to)
@@ -175,7 +173,7 @@ def test_a_chunk_that_is_refused_is_an_error_and_the_volume_does_not_open(
 
 
 @pytest.mark.parametrize("gone", [f"{PICKS}_point.ndjson", f"{MASK}_mask.zarr", FRAME])
-def test_what_is_missing_is_listed_and_the_rest_is_there(to: Path, bucket: Server, plan_of: PlanOf, gone: str) -> None:
+def test_missing_files_are_listed_and_others_fetched(to: Path, bucket: Server, plan_of: PlanOf, gone: str) -> None:
     (bucket.folder / gone).rename(bucket.folder / "away")
     with pytest.raises(DownloadError, match="1 file") as caught:
         download_files(plan_of(), to)
@@ -185,12 +183,12 @@ def test_what_is_missing_is_listed_and_the_rest_is_there(to: Path, bucket: Serve
     assert not manifest_of(to)["is_complete"]
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(to: Path, bucket: Server, mrc: Plan) -> None:
+def test_a_broken_connection_resumes_at_the_same_byte(to: Path, bucket: Server, mrc: Plan) -> None:
     bucket.script(".mrc", sent("cut"), times=1)
     download_files(mrc, to)
     first, second = bucket.to(".mrc")
 
-    assert_is_whole(to)
+    assert_is_complete(to)
     assert "range" not in first.headers
     assert second.headers["if-range"]
     assert bucket.repeated_bytes(".mrc") == 0
@@ -203,11 +201,11 @@ def test_two_versions_of_a_file_never_mix(to: Path, bucket: Server, mrc: Plan, f
     if fault is not None:
         bucket.script(lambda request: "range" in request.headers, fault, times=1)
     download_files(mrc, to)
-    assert_is_whole(to)
+    assert_is_complete(to)
 
 
 @pytest.mark.parametrize("fault", [status(500), sent("cut")])
-def test_a_server_that_always_fails_is_given_up(to: Path, bucket: Server, mrc: Plan, fault: Any) -> None:
+def test_retries_of_a_failing_server_end(to: Path, bucket: Server, mrc: Plan, fault: Any) -> None:
     bucket.etags = False
     bucket.script(".mrc", fault)
     with pytest.raises((DownloadError, NetworkError)):
@@ -215,7 +213,7 @@ def test_a_server_that_always_fails_is_given_up(to: Path, bucket: Server, mrc: P
     assert not files_in(to)
 
 
-def test_offline_and_beyond_the_limit_of_the_session_nothing_is_asked_for(
+def test_nothing_is_requested_offline_or_above_the_session_limit(
     tmp_path: Path, bucket: Server, plan_of: PlanOf
 ) -> None:
     policy().max_session_bytes = 2**20
@@ -234,7 +232,7 @@ def test_offline_and_beyond_the_limit_of_the_session_nothing_is_asked_for(
 # stop and restart
 
 
-def test_a_stopped_download_continues_where_it_was(to: Path, bucket: Server, mrc: Plan) -> None:
+def test_a_stopped_download_resumes(to: Path, bucket: Server, mrc: Plan) -> None:
     bucket.script("TS_1.mrc", sent("stalled"), times=1)
     stop = threading.Event()
 
@@ -247,16 +245,16 @@ def test_a_stopped_download_continues_where_it_was(to: Path, bucket: Server, mrc
     bucket.end()
     assert not manifest_of(to)["is_complete"]
     (part,) = to.rglob("*.part")
-    there = part.stat().st_size
-    assert there > 0
+    part_bytes = part.stat().st_size
+    assert part_bytes > 0
 
     download_files(mrc, to)
-    assert_is_whole(to)
-    assert bucket.to(".mrc")[-1].headers["range"] == f"bytes={there}-"
+    assert_is_complete(to)
+    assert bucket.to(".mrc")[-1].headers["range"] == f"bytes={part_bytes}-"
     assert manifest_of(to)["is_complete"]
 
 
-def test_a_killed_download_continues_and_fetches_nothing_twice(to: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_a_killed_download_resumes_and_fetches_nothing_twice(to: Path, bucket: Server, plan_of: PlanOf) -> None:
     bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
     journal, wanted = to / "manifest.part.jsonl", len(sample_files()) - 1
     with downloading(f"{bucket.url}/", to) as process:
@@ -272,20 +270,20 @@ def test_a_killed_download_continues_and_fetches_nothing_twice(to: Path, bucket:
 
 
 @pytest.mark.parametrize("state", [b"{}", b'{"url": "http://elsewhere/", "etag": "x"}'])
-def test_a_part_of_unknown_origin_is_not_continued(to: Path, mrc: Plan, state: bytes) -> None:
+def test_a_part_file_of_unknown_origin_is_not_resumed(to: Path, mrc: Plan, state: bytes) -> None:
     put(to, f"{MRC}.part", b"garbage")
     put(to, f"{MRC}.part.json", state)
     download_files(mrc, to)
-    assert_is_whole(to)
+    assert_is_complete(to)
 
 
 # the disk
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
+def test_a_full_disk_is_reported_before_any_request(
     to: Path, bucket: Server, mrc: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda _place: SimpleNamespace(free=9))
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=9))
     with pytest.raises(DownloadError, match="free"):
         download_files(mrc, to)
     assert not bucket.requests
@@ -306,9 +304,7 @@ def keys_of(folder: Path) -> Any:
         (3, ("v2", "/"), (8, 4, 4)),
     ],
 )
-def test_the_keys_of_a_level_are_those_that_zarr_writes(
-    tmp_path: Path, version: int, encoding: Any, shards: Any
-) -> None:
+def test_keys_of_a_level_match_those_written_by_zarr(tmp_path: Path, version: int, encoding: Any, shards: Any) -> None:
     image = {"multiscales": [{"datasets": [{"path": "a"}]}]}
     group = zarr.create_group(tmp_path, zarr_format=version, attributes=image)
     keys = {"name": encoding[0], "separator": encoding[1]}
@@ -336,7 +332,7 @@ ARRAY |= {"compressor": None, "filters": None}
         {"dtype": "nonsense"},
     ],
 )
-def test_absurd_arrays_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_invalid_arrays_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     put(tmp_path, ".zattrs", b'{"multiscales": [{"datasets": [{"path": "0"}]}]}')
     with pytest.raises(FormatError, match=r"\.zarray is missing"):
         keys_of(tmp_path)
@@ -349,7 +345,7 @@ def test_absurd_arrays_are_refused(tmp_path: Path, change: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("path", ["../1", "/0", "a/../../b", "", "a\\b", 3])
-def test_a_level_outside_of_the_image_is_refused(tmp_path: Path, path: object) -> None:
+def test_levels_outside_the_image_are_refused(tmp_path: Path, path: object) -> None:
     put(tmp_path, ".zattrs", json.dumps({"multiscales": [{"datasets": [{"path": path}]}]}).encode())
     with pytest.raises(FormatError):
         keys_of(tmp_path)

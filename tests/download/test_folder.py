@@ -31,11 +31,11 @@ def ids(pack: Pack) -> dict[str, list[int]]:
     return {name: sorted(row["id"] for row in pack.tables[name]) for name in pack.tables}
 
 
-def path_of(pack: Pack, address: str) -> Path:
-    return pack.files / unquote(address.removeprefix(pack.manifest.https_prefix))
+def path_of(pack: Pack, url: str) -> Path:
+    return pack.files / unquote(url.removeprefix(pack.manifest.https_prefix))
 
 
-def test_a_part_gives_the_rows_that_it_needs_without_addresses_of_other_files(tmp_path: Path, plan_of: PlanOf) -> None:
+def test_a_partial_download_has_only_the_rows_and_urls_of_its_files(tmp_path: Path, plan_of: PlanOf) -> None:
     download_files(plan_of("points"), tmp_path / "to")
     pack = open_pack(tmp_path / "to")
 
@@ -60,7 +60,7 @@ def test_a_second_download_adds_to_the_first(tmp_path: Path, plan_of: PlanOf) ->
     assert [file.id for file in open_portal(to).run_page(1).annotation_files] == [51, 52]
 
 
-def test_odd_names_are_found_again(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_unusual_names_are_escaped_and_found(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
     odd = bucket.folder / "10000" / "con" / "a:b?.ndjson"
     odd.parent.mkdir()
     odd.write_bytes(b"odd")
@@ -77,7 +77,7 @@ def test_odd_names_are_found_again(tmp_path: Path, bucket: Server, plan_of: Plan
     assert ":" not in path.name
 
 
-def test_downloads_of_another_portal_go_to_another_folder(tmp_path: Path, plan_of: PlanOf) -> None:
+def test_downloads_of_two_portals_need_two_folders(tmp_path: Path, plan_of: PlanOf) -> None:
     def change(rows: Any) -> None:
         for row in (*rows["datasets"], *rows["runs"]):
             row["s3Prefix"] = row["s3Prefix"].replace("bucket", "other")
@@ -87,7 +87,7 @@ def test_downloads_of_another_portal_go_to_another_folder(tmp_path: Path, plan_o
         download_files(plan_of("tomogram", change=change), tmp_path / "to")
 
 
-def test_a_download_can_be_downloaded_and_stays_under_its_terms(tmp_path: Path, demo_pack: Path) -> None:
+def test_a_download_can_be_downloaded_again_with_its_terms(tmp_path: Path, demo_pack: Path) -> None:
     source = demo_pack
     for name in ("first", "second"):
         portal = open_portal(source)
@@ -100,7 +100,7 @@ def test_a_download_can_be_downloaded_and_stays_under_its_terms(tmp_path: Path, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the demo is served by a process that is told to end")
-def test_a_dataset_of_the_served_demo_downloads_whole(
+def test_a_dataset_of_the_served_demo_is_downloaded_completely(
     tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
 ) -> None:
     """All files in its tables are identical, and the folder shows the same runs."""
@@ -110,11 +110,11 @@ def test_a_dataset_of_the_served_demo_downloads_whole(
     copy, rows = open_portal(tmp_path), ask_rows(open_portal(demo_pack), dataset_id=dataset_id)
 
     listed = {row[column] for name, columns in file_columns().items() for row in rows[name] for column in columns}
-    for address in listed - {None}:
-        original = Path(unquote(address.removeprefix("file://")))
-        place = tmp_path / "files" / original.relative_to(demo.files)
+    for url in listed - {None}:
+        original = Path(unquote(url.removeprefix("file://")))
+        target = tmp_path / "files" / original.relative_to(demo.files)
         for path in (each for each in (original, *original.rglob("*")) if each.is_file()):
-            assert (place / path.relative_to(original)).read_bytes() == path.read_bytes()
+            assert (target / path.relative_to(original)).read_bytes() == path.read_bytes()
     assert ids(open_pack(tmp_path)) == {
         name: sorted(row["id"] for row in found) for name, found in rows.items() if found
     }
@@ -143,12 +143,12 @@ def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Pa
 
 
 @pytest.mark.parametrize("suffix", [".ndjson", ".zarr"])
-def test_a_file_says_what_its_layer_from_the_portal_says(downloaded: Any, suffix: str) -> None:
+def test_downloaded_annotations_have_the_portals_metadata(downloaded: Any, suffix: str) -> None:
     file, path = downloaded(suffix)
     theirs, ours = (load_annotation(each)[0].options["metadata"][METADATA_KEY] for each in (file, path))
     ours = read_picks(path).about if suffix == ".ndjson" else ours
-    of_the_portal = {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
-    known = {key for key, value in theirs.items() if key not in of_the_portal and value not in (None, [])}
+    portal_only = {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
+    known = {key for key, value in theirs.items() if key not in portal_only and value not in (None, [])}
 
     assert {"authors", "licence", "object_name", "deposition_title", "annotation_method", "run_name"} <= known
     assert {key: ours.get(key) for key in known} == {key: theirs[key] for key in known}
@@ -156,7 +156,7 @@ def test_a_file_says_what_its_layer_from_the_portal_says(downloaded: Any, suffix
 
 
 @pytest.mark.parametrize("volume_format", ["zarr", "mrc"])
-def test_so_does_a_tomogram_which_has_its_name_too(demo_pack: Path, tmp_path: Path, volume_format: Any) -> None:
+def test_downloaded_tomograms_have_name_and_metadata(demo_pack: Path, tmp_path: Path, volume_format: Any) -> None:
     portal = open_portal(demo_pack)
     tomogram = portal.run_page(9001).default_tomogram
     basket = Basket().with_ids("tomograms", [tomogram.id]).with_choices(volume_format=volume_format)
@@ -170,7 +170,7 @@ def test_so_does_a_tomogram_which_has_its_name_too(demo_pack: Path, tmp_path: Pa
         assert ours.options["metadata"][METADATA_KEY][key] == theirs.options["metadata"][METADATA_KEY][key]
 
 
-def test_so_do_exports_of_it_and_changes_are_told(downloaded: Any, tmp_path: Path) -> None:
+def test_exports_keep_metadata_and_record_changes(downloaded: Any, tmp_path: Path) -> None:
     file, path = downloaded(".ndjson")
     picks = read_picks(path)
     write_picks(picks, tmp_path / "picks.star", format="relion4")

@@ -81,9 +81,9 @@ def test_the_aws_command_line_fetches_the_same_files(server: PackServer, ours: P
     assert len(not_on_s3) == len(files_in(ours)) - len(expected)
 
 
-def test_a_download_says_what_was_asked_for_and_under_which_licence(ours: Path, plan: Plan) -> None:
-    (asked,) = read_manifest(ours).downloads
-    assert (asked["basket"], asked["items"]) == ("Mixed", len(plan.items))
+def test_a_download_records_its_basket_citations_and_licences(ours: Path, plan: Plan) -> None:
+    (download,) = read_manifest(ours).downloads
+    assert (download["basket"], download["items"]) == ("Mixed", len(plan.items))
     assert read_basket(ours / "basket.toml").runs == (9002,)
     citation = (ours / "CITATION.bib").read_text()
     assert citation.count("@") > 1

@@ -38,19 +38,19 @@ def plan_of(rows: Any = None) -> Plan:
 def pack(tmp_path: Path) -> Path:
     """The sample, and a second dataset that no request may return."""
     rows = sample_rows(PREFIX)
-    others = {name: [row | {"id": row["id"] + 500} for row in found] for name, found in rows.items()}
-    for found in others.values():
-        for row in found:
+    others = {name: [row | {"id": row["id"] + 500} for row in table_rows] for name, table_rows in rows.items()}
+    for table_rows in others.values():
+        for row in table_rows:
             row |= {key: value + 500 for key, value in row.items() if key.endswith("Id") and isinstance(value, int)}
     manifest = PackManifest(title="Two", https_prefix=PREFIX, s3_prefix="s3://bucket/")
     return write_pack(tmp_path, manifest, {name: [*rows[name], *others[name]] for name in rows}).folder
 
 
 def ids(rows: Any) -> dict[str, list[int]]:
-    return {name: [row["id"] for row in found] for name, found in rows.items() if found}
+    return {name: [row["id"] for row in table_rows] for name, table_rows in rows.items() if table_rows}
 
 
-def test_all_rows_of_a_dataset_or_a_run_come_and_no_others(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_those_of_the_requested_dataset_or_run(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "ROWS_A_PAGE", 2)
     assert ids(ask_rows(open_portal(pack), dataset_id=DATASET)) == ids(sample_rows(""))
 
@@ -62,7 +62,7 @@ def test_all_rows_of_a_dataset_or_a_run_come_and_no_others(pack: Path, monkeypat
     assert rows["frames"][0]["fileSize"] == 100
 
 
-def test_what_the_portal_lacks_is_told_and_a_stop_ends_it(pack: Path) -> None:
+def test_missing_ids_raise_an_error_and_requests_can_be_stopped(pack: Path) -> None:
     stop = threading.Event()
     for wanted in ({"dataset_id": 7}, {"run_ids": [RUN, 7]}):
         with pytest.raises(NotFoundError, match="7"):
@@ -72,7 +72,7 @@ def test_what_the_portal_lacks_is_told_and_a_stop_ends_it(pack: Path) -> None:
         ask_rows(open_portal(pack), dataset_id=DATASET, stop=stop)
 
 
-def test_every_address_of_the_schema_is_a_file_but_for_those_of_whole_folders() -> None:
+def test_every_url_in_the_schema_except_prefixes_is_a_file() -> None:
     roots = portal_schema().query_type.fields
     named = {
         (table, name)
@@ -92,7 +92,7 @@ def test_every_address_of_the_schema_is_a_file_but_for_those_of_whole_folders() 
 # files
 
 
-def test_everything_is_every_file_that_the_tables_list_with_its_size() -> None:
+def test_a_full_plan_has_every_listed_file_with_its_size() -> None:
     expected = {f"files/{key.partition('.zarr/')[0]}" for key in sample_files()}
     plan = plan_of()
     sizes = {item.path.removeprefix("files/"): item.size_bytes for item in plan.items}
@@ -104,7 +104,7 @@ def test_everything_is_every_file_that_the_tables_list_with_its_size() -> None:
     assert plan.n_unknown_sizes == 8
 
 
-def test_the_portal_s_own_files_are_under_its_terms() -> None:
+def test_files_of_the_portal_have_its_terms() -> None:
     rows = sample_rows(PREFIX)
     assert plan_of(rows).terms == Terms()
     for row in (*rows["datasets"], *rows["runs"]):
@@ -126,7 +126,7 @@ def test_the_portal_s_own_files_are_under_its_terms() -> None:
         (f"{PREFIX}10000/TS_2/Frames/TS 2.tif", "files/10000/TS_2/Frames/TS 2.tif"),
     ],
 )
-def test_an_address_tells_the_place_which_stays_inside_with_valid_names(url: str, path: str | None) -> None:
+def test_urls_map_to_valid_paths_inside_the_folder(url: str, path: str | None) -> None:
     rows = sample_rows(PREFIX)
     rows["annotationFiles"][0]["httpsPath"] = url
     (item,) = (item for item in plan_of(rows).items if (item.table, item.row_id) == ("annotationFiles", 51))
@@ -138,7 +138,7 @@ def test_an_address_tells_the_place_which_stays_inside_with_valid_names(url: str
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://files.example.org/a.ndjson", "a.ndjson"])
-def test_a_portal_on_the_web_cannot_name_files_of_this_computer(url: str) -> None:
+def test_local_file_urls_are_refused(url: str) -> None:
     rows = sample_rows(PREFIX)
     rows["annotationFiles"][0]["httpsPath"] = url
 
@@ -146,7 +146,7 @@ def test_a_portal_on_the_web_cannot_name_files_of_this_computer(url: str) -> Non
         plan_of(rows)
 
 
-def test_names_that_differ_by_case_alone_are_two_files_and_shared_files_one() -> None:
+def test_paths_are_unique_regardless_of_case_and_shared_files_planned_once() -> None:
     rows = sample_rows(PREFIX)
     other = PREFIX + FRAME.replace("TS_2", "ts_2")
     rows["frames"] += [rows["frames"][0] | {"id": 82, "httpsFramePath": other}, rows["frames"][0] | {"id": 83}]
@@ -165,7 +165,7 @@ names = st.one_of(
 
 
 @given(names, names)
-def test_clean_names_are_valid_on_linux_macos_and_windows_and_stay_different(one: str, other: str) -> None:
+def test_clean_names_are_valid_on_every_system_and_distinct(one: str, other: str) -> None:
     name = clean_name(one)
     assert 0 < len(name.encode()) < 200
     assert not set(name) & set('<>:"/\\|?*')
@@ -176,6 +176,6 @@ def test_clean_names_are_valid_on_linux_macos_and_windows_and_stay_different(one
     assert (name == clean_name(other)) == (one == other)
 
 
-def test_names_of_the_portal_are_kept() -> None:
+def test_names_from_the_portal_are_kept() -> None:
     for name in ("TS_026.zarr", ".zattrs", "0", "Lamella 1 [Pos+2] %.mrc", "VoxelSpacing13.480", "é"):
         assert clean_name(name) == name

@@ -48,9 +48,7 @@ def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     return thread, results
 
 
-def test_the_state_tells_what_is_fetched_how_fast_and_for_how_long(
-    tmp_path: Path, bucket: Server, plan_of: PlanOf
-) -> None:
+def test_the_state_has_files_speed_and_time_left(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
     download = Download(plan_of("tomogram", volume_format="mrc"), tmp_path / "to")
     assert (download.state.n_waiting, download.state.done_bytes) == (1, 0)
     stalled = bucket.script(".mrc", sent("stalled"), times=1)
@@ -69,9 +67,7 @@ def test_the_state_tells_what_is_fetched_how_fast_and_for_how_long(
     assert (download.state.n_done, download.state.done_bytes, download.state.files) == (1, 2**21, ())
 
 
-def test_a_pause_keeps_what_came_and_fetches_nothing_until_it_ends(
-    tmp_path: Path, bucket: Server, plan_of: PlanOf
-) -> None:
+def test_a_pause_keeps_partial_files_and_sends_no_requests(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
     download = Download(plan_of(), tmp_path / "to")
     stalled = bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
     thread, results = in_thread(download.run)
@@ -80,7 +76,7 @@ def test_a_pause_keeps_what_came_and_fetches_nothing_until_it_ends(
     download.pause()
     wait_until(lambda: download.state.is_paused)
     bucket.end(stalled)
-    asked = len(bucket.requests)
+    n_requests = len(bucket.requests)
     assert "paused" in download.state.text
     assert thread.is_alive()
 
@@ -88,12 +84,12 @@ def test_a_pause_keeps_what_came_and_fetches_nothing_until_it_ends(
     thread.join()
     assert results[0].n_fetched == len(sample_files())
     assert files_in(tmp_path / "to") == sample_files()
-    (again,) = bucket.requests[asked:]
+    (again,) = bucket.requests[n_requests:]
     assert int(again.headers["range"].removeprefix("bytes=").removesuffix("-")) > 0
     assert bucket.repeated_bytes() == 0
 
 
-def test_a_server_gets_few_requests_at_once(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_simultaneous_requests_are_limited(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
     bucket.latency_s = 0.05
     download_files(plan_of(), tmp_path / "to")
     assert 2 <= bucket.most_at_once <= WORKERS
@@ -109,7 +105,7 @@ def test_a_paused_download_can_be_stopped(tmp_path: Path, plan_of: PlanOf) -> No
     assert isinstance(results[0], StoppedError)
 
 
-def test_what_failed_is_noted_and_can_be_fetched_alone(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_failed_files_are_recorded_and_can_be_retried_alone(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
     faults = bucket.script("ndjson", status(403)), bucket.script("mask.zarr/0/0/0/0", status(403))
     download = Download(plan_of(), tmp_path)
     with pytest.raises(DownloadError) as caught:
@@ -131,30 +127,30 @@ def test_what_failed_is_noted_and_can_be_fetched_alone(tmp_path: Path, bucket: S
     assert not incomplete(plan_of(), tmp_path).items
 
 
-def test_a_size_that_is_not_the_listed_one_is_reported(tmp_path: Path, plan_of: PlanOf) -> None:
+def test_unexpected_sizes_are_reported(tmp_path: Path, plan_of: PlanOf) -> None:
     def change(rows: Any) -> None:
         rows["annotationFiles"][0]["fileSize"] += 1
 
     assert download_files(plan_of(change=change), tmp_path).other_sizes == (POINTS,)
 
 
-def test_a_place_that_cannot_be_written_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_folders_are_reported_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_place(tmp_path / "new" / "folder", 1)
     (tmp_path / "file").write_bytes(b"")
-    monkeypatch.setattr("os.access", lambda place, _mode: Path(place) != tmp_path)
-    for place, size, noun in (
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != tmp_path)
+    for path, size, noun in (
         (tmp_path / "file" / "a", 1, "file"),
         (tmp_path / "a", 1, "written"),
         ("/", 2**62, "free"),
     ):
         with pytest.raises(DownloadError, match=noun):
-            check_place(place, size)
+            check_place(path, size)
 
 
 # parts of volumes
 
 
-def test_coarse_levels_alone_open_where_they_belong(tmp_path: Path, demo_pack: Path) -> None:
+def test_downloaded_coarse_levels_open_at_the_right_position(tmp_path: Path, demo_pack: Path) -> None:
     portal = open_portal(demo_pack)
     (tomogram, *_) = portal.run_page(9001).tomograms
     basket = Basket().with_ids("tomograms", [tomogram.id]).with_ids("annotations", [9001]).with_choices(level=1)
@@ -180,16 +176,16 @@ def test_coarse_levels_alone_open_where_they_belong(tmp_path: Path, demo_pack: P
     assert open_portal(tmp_path).run_page(9001).tomograms == (whole,)
 
 
-def test_a_region_lies_where_it_was_cut_out(tmp_path: Path, demo_pack: Path) -> None:
+def test_a_region_opens_at_its_position_in_the_tomogram(tmp_path: Path, demo_pack: Path) -> None:
     portal = open_portal(demo_pack)
     (tomogram, *_) = portal.run_page(9001).tomograms
     box = ((3, 20), (0, 31), (5, 9))
-    place = download_region(portal, tomogram.id, box, tmp_path)
+    path = download_region(portal, tomogram.id, box, tmp_path)
     page = open_portal(tmp_path).run_page(9001)
     (region,) = page.tomograms
 
-    assert place.is_dir()
-    assert region.https_omezarr_dir == place.as_uri()
+    assert path.is_dir()
+    assert region.https_omezarr_dir == path.as_uri()
     full, layer = load_tomogram(tomogram), load_tomogram(region)
     cut = tuple(slice(*span) for span in box)
     np.testing.assert_array_equal(np.asarray(layer.data[0]), np.asarray(full.data[0])[cut])
@@ -208,7 +204,7 @@ def test_a_region_lies_where_it_was_cut_out(tmp_path: Path, demo_pack: Path) -> 
         download_region(portal, tomogram.id, box, tmp_path)
 
 
-def test_a_region_that_cannot_be_had_leaves_nothing(tmp_path: Path, demo_pack: Path) -> None:
+def test_a_failed_region_leaves_no_files(tmp_path: Path, demo_pack: Path) -> None:
     portal, stop = open_portal(demo_pack), threading.Event()
     (tomogram, *_) = portal.run_page(9001).tomograms
     with pytest.raises(NotFoundError):
