@@ -7,7 +7,7 @@ import copick
 import zarr
 
 root = copick.from_file(sys.argv[1])
-found = {
+project = {
     "objects": {
         each.name: [each.is_particle, each.label, each.radius, each.identifier] for each in root.pickable_objects
     },
@@ -31,8 +31,8 @@ for run in root.runs:
         array = each.numpy()
         name = f"{each.voxel_size} {each.user_id} {each.session_id} {each.name} {each.segmentation_type}"
         masks[name] = [*array.shape, int((array > 0).sum())]
-    found["runs"][run.name] = {"picks": picks, "tomograms": volumes, "masks": masks}
+    project["runs"][run.name] = {"picks": picks, "tomograms": volumes, "masks": masks}
     truth = run.get_picks(session_id="ground-truth")
-    found["runs"][run.name]["truth"] = sorted(each.pickable_object_name for each in truth)
+    project["runs"][run.name]["truth"] = sorted(each.pickable_object_name for each in truth)
 assert zarr.__version__.startswith("2.")
-json.dump(found, sys.stdout)
+json.dump(project, sys.stdout)

@@ -13,8 +13,8 @@ def plain(value):
     return value.decode() if isinstance(value, bytes) else value
 
 
-found = {
+record_sets = {
     record_set.id: [{key: plain(value) for key, value in row.items()} for row in dataset.records(record_set.id)]
     for record_set in dataset.metadata.record_sets
 }
-json.dump(found, sys.stdout, default=str)
+json.dump(record_sets, sys.stdout, default=str)

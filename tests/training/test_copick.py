@@ -44,7 +44,7 @@ def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, se
     assert json.loads((tmp_path / "splits.json").read_text()) == {"train": ["DEMO_001"], "test": ["MIX_001"]}
 
 
-def test_picks_are_where_the_portal_has_them(tmp_path: Path, demo_pack: Path, selection_of: Select) -> None:
+def test_picks_have_the_portals_positions(tmp_path: Path, demo_pack: Path, selection_of: Select) -> None:
     export_copick(selection_of("cytosolic ribosome"), tmp_path)
     picks = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
     (portal,) = demo_pack.glob("files/*/DEMO_001/**/100/*ribosome*_orientedpoint.ndjson")
@@ -56,7 +56,7 @@ def test_picks_are_where_the_portal_has_them(tmp_path: Path, demo_pack: Path, se
     assert picks.about["licence"]
 
 
-def test_objects_have_the_tables_diameters_and_colours_of_their_own(selection_of: Select) -> None:
+def test_objects_have_known_diameters_and_distinct_colours(selection_of: Select) -> None:
     objects = selection_of().objects
     found = {each["name"]: (each["is_particle"], each["radius"]) for each in objects}
 
@@ -65,7 +65,7 @@ def test_objects_have_the_tables_diameters_and_colours_of_their_own(selection_of
     assert len({tuple(each["color"]) for each in objects}) == len(objects)
 
 
-def test_names_that_are_taken_get_a_number(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
+def test_duplicate_names_are_made_unique(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
     for row in demo_rows["runs"]:
         row["name"] = row["name"].replace("MIX", "DEMO")
     for row in demo_rows["annotations"]:
@@ -80,9 +80,7 @@ def test_names_that_are_taken_get_a_number(tmp_path: Path, demo_rows: Any, selec
     assert any(each.user.endswith("-2") for each in selection.annotations)
 
 
-def test_tomograms_that_cant_be_used_are_left_out_and_nothing_is_no_selection(
-    demo_rows: Any, selection_of: Select
-) -> None:
+def test_unusable_tomograms_are_left_out_and_empty_selections_refused(demo_rows: Any, selection_of: Select) -> None:
     for row in demo_rows["tomograms"]:
         row.update({"offsetX": 5} if row["runId"] == 9001 else {"httpsOmezarrDir": None})
     selection = selection_of()
@@ -92,7 +90,7 @@ def test_tomograms_that_cant_be_used_are_left_out_and_nothing_is_no_selection(
         selection_of("unicorn")
 
 
-def test_volumes_of_a_server_are_downloaded_once(tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]) -> None:
+def test_served_volumes_are_downloaded_once(tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]) -> None:
     basket = Basket(annotations=(9001,), tomograms=(9002,))
     selection = select_basket(basket, open_portal(served_demo["graphql"]))
     export_copick(selection, tmp_path)
@@ -107,7 +105,7 @@ def test_volumes_of_a_server_are_downloaded_once(tmp_path: Path, demo_pack: Path
     assert local.exists()
 
 
-def test_a_project_of_coarse_levels_has_them_as_its_finest(
+def test_the_chosen_coarse_level_becomes_the_finest(
     tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
 ) -> None:
     portal, whole = open_portal(demo_pack), Basket(tomograms=(9002,))
@@ -132,7 +130,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_project_is_replaced_only_if_you_say_so_and_is_none_before_its_end(
+def test_a_project_is_overwritten_only_if_asked_and_complete_only_at_the_end(
     tmp_path: Path, selection_of: Select
 ) -> None:
     selection, stop = selection_of("cytosolic ribosome"), threading.Event()
@@ -151,7 +149,7 @@ def test_a_project_is_replaced_only_if_you_say_so_and_is_none_before_its_end(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_copick_itself_finds_everything_where_it_is(
+def test_copick_reads_the_project(
     tmp_path: Path, selection_of: Select, python_with: Callable[[str], Callable[..., str]]
 ) -> None:
     export_copick(selection_of(), tmp_path)

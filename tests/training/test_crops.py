@@ -40,16 +40,16 @@ def ribosomes(selection_of: Select) -> Selection:
     return selection_of("cytosolic ribosome")
 
 
-def opened(path: Path) -> Any:
+def open_crops(path: Path) -> Any:
     return zarr.open_group(path, mode="r")
 
 
 @pytest.mark.parametrize(("spacing", "level"), [(None, 0), (80.0, 1)])
-def test_a_crop_is_the_tomogram_around_its_pick(
+def test_crops_are_the_voxels_around_their_picks(
     tmp_path: Path, ribosomes: Selection, spacing: float | None, level: int
 ) -> None:
     report = export_crops(ribosomes, tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
-    found, run = opened(tmp_path / "c.zarr"), ribosomes.runs[0]
+    found, run = open_crops(tmp_path / "c.zarr"), ribosomes.runs[0]
     tomogram = zarr.open_array(Path(run.tomograms[0].url.removeprefix("file://"), str(level)), mode="r")[:]
     spacing_at_level = 40.048 * 2**level
 
@@ -70,7 +70,7 @@ def test_a_crop_is_the_tomogram_around_its_pick(
 
 def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, selection_of: Select) -> None:
     report = export_crops(selection_of(tomogram="denoised"), tmp_path / "c.zarr", size=4, spacing_angstrom=40)
-    found = opened(tmp_path / "c.zarr")
+    found = open_crops(tmp_path / "c.zarr")
     runs, objects = found.attrs["runs"], {each["label"]: each["name"] for each in found.attrs["objects"]}
 
     assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run has another voxel size
@@ -84,34 +84,34 @@ def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, select
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_second_start_cuts_only_what_is_missing(tmp_path: Path, ribosomes: Selection) -> None:
+def test_a_restart_cuts_only_missing_crops(tmp_path: Path, ribosomes: Selection) -> None:
     path, stop = tmp_path / "c.zarr", threading.Event()
     with pytest.raises(StoppedError):
-        export_crops(ribosomes, path, size=4, progress=lambda share, _: stop.set() if share else None, stop=stop)
-    assert not opened(path).attrs["is_complete"]
+        export_crops(ribosomes, path, size=4, progress=lambda fraction, _: stop.set() if fraction else None, stop=stop)
+    assert not open_crops(path).attrs["is_complete"]
 
     export_crops(ribosomes, path, size=4)
-    whole, kept, lost = opened(path)["crops"][:], *(path / "crops" / f"{number}.0.0.0" for number in (2, 3))
+    whole, kept, lost = open_crops(path)["crops"][:], *(path / "crops" / f"{number}.0.0.0" for number in (2, 3))
     written = kept.stat().st_mtime_ns
     lost.unlink()
     export_crops(ribosomes, path, size=4)
-    np.testing.assert_array_equal(opened(path)["crops"][:], whole)
+    np.testing.assert_array_equal(open_crops(path)["crops"][:], whole)
     assert kept.stat().st_mtime_ns == written
 
 
-def test_something_else_is_replaced_only_if_it_is_crops_and_you_say_so(tmp_path: Path, ribosomes: Selection) -> None:
+def test_only_crops_are_overwritten_and_only_if_asked(tmp_path: Path, ribosomes: Selection) -> None:
     export_crops(ribosomes, tmp_path / "c.zarr", size=4)
     with pytest.raises(ExistsError, match="content"):
         export_crops(ribosomes, tmp_path / "c.zarr", size=6)
     export_crops(ribosomes, tmp_path / "c.zarr", size=6, overwrite=True)
-    assert opened(tmp_path / "c.zarr")["crops"].shape[1:] == (6, 6, 6)
+    assert open_crops(tmp_path / "c.zarr")["crops"].shape[1:] == (6, 6, 6)
 
     (tmp_path / "work").mkdir()
     with pytest.raises(ExistsError, match="content"):
         export_crops(ribosomes, tmp_path / "work", size=4, overwrite=True)
 
 
-def test_crops_need_a_tomogram_with_such_voxels(tmp_path: Path, selection_of: Select, ribosomes: Selection) -> None:
+def test_crops_need_a_matching_tomogram(tmp_path: Path, selection_of: Select, ribosomes: Selection) -> None:
     with pytest.raises(CryoETError, match="voxels"):
         export_crops(ribosomes, tmp_path / "c.zarr", spacing_angstrom=3)
     with pytest.raises(CryoETError, match="tomogram"):
@@ -147,23 +147,23 @@ def six_runs(tmp_path: Path) -> Iterator[Selection]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("small_chunks")
-def test_a_cluster_ends_right_though_workers_are_killed_midway(
+def test_a_cluster_finishes_though_workers_are_killed(
     tmp_path: Path, six_runs: Selection, cluster: dict[str, Any]
 ) -> None:
     killed: list[float] = []
 
-    def kill_two(share: float, _words: str) -> None:
-        if 0 < share < 1 and not killed:
-            killed.append(share)
+    def kill_two(fraction: float, _message: str) -> None:
+        if 0 < fraction < 1 and not killed:
+            killed.append(fraction)
             for process in cluster["pids"][:2]:
                 os.kill(process, signal.SIGKILL)
 
-    export_crops(six_runs, tmp_path / "here.zarr", size=8)
-    report = export_crops(six_runs, tmp_path / "there.zarr", size=8, scheduler=cluster["address"], progress=kill_two)
+    export_crops(six_runs, tmp_path / "local.zarr", size=8)
+    report = export_crops(six_runs, tmp_path / "remote.zarr", size=8, scheduler=cluster["address"], progress=kill_two)
 
     assert killed
     assert report.n_picks == 6 * 24
-    assert opened(tmp_path / "there.zarr").attrs["is_complete"]
-    here, there = (opened(tmp_path / name)["crops"][:] for name in ("here.zarr", "there.zarr"))
-    np.testing.assert_array_equal(there, here)
-    assert (there != 0).any(axis=(1, 2, 3)).all()
+    assert open_crops(tmp_path / "remote.zarr").attrs["is_complete"]
+    local, remote = (open_crops(tmp_path / name)["crops"][:] for name in ("local.zarr", "remote.zarr"))
+    np.testing.assert_array_equal(remote, local)
+    assert (remote != 0).any(axis=(1, 2, 3)).all()

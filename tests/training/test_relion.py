@@ -27,7 +27,7 @@ def truth_of(selection: Selection, name: str) -> Any:
     return read_points(next(each for each in truths if (each.run.name, each.object) == (name, "cytosolic-ribosome")))
 
 
-def test_particles_are_where_relion_looks_for_them(tmp_path: Path, selection_of: Select) -> None:
+def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_of: Select) -> None:
     report = export_relion5(selection_of(), tmp_path)
     tomograms = starfile.read(tmp_path / "tomograms.star").set_index("rlnTomoName")
     listed = starfile.read(tmp_path / "cytosolic-ribosome" / "import.star")
@@ -47,19 +47,19 @@ def test_particles_are_where_relion_looks_for_them(tmp_path: Path, selection_of:
         np.testing.assert_allclose(turns.as_matrix(), expected.rotations_xyz, atol=1e-6)
 
 
-def test_our_own_reader_finds_each_tomogram_again(tmp_path: Path, selection_of: Select) -> None:
+def test_our_reader_selects_particles_by_tomogram(tmp_path: Path, selection_of: Select) -> None:
     selection = selection_of("cytosolic ribosome")
     export_relion5(selection, tmp_path)
     expected = truth_of(selection, "MIX_001")
     known = {"spacing_angstrom": expected.spacing_angstrom, "shape_zyx": expected.shape_zyx}
-    found = read_picks(tmp_path / "cytosolic-ribosome" / "particles.star", tomogram="MIX_001", **known)
-    np.testing.assert_allclose(found.points_zyx, expected.points_zyx, atol=1e-9)
-    np.testing.assert_allclose(found.rotations_zyx, expected.rotations_zyx, atol=1e-9)
+    picks = read_picks(tmp_path / "cytosolic-ribosome" / "particles.star", tomogram="MIX_001", **known)
+    np.testing.assert_allclose(picks.points_zyx, expected.points_zyx, atol=1e-9)
+    np.testing.assert_allclose(picks.rotations_zyx, expected.rotations_zyx, atol=1e-9)
 
 
-def test_all_files_to_import_have_the_same_columns(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
-    of_first_run = [row for row in demo_rows["annotationFiles"] if "DEMO_001" in row["s3Path"]]
-    for row in of_first_run:
+def test_all_import_files_have_the_same_columns(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
+    first_run_files = [row for row in demo_rows["annotationFiles"] if "DEMO_001" in row["s3Path"]]
+    for row in first_run_files:
         if "orientedpoint" in row["s3Path"]:
             demo_rows["annotationFiles"].remove(row)
     export_relion5(selection_of(), tmp_path)
@@ -111,13 +111,13 @@ def test_tilts_have_their_alignment_defocus_and_dose(
     assert tomogram["rlnTomoTomogramBinning"] == pytest.approx(4)
 
 
-def test_an_unknown_program_gives_no_alignment(tmp_path: Path, with_alignment: Callable[[str], Selection]) -> None:
+def test_unknown_programs_give_no_alignment(tmp_path: Path, with_alignment: Callable[[str], Selection]) -> None:
     report = export_relion5(with_alignment("GUESSWORK"), tmp_path / "relion")
     assert "rlnTomoTiltSeriesStarFile" not in starfile.read(tmp_path / "relion" / "tomograms.star")
     assert any("2 tilt series:" in reason for reason in report.left_out)
 
 
-def test_imod_and_aretomo_mean_the_same_place() -> None:
+def test_imod_and_aretomo_alignments_are_equivalent() -> None:
     # IMOD: aligned = A p + d. RELION and AreTomo undo a shift first, then a rotation: aligned = Rz(-rot) (p - t)
     angle, point = np.radians(85.3), np.array([100.0, -40.0])
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -132,6 +132,6 @@ def test_imod_and_aretomo_mean_the_same_place() -> None:
     assert in_plane(as_rows, 3.0, -7.0, "IMOD") == pytest.approx((85.3, 3.0, -7.0))
 
 
-def test_an_outline_has_no_particles(tmp_path: Path, selection_of: Select) -> None:
+def test_masks_without_particles_are_refused(tmp_path: Path, selection_of: Select) -> None:
     with pytest.raises(CryoETError, match="particles"):
         export_relion5(selection_of("membrane"), tmp_path)

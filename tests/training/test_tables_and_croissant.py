@@ -39,7 +39,7 @@ def test_a_table_has_the_picks_of_all_runs_with_units(tmp_path: Path, selection_
     np.testing.assert_allclose(again["x_angstrom"].to_numpy(), table["x_angstrom"].to_numpy())
 
 
-def test_a_table_needs_picks_a_known_ending_and_a_free_name(tmp_path: Path, selection_of: Select) -> None:
+def test_tables_need_picks_a_known_suffix_and_a_new_file(tmp_path: Path, selection_of: Select) -> None:
     with pytest.raises(SaveError, match="format"):
         export_table(selection_of(), tmp_path / "picks.xlsx")
     with pytest.raises(CryoETError, match="picks"):
@@ -54,10 +54,10 @@ def rows_in(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_description_names_everything_with_its_address_and_split(tmp_path: Path, selection_of: Select) -> None:
+def test_a_description_lists_everything_with_urls_and_splits(tmp_path: Path, selection_of: Select) -> None:
     selection = selection_of()
     export_croissant(selection, tmp_path)
-    described = json.loads((tmp_path / "metadata.json").read_text())
+    metadata = json.loads((tmp_path / "metadata.json").read_text())
 
     assert {row["name"]: row["split"] for row in rows_in(tmp_path / "runs.csv")} == {
         "DEMO_001": "train",
@@ -67,9 +67,9 @@ def test_a_description_names_everything_with_its_address_and_split(tmp_path: Pat
     picks = rows_in(tmp_path / "picks.csv")
     assert {row["session_id"] for row in picks} >= {"ground-truth", "manual"}
     assert all(row["url"].endswith(".ndjson") and row["voxel_size"] for row in picks)
-    (splits,) = (each for each in described["recordSet"] if each["@id"] == "copick/splits")
+    (splits,) = (each for each in metadata["recordSet"] if each["@id"] == "copick/splits")
     assert [row["copick/splits/name"] for row in splits["data"]] == ["test", "train"]
-    assert described["license"].startswith("https://creativecommons.org")
+    assert metadata["license"].startswith("https://creativecommons.org")
     with pytest.raises(ExistsError, match="metadata"):
         export_croissant(selection, tmp_path)
 
