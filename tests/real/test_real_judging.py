@@ -30,7 +30,7 @@ def viewer(make_napari_viewer, qtbot):
     return viewer
 
 
-def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, viewer, real_pack, tmp_path):
+def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(qtbot, viewer, real_pack, tmp_path):
     keys = Keys(qtbot, viewer)
     Settings().source = str(real_pack.folder)
     _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")

@@ -42,11 +42,11 @@ def point_files(pack, run_name):
             yield annotations[shape["annotationId"]], shape["shapeType"], lines
 
 
-def test_it_has_no_problem_that_a_check_finds(real_pack):
+def test_the_pack_check_finds_no_problems(real_pack):
     assert problems_of(real_pack, with_files=True) == ()
 
 
-def test_the_rows_are_the_dumps(real_pack, real_data):
+def test_rows_match_the_dump(real_pack, real_data):
     for table, snake, camel in (
         ("runs", "name", "name"),
         ("annotations", "object_count", "objectCount"),
@@ -58,7 +58,7 @@ def test_the_rows_are_the_dumps(real_pack, real_data):
         assert {row["id"]: row[snake] for row in dump}.items() <= kept.items()
 
 
-def test_sizes_are_those_on_disk(real_pack):
+def test_sizes_match_the_files(real_pack):
     for row in real_pack.tables["annotationFiles"]:
         path = path_of(real_pack, row["httpsPath"])
         assert row["fileSize"] == (folder_bytes(path) if path.is_dir() else path.stat().st_size)
@@ -70,7 +70,7 @@ def test_sizes_are_those_on_disk(real_pack):
         assert row["fileSizeOmezarr"] == folder_bytes(path)
 
 
-def test_the_full_volume_is_the_real_microtubule_turned_dark(real_pack, real_data, scripts):
+def test_the_full_volume_is_the_real_microtubule_inverted(real_pack, real_data, scripts):
     crop = tifffile.imread(real_data / "tomograms" / "13pf_MT.tif")
     tile = import_module("real_microtubule").Microtubule(crop, 13.48).grey
     volume = zarr.open_group(path_of(real_pack, tomogram(real_pack, FULL_RUN)["httpsOmezarrDir"]), mode="r")["0"]
@@ -82,7 +82,7 @@ def test_the_full_volume_is_the_real_microtubule_turned_dark(real_pack, real_dat
 
 
 @pytest.mark.parametrize("run_name", [FULL_RUN, SMALL_RUN])
-def test_picks_lie_on_the_microtubules_density(real_pack, run_name):
+def test_picks_are_on_the_microtubules_density(real_pack, run_name):
     row = tomogram(real_pack, run_name)
     volume = zarr.open_group(path_of(real_pack, row["httpsOmezarrDir"]), mode="r")["0"][:]
     for annotation, shape_type, lines in point_files(real_pack, run_name):
@@ -98,7 +98,7 @@ def test_picks_lie_on_the_microtubules_density(real_pack, run_name):
             assert volume[z, y, x].mean() < volume.mean() - 0.5 * volume.std()
 
 
-def test_the_real_picks_are_the_files_own_bytes_on_a_grid_that_holds_them(real_pack, real_data):
+def test_real_picks_are_identical_to_their_source_and_inside_the_grid(real_pack, real_data):
     source = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
     file = next(row for row in real_pack.tables["annotationFiles"] if "10445" in row["httpsPath"])
     assert path_of(real_pack, file["httpsPath"]).read_bytes() == source.read_bytes()
@@ -111,13 +111,13 @@ def test_the_real_picks_are_the_files_own_bytes_on_a_grid_that_holds_them(real_p
     assert (np.array(points_xyz) * 4.99 / 10.012 < (630, 630, 184)).all()
 
 
-def test_what_is_real_and_what_is_made_is_written_down(real_pack):
+def test_provenance_lists_what_is_real_and_what_is_made(real_pack):
     assert set(json.loads((real_pack.folder / "provenance.json").read_text())) == {"real", "made", "leftOut"}
     assert "provenance.json" in real_pack.manifest.source
     assert (real_pack.folder / "LICENSE-microtubule").read_text().startswith("BSD")
 
 
-def test_a_portal_opens_it_and_lists_the_real_runs(real_pack):
+def test_the_pack_opens_as_a_portal_with_the_real_runs(real_pack):
     portal = open_portal(real_pack.folder)
     assert {row.id: row.title for row in portal.datasets()}[10000] == "S. pombe cells with defocus"
     assert {FULL_RUN, SMALL_RUN} <= {run.name for run in portal.runs(10000)}
@@ -129,9 +129,9 @@ def test_a_portal_opens_it_and_lists_the_real_runs(real_pack):
     portal.close()
 
 
-def test_all_metadata_of_a_run_downloads(real_pack, tmp_path):
+def test_all_metadata_of_a_run_is_downloaded(real_pack, tmp_path):
     number = run_id(real_pack, SMALL_RUN)
-    given = ["download", str(real_pack.folder), "--run", str(number), "--what", "metadata", "--to", str(tmp_path)]
-    assert main(given) == 0
+    arguments = ["download", str(real_pack.folder), "--run", str(number), "--what", "metadata", "--to", str(tmp_path)]
+    assert main(arguments) == 0
     assert list((tmp_path / "files").rglob("*.json"))
     assert json.loads((tmp_path / "manifest.json").read_text())["is_complete"]

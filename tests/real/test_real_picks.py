@@ -26,39 +26,39 @@ def picks(source):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_they_keep_their_places_in_every_format(source, picks, tmp_path, name):
+def test_positions_are_kept_in_every_format(source, picks, tmp_path, name):
     lines = [json.loads(line)["location"] for line in source.read_text().splitlines()]
     expected_zyx = [[line["z"], line["y"], line["x"]] for line in lines]
     assert len(picks) == 43
     assert picks.points_zyx.tolist() == expected_zyx
 
-    found = read_picks(write_picks(picks, tmp_path / f"a{SUFFIXES[name]}", format=name).path)
-    np.testing.assert_allclose(found.points_zyx, expected_zyx, atol=1e-9)
-    assert found.spacing_angstrom == SPACING_ANGSTROM
-    assert found.rotations_zyx is None
+    result = read_picks(write_picks(picks, tmp_path / f"a{SUFFIXES[name]}", format=name).path)
+    np.testing.assert_allclose(result.points_zyx, expected_zyx, atol=1e-9)
+    assert result.spacing_angstrom == SPACING_ANGSTROM
+    assert result.rotations_zyx is None
 
 
-def test_those_that_were_moved_are_off_by_just_that(picks):
+def test_moved_picks_have_the_expected_distances(picks):
     moved = picks.take(np.arange(40)).changed(points_zyx=picks.points_zyx[:40] + np.array([3, 0, 4]))
-    found = compare(moved.rescaled(13.48), picks, radius_angstrom=30)
+    result = compare(moved.rescaled(13.48), picks, radius_angstrom=30)
 
-    assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (40, 0, 3)
-    np.testing.assert_allclose(found.distances_angstrom, 5 * SPACING_ANGSTROM)
-    assert found.only_b.ids.tolist() == [40, 41, 42]
+    assert (result.scores.true_positives, result.scores.false_positives, result.scores.false_negatives) == (40, 0, 3)
+    np.testing.assert_allclose(result.distances_angstrom, 5 * SPACING_ANGSTROM)
+    assert result.only_b.ids.tolist() == [40, 41, 42]
     assert compare(moved, picks, radius_angstrom=20).scores.true_positives == 0
 
 
-def test_in_a_volume_that_isnt_theirs_nothing_can_be_told(picks):
+def test_a_check_in_noise_is_unclear(picks):
     noise = np.random.default_rng(1).standard_normal((46, 158, 158)).astype(np.float32)  # its tomogram, 8 times coarser
-    found = check_picks(picks, Volume([noise], (8 * SPACING_ANGSTROM,) * 3))
+    result = check_picks(picks, Volume([noise], (8 * SPACING_ANGSTROM,) * 3))
 
-    assert len(found.outside) == 0
-    assert found.verdict == "unclear"
-    assert found.suggestion is None
+    assert len(result.outside) == 0
+    assert result.verdict == "unclear"
+    assert result.suggestion is None
 
 
 @pytest.mark.slow
-def test_picks_and_masks_on_the_real_microtubule_are_counted_as_numpy_counts_them(real_pack):
+def test_comparisons_on_the_real_microtubule_match_numpy(real_pack):
     run_id = next(row["id"] for row in real_pack.tables["runs"] if row["name"] == "TS_026")
     files = open_portal(real_pack.folder).run_page(run_id).annotation_files
     file = next(file for file in files if file.format == "zarr")
@@ -67,10 +67,10 @@ def test_picks_and_masks_on_the_real_microtubule_are_counted_as_numpy_counts_the
     voxels = np.asarray(zarr.open_group(file.https_path.removeprefix("file://"), mode="r")["0"]) > 0
     z, y, x = np.round(picks.points_zyx).astype(int).T
 
-    found = compare(picks, mask)
-    assert found.is_inside.tolist() == voxels[z, y, x].tolist()
-    assert 0 < found.is_inside.sum() < len(picks)
-    assert (found.surface_distances_angstrom[found.is_inside] < 0).all()
+    result = compare(picks, mask)
+    assert result.is_inside.tolist() == voxels[z, y, x].tolist()
+    assert 0 < result.is_inside.sum() < len(picks)
+    assert (result.surface_distances_angstrom[result.is_inside] < 0).all()
 
     shifted = np.roll(voxels, 1, axis=2)
     overlap = compare(Mask(shifted.astype(np.uint8), mask.spacing_angstrom), mask)

@@ -30,45 +30,45 @@ def microtubule(real_data):
 
 
 @pytest.fixture(scope="module")
-def on_it(microtubule):
+def tube_points(microtubule):
     """Positions along the tube, which is parallel to y: the centre of bright voxels, every ten voxels."""
-    places = []
+    points = []
     for y in range(30, 180, 10):
         slab = microtubule[:, y - 5 : y + 5].mean(axis=1)
         weights = np.clip(slab - np.percentile(slab, 70), 0, None)
         z, x = (np.indices(slab.shape) * weights).sum(axis=(1, 2)) / weights.sum()
-        places.append([z, y, x])
-    return np.array(places)
+        points.append([z, y, x])
+    return np.array(points)
 
 
 @pytest.fixture
-def reader(microtubule, on_it):
-    beside = on_it + np.array([0, 0, -34 if on_it[0, 2] > 47 else 34])
-    return CropReader(open_for_review(microtubule, (SPACING,) * 3), np.concatenate([on_it, beside]))
+def reader(microtubule, tube_points):
+    beside = tube_points + np.array([0, 0, -34 if tube_points[0, 2] > 47 else 34])
+    return CropReader(open_for_review(microtubule, (SPACING,) * 3), np.concatenate([tube_points, beside]))
 
 
-def test_what_is_on_the_microtubule_ranks_before_what_is_beside_it(reader, on_it, tmp_path):
+def test_picks_on_the_microtubule_rank_before_picks_beside_it(reader, tube_points, tmp_path):
     review = Review(Picks(reader.points_zyx, SPACING), Subject("microtubule", "microtubule"), tmp_path)
     review.set_measured({"density": densities_at(reader.volume, reader.points_zyx, 250.0)})
     review.look_at(Order("density", is_descending=True), "")
 
-    assert set(review.rows[: len(on_it)].tolist()) == set(range(len(on_it)))
+    assert set(review.rows[: len(tube_points)].tolist()) == set(range(len(tube_points)))
 
 
-def test_what_was_kept_stands_out_in_its_average(reader, on_it):
+def test_the_average_of_kept_picks_shows_the_microtubule(reader, tube_points):
     mean = RunningMean()
-    for cube in reader.read(range(len(on_it)), Cube(420.0)):
+    for cube in reader.read(range(len(tube_points)), Cube(420.0)):
         mean.change(cube)
     _, across, _ = mean.sections()
     step_nm = 42.0 / len(across)
     z, x = (np.indices(across.shape) - len(across) // 2) * step_nm
     radius = np.hypot(z, x)
-    spread = np.nanstd(across) / np.sqrt(len(on_it))
+    spread = np.nanstd(across) / np.sqrt(len(tube_points))
 
     assert np.nanmean(across[radius < 6]) > np.nanmean(across[radius > 15]) + spread
 
 
-def test_crops_of_a_slab_are_the_voxels_themselves_where_pixels_are_voxels(reader, microtubule):
+def test_crops_at_the_voxel_spacing_are_not_interpolated(reader, microtubule):
     """A pick at a voxel's centre, cropped at the volume's spacing, isn't interpolated."""
     own = CropReader(reader.volume, [[18, 100, 47]])
     (crop,) = own.read([0], Frame(21 * SPACING, SPACING, plane="xy", pixels=21))
@@ -76,7 +76,7 @@ def test_crops_of_a_slab_are_the_voxels_themselves_where_pixels_are_voxels(reade
     np.testing.assert_allclose(crop.values, microtubule[18, 90:111, 37:58], rtol=1e-5)
 
 
-def test_real_picks_are_measured_judged_and_found_again(real_data, tmp_path):
+def test_real_picks_are_measured_and_their_verdicts_reloaded(real_data, tmp_path):
     path = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
     picks = load_annotation(path, 4.99)[0].options["metadata"][PICKS_KEY]
     shape_zyx = (368, 1260, 1260)

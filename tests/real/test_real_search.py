@@ -26,19 +26,19 @@ def dumped(real_data, table):
     return json.loads((real_data / "dataset_10000" / f"{table}.json").read_text())
 
 
-def test_lipid_droplets_and_true_ribosomes_in_one_run_are_those_of_the_dump(index, real_data):
+def test_runs_with_two_objects_match_the_dump(index, real_data):
     annotations = dumped(real_data, "annotations")
     ribosomes = {
         row["run_id"] for row in annotations if "ribosome" in row["object_name"] and row["ground_truth_status"]
     }
     droplets = {row["run_id"] for row in annotations if row["object_name"] == "lipid droplet"}
     conditions = Condition(objects=("ribosomes",), is_ground_truth=True), Condition(objects=("lipid body",))
-    found = find(index, Search(annotations=conditions))
+    matches = find(index, Search(annotations=conditions))
 
-    assert found.run_ids
-    assert set(found.run_ids) == ribosomes & droplets
+    assert matches.run_ids
+    assert set(matches.run_ids) == ribosomes & droplets
     counts = {row["id"]: row["object_count"] for row in annotations}
-    for row in list_matches(index, found, "annotations"):
+    for row in list_matches(index, matches, "annotations"):
         assert row.count == counts[row.annotation_id]
 
 
@@ -63,7 +63,7 @@ def objects_of(index, *objects):
     return {row.object for row in list_matches(index, matches, "annotations")}
 
 
-def test_real_objects_are_found_by_other_names_and_with_their_kinds(catalogue):
+def test_real_objects_are_found_by_synonyms_and_parent_terms(catalogue):
     ribosomes = {"ribosome", "cytosolic ribosome", "70S ribosome", "80S ribosome with HCV-IRES"}
     for word, names in {
         "ribosome": ribosomes | {"membrane bound ribosome", "Yeast mitochondrial ribosome"},
@@ -75,7 +75,7 @@ def test_real_objects_are_found_by_other_names_and_with_their_kinds(catalogue):
         assert objects_of(catalogue, word) == names
 
 
-def test_each_real_object_is_found_by_its_very_name(catalogue):
+def test_each_real_object_is_found_by_its_exact_name(catalogue):
     (facet,) = (each for each in count_facets(catalogue, Search()) if each.name == "objects")
     for value in facet.values:
         assert objects_of(catalogue, value.value) == {value.text}
