@@ -185,7 +185,7 @@ class Canvas:
 
 
 @pytest.mark.timeout(300)
-def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, memory, demo_pack, proxy, decoding):
+def test_opening_picks_over_a_tomogram_from_a_source(qtbot, make_napari_viewer, memory, demo_pack, proxy, decoding):
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
     browser = PortalBrowser(viewer, memory=memory)

@@ -50,11 +50,11 @@ def run_rows(browser: PortalBrowser) -> dict[str, QModelIndex]:
     return {record.name: index for record, index in records if hasattr(record, "name")}
 
 
-def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, viewer, browser, proxy, demo_pack):
+def test_opening_a_run_from_a_deposition_and_going_back(qtbot, viewer, browser, proxy, demo_pack):
     screens, layers = browser.screens, viewer.layers
     page = open_portal(demo_pack).deposition_page(COMMUNITY)
 
-    def assert_asked(number: int) -> None:
+    def assert_queries(number: int) -> None:
         assert proxy is None or proxy.questions == number
 
     # one request fetches the lists of datasets and depositions
@@ -67,12 +67,12 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     view = screens.depositions.view
     view.setFocus()
     assert screens.depositions.model.record_at(view.currentIndex()).id == COMMUNITY, "the newest"
-    assert_asked(1)
+    assert_queries(1)
 
     # a second one fetches the page of a deposition
     press(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: screens.deposition.model.rowCount() > 0)
-    assert_asked(2)
+    assert_queries(2)
     counts = f"adds to {len(page.datasets)} datasets · {page.annotation_count} annotations"
     assert screens.deposition.header.counts.text() == counts
     runs = run_rows(browser)
@@ -97,5 +97,5 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     qtbot.waitUntil(lambda: len(screens.dataset.runs) > 0)
     qtbot.keyClick(screens.dataset.view, Qt.Key.Key_Backspace)
     assert screens.stack.currentWidget() is screens.deposition
-    assert_asked(4)
+    assert_queries(4)
     assert len(layers) == n_layers, "navigation changes no layers"

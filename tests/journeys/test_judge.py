@@ -15,7 +15,7 @@ RIBOSOME = "cytosolic ribosome"
 
 
 @pytest.mark.timeout(240)
-def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
+def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     qtbot, make_napari_viewer, demo_at_home, tmp_path
 ):
     viewer = make_napari_viewer(show=True)

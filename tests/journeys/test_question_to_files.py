@@ -83,7 +83,7 @@ def source(request: pytest.FixtureRequest) -> Source:
     return Source(str(folder), write_generated_pack(folder), True, "denoised", 10)
 
 
-def test_two_commands(source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_commands_download_the_matches(source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, run_ids = source.answer
     assert main(["basket", "add", source.name, *source.options]) == 0
     has_files = source.pack.files.exists() and any(source.pack.files.iterdir())
@@ -94,7 +94,7 @@ def test_two_commands(source: Source, tmp_path: Path, capsys: pytest.CaptureFixt
         check_folder(tmp_path / "data", source)
 
 
-def test_a_few_lines_of_python(source: Source) -> None:
+def test_a_few_lines_of_python_plan_the_download(source: Source) -> None:
     annotation_ids, run_ids = source.answer
     portal = open_portal(source.name)
     basket = add_matches(Basket(source=source.name), read_index(portal), source.search)
@@ -104,7 +104,7 @@ def test_a_few_lines_of_python(source: Source) -> None:
     assert {item.table for item in plan.items} >= {"tomograms", "annotationFiles"}
 
 
-def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_path) -> None:
+def test_ten_clicks_download_the_matches(qtbot, memory, served_demo, demo_pack, tmp_path) -> None:
     browser = PortalBrowser(ViewerModel(), memory=memory)
     qtbot.addWidget(browser)
     browser.resize(380, 760)
