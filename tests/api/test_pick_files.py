@@ -187,8 +187,8 @@ class TestErrors:
         assert list(tmp_path.iterdir()) == []
 
     def test_star_files_use_the_newest_version_possible(self, picks, tmp_path):
-        known = [picks, picks.changed(shape_zyx=None), picks.changed(shape_zyx=None, spacing_angstrom=None)]
-        formats = [write_picks(each, tmp_path / f"{number}.star").format for number, each in enumerate(known)]
+        candidates = [picks, picks.changed(shape_zyx=None), picks.changed(shape_zyx=None, spacing_angstrom=None)]
+        formats = [write_picks(each, tmp_path / f"{number}.star").format for number, each in enumerate(candidates)]
 
         assert formats == ["relion5", "relion4", "relion3"]
 

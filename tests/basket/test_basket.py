@@ -86,7 +86,7 @@ def test_ids_can_be_pasted_in(path: Path) -> None:
         ("runs = [1", "TOML"),
     ],
 )
-def test_errors_name_what_is_wrong_in_a_file(path: Path, text: str, noun: str) -> None:
+def test_errors_name_the_invalid_key_or_value(path: Path, text: str, noun: str) -> None:
     path.write_text(text)
     with pytest.raises(FormatError, match=noun):
         read_basket(path)

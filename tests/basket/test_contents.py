@@ -140,26 +140,26 @@ def test_missing_ids_are_listed(portal: Portal) -> None:
 
 
 def test_adding_ids_of_a_known_run_sends_no_query(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = RowsOfRuns(portal)
+    known_rows = RowsOfRuns(portal)
     basket = Basket().with_ids("annotations", [21])
-    known.of(basket)
+    known_rows.of(basket)
     queries: list[str] = []
     query = portal.query
     monkeypatch.setattr(
         portal, "query", lambda text, *args, **kwargs: queries.append(text) or query(text, *args, **kwargs)
     )
 
-    known.of(basket)
+    known_rows.of(basket)
     assert not queries
-    assert contents_of(choose(basket, known.of(basket.with_ids("tomograms", [12])))).run_ids == (RUN,)
+    assert contents_of(choose(basket, known_rows.of(basket.with_ids("tomograms", [12])))).run_ids == (RUN,)
     assert not queries
-    assert known.of(Basket())["runs"] == []
+    assert known_rows.of(Basket())["runs"] == []
 
 
 def test_rows_not_fetched_after_a_stop_are_not_missing(portal: Portal) -> None:
-    known, stop = RowsOfRuns(portal), threading.Event()
+    known_rows, stop = RowsOfRuns(portal), threading.Event()
     stop.set()
     basket = Basket().with_ids("annotations", [21])
     with pytest.raises(StoppedError):
-        known.of(basket, stop=stop)
-    assert contents_of(choose(basket, known.of(basket))).run_ids == (RUN,)
+        known_rows.of(basket, stop=stop)
+    assert contents_of(choose(basket, known_rows.of(basket))).run_ids == (RUN,)

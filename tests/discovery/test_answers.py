@@ -31,7 +31,7 @@ def test_an_empty_search_finds_all_with_or_without_an_index(index, catalogue):
     assert result.run_counts == {row.id: row.run_count for row in catalogue.rows}
 
 
-def test_depositions_are_those_of_the_matches(index, catalogue, rows):
+def test_depositions_belong_to_the_matches(index, catalogue, rows):
     result = ask(index, catalogue, organisms=(f'"{catalogue.rows[0].organism_name}"',))
     ids = set(result.matches.dataset_ids)
     runs = {row["id"] for row in rows["runs"] if row["datasetId"] in ids}

@@ -48,7 +48,7 @@ def test_every_word_must_match():
         "ribsome": [10001],
         "ribosome hippocampus": [],
     }.items():
-        assert [found.id for found in SEARCH.datasets(text)] == ids, text
+        assert [each.id for each in SEARCH.datasets(text)] == ids, text
     assert CatalogueSearch(Catalogue(rows=(), freshness=FRESHNESS)).datasets("ribosome") == ()
 
 
@@ -59,7 +59,7 @@ def test_depositions_match_by_their_own_words_and_their_datasets():
         "pombe": [10301, 10310],  # the organism of a dataset that it brought or added to
         "DS-10002": [10301],
     }.items():
-        assert [found.id for found in SEARCH.depositions(text)] == ids, text
+        assert [each.id for each in SEARCH.depositions(text)] == ids, text
 
 
 def test_matching_objects_are_listed_first():

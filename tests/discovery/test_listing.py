@@ -30,7 +30,7 @@ def bytes_of(rows, annotation_id):
     return sum(row["fileSize"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes)
 
 
-def test_annotations_are_those_matching_the_conditions(index, matches, rows):
+def test_annotations_match_the_conditions(index, matches, rows):
     listed = list_matches(index, matches, "annotations")
     assert {row.annotation_id for row in listed} == {each for ids in matches.annotation_ids for each in ids}
     annotations, runs = by_id(rows, "annotations"), by_id(rows, "runs")

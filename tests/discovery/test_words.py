@@ -87,9 +87,9 @@ def test_results_have_reasons(portal_index):
 
 def test_reasons_name_the_parent_term(portal_index):
     assert reasons(portal_index, '"intracellular membrane-bounded organelle"', 10002) == ()  # exact match
-    found = reasons(portal_index, "intracellular membrane-bounded organelle", 10002)
+    matches = reasons(portal_index, "intracellular membrane-bounded organelle", 10002)
     assert ("synaptic vesicle", "a kind of intracellular membrane-bounded organelle") in [
-        (x.text, x.how) for x in found
+        (x.text, x.how) for x in matches
     ]
 
 

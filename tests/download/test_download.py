@@ -256,15 +256,15 @@ def test_a_stopped_download_resumes(to: Path, bucket: Server, mrc: Plan) -> None
 
 def test_a_killed_download_resumes_and_fetches_nothing_twice(to: Path, bucket: Server, plan_of: PlanOf) -> None:
     bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
-    journal, wanted = to / "manifest.part.jsonl", len(sample_files()) - 1
+    journal, n_finished = to / "manifest.part.jsonl", len(sample_files()) - 1
     with downloading(f"{bucket.url}/", to) as process:
-        wait_until(lambda: journal.exists() and len(journal.read_bytes().splitlines()) == wanted)
+        wait_until(lambda: journal.exists() and len(journal.read_bytes().splitlines()) == n_finished)
         wait_until(lambda: files_in(to).keys() >= sample_files().keys() - {f"{TOMOGRAM}.mrc"})  # renamed last
         process.kill()
     bucket.end()
 
     report = download_files(plan_of(), to)
-    assert (report.n_fetched, report.n_skipped) == (1, wanted)
+    assert (report.n_fetched, report.n_skipped) == (1, n_finished)
     assert files_in(to) == sample_files()
     assert not journal.exists()
 

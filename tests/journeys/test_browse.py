@@ -59,7 +59,7 @@ def proxy(request) -> Iterator[Proxy | None]:
 @contextmanager
 def gui_waits() -> Iterator[list[str]]:
     """Yield a list that collects stack traces of blocking calls on the calling thread."""
-    found: list[str] = []
+    stacks: list[str] = []
     window_thread = threading.get_ident()
 
     def recorded(name: str, wait: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,7 +69,7 @@ def gui_waits() -> Iterator[list[str]]:
             callers = (sys._getframe(1), sys._getframe(2))
             is_thread_start = any(each.f_code is threading.Thread.start.__code__ for each in callers)
             if threading.get_ident() == window_thread and not (is_poll or is_thread_start):
-                found.append(f"{name}\n{''.join(traceback.format_stack(limit=12))}")
+                stacks.append(f"{name}\n{''.join(traceback.format_stack(limit=12))}")
             return wait(*arguments, **options)
 
         return record
@@ -77,7 +77,7 @@ def gui_waits() -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in WAITS:
             patch.setattr(owner, name, recorded(name, getattr(owner, name)))
-        yield found
+        yield stacks
 
 
 @pytest.fixture

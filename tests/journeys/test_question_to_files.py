@@ -48,8 +48,8 @@ class Source(NamedTuple):
                 db.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
                 cells = ([row.get(name) for name in columns] for row in self.pack.tables[table])
                 db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", cells)
-            found = db.execute(SQL, (self.is_ground_truth, self.processing, self.coarsest)).fetchall()
-        return {row[0] for row in found}, {row[1] for row in found}
+            rows = db.execute(SQL, (self.is_ground_truth, self.processing, self.coarsest)).fetchall()
+        return {row[0] for row in rows}, {row[1] for row in rows}
 
     @property
     def search(self) -> Search:

@@ -74,7 +74,7 @@ def test_folders_that_are_not_packs_are_refused(tmp_path):
         ({"site": "javascript:x()"}, "site"),
     ],
 )
-def test_errors_name_what_is_wrong_in_a_manifest(pack, change, word):
+def test_errors_name_the_invalid_manifest_field(pack, change, word):
     path = pack.folder / "pack.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(PackError, match=word):

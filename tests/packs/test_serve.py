@@ -115,8 +115,8 @@ def test_only_named_origins_get_cors_headers(connection, demo_pack):
     with PackServer(demo_pack, cors=[PAGE]) as open_server, connected(open_server) as browser:
         _, headers, _ = request(browser, "HEAD", f"/files/{VOLUME}", Origin=PAGE)
         assert headers["Access-Control-Allow-Origin"] == PAGE
-        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-        assert request(browser, "OPTIONS", "/graphql", Origin=PAGE, **asked)[0] == 200
+        preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        assert request(browser, "OPTIONS", "/graphql", Origin=PAGE, **preflight)[0] == 200
         _, headers, _ = request(browser, "HEAD", f"/files/{VOLUME}", Origin="https://other.example.org")
         assert "Access-Control-Allow-Origin" not in headers
 

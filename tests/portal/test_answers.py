@@ -91,7 +91,7 @@ def test_a_real_run_has_all_records_and_parents(real_data, portal_of):
 def test_tomograms_are_ordered_by_priority(portal_of):
     tables = Tables()
     run = run_in(tables, name="TS_1")
-    wanted = [
+    expected = [
         tables.add("tomograms", runId=run, voxelSpacing=5, isVisualizationDefault=True, sizeX=2),
         tables.add("tomograms", runId=run, voxelSpacing=7, isVisualizationDefault=False, isAuthorSubmitted=True),
         tables.add("tomograms", runId=run, voxelSpacing=7, isAuthorSubmitted=True, isPortalStandard=True),
@@ -101,7 +101,7 @@ def test_tomograms_are_ordered_by_priority(portal_of):
     ]
     tables["tomograms"].reverse()
     portal = portal_of(tables)
-    assert [tomogram.id for tomogram in portal.run_page(run).tomograms] == wanted
+    assert [tomogram.id for tomogram in portal.run_page(run).tomograms] == expected
     (row,) = portal.dataset_page(tables["datasets"][0]["id"]).runs
     assert (row.tomogram_count, row.voxel_spacing, row.size_x) == (135, 5, 2)
 

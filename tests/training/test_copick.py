@@ -25,8 +25,8 @@ RIBOSOMES = "Picks/Ada-Vitreous_ground-truth_cytosolic-ribosome.json"
 def paths_in(folder: Path) -> set[str]:
     """The paths of all volumes and pick files."""
     runs = folder / "static" / "ExperimentRuns"
-    found = [*runs.glob("*/*/*.zarr"), *runs.glob("*/Picks/[!.]*.json")]
-    return {path.relative_to(runs).as_posix() for path in found}
+    paths = [*runs.glob("*/*/*.zarr"), *runs.glob("*/Picks/[!.]*.json")]
+    return {path.relative_to(runs).as_posix() for path in paths}
 
 
 def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, selection_of: Select) -> None:
@@ -58,10 +58,10 @@ def test_picks_have_the_portals_positions(tmp_path: Path, demo_pack: Path, selec
 
 def test_objects_have_known_diameters_and_distinct_colours(selection_of: Select) -> None:
     objects = selection_of().objects
-    found = {each["name"]: (each["is_particle"], each["radius"]) for each in objects}
+    properties = {each["name"]: (each["is_particle"], each["radius"]) for each in objects}
 
-    assert found["cytosolic-ribosome"] == (True, 150)
-    assert not found["membrane"][0]
+    assert properties["cytosolic-ribosome"] == (True, 150)
+    assert not properties["membrane"][0]
     assert len({tuple(each["color"]) for each in objects}) == len(objects)
 
 
@@ -116,14 +116,14 @@ def test_the_chosen_coarse_level_becomes_the_finest(
         "served": select_basket(coarse, open_portal(served_demo["graphql"])),
         "downloaded": select_basket(whole, open_portal(tmp_path / "pack")),
     }
-    found = []
+    exports = []
     for name, selection in selections.items():
         export_copick(selection, tmp_path / name)
         root = tmp_path / name / "static" / "ExperimentRuns" / "DEMO_001" / "VoxelSpacing80.096" / "wbp-denoised.zarr"
-        found.append((read_files(root / "0"), sorted(path.name for path in root.iterdir())))
+        exports.append((read_files(root / "0"), sorted(path.name for path in root.iterdir())))
 
-    assert found[0] == found[1] == found[2]
-    assert found[0][1] == [".zattrs", ".zgroup", "0", "1"]
+    assert exports[0] == exports[1] == exports[2]
+    assert exports[0][1] == [".zattrs", ".zgroup", "0", "1"]
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
@@ -153,13 +153,13 @@ def test_copick_reads_the_project(
     tmp_path: Path, selection_of: Select, python_with: Callable[[str], Callable[..., str]]
 ) -> None:
     export_copick(selection_of(), tmp_path)
-    found = json.loads(python_with("copick==1.31.0")("copick_reads.py", tmp_path / "config.json"))
-    run = found["runs"]["DEMO_001"]
+    project = json.loads(python_with("copick==1.31.0")("copick_reads.py", tmp_path / "config.json"))
+    run = project["runs"]["DEMO_001"]
     picks = run["picks"]["Ada-Vitreous ground-truth cytosolic-ribosome"]
     ours = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
 
-    assert found["objects"]["cytosolic-ribosome"] == [True, 2, 150.0, "GO:0022626"]
-    assert set(found["runs"]) == {"DEMO_001", "DEMO_003", "MIX_001"}
+    assert project["objects"]["cytosolic-ribosome"] == [True, 2, 150.0, "GO:0022626"]
+    assert set(project["runs"]) == {"DEMO_001", "DEMO_003", "MIX_001"}
     assert run["tomograms"] == {"40.048 wbp-denoised": [23, 77, 71]}
     assert run["masks"]["40.048 Ada-Vitreous ground-truth membrane binary"][:3] == [23, 77, 71]
     assert "Ada-Vitreous manual cytosolic-ribosome" in run["picks"]

@@ -49,14 +49,14 @@ def test_crops_are_the_voxels_around_their_picks(
     tmp_path: Path, ribosomes: Selection, spacing: float | None, level: int
 ) -> None:
     report = export_crops(ribosomes, tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
-    found, run = open_crops(tmp_path / "c.zarr"), ribosomes.runs[0]
+    group, run = open_crops(tmp_path / "c.zarr"), ribosomes.runs[0]
     tomogram = zarr.open_array(Path(run.tomograms[0].url.removeprefix("file://"), str(level)), mode="r")[:]
     spacing_at_level = 40.048 * 2**level
 
-    assert found.attrs["is_complete"]
-    assert found["crops"].shape == (report.n_picks, 5, 5, 5)
+    assert group.attrs["is_complete"]
+    assert group["crops"].shape == (report.n_picks, 5, 5, 5)
     for crop, angstrom, shift in zip(
-        *(found[name][:] for name in ("crops", "position_angstrom", "shift")), strict=True
+        *(group[name][:] for name in ("crops", "position_angstrom", "shift")), strict=True
     ):
         # the mean of 2 voxels lies between them: half a fine voxel after the first
         middle = (angstrom - (spacing_at_level - 40.048) / 2) / spacing_at_level - shift
@@ -65,21 +65,21 @@ def test_crops_are_the_voxels_around_their_picks(
         if all(span.start >= 0 and span.stop <= size for span, size in zip(box, tomogram.shape, strict=True)):
             np.testing.assert_array_equal(crop, tomogram[tuple(box)])
         assert np.isfinite(crop).all()
-    assert (np.abs(found["shift"][:]) <= 0.5 + 1e-9).all()
+    assert (np.abs(group["shift"][:]) <= 0.5 + 1e-9).all()
 
 
 def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, selection_of: Select) -> None:
     report = export_crops(selection_of(tomogram="denoised"), tmp_path / "c.zarr", size=4, spacing_angstrom=40)
-    found = open_crops(tmp_path / "c.zarr")
-    runs, objects = found.attrs["runs"], {each["label"]: each["name"] for each in found.attrs["objects"]}
+    group = open_crops(tmp_path / "c.zarr")
+    runs, objects = group.attrs["runs"], {each["label"]: each["name"] for each in group.attrs["objects"]}
 
     assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run has another voxel size
     assert any("voxels of about" in reason for reason in report.left_out)
-    assert {objects[label] for label in found["label"][:]} >= {"cytosolic-ribosome", "proteasome-complex"}
-    assert (found["run"][0], found["split"][0]) == ("DEMO_001", "train")
-    assert set(found["annotation_id"][:]) >= {9001}
+    assert {objects[label] for label in group["label"][:]} >= {"cytosolic-ribosome", "proteasome-complex"}
+    assert (group["run"][0], group["split"][0]) == ("DEMO_001", "train")
+    assert set(group["annotation_id"][:]) >= {9001}
     assert (runs[0]["tomogram_id"], runs[0]["licence"]) == (9002, "CC0-1.0")
-    rotations = found["rotation"][:][found["annotation_id"][:] == 9001]
+    rotations = group["rotation"][:][group["annotation_id"][:] == 9001]
     np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-6)
 
 

@@ -80,13 +80,13 @@ def test_mlcroissant_reads_the_description_as_records(
     tmp_path: Path, selection_of: Select, python_with: PythonWith
 ) -> None:
     export_croissant(selection_of(), tmp_path)
-    found = json.loads(python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json"))
+    record_sets = json.loads(python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json"))
 
-    assert found["copick/runs"][0] == {
+    assert record_sets["copick/runs"][0] == {
         "copick/runs/name": "DEMO_001",
         "copick/runs/portal_run_id": "9001",
         "copick/runs/split": "train",
     }
-    assert [each["copick/splits/name"] for each in found["copick/splits"]] == ["test", "train"]
-    assert len(found["copick/picks"]) == len(rows_in(tmp_path / "picks.csv"))
-    assert found["copick/picks"][0]["copick/picks/voxel_size"] == 40.048
+    assert [each["copick/splits/name"] for each in record_sets["copick/splits"]] == ["test", "train"]
+    assert len(record_sets["copick/picks"]) == len(rows_in(tmp_path / "picks.csv"))
+    assert record_sets["copick/picks"][0]["copick/picks/voxel_size"] == 40.048
