@@ -2,10 +2,11 @@
 
     python benchmarks/bulk_read.py [--src OTHER/src] [--line middle] [--rivals]
 
-``whole`` is all of level 0 of 256 x 960 x 928 float32; ``box`` is a large part that isn't aligned with chunks.
-``portal`` has the portal's layout (zarr v2, chunks of 256³, Blosc), ``sharded`` has chunks of 64³ in shards of 256³
-(zarr v3, Zstandard). Each is read from disk and over the network, by a new process. Prints medians: seconds, and MB of
-memory. ``--rivals`` adds zarr-python and dask; it requires fsspec and aiohttp.
+``whole`` is all of level 0 of 256 x 960 x 928 float32; ``box`` is a large part that isn't aligned
+with chunks. ``portal`` has the portal's layout (zarr v2, chunks of 256³, Blosc), ``sharded`` has
+chunks of 64³ in shards of 256³ (zarr v3, Zstandard). Each is read from disk and over the network,
+by a new process. Prints medians: seconds, and MB of memory. ``--rivals`` adds zarr-python and dask;
+it requires fsspec and aiohttp.
 """
 
 from __future__ import annotations
@@ -46,16 +47,25 @@ def make_layouts(folder: Path) -> None:
     import zarr
     from numcodecs import Blosc
 
-    v2 = {"compressors": Blosc("lz4", 5, Blosc.SHUFFLE), "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    v2 = {
+        "compressors": Blosc("lz4", 5, Blosc.SHUFFLE),
+        "chunk_key_encoding": {"name": "v2", "separator": "/"},
+    }
     layouts: dict[str, dict[str, Any]] = {
         "portal": {"zarr_format": 2, "chunks": (256, 256, 256), **v2},
         "sharded": {"zarr_format": 3, "chunks": (64, 64, 64), "shards": (256, 256, 256)},
     }
     for name in LAYOUTS:
         if not (folder / f"{name}.zarr").exists():
-            array = zarr.create_array(folder / f"{name}.zarr", shape=BULK_SHAPE, dtype="f4", **layouts[name])
+            array = zarr.create_array(
+                folder / f"{name}.zarr", shape=BULK_SHAPE, dtype="f4", **layouts[name]
+            )
             for y in range(0, BULK_SHAPE[1], 256):
-                region = (slice(0, BULK_SHAPE[0]), slice(y, min(y + 256, BULK_SHAPE[1])), slice(0, BULK_SHAPE[2]))
+                region = (
+                    slice(0, BULK_SHAPE[0]),
+                    slice(y, min(y + 256, BULK_SHAPE[1])),
+                    slice(0, BULK_SHAPE[2]),
+                )
                 array[region] = Noise(BULK_SHAPE)[region]
 
 
@@ -73,21 +83,36 @@ def measure(reader: str, part: str, url: str) -> Result:
 
         zarr.config.set({"async.concurrency": N_REQUESTS})
         dask.config.set(num_workers=N_REQUESTS)
-        store = zarr.storage.FsspecStore.from_url(url, read_only=True) if url.startswith("http") else url
+        store = (
+            zarr.storage.FsspecStore.from_url(url, read_only=True)
+            if url.startswith("http")
+            else url
+        )
         array = zarr.open_array(store, mode="r")
         values = array[box] if reader == "zarr" else dask.array.from_zarr(array)[box].compute()
     seconds = time.perf_counter() - began
-    return {"s": seconds, "memory, MB": peak_memory_mb(), "sum": float(values[::3, ::5, ::7].sum(dtype="f8"))}
+    return {
+        "s": seconds,
+        "memory, MB": peak_memory_mb(),
+        "sum": float(values[::3, ::5, ::7].sum(dtype="f8")),
+    }
 
 
 def measure_all(reader: str, src: Path, roots: dict[str, str], only: str) -> Result:
-    """Measure a reader, each figure in a new process. ``only`` selects figures by part of their name."""
+    """Measure a reader, each figure in a new process.
+
+    ``only`` selects figures by part of their name.
+    """
     result: Result = {}
     for (source, root), layout, part in itertools.product(roots.items(), LAYOUTS, PARTS):
         if only not in f"{source}, {layout}, {part}":
             continue
-        figures = fresh_process(__file__, "--child", reader, part, "--url", f"{root}/{layout}.zarr", src=src)
-        result |= {f"{source}, {layout}, {part}{key}": figures[name] for key, name in FIGURES.items()}
+        figures = fresh_process(
+            __file__, "--child", reader, part, "--url", f"{root}/{layout}.zarr", src=src
+        )
+        result |= {
+            f"{source}, {layout}, {part}{key}": figures[name] for key, name in FIGURES.items()
+        }
     return result
 
 
@@ -95,7 +120,9 @@ def main() -> None:
     parser = options_of(__doc__)
     add_src_option(parser)
     parser.add_argument("--rivals", action="store_true", help="measure zarr-python and dask too")
-    parser.add_argument("--only", default="", help='only figures with this in their name, such as "disk, portal"')
+    parser.add_argument(
+        "--only", default="", help='only figures with this in their name, such as "disk, portal"'
+    )
     args = parser.parse_args()
     if args.child:
         finish(measure(*args.child, args.url))
@@ -110,7 +137,11 @@ def main() -> None:
                 return measure_all(name, readers[name], roots, args.only)
 
             runs = in_turns(list(readers), measure_one, args.repeats)
-    sums = [{key: run.pop(key) for key in list(run) if key.endswith("sum")} for found in runs.values() for run in found]
+    sums = [
+        {key: run.pop(key) for key in list(run) if key.endswith("sum")}
+        for found in runs.values()
+        for run in found
+    ]
     assert all(other == sums[0] for other in sums), "values differ"
     report(args, runs)
 

@@ -2,8 +2,9 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/cache.py [--line middle]
 
-``cold`` starts with an empty cache, ``warm`` with the cache of an earlier process, ``file`` opens the same volume from
-disk. Prints medians: seconds and MB sent; for the cache alone, milliseconds per part.
+``cold`` starts with an empty cache, ``warm`` with the cache of an earlier process, ``file`` opens
+the same volume from disk. Prints medians: seconds and MB sent; for the cache alone, milliseconds
+per part.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ import time
 from pathlib import Path
 
 from first_plane import opened
-from shared import Result, Window, finish, fresh_process, in_turns, line_server, make_data, options_of, report
+from shared import (
+    Result,
+    Window,
+    finish,
+    fresh_process,
+    in_turns,
+    line_server,
+    make_data,
+    options_of,
+    report,
+)
 
 AHEAD_S = 5.0  # for prefetched parts to be cached too
 PARTS = {"0.5 kB": (528, 2000), "0.5 MB": (500_000, 100), "4 MB": (4_000_000, 16)}
@@ -63,7 +74,10 @@ def main() -> None:
         data.mkdir(exist_ok=True)
         make_data(data)
         with line_server(data, args.line) as url:
-            roots, cache = {"file": str(data.resolve()), "cold": url, "warm": url}, Path(temporary, "cache")
+            roots, cache = (
+                {"file": str(data.resolve()), "cold": url, "warm": url},
+                Path(temporary, "cache"),
+            )
 
             def measure(variant: str) -> Result:
                 if variant == "cold":

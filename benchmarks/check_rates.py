@@ -2,8 +2,9 @@
 
     python benchmarks/check_rates.py [--cases 400] [--source demo]
 
-Prints the table of `docs/guides/check.md`. Each case is a noisy subset of a ground truth in one of its tomograms, with
-or without a mistake; or a pattern unrelated to the tomogram. Rates have 95 % Wilson intervals.
+Prints the table of `docs/guides/check.md`. Each case is a noisy subset of a ground truth in one of
+its tomograms, with or without a mistake; or a pattern unrelated to the tomogram. Rates have 95 %
+Wilson intervals.
 """
 
 from __future__ import annotations
@@ -59,8 +60,14 @@ def scenes(source: str) -> list[Scene]:
     result, portal = [], open_portal(source)
     for run in (run for dataset in portal.datasets() for run in portal.runs(dataset.id)):
         page = portal.run_page(run.id)
-        truths = [f for f in page.annotation_files if f.format == "ndjson" and f.shape.annotation.ground_truth_status]
-        one_each = {file.shape.annotation.id: file for file in truths}  # the last one of several shapes
+        truths = [
+            f
+            for f in page.annotation_files
+            if f.format == "ndjson" and f.shape.annotation.ground_truth_status
+        ]
+        one_each = {
+            file.shape.annotation.id: file for file in truths
+        }  # the last one of several shapes
         for tomogram, file in itertools.product(page.tomograms, one_each.values()):
             if file.alignment_id != tomogram.alignment_id:
                 continue
@@ -110,7 +117,9 @@ def in_rows(rng: np.random.Generator, shape: Points, count: int) -> Points:
     start, steps = anywhere(rng, shape, 4), np.arange(count)
     directions = rng.normal(0, (0.2, 1, 1), (4, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return np.asarray((start[steps % 4] + directions[steps % 4] * (steps // 4)[:, None] * 4) % shape)
+    return np.asarray(
+        (start[steps % 4] + directions[steps % 4] * (steps // 4)[:, None] * 4) % shape
+    )
 
 
 def with_mistake(seed: int, known: list[Scene]) -> Outcome:
@@ -119,7 +128,9 @@ def with_mistake(seed: int, known: list[Scene]) -> Outcome:
     scene = known[rng.integers(len(known))]
     truth = picked(rng, scene)
     points = MISTAKES[kind][rng.integers(len(MISTAKES[kind]))](truth, scene, rng)
-    findings = check_picks(Picks(points), scene.tomogram, diameter_angstrom=scene.diameter, seed=seed)
+    findings = check_picks(
+        Picks(points), scene.tomogram, diameter_angstrom=scene.diameter, seed=seed
+    )
     return Outcome(kind, len(truth), outcome_of(findings, truth, scene))
 
 
@@ -135,7 +146,10 @@ def right(seed: int, known: list[Scene]) -> Outcome:
 
 def nothing(seed: int, known: list[Scene]) -> Outcome:
     rng = np.random.default_rng([3, seed])
-    scene, pattern = known[rng.integers(len(known))], (anywhere, in_clusters, in_rows)[seed // 2 % 3]
+    scene, pattern = (
+        known[rng.integers(len(known))],
+        (anywhere, in_clusters, in_rows)[seed // 2 % 3],
+    )
     points = pattern(rng, scene.shape, int(rng.choice(COUNTS)))
     volume: Tomogram | Volume = scene.tomogram
     if seed % 2:
@@ -144,13 +158,20 @@ def nothing(seed: int, known: list[Scene]) -> Outcome:
         volume = Volume([noise], (scene.tomogram.voxel_spacing,) * 3)  # type: ignore[list-item]
     findings = check_picks(Picks(points), volume, diameter_angstrom=scene.diameter, seed=seed)
     return Outcome(
-        "anywhere, in noise" if seed % 2 else "anywhere, in a tomogram", len(points), outcome_of(findings, None, scene)
+        "anywhere, in noise" if seed % 2 else "anywhere, in a tomogram",
+        len(points),
+        outcome_of(findings, None, scene),
     )
 
 
 def outcome_of(findings: Findings, truth: Points | None, scene: Scene) -> str:
-    """Classify findings. A suggestion is right if its mean error is less than a third of a particle."""
-    readings = [findings.suggestion] if findings.suggestion is not None else list(findings.alternatives)
+    """Classify findings.
+
+    A suggestion is right if its mean error is less than a third of a particle.
+    """
+    readings = (
+        [findings.suggestion] if findings.suggestion is not None else list(findings.alternatives)
+    )
     if not readings:
         return "fits" if findings.verdict == "fits" else "can't tell"
     if truth is not None:
@@ -179,12 +200,18 @@ def rate(hits: int, n: int, z: float = 1.96) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=400, help="number of cases of each of the three kinds")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--cases", type=int, default=400, help="number of cases of each of the three kinds"
+    )
     parser.add_argument("--source", default="demo")
     args = parser.parse_args()
     known = scenes(args.source)
-    print(f"{len(known)} ground truths in {len({scene.tomogram.id for scene in known})} tomograms\n")
+    print(
+        f"{len(known)} ground truths in {len({scene.tomogram.id for scene in known})} tomograms\n"
+    )
     print("| picks | cases | right answer | false alarm | can't tell |\n|---|---|---|---|---|")
     for what, make, right_outcome in (
         ("a mistake", with_mistake, "named"),
@@ -202,7 +229,14 @@ def main() -> None:
             if many:
                 print(row(f"… more than {COUNTS[1]} picks", many, right_outcome))
         for kind in dict.fromkeys(result.kind for result in results):
-            print(row(kind, [result.outcome for result in results if result.kind == kind], right_outcome), flush=True)
+            print(
+                row(
+                    kind,
+                    [result.outcome for result in results if result.kind == kind],
+                    right_outcome,
+                ),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

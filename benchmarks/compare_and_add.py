@@ -1,11 +1,12 @@
 """Measure operations on many picks: comparing, opening in a window, stepping through planes, and deleting one.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/compare_and_add.py [--counts 1000 100000 1000000]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/compare_and_add.py [--counts 1000
+    100000 1000000]
 
-Particles are placed at random, 0.05 per cubic radius, with orientations. The picks are four fifths of them, displaced
-by a third of the radius, and as many false ones as were missed. They are compared with the ground truth, and opened
-from a file with ``viewer.open``. Plain napari gets the same numbers as a Points and a Vectors layer. Prints medians in
-seconds.
+Particles are placed at random, 0.05 per cubic radius, with orientations. The picks are four fifths
+of them, displaced by a third of the radius, and as many false ones as were missed. They are
+compared with the ground truth, and opened from a file with ``viewer.open``. Plain napari gets the
+same numbers as a Points and a Vectors layer. Prints medians in seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def two_sets(count: int) -> tuple[Any, Any]:
     picked = truth[kept] + random.normal(0, RADIUS_ANGSTROM / 3 / math.sqrt(3), (len(kept), 3))
     picked = np.concatenate([picked, random.uniform(0, side, (count - len(kept), 3))])
     rotations = Rotation.random(count, rng=random).as_matrix()
-    a, b = (Picks(points / SPACING_ANGSTROM, SPACING_ANGSTROM, rotations_zyx=rotations) for points in (picked, truth))
+    a, b = (
+        Picks(points / SPACING_ANGSTROM, SPACING_ANGSTROM, rotations_zyx=rotations)
+        for points in (picked, truth)
+    )
     return a, b
 
 
@@ -93,7 +97,9 @@ def added_plainly(count: int, file: Path) -> Result:
     viewer = new_window()
 
     def add() -> None:
-        viewer.add_vectors(np.stack([picks.points_zyx, axes], axis=1), edge_width=2, vector_style="arrow")
+        viewer.add_vectors(
+            np.stack([picks.points_zyx, axes], axis=1), edge_width=2, vector_style="arrow"
+        )
         viewer.add_points(picks.points_zyx, size=2 * RADIUS_ANGSTROM / SPACING_ANGSTROM)
 
     seconds = timed(lambda: drawn(add))
@@ -107,7 +113,9 @@ def edited(viewer: Any, count: int) -> Result:
     points = next(layer for layer in viewer.layers if isinstance(layer, Points))
     n_planes = int(viewer.dims.nsteps[0])
     planes = np.linspace(0.1 * n_planes, 0.9 * n_planes, N_STEPS).astype(int)
-    steps = [timed(lambda p=plane: drawn(lambda: viewer.dims.set_current_step(0, p))) for plane in planes]
+    steps = [
+        timed(lambda p=plane: drawn(lambda: viewer.dims.set_current_step(0, p))) for plane in planes
+    ]
     return {
         f"step through {count:,}, median": median(steps),
         f"step through {count:,}, worst": max(steps),
@@ -151,7 +159,9 @@ def main() -> None:
             result: Result = {}
             for count in args.counts:
                 for part in CANDIDATES[parts]:
-                    result |= fresh_process(__file__, "--child", part, count, Path(folder, f"{count}.ndjson"))
+                    result |= fresh_process(
+                        __file__, "--child", part, count, Path(folder, f"{count}.ndjson")
+                    )
             return result
 
         runs = in_turns(list(CANDIDATES), measure, args.repeats)

@@ -2,8 +2,9 @@
 
     python benchmarks/crops.py [--line middle] [--repeats 3]
 
-Eight runs, each with a tomogram and 128 picks, are served over a simulated network. New processes with empty caches
-export cubes of 32 voxels. Prints medians: total seconds, crops per second, and MB sent by the server.
+Eight runs, each with a tomogram and 128 picks, are served over a simulated network. New processes
+with empty caches export cubes of 32 voxels. Prints medians: total seconds, crops per second, and MB
+sent by the server.
 """
 
 from __future__ import annotations
@@ -14,7 +15,18 @@ import time
 from pathlib import Path
 
 import numpy as np
-from shared import SHAPE, Noise, Result, counts_of, finish, fresh_process, in_turns, line_server, options_of, report
+from shared import (
+    SHAPE,
+    Noise,
+    Result,
+    counts_of,
+    finish,
+    fresh_process,
+    in_turns,
+    line_server,
+    options_of,
+    report,
+)
 
 from run_rows import rows_of_runs
 
@@ -31,7 +43,9 @@ def make_files(folder: Path) -> None:
         if not (folder / f"{run}.zarr" / ".zattrs").exists():
             write_pyramid(folder / f"{run}.zarr", Noise(CROPS_SHAPE), SPACING_ANGSTROM)
         points = np.random.default_rng(run).uniform(0, np.array(CROPS_SHAPE) - 1, (PICKS, 3))
-        lines = ({"type": "point", "location": {"x": x, "y": y, "z": z}} for z, y, x in points.tolist())
+        lines = (
+            {"type": "point", "location": {"x": x, "y": y, "z": z}} for z, y, x in points.tolist()
+        )
         (folder / f"{run}.ndjson").write_text("\n".join(map(json.dumps, lines)))
 
 
@@ -61,7 +75,9 @@ def measure(workers: str, url: str) -> Result:
             from distributed import LocalCluster
 
             count = int(workers.partition(" ")[0])
-            with LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster:
+            with LocalCluster(
+                n_workers=count, threads_per_worker=1, dashboard_address=None
+            ) as cluster:
                 took = cut(cluster.scheduler_address)
     return {"all, s": round(took, 2), "crops a second": round(RUNS * PICKS / took, 1)}
 

@@ -2,8 +2,8 @@
 
     python benchmarks/discovery.py [--datasets 500 --runs 25000 --annotations 50000]
 
-The generated portal has the proportions of the real one. A new process reads the saved index, then searches after each
-typed letter and counts all facets. Prints medians and maxima.
+The generated portal has the proportions of the real one. A new process reads the saved index, then
+searches after each typed letter and counts all facets. Prints medians and maxima.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ TYPED = ("ribosomes", "pombe membrane", "schafer", "cell membrane", "ribsome", "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, size in (("datasets", 500), ("runs", 25_000), ("annotations", 50_000)):
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -35,7 +37,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "index.sqlite")
         keep(path, args.datasets, args.runs, args.annotations)
-        done = subprocess.run([sys.executable, __file__, "--child", path], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--child", path], capture_output=True, text=True, check=True
+        )
         print(f"{args.datasets:,} datasets, {args.runs:,} runs, {args.annotations:,} annotations")
         print(f"kept on disk, MB  {path.stat().st_size / 1e6:.0f}")
         for name, value in json.loads(done.stdout).items():
@@ -62,11 +66,19 @@ def measure(path: Path) -> dict[str, float]:
     from napari_cryoet.portal.portal import Source
     from napari_cryoet.tables.database import Database
 
-    conditions = Condition(objects=("ribosome",), shapes=("Point",)), Condition(objects=("membrane",))
+    conditions = (
+        Condition(objects=("ribosome",), shapes=("Point",)),
+        Condition(objects=("membrane",)),
+    )
     searches = [Search(text=text[:length]) for text in TYPED for length in range(1, len(text) + 1)]
-    searches += [Search(annotations=conditions, processing=("denoised",), spacing_angstrom=(None, 10.0)), Search()]
+    searches += [
+        Search(annotations=conditions, processing=("denoised",), spacing_angstrom=(None, 10.0)),
+        Search(),
+    ]
     before_mb, began = resident_mb(), time.perf_counter()
-    index = Index(Database({}, saved=path), Source("url", "generated", "Generated"), datetime.now(UTC))
+    index = Index(
+        Database({}, saved=path), Source("url", "generated", "Generated"), datetime.now(UTC)
+    )
     count_facets(index, Search())
     find(index, Search(text="a"))  # prepares the texts
     result = {"read the index, s": time.perf_counter() - began}
@@ -78,7 +90,9 @@ def measure(path: Path) -> dict[str, float]:
             after_find = time.perf_counter()
             count_facets(index, search, unit)
             took.setdefault("find", []).append(1000 * (after_find - began))
-            took.setdefault(f"find and all facets of {unit}", []).append(1000 * (time.perf_counter() - began))
+            took.setdefault(f"find and all facets of {unit}", []).append(
+                1000 * (time.perf_counter() - began)
+            )
     for name, times in took.items():
         result |= {f"{name}, ms": median(times), f"{name}, slowest, ms": max(times)}
     return result | {"memory more than before, MB": resident_mb() - before_mb}

@@ -2,10 +2,10 @@
 
     python benchmarks/download.py [--line open] [--src OTHER/src]
 
-This package serves a pack with one run over a simulated network. *annotations* are 24 point files and 6 OME-Zarr masks
-with metadata; the official client skips MRC, which would be a second copy. *volumes* are three tomograms of 64 planes,
-as OME-Zarr and as MRC. A new process downloads each to an empty folder. Prints medians: seconds, and for volumes MB/s
-with the network's limit.
+This package serves a pack with one run over a simulated network. *annotations* are 24 point files
+and 6 OME-Zarr masks with metadata; the official client skips MRC, which would be a second copy.
+*volumes* are three tomograms of 64 planes, as OME-Zarr and as MRC. A new process downloads each to
+an empty folder. Prints medians: seconds, and for volumes MB/s with the network's limit.
 """
 
 from __future__ import annotations
@@ -62,8 +62,12 @@ def make_pack(folder: Path) -> None:
 
     def at(path: str, name: str, size: str = "") -> dict[str, Any]:
         file = folder / "files" / path
-        n_bytes = folder_bytes(file) if file.is_dir() else file.stat().st_size if file.exists() else 0
-        return {f"https{name}": HTTPS + path, f"s3{name}": S3 + path} | ({size: float(n_bytes)} if size else {})
+        n_bytes = (
+            folder_bytes(file) if file.is_dir() else file.stat().st_size if file.exists() else 0
+        )
+        return {f"https{name}": HTTPS + path, f"s3{name}": S3 + path} | (
+            {size: float(n_bytes)} if size else {}
+        )
 
     def written(path: str, content: bytes) -> str:
         (folder / "files" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -75,17 +79,33 @@ def make_pack(folder: Path) -> None:
         annotation = tables.add("annotations", runId=run, objectName=f"object {number}", **metadata)
         shape_id = tables.add("annotationShapes", annotationId=annotation, shapeType=shape)
         common = {"tomogramVoxelSpacingId": spacing, "alignmentId": alignment}
-        tables.add("annotationFiles", annotationShapeId=shape_id, format=form, **common, **at(path, "Path", "fileSize"))
+        tables.add(
+            "annotationFiles",
+            annotationShapeId=shape_id,
+            format=form,
+            **common,
+            **at(path, "Path", "fileSize"),
+        )
 
     deposition = tables.add("depositions", title="Benchmark")
-    dataset = tables.add("datasets", title="Benchmark", depositionId=deposition, **at("1/", "Prefix"))
+    dataset = tables.add(
+        "datasets", title="Benchmark", depositionId=deposition, **at("1/", "Prefix")
+    )
     run = tables.add("runs", name="TS", datasetId=dataset, **at("1/TS/", "Prefix"))
-    spacing = tables.add("tomogramVoxelSpacings", runId=run, voxelSpacing=SPACING_ANGSTROM, **at(f"{base}/", "Prefix"))
+    spacing = tables.add(
+        "tomogramVoxelSpacings",
+        runId=run,
+        voxelSpacing=SPACING_ANGSTROM,
+        **at(f"{base}/", "Prefix"),
+    )
     alignment = tables.add("alignments", runId=run)
     random = np.random.default_rng(0)
     for number in range(N_POINTS):
         picks = random.uniform(0, VOLUME_SHAPE[::-1], (N_PICKS, 3))
-        lines = (json.dumps({"type": "point", "location": dict(zip("xyz", pick, strict=True))}) for pick in picks)
+        lines = (
+            json.dumps({"type": "point", "location": dict(zip("xyz", pick, strict=True))})
+            for pick in picks
+        )
         path = f"{base}/Annotations/{number}/points.ndjson"
         add_annotation(number, written(path, "\n".join(lines).encode()), "ndjson", "Point")
     for number in range(N_POINTS, N_POINTS + N_MASKS):
@@ -98,10 +118,19 @@ def make_pack(folder: Path) -> None:
         (folder / "files" / path).parent.mkdir(parents=True, exist_ok=True)
         write_pyramid(folder / "files" / f"{path}.zarr", Noise(VOLUME_SHAPE), SPACING_ANGSTROM)
         write_mrc(folder / "files" / f"{path}.mrc", Noise(VOLUME_SHAPE), SPACING_ANGSTROM)
-        volumes = at(f"{path}.zarr", "OmezarrDir", "fileSizeOmezarr") | at(f"{path}.mrc", "MrcFile", "fileSizeMrc")
+        volumes = at(f"{path}.zarr", "OmezarrDir", "fileSizeOmezarr") | at(
+            f"{path}.mrc", "MrcFile", "fileSizeMrc"
+        )
         sizes = dict(zip(("sizeZ", "sizeY", "sizeX"), VOLUME_SHAPE, strict=True))
         common = {"runId": run, "tomogramVoxelSpacingId": spacing, "alignmentId": alignment}
-        tables.add("tomograms", depositionId=deposition, voxelSpacing=SPACING_ANGSTROM, **common, **sizes, **volumes)
+        tables.add(
+            "tomograms",
+            depositionId=deposition,
+            voxelSpacing=SPACING_ANGSTROM,
+            **common,
+            **sizes,
+            **volumes,
+        )
     write_pack(folder, PackManifest(title="Benchmark", https_prefix=HTTPS, s3_prefix=S3), tables)
 
 
@@ -176,7 +205,10 @@ def ours(what: str, url: str, folder: Path) -> None:
     portal = open_portal(f"{url}/graphql")
     rows = ask_rows(portal, run_ids=[run.id for run in portal.runs(portal.datasets()[0].id)])
     if what == "annotations":
-        cells = [*file_cells(rows["annotationFiles"], "zarr"), *every_cell({"annotations": rows["annotations"]})]
+        cells = [
+            *file_cells(rows["annotationFiles"], "zarr"),
+            *every_cell({"annotations": rows["annotations"]}),
+        ]
     else:
         cells = [*every_cell({"tomograms": rows["tomograms"]})]
     download_files(plan_cells(rows, portal.source, cells), folder)
@@ -211,7 +243,9 @@ def main() -> None:
         serve = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(folder / "pack")]
         with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
-            port = json.loads(server.stdout.readline())["graphql"].rpartition(":")[2].partition("/")[0]
+            port = (
+                json.loads(server.stdout.readline())["graphql"].rpartition(":")[2].partition("/")[0]
+            )
             delay = [sys.executable, __file__, "--line", args.line, "--child", "delay", port]
             with subprocess.Popen(delay, stdout=subprocess.PIPE, text=True) as connection:
                 assert connection.stdout is not None
@@ -220,7 +254,9 @@ def main() -> None:
                 def measure_one(name: str) -> Result:
                     result: Result = {}
                     for what in WHAT:
-                        result |= fresh_process(__file__, "--child", name, what, "--url", url, src=clients[name])
+                        result |= fresh_process(
+                            __file__, "--child", name, what, "--url", url, src=clients[name]
+                        )
                     return result
 
                 runs = in_turns(list(clients), measure_one, args.repeats)

@@ -1,9 +1,11 @@
 """Measure how fast a remote tomogram appears on screen, and how responsive it is to navigation.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/first_plane.py [--src OTHER/src] [--line middle]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/first_plane.py [--src OTHER/src]
+    [--line middle]
 
-Another process serves a volume of 500 x 960 x 928 float32 and two masks in the portal's layout; they are opened with
-``viewer.open``. Prints medians: seconds and MB sent. Stalls are the longest pauses of the window's event loop.
+Another process serves a volume of 500 x 960 x 928 float32 and two masks in the portal's layout;
+they are opened with ``viewer.open``. Prints medians: seconds and MB sent. Stalls are the longest
+pauses of the window's event loop.
 """
 
 from __future__ import annotations
@@ -83,7 +85,11 @@ def stepped(window: Window, name: str) -> Result:
     )
     stall_s = window.stall_s()
     window.wait_for(window.is_exact)
-    return {f"{name}, exact in time": in_time, f"{name}, stall": stall_s, f"{name}, MB": window.sent_mb()}
+    return {
+        f"{name}, exact in time": in_time,
+        f"{name}, stall": stall_s,
+        f"{name}, MB": window.sent_mb(),
+    }
 
 
 def jumps(window: Window, name: str, planes: tuple[int, ...]) -> Result:
@@ -97,11 +103,18 @@ def jumps(window: Window, name: str, planes: tuple[int, ...]) -> Result:
         seconds.append(window.first(EXACT) or np.inf)
         stalls.append(window.stall_s())
         sent.append(window.sent_mb())
-    return {name: float(np.median(seconds)), f"{name}, stall": max(stalls), f"{name}, MB": float(np.median(sent))}
+    return {
+        name: float(np.median(seconds)),
+        f"{name}, stall": max(stalls),
+        f"{name}, MB": float(np.median(sent)),
+    }
 
 
 def across(window: Window) -> Result:
-    """Show an XZ plane, across the chunks, until it has half resolution; finer levels are fetched only on request."""
+    """Show an XZ plane, across the chunks, until it has half resolution.
+
+    Finer levels are fetched only on request.
+    """
     window.viewer.dims.set_current_step(1, SHAPE[1] // 2 // STRIDE * STRIDE)
     window.wait(REST_S)
     window.begin()
@@ -140,7 +153,11 @@ def layers(window: Window) -> Result:
     window.wait_for(window.is_exact)
     result = {"three layers, exact": window.elapsed_s, "three layers, MB": window.sent_mb()}
     window.wait(REST_S)
-    return result | stepped(window, "30 steps of three layers") | {"three layers, peak memory, MB": peak_memory_mb()}
+    return (
+        result
+        | stepped(window, "30 steps of three layers")
+        | {"three layers, peak memory, MB": peak_memory_mb()}
+    )
 
 
 PARTS = {part.__name__: part for part in (tour, volume, layers)}
@@ -151,7 +168,11 @@ def measure(src: Path, url: str, data: Path) -> Result:
     arguments = ("--url", url, "--data", data)
     parts = [fresh_process(__file__, "--child", part, *arguments, src=src) for part in PARTS]
     result = parts[0] | parts[1] | parts[2]
-    stalls = {name: value for name, value in result.items() if "stall" in name and name != "first plane, stall"}
+    stalls = {
+        name: value
+        for name, value in result.items()
+        if "stall" in name and name != "first plane, stall"
+    }
     return result | {"longest stall after the first picture": max(stalls.values())}
 
 
@@ -166,7 +187,9 @@ def main() -> None:
         make_data(folder)
         sources = checkouts(args)
         with line_server(folder, args.line) as url:
-            runs = in_turns(list(sources), lambda name: measure(sources[name], url, folder), args.repeats)
+            runs = in_turns(
+                list(sources), lambda name: measure(sources[name], url, folder), args.repeats
+            )
     report(args, runs)
 
 

@@ -71,7 +71,10 @@ def balls(seed: int) -> Any:
     mask = np.zeros(SHAPE, "i1")
     for centre in np.random.default_rng(seed).integers(0, SHAPE, (60, 3)):
         box = tuple(slice(max(0, position - 15), position + 16) for position in centre)
-        z, y, x = (np.arange(span.start, min(span.stop, size)) for span, size in zip(box, SHAPE, strict=True))
+        z, y, x = (
+            np.arange(span.start, min(span.stop, size))
+            for span, size in zip(box, SHAPE, strict=True)
+        )
         distances = np.ix_((z - centre[0]) ** 2, (y - centre[1]) ** 2, (x - centre[2]) ** 2)
         mask[box] |= sum(distances) < 15**2
     return mask
@@ -92,8 +95,14 @@ def make_data(folder: Path) -> None:
             write_pyramid(folder / name, balls(seed), SPACING_ANGSTROM, "mask")
     for name, level in itertools.product((IMAGE, *MASKS), range(LEVELS)):
         stored = zarr.open_array(folder / name / str(level), mode="r")
-        y, x = (np.minimum(np.arange(0, size, STRIDE) >> level, size_k - 1) for size, size_k in _pairs(stored.shape))
-        slabs = [stored[start : start + 128][:, y[:, None], x] for start in range(0, stored.shape[0], 128)]
+        y, x = (
+            np.minimum(np.arange(0, size, STRIDE) >> level, size_k - 1)
+            for size, size_k in _pairs(stored.shape)
+        )
+        slabs = [
+            stored[start : start + 128][:, y[:, None], x]
+            for start in range(0, stored.shape[0], 128)
+        ]
         np.save(_sample_file(folder, name, level), np.concatenate(slabs))
     (folder / "done").touch()
 
@@ -114,8 +123,13 @@ def line_server(folder: Path, line: str) -> AbstractContextManager[str]:
     return server_process(folder, **LINES[line])
 
 
-def fresh_process(script: str, *arguments: object, src: Path = OWN_SRC, cache: Path | None = None) -> Result:
-    """Run a script with a checkout's package and return its JSON output; without ``cache``, there is no disk cache."""
+def fresh_process(
+    script: str, *arguments: object, src: Path = OWN_SRC, cache: Path | None = None
+) -> Result:
+    """Run a script with a checkout's package and return its JSON output.
+
+    Without ``cache``, there is no disk cache.
+    """
     with tempfile.TemporaryDirectory() as fresh:
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(src), os.environ.get("PYTHONPATH")])),
@@ -127,7 +141,12 @@ def fresh_process(script: str, *arguments: object, src: Path = OWN_SRC, cache: P
         }
         command = [sys.executable, script, *map(str, arguments)]
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S, env=os.environ | environment
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            env=os.environ | environment,
         )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
@@ -140,7 +159,9 @@ def finish(result: Result) -> None:
     os._exit(0)
 
 
-def in_turns(names: Sequence[str], measure: Callable[[str], Result], repeats: int) -> dict[str, list[Result]]:
+def in_turns(
+    names: Sequence[str], measure: Callable[[str], Result], repeats: int
+) -> dict[str, list[Result]]:
     """Measure alternately, so that a slowdown of the machine affects all candidates."""
     runs: dict[str, list[Result]] = {name: [] for name in names}
     for number, name in itertools.product(range(repeats), names):
@@ -152,7 +173,9 @@ def in_turns(names: Sequence[str], measure: Callable[[str], Result], repeats: in
 def medians(runs: Sequence[Result]) -> Result:
     """The median of each figure; None if it is missing in any run."""
     figures = {key: [run.get(key) for run in runs] for key in runs[0]}
-    return {key: None if None in values else round(median(values), 3) for key, values in figures.items()}
+    return {
+        key: None if None in values else round(median(values), 3) for key, values in figures.items()
+    }
 
 
 def table(columns: dict[str, Result]) -> str:
@@ -172,7 +195,9 @@ def table(columns: dict[str, Result]) -> str:
 
 def options_of(description: str | None) -> argparse.ArgumentParser:
     """The parser with the common options."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--data", type=Path, help="folder that keeps the volumes between runs")
     parser.add_argument("--line", choices=LINES, default="middle", help="the simulated network")
@@ -184,7 +209,9 @@ def options_of(description: str | None) -> argparse.ArgumentParser:
 
 def add_src_option(parser: argparse.ArgumentParser) -> None:
     """Add the option to compare with another checkout."""
-    parser.add_argument("--src", type=Path, help="the src folder of another checkout to compare with")
+    parser.add_argument(
+        "--src", type=Path, help="the src folder of another checkout to compare with"
+    )
 
 
 def checkouts(args: argparse.Namespace) -> dict[str, Path]:
@@ -247,7 +274,9 @@ class Window:
         self.frames: list[Frame] = []
         self.layers: dict[str, Any] = {}
         self._truth = {
-            name: [np.load(_sample_file(folder, name, level), mmap_mode="r") for level in range(LEVELS)]
+            name: [
+                np.load(_sample_file(folder, name, level), mmap_mode="r") for level in range(LEVELS)
+            ]
             for name in (IMAGE, *MASKS)
         }
         self._ticks: list[float] = []
@@ -276,7 +305,9 @@ class Window:
 
     def stall_s(self, from_s: float = 0.0) -> float:
         """The longest stall of the event loop, starting ``from_s`` after `begin`."""
-        ticks = [tick for tick in [*self._ticks, time.perf_counter()] if tick >= self._began + from_s]
+        ticks = [
+            tick for tick in [*self._ticks, time.perf_counter()] if tick >= self._began + from_s
+        ]
         return max((later - earlier for earlier, later in itertools.pairwise(ticks)), default=0.0)
 
     def sent_mb(self) -> float:
@@ -326,7 +357,9 @@ class Window:
     def first(self, *qualities: str, index: int | None = None) -> float | None:
         """The time at which a plane was first drawn in one of these qualities."""
         wanted = self.index if index is None else index
-        return next((f.at_s for f in self.frames if f.index == wanted and f.quality in qualities), None)
+        return next(
+            (f.at_s for f in self.frames if f.index == wanted and f.quality in qualities), None
+        )
 
     def is_exact(self) -> bool:
         """Whether the last frame and all other layers are exact."""
@@ -344,7 +377,9 @@ class Window:
             y, x = (np.arange(0, size, STRIDE) >> (LEVELS - 1) for size in SHAPE[1:])
             if raw.shape != tuple(size >> (LEVELS - 1) for size in SHAPE):
                 return BLANK
-            shown = raw[:, np.minimum(y, raw.shape[1] - 1)[:, None], np.minimum(x, raw.shape[2] - 1)]
+            shown = raw[
+                :, np.minimum(y, raw.shape[1] - 1)[:, None], np.minimum(x, raw.shape[2] - 1)
+            ]
             return EXACT if np.array_equal(shown, exact) else COARSE if np.any(shown) else BLANK
         exact, half = self._plane(name, 0), self._plane(name, 1)
         shown = raw[::STRIDE, ::STRIDE] if self.axis == 0 else raw[:, ::STRIDE]
@@ -366,4 +401,6 @@ class Window:
 
     def _on_draw(self, _event: Any) -> None:
         if self.layers:
-            self.frames.append(Frame(self.elapsed_s, self.index, self.quality(next(iter(self.layers)))))
+            self.frames.append(
+                Frame(self.elapsed_s, self.index, self.quality(next(iter(self.layers))))
+            )

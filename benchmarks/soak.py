@@ -1,13 +1,15 @@
 """Soak test: a long random session that looks for leaks, hangs and wrong images.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py --minutes 10 --seed 0 --out soak.json
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py --minutes 10 --seed 0 --out
+    soak.json
 
-It performs random actions in a napari window, with a slow server that sometimes fails: planes, axes, levels, 2D and
-3D, zoom, showing, hiding, opening and closing layers, stopping and resuming, and exact reads. After every tour of some
-actions, everything is closed, and memory, threads, files, sockets and caches are counted. A line is fitted to each
-count after warm-up (the first third); its growth, minus twice the standard error, must stay within a bound. At every
-pause, images are compared with expected values. ``--control`` shows the same volumes from memory, to separate napari's
-growth from ours. The exit code is 1 if there is any finding.
+It performs random actions in a napari window, with a slow server that sometimes fails: planes,
+axes, levels, 2D and 3D, zoom, showing, hiding, opening and closing layers, stopping and resuming,
+and exact reads. After every tour of some actions, everything is closed, and memory, threads, files,
+sockets and caches are counted. A line is fitted to each count after warm-up (the first third); its
+growth, minus twice the standard error, must stay within a bound. At every pause, images are
+compared with expected values. ``--control`` shows the same volumes from memory, to separate
+napari's growth from ours. The exit code is 1 if there is any finding.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ def write_data(folder: Path) -> None:
 
     noise = np.random.default_rng(0).normal(size=SHAPE).astype("f4")
     blobs = np.zeros(SHAPE, "u2")
-    for number, centre in enumerate(np.random.default_rng(1).integers(20, min(SHAPE) - 20, (60, 3)), 1):
+    for number, centre in enumerate(
+        np.random.default_rng(1).integers(20, min(SHAPE) - 20, (60, 3)), 1
+    ):
         blobs[tuple(slice(c - 9, c + 9) for c in centre)] = number
     write_pyramid(folder / KINDS["image"], noise, SPACING_ANGSTROM)
     write_pyramid(folder / KINDS["mask"], (blobs > 0).astype("i1"), SPACING_ANGSTROM, "mask")
@@ -79,7 +83,9 @@ class Truth:
         import zarr
 
         self.levels = {
-            kind: [zarr.open_array(folder / name / str(level), mode="r")[:] for level in range(LEVELS)]
+            kind: [
+                zarr.open_array(folder / name / str(level), mode="r")[:] for level in range(LEVELS)
+            ]
             for kind, name in KINDS.items()
         }
 
@@ -98,8 +104,18 @@ class Truth:
             if axis in shown:
                 choices.append([tile[axis]])
                 continue
-            at = layer.world_to_data(layer._slice_input.world_slice.point)[axis] / 2**layer.data_level
-            choices.append(sorted({min(int(f(at + 1e-6)), values.shape[axis] - 1) for f in (math.floor, math.ceil)}))
+            at = (
+                layer.world_to_data(layer._slice_input.world_slice.point)[axis]
+                / 2**layer.data_level
+            )
+            choices.append(
+                sorted(
+                    {
+                        min(int(f(at + 1e-6)), values.shape[axis] - 1)
+                        for f in (math.floor, math.ceil)
+                    }
+                )
+            )
         for index in itertools.product(*choices):
             expected = values[index].transpose(np.argsort(np.argsort(shown)))
             if raw.shape == expected.shape and np.array_equal(raw, expected):
@@ -120,8 +136,12 @@ class Walk:
         self.open: dict[Any, tuple[str, Any, Any]] = {}  # layer: kind, status, pyramid
         self.findings: list[str] = []
         self.counts: Counter[str] = Counter()
-        sys.excepthook = lambda kind, error, trace: self.note("".join(traceback.format_exception(kind, error, trace)))
-        threading.excepthook = lambda args: self.note(f"in thread {args.thread}: {args.exc_value!r}")
+        sys.excepthook = lambda kind, error, trace: self.note(
+            "".join(traceback.format_exception(kind, error, trace))
+        )
+        threading.excepthook = lambda args: self.note(
+            f"in thread {args.thread}: {args.exc_value!r}"
+        )
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="soak")
 
     def note(self, finding: str) -> None:
@@ -149,8 +169,21 @@ class Walk:
     # actions
 
     def act(self) -> None:
-        actions = [self.scrub] * 6 + [self.jump] * 3 + [self.turn, self.dimensions, self.zoom, self.lock, self.hide]
-        actions += [self.add, self.add, self.remove, self.stop, self.retry, self.read, self.pause, self.pause]
+        actions = (
+            [self.scrub] * 6
+            + [self.jump] * 3
+            + [self.turn, self.dimensions, self.zoom, self.lock, self.hide]
+        )
+        actions += [
+            self.add,
+            self.add,
+            self.remove,
+            self.stop,
+            self.retry,
+            self.read,
+            self.pause,
+            self.pause,
+        ]
         action = self.random.choice(actions)
         action()
         self.counts[action.__name__] += 1
@@ -202,7 +235,11 @@ class Walk:
         options |= {"contrast_limits": (-3, 3)} if kind == "image" else {}
         if self.is_control:
             make = self.viewer.add_image if kind == "image" else self.viewer.add_labels
-            self.open[make(self.truth.levels[kind], multiscale=True, **options)] = (kind, None, None)
+            self.open[make(self.truth.levels[kind], multiscale=True, **options)] = (
+                kind,
+                None,
+                None,
+            )
             return
         from napari_cryoet import CryoETError
         from napari_cryoet._qt.streaming.progressive import stream_of
@@ -242,7 +279,10 @@ class Walk:
         level = self.random.randrange(3)
         values = self.truth.levels[kind][level]
         starts = [self.random.randrange(size) for size in values.shape]
-        box = tuple(slice(a, min(a + self.random.randint(1, 40), n)) for a, n in zip(starts, values.shape, strict=True))
+        box = tuple(
+            slice(a, min(a + self.random.randint(1, 40), n))
+            for a, n in zip(starts, values.shape, strict=True)
+        )
         if pyramid is None:
             return
         from napari_cryoet import CryoETError
@@ -261,7 +301,9 @@ class Walk:
         self.retry()
         waiting = [layer for layer in self.open if layer.visible]
         if not self.wait_for(lambda: all(self._is_settled(layer) for layer in waiting), STUCK_S):
-            states = [self.open[layer][1].state for layer in waiting if self.open[layer][1] is not None]
+            states = [
+                self.open[layer][1].state for layer in waiting if self.open[layer][1] is not None
+            ]
             self.note(f"still not exact after {STUCK_S} s: {states}")
         self.wait(100)
         for layer in waiting:
@@ -329,7 +371,18 @@ def _private_mb() -> float:
     return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1024
 
 
-_MALLINFO = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+_MALLINFO = (
+    "arena",
+    "ordblks",
+    "smblks",
+    "hblks",
+    "hblkhd",
+    "usmblks",
+    "fsmblks",
+    "uordblks",
+    "fordblks",
+    "keepcost",
+)
 
 
 class _MallInfo(ctypes.Structure):
@@ -352,7 +405,11 @@ def _malloc_mb() -> float:
 def _stacks_of_own() -> str:
     frames = sys._current_frames()
     mine = [thread for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
-    stacks = ["".join(traceback.format_stack(frames[own.ident])[-6:]) for own in mine if own.ident in frames]
+    stacks = [
+        "".join(traceback.format_stack(frames[own.ident])[-6:])
+        for own in mine
+        if own.ident in frames
+    ]
     return "\n".join(stacks)
 
 
@@ -382,19 +439,28 @@ def walk(url: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         for _ in range(args.actions):
             session.act()
         samples.append(session.sample())
-        print(len(samples), {k: round(v, 1) for k, v in samples[-1].items()}, file=sys.stderr, flush=True)
+        print(
+            len(samples),
+            {k: round(v, 1) for k, v in samples[-1].items()},
+            file=sys.stderr,
+            flush=True,
+        )
         if warm is None and time.monotonic() - began > args.minutes * 20:
             warm = tracemalloc.take_snapshot()
     gains = {key: growth(samples, key) for key in BOUNDS}
     for key, (gain, error) in gains.items():
         if gain - error > BOUNDS[key]:
-            session.note(f"{key} grew by {gain:.1f} ± {error:.1f} after warm-up; {BOUNDS[key]} are allowed")
+            session.note(
+                f"{key} grew by {gain:.1f} ± {error:.1f} after warm-up; {BOUNDS[key]} are allowed"
+            )
     difference = tracemalloc.take_snapshot().compare_to(warm, "lineno")[:15] if warm else []
     return {
         "tours": len(samples),
         "actions": dict(session.counts),
         "server": counts_of(url),
-        "growth_after_warm_up": {key: {"mean": round(g, 2), "error": round(e, 2)} for key, (g, e) in gains.items()},
+        "growth_after_warm_up": {
+            key: {"mean": round(g, 2), "error": round(e, 2)} for key, (g, e) in gains.items()
+        },
         "most_grown": [str(line) for line in difference],
         "findings": session.findings,
         "samples": samples,
@@ -402,21 +468,34 @@ def walk(url: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--actions", type=int, default=40, help="number of actions per tour")
-    parser.add_argument("--faults", type=float, default=0.03, help="fraction of responses that fail")
+    parser.add_argument(
+        "--faults", type=float, default=0.03, help="fraction of responses that fail"
+    )
     parser.add_argument("--latency", type=float, default=0.01, help="of each response, in seconds")
-    parser.add_argument("--control", action="store_true", help="show arrays in memory, without streaming")
+    parser.add_argument(
+        "--control", action="store_true", help="show arrays in memory, without streaming"
+    )
     parser.add_argument("--out", type=Path, help="also write the findings to this JSON file")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "data")
         folder.mkdir()
         # don't use or change the user's settings and caches
-        os.environ |= {"NAPARI_CONFIG": f"{temporary}/napari.yaml", "XDG_CACHE_HOME": temporary, "NAPARI_ASYNC": "0"}
-        os.environ |= {"NAPARI_CRYOET_CACHE_DIR": f"{temporary}/pixels", "NAPARI_CRYOET_CACHE_LIMIT": DISK_LIMIT}
+        os.environ |= {
+            "NAPARI_CONFIG": f"{temporary}/napari.yaml",
+            "XDG_CACHE_HOME": temporary,
+            "NAPARI_ASYNC": "0",
+        }
+        os.environ |= {
+            "NAPARI_CRYOET_CACHE_DIR": f"{temporary}/pixels",
+            "NAPARI_CRYOET_CACHE_LIMIT": DISK_LIMIT,
+        }
         write_data(folder)
         with server_process(folder, latency=args.latency, faults=args.faults) as url:
             text = json.dumps(result := walk(url, folder, args), indent=1)

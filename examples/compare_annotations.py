@@ -8,8 +8,12 @@ matched = open_annotation(files[9004])  # by template matching
 careless = open_annotation(files[9005])
 
 for picks in (matched, careless):
-    result = compare(picks, truth, radius_angstrom=120, beta=4)  # the second argument is the reference
+    result = compare(
+        picks, truth, radius_angstrom=120, beta=4
+    )  # the second argument is the reference
     print(report_text(result))
 
-shifts_zyx = result.a.positions_angstrom_zyx[result.rows_a] - result.b.positions_angstrom_zyx[result.rows_b]
+shifts_zyx = (
+    result.a.positions_angstrom_zyx[result.rows_a] - result.b.positions_angstrom_zyx[result.rows_b]
+)
 print("mean shift in ångström (z, y, x):", shifts_zyx.mean(axis=0).round(1))

@@ -11,7 +11,9 @@ membrane, vesicles = open_annotation(files[9009]), open_annotation(files[9013]) 
 
 # If a particle looks the same after half a turn, such a turn isn't an error.
 half_turn_zyx = np.diag([1.0, -1.0, -1.0])
-turned = matched.changed("turned by 180° about z", rotations_zyx=matched.rotations_zyx @ half_turn_zyx)
+turned = matched.changed(
+    "turned by 180° about z", rotations_zyx=matched.rotations_zyx @ half_turn_zyx
+)
 for symmetry in ("C1", "C2"):
     error = compare(turned, planted, radius_angstrom=50, symmetry=symmetry).rotation_error
     print(f"{symmetry}: median rotation error {error.median:.1f}°")

@@ -1,4 +1,7 @@
-"""Download a run's tomogram and annotations to a folder that opens like a portal. Run it again to resume."""
+"""Download a run's tomogram and annotations to a folder that opens like a portal.
+
+Run it again to resume.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,12 @@ run = next(run for run in portal.runs(dataset.id) if run.tomogram_count)
 
 page = portal.run_page(run.id)
 basket = Basket().with_ids("annotations", [annotation.id for annotation in page.annotations])
-basket = basket.with_choices(with_tomogram="default")  # for all of a run: Basket().with_ids("runs", [run.id])
+basket = basket.with_choices(
+    with_tomogram="default"
+)  # for all of a run: Basket().with_ids("runs", [run.id])
 
 report = download_basket(basket, portal, folder, progress=show)
-print(f"\n{report.n_fetched} files fetched, {report.n_skipped} already complete; see {report.folder}")
+print(
+    f"\n{report.n_fetched} files fetched, {report.n_skipped} already complete; see {report.folder}"
+)
 print("downloaded runs:", *(run.name for run in open_portal(folder).runs(dataset.id)))

@@ -3,7 +3,14 @@
 import sys
 from pathlib import Path
 
-from napari_cryoet import MissingContextError, load_picks, open_annotation, open_portal, read_picks, write_picks
+from napari_cryoet import (
+    MissingContextError,
+    load_picks,
+    open_annotation,
+    open_portal,
+    read_picks,
+    write_picks,
+)
 
 page = open_portal("demo").run_page(9001)
 tomogram = page.default_tomogram

@@ -24,7 +24,9 @@ picks = open_annotation(file).rescaled(tomogram.voxel_spacing)
 volume = open_for_review(load_tomogram(tomogram).data, (tomogram.voxel_spacing,) * 3)
 crops = CropReader(volume, picks.points_zyx, picks.rotations_zyx)
 
-review = Review(picks, Subject.of(picks, name="ribosomes"))  # resumes an earlier review of these picks
+review = Review(
+    picks, Subject.of(picks, name="ribosomes")
+)  # resumes an earlier review of these picks
 review.set_measured({"density": densities_at(volume, picks.points_zyx, diameter_angstrom=300)})
 review.look_at(Order("density"), "")  # protein is dark here: the darkest first
 

@@ -1,6 +1,7 @@
 """Open any OME-Zarr image in napari, with its labels, loading progressively.
 
-python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a path)
+python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a
+path)
 """
 
 import sys

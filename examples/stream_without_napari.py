@@ -1,6 +1,7 @@
 """Progressively load a plane of any OME-Zarr image: a minimal viewer of your own.
 
-python examples/stream_without_napari.py https://host/image.zarr 120    (or s3://bucket/image.zarr, or a path)
+python examples/stream_without_napari.py https://host/image.zarr 120    (or s3://bucket/image.zarr,
+or a path)
 """
 
 import queue
@@ -15,7 +16,9 @@ from napari_cryoet.streaming import open_pyramid
 def watch_plane(address: str, index: int, draw: Callable[[np.ndarray, str], None]) -> np.ndarray:
     """Redraw a plane of a volume until it is exact, and return it."""
     pyramid = open_pyramid(address)  # the only blocking call
-    events = queue.SimpleQueue()  # stands for a window's event queue; `on_change` may be called from any thread
+    events = (
+        queue.SimpleQueue()
+    )  # stands for a window's event queue; `on_change` may be called from any thread
     display = pyramid.display(on_change=lambda: events.put("redraw"))
     try:
         while True:
@@ -33,4 +36,8 @@ def watch_plane(address: str, index: int, draw: Callable[[np.ndarray, str], None
 
 
 if __name__ == "__main__":
-    watch_plane(sys.argv[1], int(sys.argv[2]), lambda picture, text: print(f"mean {picture.mean():.4g}, {text}"))
+    watch_plane(
+        sys.argv[1],
+        int(sys.argv[2]),
+        lambda picture, text: print(f"mean {picture.mean():.4g}, {text}"),
+    )

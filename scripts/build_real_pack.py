@@ -2,10 +2,11 @@
 
     python scripts/build_real_pack.py ../shared/real my-pack
 
-The tables are a dump of the portal's API for dataset 10000. Its volumes are too large to store, so they are generated:
-a crop of a microtubule from a real tomogram is inverted, resampled to the run's voxel spacing and repeated to fill the
-volume. One run has its true size of 960 x 928 x 500; the others are small, with their sizes in the tables. A run of
-dataset 10445 has 43 real picks. ``provenance.json`` in the pack lists which data is real and which is generated.
+The tables are a dump of the portal's API for dataset 10000. Its volumes are too large to store, so
+they are generated: a crop of a microtubule from a real tomogram is inverted, resampled to the run's
+voxel spacing and repeated to fill the volume. One run has its true size of 960 x 928 x 500; the
+others are small, with their sizes in the tables. A run of dataset 10445 has 43 real picks.
+``provenance.json`` in the pack lists which data is real and which is generated.
 """
 
 from __future__ import annotations
@@ -72,7 +73,11 @@ PROVENANCE = {
 
 
 def build_real_pack(
-    shared_real: Path, out: Path, *, with_large_mrc: bool = False, full_shape_zyx: tuple[int, int, int] = FULL_SHAPE_ZYX
+    shared_real: Path,
+    out: Path,
+    *,
+    with_large_mrc: bool = False,
+    full_shape_zyx: tuple[int, int, int] = FULL_SHAPE_ZYX,
 ) -> Pack:
     """Build the pack in a new folder; takes a minute and 1 GB of disk, less for a smaller run."""
     import tifffile
@@ -106,12 +111,23 @@ class Builder:
         with_large_mrc: bool,
         full_shape_zyx: tuple[int, int, int],
     ) -> None:
-        self.real, self.files, self.with_large_mrc, self.full_shape_zyx = real, files, with_large_mrc, full_shape_zyx
-        self.tables: Tables = {name: camel_rows(real / "dataset_10000" / f"{name}.json") for name in DUMPED}
-        self.catalogue = {row["id"]: row for row in read_json(real / "catalog.reply.json")["data"]["datasets"]}
+        self.real, self.files, self.with_large_mrc, self.full_shape_zyx = (
+            real,
+            files,
+            with_large_mrc,
+            full_shape_zyx,
+        )
+        self.tables: Tables = {
+            name: camel_rows(real / "dataset_10000" / f"{name}.json") for name in DUMPED
+        }
+        self.catalogue = {
+            row["id"]: row for row in read_json(real / "catalog.reply.json")["data"]["datasets"]
+        }
         self.microtubules = {spacing: Microtubule(crop, spacing) for spacing in (13.48, 10.012)}
         self.run_names = {row["id"]: row["name"] for row in self.tables["runs"]}
-        self.shapes_zyx = {run: self._shape_zyx(number) for number, run in enumerate(self.run_names)}
+        self.shapes_zyx = {
+            run: self._shape_zyx(number) for number, run in enumerate(self.run_names)
+        }
 
     def build(self) -> None:
         self._add_columns_of_later_schemas()
@@ -126,7 +142,10 @@ class Builder:
         self._add_depositions()
 
     def _shape_zyx(self, number: int) -> tuple[int, int, int]:
-        """The true size for one run; small sizes, odd and different along each axis, for the others."""
+        """The true size for one run.
+
+        Small sizes, odd and different along each axis, for the others.
+        """
         if list(self.run_names.values())[number] == FULL_SIZE_RUN:
             return self.full_shape_zyx
         return 41 + 2 * number, 151 + 3 * number, 121 + 4 * number
@@ -134,8 +153,14 @@ class Builder:
     def _add_columns_of_later_schemas(self) -> None:
         spacings: dict[int, Row] = {}
         for row in self.tables["tomograms"]:
-            prefix = re.sub(r"(VoxelSpacing[\d.]+/).*", r"\1", row["httpsOmezarrDir"].removeprefix(HTTPS))
-            spacing = {"id": row["tomogramVoxelSpacingId"], "runId": row["runId"], "voxelSpacing": row["voxelSpacing"]}
+            prefix = re.sub(
+                r"(VoxelSpacing[\d.]+/).*", r"\1", row["httpsOmezarrDir"].removeprefix(HTTPS)
+            )
+            spacing = {
+                "id": row["tomogramVoxelSpacingId"],
+                "runId": row["runId"],
+                "voxelSpacing": row["voxelSpacing"],
+            }
             spacings[row["runId"]] = spacing | prefixes(prefix)
         self.tables["tomogramVoxelSpacings"] = list(spacings.values())
         for row in self.tables["annotations"]:
@@ -148,15 +173,23 @@ class Builder:
         volume = self._tiled("grey", shape_zyx, spacing)
         row["sizeZ"], row["sizeY"], row["sizeX"] = shape_zyx
         for level in range(3):
-            row[f"scale{level}Dimensions"] = ",".join(str(-(-n // 2**level)) for n in shape_zyx[::-1])
-        row["fileSizeOmezarr"] = float(write_pyramid(self._path(row["httpsOmezarrDir"]), volume, spacing))
+            row[f"scale{level}Dimensions"] = ",".join(
+                str(-(-n // 2**level)) for n in shape_zyx[::-1]
+            )
+        row["fileSizeOmezarr"] = float(
+            write_pyramid(self._path(row["httpsOmezarrDir"]), volume, spacing)
+        )
         if np.prod(shape_zyx) < 2**24 or self.with_large_mrc:
-            planes = Tiled(volume.tile.astype(np.int16), shape_zyx, self.microtubules[spacing].drift)
+            planes = Tiled(
+                volume.tile.astype(np.int16), shape_zyx, self.microtubules[spacing].drift
+            )
             row["fileSizeMrc"] = float(write_mrc(self._path(row["httpsMrcFile"]), planes, spacing))
         else:
             without_files(row, "MrcFile")
         self._save_photos(row, volume)
-        self._write_sidecar(f"{row['httpsOmezarrDir'].rpartition('/')[0]}/tomogram_metadata.json", row)
+        self._write_sidecar(
+            f"{row['httpsOmezarrDir'].rpartition('/')[0]}/tomogram_metadata.json", row
+        )
 
     def _save_photos(self, row: Row, volume: Tiled) -> None:
         planes = volume[slice(9, 18), slice(None), slice(None)]
@@ -190,7 +223,9 @@ class Builder:
         if row["format"] == "ndjson":
             count = annotation["objectCount"]
             is_point = shape_type == "Point"
-            points, ids = self._picks(annotation["id"], shape_zyx, count if is_point else None, count)
+            points, ids = self._picks(
+                annotation["id"], shape_zyx, count if is_point else None, count
+            )
             return write_ndjson(path, points, None if is_point else ids)
         part = self._rows_of(annotation, shape_zyx)
         mask = self._tiled("is_protein", shape_zyx, rows=part)
@@ -202,7 +237,9 @@ class Builder:
 
     def _rows_of(self, annotation: Row, shape_zyx: tuple[int, int, int]) -> slice:
         """A band along y for each annotation of a run, so that their masks differ."""
-        own = [row["id"] for row in self.tables["annotations"] if row["runId"] == annotation["runId"]]
+        own = [
+            row["id"] for row in self.tables["annotations"] if row["runId"] == annotation["runId"]
+        ]
         number, height = own.index(annotation["id"]), shape_zyx[1]
         return slice(number * height // len(own), (number + 1) * height // len(own))
 
@@ -218,7 +255,10 @@ class Builder:
             return voxels[:count], np.zeros(count, np.int64)
         ids = 1 + voxels[:, 1] * instances // shape_zyx[1]
         chosen = np.concatenate(
-            [np.flatnonzero(ids == number)[:POINTS_PER_INSTANCE] for number in range(1, instances + 1)]
+            [
+                np.flatnonzero(ids == number)[:POINTS_PER_INSTANCE]
+                for number in range(1, instances + 1)
+            ]
         )
         return voxels[chosen], ids[chosen]
 
@@ -227,16 +267,28 @@ class Builder:
         source = self.real / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
         root, run_id, moment = "10445/TS_105_5/", 900_001, "2025-02-25T00:00:00+00:00"
         dates = dict.fromkeys(("depositionDate", "releaseDate", "lastModifiedDate"), moment)
-        self.tables["runs"].append({"id": run_id, "datasetId": 10445, "name": "TS_105_5"} | prefixes(root))
+        self.tables["runs"].append(
+            {"id": run_id, "datasetId": 10445, "name": "TS_105_5"} | prefixes(root)
+        )
         self.tables["alignments"].append({"id": 18924, "runId": run_id, "depositionId": 10310})
         for spacing_id, spacing in ((17909, 10.012), (17910, PICKS_SPACING_ANGSTROM)):
             folder = f"{root}Reconstructions/VoxelSpacing{spacing:.3f}/"
             row = {"id": spacing_id, "runId": run_id, "voxelSpacing": spacing}
             self.tables["tomogramVoxelSpacings"].append(row | prefixes(folder))
-        model = next(row for row in self.tables["tomograms"] if self.run_names[row["runId"]] == FULL_SIZE_RUN)
-        tomogram = model | dates | {"id": run_id, "runId": run_id, "alignmentId": 18924, "depositionId": 10310}
+        model = next(
+            row for row in self.tables["tomograms"] if self.run_names[row["runId"]] == FULL_SIZE_RUN
+        )
+        tomogram = (
+            model
+            | dates
+            | {"id": run_id, "runId": run_id, "alignmentId": 18924, "depositionId": 10310}
+        )
         tomogram |= {"tomogramVoxelSpacingId": 17909, "voxelSpacing": 10.012, "name": "TS_105_5"}
-        tomogram |= {"neuroglancerConfig": None, "publications": None, "relatedDatabaseEntries": None}
+        tomogram |= {
+            "neuroglancerConfig": None,
+            "publications": None,
+            "relatedDatabaseEntries": None,
+        }
         tomogram |= addresses(f"{root}Reconstructions/VoxelSpacing10.012/", "TS_105_5")
         self._write_tomogram(tomogram, (184, 630, 630))
         self.tables["tomograms"].append(tomogram)
@@ -257,17 +309,36 @@ class Builder:
         }
         self.tables["annotations"].append(annotation)
         self._write_sidecar(f"{HTTPS}{stem}.json", annotation)
-        self.tables["annotationShapes"].append({"id": 69546, "annotationId": 69546, "shapeType": "Point"})
-        file: Row = {"id": 69546, "annotationShapeId": 69546, "alignmentId": 18924, "tomogramVoxelSpacingId": 17910}
-        file |= {"format": "ndjson", "s3Path": f"{S3}{stem}_point.ndjson", "httpsPath": f"{HTTPS}{stem}_point.ndjson"}
+        self.tables["annotationShapes"].append(
+            {"id": 69546, "annotationId": 69546, "shapeType": "Point"}
+        )
+        file: Row = {
+            "id": 69546,
+            "annotationShapeId": 69546,
+            "alignmentId": 18924,
+            "tomogramVoxelSpacingId": 17910,
+        }
+        file |= {
+            "format": "ndjson",
+            "s3Path": f"{S3}{stem}_point.ndjson",
+            "httpsPath": f"{HTTPS}{stem}_point.ndjson",
+        }
         shutil.copy(source, self._path(file["httpsPath"]))
         file |= {"fileSize": float(source.stat().st_size), "isVisualizationDefault": True}
         self.tables["annotationFiles"].append(file)
 
     def _finish_datasets(self) -> None:
         known = self.catalogue[10445]
-        row = {key: value for key, value in known.items() if key not in {"authors", "keyPhotoThumbnailUrl"}}
-        row |= {"description": NOT_IN_DUMP, "keyPhotoUrl": None, "keyPhotoThumbnailUrl": None} | prefixes("10445/")
+        row = {
+            key: value
+            for key, value in known.items()
+            if key not in {"authors", "keyPhotoThumbnailUrl"}
+        }
+        row |= {
+            "description": NOT_IN_DUMP,
+            "keyPhotoUrl": None,
+            "keyPhotoThumbnailUrl": None,
+        } | prefixes("10445/")
         row |= dict.fromkeys(("depositionDate", "lastModifiedDate"), row["releaseDate"])
         self.tables["datasets"].append(row)
         own = self.tables["datasets"][0]
@@ -275,22 +346,33 @@ class Builder:
         authors: list[Row] = []
         for dataset in self.tables["datasets"]:
             dataset["fileSize"] = float(folder_bytes(self.files / str(dataset["id"])))
-            for order, edge in enumerate(self.catalogue[dataset["id"]]["authors"]["edges"], start=1):
+            for order, edge in enumerate(
+                self.catalogue[dataset["id"]]["authors"]["edges"], start=1
+            ):
                 authors.append(
-                    {"id": len(authors) + 1, "datasetId": dataset["id"], "authorListOrder": order} | edge["node"]
+                    {"id": len(authors) + 1, "datasetId": dataset["id"], "authorListOrder": order}
+                    | edge["node"]
                 )
         self.tables["datasetAuthors"] = authors
 
     def _add_depositions(self) -> None:
         depositions: dict[int, Row] = {}
         kinds: set[tuple[int, str]] = set()
-        for table, kind in (("datasets", "dataset"), ("tomograms", "tomogram"), ("annotations", "annotation")):
+        for table, kind in (
+            ("datasets", "dataset"),
+            ("tomograms", "tomogram"),
+            ("annotations", "annotation"),
+        ):
             for row in self.tables[table]:
                 number = row["depositionId"]
                 kinds.add((number, kind))
-                dates = {key: row[key] for key in ("depositionDate", "releaseDate", "lastModifiedDate")}
+                dates = {
+                    key: row[key] for key in ("depositionDate", "releaseDate", "lastModifiedDate")
+                }
                 title = f"Deposition {number} (its title is not in the dump)"
-                depositions.setdefault(number, {"id": number, "title": title, "description": NOT_IN_DUMP} | dates)
+                depositions.setdefault(
+                    number, {"id": number, "title": title, "description": NOT_IN_DUMP} | dates
+                )
         self.tables["depositions"] = list(depositions.values())
         self.tables["depositionTypes"] = [
             {"id": order, "depositionId": number, "type": kind}
@@ -327,7 +409,10 @@ def read_json(path: Path) -> Any:
 def camel_rows(path: Path) -> list[Row]:
     """Read rows dumped by the Python client, with the API's names and dates."""
     return [
-        {re.sub(r"_(\w)", lambda m: m.group(1).upper(), key): api_value(key, value) for key, value in row.items()}
+        {
+            re.sub(r"_(\w)", lambda m: m.group(1).upper(), key): api_value(key, value)
+            for key, value in row.items()
+        }
         for row in read_json(path)
     ]
 
@@ -373,11 +458,15 @@ def write_ndjson(path: Path, points_xyz: NDArray[np.int64], ids: NDArray[np.int6
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("real", type=Path, help="the folder with the real data")
     parser.add_argument("out", type=Path, help="the folder of the new pack; must not exist")
     parser.add_argument(
-        "--large-mrc", action="store_true", help="also write the MRC files of the large runs (5 GB more)"
+        "--large-mrc",
+        action="store_true",
+        help="also write the MRC files of the large runs (5 GB more)",
     )
     arguments = parser.parse_args()
     pack = build_real_pack(arguments.real, arguments.out, with_large_mrc=arguments.large_mrc)

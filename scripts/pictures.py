@@ -1,8 +1,10 @@
 """Redraw the pictures in the docs: the demo in a real window, with default settings.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/pictures.py [--to docs/images] [--light] [NAME ...]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/pictures.py [--to docs/images] [--light]
+    [NAME ...]
 
-NAME is a picture without suffix; by default, all are drawn. Look at each picture before you commit it.
+NAME is a picture without suffix; by default, all are drawn. Look at each picture before you commit
+it.
 """
 
 from __future__ import annotations
@@ -85,9 +87,14 @@ class Stage:
         return made
 
     def browse(self, annotations: str = "default") -> Any:
-        """Open the portal dock at the demo's default run, like `napari-cryoet demo`; return the dock."""
+        """Open the portal dock at the demo's default run, like `napari-cryoet demo`.
+
+        Return the dock.
+        """
         browser = self.dock("CryoET Data Portal")
-        opening = Opening(browser, LaunchOptions(source="demo", run_id=RUN_ID, annotations=annotations))
+        opening = Opening(
+            browser, LaunchOptions(source="demo", run_id=RUN_ID, annotations=annotations)
+        )
         opening.begin()
         until(lambda: not opening.missing() and not browser.link.coming())
         self.settle()
@@ -127,7 +134,11 @@ def until(condition: Callable[[], Any]) -> None:
 
 def shown(kind: type[QDialog]) -> list[Any]:
     """The visible dialogs of a type."""
-    return [widget for widget in QApplication.topLevelWidgets() if isinstance(widget, kind) and widget.isVisible()]
+    return [
+        widget
+        for widget in QApplication.topLevelWidgets()
+        if isinstance(widget, kind) and widget.isVisible()
+    ]
 
 
 def click(button: QWidget) -> None:
@@ -146,7 +157,11 @@ def drawn(widget: QWidget) -> Picture.Image:
 def tick(browser: Any, is_wanted: Callable[[AnnotationRow], bool]) -> Any:
     """Tick the first matching annotation of a run and scroll to it; return its index."""
     model, tree = browser.screens.run.annotations, browser.screens.run.tree
-    index = next(index for index in model.indexes() if index.parent().isValid() and is_wanted(model.record_at(index)))
+    index = next(
+        index
+        for index in model.indexes()
+        if index.parent().isValid() and is_wanted(model.record_at(index))
+    )
     model.request_tick(index, 0)
     tree.scrollTo(index, tree.ScrollHint.PositionAtCenter)
     return index
@@ -183,8 +198,14 @@ def basket(stage: Stage) -> Picture.Image:
     browser.use_source("demo")
     until(lambda: browser.session.catalogue is not None)
     index = read_index(open_portal("demo"))
-    browser.basket.change(lambda basket: add_matches(basket, index, QUESTION).renamed("ribosomes for training"))
-    until(lambda: browser.basket.is_settled and not browser.basket.text.startswith("The basket is empty"))
+    browser.basket.change(
+        lambda basket: add_matches(basket, index, QUESTION).renamed("ribosomes for training")
+    )
+    until(
+        lambda: (
+            browser.basket.is_settled and not browser.basket.text.startswith("The basket is empty")
+        )
+    )
     click(browser.screens.basket_strip)
     stage.settle()
     return drawn(browser)
@@ -297,9 +318,13 @@ PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *PICTURES])
-    parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
+    parser.add_argument(
+        "--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images"
+    )
     parser.add_argument("--light", action="store_true", help="use napari's light theme")
     args = parser.parse_args()
     ensure_demo_pack()  # on first use this takes longer than `TIMEOUT_S`

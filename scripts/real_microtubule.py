@@ -24,7 +24,9 @@ class Microtubule:
     def grey(self) -> NDArray[np.float32]:
         from scipy import ndimage
 
-        resampled = ndimage.zoom(self.crop.astype(np.float32), CROP_SPACING_ANGSTROM / self.spacing_angstrom, order=3)
+        resampled = ndimage.zoom(
+            self.crop.astype(np.float32), CROP_SPACING_ANGSTROM / self.spacing_angstrom, order=3
+        )
         return np.asarray(255 - np.clip(np.round(resampled), 0, 255), dtype=np.float32)
 
     @cached_property
@@ -44,12 +46,16 @@ class Microtubule:
 class Tiled:
     """A small volume repeated to fill a large one, computed on demand.
 
-    It is mirrored along z and repeated along y and x. Each repeat along y is shifted along x by ``drift``, so that an
-    oblique structure continues in the next tile.
+    It is mirrored along z and repeated along y and x. Each repeat along y is shifted along x by
+    ``drift``, so that an oblique structure continues in the next tile.
     """
 
     def __init__(
-        self, tile: NDArray[Any], shape_zyx: tuple[int, int, int], drift: int, rows: slice = slice(None)
+        self,
+        tile: NDArray[Any],
+        shape_zyx: tuple[int, int, int],
+        drift: int,
+        rows: slice = slice(None),
     ) -> None:
         self.tile, self.shape, self.dtype = tile, shape_zyx, tile.dtype
         z, y, x = (np.arange(n) for n in shape_zyx)

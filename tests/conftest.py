@@ -38,17 +38,23 @@ FOLDER_VARIABLES = {
 }
 
 # napari reads its settings file once, at import, which is too early for a fixture.
-_settings_folder = tempfile.TemporaryDirectory(prefix="napari-cryoet-tests-", ignore_cleanup_errors=True)
+_settings_folder = tempfile.TemporaryDirectory(
+    prefix="napari-cryoet-tests-", ignore_cleanup_errors=True
+)
 os.environ["NAPARI_CONFIG"] = str(Path(_settings_folder.name, "settings.yaml"))
 
 
-settings.register_profile("busy machines", deadline=None)  # how long an example takes says nothing about the code
+settings.register_profile(
+    "busy machines", deadline=None
+)  # how long an example takes says nothing about the code
 settings.load_profile("busy machines")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first, so that all processes end at about the same time."""
-    items.sort(key=lambda item: item.path.parent.name not in {"journeys", "qt"})  # the sort is stable
+    items.sort(
+        key=lambda item: item.path.parent.name not in {"journeys", "qt"}
+    )  # the sort is stable
 
 
 def pytest_unconfigure() -> None:
@@ -116,8 +122,13 @@ def real_data(project_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """A function that makes a folder shared by all test processes, from a name and a function; don't write into it."""
+def make_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A function that makes a folder shared by all test processes, from a name and a function.
+
+    Don't write into it.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -142,12 +153,18 @@ def scripts(project_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def real_pack(real_data: Path, scripts: str, make_once: Callable[[str, Callable[[Path], object]], Path]) -> Any:
+def real_pack(
+    real_data: Path, scripts: str, make_once: Callable[[str, Callable[[Path], object]], Path]
+) -> Any:
     """A pack made from real data, with its largest run made smaller; don't write into it."""
     from napari_cryoet.packs.pack import open_pack
 
     build = import_module("build_real_pack").build_real_pack
-    return open_pack(make_once("real-pack", lambda folder: build(real_data, folder, full_shape_zyx=(90, 230, 220))))
+    return open_pack(
+        make_once(
+            "real-pack", lambda folder: build(real_data, folder, full_shape_zyx=(90, 230, 220))
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -170,7 +187,9 @@ def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
 def served_demo(demo_pack: Path) -> Iterator[dict[str, str]]:
     """The URLs of the small demo served by the command line: ``graphql``, ``files`` and ``s3``."""
     command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(demo_pack)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
         process.terminate()

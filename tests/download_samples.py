@@ -23,13 +23,26 @@ FRAME = "10000/TS_2/Frames/TS 2 [a]+b%.tif"
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def zarr_files(root: str, shape: tuple[int, ...] = (5, 4, 4), chunks: tuple[int, ...] = (4, 4, 4)) -> dict[str, bytes]:
-    """The files of an OME-Zarr of one level, as the portal lays it out; chunks hold arbitrary bytes."""
-    array = {"zarr_format": 2, "shape": shape, "chunks": chunks, "dimension_separator": "/", "dtype": "<f4"}
+def zarr_files(
+    root: str, shape: tuple[int, ...] = (5, 4, 4), chunks: tuple[int, ...] = (4, 4, 4)
+) -> dict[str, bytes]:
+    """The files of an OME-Zarr of one level, as the portal lays it out.
+
+    Chunks hold arbitrary bytes.
+    """
+    array = {
+        "zarr_format": 2,
+        "shape": shape,
+        "chunks": chunks,
+        "dimension_separator": "/",
+        "dtype": "<f4",
+    }
     array |= {"compressor": None, "filters": None, "fill_value": 0, "order": "C"}
     files = {f"0/{z}/0/0": bytes([z]) * (100 + z) for z in range(-(-shape[0] // chunks[0]))} | {
         "0/.zarray": json.dumps(array).encode(),
-        ".zattrs": json.dumps({"multiscales": [{"version": "0.4", "datasets": [{"path": "0"}]}]}).encode(),
+        ".zattrs": json.dumps(
+            {"multiscales": [{"version": "0.4", "datasets": [{"path": "0"}]}]}
+        ).encode(),
         ".zgroup": b'{"zarr_format": 2}',
     }
     return {f"{root}/{key}": content for key, content in files.items()}
@@ -70,25 +83,54 @@ def sample_rows(prefix: str) -> Rows:
 
     def at(key: str, name: str, size: str = "") -> dict[str, Any]:
         """The cells of a file."""
-        listed = {size: float(sum(n for each, n in sizes.items() if each.startswith(key)))} if size else {}
+        listed = (
+            {size: float(sum(n for each, n in sizes.items() if each.startswith(key)))}
+            if size
+            else {}
+        )
         return {f"https{name}": prefix + key, f"s3{name}": S3 + key} | listed
 
     def annotation(row_id: int, name: str, key: str) -> dict[str, Any]:
-        return {"id": row_id, "runId": 1, "depositionId": 8, "objectName": name, **at(key, "MetadataPath")}
+        return {
+            "id": row_id,
+            "runId": 1,
+            "depositionId": 8,
+            "objectName": name,
+            **at(key, "MetadataPath"),
+        }
 
-    def file(row_id: int, shape_id: int, form: str, key: str, is_default: bool = False) -> dict[str, Any]:
-        grid = {"alignmentId": 31, "tomogramVoxelSpacingId": 41, "isVisualizationDefault": is_default}
-        return {"id": row_id, "annotationShapeId": shape_id, "format": form, **grid, **at(key, "Path", "fileSize")}
+    def file(
+        row_id: int, shape_id: int, form: str, key: str, is_default: bool = False
+    ) -> dict[str, Any]:
+        grid = {
+            "alignmentId": 31,
+            "tomogramVoxelSpacingId": 41,
+            "isVisualizationDefault": is_default,
+        }
+        return {
+            "id": row_id,
+            "annotationShapeId": shape_id,
+            "format": form,
+            **grid,
+            **at(key, "Path", "fileSize"),
+        }
 
     photo = prefix + "10000/TS_1/Reconstructions/VoxelSpacing10.000/Images/key-photo.png"
-    volumes = at(f"{TOMOGRAM}.zarr", "OmezarrDir", "fileSizeOmezarr") | at(f"{TOMOGRAM}.mrc", "MrcFile", "fileSizeMrc")
+    volumes = at(f"{TOMOGRAM}.zarr", "OmezarrDir", "fileSizeOmezarr") | at(
+        f"{TOMOGRAM}.mrc", "MrcFile", "fileSizeMrc"
+    )
     series = at("10000/TS_1/TiltSeries/100/TS_1.mrc", "MrcFile", "fileSizeMrc")
     series |= at("10000/TS_1/TiltSeries/100/TS_1.rawtlt", "AngleList")
     rows: Rows = {
         "depositions": [{"id": 8, "title": "Picks of yeast"}],
         "depositionAuthors": [{"id": 1, "depositionId": 8, "name": "C. Picker"}],
         "datasets": [
-            {"id": DATASET, "depositionId": 8, "title": "Yeast", "keyPhotoUrl": f"{prefix}10000/Images/snapshot.png"}
+            {
+                "id": DATASET,
+                "depositionId": 8,
+                "title": "Yeast",
+                "keyPhotoUrl": f"{prefix}10000/Images/snapshot.png",
+            }
             | at("10000/", "Prefix")
         ],
         "datasetAuthors": [{"id": 1, "datasetId": DATASET, "name": "A. First"}],
@@ -98,11 +140,21 @@ def sample_rows(prefix: str) -> Rows:
         ],
         "tomogramVoxelSpacings": [{"id": 41, "runId": 1, "voxelSpacing": 10.0}],
         "tomograms": [
-            {"id": 11, "runId": 1, "depositionId": 8, "alignmentId": 31, "tomogramVoxelSpacingId": 41, **volumes}
+            {
+                "id": 11,
+                "runId": 1,
+                "depositionId": 8,
+                "alignmentId": 31,
+                "tomogramVoxelSpacingId": 41,
+                **volumes,
+            }
             | {"isVisualizationDefault": True, "keyPhotoUrl": photo}
         ],
         "tomogramAuthors": [{"id": 1, "tomogramId": 11, "name": "B. Second"}],
-        "annotations": [annotation(21, "ribosome", f"{PICKS}.json"), annotation(22, "membrane", f"{MASK}.json")],
+        "annotations": [
+            annotation(21, "ribosome", f"{PICKS}.json"),
+            annotation(22, "membrane", f"{MASK}.json"),
+        ],
         "annotationAuthors": [{"id": 1, "annotationId": 21, "name": "C. Picker"}],
         "annotationShapes": [
             {"id": 61, "annotationId": 21, "shapeType": "Point"},
@@ -114,12 +166,18 @@ def sample_rows(prefix: str) -> Rows:
             file(53, 62, "mrc", f"{MASK}_mask.mrc"),
         ],
         "alignments": [
-            {"id": 31, "runId": 1, **at("10000/TS_1/Alignments/100/alignment_metadata.json", "AlignmentMetadata")}
+            {
+                "id": 31,
+                "runId": 1,
+                **at("10000/TS_1/Alignments/100/alignment_metadata.json", "AlignmentMetadata"),
+            }
         ],
         "tiltseries": [{"id": 71, "runId": 1, **series}],
         "frames": [{"id": 81, "runId": 2, **at(FRAME, "FramePath", "fileSize")}],
         "gainFiles": [{"id": 91, "runId": 2, **at("10000/TS_2/Gains/gain.mrc", "FilePath")}],
-        "frameAcquisitionFiles": [{"id": 95, "runId": 2, **at("10000/TS_2/Frames/TS_2.mdoc", "MdocPath")}],
+        "frameAcquisitionFiles": [
+            {"id": 95, "runId": 2, **at("10000/TS_2/Frames/TS_2.mdoc", "MdocPath")}
+        ],
     }
     return {name: [blank_row(name) | row for row in found] for name, found in rows.items()}
 
@@ -139,5 +197,8 @@ def download_everything(prefix: str, folder: str | Path) -> DownloadReport:
 def downloading(prefix: str, folder: Path) -> subprocess.Popen[bytes]:
     """A process that downloads all files of the sample."""
     call = "import sys, download_samples; download_samples.download_everything(*sys.argv[1:])"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
     return subprocess.Popen([sys.executable, "-c", call, prefix, str(folder)], env=environment)

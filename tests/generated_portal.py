@@ -1,7 +1,7 @@
 """Portals of any size for tests and benchmarks: reproducible rows in the real portal's proportions.
 
-The real one has 370 datasets, 21,246 runs of which 9,072 have no annotation, 28,666 tomograms, 29,714
-annotations, 55,228 annotation files.
+The real one has 370 datasets, 21,246 runs of which 9,072 have no annotation, 28,666 tomograms,
+29,714 annotations, 55,228 annotation files.
 """
 
 from __future__ import annotations
@@ -38,18 +38,59 @@ OBJECTS = (
     ("70S ribosome", "PDB-5MDZ", 10, "points"),
     ("mitochondrial outer membrane", "GO:0005741", 10, "mask"),
     ("actin filament", "GO:0005884", 10, "mask"),
-    *((f"protein complex {number}", f"PDB-{1000 + number}", 0.1, "points") for number in range(150)),
+    *(
+        (f"protein complex {number}", f"PDB-{1000 + number}", 0.1, "points")
+        for number in range(150)
+    ),
 )
 ORGANISMS = (
-    *("Homo sapiens", "Legionella pneumophila", "Helicobacter pylori", "Vibrio cholerae", "Campylobacter jejuni"),
-    *("Escherichia coli", "Mycoplasma pneumoniae", "Schizosaccharomyces pombe", "Chlamydomonas reinhardtii"),
-    *("Mus musculus", "Saccharomyces cerevisiae", "Rattus norvegicus", "Drosophila melanogaster", "not_reported"),
+    *(
+        "Homo sapiens",
+        "Legionella pneumophila",
+        "Helicobacter pylori",
+        "Vibrio cholerae",
+        "Campylobacter jejuni",
+    ),
+    *(
+        "Escherichia coli",
+        "Mycoplasma pneumoniae",
+        "Schizosaccharomyces pombe",
+        "Chlamydomonas reinhardtii",
+    ),
+    *(
+        "Mus musculus",
+        "Saccharomyces cerevisiae",
+        "Rattus norvegicus",
+        "Drosophila melanogaster",
+        "not_reported",
+    ),
     *(f"Bacterium species{number}" for number in range(40)),
 )
-SAMPLES = ("cell_line", "primary_cell_culture", "tissue", "organism", "organelle", "virus", "in_vitro", "in_silico")
+SAMPLES = (
+    "cell_line",
+    "primary_cell_culture",
+    "tissue",
+    "organism",
+    "organelle",
+    "virus",
+    "in_vitro",
+    "in_silico",
+)
 SPACINGS = (4.99, 7.84, 10.0, 10.012, 13.48, 13.7, 14.08, 16.0)
 WORDS = (
-    *("lamellae", "acquired", "with", "defocus", "phase", "plate", "FIB", "milled", "cells", "infected", "virus"),
+    *(
+        "lamellae",
+        "acquired",
+        "with",
+        "defocus",
+        "phase",
+        "plate",
+        "FIB",
+        "milled",
+        "cells",
+        "infected",
+        "virus",
+    ),
     *("assembly", "synapse", "motor"),
 )
 METHODS = ("automated", "manual", "hybrid")
@@ -62,7 +103,9 @@ def generated_tables(
     """The tables, with the columns used by searches."""
     chance = random.Random(seed)
     tables: dict[str, list[Row]] = {}
-    numbers = {name: count(first) for name, first in {"datasets": 10000, "depositions": 10300}.items()}
+    numbers = {
+        name: count(first) for name, first in {"datasets": 10000, "depositions": 10300}.items()
+    }
 
     def add(table: str, **cells: Any) -> int:
         row_id = next(numbers.setdefault(table, count(1)))
@@ -71,7 +114,12 @@ def generated_tables(
 
     people = [f"{chance.choice(_FIRST)} {chance.choice(_LAST)}{number}" for number in range(600)]
     depositions = [
-        add("depositions", title=f"Deposition of {_phrase(chance)}", releaseDate=_day(chance), description="")
+        add(
+            "depositions",
+            title=f"Deposition of {_phrase(chance)}",
+            releaseDate=_day(chance),
+            description="",
+        )
         for _ in range(max(2, n_datasets // 4))
     ]
     sizes = _shares(n_datasets, n_runs, chance)
@@ -90,7 +138,12 @@ def generated_tables(
             relatedDatabaseEntries=f"EMPIAR-{chance.randrange(10000, 13000)}",
         )
         for order in range(1, 5):
-            add("datasetAuthors", datasetId=dataset, name=chance.choice(people), authorListOrder=order)
+            add(
+                "datasetAuthors",
+                datasetId=dataset,
+                name=chance.choice(people),
+                authorListOrder=order,
+            )
         kinds = [(chance.choice(SPACINGS), "raw", None)]
         if chance.random() < 0.35:
             kinds.append((kinds[0][0], "denoised", chance.choice(("cryoCARE", "IsoNet"))))
@@ -141,10 +194,15 @@ def generated_tables(
         )
         for _ in range(3):
             add("annotationAuthors", annotationId=annotation, name=chance.choice(people))
-        for shape_type, formats in _SHAPES_MASK if is_mask else _SHAPES_POINTS[: chance.choice((1, 1, 2))]:
+        for shape_type, formats in (
+            _SHAPES_MASK if is_mask else _SHAPES_POINTS[: chance.choice((1, 1, 2))]
+        ):
             shape = add("annotationShapes", annotationId=annotation, shapeType=shape_type)
             for each in formats:
-                keys = {"alignmentId": alignment_of[run], "tomogramVoxelSpacingId": of_run[run]["id"]}
+                keys = {
+                    "alignmentId": alignment_of[run],
+                    "tomogramVoxelSpacingId": of_run[run]["id"],
+                }
                 size = 2.5e6 if is_mask else 6e4
                 add("annotationFiles", annotationShapeId=shape, format=each, fileSize=size, **keys)
     return tables
@@ -156,7 +214,9 @@ def write_generated_pack(folder: Path, **sizes: int) -> Pack:
         name: [blank_row(name) | _places(name, row) | _filled(row) for row in rows]
         for name, rows in generated_tables(**sizes).items()
     }
-    return write_pack(folder, PackManifest(title="A generated portal", https_prefix=HTTPS, s3_prefix=S3), tables)
+    return write_pack(
+        folder, PackManifest(title="A generated portal", https_prefix=HTTPS, s3_prefix=S3), tables
+    )
 
 
 def _places(name: str, row: Row) -> Row:
@@ -197,4 +257,15 @@ def _day(chance: random.Random) -> str:
 _SHAPES_POINTS = (("Point", ("ndjson",)), ("OrientedPoint", ("ndjson",)))
 _SHAPES_MASK = (("SegmentationMask", ("mrc", "zarr")),)
 _FIRST = ("Irene", "Ada", "Jörg", "Mei", "Tilo", "Amara", "Luis", "Nadia", "Kofi", "Yuki")
-_LAST = ("Teresa", "Schäfer", "Chen", "Okafor", "García", "Novak", "Rossi", "Haddad", "Mensah", "Tanaka")
+_LAST = (
+    "Teresa",
+    "Schäfer",
+    "Chen",
+    "Okafor",
+    "García",
+    "Novak",
+    "Rossi",
+    "Haddad",
+    "Mensah",
+    "Tanaka",
+)

@@ -17,7 +17,11 @@ NONE, SHIFT, CONTROL = (
 
 def press(key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
     """Press a key in the active window."""
-    window = QApplication.activePopupWidget() or QApplication.activeModalWidget() or QApplication.activeWindow()
+    window = (
+        QApplication.activePopupWidget()
+        or QApplication.activeModalWidget()
+        or QApplication.activeWindow()
+    )
     assert window is not None, "no window is active"
     QTest.keyClick(window.windowHandle(), key, modifiers)
     QApplication.processEvents()
@@ -41,7 +45,9 @@ def has_keys(widget: QWidget) -> bool:
 
 def spoken(widget: QWidget) -> str:
     """The name that screen readers use for a control: its accessible name, button text or label."""
-    buddies = (label.text() for label in widget.window().findChildren(QLabel) if label.buddy() is widget)
+    buddies = (
+        label.text() for label in widget.window().findChildren(QLabel) if label.buddy() is widget
+    )
     text = widget.text() if isinstance(widget, QAbstractButton) else ""
     return widget.accessibleName() or text or next(buddies, "")
 
@@ -102,9 +108,14 @@ class Keys:
     def tab_to(self, control: QWidget, *, back: bool = False) -> None:
         passed = []
         while not has_keys(control):
-            assert len(passed) < 40, f"Tab leads to {[spoken(each) for each in passed]} and not to {control}"
+            assert len(passed) < 40, (
+                f"Tab leads to {[spoken(each) for each in passed]} and not to {control}"
+            )
             passed.append(QApplication.focusWidget())
-            press(Qt.Key.Key_Backtab if back else Qt.Key.Key_Tab, SHIFT if back else Qt.KeyboardModifier.NoModifier)
+            press(
+                Qt.Key.Key_Backtab if back else Qt.Key.Key_Tab,
+                SHIFT if back else Qt.KeyboardModifier.NoModifier,
+            )
 
     def choose(self, box: QWidget, text: str) -> None:
         """Choose an item of the focused combo box."""

@@ -33,7 +33,11 @@ def guard_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Names under ``.invalid`` never exist, so they fail at once without being listed.
     """
     tried: list[str] = []
-    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+    connect, connect_ex, getaddrinfo = (
+        socket.socket.connect,
+        socket.socket.connect_ex,
+        socket.getaddrinfo,
+    )
 
     def check(host: object) -> None:
         if not is_on_this_machine(host):
@@ -41,7 +45,9 @@ def guard_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise NetworkForbiddenError(f"tests may not connect to {host}")
 
     def guarded_connect(sock: socket.socket, address: Any) -> None:
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type != socket.SOCK_DGRAM:  # that sends nothing
+        if (
+            sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type != socket.SOCK_DGRAM
+        ):  # that sends nothing
             check(address[0])
         connect(sock, address)
 

@@ -11,9 +11,15 @@ UNITS = {"space": "micrometer", "time": "second"}
 SPACE = {"z": 2.0, "y": 0.5, "x": 0.5}
 
 
-def write_image(path, values, axes, *, levels=2, chunks=None, zarr_format=2, name="cells", **attributes):
+def write_image(
+    path, values, axes, *, levels=2, chunks=None, zarr_format=2, name="cells", **attributes
+):
     """Write an image whose levels keep every second voxel along y and x; returns the levels."""
-    own = {"compressors": "auto", "chunk_key_encoding": {"name": "v2", "separator": "."}} if zarr_format == 2 else {}
+    own = (
+        {"compressors": "auto", "chunk_key_encoding": {"name": "v2", "separator": "."}}
+        if zarr_format == 2
+        else {}
+    )
     return portal_images.write_image(
         path,
         values,

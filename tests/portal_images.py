@@ -11,7 +11,8 @@ from numcodecs import Blosc
 
 UNITS = {"space": "angstrom"}
 LZ4 = Blosc("lz4", 5, Blosc.SHUFFLE)
-#: Of the images that `write_portal_images` writes: four chunks at the finest level, since they are 256 voxels wide.
+#: Of the images that `write_portal_images` writes: four chunks at the finest level, since they are
+#: 256 voxels wide.
 SHAPE = (60, 300, 280)
 CHUNKS_OF_A_PLANE = 4
 
@@ -28,7 +29,12 @@ def noise(shape, dtype="<f4", seed=0):
 def write_array(path, values, *, zarr_format=2, **options):
     """Write a zarr array with options of ``zarr.create_array``; returns its values."""
     array = zarr.create_array(
-        str(path), shape=values.shape, dtype=values.dtype, zarr_format=zarr_format, overwrite=True, **options
+        str(path),
+        shape=values.shape,
+        dtype=values.dtype,
+        zarr_format=zarr_format,
+        overwrite=True,
+        **options,
     )
     array[...] = values
     return values
@@ -73,8 +79,14 @@ def write_image(
         The levels.
     """
     if zarr_format == 2:
-        options = {"compressors": LZ4, "chunk_key_encoding": {"name": "v2", "separator": "/"}} | options
-    whole = tuple(min(256, size) if axis in "zyx" else 1 for size, axis in zip(values.shape, axes, strict=True))
+        options = {
+            "compressors": LZ4,
+            "chunk_key_encoding": {"name": "v2", "separator": "/"},
+        } | options
+    whole = tuple(
+        min(256, size) if axis in "zyx" else 1
+        for size, axis in zip(values.shape, axes, strict=True)
+    )
     chunks = options.pop("chunks", None) or whole
     steps = [2 if axis in halved else 1 for axis in axes]
     scale = scale or [10.0 if axis in "zyx" else 1.0 for axis in axes]
@@ -82,10 +94,17 @@ def write_image(
     group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
     for level, name in enumerate(paths or map(str, range(levels))):
         array = values[tuple(slice(None, None, step**level) for step in steps)]
-        group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks, **options)[...] = array
+        group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks, **options)[
+            ...
+        ] = array
         widths = [size * step**level for size, step in zip(scale, steps, strict=True)]
         moves = [{"type": "translation", "translation": offset}] if offset else []
-        datasets.append({"path": name, "coordinateTransformations": [{"type": "scale", "scale": widths}, *moves]})
+        datasets.append(
+            {
+                "path": name,
+                "coordinateTransformations": [{"type": "scale", "scale": widths}, *moves],
+            }
+        )
         arrays.append(array)
     kinds = [{"t": "time", "c": "channel"}.get(axis, "space") for axis in axes]
     described = [
@@ -93,7 +112,9 @@ def write_image(
         for axis, kind in zip(axes, kinds, strict=True)
     ]
     multiscale = {"name": "image", "axes": described, "datasets": datasets} | (about or {})
-    metadata = {"version": "0.4" if zarr_format == 2 else "0.5", "multiscales": [multiscale]} | (attributes or {})
+    metadata = {"version": "0.4" if zarr_format == 2 else "0.5", "multiscales": [multiscale]} | (
+        attributes or {}
+    )
     group.attrs.update(metadata if zarr_format == 2 else {"ome": metadata})
     return arrays
 
@@ -107,13 +128,18 @@ def write_portal_images(folder: Path) -> None:
 
 def frames_of(level: Path) -> list[bytes]:
     """The chunks of a level."""
-    return [file.read_bytes() for file in sorted(level.rglob("*")) if file.name.isdigit() and file.is_file()]
+    return [
+        file.read_bytes()
+        for file in sorted(level.rglob("*"))
+        if file.name.isdigit() and file.is_file()
+    ]
 
 
 def block_bytes(frame: bytes, start: int, stop: int) -> int:
     """The bytes of a Blosc frame needed for a range of its decoded bytes: header, table and blocks.
 
-    The format of c-blosc 1 is a header of 16 bytes, the start of each block, and the blocks in any order.
+    The format of c-blosc 1 is a header of 16 bytes, the start of each block, and the blocks in any
+    order.
     """
     n_bytes, block_size, frame_bytes = struct.unpack_from("<3I", frame, 4)
     count = -(-n_bytes // block_size)

@@ -13,13 +13,21 @@ import graphql
 
 from napari_cryoet.packs.pack import PackManifest, write_pack
 
-_PLAIN = {"Int": 1, "Float": 1.0, "String": "text", "Boolean": False, "DateTime": "2024-05-06T00:00:00+00:00"}
+_PLAIN = {
+    "Int": 1,
+    "Float": 1.0,
+    "String": "text",
+    "Boolean": False,
+    "DateTime": "2024-05-06T00:00:00+00:00",
+}
 
 
 @cache
 def portal_schema() -> graphql.GraphQLSchema:
     """The schema bundled with the official client."""
-    return graphql.build_schema((files("cryoet_data_portal") / "data" / "schema.graphql").read_text())
+    return graphql.build_schema(
+        (files("cryoet_data_portal") / "data" / "schema.graphql").read_text()
+    )
 
 
 class Tables(dict[str, list[dict[str, Any]]]):
@@ -37,14 +45,19 @@ class Tables(dict[str, list[dict[str, Any]]]):
         self.setdefault(table, []).append(row)
         return int(row["id"])
 
-    def add_annotation(self, run_id: int | None, *, shapes: dict[str, list[str]], **values: Any) -> int:
+    def add_annotation(
+        self, run_id: int | None, *, shapes: dict[str, list[str]], **values: Any
+    ) -> int:
         """Add an annotation with files in some formats for each of its shapes."""
         annotation = self.add("annotations", runId=run_id, **values)
         for shape_type, formats in shapes.items():
             shape = self.add("annotationShapes", annotationId=annotation, shapeType=shape_type)
             for each in formats:
                 self.add(
-                    "annotationFiles", annotationShapeId=shape, format=each, httpsPath=f"https://x.org/{shape}.{each}"
+                    "annotationFiles",
+                    annotationShapeId=shape,
+                    format=each,
+                    httpsPath=f"https://x.org/{shape}.{each}",
                 )
         return annotation
 
@@ -106,7 +119,9 @@ def _blank_items(table: str) -> tuple[tuple[str, Any], ...]:
         elif isinstance(kind, graphql.GraphQLEnumType):
             items.append((name, next(iter(kind.values))))
         else:
-            items.append((name, "https://x.org/" if name.startswith("https") else _PLAIN[kind.name]))
+            items.append(
+                (name, "https://x.org/" if name.startswith("https") else _PLAIN[kind.name])
+            )
     return tuple(items)
 
 

@@ -29,8 +29,12 @@ def rows_of_runs(
             httpsOmezarrDir=f"{url}/{number}.zarr",
             **grid,
         )
-        annotation = rows.add("annotations", runId=run, objectName="ribosome", groundTruthStatus=True)
+        annotation = rows.add(
+            "annotations", runId=run, objectName="ribosome", groundTruthStatus=True
+        )
         shape = rows.add("annotationShapes", annotationId=annotation, shapeType="Point")
         path = f"{url}/{number}.ndjson"
-        rows.add("annotationFiles", annotationShapeId=shape, format="ndjson", httpsPath=path, **grid)
+        rows.add(
+            "annotationFiles", annotationShapeId=shape, format="ndjson", httpsPath=path, **grid
+        )
     return rows

@@ -51,7 +51,13 @@ def make_run(**fields):
 
 
 def make_voxel_spacing(**fields):
-    defaults = {"id": 509, "voxel_spacing": 13.48, "run_id": 506, "s3_prefix": "s3://b/", "https_prefix": f"{FILES}/"}
+    defaults = {
+        "id": 509,
+        "voxel_spacing": 13.48,
+        "run_id": 506,
+        "s3_prefix": "s3://b/",
+        "https_prefix": f"{FILES}/",
+    }
     return VoxelSpacing(**(defaults | fields))
 
 
@@ -75,7 +81,10 @@ def make_tomogram(**fields):
         "offset_y": 0,
         "offset_z": 0,
         "https_omezarr_dir": f"{FILES}/10000/TS_026/TS_026.zarr",
-        "authors": (Author(name="Irene de Teresa", author_list_order=1), Author(name="Sara Götz", author_list_order=0)),
+        "authors": (
+            Author(name="Irene de Teresa", author_list_order=1),
+            Author(name="Sara Götz", author_list_order=0),
+        ),
         "deposition": DepositionTitle(id=10301, title="S. pombe"),
         "publications": "10.1038/s41592-022-01746-2, EMPIAR-10988",
         "run": make_run(),
@@ -121,15 +130,21 @@ def make_file(shape_type=ShapeType.POINT, *, annotation=None, **fields):
         "s3_path": f"s3://bucket/{file_id}.{file_format}",
         "https_path": f"{FILES}/{file_id}.{file_format}",
         "source": "dataset_author",
-        "shape": AnnotationShape(id=1065, annotation_id=annotation.id, shape_type=shape_type, annotation=annotation),
+        "shape": AnnotationShape(
+            id=1065, annotation_id=annotation.id, shape_type=shape_type, annotation=annotation
+        ),
     }
-    return AnnotationFile(id=file_id, format=file_format, voxel_spacing=spacing, **(defaults | fields))
+    return AnnotationFile(
+        id=file_id, format=file_format, voxel_spacing=spacing, **(defaults | fields)
+    )
 
 
 def make_run_page(*, tomograms=(), files=(), run=None):
     """A run page with these tomograms and files, and the records that the files refer to."""
     shapes = {file.shape.id: file.shape for file in files if file.shape}
-    annotations = {shape.annotation.id: shape.annotation for shape in shapes.values() if shape.annotation}
+    annotations = {
+        shape.annotation.id: shape.annotation for shape in shapes.values() if shape.annotation
+    }
     spacings = {file.voxel_spacing.id: file.voxel_spacing for file in files if file.voxel_spacing}
     return RunPage(
         run=run or make_run(),

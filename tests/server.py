@@ -11,8 +11,8 @@ In a benchmark, in a separate process, so that it doesn't compete with the measu
 
     with server_process(folder, latency=0.06, connection_mb=20, total_mb=50) as url: ...
 
-or ``python tests/server.py FOLDER --latency 0.06 --connection-mb 20 --total-mb 50``, which prints its URL.
-``GET /?reset`` returns the counts as JSON and resets them.
+or ``python tests/server.py FOLDER --latency 0.06 --connection-mb 20 --total-mb 50``, which prints
+its URL. ``GET /?reset`` returns the counts as JSON and resets them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
-#: How an answer is sent: correctly; half of the body, then hanging up or stalling; not at all; byte by byte; the body
+#: How an answer is sent: correctly; half of the body, then hanging up or stalling; not at all; byte
+#: by byte; the body
 #: repeated endlessly without a length; or without a head, so that it needn't be HTTP.
 Manner = Literal["well", "cut", "stalled", "silent", "dribbling", "endless", "raw"]
 #: Looks up the file or content at a path.
@@ -46,7 +47,10 @@ Find = Callable[[str], "Path | bytes | None"]
 
 _DRIBBLE_S = 0.05
 _ENDLESS_BYTES = 2**26  # practically endless, but fits into memory
-_PIECE_BYTES, _PIECE_S = 2**16, 0.002  # fast connections get larger pieces, so that this process keeps up
+_PIECE_BYTES, _PIECE_S = (
+    2**16,
+    0.002,
+)  # fast connections get larger pieces, so that this process keeps up
 
 
 @dataclass
@@ -75,7 +79,10 @@ class Answer:
 
     def saying(self, **headers: str) -> Answer:
         """A copy with changed headers; underscores in names become dashes."""
-        return replace(self, headers=self.headers | {name.replace("_", "-"): text for name, text in headers.items()})
+        return replace(
+            self,
+            headers=self.headers | {name.replace("_", "-"): text for name, text in headers.items()},
+        )
 
     def head(self) -> bytes:
         """Status line and headers."""
@@ -134,8 +141,12 @@ def in_chunks(answer: Answer) -> Answer:
 class Script:
     """A fault for some requests, active until it has hit ``times`` requests or is ended."""
 
-    def __init__(self, wanted: str | Callable[[Request], Any], fault: Fault | None, times: float, skip: int) -> None:
-        self.wanted = (lambda request: re.search(wanted, request.path)) if isinstance(wanted, str) else wanted
+    def __init__(
+        self, wanted: str | Callable[[Request], Any], fault: Fault | None, times: float, skip: int
+    ) -> None:
+        self.wanted = (
+            (lambda request: re.search(wanted, request.path)) if isinstance(wanted, str) else wanted
+        )
         self.fault, self.times, self.skip, self.hits = fault, times, skip, 0
         self.ended = asyncio.Event()  # set by the server
 
@@ -162,7 +173,10 @@ class Link:
 
 @dataclass(eq=False, repr=False)
 class Server:
-    """Serves a folder to this computer; its files may be written, replaced and deleted at any time."""
+    """Serves a folder to this computer.
+
+    Its files may be written, replaced and deleted at any time.
+    """
 
     folder: Path = Path()
     latency_s: float = 0.0  # of each answer
@@ -185,7 +199,9 @@ class Server:
 
     def __enter__(self) -> Self:
         started = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=[self.run(started.set)], daemon=True, name="server")
+        self._thread = threading.Thread(
+            target=asyncio.run, args=[self.run(started.set)], daemon=True, name="server"
+        )
         self._thread.start()
         assert started.wait(60)
         return self
@@ -195,11 +211,17 @@ class Server:
         self._thread.join()
 
     def script(
-        self, wanted: str | Callable[[Request], Any], fault: Fault | None, *, times: float = math.inf, skip: int = 0
+        self,
+        wanted: str | Callable[[Request], Any],
+        fault: Fault | None,
+        *,
+        times: float = math.inf,
+        skip: int = 0,
     ) -> Script:
         """Apply a fault to requests; None holds them until the script ends, then answers them. The newest script wins.
 
-        ``wanted`` is a pattern for paths or a function; ``times`` requests are hit, after ``skip`` others.
+        ``wanted`` is a pattern for paths or a function; ``times`` requests are hit, after ``skip``
+        others.
         """
         self._scripts.insert(0, Script(wanted, fault, times, skip))
         return self._scripts[0]
@@ -213,7 +235,9 @@ class Server:
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait until requests make a condition true."""
         with self._changed:
-            assert self._changed.wait_for(condition, timeout_s), [request.path for request in self.requests[-20:]]
+            assert self._changed.wait_for(condition, timeout_s), [
+                request.path for request in self.requests[-20:]
+            ]
 
     def to(self, pattern: str = "") -> list[Request]:
         """The requests so far whose path matches a pattern."""
@@ -233,11 +257,18 @@ class Server:
         return repeated
 
     def reset(self) -> dict[str, Any]:
-        """Return all counts and reset them; if ``server_late_s`` is large, this process couldn't keep up."""
+        """Return all counts and reset them.
+
+        If ``server_late_s`` is large, this process couldn't keep up.
+        """
         folders = Counter()
         for request in self.requests:
             folders["/".join(request.path.split("/")[1:3])] += request.sent_bytes  # as a.zarr/0
-        counts = {"requests": len(self.requests), "bytes": self.sent_bytes(), "bytes_again": self.repeated_bytes()}
+        counts = {
+            "requests": len(self.requests),
+            "bytes": self.sent_bytes(),
+            "bytes_again": self.repeated_bytes(),
+        }
         cpu_s = time.process_time() - self._cpu_from_s
         counts |= {"by_folder": folders, "server_cpu_s": cpu_s, "server_late_s": self.late_s}
         self.requests, self._cpu_from_s = [], time.process_time()
@@ -247,8 +278,12 @@ class Server:
     async def run(self, started: Callable[[], object], port: int = 0) -> None:
         """Serve, and call ``started`` once `url` is known."""
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        listener = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=2**20, ssl=self.tls)
-        self.url = f"http{'s' if self.tls else ''}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        listener = await asyncio.start_server(
+            self._serve, "127.0.0.1", port, limit=2**20, ssl=self.tls
+        )
+        self.url = (
+            f"http{'s' if self.tls else ''}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        )
         started()
         await self._closing.wait()
         listener.close()
@@ -270,9 +305,15 @@ class Server:
                 self.requests.append(request)
                 self.note("answering", 1)
                 try:
-                    script = next((script for script in list(self._scripts) if script.takes(request)), None)
+                    script = next(
+                        (script for script in list(self._scripts) if script.takes(request)), None
+                    )
                     await asyncio.sleep(self.latency_s)
-                    await (sender.send_wrongly(script) if script else sender.send(self.right_answer(request)))
+                    await (
+                        sender.send_wrongly(script)
+                        if script
+                        else sender.send(self.right_answer(request))
+                    )
                 finally:
                     self.note("answering", -1)
         except (OSError, asyncio.IncompleteReadError):
@@ -296,7 +337,9 @@ class Server:
         if file is None or (isinstance(file, Path) and not file.is_file()):
             return Answer(404)
         stat_result = None if isinstance(file, bytes) else file.stat()
-        size, modified_ns = (stat_result.st_size, stat_result.st_mtime_ns) if stat_result else (len(file), 0)
+        size, modified_ns = (
+            (stat_result.st_size, stat_result.st_mtime_ns) if stat_result else (len(file), 0)
+        )
         tag = f'"{modified_ns:x}-{size:x}"' if self.etags else ""
         headers = {"ETag": tag} if tag else {}
         if self.last_modified:
@@ -367,18 +410,26 @@ class _Sender:
             if due_at > now:
                 await asyncio.sleep(due_at - now)
                 self.server.late_s = max(self.server.late_s, time.monotonic() - due_at)
-            self.request.sent_bytes += len(piece)  # before sending, because the client may check the count at once
+            self.request.sent_bytes += len(
+                piece
+            )  # before sending, because the client may check the count at once
             self.writer.write(piece)
             await self.writer.drain()
 
     async def _wait_for_end(self, script: Script, dribble: bytes = b"") -> None:
         """Wait until a script ends; ConnectionAbortedError if the client hangs up first."""
-        ended, hung_up = (asyncio.ensure_future(wait) for wait in (script.ended.wait(), self.reader.read(1)))
+        ended, hung_up = (
+            asyncio.ensure_future(wait) for wait in (script.ended.wait(), self.reader.read(1))
+        )
         self.server.note("held", 1)
         try:
             for byte in dribble:
                 self.writer.write(bytes([byte]))
-                if (await asyncio.wait((ended, hung_up), timeout=_DRIBBLE_S, return_when="FIRST_COMPLETED"))[0]:
+                if (
+                    await asyncio.wait(
+                        (ended, hung_up), timeout=_DRIBBLE_S, return_when="FIRST_COMPLETED"
+                    )
+                )[0]:
                     break
             await asyncio.wait((ended, hung_up), return_when="FIRST_COMPLETED")
             if hung_up.done():
@@ -401,15 +452,21 @@ def _part(file: Path | bytes, start: int, stop: int) -> bytes:
 async def _read_request(reader: asyncio.StreamReader) -> Request:
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
     method, path, _version = first.split(" ")
-    headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines)}
-    return Request(method, path, headers, await reader.readexactly(int(headers.get("content-length", 0))))
+    headers = {
+        name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines)
+    }
+    return Request(
+        method, path, headers, await reader.readexactly(int(headers.get("content-length", 0)))
+    )
 
 
 @contextlib.contextmanager
 def server_process(folder: Path, **options: float) -> Iterator[str]:
     """Run a server in a separate process with command-line options; yields its URL."""
     named = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    with subprocess.Popen([sys.executable, __file__, folder, *named], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, __file__, folder, *named], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process.stdout.readline().strip()
         finally:
@@ -424,20 +481,39 @@ def counts_of(url: str) -> dict[str, Any]:
 
 def main(find: Find | None = None) -> None:
     """Serve until killed; ``find`` replaces the folder, as for a volume that isn't on disk."""
-    parser = argparse.ArgumentParser(description="Serve a folder over HTTP, slowly or with faults if requested.")
+    parser = argparse.ArgumentParser(
+        description="Serve a folder over HTTP, slowly or with faults if requested."
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="of each answer, in seconds")
-    parser.add_argument("--connection-mb", type=float, default=math.inf, help="a second, for one connection")
-    parser.add_argument("--total-mb", type=float, default=math.inf, help="a second, for all of them")
-    parser.add_argument("--faults", type=float, default=0.0, help="the fraction of answers that fail")
+    parser.add_argument(
+        "--connection-mb", type=float, default=math.inf, help="a second, for one connection"
+    )
+    parser.add_argument(
+        "--total-mb", type=float, default=math.inf, help="a second, for all of them"
+    )
+    parser.add_argument(
+        "--faults", type=float, default=0.0, help="the fraction of answers that fail"
+    )
     arguments = parser.parse_args()
     server = Server(
-        arguments.folder, arguments.latency, arguments.connection_mb * 1e6, arguments.total_mb * 1e6, find=find
+        arguments.folder,
+        arguments.latency,
+        arguments.connection_mb * 1e6,
+        arguments.total_mb * 1e6,
+        find=find,
     )
     if arguments.faults:
         chance = random.Random(0)
-        for fault in (status(500), status(503), status(429, Retry_After="0"), sent("cut"), truncated, without_ranges):
+        for fault in (
+            status(500),
+            status(503),
+            status(429, Retry_After="0"),
+            sent("cut"),
+            truncated,
+            without_ranges,
+        ):
             server.script(lambda _request: chance.random() < arguments.faults / 6, fault)
     asyncio.run(server.run(lambda: print(server.url, flush=True), arguments.port))  # noqa: T201
 

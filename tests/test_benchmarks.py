@@ -29,7 +29,9 @@ def test_benchmarks_named_in_the_docs_exist(benchmarks: Path, project_folder: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured as Linux does it")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="memory is measured as Linux does it"
+)
 @pytest.mark.parametrize(
     ("name", "options", "figure"),
     [
@@ -44,10 +46,19 @@ def test_benchmarks_named_in_the_docs_exist(benchmarks: Path, project_folder: Pa
         ("discovery", ["--datasets=5", "--runs=50", "--annotations=100"], "find, ms"),
     ],
 )
-def test_each_benchmark_runs(benchmarks: Path, demo_pack: Path, name: str, options: list[str], figure: str) -> None:
-    call = [sys.executable, benchmarks / f"{name}.py", *options, *([demo_pack] if "--source" in options else [])]
+def test_each_benchmark_runs(
+    benchmarks: Path, demo_pack: Path, name: str, options: list[str], figure: str
+) -> None:
+    call = [
+        sys.executable,
+        benchmarks / f"{name}.py",
+        *options,
+        *([demo_pack] if "--source" in options else []),
+    ]
     environment = os.environ | {"BENCH_SHAPE": "48x64x64"}
-    done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(
+        call, env=environment, capture_output=True, text=True, timeout=500, check=False
+    )
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert figure in done.stdout

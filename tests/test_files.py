@@ -1,4 +1,7 @@
-"""Files are written atomically; names of files and servers in messages are short and without secrets."""
+"""Files are written atomically.
+
+Names of files and servers in messages are short and without secrets.
+"""
 
 import os
 import subprocess
@@ -183,7 +186,9 @@ def test_replace_file_keeps_the_old_file_on_errors(tmp_path, monkeypatch):
     assert names(path.parent) == ["a.json"]
 
 
-@pytest.mark.parametrize("address", ["https://me:secret@files.org/a.star?key=secret", "s3://bucket/a", "file:///a"])
+@pytest.mark.parametrize(
+    "address", ["https://me:secret@files.org/a.star?key=secret", "s3://bucket/a", "file:///a"]
+)
 def test_addresses_are_refused_as_paths_without_naming_secrets(address):
     for path, error in ((address, FormatError), (Path(address), FormatError)):
         with pytest.raises(error) as raised:

@@ -12,7 +12,9 @@ PICKS = (".ndjson", ".star", ".tbl", ".json", ".csv", ".parquet")
 
 @pytest.fixture(scope="module")
 def manifest():
-    return PluginManifest.from_file(Path(str(importlib.resources.files("napari_cryoet") / "napari.yaml")))
+    return PluginManifest.from_file(
+        Path(str(importlib.resources.files("napari_cryoet") / "napari.yaml"))
+    )
 
 
 @pytest.fixture
@@ -49,12 +51,30 @@ def test_the_portal_dock_is_first_and_all_docks_are_in_menus(manifest):
     listed = {item.command for items in manifest.contributions.menus.values() for item in items}
 
     assert docks[0].display_name == "CryoET Data Portal"
-    assert {dock.command for dock in docks} <= listed <= {each.id for each in manifest.contributions.commands}
+    assert (
+        {dock.command for dock in docks}
+        <= listed
+        <= {each.id for each in manifest.contributions.commands}
+    )
 
 
 def test_supported_files_and_addresses_reach_the_reader(plugins, tmp_path):
-    volumes = ["TS.mrc", "TS.MAP", "TS.rec", "TS.mrc.gz", "https://host/emd_1.map.gz", "https://host/10000/TS.zarr"]
-    picks = ["a.ndjson", "run_data.star", "final.tbl", "ada_17_ribosome.json", "a.picks.csv", "a.parquet"]
+    volumes = [
+        "TS.mrc",
+        "TS.MAP",
+        "TS.rec",
+        "TS.mrc.gz",
+        "https://host/emd_1.map.gz",
+        "https://host/10000/TS.zarr",
+    ]
+    picks = [
+        "a.ndjson",
+        "run_data.star",
+        "final.tbl",
+        "ada_17_ribosome.json",
+        "a.picks.csv",
+        "a.parquet",
+    ]
     for path in [*volumes, *picks, "a/pack.json", str(tmp_path)]:
         commands = [reader.command for reader in plugins.iter_compatible_readers([path])]
         assert commands == ["napari-cryoet.get_reader"], path
@@ -72,7 +92,12 @@ def test_points_and_labels_have_writers_for_every_format(writer_of):
 
 
 def test_several_layers_are_saved_to_a_folder(writer_of):
-    for kinds in (["points"] * 2, ["points", "vectors", "points"], ["labels", "points"], ["image", "labels"]):
+    for kinds in (
+        ["points"] * 2,
+        ["points", "vectors", "points"],
+        ["labels", "points"],
+        ["image", "labels"],
+    ):
         assert writer_of("all", kinds) == "write_folder"
         assert writer_of("all", [*kinds, "image", "surface"]) == "write_folder"
         assert writer_of("all", [*kinds, "shapes"]) is None

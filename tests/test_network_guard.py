@@ -23,10 +23,17 @@ def test_connections_to_other_machines_are_refused_and_listed(forbidden_hosts):
 def test_invalid_names_fail_and_loopback_works(forbidden_hosts):
     with pytest.raises(socket.gaierror):
         socket.create_connection(("portal.invalid", 80))
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
         assert client.getpeername() == server.getsockname()
 
 
 def test_user_folders_are_redirected(user_folder):
-    for path in (platformdirs.user_cache_path, platformdirs.user_config_path, platformdirs.user_data_path):
+    for path in (
+        platformdirs.user_cache_path,
+        platformdirs.user_config_path,
+        platformdirs.user_data_path,
+    ):
         assert path("napari-cryoet").is_relative_to(user_folder)

@@ -16,7 +16,15 @@ from packaging.utils import canonicalize_name
 
 import napari_cryoet
 
-LOCK_FILES = {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml", "package-lock.json", "pixi.lock"}
+LOCK_FILES = {
+    "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile.lock",
+    "pylock.toml",
+    "package-lock.json",
+    "pixi.lock",
+}
 #: Spelled so that this file doesn't match itself.
 FORBIDDEN_TEXTS = {
     "a package registry's host": r"(?:pyp[i]|pythonhoste[d]|npmj[s]|deb\.debia[n]|anacond[a])\.(?:org|com)",
@@ -30,11 +38,17 @@ def tracked_files(project_folder) -> list[Path]:
     if not (project_folder / ".git").exists():
         pytest.skip("not a git checkout")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=project_folder, capture_output=True, check=True, text=True).stdout
-    return [path for name in listed.split("\0") if name and (path := project_folder / name).is_file()]
+    listed = subprocess.run(
+        command, cwd=project_folder, capture_output=True, check=True, text=True
+    ).stdout
+    return [
+        path for name in listed.split("\0") if name and (path := project_folder / name).is_file()
+    ]
 
 
-@pytest.mark.skipif("NAPARI_CRYOET_TEST_INSTALLED" not in os.environ, reason="not run against the wheel")
+@pytest.mark.skipif(
+    "NAPARI_CRYOET_TEST_INSTALLED" not in os.environ, reason="not run against the wheel"
+)
 def test_the_tests_import_the_installed_wheel(project_folder):
     assert not Path(napari_cryoet.__file__).is_relative_to(project_folder / "src")
 
@@ -49,7 +63,9 @@ def test_the_package_is_typed_and_contains_its_manifest(project_folder):
 
 
 def test_tested_versions_meet_the_requirements(project_folder):
-    project = tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     lines = (project_folder / "constraints.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(line.split("==") for line in lines if not line.startswith("#"))
     extras = project["optional-dependencies"].values()
@@ -80,6 +96,10 @@ def test_files_linked_in_the_readme_exist(project_folder):
 
 def test_every_public_name_is_in_the_reference(project_folder):
     pages = (project_folder / "docs").rglob("*.md")
-    shown = {name for page in pages for name in re.findall(r"^::: \S+\.(\w+)$", page.read_text(), re.MULTILINE)}
+    shown = {
+        name
+        for page in pages
+        for name in re.findall(r"^::: \S+\.(\w+)$", page.read_text(), re.MULTILINE)
+    }
     public = [name for name in napari_cryoet.__all__ if not name.endswith(("Error", "__"))]
     assert [name for name in public if name not in shown] == []

@@ -33,7 +33,10 @@ class Checkout:
     def __init__(self, folder: Path, project_folder: Path) -> None:
         self.folder = folder / "checkout"
         self.log = folder / "pip.log"
-        self.environment = os.environ | {"STAND_IN_LOG": str(self.log), "STAND_IN_FOR": sys.executable}
+        self.environment = os.environ | {
+            "STAND_IN_LOG": str(self.log),
+            "STAND_IN_FOR": sys.executable,
+        }
         shutil.copytree(project_folder / "scripts", self.folder / "scripts")
         for name in ("pyproject.toml", "constraints.txt"):
             shutil.copy(project_folder / name, self.folder)
@@ -41,7 +44,14 @@ class Checkout:
         self.write_program(tools / "uname", "#!/bin/sh\necho Darwin\n")
         self.environment["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
         self.environment.pop("PYTHON", None)
-        for name in ("INDEX_URL", "EXTRA_INDEX_URL", "NO_INDEX", "PROXY", "TRUSTED_HOST", "CLIENT_CERT"):
+        for name in (
+            "INDEX_URL",
+            "EXTRA_INDEX_URL",
+            "NO_INDEX",
+            "PROXY",
+            "TRUSTED_HOST",
+            "CLIENT_CERT",
+        ):
             self.environment.pop(f"PIP_{name}", None)
         self.environment["PIP_CONFIG_FILE"] = os.devnull
 
@@ -54,7 +64,12 @@ class Checkout:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = ["bash", str(self.folder / "scripts" / "test"), *arguments]
         return subprocess.run(
-            command, env=self.environment | environment, capture_output=True, text=True, timeout=100, check=False
+            command,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
         )
 
     @property
@@ -92,7 +107,9 @@ def test_pip_is_used_if_uv_fails(checkout):
     assert checkout.installers == ["fetch", "uv", "pip"]
 
 
-@pytest.mark.parametrize("setting", [{"FETCH_EXIT": "1"}, {"PIP_INDEX_URL": "https://packages.invalid/"}])
+@pytest.mark.parametrize(
+    "setting", [{"FETCH_EXIT": "1"}, {"PIP_INDEX_URL": "https://packages.invalid/"}]
+)
 def test_pip_is_used_if_uv_is_unavailable_or_pip_is_configured(checkout, setting):
     assert checkout.run(**setting).returncode == 0
     assert checkout.installers[-1] == "pip"

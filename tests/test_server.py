@@ -28,8 +28,15 @@ def test_a_server_process_limits_its_speed_and_counts_bytes(tmp_path):
 def test_scripts_apply_to_matching_requests(tmp_path):
     (tmp_path / "a").write_bytes(b"content")
     with Server(tmp_path) as server:
-        script = server.script("a$", lambda answer: status(200, answer.body.upper())(answer), times=2, skip=1)
-        assert [fetch(f"{server.url}/a")[1] for _ in range(4)] == [b"content", b"CONTENT", b"CONTENT", b"content"]
+        script = server.script(
+            "a$", lambda answer: status(200, answer.body.upper())(answer), times=2, skip=1
+        )
+        assert [fetch(f"{server.url}/a")[1] for _ in range(4)] == [
+            b"content",
+            b"CONTENT",
+            b"CONTENT",
+            b"content",
+        ]
         assert script.hits == 2
         server.script("a$", sent("endless"))
         assert len(fetch(f"{server.url}/a")[1]) >= 2**26

@@ -30,7 +30,9 @@ def table(project_folder):
     """The cells of the table, by row and column."""
     text = (project_folder / "docs" / "guides" / "files.md").read_text(encoding="utf-8")
     part = text.partition("## What each format holds")[2].partition("\n\n*Beside*")[0]
-    head, _line, *rows = ([cell.strip() for cell in row.strip("|").split("|")] for row in re.findall(r"\|.*\|", part))
+    head, _line, *rows = (
+        [cell.strip() for cell in row.strip("|").split("|")] for row in re.findall(r"\|.*\|", part)
+    )
     return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 
 
@@ -83,7 +85,9 @@ def test_files_hold_exactly_what_the_table_says(table, picks, tmp_path, name):
 def test_picks_without_orientation_are_kept_if_the_table_says_so(table, picks, tmp_path, name):
     rotations = picks.rotations_zyx.copy()
     rotations[2] = np.nan
-    path = write_picks(picks.changed(rotations_zyx=rotations), tmp_path / f"a{SUFFIXES[name]}", format=name).path
+    path = write_picks(
+        picks.changed(rotations_zyx=rotations), tmp_path / f"a{SUFFIXES[name]}", format=name
+    ).path
     is_kept = not read_picks(path).are_oriented[2]
 
     assert is_kept == (table["picks without orientation among others"][COLUMNS[name]] == "yes")

@@ -1,6 +1,7 @@
 """Browse, stream, overlay and download the CZ CryoET Data Portal.
 
-The names below are the public API. Each is imported at first use, so importing this package costs nothing.
+The names below are the public API. Each is imported at first use, so importing this package costs
+nothing.
 
 >>> import napari_cryoet
 >>> "open_portal" in dir(napari_cryoet)
@@ -53,7 +54,13 @@ if TYPE_CHECKING:
     from napari_cryoet.formats.masks import write_mask
     from napari_cryoet.formats.registry import read_picks, write_picks
     from napari_cryoet.layers.compared import comparison_layers
-    from napari_cryoet.layers.load import load_annotation, load_captions, load_picks, load_tilt_series, load_tomogram
+    from napari_cryoet.layers.load import (
+        load_annotation,
+        load_captions,
+        load_picks,
+        load_tilt_series,
+        load_tomogram,
+    )
     from napari_cryoet.layers.progressive import layer_specs
     from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.picks import Picks
@@ -165,7 +172,13 @@ _NAMES_BY_MODULE = {
     "formats.masks": ["write_mask"],
     "formats.registry": ["read_picks", "write_picks"],
     "layers.compared": ["comparison_layers"],
-    "layers.load": ["load_annotation", "load_captions", "load_picks", "load_tilt_series", "load_tomogram"],
+    "layers.load": [
+        "load_annotation",
+        "load_captions",
+        "load_picks",
+        "load_tilt_series",
+        "load_tomogram",
+    ],
     "layers.progressive": ["layer_specs"],
     "layers.specs": ["LayerSpec"],
     "picks": ["Picks"],

@@ -1,6 +1,7 @@
 """All errors that this package raises deliberately, all subclasses of `CryoETError`.
 
-``message`` tells the user what happened and ``hint`` what to do next. Causes are chained with ``raise ... from error``.
+``message`` tells the user what happened and ``hint`` what to do next. Causes are chained with
+``raise ... from error``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ ContextField = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
 
 
 class CryoETError(Exception):
-    """Base of all errors of this package; ``message`` and ``hint`` are sentences, and the hint may be empty."""
+    """Base of all errors of this package.
+
+    ``message`` and ``hint`` are sentences, and the hint may be empty.
+    """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -32,7 +36,9 @@ class CryoETError(Exception):
 class NetworkError(CryoETError):
     """A server gave no answer or an unusable one; ``status`` is None if there was no answer."""
 
-    def __init__(self, message: str, *, hint: str = "", url: str = "", status: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", url: str = "", status: int | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.url = url
         self.status = status
@@ -55,7 +61,10 @@ class FormatError(CryoETError):
 
 
 class OtherKindError(FormatError):
-    """A file may be valid, but holds nothing that this package reads; other programs may open it."""
+    """A file may be valid, but holds nothing that this package reads.
+
+    Other programs may open it.
+    """
 
 
 class MissingContextError(FormatError):
@@ -70,7 +79,12 @@ class MissingContextError(FormatError):
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", missing: tuple[ContextField, ...] = (), choices: tuple[str, ...] = ()
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        missing: tuple[ContextField, ...] = (),
+        choices: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, hint=hint)
         self.missing = missing

@@ -27,7 +27,9 @@ _LEFTOVER_AGE_S: Final = 24 * 3600.0
 _KEPT_CHARACTERS: Final = 40  # of a name, so that the hidden name doesn't get too long
 
 #: Also matches addresses that went through `Path`, which merges their two slashes.
-_ADDRESS: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE)
+_ADDRESS: Final = re.compile(
+    r"\s*(?:[a-z][a-z0-9+.-]+://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE
+)
 _LOGIN: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^:/?#]*)(?::[^/?#]*)?@")
 _LONGEST_URL_PATH, _LONGEST_HOST, _LONGEST_PATH, _LONGEST_TEXT = 60, 80, 120, 200
 
@@ -57,9 +59,9 @@ def data_path() -> Path:
 def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) -> Iterator[Path]:
     """Yield a hidden path beside ``path``; the file or folder written there is renamed to ``path`` at the end.
 
-    Parent folders are created. If ``path`` is a symbolic link, its target is replaced. Files left by killed processes
-    are removed after a day. ``flush`` waits until the file would survive a power cut. Raises ExistsError before
-    writing, SaveError if writing fails.
+    Parent folders are created. If ``path`` is a symbolic link, its target is replaced. Files left
+    by killed processes are removed after a day. ``flush`` waits until the file would survive a
+    power cut. Raises ExistsError before writing, SaveError if writing fails.
     """
     target = prepare_target(path, overwrite=overwrite)
     unfinished = _hidden_name(target, UNFINISHED)
@@ -93,10 +95,14 @@ def prepare_target(path: Path, *, overwrite: bool) -> Path:
     target = Path(os.path.realpath(path)) if os.path.islink(path) else path
     try:
         if target.exists() and not (target.is_file() or target.is_dir()):
-            raise SaveError(f"{path.name} is neither a file nor a folder.", hint="Choose another name.")
+            raise SaveError(
+                f"{path.name} is neither a file nor a folder.", hint="Choose another name."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise SaveError(f"{path.name} can't be written: {target.parent} is not a folder.") from error
+        raise SaveError(
+            f"{path.name} can't be written: {target.parent} is not a folder."
+        ) from error
     except OSError as error:
         raise _not_written(path, error) from error
     return target
@@ -105,7 +111,9 @@ def prepare_target(path: Path, *, overwrite: bool) -> Path:
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise `ExistsError` if a path exists, unless ``overwrite`` is set."""
     if not overwrite and os.path.lexists(path):
-        raise ExistsError(f"There is a {path.name} already.", hint="Choose another name, or allow replacing it.")
+        raise ExistsError(
+            f"There is a {path.name} already.", hint="Choose another name, or allow replacing it."
+        )
 
 
 def flush_to_disk(path: Path) -> None:
@@ -197,14 +205,19 @@ def _remove(path: Path) -> None:
 def path_to_read(value: str | os.PathLike[str]) -> Path:
     """A local path; FormatError for an address or an invalid path."""
     if is_address(value):
-        raise FormatError("This is an address, but only local files can be read here.", hint="Download it first.")
+        raise FormatError(
+            "This is an address, but only local files can be read here.", hint="Download it first."
+        )
     return _path(value, FormatError)
 
 
 def path_to_write(value: str | os.PathLike[str]) -> Path:
     """A local path; SaveError for an address or an invalid path."""
     if is_address(value):
-        raise SaveError("This is an address, but files can only be written on this computer.", hint="Give a path.")
+        raise SaveError(
+            "This is an address, but files can only be written on this computer.",
+            hint="Give a path.",
+        )
     return _path(value, SaveError)
 
 

@@ -1,6 +1,7 @@
 """The provenance of layers as JSON-compatible data: source, citation, and units.
 
-Every layer has it in its ``metadata`` under `METADATA_KEY`, so that pictures and exports can be traced to the portal.
+Every layer has it in its ``metadata`` under `METADATA_KEY`, so that pictures and exports can be
+traced to the portal.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def of_tilt_series(series: TiltSeries, run: Run | None, source_url: str) -> dict
     }
 
 
-def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: float | None) -> dict[str, Any]:
+def of_annotation_file(
+    file: AnnotationFile, source_url: str, spacing_angstrom: float | None
+) -> dict[str, Any]:
     """The provenance of an annotation file."""
     shape = file.shape
     annotation = shape.annotation if shape is not None else None
@@ -89,10 +92,15 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
 
 
 def citation(about: Mapping[str, Any]) -> str:
-    """The citation and URL of a layer's data, in a few lines of plain text; empty for other files."""
+    """The citation and URL of a layer's data, in a few lines of plain text.
+
+    Empty for other files.
+    """
     authors = ", ".join(about.get("authors") or ())
     title = about.get("dataset_title") or about.get("deposition_title")
-    where = "CryoET Data Portal, " if str(about.get("portal_url")).startswith(PORTAL_TERMS.site) else ""
+    where = (
+        "CryoET Data Portal, " if str(about.get("portal_url")).startswith(PORTAL_TERMS.site) else ""
+    )
     dataset = f"{where}DS-{about['dataset_id']}" if about.get("dataset_id") else ""
     lines = (
         ". ".join(part for part in (authors, title, dataset) if part),
@@ -103,7 +111,9 @@ def citation(about: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _common(kind: str, source_url: str, run: Run | None, deposition: DepositionTitle | None = None) -> dict[str, Any]:
+def _common(
+    kind: str, source_url: str, run: Run | None, deposition: DepositionTitle | None = None
+) -> dict[str, Any]:
     """The fields that all provenance has, in reading order."""
     dataset = run.dataset if run is not None else None
     terms = (run.terms if run is not None else None) or Terms()
@@ -146,7 +156,11 @@ def _records(**start: Any) -> dict[str, Any]:
             continue
         fields = msgspec.structs.asdict(record)
         fields.pop("terms", None)  # given once for all records
-        parents = {field: value for field, value in fields.items() if isinstance(value, msgspec.Struct)}
+        parents = {
+            field: value for field, value in fields.items() if isinstance(value, msgspec.Struct)
+        }
         pending.extend(parents.items())
-        records[name] = {field: plain_data(value) for field, value in fields.items() if field not in parents}
+        records[name] = {
+            field: plain_data(value) for field, value in fields.items() if field not in parents
+        }
     return records

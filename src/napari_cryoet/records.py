@@ -1,13 +1,14 @@
 """The portal's objects as frozen data.
 
-Field names are the portal's in snake case, as in its Python client. Records refer to others by id; a field of a record
-type is None unless the query also requested that parent. The portal's enumerations (methods, statuses, shapes) are
-plain text, so values added later are kept. Nothing here uses the network. Sizes are x, y, z as in the portal; spacings
-and offsets of alignments are in ångström, file sizes in bytes, confidences in percent. Only ``terms`` aren't from the
-portal: the licence that the source of a record states, and its website.
+Field names are the portal's in snake case, as in its Python client. Records refer to others by id;
+a field of a record type is None unless the query also requested that parent. The portal's
+enumerations (methods, statuses, shapes) are plain text, so values added later are kept. Nothing
+here uses the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments are in
+ångström, file sizes in bytes, confidences in percent. Only ``terms`` aren't from the portal: the
+licence that the source of a record states, and its website.
 
-Some fields are left out: ``_id`` and ``annotationIngestId`` (internal), ``neuroglancerConfig`` (14 kB per tomogram, for
-another viewer) and authors' e-mail addresses.
+Some fields are left out: ``_id`` and ``annotationIngestId`` (internal), ``neuroglancerConfig`` (14
+kB per tomogram, for another viewer) and authors' e-mail addresses.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ PORTAL_S3_PREFIX: Final = "s3://cryoet-data-portal-public/"
 
 
 class ShapeType(StrEnum):
-    """The annotation shapes that this package knows. Records hold plain text, which may be another shape."""
+    """The annotation shapes that this package knows.
+
+    Records hold plain text, which may be another shape.
+    """
 
     POINT = "Point"
     ORIENTED_POINT = "OrientedPoint"
@@ -180,8 +184,9 @@ class Run(Record, frozen=True, kw_only=True):
 class TiltSeries(Record, frozen=True, kw_only=True):
     """The images of one location at many tilt angles.
 
-    ``acceleration_voltage`` is in volts, ``spherical_aberration_constant`` in millimetres, tilts and ``tilt_axis`` are
-    in degrees, ``total_flux`` is in electrons per square ångström for the whole series, ``pixel_spacing`` in ångström.
+    ``acceleration_voltage`` is in volts, ``spherical_aberration_constant`` in millimetres, tilts
+    and ``tilt_axis`` are in degrees, ``total_flux`` is in electrons per square ångström for the
+    whole series, ``pixel_spacing`` in ångström.
     """
 
     id: Id
@@ -227,7 +232,8 @@ class TiltSeries(Record, frozen=True, kw_only=True):
 class Alignment(Record, frozen=True, kw_only=True):
     """One alignment of a tilt series' images, which defines the frame of positions.
 
-    Dimensions and offsets of the volume are in ångström, ``x_rotation_offset`` and ``tilt_offset`` in degrees.
+    Dimensions and offsets of the volume are in ångström, ``x_rotation_offset`` and ``tilt_offset``
+    in degrees.
     """
 
     id: Id

@@ -1,10 +1,12 @@
 """Open volumes from any file: lazy levels in z, y, x, with voxel spacing and origin.
 
-Some writers of OME-Zarr give every image five axes: t, c, z, y, x. It is a volume if it has one time point and one
-channel. Axes in another order than z, y, x are refused, except in MRC files, which are transposed.
+Some writers of OME-Zarr give every image five axes: t, c, z, y, x. It is a volume if it has one
+time point and one channel. Axes in another order than z, y, x are refused, except in MRC files,
+which are transposed.
 
-A file may place its first voxel elsewhere than at 0 (the origin of an MRC file, the translation of OME-Zarr's finest
-level). This is reported but not applied: positions of picks and masks count from the first voxel.
+A file may place its first voxel elsewhere than at 0 (the origin of an MRC file, the translation of
+OME-Zarr's finest level). This is reported but not applied: positions of picks and masks count from
+the first voxel.
 """
 
 from __future__ import annotations
@@ -38,7 +40,13 @@ _PACKED_SUFFIXES: Final = frozenset({".gz", ".bz2", ".xz", ".zip"})
 _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
     f"{prefix}{unit}": factor
     for unit in ("meter", "metre")
-    for prefix, factor in (("", 1e10), ("milli", 1e7), ("micro", 1e4), ("nano", 10.0), ("pico", 0.01))
+    for prefix, factor in (
+        ("", 1e10),
+        ("milli", 1e7),
+        ("micro", 1e4),
+        ("nano", 10.0),
+        ("pico", 0.01),
+    )
 }
 #: Largest size along y and x of the sample for contrast and content.
 _SAMPLE_SIDE: Final = 1024
@@ -51,8 +59,14 @@ class Volume:
     levels: list[da.Array]  # in z, y, x, finest first
     spacing_angstrom: Triple | None = None  # z, y, x, from the file
     is_labels: bool = False  # according to the file
-    origin_angstrom: Triple | None = None  # of the first voxel, z, y, x; None if 0 or in no known unit
-    proportions: Triple = (1.0, 1.0, 1.0)  # of a voxel, relative to its smallest side, if in no known unit
+    origin_angstrom: Triple | None = (
+        None  # of the first voxel, z, y, x; None if 0 or in no known unit
+    )
+    proportions: Triple = (
+        1.0,
+        1.0,
+        1.0,
+    )  # of a voxel, relative to its smallest side, if in no known unit
     remarks: tuple[str, ...] = ()  # messages about metadata that isn't applied
 
     @property
@@ -87,15 +101,19 @@ class Volume:
         start, end, _ = planes.indices(size_z)
         return self.read(0, ((start, end), (0, size_y), (0, size_x)), stop=stop)
 
-    def sample(self, *, level: int = 0, at: float = 0.5, stop: threading.Event | None = None) -> NDArray[Any]:
+    def sample(
+        self, *, level: int = 0, at: float = 0.5, stop: threading.Event | None = None
+    ) -> NDArray[Any]:
         """Read two adjacent planes of a level, or only the middle of large ones.
 
-        ``at`` is the relative position along z, from 0 to 1. The default planes are those shown first, so nothing is
-        read twice.
+        ``at`` is the relative position along z, from 0 to 1. The default planes are those shown
+        first, so nothing is read twice.
         """
         size_z, size_y, size_x = self.levels[level].shape
         first = int((size_z - 1) * at) // 2 * 2
-        return self.read(level, ((first, min(first + 2, size_z)), _middle(size_y), _middle(size_x)), stop=stop)
+        return self.read(
+            level, ((first, min(first + 2, size_z)), _middle(size_y), _middle(size_x)), stop=stop
+        )
 
     def close(self) -> None:
         """Free fetched data; the volume can't be read afterwards."""
@@ -109,17 +127,27 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
 
     Raises OtherKindError if it isn't a volume with the axes z, y, x.
     """
-    name, suffix, is_remote = name_of(url_or_path), suffix_of(url_or_path), "://" in str(url_or_path)
+    name, suffix, is_remote = (
+        name_of(url_or_path),
+        suffix_of(url_or_path),
+        "://" in str(url_or_path),
+    )
     if suffix in MRC_SUFFIXES:
         return _open_mrc(url_or_path, stop)
     if suffix in TIFF_SUFFIXES and is_remote:
-        raise FormatError(f"{name}: TIFF files are read from this computer only.", hint="Download it first.")
+        raise FormatError(
+            f"{name}: TIFF files are read from this computer only.", hint="Download it first."
+        )
     if suffix in TIFF_SUFFIXES:
         return _open_tiff(url_or_path)
     if is_packed_volume(url_or_path):
-        raise FormatError(f"{name} is compressed.", hint="Unpack it first; parts of it can't be read.")
+        raise FormatError(
+            f"{name} is compressed.", hint="Unpack it first; parts of it can't be read."
+        )
     if not is_remote and path_of(str(url_or_path)).is_file():
-        hint = "Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr."
+        hint = (
+            "Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr."
+        )
         raise FormatError(f"{name} is not a volume that can be read here.", hint=hint)
     return _open_zarr(url_or_path, stop)
 
@@ -132,7 +160,9 @@ def suffix_of(url_or_path: str | Path) -> str:
 def is_packed_volume(url_or_path: str | Path) -> bool:
     """Whether it is named like a compressed volume, such as ``x.mrc.gz``."""
     name = PurePosixPath(name_of(url_or_path).lower())
-    return name.suffix in _PACKED_SUFFIXES and PurePosixPath(name.stem).suffix in MRC_SUFFIXES | {".zarr"}
+    return name.suffix in _PACKED_SUFFIXES and PurePosixPath(name.stem).suffix in MRC_SUFFIXES | {
+        ".zarr"
+    }
 
 
 def name_of(url_or_path: str | Path) -> str:
@@ -160,13 +190,18 @@ def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
 
 def are_inside(points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which positions in voxels are in a volume, which extends half a voxel beyond the outermost voxel centres."""
-    return np.asarray(((points_zyx >= -0.5) & (points_zyx <= np.array(shape_zyx) - 0.5)).all(axis=-1))
+    return np.asarray(
+        ((points_zyx >= -0.5) & (points_zyx <= np.array(shape_zyx) - 0.5)).all(axis=-1)
+    )
 
 
 def edge_distances(
     points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: ArrayLike = 1.0
 ) -> NDArray[np.float64]:
-    """Distances of positions in voxels to the nearest face, in the unit of ``spacing_zyx``; negative outside."""
+    """Distances of positions in voxels to the nearest face, in the unit of ``spacing_zyx``.
+
+    Negative outside.
+    """
     inwards = np.minimum(points_zyx + 0.5, np.array(shape_zyx) - 0.5 - points_zyx)
     return np.asarray((inwards * np.abs(spacing_zyx)).min(axis=1), dtype=np.float64)
 
@@ -187,16 +222,25 @@ def _open_zarr(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     spacing = None if widths is None else _in_angstrom(widths, pyramid.units)
     if spacing == (1.0, 1.0, 1.0) and ATTRIBUTE not in pyramid.metadata:
         spacing = None  # early portal files have this for any volume
-    origin = None if pyramid.translation is None else _in_angstrom(pyramid.translation, pyramid.units)
+    origin = (
+        None if pyramid.translation is None else _in_angstrom(pyramid.translation, pyramid.units)
+    )
     origin = origin if origin is not None and any(origin) else None
-    z, y, x = (1.0, 1.0, 1.0) if widths is None or spacing is not None else (width / min(widths) for width in widths)
+    z, y, x = (
+        (1.0, 1.0, 1.0)
+        if widths is None or spacing is not None
+        else (width / min(widths) for width in widths)
+    )
     remarks = () if origin is None else (_not_applied(origin),)
     return Volume(pyramid.levels, spacing, pyramid.is_labels, origin, (z, y, x), remarks)
 
 
 def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
     """Reduce a pyramid to the axes z, y, x; OtherKindError if that isn't possible."""
-    names, n_axes = tuple(axis.lower() for axis in pyramid.axes or pyramid.dimension_names), len(pyramid.shapes[0])
+    names, n_axes = (
+        tuple(axis.lower() for axis in pyramid.axes or pyramid.dimension_names),
+        len(pyramid.shapes[0]),
+    )
     if not pyramid.axes and not set(names) & set(AXES):
         names = ("",) * (n_axes - len(AXES)) + AXES[-n_axes:]
     spatial = tuple(axis for axis in names if axis in AXES)
@@ -206,7 +250,9 @@ def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
             hint="Save it with its axes transposed to z, y, x.",
         )
     if spatial != AXES:
-        raise OtherKindError(f"{name} is not a volume with the axes z, y, x (it has {', '.join(names)}).")
+        raise OtherKindError(
+            f"{name} is not a volume with the axes z, y, x (it has {', '.join(names)})."
+        )
     extra = [number for number, axis in enumerate(names) if axis not in AXES]
     for number in extra:
         if (length := pyramid.shapes[0][number]) != 1:
@@ -219,7 +265,10 @@ def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
 
 
 def _in_angstrom(lengths: tuple[float, ...], units: tuple[str, ...]) -> Triple | None:
-    """Convert lengths along z, y, x from the file's units; None if any unit is missing or unknown."""
+    """Convert lengths along z, y, x from the file's units.
+
+    None if any unit is missing or unknown.
+    """
     factors = [_ANGSTROM_PER[unit] for unit in units if unit in _ANGSTROM_PER]
     if not len(lengths) == len(factors) == len(AXES):
         return None

@@ -97,7 +97,9 @@ def short_species(name: str | None) -> str:
     """
     name = reported(plain(name))
     words = name.split()
-    is_binomial = len(words) == 2 and words[0].istitle() and words[0].isalpha() and words[1].islower()
+    is_binomial = (
+        len(words) == 2 and words[0].istitle() and words[0].isalpha() and words[1].islower()
+    )
     return f"{words[0][0]}. {words[1]}" if is_binomial and words[1] != "virus" else name
 
 

@@ -33,7 +33,12 @@ def find(run_page: Any, tomogram: Any) -> Callable[..., Any]:
     """Find an annotation file by shape, by default on the default tomogram's alignment and voxel spacing."""
 
     def find_file(
-        shape: str, file_format: str = "", *, object_name: str = "", aligned: bool = True, **about: Any
+        shape: str,
+        file_format: str = "",
+        *,
+        object_name: str = "",
+        aligned: bool = True,
+        **about: Any,
     ) -> Any:
         for file in run_page.annotation_files:
             annotation = file.shape.annotation

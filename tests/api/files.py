@@ -14,21 +14,34 @@ from portal_images import UNITS, write_image
 R = TypeVar("R")
 
 SHAPE_ZYX = (21, 30, 43)  # odd, and different along every axis, so that a swap of axes can't hide
-QUARTER_TURN_ABOUT_X = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]  # maps the particle's z to -y
+QUARTER_TURN_ABOUT_X = [
+    [1.0, 0.0, 0.0],
+    [0.0, 0.0, -1.0],
+    [0.0, 1.0, 0.0],
+]  # maps the particle's z to -y
 METADATA = "napari_cryoet"  # for the provenance of layers
 
 
-def noise(shape: tuple[int, ...] = SHAPE_ZYX, mean: float = 5.0, deviation: float = 2.0) -> np.ndarray:
+def noise(
+    shape: tuple[int, ...] = SHAPE_ZYX, mean: float = 5.0, deviation: float = 2.0
+) -> np.ndarray:
     return np.random.default_rng(1).normal(mean, deviation, shape).astype(np.float32)
 
 
 def write_zarr(
-    path: Path, volume: np.ndarray, spacing_angstrom: float | None = 10.0, *, n_levels: int = 2, halved: str = "zyx"
+    path: Path,
+    volume: np.ndarray,
+    spacing_angstrom: float | None = 10.0,
+    *,
+    n_levels: int = 2,
+    halved: str = "zyx",
 ) -> str:
     """Write an OME-Zarr 0.4 with the portal's chunks and codec; returns its URL."""
     units = UNITS if spacing_angstrom else {}
     scale = [spacing_angstrom or 1.0] * 3
-    write_image(path, volume, levels=n_levels, halved=halved, scale=scale, units=units, chunks=(256,) * 3)
+    write_image(
+        path, volume, levels=n_levels, halved=halved, scale=scale, units=units, chunks=(256,) * 3
+    )
     return path.as_uri()
 
 

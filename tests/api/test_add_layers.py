@@ -29,7 +29,10 @@ def test_layers_are_ordered_by_kind_from_bottom_to_top(viewer, find, tomogram):
 
     assert list(viewer.layers) == layers
     kinds = (Image, Labels, Surface, Vectors, Points)
-    order = [next(number for number, kind in enumerate(kinds) if isinstance(layer, kind)) for layer in layers]
+    order = [
+        next(number for number, kind in enumerate(kinds) if isinstance(layer, kind))
+        for layer in layers
+    ]
     assert order == [0, 1, 2, 3, 4]
     assert sorted(layer.name for layer in layers) == sorted(spec.name for spec in specs)
 
@@ -39,7 +42,9 @@ def test_all_layers_use_world_coordinates_in_angstrom(viewer, find, tomogram):
     image, drawn = add_layers(viewer, [load_tomogram(tomogram), points])
 
     assert {str(unit) for layer in (image, drawn) for unit in layer.units} == {"angstrom"}
-    assert image.data_to_world((1, 2, 3)) == pytest.approx(np.array([1, 2, 3]) * tomogram.voxel_spacing)
+    assert image.data_to_world((1, 2, 3)) == pytest.approx(
+        np.array([1, 2, 3]) * tomogram.voxel_spacing
+    )
     expected = points.data * points.options["scale"]
     np.testing.assert_allclose([drawn.data_to_world(point) for point in drawn.data], expected)
     assert viewer.dims.nsteps == tomogram.shape_zyx
@@ -55,7 +60,9 @@ def test_a_volume_is_lazy_and_exact(viewer, tmp_path):
 
 
 def test_picks_show_in_planes_that_cut_the_particle(viewer):
-    picks = Picks([[20.0, 9, 9], [60.0, 9, 9]], 10.0, about={"object_name": "cytosolic ribosome"})  # 300 Å wide
+    picks = Picks(
+        [[20.0, 9, 9], [60.0, 9, 9]], 10.0, about={"object_name": "cytosolic ribosome"}
+    )  # 300 Å wide
     (points,) = add_layers(viewer, load_picks(picks, name="ribosomes"))
     hits = {}
     for z_angstrom in (200, 340, 360, 440, 460, 600):

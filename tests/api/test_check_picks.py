@@ -41,7 +41,9 @@ def test_mirrored_and_swapped_picks_are_detected_and_corrected(truth, tomogram):
         data = json.loads(json.dumps(findings.as_data()))
 
         assert findings.verdict == data["verdict"] == "better"
-        assert [each["text"] for each in data["statements"] if each["is_odd"]] == list(findings.oddities)
+        assert [each["text"] for each in data["statements"] if each["is_odd"]] == list(
+            findings.oddities
+        )
         np.testing.assert_allclose(better.points_zyx, truth.points_zyx, atol=1e-9)
         assert better.rotations_zyx is None  # mirrored orientations don't exist
 

@@ -18,7 +18,15 @@ import pytest
 
 from api.files import point, write_lines
 from journeys.proxy import Proxy
-from napari_cryoet import __version__, check_picks, compare, open_annotation, open_portal, read_picks, write_picks
+from napari_cryoet import (
+    __version__,
+    check_picks,
+    compare,
+    open_annotation,
+    open_portal,
+    read_picks,
+    write_picks,
+)
 from napari_cryoet.cli import main
 
 RUN = 9001
@@ -66,7 +74,9 @@ def run(capsys):
 
 def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "napari_cryoet.cli", *map(str, arguments)]
-    return subprocess.Popen(command, **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options), text=True)
+    return subprocess.Popen(
+        command, **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options), text=True
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -112,16 +122,31 @@ class TestDownload:
         for path, content in files.items():
             assert content == (demo_pack / "files" / path).read_bytes()
         assert is_complete(tmp_path / "disk")
-        assert run("download", served_demo["graphql"], "--run", RUN, "--to", tmp_path / "web").code == 0
+        assert (
+            run("download", served_demo["graphql"], "--run", RUN, "--to", tmp_path / "web").code
+            == 0
+        )
         assert contents(tmp_path / "web") == files
 
     def test_fetches_only_the_requested_files(self, run, demo_pack, tmp_path):
-        command = ("download", demo_pack, "--run", f"RN-{RUN}", "--what", "tomogram", "--format", "mrc")
+        command = (
+            "download",
+            demo_pack,
+            "--run",
+            f"RN-{RUN}",
+            "--what",
+            "tomogram",
+            "--format",
+            "mrc",
+        )
         assert run(*command, "--to", tmp_path / "to").code == 0
         assert [Path(path).name for path in contents(tmp_path / "to")] == ["DEMO_001.mrc"]
 
     def test_exits_with_1_if_something_is_missing(self, run, demo_pack, tmp_path):
-        for arguments, noun in ((("--run", 1), "run 1"), (("--run", 9004, "--what", "tomogram"), "tomogram")):
+        for arguments, noun in (
+            (("--run", 1), "run 1"),
+            (("--run", 9004, "--what", "tomogram"), "tomogram"),
+        ):
             done = run("download", demo_pack, *arguments, "--to", tmp_path / "none")
             assert done.code == 1
             assert noun in done
@@ -136,7 +161,9 @@ class TestDownload:
 
     @POSIX
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_stops_at_a_signal_and_resumes_later(self, run, demo_pack, served_demo, tmp_path, number, code):
+    def test_stops_at_a_signal_and_resumes_later(
+        self, run, demo_pack, served_demo, tmp_path, number, code
+    ):
         with Proxy(served_demo["graphql"]) as server:
             server.script(r"\.zarr/0/0", None)
             process = start("download", f"{server.url}/graphql", "--run", RUN, "--to", tmp_path)
@@ -165,7 +192,10 @@ class TestConvert:
         assert (loaded.points_zyx.tolist(), loaded.shape_zyx) == ([[1, 2, 3]], (40, 50, 60))
         assert "rlnCenteredCoordinateXAngst" in (tmp_path / "5.star").read_text()
 
-        assert run("convert", source, tmp_path / "4.star", "--spacing", "10", "--to", "relion4").code == 0
+        assert (
+            run("convert", source, tmp_path / "4.star", "--spacing", "10", "--to", "relion4").code
+            == 0
+        )
         assert "rlnCoordinateX" in (tmp_path / "4.star").read_text()
 
     def test_reports_missing_options_and_losses(self, run, source, tmp_path):
@@ -185,13 +215,18 @@ class TestConvert:
         assert refused.code == 1
         assert "--unit" in refused
 
-        for unit, points in (("voxel", [10, 20, 30]), ("angstrom", [1, 2, 3]), ("nanometer", [10, 20, 30])):
+        for unit, points in (
+            ("voxel", [10, 20, 30]),
+            ("angstrom", [1, 2, 3]),
+            ("nanometer", [10, 20, 30]),
+        ):
             assert run(*command, "--unit", unit, "--overwrite").code == 0
             assert read_picks(tmp_path / "b.csv").points_zyx.tolist() == [points]
 
     def test_removes_leftovers_of_a_killed_process(self, run, source, tmp_path):
         code = (
-            "import os, sys; from napari_cryoet.cli import main\nos.fsync = lambda _: os._exit(9)\nmain(sys.argv[1:])"
+            "import os, sys; from napari_cryoet.cli import main\n"
+            "os.fsync = lambda _: os._exit(9)\nmain(sys.argv[1:])"
         )
         killed = [sys.executable, "-c", code, "convert", str(source), str(tmp_path / "killed.csv")]
         assert subprocess.run(killed, check=False).returncode == 9
@@ -201,8 +236,15 @@ class TestConvert:
 
         for path in left:
             os.utime(path, (0, 0))
-        assert run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code == 0
-        assert {path.name for path in tmp_path.iterdir()} == {"in.ndjson", "out.star", "out.star.provenance.json"}
+        assert (
+            run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code
+            == 0
+        )
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "in.ndjson",
+            "out.star",
+            "out.star.provenance.json",
+        }
 
     def test_overwrites_only_if_asked(self, run, source, tmp_path):
         (tmp_path / "out.csv").write_text("mine")
@@ -234,7 +276,11 @@ class TestCompare:
 
     def test_reports_what_is_missing(self, run, files):
         a, b = files
-        for arguments, noun in (((a, b), "radius"), (("AN-1", b), "--source"), ((a, b, "--radius", "9"), "spacing")):
+        for arguments, noun in (
+            ((a, b), "radius"),
+            (("AN-1", b), "--source"),
+            ((a, b, "--radius", "9"), "spacing"),
+        ):
             done = run("compare", *arguments)
             assert done.code == 1
             assert noun in done
@@ -242,9 +288,13 @@ class TestCompare:
 
 class TestCheck:
     def test_marks_problems(self, run, find, tomogram, tmp_path):
-        picks = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
+        picks = open_annotation(
+            find("OrientedPoint", object_name="ribosome", ground_truth_status=True)
+        )
         right = write_picks(picks, tmp_path / "a.ndjson").path
-        swapped = write_picks(picks.changed(points_zyx=picks.points_zyx[:, ::-1]), tmp_path / "b.ndjson").path
+        swapped = write_picks(
+            picks.changed(points_zyx=picks.points_zyx[:, ::-1]), tmp_path / "b.ndjson"
+        ).path
         volume = tomogram.https_mrc_file.removeprefix("file://")
 
         assert "!" not in run("check", right, volume).out
@@ -277,7 +327,9 @@ class TestServe:
         try:
             urls = json.loads(process.stdout.readline())
             body = json.dumps({"query": "{runs{id}}"}).encode()
-            question = urllib.request.Request(urls["graphql"], body, {"Content-Type": "application/json"})
+            question = urllib.request.Request(
+                urls["graphql"], body, {"Content-Type": "application/json"}
+            )
             with urllib.request.urlopen(question, timeout=60) as answer:
                 assert {"id": RUN} in json.load(answer)["data"]["runs"]
         finally:
@@ -306,14 +358,25 @@ class TestOpen:
     def test_saves_a_screenshot_of_a_run(self, demo_pack, tmp_path):
         from PIL import Image
 
-        command = ("open", demo_pack, "--run", RUN, "--annotations", "all", "--screenshot", tmp_path / "a.png")
+        command = (
+            "open",
+            demo_pack,
+            "--run",
+            RUN,
+            "--annotations",
+            "all",
+            "--screenshot",
+            tmp_path / "a.png",
+        )
         _, stderr = (process := start(*command)).communicate(timeout=110)
 
         assert process.returncode == 0, stderr
         with Image.open(tmp_path / "a.png") as picture:
             assert np.asarray(picture.convert("L")).std() > 10
 
-    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
+    @pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="only Linux can be without a display"
+    )
     def test_reports_a_missing_display(self, run, demo_pack, monkeypatch):
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
             monkeypatch.delenv(name, raising=False)

@@ -34,7 +34,9 @@ def picks(*points, spacing=10.0, **options):
 
 def turned(axis, *degrees):
     """Rotations about one axis, acting on z, y, x."""
-    return Rotation.from_euler(axis, np.array(degrees)[:, None], degrees=True).as_matrix()[:, ::-1, ::-1]
+    return Rotation.from_euler(axis, np.array(degrees)[:, None], degrees=True).as_matrix()[
+        :, ::-1, ::-1
+    ]
 
 
 A = picks([0, 0, 0], [5, 5, 5], [9, 9, 9], ids=[11, 12, 13], features={"cc": [0.1, 0.2, 0.3]})
@@ -44,10 +46,16 @@ BALL = (np.square(np.indices((25,) * 3) - 12).sum(axis=0) <= 64).astype(np.int8)
 
 def greedy_matching(a, b, radius):
     """Greedy matching: repeatedly take the nearest remaining pair."""
-    pairs = sorted((math.dist(p, q), i, j) for (i, p), (j, q) in itertools.product(enumerate(a), enumerate(b)))
+    pairs = sorted(
+        (math.dist(p, q), i, j) for (i, p), (j, q) in itertools.product(enumerate(a), enumerate(b))
+    )
     matches = []
     for distance, i, j in pairs:
-        if distance <= radius and i not in {m[0] for m in matches} and j not in {m[1] for m in matches}:
+        if (
+            distance <= radius
+            and i not in {m[0] for m in matches}
+            and j not in {m[1] for m in matches}
+        ):
             matches.append((i, j))
     return sorted(matches)
 
@@ -59,7 +67,9 @@ def signed_distance(point, mask):
         step = np.eye(3, dtype=int)[axis]
         for voxel in np.ndindex(*(np.array(mask.shape) - step)):
             if mask[voxel] != mask[tuple(voxel + step)]:
-                apart = np.abs(np.asarray(point) - (np.array(voxel) + 0.5 * step)) - np.where(step, 0.0, 0.5)
+                apart = np.abs(np.asarray(point) - (np.array(voxel) + 0.5 * step)) - np.where(
+                    step, 0.0, 0.5
+                )
                 nearest = min(nearest, float(np.linalg.norm(np.maximum(apart, 0))))
     voxel = np.floor(np.asarray(point) + 0.5).astype(int)
     is_inside = (voxel >= 0).all() and (voxel < mask.shape).all() and mask[tuple(voxel)]
@@ -85,20 +95,26 @@ class TestPicksAgainstPicks:
         a, b = np.random.default_rng(seed).uniform(0, 100, (2, 12, 3))
         result = compare(Picks(a, 1.0), Picks(b, 1.0), radius_angstrom=radius, method="greedy")
 
-        assert list(zip(result.rows_a.tolist(), result.rows_b.tolist(), strict=True)) == greedy_matching(a, b, radius)
+        assert list(
+            zip(result.rows_a.tolist(), result.rows_b.tolist(), strict=True)
+        ) == greedy_matching(a, b, radius)
 
     @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 7]))
     def test_rotation_errors_are_the_smallest_over_symmetric_rotations(self, seed, fold):
         a, b = Rotation.random(5, rng=seed), Rotation.random(5, rng=seed + 1)
         points = np.arange(15).reshape(5, 3) * 100.0
-        sides = (Picks(points, 1.0, rotations_zyx=each.as_matrix()[:, ::-1, ::-1]) for each in (a, b))
+        sides = (
+            Picks(points, 1.0, rotations_zyx=each.as_matrix()[:, ::-1, ::-1]) for each in (a, b)
+        )
         result = compare(*sides, radius_angstrom=1, symmetry=f"C{fold}")
 
         turns = [Rotation.from_euler("z", 360 * turn / fold, degrees=True) for turn in range(fold)]
         least = np.min([(a.inv() * b * turn).magnitude() for turn in turns], axis=0)
         np.testing.assert_allclose(result.rotation_errors_degree, np.degrees(least), atol=1e-5)
         cosines = np.einsum("ni,ni->n", a.as_matrix()[:, :, 2], b.as_matrix()[:, :, 2])
-        np.testing.assert_allclose(result.tilt_errors_degree, np.degrees(np.arccos(cosines)), atol=1e-5)
+        np.testing.assert_allclose(
+            result.tilt_errors_degree, np.degrees(np.arccos(cosines)), atol=1e-5
+        )
 
     def test_matches_keep_their_ids_and_know_their_partners(self):
         result = compare(A, B, radius_angstrom=25)
@@ -128,11 +144,14 @@ class TestPicksAgainstMasks:
         result = compare(Picks(points, 10.0), Mask(values, 10.0))
         expected = np.array([signed_distance(point, values) for point in points]) * 10
 
-        np.testing.assert_allclose(result.surface_distances_angstrom, np.where(np.isfinite(expected), expected, np.nan))
+        np.testing.assert_allclose(
+            result.surface_distances_angstrom, np.where(np.isfinite(expected), expected, np.nan)
+        )
 
     def test_picks_inside_a_ball_are_counted(self):
         result = compare(
-            picks([12, 12, 12], [12, 12, 20], [12, 12, 21], [12, 12, 60], ids=[1, 2, 3, 4]), Mask(BALL, 10.0)
+            picks([12, 12, 12], [12, 12, 20], [12, 12, 21], [12, 12, 60], ids=[1, 2, 3, 4]),
+            Mask(BALL, 10.0),
         )
 
         assert isinstance(result, PicksInMask)
@@ -152,7 +171,11 @@ class TestMasksAgainstMasks:
         both, either = ((a > 0) & (b > 0)).sum(), ((a > 0) | (b > 0)).sum()
 
         assert isinstance(result, MaskComparison)
-        assert (result.voxels_a, result.voxels_b, result.voxels_both) == ((a > 0).sum(), (b > 0).sum(), both)
+        assert (result.voxels_a, result.voxels_b, result.voxels_both) == (
+            (a > 0).sum(),
+            (b > 0).sum(),
+            both,
+        )
         if either:
             assert result.iou == pytest.approx(both / either)
             assert result.dice == pytest.approx(2 * both / (both + either))
@@ -165,8 +188,16 @@ class TestMasksAgainstMasks:
         b = np.array([[[4, 4, 4, 0, 0, 0, 5, 5, 0]]])
         result = compare(Mask(a, 10.0), Mask(b, 10.0)).instances
 
-        assert (result.labels_a.tolist(), result.labels_b.tolist(), result.ious.tolist()) == ([7], [4], [0.75])
-        assert (result.scores.true_positives, result.scores.false_positives, result.scores.false_negatives) == (1, 2, 1)
+        assert (result.labels_a.tolist(), result.labels_b.tolist(), result.ious.tolist()) == (
+            [7],
+            [4],
+            [0.75],
+        )
+        assert (
+            result.scores.true_positives,
+            result.scores.false_positives,
+            result.scores.false_negatives,
+        ) == (1, 2, 1)
         assert result.panoptic_quality == 0.75 / (1 + 3 / 2)
         lower = compare(Mask(a, 10.0), Mask(b, 10.0), iou_threshold=0.3).instances
         assert lower.labels_a.tolist() == [2, 7]
@@ -200,7 +231,12 @@ class TestErrors:
         ):
             with pytest.raises(ComparisonError, match=noun):
                 compare(a, b, **options)
-        for wrong in ({"radius_angstrom": math.nan}, {"beta": 0}, {"method": "x"}, {"symmetry": "D7"}):
+        for wrong in (
+            {"radius_angstrom": math.nan},
+            {"beta": 0},
+            {"method": "x"},
+            {"symmetry": "D7"},
+        ):
             with pytest.raises(ValueError, match=r"radius|beta|method|symmetry"):
                 compare(A, B, **({"radius_angstrom": 10} | wrong))
         with pytest.raises(FormatError, match="mask"):
@@ -223,7 +259,10 @@ class TestPortalAnnotations:
         masks = [open_annotation(find("SegmentationMask", kind)) for kind in ("zarr", "mrc")]
 
         np.testing.assert_allclose(result.points_zyx, points_zyx_of(file.https_path))
-        assert (result.spacing_angstrom, result.alignment_id) == (file.voxel_spacing.voxel_spacing, file.alignment_id)
+        assert (result.spacing_angstrom, result.alignment_id) == (
+            file.voxel_spacing.voxel_spacing,
+            file.alignment_id,
+        )
         assert compare(*masks).dice == 1
         with pytest.raises(FormatError, match="text"):
             open_annotation(find("GlobalCaption"))
@@ -233,7 +272,9 @@ class TestPortalAnnotations:
                 open_annotation(path)
 
     def test_score_as_the_portal_reports(self, run_page, find):
-        truth = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
+        truth = open_annotation(
+            find("OrientedPoint", object_name="ribosome", ground_truth_status=True)
+        )
         judged = [
             file
             for file in run_page.annotation_files

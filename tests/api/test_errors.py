@@ -23,7 +23,11 @@ PARENTS = {
 
 def test_every_public_error_has_its_parent():
     public = (getattr(napari_cryoet, name) for name in napari_cryoet.__all__)
-    errors = {each.__name__: each for each in public if isinstance(each, type) and issubclass(each, Exception)}
+    errors = {
+        each.__name__: each
+        for each in public
+        if isinstance(each, type) and issubclass(each, Exception)
+    }
 
     assert errors.keys() == {*PARENTS, "CryoETError"}
     for name, parent in PARENTS.items():

@@ -20,7 +20,9 @@ def run(project_folder, demo_pack, tmp_path, monkeypatch, capsys):
     """Run an example in an empty folder with the small demo; returns its names and its output."""
     open_portal = napari_cryoet.open_portal
     folders = {"demo": demo_pack}
-    monkeypatch.setattr("napari_cryoet.open_portal", lambda source: open_portal(folders.get(source, source)))
+    monkeypatch.setattr(
+        "napari_cryoet.open_portal", lambda source: open_portal(folders.get(source, source))
+    )
     monkeypatch.chdir(tmp_path)
 
     def run_example(name, *arguments):
@@ -41,8 +43,12 @@ def viewer(make_napari_viewer, monkeypatch):
 
 
 def test_every_example_is_documented_and_tested(project_folder):
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in (project_folder / "tests").rglob("*.py"))
-    pages = "\n".join(page.read_text(encoding="utf-8") for page in (project_folder / "docs").rglob("*.md"))
+    tests = "\n".join(
+        path.read_text(encoding="utf-8") for path in (project_folder / "tests").rglob("*.py")
+    )
+    pages = "\n".join(
+        page.read_text(encoding="utf-8") for page in (project_folder / "docs").rglob("*.md")
+    )
 
     for example in (project_folder / "examples").glob("*.py"):
         assert f'"{example.name}"' in tests or f'"{example.stem}"' in tests
@@ -57,7 +63,9 @@ def test_stream_without_napari_ends_with_the_exact_plane(project_folder, tmp_pat
     write_zarr(tmp_path / "a.zarr", values)
     names, drawn = runpy.run_path(str(project_folder / "examples" / "stream_without_napari.py")), []
     with Server(tmp_path) as server:
-        watched = names["watch_plane"](f"{server.url}/a.zarr", 7, lambda picture, state: drawn.append(state))
+        watched = names["watch_plane"](
+            f"{server.url}/a.zarr", 7, lambda picture, state: drawn.append(state)
+        )
 
     assert np.array_equal(watched, values[7])
     assert drawn[-1] == "exact"
@@ -66,7 +74,9 @@ def test_stream_without_napari_ends_with_the_exact_plane(project_folder, tmp_pat
 def test_open_run_shows_the_tomogram_and_default_annotations(run, viewer):
     names, _output = run("open_run.py")
 
-    assert sorted(layer.name for layer in viewer.layers) == sorted(spec.name for spec in names["specs"])
+    assert sorted(layer.name for layer in viewer.layers) == sorted(
+        spec.name for spec in names["specs"]
+    )
     assert len(viewer.layers) > 3
 
 
@@ -96,7 +106,11 @@ def test_compare_annotations_measures_the_shift(run):
 
 def test_compare_with_masks_prints_all_three_comparisons(run):
     _names, output = run("compare_with_masks.py")
-    errors = [float(line.split()[4].rstrip("°")) for line in output.splitlines() if "median rotation" in line]
+    errors = [
+        float(line.split()[4].rstrip("°"))
+        for line in output.splitlines()
+        if "median rotation" in line
+    ]
 
     assert errors[0] > 90 > 10 > errors[1]
     assert "Dice" in output
@@ -118,7 +132,9 @@ def test_read_picks_names_the_missing_context_and_reads_with_it(run):
     names, output = run("read_picks.py")
 
     assert "shape_zyx" in output
-    np.testing.assert_allclose(names["mine"].positions_angstrom_zyx, names["picks"].positions_angstrom_zyx, atol=1e-6)
+    np.testing.assert_allclose(
+        names["mine"].positions_angstrom_zyx, names["picks"].positions_angstrom_zyx, atol=1e-6
+    )
     np.testing.assert_allclose(names["mine"].rotations_zyx, names["picks"].rotations_zyx, atol=1e-6)
     assert "points particles" in output
 
@@ -126,7 +142,9 @@ def test_read_picks_names_the_missing_context_and_reads_with_it(run):
 def test_export_picks_writes_three_formats(run, tmp_path):
     run("export_picks.py", tmp_path)
 
-    counts = {len(read_picks(tmp_path / f"ribosomes{suffix}")) for suffix in (".star", ".tbl", ".json")}
+    counts = {
+        len(read_picks(tmp_path / f"ribosomes{suffix}")) for suffix in (".star", ".tbl", ".json")
+    }
     assert len(counts) == 1
     assert counts.pop() > 10
 

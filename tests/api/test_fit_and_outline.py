@@ -17,7 +17,12 @@ class TestFit:
         for shape in ("Point", "OrientedPoint", "InstanceSegmentation", "SegmentationMask", "Mesh"):
             match = fit(find(shape), tomogram)
             assert isinstance(match, Fit)
-            assert (match.kind, match.reason, match.fits, match.is_drawable) == ("same", "", True, True), shape
+            assert (match.kind, match.reason, match.fits, match.is_drawable) == (
+                "same",
+                "",
+                True,
+                True,
+            ), shape
 
     def test_is_rescaled_for_another_spacing(self, find, tomogram):
         file = find("InstanceSegmentationMask")
@@ -31,7 +36,12 @@ class TestFit:
         file = find("Point", aligned=False)
         match = fit(file, tomogram)
 
-        assert (match.kind, match.fits, match.is_drawable, match.is_unaligned) == ("other_alignment", False, True, True)
+        assert (match.kind, match.fits, match.is_drawable, match.is_unaligned) == (
+            "other_alignment",
+            False,
+            True,
+            True,
+        )
         assert f"AL-{file.alignment_id}" in match.reason
 
         assert fit(find("Point"), with_fields(tomogram, run_id=1)).kind == "other_alignment"
@@ -48,13 +58,20 @@ class TestFit:
 
     def test_gives_a_reason_if_a_file_cannot_be_drawn(self, find, tomogram):
         file = find("Point")
-        for shape, file_format in (("Mesh", "obj"), ("Hologram", "holo"), ("Point", "star"), (None, "ndjson")):
+        for shape, file_format in (
+            ("Mesh", "obj"),
+            ("Hologram", "holo"),
+            ("Point", "star"),
+            (None, "ndjson"),
+        ):
             match = fit(with_shape(file, shape, format=file_format), tomogram)
             assert (match.kind, match.is_drawable) == ("not_drawable", False)
             assert match.reason
         without = with_fields(file, voxel_spacing=None)
         assert fit(without, tomogram).kind == "same"  # the message names the tomogram's own spacing
-        assert fit(with_fields(without, tomogram_voxel_spacing_id=1), tomogram).kind == "not_drawable"
+        assert (
+            fit(with_fields(without, tomogram_voxel_spacing_id=1), tomogram).kind == "not_drawable"
+        )
         assert fit(find("GlobalCaption"), tomogram).kind == "text"
 
 
@@ -70,7 +87,9 @@ class TestOutline:
         assert {row.annotation.id for row in rows} == {each.id for each in run_page.annotations}
         files = sorted(file.id for row in rows for file in row.files)
         assert files == sorted(file.id for file in run_page.annotation_files)
-        assert {row.annotation.id for row in without_tomogram.rows()} == {row.annotation.id for row in rows}
+        assert {row.annotation.id for row in without_tomogram.rows()} == {
+            row.annotation.id for row in rows
+        }
 
     def test_groups_fitting_annotations_by_object(self, outline):
         assert outline.groups[0].object_name == "cytosolic ribosome"
@@ -81,7 +100,9 @@ class TestOutline:
     def test_lists_other_alignments_separately_with_a_reason(self, run_page, find, outline):
         file = find("Point", aligned=False)
         (row,) = outline.other_alignment
-        (tomogram,) = (each for each in run_page.tomograms if each.alignment_id == file.alignment_id)
+        (tomogram,) = (
+            each for each in run_page.tomograms if each.alignment_id == file.alignment_id
+        )
         turned = outline_run(run_page, tomogram)
 
         assert (row.files, row.fits) == ((file,), False)
@@ -94,11 +115,18 @@ class TestOutline:
         rows = {row.shape.shape_type: row for row in outline.rows()}
         mask, text = rows["SegmentationMask"], rows["GlobalCaption"]
 
-        assert (mask.shown_file.format, [file.format for file in mask.files]) == ("zarr", ["zarr", "mrc"])
+        assert (mask.shown_file.format, [file.format for file in mask.files]) == (
+            "zarr",
+            ["zarr", "mrc"],
+        )
         assert (text.shown_file, text.caption_file.format, text.fits) == (None, "json", True)
 
     def test_defaults_are_the_curators_choice(self, run_page, outline):
-        chosen = {file.annotation_shape_id for file in run_page.annotation_files if file.is_visualization_default}
+        chosen = {
+            file.annotation_shape_id
+            for file in run_page.annotation_files
+            if file.is_visualization_default
+        }
 
         assert chosen
         assert {file.annotation_shape_id for file in outline.defaults()} == chosen

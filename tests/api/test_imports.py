@@ -24,7 +24,11 @@ def modules_after(code: str, *arguments: object) -> set[str]:
 
 def test_import_and_help_load_no_slow_modules():
     command = "from napari_cryoet.cli import main; main(sys.argv[1:])"
-    for code, *arguments in [["import napari_cryoet"], [command, "--help"], [command, "download", "--help"]]:
+    for code, *arguments in [
+        ["import napari_cryoet"],
+        [command, "--help"],
+        [command, "download", "--help"],
+    ]:
         modules = modules_after(code, *arguments)
         assert "napari_cryoet" in modules
         assert not modules & (SLOW | QT)

@@ -37,7 +37,9 @@ def points_at(find, tmp_path):
 
     def make(lines, shape="Point", spacing=None, **fields):
         file = find(shape)
-        spacing = with_fields(file.voxel_spacing, voxel_spacing=spacing or file.voxel_spacing.voxel_spacing)
+        spacing = with_fields(
+            file.voxel_spacing, voxel_spacing=spacing or file.voxel_spacing.voxel_spacing
+        )
         url = write_lines(tmp_path / "a.ndjson", lines)
         return with_fields(file, https_path=url, voxel_spacing=spacing, **fields)
 
@@ -56,7 +58,10 @@ class TestPoints:
 
     def test_are_coloured_by_object(self, find, tomogram):
         objects = ("cytosolic ribosome", "fatty acid synthase", "proteasome")
-        specs = [load_annotation(find("OrientedPoint", object_name=name), tomogram)[0] for name in objects]
+        specs = [
+            load_annotation(find("OrientedPoint", object_name=name), tomogram)[0]
+            for name in objects
+        ]
         (plain,) = load_annotation(find("Point", object_name=objects[0]), tomogram)
 
         colors = [tuple(spec.options["border_color"]) for spec in specs]
@@ -67,7 +72,9 @@ class TestPoints:
     def test_with_orientations_have_arrows_along_z(self, points_at):
         lines = [
             point(1, 2, 3, "orientedPoint", xyz_rotation_matrix=QUARTER_TURN_ABOUT_X),
-            point(4, 5, 6, "orientedPoint", xyz_rotation_matrix=np.diag([1, 1, -1]).tolist()),  # a mirror
+            point(
+                4, 5, 6, "orientedPoint", xyz_rotation_matrix=np.diag([1, 1, -1]).tolist()
+            ),  # a mirror
         ]
         points, arrows = load_annotation(points_at(lines, "OrientedPoint", spacing=10.0))
 
@@ -112,7 +119,9 @@ class TestPoints:
 class TestMasks:
     @pytest.fixture
     def mask_at(self, find):
-        return lambda url, **fields: with_fields(find("SegmentationMask", "zarr"), https_path=url, **fields)
+        return lambda url, **fields: with_fields(
+            find("SegmentationMask", "zarr"), https_path=url, **fields
+        )
 
     def test_are_multiscale_labels(self, mask_at, tmp_path):
         mask = np.zeros(SHAPE_ZYX, np.int8)
@@ -120,12 +129,18 @@ class TestMasks:
         (spec,) = load_annotation(mask_at(write_zarr(tmp_path / "m.zarr", mask)))
 
         assert spec.kind == "labels"
-        assert [np.argwhere(np.asarray(level)).tolist() for level in spec.data] == [[[4, 6, 8]], [[2, 3, 4]]]
+        assert [np.argwhere(np.asarray(level)).tolist() for level in spec.data] == [
+            [[4, 6, 8]],
+            [[2, 3, 4]],
+        ]
 
     def test_keep_all_instance_ids(self, find, tmp_path):
         mask = np.zeros(SHAPE_ZYX, np.uint16)
         mask[0, 0, 0], mask[4, 8, 12], mask[20, 29, 42] = 1, 300, 65535
-        file = with_fields(find("InstanceSegmentationMask", "zarr"), https_path=write_zarr(tmp_path / "m.zarr", mask))
+        file = with_fields(
+            find("InstanceSegmentationMask", "zarr"),
+            https_path=write_zarr(tmp_path / "m.zarr", mask),
+        )
         (spec,) = load_annotation(file)
 
         assert set(np.unique(np.asarray(spec.data[0]))) == {0, 1, 300, 65535}
@@ -156,7 +171,9 @@ def test_every_portal_shape_becomes_a_layer(find, tomogram):
 
 def test_meshes_are_in_angstrom_at_any_voxel_spacing(find, tomogram, tmp_path):
     trimesh.creation.box(bounds=((9, 18, 26), (11, 22, 34))).export(tmp_path / "a.glb")
-    (spec,) = load_annotation(with_fields(find("Mesh"), https_path=(tmp_path / "a.glb").as_uri()), tomogram)
+    (spec,) = load_annotation(
+        with_fields(find("Mesh"), https_path=(tmp_path / "a.glb").as_uri()), tomogram
+    )
 
     assert spec.kind == "surface"
     world = spec.data[0] * np.array(spec.options["scale"])
@@ -170,13 +187,19 @@ class TestCaptions:
         file = find("GlobalCaption")
         written = json.loads(Path(file.https_path.removeprefix("file://")).read_text())["captions"]
 
-        assert [caption.text for caption in load_captions(file)] == [each["text"] for each in written]
+        assert [caption.text for caption in load_captions(file)] == [
+            each["text"] for each in written
+        ]
         with pytest.raises(FormatError, match="text"):
             load_annotation(file)
 
     def test_are_plain_text(self, tmp_path):
         path = tmp_path / "a.json"
-        path.write_text(json.dumps({"captions": [{"id": 3, "text": "A <b>cisterna</b>."}, {"text": "b\x1b[31m"}]}))
+        path.write_text(
+            json.dumps(
+                {"captions": [{"id": 3, "text": "A <b>cisterna</b>."}, {"text": "b\x1b[31m"}]}
+            )
+        )
         first, second = load_captions(path)
 
         assert (first.id, first.text) == (3, "A <b>cisterna</b>.")
@@ -191,7 +214,9 @@ def test_layers_on_another_alignment_are_marked_and_not_transformed(find, tomogr
     assert f"AL-{file.alignment_id}" in spec.name
     assert about(spec)["fit"]["kind"] == "other_alignment"
     assert about(spec)["warnings"]
-    np.testing.assert_allclose(world_zyx(spec), points_zyx_of(file.https_path) * file.voxel_spacing.voxel_spacing)
+    np.testing.assert_allclose(
+        world_zyx(spec), points_zyx_of(file.https_path) * file.voxel_spacing.voxel_spacing
+    )
     assert about(load_annotation(find("Point"), tomogram)[0])["fit"]["kind"] == "same"
 
 
@@ -199,6 +224,10 @@ def test_files_without_annotations_are_refused(tmp_path):
     (tmp_path / "a.ndjson").write_text('{"type": "log"}\n')
     (tmp_path / "a.glb").write_bytes(b"solid")
     (tmp_path / "a.json").write_text('{"captions": 3}')
-    for load, name in ((load_annotation, "a.ndjson"), (load_annotation, "a.glb"), (load_captions, "a.json")):
+    for load, name in (
+        (load_annotation, "a.ndjson"),
+        (load_annotation, "a.glb"),
+        (load_captions, "a.json"),
+    ):
         with pytest.raises(FormatError, match=name):
             load(tmp_path / name)

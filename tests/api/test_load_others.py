@@ -9,7 +9,9 @@ from api.files import METADATA, noise, with_fields, write_mrc, write_zarr
 from napari_cryoet import FormatError, Picks, StreamError, load_picks, load_tilt_series
 
 ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
-QUARTER_TURN_ZYX = np.array([[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]])  # the particle's x lies along z
+QUARTER_TURN_ZYX = np.array(
+    [[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]]
+)  # the particle's x lies along z
 
 
 def about(spec):
@@ -26,7 +28,11 @@ class TestTiltSeries:
             url = write_zarr(tmp_path / "a.zarr", images, 2.17, halved="yx")
             (tmp_path / "a.rawtlt").write_text("".join(f"{angle}\n" for angle in angles))
             angle_list = (tmp_path / "a.rawtlt").as_uri()
-            files = {"https_omezarr_dir": url, "https_angle_list": angle_list, "pixel_spacing": 2.17}
+            files = {
+                "https_omezarr_dir": url,
+                "https_angle_list": angle_list,
+                "pixel_spacing": 2.17,
+            }
             return with_fields(series, **(files | fields))
 
         return make
@@ -38,11 +44,16 @@ class TestTiltSeries:
         assert spec.kind == "image"
         assert tuple(spec.options["axis_labels"]) == ("tilt", "y", "x")
         assert tuple(spec.options["units"]) == ("degree", "angstrom", "angstrom")
-        assert spec.options["scale"] == pytest.approx((series.tilt_step, series.pixel_spacing, series.pixel_spacing))
+        assert spec.options["scale"] == pytest.approx(
+            (series.tilt_step, series.pixel_spacing, series.pixel_spacing)
+        )
         assert spec.options["translate"] == pytest.approx((series.tilt_min, 0, 0))
         assert spec.data[0].shape[0] == series.size_z
         assert run_page.run.name in spec.name
-        assert (about(spec)["tilt_series_id"], about(spec)["run_id"]) == (series.id, run_page.run.id)
+        assert (about(spec)["tilt_series_id"], about(spec)["run_id"]) == (
+            series.id,
+            run_page.run.id,
+        )
 
     def test_images_match_the_file(self, series_at):
         images = noise((5, 30, 43))
@@ -55,7 +66,11 @@ class TestTiltSeries:
         angles = (60.0, 30.0, 0.0, -30.0, -60.0)
         spec = load_tilt_series(series_at(noise((5, 30, 43)), angles))
 
-        assert (spec.options["units"][0], spec.options["scale"][0], spec.options["translate"][0]) == ("pixel", 1, 0)
+        assert (
+            spec.options["units"][0],
+            spec.options["scale"][0],
+            spec.options["translate"][0],
+        ) == ("pixel", 1, 0)
         assert about(spec)["tilt_angles_degree"] == list(angles)
 
     def test_a_wrong_angle_list_causes_a_warning(self, series_at):
@@ -67,7 +82,9 @@ class TestTiltSeries:
     def test_opens_from_mrc_without_an_angle_list(self, series_at, tmp_path):
         images = noise((5, 30, 43))
         url = write_mrc(tmp_path / "a.mrc", images, 2.17)
-        series = series_at(images, https_omezarr_dir=None, https_mrc_file=url, https_angle_list=None)
+        series = series_at(
+            images, https_omezarr_dir=None, https_mrc_file=url, https_angle_list=None
+        )
 
         np.testing.assert_array_equal(np.asarray(load_tilt_series(series).data), images)
 
@@ -76,7 +93,9 @@ class TestTiltSeries:
         with pytest.raises(FormatError, match="MRC"):
             load_tilt_series(series)
         with pytest.raises((FormatError, StreamError), match="nothing"):
-            load_tilt_series(with_fields(series, https_omezarr_dir=(tmp_path / "nothing.zarr").as_uri()))
+            load_tilt_series(
+                with_fields(series, https_omezarr_dir=(tmp_path / "nothing.zarr").as_uri())
+            )
 
 
 class TestPicks:
@@ -89,17 +108,25 @@ class TestPicks:
         assert list(spec.options["features"]["score"]) == [0.5]
 
     def test_have_arrows_if_oriented(self):
-        points, arrows = load_picks(Picks([[1.0, 2, 3]], 10.0, rotations_zyx=QUARTER_TURN_ZYX), name="mine")
+        points, arrows = load_picks(
+            Picks([[1.0, 2, 3]], 10.0, rotations_zyx=QUARTER_TURN_ZYX), name="mine"
+        )
 
         assert (points.kind, arrows.kind) == ("points", "vectors")
         direction = arrows.data[0, 1] / np.linalg.norm(arrows.data[0, 1])
-        np.testing.assert_allclose(direction, [0, 0, -1], atol=1e-9)  # the particle's z axis after rotation
+        np.testing.assert_allclose(
+            direction, [0, 0, -1], atol=1e-9
+        )  # the particle's z axis after rotation
 
     def test_are_coloured_by_object_or_else_by_name(self):
         ribosomes = Picks([[1.0, 2, 3]], 10.0, about={"object_name": "cytosolic ribosome"})
         colors = [
             tuple(load_picks(picks, name=name)[0].options["border_color"])
-            for picks, name in ((ribosomes, "a"), (ribosomes, "b"), (ribosomes.changed(about={}), "a"))
+            for picks, name in (
+                (ribosomes, "a"),
+                (ribosomes, "b"),
+                (ribosomes.changed(about={}), "a"),
+            )
         ]
 
         assert colors[0] == colors[1] != colors[2]

@@ -19,7 +19,9 @@ def tomogram_at(tomogram):
     """The demo's tomogram with other files, with the size of `noise`."""
     z, y, x = SHAPE_ZYX
     sizes = {"size_z": z, "size_y": y, "size_x": x, "https_mrc_file": None}
-    return lambda url, **fields: with_fields(tomogram, **(sizes | {"https_omezarr_dir": url} | fields))
+    return lambda url, **fields: with_fields(
+        tomogram, **(sizes | {"https_omezarr_dir": url} | fields)
+    )
 
 
 def about(spec):
@@ -29,7 +31,9 @@ def about(spec):
 class TestTomogram:
     def test_matches_the_file_in_angstrom(self, tomogram):
         spec = load_tomogram(tomogram)
-        stored = zarr.open_group(tomogram.https_omezarr_dir.removeprefix("file://"), mode="r")["0"][:]
+        stored = zarr.open_group(tomogram.https_omezarr_dir.removeprefix("file://"), mode="r")["0"][
+            :
+        ]
 
         assert spec.kind == "image"
         np.testing.assert_array_equal(np.asarray(spec.data[0]), stored)
@@ -40,7 +44,9 @@ class TestTomogram:
 
     def test_levels_match_the_file(self, tomogram_at, tmp_path):
         volume = noise()
-        levels = load_tomogram(tomogram_at(write_zarr(tmp_path / "a.zarr", volume, n_levels=3))).data
+        levels = load_tomogram(
+            tomogram_at(write_zarr(tmp_path / "a.zarr", volume, n_levels=3))
+        ).data
 
         assert len(levels) == 3
         for number, level in enumerate(levels):
@@ -64,7 +70,9 @@ class TestTomogram:
         volume[9:14] = 0
         volume[:, :, :20] = 0
         volume[10, 5, 5] = 1e6
-        low, high = load_tomogram(tomogram_at(write_zarr(tmp_path / "a.zarr", volume))).options["contrast_limits"]
+        low, high = load_tomogram(tomogram_at(write_zarr(tmp_path / "a.zarr", volume))).options[
+            "contrast_limits"
+        ]
         assert 60 < low < 90
         assert 110 < high < 140
 
@@ -75,7 +83,9 @@ class TestTomogram:
 
     def test_placement_comes_from_the_portal_not_the_file(self, tomogram_at, tmp_path):
         url = write_zarr(tmp_path / "a.zarr", noise(), 13.481)
-        moved = load_tomogram(tomogram_at(url, voxel_spacing=10.0, offset_x=1, offset_y=2, offset_z=-3))
+        moved = load_tomogram(
+            tomogram_at(url, voxel_spacing=10.0, offset_x=1, offset_y=2, offset_z=-3)
+        )
 
         assert moved.options["scale"] == (10.0,) * 3
         assert moved.options["translate"] == (-30.0, 20.0, 10.0)
@@ -84,7 +94,11 @@ class TestTomogram:
         data = about(load_tomogram(tomogram))
 
         assert json.loads(json.dumps(data)) == data
-        assert (data["tomogram_id"], data["run_id"], data["dataset_id"]) == (tomogram.id, tomogram.run_id, 90001)
+        assert (data["tomogram_id"], data["run_id"], data["dataset_id"]) == (
+            tomogram.id,
+            tomogram.run_id,
+            90001,
+        )
         assert data["alignment_id"] == tomogram.alignment_id
         assert data["source_url"] == tomogram.https_omezarr_dir
         assert data["records"]["tomogram"]["id"] == tomogram.id
@@ -125,7 +139,9 @@ class TestBareVolume:
 
     def test_is_in_voxels_without_a_spacing(self, tmp_path):
         write_zarr(tmp_path / "early.zarr", noise(), None)
-        unknown, given = (load_tomogram(tmp_path / "early.zarr", spacing_angstrom=each) for each in (None, 7.84))
+        unknown, given = (
+            load_tomogram(tmp_path / "early.zarr", spacing_angstrom=each) for each in (None, 7.84)
+        )
 
         assert tuple(unknown.options["units"]) == ("pixel",) * 3
         assert about(unknown)["voxel_spacing_angstrom"] is None

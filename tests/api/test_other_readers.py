@@ -14,7 +14,9 @@ from napari_cryoet import Picks, write_picks
 
 SPACING, SIZE_XYZ = 13.48, np.array([960, 928, 100])
 POINTS_XYZ = np.array([[0.0, 0.0, 0.0], [959.25, 1 / 3, 99.0], [17.123456789, 500.5, 42.0]])
-MATRICES_XYZ = Rotation.from_euler("xyz", [[10, 20, 30], [0, 90, 45], [170, -5, -60]], degrees=True).as_matrix()
+MATRICES_XYZ = Rotation.from_euler(
+    "xyz", [[10, 20, 30], [0, 90, 45], [170, -5, -60]], degrees=True
+).as_matrix()
 PICKS = Picks(
     POINTS_XYZ[:, ::-1],
     SPACING,
@@ -29,7 +31,9 @@ PICKS = Picks(
 
 def from_relion(particles, labels):
     angles = particles[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy()
-    matrices = eulerangles.euler2matrix(angles, axes="zyz", intrinsic=True, right_handed_rotation=True)
+    matrices = eulerangles.euler2matrix(
+        angles, axes="zyz", intrinsic=True, right_handed_rotation=True
+    )
     return particles[labels].to_numpy(), np.swapaxes(matrices, 1, 2)
 
 
@@ -45,20 +49,28 @@ def relion4(path):
 
 def dynamo(path):
     table = dynamotable.read(str(path))
-    eulers = eulerangles.convert_eulers(table[["tdrot", "tilt", "narot"]].to_numpy(float), "dynamo", "relion")
-    matrices = eulerangles.euler2matrix(eulers, axes="zyz", intrinsic=True, right_handed_rotation=True)
+    eulers = eulerangles.convert_eulers(
+        table[["tdrot", "tilt", "narot"]].to_numpy(float), "dynamo", "relion"
+    )
+    matrices = eulerangles.euler2matrix(
+        eulers, axes="zyz", intrinsic=True, right_handed_rotation=True
+    )
     return table[["x", "y", "z"]].to_numpy() - 1, np.swapaxes(matrices, 1, 2)
 
 
 def copick(path):
     points = json.loads(path.read_text(encoding="utf-8"))["points"]
     locations = [[point["location"][axis] for axis in "xyz"] for point in points]
-    return np.array(locations) / SPACING, np.array([point["transformation_"] for point in points])[:, :3, :3]
+    return np.array(locations) / SPACING, np.array([point["transformation_"] for point in points])[
+        :, :3, :3
+    ]
 
 
 def ndjson(path):
     table = pd.read_json(path, lines=True, precise_float=True)
-    return pd.DataFrame(list(table["location"])).to_numpy(), np.array(table["xyz_rotation_matrix"].tolist())
+    return pd.DataFrame(list(table["location"])).to_numpy(), np.array(
+        table["xyz_rotation_matrix"].tolist()
+    )
 
 
 def table_in_xyz(table):
@@ -82,7 +94,9 @@ def table_in_xyz(table):
     ],
 )
 def test_other_libraries_read_the_same_positions_and_rotations(tmp_path, name, ending, read):
-    points_xyz, matrices_xyz = read(write_picks(PICKS, tmp_path / f"picks.{ending}", format=name).path)
+    points_xyz, matrices_xyz = read(
+        write_picks(PICKS, tmp_path / f"picks.{ending}", format=name).path
+    )
 
     np.testing.assert_allclose(points_xyz, POINTS_XYZ, atol=1e-6)
     np.testing.assert_allclose(matrices_xyz, MATRICES_XYZ, atol=1e-9)

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet import ExistsError, FormatError, MissingContextError, Picks, SaveError, read_picks, write_picks
+from napari_cryoet import (
+    ExistsError,
+    FormatError,
+    MissingContextError,
+    Picks,
+    SaveError,
+    read_picks,
+    write_picks,
+)
 
 SUFFIXES = {
     "ndjson": ".ndjson",
@@ -33,7 +41,9 @@ ABOUT = {
     "object_name": "cytosolic ribosome",
     "records": {"annotation": {"id": 7, "text": "loop_ # version 1"}},
 }
-ROTATIONS_XYZ = Rotation.from_euler("xyz", [[10, 20, 30], [0, 0, 0], [180, 5, -60]], degrees=True).as_matrix()
+ROTATIONS_XYZ = Rotation.from_euler(
+    "xyz", [[10, 20, 30], [0, 0, 0], [180, 5, -60]], degrees=True
+).as_matrix()
 
 
 @pytest.fixture
@@ -44,7 +54,10 @@ def picks():
         rotations_zyx=ROTATIONS_XYZ[:, ::-1, ::-1],
         instance_ids=[4, -1, 2**40],
         scores=[0.1, np.nan, 1 / 3],
-        features={"class": np.array([1, 2, 3]), "by": np.array(["me", "you & 'I' #1", ""], dtype=object)},
+        features={
+            "class": np.array([1, 2, 3]),
+            "by": np.array(["me", "you & 'I' #1", ""], dtype=object),
+        },
         ids=[3, 7, 1],
         shape_zyx=(100, 928, 960),
         alignment_id=17,
@@ -71,7 +84,11 @@ class TestRoundTrip:
         np.testing.assert_allclose(loaded.rotations_zyx, picks.rotations_zyx, atol=1e-9)
         np.testing.assert_array_equal(loaded.scores, picks.scores)
         np.testing.assert_array_equal(loaded.instance_ids, picks.instance_ids)
-        assert (loaded.spacing_angstrom, loaded.shape_zyx, loaded.alignment_id) == (13.48, (100, 928, 960), 17)
+        assert (loaded.spacing_angstrom, loaded.shape_zyx, loaded.alignment_id) == (
+            13.48,
+            (100, 928, 960),
+            17,
+        )
         assert loaded.edits == picks.edits
         assert {key: loaded.about[key] for key in ABOUT} == ABOUT
         if name not in WITHOUT_IDS:
@@ -80,7 +97,9 @@ class TestRoundTrip:
             assert columns_of(loaded) == columns_of(picks)
 
     def test_missing_columns_stay_missing(self, picks, tmp_path, name):
-        bare = picks.changed(rotations_zyx=None, instance_ids=None, scores=None, features={}, ids=None)
+        bare = picks.changed(
+            rotations_zyx=None, instance_ids=None, scores=None, features={}, ids=None
+        )
         loaded = read_picks(save(bare, tmp_path, name).path)
         none = read_picks(save(Picks([], 10.0, shape_zyx=(4, 5, 6)), tmp_path / "none", name).path)
 
@@ -118,7 +137,9 @@ def many_picks(draw):
     return Picks(
         points[random.integers(0, len(points), (count, 3))],
         draw(st.floats(0.5, 50)),
-        rotations_zyx=draw(st.sampled_from([None, Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix()])),
+        rotations_zyx=draw(
+            st.sampled_from([None, Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix()])
+        ),
         scores=draw(st.sampled_from([None, np.resize(scores, count)])),
         ids=random.permutation(np.arange(2**31 - 100, 2**31))[:count],
         shape_zyx=(300, 928, 960),
@@ -187,8 +208,15 @@ class TestErrors:
         assert list(tmp_path.iterdir()) == []
 
     def test_star_files_use_the_newest_version_possible(self, picks, tmp_path):
-        candidates = [picks, picks.changed(shape_zyx=None), picks.changed(shape_zyx=None, spacing_angstrom=None)]
-        formats = [write_picks(each, tmp_path / f"{number}.star").format for number, each in enumerate(candidates)]
+        candidates = [
+            picks,
+            picks.changed(shape_zyx=None),
+            picks.changed(shape_zyx=None, spacing_angstrom=None),
+        ]
+        formats = [
+            write_picks(each, tmp_path / f"{number}.star").format
+            for number, each in enumerate(candidates)
+        ]
 
         assert formats == ["relion5", "relion4", "relion3"]
 

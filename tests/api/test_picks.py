@@ -55,7 +55,9 @@ class TestConstruction:
 
 class TestPositions:
     def test_in_angstrom_are_voxels_times_spacing(self):
-        assert Picks([[1.0, 2.0, 3.5]], 10.0).positions_angstrom_zyx.tolist() == [[10.0, 20.0, 35.0]]
+        assert Picks([[1.0, 2.0, 3.5]], 10.0).positions_angstrom_zyx.tolist() == [
+            [10.0, 20.0, 35.0]
+        ]
         with pytest.raises(ValueError, match="spacing"):
             _ = Picks([[1.0, 2.0, 3.5]]).positions_angstrom_zyx
 
@@ -63,12 +65,16 @@ class TestPositions:
     def test_in_angstrom_are_kept_by_rescaling(self, spacing, other):
         picks = some_picks().changed(spacing_angstrom=spacing)
 
-        assert np.allclose(picks.rescaled(other).positions_angstrom_zyx, picks.positions_angstrom_zyx, rtol=1e-12)
+        assert np.allclose(
+            picks.rescaled(other).positions_angstrom_zyx, picks.positions_angstrom_zyx, rtol=1e-12
+        )
 
 
 class TestOrientations:
     def test_columns_are_the_particles_axes(self):
-        z_to_x = np.array([[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]])  # x, y, z: its z lies along x
+        z_to_x = np.array(
+            [[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]]
+        )  # x, y, z: its z lies along x
         picks = Picks(np.zeros((1, 3)), rotations_zyx=z_to_x[:, ::-1, ::-1])
 
         assert picks.rotations_xyz.tolist() == z_to_x.tolist()
@@ -81,7 +87,11 @@ class TestOrientations:
 
 class TestEdits:
     def test_take_keeps_ids_and_columns(self):
-        columns = {"instance_ids": [4, NO_INSTANCE], "scores": [0.5, np.nan], "features": {"by": ["me", "you"]}}
+        columns = {
+            "instance_ids": [4, NO_INSTANCE],
+            "scores": [0.5, np.nan],
+            "features": {"by": ["me", "you"]},
+        }
         picks = some_picks(2, rotations_zyx=ROTATIONS, **columns)
         taken = picks.take([1, 0], "turned round").take([False, True])
 
@@ -108,11 +118,17 @@ class TestEdits:
         fewer = some_picks(3).take([0, 1], "deleted 1")
 
         assert fewer.added([[1, 1, 1]]).ids.tolist() == [0, 1, 3]
-        assert fewer.take([0]).changed("x", scores=[1.0]).rescaled(5.0).added([[1, 1, 1]]).ids.tolist() == [0, 3]
+        assert fewer.take([0]).changed("x", scores=[1.0]).rescaled(5.0).added(
+            [[1, 1, 1]]
+        ).ids.tolist() == [0, 3]
 
-    @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda picks: pickle.loads(pickle.dumps(picks))])
+    @pytest.mark.parametrize(
+        "copied", [copy.copy, copy.deepcopy, lambda picks: pickle.loads(pickle.dumps(picks))]
+    )
     def test_copies_and_pickles_are_equal(self, copied):
-        picks = some_picks(2, rotations_zyx=ROTATIONS, features={"by": ["me", "you"]}, about={"id": 7}).take([1], "x")
+        picks = some_picks(
+            2, rotations_zyx=ROTATIONS, features={"by": ["me", "you"]}, about={"id": 7}
+        ).take([1], "x")
         other = copied(picks)
 
         for name in ("points_zyx", "rotations_zyx", "ids"):

@@ -59,7 +59,9 @@ class TestOpening:
         assert isinstance(layer, Image)
         assert layer.name == "TS"
         np.testing.assert_allclose(layer.scale, [13.48] * 3, rtol=1e-6)
-        np.testing.assert_array_equal(np.asarray(layer.data[0] if layer.multiscale else layer.data), volume)
+        np.testing.assert_array_equal(
+            np.asarray(layer.data[0] if layer.multiscale else layer.data), volume
+        )
 
     @pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.picks.csv"])
     def test_picks_are_points_with_arrows(self, viewer, tmp_path, name):
@@ -68,29 +70,47 @@ class TestOpening:
 
         assert isinstance(arrows, Vectors)
         assert isinstance(points, Points)
-        np.testing.assert_allclose([points.data_to_world(each) for each in points.data], PICKS.points_zyx * 10)
+        np.testing.assert_allclose(
+            [points.data_to_world(each) for each in points.data], PICKS.points_zyx * 10
+        )
 
     def test_urls_open(self, viewer, demo_pack, served_demo):
-        for suffix, kind in ((".zarr", (Image, Labels)), (".ndjson", (Points,)), (".mrc", (Image, Labels))):
-            path = next(path for path in sorted((demo_pack / "files").rglob(f"*{suffix}")) if "Tilt" not in str(path))
+        for suffix, kind in (
+            (".zarr", (Image, Labels)),
+            (".ndjson", (Points,)),
+            (".mrc", (Image, Labels)),
+        ):
+            path = next(
+                path
+                for path in sorted((demo_pack / "files").rglob(f"*{suffix}"))
+                if "Tilt" not in str(path)
+            )
             url = f"{served_demo['files'].rstrip('/')}/{path.relative_to(demo_pack / 'files').as_posix()}"
             assert isinstance(viewer.open(url, plugin=PLUGIN)[-1], kind), url
 
     def test_a_pack_and_the_sample_open_their_default_run(self, viewer, demo_pack, demo_at_home):
-        for layers in (viewer.open(str(demo_pack), plugin=PLUGIN), viewer.open_sample(PLUGIN, "demo_run")):
+        for layers in (
+            viewer.open(str(demo_pack), plugin=PLUGIN),
+            viewer.open_sample(PLUGIN, "demo_run"),
+        ):
             assert isinstance(layers[0], Image)
             assert any(isinstance(layer, Points) for layer in layers)
 
     def test_foreign_files_are_declined_and_damaged_files_raise_errors(self, viewer, tmp_path):
         (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
         (tmp_path / "a.ndjson").write_text(json.dumps(point(1, 2, 3)) + "\n{broken\n")
-        for name, error, word in (("log.ndjson", ValueError, "log"), ("a.ndjson", FormatError, "2")):
+        for name, error, word in (
+            ("log.ndjson", ValueError, "log"),
+            ("a.ndjson", FormatError, "2"),
+        ):
             with pytest.raises(error, match=word):
                 viewer.open(str(tmp_path / name), plugin=PLUGIN)
 
 
 class TestSavingPicks:
-    @pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.csv", "a.parquet"])
+    @pytest.mark.parametrize(
+        "name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.csv", "a.parquet"]
+    )
     def test_keeps_positions_rotations_and_metadata(self, layers, tmp_path, name):
         points = layers[-1]
         points.data = np.add(points.data, [0.5, 0.0, 0.0])
@@ -99,10 +119,16 @@ class TestSavingPicks:
 
         np.testing.assert_allclose(loaded.points_zyx, np.add(PICKS.points_zyx, [0.5, 0, 0]))
         np.testing.assert_allclose(loaded.rotations_zyx, ROTATIONS, atol=1e-9)
-        assert (loaded.spacing_angstrom, loaded.alignment_id, loaded.about["authors"]) == (10.0, 17, ["Ada"])
+        assert (loaded.spacing_angstrom, loaded.alignment_id, loaded.about["authors"]) == (
+            10.0,
+            17,
+            ["Ada"],
+        )
 
     def test_from_other_layers_uses_scale_and_units(self, viewer, tmp_path):
-        points = viewer.add_points(np.ones((2, 3)), scale=(1, 1, 1), units="nm", features={"score": [0.25, 0.5]})
+        points = viewer.add_points(
+            np.ones((2, 3)), scale=(1, 1, 1), units="nm", features={"score": [0.25, 0.5]}
+        )
         points.save(str(tmp_path / "a.star"), plugin=PLUGIN)
         loaded = read_picks(tmp_path / "a.star")
 
@@ -113,7 +139,11 @@ class TestSavingPicks:
         add_layers(viewer, load_picks(PICKS.changed(rotations_zyx=None), name="others"))
         written = viewer.layers.save(str(tmp_path / "all"), plugin=PLUGIN)
 
-        counts = [len(read_picks(path)) for path in sorted((tmp_path / "all").iterdir()) if path.suffix == ".ndjson"]
+        counts = [
+            len(read_picks(path))
+            for path in sorted((tmp_path / "all").iterdir())
+            if path.suffix == ".ndjson"
+        ]
         assert counts == [2, 2]
         assert written
 
@@ -142,7 +172,9 @@ class TestSavingMasks:
 
 
 def test_layers_that_a_format_cannot_hold_are_refused(viewer, tmp_path):
-    rotated = viewer.add_labels(np.ones((4, 5, 6), int), scale=(10,) * 3, units="angstrom", rotate=(0, 0, 30))
+    rotated = viewer.add_labels(
+        np.ones((4, 5, 6), int), scale=(10,) * 3, units="angstrom", rotate=(0, 0, 30)
+    )
     for layer, name in ((rotated, "a.mrc"), (viewer.add_points(np.ones((2, 2))), "a.star")):
         with pytest.raises(SaveError):
             layer.save(str(tmp_path / name), plugin=PLUGIN)

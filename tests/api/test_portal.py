@@ -7,7 +7,15 @@ import threading
 import pytest
 
 from journeys.proxy import Proxy
-from napari_cryoet import CryoETError, NetworkError, NotFoundError, PackError, PortalError, StoppedError, open_portal
+from napari_cryoet import (
+    CryoETError,
+    NetworkError,
+    NotFoundError,
+    PackError,
+    PortalError,
+    StoppedError,
+    open_portal,
+)
 
 DATASET, OTHER_DATASET, RUN, COMMUNITY = 90001, 90002, 9001, 90903
 
@@ -15,7 +23,9 @@ DATASET, OTHER_DATASET, RUN, COMMUNITY = 90001, 90002, 9001, 90903
 @pytest.fixture(params=["pack", "http"])
 def any_portal(request, demo_pack):
     """The same portal in process and over HTTP."""
-    portal = open_portal(demo_pack if request.param == "pack" else request.getfixturevalue("served_demo")["graphql"])
+    portal = open_portal(
+        demo_pack if request.param == "pack" else request.getfixturevalue("served_demo")["graphql"]
+    )
     yield portal
     portal.close()
 
@@ -40,15 +50,24 @@ class TestEveryPortal:
         page = any_portal.deposition_page(COMMUNITY)
         assert {dataset.dataset_id for dataset in page.datasets} == {DATASET, OTHER_DATASET}
         assert not any(dataset.is_own for dataset in page.datasets)
-        assert page.annotation_count == sum(dataset.annotation_count for dataset in page.datasets) > 0
+        assert (
+            page.annotation_count == sum(dataset.annotation_count for dataset in page.datasets) > 0
+        )
         assert [run.name for run in page.runs_of(DATASET)] == ["DEMO_001"]
 
     def test_pages_the_runs_of_a_dataset_by_name(self, any_portal):
         first = any_portal.dataset_page(DATASET, limit=3)
         rest = any_portal.dataset_page(DATASET, offset=3, limit=3)
         assert (len(first.runs), first.is_last, len(rest.runs), rest.is_last) == (3, False, 1, True)
-        assert [run.name for run in (*first.runs, *rest.runs)] == ["DEMO_001", "DEMO_002", "DEMO_003", "DEMO_004"]
-        assert [run.id for run in any_portal.runs(DATASET)] == [run.id for run in (*first.runs, *rest.runs)]
+        assert [run.name for run in (*first.runs, *rest.runs)] == [
+            "DEMO_001",
+            "DEMO_002",
+            "DEMO_003",
+            "DEMO_004",
+        ]
+        assert [run.id for run in any_portal.runs(DATASET)] == [
+            run.id for run in (*first.runs, *rest.runs)
+        ]
 
         page = any_portal.dataset_page(DATASET, name_contains="mo_003")
         assert ([run.name for run in page.runs], page.run_total) == (["DEMO_003"], 1)

@@ -12,7 +12,14 @@ import pytest
 import zarr
 
 from api.files import METADATA
-from napari_cryoet import ExistsError, SaveError, StoppedError, load_annotation, open_annotation, write_mask
+from napari_cryoet import (
+    ExistsError,
+    SaveError,
+    StoppedError,
+    load_annotation,
+    open_annotation,
+    write_mask,
+)
 
 SHAPE_ZYX = (20, 31, 45)
 SPACING = 13.4812
@@ -28,7 +35,9 @@ def labels(largest=1, dtype=np.int64):
 
 
 def write(mask, folder, name, **options):
-    return write_mask(mask, folder / f"mask{SUFFIXES[name]}", spacing_angstrom=SPACING, format=name, **options)
+    return write_mask(
+        mask, folder / f"mask{SUFFIXES[name]}", spacing_angstrom=SPACING, format=name, **options
+    )
 
 
 def read_with_other_libraries(path):
@@ -38,7 +47,11 @@ def read_with_other_libraries(path):
             return mrc.data.copy(), float(mrc.voxel_size.x)
     group = zarr.open_group(path, mode="r")
     (image,) = (group.attrs.get("ome") or group.attrs)["multiscales"]
-    (scale,) = (each["scale"] for each in image["datasets"][0]["coordinateTransformations"] if each["type"] == "scale")
+    (scale,) = (
+        each["scale"]
+        for each in image["datasets"][0]["coordinateTransformations"]
+        if each["type"] == "scale"
+    )
     return group[image["datasets"][0]["path"]][:], scale[0]
 
 
@@ -60,7 +73,9 @@ def test_other_libraries_read_the_same_mask(tmp_path, name, largest, dtype):
 @pytest.mark.parametrize("name", FORMATS)
 def test_masks_open_as_labels_with_provenance(tmp_path, name):
     mask = labels(300)
-    path = write(mask, tmp_path / "1", name, about=ABOUT, alignment_id=17, edits=["painted"], who="Grace").path
+    path = write(
+        mask, tmp_path / "1", name, about=ABOUT, alignment_id=17, edits=["painted"], who="Grace"
+    ).path
     (spec,) = load_annotation(path)
     provenance = spec.options["metadata"][METADATA]
 
@@ -71,7 +86,10 @@ def test_masks_open_as_labels_with_provenance(tmp_path, name):
     assert ABOUT.items() <= provenance.items()
     assert (provenance["alignment_id"], provenance["edits"]) == (17, ["painted"])
     again = write(mask, tmp_path / "2", name, about=provenance, edits=["smoothed"])
-    assert load_annotation(again.path)[0].options["metadata"][METADATA]["edits"] == ["painted", "smoothed"]
+    assert load_annotation(again.path)[0].options["metadata"][METADATA]["edits"] == [
+        "painted",
+        "smoothed",
+    ]
 
 
 @pytest.mark.parametrize("name", FORMATS[:2])
@@ -79,7 +97,10 @@ def test_each_level_halves_the_shape(tmp_path, name):
     group = zarr.open_group(write(labels(), tmp_path, name).path, mode="r")
     (image,) = (group.attrs.get("ome") or group.attrs)["multiscales"]
 
-    assert [group[each["path"]].shape for each in image["datasets"]][:2] == [SHAPE_ZYX, (10, 16, 23)]
+    assert [group[each["path"]].shape for each in image["datasets"]][:2] == [
+        SHAPE_ZYX,
+        (10, 16, 23),
+    ]
     assert [axis["name"] for axis in image["axes"]] == ["z", "y", "x"]
     assert {axis["unit"] for axis in image["axes"]} == {"angstrom"}
 
@@ -125,7 +146,9 @@ def test_files_are_overwritten_only_if_asked(tmp_path, name):
 
     write(labels(5), tmp_path, name, overwrite=True)
     assert read_with_other_libraries(path)[0].max() == 5
-    assert {each.name for each in tmp_path.iterdir()} == {each.name for each in before if each.parent == tmp_path}
+    assert {each.name for each in tmp_path.iterdir()} == {
+        each.name for each in before if each.parent == tmp_path
+    }
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -35,12 +35,25 @@ TO_LAB = np.array(
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
 )
-# linear RGB as seen without one kind of cone, after Machado, Oliveira and Fernandes (2009), severity 1
+# linear RGB as seen without one kind of cone, after Machado, Oliveira and Fernandes (2009),
+# severity 1
 EYES = {
     "ordinary": np.eye(3),
-    "protanope": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranope": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritanope": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "protanope": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranope": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanope": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 }
 
 
@@ -51,7 +64,10 @@ def perceived(colors, eye):
 
 
 def annotations(*names):
-    return [make_annotation(id=number, object_id="", object_name=name) for number, name in enumerate(names, 1)]
+    return [
+        make_annotation(id=number, object_id="", object_name=name)
+        for number, name in enumerate(names, 1)
+    ]
 
 
 @pytest.mark.parametrize("eye", EYES)
@@ -95,4 +111,6 @@ def test_annotations_of_the_same_object_have_different_colours():
 def test_instances_have_the_same_colour_in_picks_and_masks():
     background, *cycle = instance_colormap()
     assert background[3] == 0
-    np.testing.assert_allclose(instance_colors([1, 2, len(cycle) + 1]), [cycle[0], cycle[1], cycle[0]])
+    np.testing.assert_allclose(
+        instance_colors([1, 2, len(cycle) + 1]), [cycle[0], cycle[1], cycle[0]]
+    )

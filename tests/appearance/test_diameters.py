@@ -29,13 +29,17 @@ def test_user_diameters_apply_to_all_names_of_an_object():
     assert diameter_angstrom("CDPO:1", "my_protein") == 55
 
 
-@pytest.mark.parametrize(("word", "angstrom"), [("x", 0), ("x", 1e6), ("x", float("nan")), ("  ", 100)])
+@pytest.mark.parametrize(
+    ("word", "angstrom"), [("x", 0), ("x", 1e6), ("x", float("nan")), ("  ", 100)]
+)
 def test_invalid_diameters_and_names_are_refused(word, angstrom):
     with pytest.raises(ValueError, match=r"particle|name"):
         set_diameter(word, angstrom)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"diameters_angstrom": {"ribosome": -1, "fas": "wide"}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"diameters_angstrom": {"ribosome": -1, "fas": "wide"}}']
+)
 def test_a_damaged_file_falls_back_to_known_diameters(content):
     set_diameter("ribosome", 310)
     user_config_path("napari-cryoet").joinpath("diameters.json").write_text(content)

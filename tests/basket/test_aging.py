@@ -32,10 +32,14 @@ def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None
         .with_search({"text": "ribosome"})
     )
     write_basket(basket, tmp_path / "basket.toml")
-    today = ask_dates(portal_with(tmp_path / "pack", a1=THEN, a2=NOW, a4=NOW, a5=NOW, a6=NOW), basket)
+    today = ask_dates(
+        portal_with(tmp_path / "pack", a1=THEN, a2=NOW, a4=NOW, a5=NOW, a6=NOW), basket
+    )
     age = age_of(read_basket(tmp_path / "basket.toml"), today, lambda search: [1, 4, 6])
 
-    assert age == Age(changed={"annotations": (2,)}, withdrawn={"annotations": (3,)}, new={"annotations": (6,)})
+    assert age == Age(
+        changed={"annotations": (2,)}, withdrawn={"annotations": (3,)}, new={"annotations": (6,)}
+    )
     assert age.text == "1 changed, 1 withdrawn, 1 new match"
     assert age_of(basket, today).new == {}
 

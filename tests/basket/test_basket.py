@@ -24,9 +24,15 @@ from napari_cryoet.portal.portal import open_portal
 
 FULL = (
     Basket(name="Ribosomes", source="demo", catalogue_date="2026-11-30")
-    .with_ids("annotations", range(9000, 9050), modified={9003: "2024-01-01T00:00:00+00:00", 1: "not ticked"})
+    .with_ids(
+        "annotations",
+        range(9000, 9050),
+        modified={9003: "2024-01-01T00:00:00+00:00", 1: "not ticked"},
+    )
     .with_ids("runs", [506])
-    .with_search({"text": "ribosome", "annotations": [{"objects": ["ribosome"], "min_count": None}]})
+    .with_search(
+        {"text": "ribosome", "annotations": [{"objects": ["ribosome"], "min_count": None}]}
+    )
     .with_choices(level=1, with_tomogram="denoised", leave_out=("frames",))
     .with_split(Split(seed=3, train=(1, 2), test=(3,)))
 )
@@ -57,9 +63,12 @@ def test_a_basket_file_round_trips_and_is_short(path: Path) -> None:
 
 
 @given(
-    st.lists(st.integers(1, 2**31 - 1), unique=True), st.text(st.characters(codec="utf-8", exclude_categories=["C"]))
+    st.lists(st.integers(1, 2**31 - 1), unique=True),
+    st.text(st.characters(codec="utf-8", exclude_categories=["C"])),
 )
-def test_any_ids_and_name_round_trip(tmp_path_factory: pytest.TempPathFactory, ids: list[int], name: str) -> None:
+def test_any_ids_and_name_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[int], name: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
     basket = Basket(name=name).with_ids("tomograms", ids).with_ids("runs", ids[:2])
     write_basket(basket, path)
@@ -67,7 +76,9 @@ def test_any_ids_and_name_round_trip(tmp_path_factory: pytest.TempPathFactory, i
 
 
 def test_ids_can_be_pasted_in(path: Path) -> None:
-    path.write_text('annotations = ["AN-9003", 9004, "9005", 9004]\n[seen.annotations]\n2024-01-01 = [9003]\n')
+    path.write_text(
+        'annotations = ["AN-9003", 9004, "9005", 9004]\n[seen.annotations]\n2024-01-01 = [9003]\n'
+    )
     assert read_basket(path).annotations == (9003, 9004, 9005)
     assert ids_in("see RN-506, an-9003\n9004;9005 v1.2 TS_026", "tomograms") == {
         "runs": [506],
@@ -93,7 +104,9 @@ def test_errors_name_the_invalid_key_or_value(path: Path, text: str, noun: str) 
 
 
 def test_passwords_are_never_written() -> None:
-    assert "secret" not in basket_text(Basket(source="https://me:secret@portal.example.org/graphql"))
+    assert "secret" not in basket_text(
+        Basket(source="https://me:secret@portal.example.org/graphql")
+    )
 
 
 def test_source_text_opens_the_same_source(demo_pack: Path) -> None:
@@ -119,7 +132,9 @@ def test_concurrent_changes_are_all_kept() -> None:
         for each in ids:
             store.change("demo", lambda basket: basket.with_ids("annotations", [each]))  # noqa: B023
 
-    threads = [threading.Thread(target=tick, args=[range(1 + 10 * n, 11 + 10 * n)]) for n in range(3)]
+    threads = [
+        threading.Thread(target=tick, args=[range(1 + 10 * n, 11 + 10 * n)]) for n in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

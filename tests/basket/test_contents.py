@@ -10,7 +10,13 @@ import pytest
 
 from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, choose, contents_of, plan_basket
+from napari_cryoet.basket.contents import (
+    RowsOfRuns,
+    ask_basket_rows,
+    choose,
+    contents_of,
+    plan_basket,
+)
 from napari_cryoet.basket.remarks import remarks_on
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
@@ -28,12 +34,16 @@ def rows_with_richer_shapes() -> Any:
     rows["annotationShapes"].append(
         blank_row("annotationShapes") | {"id": 63, "annotationId": 21, "shapeType": "OrientedPoint"}
     )
-    rows["annotationFiles"].append(file | {"id": 54, "annotationShapeId": 63, "httpsPath": f"{file['httpsPath']}2"})
+    rows["annotationFiles"].append(
+        file | {"id": 54, "annotationShapeId": 63, "httpsPath": f"{file['httpsPath']}2"}
+    )
     (tomogram,) = rows["tomograms"]
     tomogram["processing"] = "raw"
     other = {"id": 12, "processing": "denoised", "isVisualizationDefault": False}
     rows["tomograms"].append(
-        tomogram | other | {"httpsOmezarrDir": f"{PREFIX}10000/denoised.zarr", "fileSizeOmezarr": 800.0}
+        tomogram
+        | other
+        | {"httpsOmezarrDir": f"{PREFIX}10000/denoised.zarr", "fileSizeOmezarr": 800.0}
     )
     return rows
 
@@ -51,7 +61,11 @@ def cells_in(portal: Portal, basket: Basket) -> set[tuple[str, int]]:
 
 def test_an_annotation_has_its_richest_shape_and_metadata(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [21])
-    assert cells_in(portal, basket) == {("annotationFiles", 54), ("annotations", 21), ("alignments", 31)}
+    assert cells_in(portal, basket) == {
+        ("annotationFiles", 54),
+        ("annotations", 21),
+        ("alignments", 31),
+    }
     assert cells_in(portal, basket.with_choices(metadata=False)) == {("annotationFiles", 54)}
     every = basket.with_choices(metadata=False, shapes="all")
     assert cells_in(portal, every) == {("annotationFiles", 51), ("annotationFiles", 54)}
@@ -65,18 +79,24 @@ def test_a_mask_has_the_chosen_format_if_available(portal: Portal) -> None:
     basket = basket.with_choices(volume_format="mrc")
     assert cells_in(portal, basket) == {("annotationFiles", 53)}
     rows = ask_basket_rows(portal, basket)
-    rows = {**rows, "annotationFiles": [row for row in rows["annotationFiles"] if row["format"] != "mrc"]}
+    rows = {
+        **rows,
+        "annotationFiles": [row for row in rows["annotationFiles"] if row["format"] != "mrc"],
+    }
     assert [item.row_id for item in plan_basket(basket, rows, portal).items] == [52]
 
 
 @pytest.mark.parametrize(
-    ("processing", "tomogram"), [("denoised", {12}), ("default", {11}), ("filtered", set()), ("", set())]
+    ("processing", "tomogram"),
+    [("denoised", {12}), ("default", {11}), ("filtered", set()), ("", set())],
 )
 def test_annotations_can_include_one_tomogram_by_processing(
     portal: Portal, processing: str, tomogram: set[int]
 ) -> None:
     basket = Basket().with_ids("annotations", [21]).with_choices(with_tomogram=processing)
-    assert {row_id for table, row_id in cells_in(portal, basket) if table == "tomograms"} == tomogram
+    assert {
+        row_id for table, row_id in cells_in(portal, basket) if table == "tomograms"
+    } == tomogram
     ticked = basket.with_ids("tomograms", [11])
     assert {row_id for table, row_id in cells_in(portal, ticked) if table == "tomograms"} == {11}
 
@@ -84,18 +104,31 @@ def test_annotations_can_include_one_tomogram_by_processing(
 def test_a_tilt_series_includes_its_angles(portal: Portal) -> None:
     basket = Basket().with_ids("tilt_series", [71])
     rows = ask_basket_rows(portal, basket)
-    assert {item.column for item in plan_basket(basket, rows, portal).items} == {"httpsMrcFile", "httpsAngleList"}
+    assert {item.column for item in plan_basket(basket, rows, portal).items} == {
+        "httpsMrcFile",
+        "httpsAngleList",
+    }
 
 
 def test_runs_and_datasets_include_every_listed_file(portal: Portal) -> None:
     rows = ask_basket_rows(portal, Basket().with_ids("datasets", [DATASET]))
     every = plan_cells(rows, None, every_cell(rows)).items
-    for basket in (Basket().with_ids("datasets", [DATASET]), Basket().with_ids("runs", [RUN, OTHER_RUN])):
-        assert {item.path for item in plan_basket(basket, rows, portal).items} == {item.path for item in every}
+    for basket in (
+        Basket().with_ids("datasets", [DATASET]),
+        Basket().with_ids("runs", [RUN, OTHER_RUN]),
+    ):
+        assert {item.path for item in plan_basket(basket, rows, portal).items} == {
+            item.path for item in every
+        }
     frames = {"frames", "gainFiles", "frameAcquisitionFiles"}
     left = Basket().with_ids("datasets", [DATASET]).with_choices(leave_out=("frames",))
-    assert cells_in(portal, left) == {(item.table, item.row_id) for item in every if item.table not in frames}
-    assert cells_in(portal, Basket().with_ids("runs", [OTHER_RUN])) >= {("frames", 81), ("gainFiles", 91)}
+    assert cells_in(portal, left) == {
+        (item.table, item.row_id) for item in every if item.table not in frames
+    }
+    assert cells_in(portal, Basket().with_ids("runs", [OTHER_RUN])) >= {
+        ("frames", 81),
+        ("gainFiles", 91),
+    }
 
 
 def test_contents_match_the_plan(portal: Portal) -> None:
@@ -111,7 +144,12 @@ def test_contents_match_the_plan(portal: Portal) -> None:
 
 
 def test_contents_are_counted_by_run_and_kind(portal: Portal) -> None:
-    basket = Basket().with_ids("annotations", [21, 22]).with_ids("tomograms", [12]).with_choices(metadata=False)
+    basket = (
+        Basket()
+        .with_ids("annotations", [21, 22])
+        .with_ids("tomograms", [12])
+        .with_choices(metadata=False)
+    )
     contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
     size = sum(len(content) for key, content in sample_files().items() if "mask.zarr" in key) + 720
     assert contents.run_ids == (RUN,)
@@ -128,7 +166,12 @@ def test_each_coarser_level_counts_an_eighth(portal: Portal) -> None:
 
 
 def test_missing_ids_are_listed(portal: Portal) -> None:
-    basket = Basket().with_ids("annotations", [21, 99]).with_ids("runs", [77]).with_ids("tomograms", [98])
+    basket = (
+        Basket()
+        .with_ids("annotations", [21, 99])
+        .with_ids("runs", [77])
+        .with_ids("tomograms", [98])
+    )
     chosen = choose(basket, RowsOfRuns(portal).of(basket))
     contents = contents_of(chosen)
     missing, *_ = remarks_on(chosen, contents)
@@ -139,19 +182,25 @@ def test_missing_ids_are_listed(portal: Portal) -> None:
         plan_basket(gone, ask_basket_rows(portal, gone), portal)
 
 
-def test_adding_ids_of_a_known_run_sends_no_query(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adding_ids_of_a_known_run_sends_no_query(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known_rows = RowsOfRuns(portal)
     basket = Basket().with_ids("annotations", [21])
     known_rows.of(basket)
     queries: list[str] = []
     query = portal.query
     monkeypatch.setattr(
-        portal, "query", lambda text, *args, **kwargs: queries.append(text) or query(text, *args, **kwargs)
+        portal,
+        "query",
+        lambda text, *args, **kwargs: queries.append(text) or query(text, *args, **kwargs),
     )
 
     known_rows.of(basket)
     assert not queries
-    assert contents_of(choose(basket, known_rows.of(basket.with_ids("tomograms", [12])))).run_ids == (RUN,)
+    assert contents_of(
+        choose(basket, known_rows.of(basket.with_ids("tomograms", [12])))
+    ).run_ids == (RUN,)
     assert not queries
     assert known_rows.of(Basket())["runs"] == []
 

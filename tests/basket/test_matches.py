@@ -32,7 +32,10 @@ def index(portal: Portal) -> Index:
         (Search(), ("annotations",)),
         (RIBOSOMES, ("annotations",)),
         (Search(processing=("raw",)), ("tomograms",)),
-        (Search(spacing_angstrom=(None, 10.0), annotations=RIBOSOMES.annotations), ("annotations", "tomograms")),
+        (
+            Search(spacing_angstrom=(None, 10.0), annotations=RIBOSOMES.annotations),
+            ("annotations", "tomograms"),
+        ),
     ],
 )
 def test_kinds_to_add_follow_from_the_search(search: Search, kinds: tuple[str, ...]) -> None:

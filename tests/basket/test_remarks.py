@@ -41,7 +41,12 @@ def add_annotation(rows: Any, row_id: int, **cells: Any) -> None:
     )
     rows["annotationFiles"].append(
         file
-        | {"id": row_id, "annotationShapeId": row_id, "alignmentId": alignment, "httpsPath": f"https://x.org/{row_id}"}
+        | {
+            "id": row_id,
+            "annotationShapeId": row_id,
+            "alignmentId": alignment,
+            "httpsPath": f"https://x.org/{row_id}",
+        }
     )
 
 
@@ -73,7 +78,9 @@ def test_other_alignments_are_reported(rows: Any) -> None:
 
 
 @pytest.mark.parametrize(("spacing", "kinds"), [(10.01, []), (5.0, ["spacing"])])
-def test_mixed_spacings_are_reported_except_rounding(rows: Any, spacing: float, kinds: list[str]) -> None:
+def test_mixed_spacings_are_reported_except_rounding(
+    rows: Any, spacing: float, kinds: list[str]
+) -> None:
     rows["tomograms"].append(rows["tomograms"][0] | {"id": 12, "voxelSpacing": spacing})
     remarks_found = remarks(ALL.with_ids("tomograms", [12]), rows)
     assert [remark.kind for remark in remarks_found] == kinds

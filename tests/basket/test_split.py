@@ -18,9 +18,13 @@ runs = st.dictionaries(st.integers(1, 10_000), st.sets(st.sampled_from("abcd")),
 
 
 @given(runs, st.integers(0, 5))
-def test_every_run_is_in_one_part_determined_by_the_seed(objects: dict[int, set[str]], seed: int) -> None:
+def test_every_run_is_in_one_part_determined_by_the_seed(
+    objects: dict[int, set[str]], seed: int
+) -> None:
     split = split_runs(objects, seed=seed)
-    assert sorted(run_id for name in SPLIT_NAMES for run_id in getattr(split, name)) == sorted(objects)
+    assert sorted(run_id for name in SPLIT_NAMES for run_id in getattr(split, name)) == sorted(
+        objects
+    )
     assert split == split_runs(dict(reversed(objects.items())), seed=seed)
     assert len(split.train) == pytest.approx(len(objects) * 0.8, abs=2)
 
@@ -48,7 +52,9 @@ def test_a_split_is_recorded_in_the_basket(demo_pack: Path) -> None:
     page = portal.run_page(9001)
     basket = Basket().with_ids("annotations", [each.id for each in page.annotations])
     rows = ask_basket_rows(portal, basket)
-    assert objects_of_runs(choose(basket, rows)) == {9001: {each.object_name for each in page.annotations}}
+    assert objects_of_runs(choose(basket, rows)) == {
+        9001: {each.object_name for each in page.annotations}
+    }
     split = split_basket(basket, rows, seed=4)
     assert split.split is not None
     assert split.split.of_runs == {9001: "train"}

@@ -34,7 +34,9 @@ def scene():
 
 
 def check(points, volume, spacing=SPACING_ANGSTROM, **options):
-    return check_picks(Picks(points, spacing), volume, **{"diameter_angstrom": DIAMETER_ANGSTROM} | options)
+    return check_picks(
+        Picks(points, spacing), volume, **{"diameter_angstrom": DIAMETER_ANGSTROM} | options
+    )
 
 
 def about(result, topic):
@@ -66,7 +68,9 @@ def test_picks_on_one_subunit_are_not_moved_to_the_other():
     halves = {1.0: middles - (0, 0, 4), 2.5: middles - (0, 0, -4)}
     grey = ndimage.gaussian_filter(rng.standard_normal(shape), 0.7)
     grey /= grey.std()
-    for density, point in ((density, point) for density, points in halves.items() for point in points):
+    for density, point in (
+        (density, point) for density, points in halves.items() for point in points
+    ):
         distance = np.linalg.norm(np.indices(shape) - point[:, None, None, None], axis=0)
         grey -= density * np.clip(DIAMETER_ANGSTROM / 2 / SPACING_ANGSTROM - distance + 0.5, 0, 1)
     volume = volume_of_array(grey.astype(np.float32))
@@ -85,7 +89,10 @@ def test_several_readings_are_equal_for_picks_on_a_sphere():
 
     assert check(truth, volume).verdict == "fits"
     result = check(truth / 2, volume)
-    assert (result.verdict, result.suggestion) == ("several", None)  # all orders and flips are equivalent
+    assert (result.verdict, result.suggestion) == (
+        "several",
+        None,
+    )  # all orders and flips are equivalent
     assert len(result.alternatives) > 3
 
 
@@ -93,9 +100,19 @@ def test_a_symmetric_volume_lists_every_possible_flip():
     scene = make_mirrored_scene()
     result = check(MISTAKES["y is flipped"](scene.truth_zyx), scene.volume)
 
-    assert (result.verdict, result.suggestion, result.as_data()["suggestion"]) == ("several", None, None)
-    assert {reading.words() for reading in result.alternatives} == {"y is flipped", "y and z are flipped"}
-    assert all(f"if {reading.words()} (effect" in about(result, "density") for reading in result.alternatives)
+    assert (result.verdict, result.suggestion, result.as_data()["suggestion"]) == (
+        "several",
+        None,
+        None,
+    )
+    assert {reading.words() for reading in result.alternatives} == {
+        "y is flipped",
+        "y and z are flipped",
+    }
+    assert all(
+        f"if {reading.words()} (effect" in about(result, "density")
+        for reading in result.alternatives
+    )
     with pytest.raises(ValueError, match="suggested"):
         result.suggested_picks()
     corrected = [reading.applied_to(result.frame).points_zyx for reading in result.alternatives]
@@ -147,8 +164,12 @@ def test_picks_outside_and_duplicates_are_counted(scene):
     assert len(result.oddities) == 2
     assert result.headline.endswith("but 1 lies outside the volume and 3 may be duplicates.")
 
-    cloud = Picks(np.repeat(scene.truth_zyx, 3, axis=0), SPACING_ANGSTROM, instance_ids=np.arange(120) // 3)
-    assert not about(check_picks(cloud, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM), "duplicates")
+    cloud = Picks(
+        np.repeat(scene.truth_zyx, 3, axis=0), SPACING_ANGSTROM, instance_ids=np.arange(120) // 3
+    )
+    assert not about(
+        check_picks(cloud, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM), "duplicates"
+    )
 
 
 def test_too_many_picks_at_the_edge_are_reported(scene):
@@ -156,7 +177,10 @@ def test_too_many_picks_at_the_edge_are_reported(scene):
     edge[:30, 1], edge[:30, 2] = 1.0, np.linspace(8, 55, 30)
 
     assert about(check(edge, scene.volume), "edge") in check(edge, scene.volume).oddities
-    assert about(check(scene.truth_zyx, scene.volume), "edge") not in check(scene.truth_zyx, scene.volume).oddities
+    assert (
+        about(check(scene.truth_zyx, scene.volume), "edge")
+        not in check(scene.truth_zyx, scene.volume).oddities
+    )
 
 
 def test_the_diameter_comes_from_the_picks_object():

@@ -41,7 +41,9 @@ class TestContrast:
         """The scene with two coarser levels of block means."""
         shape = [n // 2 for n in SHAPE_ZYX]
         half = scene.grey.reshape(shape[0], 2, shape[1], 2, shape[2], 2).mean(axis=(1, 3, 5))
-        quarter = half.reshape(shape[0] // 2, 2, shape[1] // 2, 2, shape[2] // 2, 2).mean(axis=(1, 3, 5))
+        quarter = half.reshape(shape[0] // 2, 2, shape[1] // 2, 2, shape[2] // 2, 2).mean(
+            axis=(1, 3, 5)
+        )
         return replace(scene.volume, levels=[scene.grey, half, quarter])
 
     def test_the_coarsest_level_that_resolves_the_particle_is_used(self, pyramid):
@@ -78,7 +80,10 @@ class TestContrast:
 class TestReadings:
     def test_readings_describe_their_differences(self):
         assert Reading().words() == "they are taken as given"
-        assert Reading((0, 2, 1), (True, False, False)).words() == "x and y are swapped and z is flipped"
+        assert (
+            Reading((0, 2, 1), (True, False, False)).words()
+            == "x and y are swapped and z is flipped"
+        )
         moved = Reading(shift_zyx=(0.0, -3.0, 12.5))
         assert moved.words() == "all are moved by +12.5 in x and -3 in y voxels"
 
@@ -97,12 +102,18 @@ class TestReadings:
         read = reading.applied_to(PicksFrame(picks, SHAPE, SPACING_ZYX))
 
         np.testing.assert_allclose(read.points_zyx, reading.apply(POINTS / 2, SHAPE))
-        assert (read.spacing_angstrom, read.shape_zyx, read.scores.tolist()) == (10.0, SHAPE, [0.1, 0.2])
+        assert (read.spacing_angstrom, read.shape_zyx, read.scores.tolist()) == (
+            10.0,
+            SHAPE,
+            [0.1, 0.2],
+        )
         assert reading.words() in read.edits[-1]
         if np.linalg.det(reading.axes_zyx) < 0:
             assert read.rotations_zyx is None
         else:  # the end of an arrow moves with its pick
-            ends = reading.apply(POINTS + picks.particle_axes_zyx(), SHAPE) - reading.apply(POINTS, SHAPE)
+            ends = reading.apply(POINTS + picks.particle_axes_zyx(), SHAPE) - reading.apply(
+                POINTS, SHAPE
+            )
             np.testing.assert_allclose(read.particle_axes_zyx(), ends / reading.factor, atol=1e-9)
 
 
@@ -113,10 +124,18 @@ class TestDuplicates:
         assert duplicates(self.LINE, None, 5.0).tolist() == [1]
         assert duplicates(self.LINE, np.array([0.0, 1.0, 0.5, 0.0]), 5.0).tolist() == [0, 2]
         assert duplicates(self.LINE, np.array([np.nan, 1.0, np.nan, 0.0]), 5.0).tolist() == [0, 2]
-        assert duplicates(self.LINE, None, 4.0).tolist() == []  # exactly this distance isn't too close
+        assert (
+            duplicates(self.LINE, None, 4.0).tolist() == []
+        )  # exactly this distance isn't too close
         assert duplicates(np.zeros((50, 3)), None, 1.0).tolist() == list(range(1, 50))
 
-    @given(arrays(np.float64, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(0, 12).map(float)))
+    @given(
+        arrays(
+            np.float64,
+            st.tuples(st.integers(0, 25), st.just(3)),
+            elements=st.integers(0, 12).map(float),
+        )
+    )
     def test_kept_picks_are_apart_and_duplicates_near_one(self, points):
         out = duplicates(points, None, 3.0)
         kept = np.delete(points, out, axis=0)

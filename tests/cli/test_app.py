@@ -16,7 +16,9 @@ Captured = pytest.CaptureFixture[str]
 
 def test_examples_in_the_help_are_valid(capsys: Captured) -> None:
     group = typer.main.get_command(app)
-    commands = group.commands | {f"basket {name}": each for name, each in group.commands["basket"].commands.items()}
+    commands = group.commands | {
+        f"basket {name}": each for name, each in group.commands["basket"].commands.items()
+    }
     for words in commands.keys() - {"basket", "cache", "pack", "serve"}:
         assert main([*words.split(), "-h"]) == 0
         lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
@@ -56,7 +58,9 @@ def test_usage_errors_exit_with_2(arguments: str, capsys: Captured) -> None:
     assert "Usage:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "number"), [("506", 506), ("RN-506", 506), ("rn-12", 12), (" 7 ", 7)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("506", 506), ("RN-506", 506), ("rn-12", 12), (" 7 ", 7)]
+)
 def test_ids_may_have_the_portals_prefix(text: str, number: int) -> None:
     assert record_id("run")(text) == number
 
@@ -76,7 +80,10 @@ def test_sizes_are_positive_integers() -> None:
 
 
 def test_debug_works_before_and_after_the_command() -> None:
-    for arguments in (["--debug", "list", "runs", "no/such"], ["list", "runs", "no/such", "--debug"]):
+    for arguments in (
+        ["--debug", "list", "runs", "no/such"],
+        ["list", "runs", "no/such", "--debug"],
+    ):
         with pytest.raises(Exception, match="no folder"):
             main(arguments)
     assert main(["list", "runs", "no/such"]) == 1

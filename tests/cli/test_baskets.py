@@ -55,7 +55,9 @@ def test_check_exits_with_1_until_the_basket_is_updated(basket: Path, capsys: Ca
     before = read_basket(basket)
     assert run("basket", "check", basket) == 0
     gone = before.with_ids("annotations", [77])
-    aged = gone.with_ids("annotations", before.annotations[:1], modified={before.annotations[0]: "1999-01-01"})
+    aged = gone.with_ids(
+        "annotations", before.annotations[:1], modified={before.annotations[0]: "1999-01-01"}
+    )
     write_basket(aged, basket)
     assert run("basket", "check", basket) == 1
     assert "1 changed, 1 withdrawn" in capsys.readouterr().out
@@ -75,7 +77,9 @@ def test_dry_run_prints_files_and_sizes(basket: Path, tmp_path: Path, capsys: Ca
     assert run("download", basket, "--to", tmp_path / "to", "--scripts") == 1
 
 
-def test_downloading_an_empty_basket_fails(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_downloading_an_empty_basket_fails(
+    demo_pack: Path, tmp_path: Path, capsys: Captured
+) -> None:
     run("basket", "add", demo_pack, "--id", "RN-9001")
     assert run("basket", "clear", demo_pack) == 0
     assert run("download", demo_pack, "--to", tmp_path / "to") == 1
@@ -83,15 +87,37 @@ def test_downloading_an_empty_basket_fails(demo_pack: Path, tmp_path: Path, caps
     assert run("download", demo_pack, "--to", tmp_path, "--what", "metadata") == 2
 
 
-def test_retry_failed_fetches_only_failed_files(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
-    command = ("download", demo_pack, "--run", 9001, "--to", tmp_path / "to", "--what", "annotations")
+def test_retry_failed_fetches_only_failed_files(
+    demo_pack: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    command = (
+        "download",
+        demo_pack,
+        "--run",
+        9001,
+        "--to",
+        tmp_path / "to",
+        "--what",
+        "annotations",
+    )
     assert run(*command) == 0
     assert run(*command, "--retry-failed") == 0
     assert "Everything is complete" in capsys.readouterr().out
 
 
-def test_download_selects_annotations_by_object(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
-    command = ("download", demo_pack, "--run", 9001, "--what", "annotations", "--to", tmp_path / "to")
+def test_download_selects_annotations_by_object(
+    demo_pack: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    command = (
+        "download",
+        demo_pack,
+        "--run",
+        9001,
+        "--what",
+        "annotations",
+        "--to",
+        tmp_path / "to",
+    )
     assert run(*command, "--object", "Membrane") == 0
     annotations = open_portal(tmp_path / "to").run_page(9001).annotations
     assert {each.object_name for each in annotations} == {"membrane"}
@@ -100,7 +126,9 @@ def test_download_selects_annotations_by_object(demo_pack: Path, tmp_path: Path,
     assert run(*command, "--object", "unheard of") == 1
 
 
-def test_download_cuts_a_region_of_a_tomogram(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_download_cuts_a_region_of_a_tomogram(
+    demo_pack: Path, tmp_path: Path, capsys: Captured
+) -> None:
     command = ("download", demo_pack, "--to", tmp_path / "to", "--region", "0:8,2:9,4:20")
     assert run(*command) == 2
     assert run(*command, "--run", 9001) == 0

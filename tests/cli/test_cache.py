@@ -8,7 +8,13 @@ import platformdirs
 import pytest
 
 from napari_cryoet.cli import main
-from napari_cryoet.streaming.disk_cache import FOLDER_VARIABLE, LIMIT_VARIABLE, OWN_FOLDER, DiskCache, limit_bytes
+from napari_cryoet.streaming.disk_cache import (
+    FOLDER_VARIABLE,
+    LIMIT_VARIABLE,
+    OWN_FOLDER,
+    DiskCache,
+    limit_bytes,
+)
 from napari_cryoet.streaming.sources import Piece
 
 ADDRESS = "https://files.example.org/a.zarr"
@@ -84,7 +90,9 @@ def test_an_open_cache_works_after_clearing(kept: Path) -> None:
     cache.close()
 
 
-def test_a_limit_applies_now_and_is_saved(kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_a_limit_applies_now_and_is_saved(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
     for size, words, number in (("1MB", "at most 1 MB", 10**6), ("off", "turned off", 0)):
         assert main(["cache", "limit", size]) == 0
         assert words in capsys.readouterr().out
@@ -108,7 +116,11 @@ def test_clear_keeps_other_files_in_a_custom_folder(
     assert "nothing is kept" in capsys.readouterr().out
     keep_pixels(2)
     assert main(["cache"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[1:4] == ["KB", "pixels", str(scratch / OWN_FOLDER)]
+    assert capsys.readouterr().out.splitlines()[1].split()[1:4] == [
+        "KB",
+        "pixels",
+        str(scratch / OWN_FOLDER),
+    ]
     assert main(["cache", "clear"]) == 0
     assert [path.name for path in scratch.iterdir()] == ["thesis.txt"]
 

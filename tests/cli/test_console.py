@@ -51,7 +51,9 @@ def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> N
     tell(f"a\nb {ODD_NAME}")
 
     assert capsys.readouterr() == (f"Å · {ESCAPED}\n\ttwo\n", f"a b {ESCAPED}\n")
-    assert json.loads(harmless(json.dumps({"name": ODD_NAME}, ensure_ascii=False))) == {"name": ODD_NAME}
+    assert json.loads(harmless(json.dumps({"name": ODD_NAME}, ensure_ascii=False))) == {
+        "name": ODD_NAME
+    }
 
 
 def test_a_table_has_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +78,10 @@ def test_a_table_has_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_commands_escape_control_characters_in_arguments(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_picks(Picks([[1, 2, 3]], 10.0), "picks.csv")

@@ -35,9 +35,13 @@ def test_search_results_are_exported_and_skipped_ones_reported(
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_a_basket_is_exported_from_its_file_or_the_store(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
+def test_a_basket_is_exported_from_its_file_or_the_store(
+    tmp_path: Path, demo_pack: Path, capsys: Captured
+) -> None:
     source = source_text(open_portal(demo_pack).source)
-    basket = Basket(source=source, annotations=(9001, 9017), choices=Choices(with_tomogram="denoised"))
+    basket = Basket(
+        source=source, annotations=(9001, 9017), choices=Choices(with_tomogram="denoised")
+    )
     write_basket(basket, tmp_path / "mine.toml")
     assert run("export", "croissant", tmp_path / "mine.toml", tmp_path / "described") == 0
     assert "2 runs · 3 volumes" in capsys.readouterr().out
@@ -49,7 +53,9 @@ def test_a_basket_is_exported_from_its_file_or_the_store(tmp_path: Path, demo_pa
     assert "2 runs · " in capsys.readouterr().out
 
 
-def test_crops_are_cut_locally_by_default(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
+def test_crops_are_cut_locally_by_default(
+    tmp_path: Path, demo_pack: Path, capsys: Captured
+) -> None:
     assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "4") == 0
     assert "1 run · 108 picks" in capsys.readouterr().out
     assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "0") == 2

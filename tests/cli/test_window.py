@@ -11,7 +11,9 @@ import pytest
 from napari_cryoet.cli import main, window
 from napari_cryoet.network.policy import policy
 
-LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
+LINUX = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux can be without a display"
+)
 
 
 @pytest.fixture
@@ -21,7 +23,9 @@ def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @LINUX
-def test_a_missing_xvfb_is_explained(no_display: None, demo_pack: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_missing_xvfb_is_explained(
+    no_display: None, demo_pack: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     assert main(["open", str(demo_pack), "--screenshot", str(tmp_path / "a.png")]) == 1
     assert "install xvfb" in capsys.readouterr().err

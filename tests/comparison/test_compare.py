@@ -17,11 +17,15 @@ from napari_cryoet.comparison import masks, match
 from napari_cryoet.comparison.report import spread_of
 from napari_cryoet.exceptions import StoppedError, stoppable
 
-coordinates = st.integers(0, 3).map(float) | st.floats(0, 4, allow_nan=False, width=32)  # many ties and duplicates
+coordinates = st.integers(0, 3).map(float) | st.floats(
+    0, 4, allow_nan=False, width=32
+)  # many ties and duplicates
 
 
 def points(max_count):
-    return st.integers(0, max_count).flatmap(lambda n: arrays(np.float64, (n, 3), elements=coordinates))
+    return st.integers(0, max_count).flatmap(
+        lambda n: arrays(np.float64, (n, 3), elements=coordinates)
+    )
 
 
 def matched(a, b, radius, **options):
@@ -42,9 +46,18 @@ class TestPicks:
         costs = np.where(distances <= radius * (1 + 1e-9), distances, 1e4)
         rows_a, rows_b = linear_sum_assignment(costs)
         is_match = costs[rows_a, rows_b] < 1e4
-        assert len(result.rows_a) == len(set(result.rows_a)) == len(set(result.rows_b)) == is_match.sum()
-        assert result.distances_angstrom.sum() == pytest.approx(costs[rows_a, rows_b][is_match].sum())
-        np.testing.assert_allclose(result.distances_angstrom, distances[result.rows_a, result.rows_b])
+        assert (
+            len(result.rows_a)
+            == len(set(result.rows_a))
+            == len(set(result.rows_b))
+            == is_match.sum()
+        )
+        assert result.distances_angstrom.sum() == pytest.approx(
+            costs[rows_a, rows_b][is_match].sum()
+        )
+        np.testing.assert_allclose(
+            result.distances_angstrom, distances[result.rows_a, result.rows_b]
+        )
 
     def test_far_too_large_radii_are_refused(self, monkeypatch):
         heap = np.random.default_rng(0).uniform(0, 1, (50, 3))
@@ -63,9 +76,13 @@ class TestPicks:
 
     def test_angles_require_orientations_on_both_sides(self):
         positions = np.arange(3.0)[:, None] * (9, 9, 9)
-        rotated = Rotation.from_euler("x", [[40], [10], [20]], degrees=True).as_matrix()[:, ::-1, ::-1]
+        rotated = Rotation.from_euler("x", [[40], [10], [20]], degrees=True).as_matrix()[
+            :, ::-1, ::-1
+        ]
         straight = np.stack([np.eye(3), np.full((3, 3), np.nan), np.eye(3)])
-        a, b = (Picks(positions, 10.0, rotations_zyx=rotations) for rotations in (straight, rotated))
+        a, b = (
+            Picks(positions, 10.0, rotations_zyx=rotations) for rotations in (straight, rotated)
+        )
         result = compare(a, b, radius_angstrom=25)
 
         np.testing.assert_allclose(result.rotation_errors_degree, [40, np.nan, 20])
@@ -84,18 +101,32 @@ class TestMasks:
     def test_slabs_give_the_same_result_as_the_whole(self, monkeypatch):
         a, b = np.random.default_rng(0).integers(0, 4, (2, 7, 4, 3)).astype(np.uint16)
         positions = np.random.default_rng(1).uniform(-1, 8, (60, 3))
-        wholes = compare(Mask(a, 10.0), Mask(b, 10.0)), compare(Picks(positions, 10.0), Mask(a, 10.0))
+        wholes = (
+            compare(Mask(a, 10.0), Mask(b, 10.0)),
+            compare(Picks(positions, 10.0), Mask(a, 10.0)),
+        )
         monkeypatch.setattr(masks, "SLAB_VOXELS", 1)
-        parts = compare(Mask(a, 10.0), Mask(b, 10.0)), compare(Picks(positions, 10.0), Mask(a, 10.0))
+        parts = (
+            compare(Mask(a, 10.0), Mask(b, 10.0)),
+            compare(Picks(positions, 10.0), Mask(a, 10.0)),
+        )
 
         assert [part.plain() for part in parts] == [whole.plain() for whole in wholes]
-        np.testing.assert_array_equal(parts[1].surface_distances_angstrom, wholes[1].surface_distances_angstrom)
+        np.testing.assert_array_equal(
+            parts[1].surface_distances_angstrom, wholes[1].surface_distances_angstrom
+        )
 
     def test_a_single_label_is_an_instance_only_if_recorded(self):
         one, several = in_a_row(1, 1, 0, 0), Mask(in_a_row(1, 1, 2, 2), 10.0)
 
-        result = compare(Mask(one, 10.0, about={"shape_type": "InstanceSegmentationMask"}), several).instances
-        assert (result.scores.true_positives, result.scores.false_positives, result.scores.false_negatives) == (1, 0, 1)
+        result = compare(
+            Mask(one, 10.0, about={"shape_type": "InstanceSegmentationMask"}), several
+        ).instances
+        assert (
+            result.scores.true_positives,
+            result.scores.false_positives,
+            result.scores.false_negatives,
+        ) == (1, 0, 1)
         assert compare(Mask(one, 10.0), several).instances is None
         assert compare(Mask(0 * one, 10.0), several).instances.scores.recall == 0
 
@@ -113,14 +144,19 @@ class TestMasks:
     )
     def test_incompatible_grids_are_refused_with_the_reason(self, shape, spacing, why):
         with pytest.raises(ComparisonError, match=why):
-            compare(Mask(np.zeros((2, 2, 2), np.uint8), 10.0), Mask(np.zeros(shape, np.uint8), spacing))
+            compare(
+                Mask(np.zeros((2, 2, 2), np.uint8), 10.0), Mask(np.zeros(shape, np.uint8), spacing)
+            )
 
     @pytest.mark.filterwarnings("error")
     def test_labels_may_be_integers_of_any_type(self):
         values = np.zeros((4, 5, 6))
         values[1:3, 2:4, 1:5] = 1
         for dtype in (bool, np.int8, np.uint64, np.float16, np.float64):
-            assert compare(Mask(values.astype(dtype), 10.0), Mask(values.astype(np.uint8), 10.0)).iou == 1
+            assert (
+                compare(Mask(values.astype(dtype), 10.0), Mask(values.astype(np.uint8), 10.0)).iou
+                == 1
+            )
         for value in (np.inf, 2**31, 2**63, 1j):
             with pytest.raises(FormatError, match="mask"):
                 compare(Mask(np.array([[[value]]]), 10.0), Mask(in_a_row(1), 10.0))
@@ -131,6 +167,10 @@ def test_histograms_contain_every_value(values):
     spread = spread_of(np.array([*values, np.nan]), "Å")
 
     assert spread.counts.sum() == spread.count == len(values)
-    assert (spread.mean, spread.median, spread.largest) == (np.mean(values), np.median(values), max(values))
+    assert (spread.mean, spread.median, spread.largest) == (
+        np.mean(values),
+        np.median(values),
+        max(values),
+    )
     assert spread.edges[0] <= min(values)
     assert max(values) <= spread.edges[-1]

@@ -48,18 +48,26 @@ class TestFiles:
 
         assert open_annotation(portal_folder / "a.ndjson").spacing_angstrom == 13.48
         assert open_annotation(tmp_path / "a.ndjson").spacing_angstrom is None
-        assert open_annotation(tmp_path / "a.ndjson", spacing_angstrom=10).points_zyx.tolist() == [[3, 2, 1]]
+        assert open_annotation(tmp_path / "a.ndjson", spacing_angstrom=10).points_zyx.tolist() == [
+            [3, 2, 1]
+        ]
         assert open_annotation(tmp_path / "m.mrc").spacing_angstrom == 7.5
-        assert open_annotation(tmp_path / "p.csv", spacing_angstrom=10).positions_angstrom_zyx.tolist() == [[15, 10, 5]]
+        assert open_annotation(
+            tmp_path / "p.csv", spacing_angstrom=10
+        ).positions_angstrom_zyx.tolist() == [[15, 10, 5]]
 
     def test_conflicting_mask_spacings_require_the_folder_or_insist(self, tmp_path, portal_folder):
         mrcfile.write(tmp_path / "m.mrc", np.ones((3, 3, 3), np.int8), voxel_size=7.5)
-        mrcfile.write(tmp_path / "uneven.mrc", np.ones((3, 3, 3), np.int8), voxel_size=(7.5, 7.5, 9))
+        mrcfile.write(
+            tmp_path / "uneven.mrc", np.ones((3, 3, 3), np.int8), voxel_size=(7.5, 7.5, 9)
+        )
 
         for name, given in (("m.mrc", 5), ("uneven.mrc", 7.5), ("uneven.mrc", None)):
             with pytest.raises(ComparisonError, match=name):
                 open_annotation(tmp_path / name, spacing_angstrom=given)
-        assert "warnings" not in open_annotation(tmp_path / "m.mrc", spacing_angstrom=7.501).about  # rounded
+        assert (
+            "warnings" not in open_annotation(tmp_path / "m.mrc", spacing_angstrom=7.501).about
+        )  # rounded
         mask = open_annotation(tmp_path / "m.mrc", spacing_angstrom=5, insist=True)
         assert (mask.spacing_angstrom, len(mask.about["warnings"])) == (5, 1)
         in_folder = open_annotation((tmp_path / "m.mrc").rename(portal_folder / "m.mrc"))
@@ -67,8 +75,15 @@ class TestFiles:
 
     def test_reports_name_the_file_and_not_its_source(self, files, tmp_path):
         truth = open_annotation(files[9001])
-        write_picks(truth.take(np.arange(40), "kept 40").changed(shape_zyx=(50, 50, 50)), tmp_path / "kept.star")
-        result = compare(open_annotation(tmp_path / "kept.star", shape_zyx=(50, 50, 50)), truth, radius_angstrom=1)
+        write_picks(
+            truth.take(np.arange(40), "kept 40").changed(shape_zyx=(50, 50, 50)),
+            tmp_path / "kept.star",
+        )
+        result = compare(
+            open_annotation(tmp_path / "kept.star", shape_zyx=(50, 50, 50)),
+            truth,
+            radius_angstrom=1,
+        )
 
         assert "kept.star" in report_text(result)
         assert result.scores.true_positives == 40
@@ -76,7 +91,9 @@ class TestFiles:
     def test_ome_zarr_label_images_open_as_masks(self, tmp_path):
         write_mask(np.ones((4, 5, 6), np.uint8), tmp_path / "a.zarr", spacing_angstrom=10)
         (tmp_path / "image.zarr" / "labels").mkdir(parents=True)
-        result = open_annotation((tmp_path / "a.zarr").rename(tmp_path / "image.zarr" / "labels" / "membrane"))
+        result = open_annotation(
+            (tmp_path / "a.zarr").rename(tmp_path / "image.zarr" / "labels" / "membrane")
+        )
 
         assert isinstance(result, Mask)
         assert (result.shape_zyx, result.spacing_angstrom) == ((4, 5, 6), 10.0)
@@ -86,9 +103,13 @@ class TestIds:
     def test_ids_of_annotations_and_files_are_resolved(self, portal):
         assert named_file(portal, "AF-9004") == named_file(portal, "an-9003")
         assert named_file(portal, "AF-9004").shape.annotation.id == 9003
-        assert named_file(portal, "AN-9010").format == "zarr"  # one of two formats of the same content
+        assert (
+            named_file(portal, "AN-9010").format == "zarr"
+        )  # one of two formats of the same content
         assert ANNOTATION_ID.fullmatch("AN-12")
-        assert not any(map(ANNOTATION_ID.fullmatch, ("AN-9004.star", "AL-12", "12", "AN-12345678901")))
+        assert not any(
+            map(ANNOTATION_ID.fullmatch, ("AN-9004.star", "AL-12", "12", "AN-12345678901"))
+        )
 
     def test_ambiguous_and_unknown_ids_are_refused(self, portal):
         with pytest.raises(ComparisonError, match="AF-9001") as raised:

@@ -20,7 +20,12 @@ JUDGED = {
     "ground_truth_used": "100/ribosome.json",
 }
 A = Picks(np.array([[0, 0, 0], [5.0, 5, 5]]), 10.0, about=JUDGED, ids=[11, 12])
-B = Picks(np.array([[0, 0, 1.0]]), 10.0, about={"source_url": "https://host/my picks.ndjson?x=1"}, ids=[70])
+B = Picks(
+    np.array([[0, 0, 1.0]]),
+    10.0,
+    about={"source_url": "https://host/my picks.ndjson?x=1"},
+    ids=[70],
+)
 VALUES = np.zeros((8, 8, 8), np.uint8)
 VALUES[4:7, 4:7, 4:7] = 2
 VALUES[0, 0, 0] = 1
@@ -44,14 +49,24 @@ def test_reports_start_with_a_headline_and_explain_missing_figures(a, b):
 
     assert text.startswith(f"{result.headline}\n")
     assert result.headline.endswith(".")
-    assert {name for name, value in result.figures.items() if value is None} == set(report["why_undefined"])
+    assert {name for name, value in result.figures.items() if value is None} == set(
+        report["why_undefined"]
+    )
     assert all(why in text for why in report["why_undefined"].values() if why)
 
 
 def test_reports_name_both_sides_and_the_portals_values():
     text = report_text(compare(A, B, radius_angstrom=15))
 
-    for part in ("ribosome · AN-5", "my picks.ndjson", "90.1", "100/ribosome.json", "median 1 nm", "1.5 nm", "50.0 %"):
+    for part in (
+        "ribosome · AN-5",
+        "my picks.ndjson",
+        "90.1",
+        "100/ribosome.json",
+        "median 1 nm",
+        "1.5 nm",
+        "50.0 %",
+    ):
         assert part in text
     assert "portal" not in report_text(compare(B, B, radius_angstrom=15))
 
@@ -59,10 +74,16 @@ def test_reports_name_both_sides_and_the_portals_values():
 def test_json_contains_provenance_settings_scores_and_edits():
     about = JUDGED | {"tags": {"a"}, "share": np.float64("nan")}
     a = A.take([0, 1], "kept 2").changed(about=about)
-    data = json.loads(json.dumps(compare(a, B, radius_angstrom=15, beta=4).plain(), allow_nan=False))
+    data = json.loads(
+        json.dumps(compare(a, B, radius_angstrom=15, beta=4).plain(), allow_nan=False)
+    )
 
     assert (data["method"], data["radius_angstrom"], data["beta"]) == ("optimal", 15, 4)
-    assert (data["a"]["name"], data["a"]["edits"], data["a"]["about"]["share"]) == ("ribosome · AN-5", ["kept 2"], None)
+    assert (data["a"]["name"], data["a"]["edits"], data["a"]["about"]["share"]) == (
+        "ribosome · AN-5",
+        ["kept 2"],
+        None,
+    )
     assert data["a"]["about"]["confidence_precision_percent"] == 90.1
     assert data["software"].startswith("napari-cryoet ")
     assert sum(data["distance"]["histogram"]["counts"]) == data["true_positives"] == 1

@@ -67,7 +67,9 @@ def volume_of(pack, row, column="httpsOmezarrDir"):
 def points_of(pack, file):
     """Positions in ångström, and their lines."""
     lines = [json.loads(line) for line in path_of(pack, file["httpsPath"]).read_text().splitlines()]
-    return np.array([[line["location"][axis] for axis in "xyz"] for line in lines]) * file["voxelSpacing"], lines
+    return np.array([[line["location"][axis] for axis in "xyz"] for line in lines]) * file[
+        "voxelSpacing"
+    ], lines
 
 
 def darkness(volume, row, points_xyz):
@@ -104,7 +106,14 @@ def test_the_demo_has_the_expected_contents(tables):
     names = {run["id"]: run["name"] for run in tables["runs"]}
     tomograms = Counter(names[row["runId"]] for row in tables["tomograms"])
     annotations = Counter(names[row["runId"]] for row in tables["annotations"])
-    assert tomograms == {"DEMO_001": 4, "DEMO_002": 1, "DEMO_003": 1, "MIX_001": 2, "MIX_002": 1, "MIX_003": 1}
+    assert tomograms == {
+        "DEMO_001": 4,
+        "DEMO_002": 1,
+        "DEMO_003": 1,
+        "MIX_001": 2,
+        "MIX_002": 1,
+        "MIX_003": 1,
+    }
     assert annotations == {"DEMO_001": 12, "DEMO_002": 4, "MIX_001": 5, "MIX_002": 2, "MIX_003": 2}
     assert {row["shapeType"] for row in tables["annotationShapes"]} == set(ShapeType)
     assert None in {row["alignmentId"] for row in tables["annotationFiles"]}
@@ -150,8 +159,12 @@ def test_volumes_are_dark_at_planted_particles(pack, tables, run):
 
 def test_particles_are_dark_at_both_spacings_and_follow_the_alignment(pack, tables, files):
     fine = tomogram(tables, "DEMO_001", isVisualizationDefault=True)
-    coarse = tomogram(tables, "DEMO_001", alignmentId=fine["alignmentId"], voxelSpacing=2 * fine["voxelSpacing"])
-    (file,) = [file for file in select(files, run="DEMO_001") if file["alignmentId"] != fine["alignmentId"]]
+    coarse = tomogram(
+        tables, "DEMO_001", alignmentId=fine["alignmentId"], voxelSpacing=2 * fine["voxelSpacing"]
+    )
+    (file,) = [
+        file for file in select(files, run="DEMO_001") if file["alignmentId"] != fine["alignmentId"]
+    ]
     other = tomogram(tables, "DEMO_001", alignmentId=file["alignmentId"])
     truth = scene_of_run("DEMO_001").positions_angstrom_xyz["ribosome"]
     moved, _ = points_of(pack, file)
@@ -162,11 +175,15 @@ def test_particles_are_dark_at_both_spacings_and_follow_the_alignment(pack, tabl
 
 
 def test_planted_positions_and_rotations_are_in_the_files(pack, files):
-    for file in select(files, groundTruthStatus=True, shapeType="OrientedPoint", objectName="cytosolic ribosome"):
+    for file in select(
+        files, groundTruthStatus=True, shapeType="OrientedPoint", objectName="cytosolic ribosome"
+    ):
         positions, lines = points_of(pack, file)
         truth = scene_of_run(file["run"])
         np.testing.assert_allclose(positions, truth.positions_angstrom_xyz["ribosome"], rtol=1e-12)
-        np.testing.assert_array_equal([line["xyz_rotation_matrix"] for line in lines], truth.rotations["ribosome"])
+        np.testing.assert_array_equal(
+            [line["xyz_rotation_matrix"] for line in lines], truth.rotations["ribosome"]
+        )
 
 
 def test_annotators_have_the_stated_precision_and_recall(pack, files):
@@ -192,8 +209,12 @@ def test_masks_and_meshes_follow_the_geometry(pack, files):
         x, y, z = np.round(centres.T / file["voxelSpacing"]).astype(int)
         assert labels[z, y, x].tolist() == list(range(1, len(centres) + 1))
     (file,) = select(files, shapeType="Mesh")
-    x, y, z = read_mesh(path_of(pack, file["httpsPath"]).read_bytes(), "mesh").vertices_zyx[:, ::-1].T
-    vesicles = [membrane for membrane in RECIPES["cytoplasm"].membranes if membrane.name == "vesicle"]
+    x, y, z = (
+        read_mesh(path_of(pack, file["httpsPath"]).read_bytes(), "mesh").vertices_zyx[:, ::-1].T
+    )
+    vesicles = [
+        membrane for membrane in RECIPES["cytoplasm"].membranes if membrane.name == "vesicle"
+    ]
     assert np.min([np.abs(vesicle.distance(x, y, z)) for vesicle in vesicles], axis=0).max() < 1
 
 
@@ -212,14 +233,21 @@ def test_the_tilt_series_shows_the_scene_at_every_angle(pack, tables):
         across = (x - middle) * np.cos(tilt) + (z - depth) * np.sin(tilt) + middle
         i, j = np.round(np.array([across, y]) / row["pixelSpacing"]).astype(int)
         kept = (i >= 0) & (i < images.shape[2])
-        assert images[number, j[kept], i[kept]].mean() < images[number].mean() - 0.2 * images[number].std()
+        assert (
+            images[number, j[kept], i[kept]].mean()
+            < images[number].mean() - 0.2 * images[number].std()
+        )
 
 
 # writing
 
 
 def files_below(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path, demo_pack):

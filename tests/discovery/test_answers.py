@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from napari_cryoet.discovery.answers import Answer, Question, all_runs, answer, answer_from_catalogue, with_reasons
+from napari_cryoet.discovery.answers import (
+    Answer,
+    Question,
+    all_runs,
+    answer,
+    answer_from_catalogue,
+    with_reasons,
+)
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.search import Condition, Search
@@ -52,7 +59,11 @@ def test_reasons_are_given_only_if_no_row_shows_them(index, catalogue):
     author = catalogue.rows[0].authors[0].name
     result = with_reasons(index, ask(index, catalogue, text=author))
     assert author in result.reasons[catalogue.rows[0].id]
-    for text, is_hidden in (("Mus musculus", False), ("mouse", True), (f"DS-{catalogue.rows[0].id}", False)):
+    for text, is_hidden in (
+        ("Mus musculus", False),
+        ("mouse", True),
+        (f"DS-{catalogue.rows[0].id}", False),
+    ):
         assert bool(with_reasons(index, ask(index, catalogue, text=text)).reasons) == is_hidden
 
 

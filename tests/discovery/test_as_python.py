@@ -31,7 +31,9 @@ SEARCHES = {
         annotations=(Condition(methods=("manual", "hybrid"), min_count=5),),
     ),
     "words in datasets and in runs": Search(text="pombe TS_00"),
-    "contents": Search(has=tuple(each for each in CONTENTS if each != "ctf"), depositions=(10300, 10301, 10302)),
+    "contents": Search(
+        has=tuple(each for each in CONTENTS if each != "ctf"), depositions=(10300, 10301, 10302)
+    ),
 }
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from napari_cryoet.discovery.catalogue import CatalogueSearch, found_first
-from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, Freshness, ObjectCount
+from napari_cryoet.portal.pages import (
+    Catalogue,
+    CatalogueRow,
+    DepositionRow,
+    Freshness,
+    ObjectCount,
+)
 from napari_cryoet.records import Author
 
 DATE = datetime(2024, 1, 1, tzinfo=UTC)
@@ -13,7 +19,9 @@ RIBOSOMES = (ObjectCount(object_name="cytosolic ribosome", count=9),)
 
 
 def row(dataset_id: int, title: str, **values) -> CatalogueRow:
-    return CatalogueRow(id=dataset_id, title=title, deposition_id=10301, release_date=DATE, **values)
+    return CatalogueRow(
+        id=dataset_id, title=title, deposition_id=10301, release_date=DATE, **values
+    )
 
 
 def deposition(deposition_id: int, title: str, **values) -> DepositionRow:
@@ -21,12 +29,20 @@ def deposition(deposition_id: int, title: str, **values) -> DepositionRow:
 
 
 POMBE = row(
-    10001, "S. pombe lamellae", organism_name="Schizosaccharomyces pombe", cell_name="fission yeast", objects=RIBOSOMES
+    10001,
+    "S. pombe lamellae",
+    organism_name="Schizosaccharomyces pombe",
+    cell_name="fission yeast",
+    objects=RIBOSOMES,
 )
 MOUSE = row(10002, "Mouse hippocampus", authors=(Author(name="Jörg Schäfer"),))
 BROUGHT = deposition(10301, "Lamellae and more", dataset_ids=(10001, 10002, 110001))
 PICKS = deposition(
-    10310, "Deep picks", authors=(Author(name="Zoë Müller"),), enriched_dataset_ids=(10001,), objects=RIBOSOMES
+    10310,
+    "Deep picks",
+    authors=(Author(name="Zoë Müller"),),
+    enriched_dataset_ids=(10001,),
+    objects=RIBOSOMES,
 )
 FRESHNESS = Freshness(fetched_at=DATE)
 SEARCH = CatalogueSearch(
@@ -63,7 +79,9 @@ def test_depositions_match_by_their_own_words_and_their_datasets():
 
 
 def test_matching_objects_are_listed_first():
-    objects = tuple(ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin"))
+    objects = tuple(
+        ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin")
+    )
     named = [each.object_name for each in found_first(objects, "pombe NUP")]
     assert named == ["Nup–pore", "ribosome", "FAS", "actin"]
     assert found_first(objects, "fatty acid synthase")[0].object_name == "FAS"

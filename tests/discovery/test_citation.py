@@ -26,7 +26,12 @@ ROWS = {
     ],
     "annotations": [{"id": 1, "depositionId": 10310}],
     "depositions": [
-        {"id": 10310, "title": "Picks", "releaseDate": "2024-01-01", "depositionPublications": None},
+        {
+            "id": 10310,
+            "title": "Picks",
+            "releaseDate": "2024-01-01",
+            "depositionPublications": None,
+        },
         {"id": 10301, "title": "Lamellae", "releaseDate": "2023-06-01"},
         {"id": 10999, "title": "Of nothing here", "releaseDate": "2023-06-01"},
     ],
@@ -66,9 +71,16 @@ def test_bibtex_is_balanced_and_escaped_with_unique_keys(cited):
 
 def test_ris_has_one_line_per_author(cited):
     records = cite(cited, "ris").strip().split("\n\n")
-    assert all(record.startswith("TY  - ") and record.endswith("ER  -") for record in map(str.strip, records))
+    assert all(
+        record.startswith("TY  - ") and record.endswith("ER  -")
+        for record in map(str.strip, records)
+    )
     assert "AU  - Mahamid, Julia\n" in records[0]
-    assert all(re.fullmatch(r"[A-Z][A-Z0-9]  -( .*)?", line) for record in records for line in record.splitlines())
+    assert all(
+        re.fullmatch(r"[A-Z][A-Z0-9]  -( .*)?", line)
+        for record in records
+        for line in record.splitlines()
+    )
 
 
 def test_the_portals_paper_is_not_cited_for_other_sites():

@@ -13,7 +13,13 @@ MASKS = Condition(shapes=("SegmentationMask",))
 SEARCHES = (
     (Search(), 0),
     (Search(text="ribosome", organisms=("pombe", "coli"), processing=("raw",)), 0),
-    (Search(annotations=(Condition(objects=("membrane",), methods=("manual",)), MASKS), tilt_quality=(5,)), 0),
+    (
+        Search(
+            annotations=(Condition(objects=("membrane",), methods=("manual",)), MASKS),
+            tilt_quality=(5,),
+        ),
+        0,
+    ),
     (Search(annotations=(MASKS,), spacing_angstrom=(None, 10.0), has=("tiltseries", "frames")), 1),
 )
 
@@ -38,7 +44,9 @@ def cleared(search, facet, condition):
     for value in facet.values:
         if value.is_chosen:
             search = toggled(search, facet, value.value, condition=condition)
-    changes = {facet.name: getattr(Condition() if facet.field.is_of_annotation else Search(), facet.name)}
+    changes = {
+        facet.name: getattr(Condition() if facet.field.is_of_annotation else Search(), facet.name)
+    }
     if not facet.field.is_of_annotation:
         return replace(search, **changes)
     conditions = [*search.annotations, *[Condition()] * (condition + 1 - len(search.annotations))]
@@ -50,7 +58,9 @@ def test_every_facet_is_listed_with_its_choices(index):
     search = Search(organisms=('"Nobody"',), annotations=(Condition(objects=('"ribosome"',)),))
     facets = {facet.name: facet for facet in count_facets(index, search)}
     assert list(facets) == [field.name for field in FIELDS]
-    assert [(value.text, value.count) for value in facets["objects"].values] == [("ribosome", 0)]  # a choice stays
+    assert [(value.text, value.count) for value in facets["objects"].values] == [
+        ("ribosome", 0)
+    ]  # a choice stays
     assert not facets["processing"].values
 
 

@@ -25,7 +25,13 @@ class Server:
     def __init__(self, pack: Path, cache_dir: Path) -> None:
         self._ask = PackAsker(open_pack(pack))
         self._cache = AnswerCache(cache_dir)
-        self.n_requests, self.n_rows, self.is_down, self.refused, self.repeats_rows = 0, [], False, "", False
+        self.n_requests, self.n_rows, self.is_down, self.refused, self.repeats_rows = (
+            0,
+            [],
+            False,
+            "",
+            False,
+        )
 
     def __call__(self, query, variables, stop):
         self.n_requests += 1
@@ -58,7 +64,9 @@ def are_equal(one: Index, other: Index) -> bool:
 def test_the_index_is_read_in_pages_and_then_cached(server, index, monkeypatch):
     monkeypatch.setattr("napari_cryoet.discovery.index.ROWS_A_PAGE", 100)
     fractions = []
-    fetched = read_index(server.portal(), progress=lambda fraction, _message: fractions.append(fraction))
+    fetched = read_index(
+        server.portal(), progress=lambda fraction, _message: fractions.append(fraction)
+    )
     n_requests = server.n_requests
 
     assert are_equal(fetched, index)
@@ -118,6 +126,8 @@ def test_the_index_survives_a_stop_and_a_damaged_cache(server, index):
     stop = threading.Event()
     with pytest.raises(StoppedError):
         read_index(server.portal(), progress=lambda *_: stop.set(), stop=stop)
-    (path,) = [read_index(server.portal()), *server.portal().cache_folder.glob("index-*.sqlite")][1:]
+    (path,) = [read_index(server.portal()), *server.portal().cache_folder.glob("index-*.sqlite")][
+        1:
+    ]
     path.write_bytes(b"damaged")
     assert are_equal(read_index(server.portal()), index)

@@ -10,7 +10,10 @@ from napari_cryoet.exceptions import FormatError
 
 SEARCH = Search(
     processing=("raw",),
-    annotations=(Condition(objects=("ribosome",)), Condition(objects=("membrane",), shapes=("SegmentationMask",))),
+    annotations=(
+        Condition(objects=("ribosome",)),
+        Condition(objects=("membrane",), shapes=("SegmentationMask",)),
+    ),
 )
 
 
@@ -27,16 +30,24 @@ def by_id(rows, table):
 
 def bytes_of(rows, annotation_id):
     shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] == annotation_id}
-    return sum(row["fileSize"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes)
+    return sum(
+        row["fileSize"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes
+    )
 
 
 def test_annotations_match_the_conditions(index, matches, rows):
     listed = list_matches(index, matches, "annotations")
-    assert {row.annotation_id for row in listed} == {each for ids in matches.annotation_ids for each in ids}
+    assert {row.annotation_id for row in listed} == {
+        each for ids in matches.annotation_ids for each in ids
+    }
     annotations, runs = by_id(rows, "annotations"), by_id(rows, "runs")
     for row in listed:
         annotation = annotations[row.annotation_id]
-        authors = [each["name"] for each in rows["annotationAuthors"] if each["annotationId"] == row.annotation_id]
+        authors = [
+            each["name"]
+            for each in rows["annotationAuthors"]
+            if each["annotationId"] == row.annotation_id
+        ]
         assert (row.object, row.count, row.method) == tuple(
             annotation[name] for name in ("objectName", "objectCount", "methodType")
         )
@@ -54,7 +65,9 @@ def test_runs_and_datasets_count_their_matches(index, matches, rows):
     annotations = list_matches(index, matches, "annotations")
     tomograms = list_matches(index, matches, "tomograms")
     assert {row.tomogram_id for row in tomograms} == set(matches.tomogram_ids)
-    assert {(row.processing, row.size_x, row.size_bytes) for row in tomograms} == {("raw", 960, 1_600_000_000)}
+    assert {(row.processing, row.size_x, row.size_bytes) for row in tomograms} == {
+        ("raw", 960, 1_600_000_000)
+    }
     for row in runs:
         own = [each for each in annotations if each.run_id == row.run_id]
         volumes = [each for each in tomograms if each.run_id == row.run_id]

@@ -21,7 +21,10 @@ from portal_rows import Tables
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Index:
-    """Two datasets. Run A has ribosome points and a membrane mask, B the points, C a mask, E nothing."""
+    """Two datasets.
+
+    Run A has ribosome points and a membrane mask, B the points, C a mask, E nothing.
+    """
     tables = Tables()
     tables.add("depositions", id=1, title="First")
     tables.add("depositions", id=2, title="Second")
@@ -29,17 +32,46 @@ def small(tmp_path_factory) -> Index:
                releaseDate="2024-03-01T00:00:00+00:00")  # fmt: skip
     tables.add("datasets", id=11, depositionId=2, organismName="not_reported", sampleType="in_vitro", title="Liposomes",
                releaseDate="2025-07-01T00:00:00+00:00")  # fmt: skip
-    tables.add("datasets", id=12, depositionId=2, title="No runs", releaseDate="2025-01-01T00:00:00+00:00")
-    for run, dataset, name in ((100, 10, "A"), (101, 10, "B"), (102, 10, "C"), (103, 11, "D"), (104, 11, "E")):
+    tables.add(
+        "datasets", id=12, depositionId=2, title="No runs", releaseDate="2025-01-01T00:00:00+00:00"
+    )
+    for run, dataset, name in (
+        (100, 10, "A"),
+        (101, 10, "B"),
+        (102, 10, "C"),
+        (103, 11, "D"),
+        (104, 11, "E"),
+    ):
         tables.add("runs", id=run, datasetId=dataset, name=name)
-    points, mask = {"Point": ["ndjson"], "OrientedPoint": ["ndjson"]}, {"SegmentationMask": ["mrc", "zarr"]}
+    points, mask = (
+        {"Point": ["ndjson"], "OrientedPoint": ["ndjson"]},
+        {"SegmentationMask": ["mrc", "zarr"]},
+    )
     annotations = (
-        (1, 100, "cytosolic ribosome", points, {"groundTruthStatus": True, "objectCount": 838, "methodType": "manual"}),
-        (2, 100, "membrane", mask, {"methodType": "automated", "annotationSoftware": "MemBrain-seg v2"}),
+        (
+            1,
+            100,
+            "cytosolic ribosome",
+            points,
+            {"groundTruthStatus": True, "objectCount": 838, "methodType": "manual"},
+        ),
+        (
+            2,
+            100,
+            "membrane",
+            mask,
+            {"methodType": "automated", "annotationSoftware": "MemBrain-seg v2"},
+        ),
         (3, 101, "80S ribosome", points, {"objectCount": 12, "methodType": "automated"}),
         (4, 101, "ribosome", mask, {"groundTruthStatus": True, "methodType": "automated"}),
         (5, 102, "plasma membrane", mask, {"methodType": "manual"}),
-        (6, 103, "large ribosomal subunit", points, {"objectCount": 5, "depositionId": 1, "methodType": "manual"}),
+        (
+            6,
+            103,
+            "large ribosomal subunit",
+            points,
+            {"objectCount": 5, "depositionId": 1, "methodType": "manual"},
+        ),
     )
     for number, run, name, shapes, cells in annotations:
         tables.add_annotation(run, id=number, objectName=name, shapes=shapes, objectId="", **cells)
@@ -50,8 +82,15 @@ def small(tmp_path_factory) -> Index:
         (2, 100, 10.012, "denoised"),
         (3, 101, 7.8, "raw"),
     ):
-        tables.add("tomograms", id=tomogram, runId=run, depositionId=2 if tomogram == 3 else 1, voxelSpacing=spacing,
-                   processing=processing, processingSoftware="cryoCARE" if tomogram == 2 else None)  # fmt: skip
+        tables.add(
+            "tomograms",
+            id=tomogram,
+            runId=run,
+            depositionId=2 if tomogram == 3 else 1,
+            voxelSpacing=spacing,
+            processing=processing,
+            processingSoftware="cryoCARE" if tomogram == 2 else None,
+        )
     tables.add("tiltseries", runId=100, depositionId=1, tiltRange=120.0, tiltSeriesQuality=5)
     tables.add("tiltseries", runId=101, depositionId=1, tiltRange=78.0, tiltSeriesQuality=4)
     frame = tables.add("frames", runId=100, depositionId=1)
@@ -70,8 +109,10 @@ def test_runs_meeting_all_criteria_are_found(small):
         ({"depositions": (1,)}, [100, 101, 102, 103]),  # of the dataset or an annotation
         ({"depositions": (2,)}, [101, 103, 104]),  # or a tomogram
         ({"released": (date(2025, 7, 1), None)}, [103, 104]),
-        ({"processing": ("denoised",), "spacing_angstrom": (None, 10)}, [100]),  # 10.012 is called 10
-        ({"processing": ("denoised",), "spacing_angstrom": (13, None)}, []),  # not of the same tomogram
+        # 10.012 is called 10
+        ({"processing": ("denoised",), "spacing_angstrom": (None, 10)}, [100]),
+        # not of the same tomogram
+        ({"processing": ("denoised",), "spacing_angstrom": (13, None)}, []),
         ({"tilt_range_degrees": (100, None)}, [100]),
         ({"tilt_quality": (4, 5)}, [100, 101]),
         ({"has": ("frames",)}, [100]),
@@ -119,7 +160,9 @@ def test_two_conditions_on_a_run_match_plain_sql(index, rows):
         WHERE objectName IN ('membrane', 'plasma membrane', 'mitochondrial outer membrane')
           AND shapeType = 'SegmentationMask'
     """
-    points = Condition(objects=("ribosome",), shapes=("Point", "OrientedPoint"), is_ground_truth=True)
+    points = Condition(
+        objects=("ribosome",), shapes=("Point", "OrientedPoint"), is_ground_truth=True
+    )
     masks = Condition(objects=("membrane",), shapes=("SegmentationMask",))
     matches = find(index, Search(annotations=(points, masks)))
 
@@ -155,7 +198,15 @@ def test_each_choice_is_a_removable_chip():
         annotations=(Condition(objects=("ribosome",), is_ground_truth=True, min_count=100),),
     )
     listed = chips(search)
-    texts = ["ribosome", "ground truth", "≥ 100 picks", "Homo sapiens", "mouse", "≤ 10 Å", "has CTF estimates"]
+    texts = [
+        "ribosome",
+        "ground truth",
+        "≥ 100 picks",
+        "Homo sapiens",
+        "mouse",
+        "≤ 10 Å",
+        "has CTF estimates",
+    ]
     assert [chip.text for chip in listed] == texts
     assert listed[3].without == replace(search, organisms=("mouse",))
     while listed := chips(search):
@@ -167,7 +218,11 @@ def test_a_portal_without_runs_can_be_searched(tmp_path):
     tables = Tables()
     tables.add("datasets", id=10, depositionId=tables.add("depositions"), title="Lonely")
     index = read_index(open_portal(tables.write(tmp_path)))
-    full = Search(text="lonly", processing=("raw",), annotations=(Condition(objects=("ribosome",), authors=("a",)),))
+    full = Search(
+        text="lonly",
+        processing=("raw",),
+        annotations=(Condition(objects=("ribosome",), authors=("a",)),),
+    )
     assert find(index, Search(text="lonely")).dataset_ids == (10,)
     assert find(index, full).run_ids == ()
     for unit in ("datasets", "runs"):

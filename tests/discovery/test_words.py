@@ -27,9 +27,19 @@ def portal_index(tmp_path_factory) -> Index:
                datasetPublications="10.1038/s41592-022-01746-2")  # fmt: skip
     tables.add("datasets", id=10002, title="Mouse hippocampus", tissueName="CA1 field", depositionId=10301,
                releaseDate=DATE)  # fmt: skip
-    tables.add("datasetAuthors", datasetId=10001, name="Irene de Teresa-Trueba", orcid="0000-0002-1825-0097")
+    tables.add(
+        "datasetAuthors",
+        datasetId=10001,
+        name="Irene de Teresa-Trueba",
+        orcid="0000-0002-1825-0097",
+    )
     tables.add("datasetAuthors", datasetId=10002, name="Jörg Schäfer")
-    for run, dataset, name in ((1, 10001, "TS_026"), (2, 10001, "TS_027"), (3, 10002, "Position_3"), (4, 110001, "x")):
+    for run, dataset, name in (
+        (1, 10001, "TS_026"),
+        (2, 10001, "TS_027"),
+        (3, 10002, "Position_3"),
+        (4, 110001, "x"),
+    ):
         tables.add("runs", id=run, datasetId=dataset, name=name)
     for run, name, method in (
         (1, "cytosolic ribosome", "Template matching + CNN"),
@@ -86,7 +96,9 @@ def test_results_have_reasons(portal_index):
 
 
 def test_reasons_name_the_parent_term(portal_index):
-    assert reasons(portal_index, '"intracellular membrane-bounded organelle"', 10002) == ()  # exact match
+    assert (
+        reasons(portal_index, '"intracellular membrane-bounded organelle"', 10002) == ()
+    )  # exact match
     matches = reasons(portal_index, "intracellular membrane-bounded organelle", 10002)
     assert ("synaptic vesicle", "a kind of intracellular membrane-bounded organelle") in [
         (x.text, x.how) for x in matches
@@ -106,11 +118,24 @@ def test_urls_of_papers_entries_and_people_are_searched_as_ids():
 
 def test_kinds_of_an_object_are_recognized_by_their_last_words():
     others = (
-        *("30S subunit of ribosome", "large ribosomal subunit", "gas vesicle shell", "nuclear envelope"),
-        *("Bovine ATP synthase stator", "intracellular membrane-bounded organelle", "membrane-enclosed lumen"),
+        *(
+            "30S subunit of ribosome",
+            "large ribosomal subunit",
+            "gas vesicle shell",
+            "nuclear envelope",
+        ),
+        *(
+            "Bovine ATP synthase stator",
+            "intracellular membrane-bounded organelle",
+            "membrane-enclosed lumen",
+        ),
     )
     for word, names in {
-        "ribosome": ["80S ribosome with HCV-IRES", "Yeast mitochondrial ribosome", "membrane bound ribosome"],
+        "ribosome": [
+            "80S ribosome with HCV-IRES",
+            "Yeast mitochondrial ribosome",
+            "membrane bound ribosome",
+        ],
         "membranes": ["mitochondrial inner membrane", "plasma membrane", "thylakoid membrane"],
         "vesicle": ["synaptic vesicle", "multivesicular body"],
         "ATP synthase": ["F1-F0 complex"],

@@ -27,9 +27,14 @@ def bucket(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def plan_of(bucket: Server) -> Callable[..., Plan]:
-    """Plan a download of the sample from the server, by default all of it; ``change`` edits the rows first."""
+    """Plan a download of the sample from the server, by default all of it.
 
-    def make(*what: str, change: Callable[[Any], None] = lambda _rows: None, volume_format: Any = "zarr") -> Plan:
+    ``change`` edits the rows first.
+    """
+
+    def make(
+        *what: str, change: Callable[[Any], None] = lambda _rows: None, volume_format: Any = "zarr"
+    ) -> Plan:
         rows = sample_rows(f"{bucket.url}/")
         change(rows)
         tomograms = volume_cells("tomograms", rows["tomograms"], volume_format)

@@ -30,7 +30,14 @@ from download_samples import (
 from napari_cryoet.download import Plan, download_files
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.download.zarr_keys import find_files
-from napari_cryoet.exceptions import CryoETError, DownloadError, FormatError, NetworkError, StoppedError, WithheldError
+from napari_cryoet.exceptions import (
+    CryoETError,
+    DownloadError,
+    FormatError,
+    NetworkError,
+    StoppedError,
+    WithheldError,
+)
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.portal import open_portal
 from server import Server, garbled, saying, sent, status, without_ranges
@@ -78,14 +85,22 @@ def test_the_manifest_lists_files_and_their_sources(to: Path, plan_of: PlanOf) -
     manifest = manifest_of(to)
 
     assert manifest["is_complete"]
-    assert {row["path"]: row["url"] for row in manifest["items"]} == {item.path: item.url for item in plan.items}
+    assert {row["path"]: row["url"] for row in manifest["items"]} == {
+        item.path: item.url for item in plan.items
+    }
     assert {row["path"].removeprefix("files/") for row in manifest["files"]} == set(sample_files())
     for row in manifest["files"]:
         content = (to / row["path"]).read_bytes()
-        assert (row["sha256"], row["size_bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+        assert (row["sha256"], row["size_bytes"]) == (
+            hashlib.sha256(content).hexdigest(),
+            len(content),
+        )
     (points,) = (row for row in manifest["items"] if row["path"] == POINTS)
     assert (points["table"], points["id"]) == ("annotationFiles", 51)
-    assert (points["source"]["authors"], points["source"]["dataset_title"]) == (["C. Picker"], "Yeast")
+    assert (points["source"]["authors"], points["source"]["dataset_title"]) == (
+        ["C. Picker"],
+        "Yeast",
+    )
 
 
 # existing files
@@ -158,7 +173,9 @@ def test_a_missing_chunk_holds_the_fill_value(to: Path, bucket: Server, plan_of:
 
 
 @pytest.mark.parametrize("code", [403, 500])
-def test_a_volume_with_a_failed_chunk_is_not_listed(to: Path, bucket: Server, plan_of: PlanOf, code: int) -> None:
+def test_a_volume_with_a_failed_chunk_is_not_listed(
+    to: Path, bucket: Server, plan_of: PlanOf, code: int
+) -> None:
     refused = bucket.script("TS_1.zarr/0/1/0/0", status(code))
     with pytest.raises(DownloadError, match="1 file could not") as caught:
         download_files(plan_of("tomogram", "points"), to)
@@ -173,7 +190,9 @@ def test_a_volume_with_a_failed_chunk_is_not_listed(to: Path, bucket: Server, pl
 
 
 @pytest.mark.parametrize("gone", [f"{PICKS}_point.ndjson", f"{MASK}_mask.zarr", FRAME])
-def test_missing_files_are_listed_and_others_fetched(to: Path, bucket: Server, plan_of: PlanOf, gone: str) -> None:
+def test_missing_files_are_listed_and_others_fetched(
+    to: Path, bucket: Server, plan_of: PlanOf, gone: str
+) -> None:
     (bucket.folder / gone).rename(bucket.folder / "away")
     with pytest.raises(DownloadError, match="1 file") as caught:
         download_files(plan_of(), to)
@@ -197,7 +216,9 @@ def test_a_broken_connection_resumes_at_the_same_byte(to: Path, bucket: Server, 
 @pytest.mark.parametrize("fault", [None, without_ranges, saying(ETag='"another"'), status(416)])
 def test_two_versions_of_a_file_never_mix(to: Path, bucket: Server, mrc: Plan, fault: Any) -> None:
     """After half of one version, the server sends another version, or has no range requests."""
-    bucket.script(".mrc", lambda answer: sent("cut")(saying(ETag='"old"')(garbled(answer))), times=1)
+    bucket.script(
+        ".mrc", lambda answer: sent("cut")(saying(ETag='"old"')(garbled(answer))), times=1
+    )
     if fault is not None:
         bucket.script(lambda request: "range" in request.headers, fault, times=1)
     download_files(mrc, to)
@@ -254,12 +275,18 @@ def test_a_stopped_download_resumes(to: Path, bucket: Server, mrc: Plan) -> None
     assert manifest_of(to)["is_complete"]
 
 
-def test_a_killed_download_resumes_and_fetches_nothing_twice(to: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_a_killed_download_resumes_and_fetches_nothing_twice(
+    to: Path, bucket: Server, plan_of: PlanOf
+) -> None:
     bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
     journal, n_finished = to / "manifest.part.jsonl", len(sample_files()) - 1
     with downloading(f"{bucket.url}/", to) as process:
-        wait_until(lambda: journal.exists() and len(journal.read_bytes().splitlines()) == n_finished)
-        wait_until(lambda: files_in(to).keys() >= sample_files().keys() - {f"{TOMOGRAM}.mrc"})  # renamed last
+        wait_until(
+            lambda: journal.exists() and len(journal.read_bytes().splitlines()) == n_finished
+        )
+        wait_until(
+            lambda: files_in(to).keys() >= sample_files().keys() - {f"{TOMOGRAM}.mrc"}
+        )  # renamed last
         process.kill()
     bucket.end()
 
@@ -300,11 +327,17 @@ def keys_of(folder: Path) -> Any:
     ("version", "encoding", "shards"),
     [
         *((2, ("v2", separator), None) for separator in "/."),
-        *((3, ("default", separator), shards) for separator in "/." for shards in (None, (8, 4, 4))),
+        *(
+            (3, ("default", separator), shards)
+            for separator in "/."
+            for shards in (None, (8, 4, 4))
+        ),
         (3, ("v2", "/"), (8, 4, 4)),
     ],
 )
-def test_keys_of_a_level_match_those_written_by_zarr(tmp_path: Path, version: int, encoding: Any, shards: Any) -> None:
+def test_keys_of_a_level_match_those_written_by_zarr(
+    tmp_path: Path, version: int, encoding: Any, shards: Any
+) -> None:
     image = {"multiscales": [{"datasets": [{"path": "a"}]}]}
     group = zarr.create_group(tmp_path, zarr_format=version, attributes=image)
     keys = {"name": encoding[0], "separator": encoding[1]}
@@ -312,13 +345,22 @@ def test_keys_of_a_level_match_those_written_by_zarr(tmp_path: Path, version: in
     group.create_array("a", shape=(9, 4, 7), **options)[...] = 1
     chunks, documents = keys_of(tmp_path)
 
-    on_disk = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    on_disk = {
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    }
     assert {*chunks, *documents} == on_disk
     assert "/" not in list(documents)[-1], "the root comes last"
     assert len(set(chunks)) == len(chunks)
 
 
-ARRAY = {"zarr_format": 2, "shape": [4], "chunks": [4], "dtype": "|u1", "fill_value": 0, "order": "C"}
+ARRAY = {
+    "zarr_format": 2,
+    "shape": [4],
+    "chunks": [4],
+    "dtype": "|u1",
+    "fill_value": 0,
+    "order": "C",
+}
 ARRAY |= {"compressor": None, "filters": None}
 
 
@@ -351,10 +393,16 @@ def test_levels_outside_the_image_are_refused(tmp_path: Path, path: object) -> N
         keys_of(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{damaged", "[" * 100_000, '{"multiscales": []}', '{"multiscales": [1]}'])
+@pytest.mark.parametrize(
+    "content", ["{damaged", "[" * 100_000, '{"multiscales": []}', '{"multiscales": [1]}']
+)
 def test_damaged_metadata_is_refused(tmp_path: Path, content: str) -> None:
     assert keys_of(tmp_path) is None
-    for name, text in ((".zattrs", content), ("zarr.json", content), ("zarr.json", f'{{"attributes": {content}}}')):
+    for name, text in (
+        (".zattrs", content),
+        ("zarr.json", content),
+        ("zarr.json", f'{{"attributes": {content}}}'),
+    ):
         put(tmp_path, name, text.encode())
         with pytest.raises(FormatError):
             keys_of(tmp_path)

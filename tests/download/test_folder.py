@@ -35,14 +35,27 @@ def path_of(pack: Pack, url: str) -> Path:
     return pack.files / unquote(url.removeprefix(pack.manifest.https_prefix))
 
 
-def test_a_partial_download_has_only_the_rows_and_urls_of_its_files(tmp_path: Path, plan_of: PlanOf) -> None:
+def test_a_partial_download_has_only_the_rows_and_urls_of_its_files(
+    tmp_path: Path, plan_of: PlanOf
+) -> None:
     download_files(plan_of("points"), tmp_path / "to")
     pack = open_pack(tmp_path / "to")
 
     assert ids(pack) == {
-        **{"depositions": [8], "depositionAuthors": [1], "datasets": [10000], "datasetAuthors": [1], "runs": [1, 2]},
+        **{
+            "depositions": [8],
+            "depositionAuthors": [1],
+            "datasets": [10000],
+            "datasetAuthors": [1],
+            "runs": [1, 2],
+        },
         **{"tomogramVoxelSpacings": [41], "alignments": [31]},
-        **{"annotations": [21], "annotationAuthors": [1], "annotationShapes": [61], "annotationFiles": [51]},
+        **{
+            "annotations": [21],
+            "annotationAuthors": [1],
+            "annotationShapes": [61],
+            "annotationFiles": [51],
+        },
     }
     assert pack.tables["alignments"][0]["httpsAlignmentMetadata"] is None
     assert open_portal(tmp_path / "to").run_page(1).tomograms == ()
@@ -60,7 +73,9 @@ def test_a_second_download_adds_to_the_first(tmp_path: Path, plan_of: PlanOf) ->
     assert [file.id for file in open_portal(to).run_page(1).annotation_files] == [51, 52]
 
 
-def test_unusual_names_are_escaped_and_found(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_unusual_names_are_escaped_and_found(
+    tmp_path: Path, bucket: Server, plan_of: PlanOf
+) -> None:
     odd = bucket.folder / "10000" / "con" / "a:b?.ndjson"
     odd.parent.mkdir()
     odd.write_bytes(b"odd")
@@ -72,7 +87,10 @@ def test_unusual_names_are_escaped_and_found(tmp_path: Path, bucket: Server, pla
     pack = open_pack(tmp_path / "to")
     path = path_of(pack, pack.tables["annotationFiles"][0]["httpsPath"])
 
-    assert path_of(pack, pack.tables["frames"][0]["httpsFramePath"]).read_bytes() == sample_files()[FRAME]
+    assert (
+        path_of(pack, pack.tables["frames"][0]["httpsFramePath"]).read_bytes()
+        == sample_files()[FRAME]
+    )
     assert path.read_bytes() == b"odd"
     assert ":" not in path.name
 
@@ -94,22 +112,44 @@ def test_a_download_can_be_downloaded_again_with_its_terms(tmp_path: Path, demo_
         download_basket(Basket().with_ids("runs", [9001]), portal, tmp_path / name)
         source = tmp_path / name
         assert open_pack(source).manifest.terms == open_pack(demo_pack).manifest.terms
-    first, second = ({path.relative_to(each) for path in each.rglob("*")} for each in (tmp_path / "first", source))
+    first, second = (
+        {path.relative_to(each) for path in each.rglob("*")}
+        for each in (tmp_path / "first", source)
+    )
 
     assert first == second
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the demo is served by a process that is told to end")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="the demo is served by a process that is told to end"
+)
 def test_a_dataset_of_the_served_demo_is_downloaded_completely(
     tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
 ) -> None:
     """All files in its tables are identical, and the folder shows the same runs."""
     source, demo = open_portal(served_demo["graphql"]), open_pack(demo_pack)
     dataset_id = source.datasets()[0].id
-    assert main(["download", served_demo["graphql"], "--dataset", str(dataset_id), "--to", str(tmp_path)]) == 0
+    assert (
+        main(
+            [
+                "download",
+                served_demo["graphql"],
+                "--dataset",
+                str(dataset_id),
+                "--to",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     copy, rows = open_portal(tmp_path), ask_rows(open_portal(demo_pack), dataset_id=dataset_id)
 
-    listed = {row[column] for name, columns in file_columns().items() for row in rows[name] for column in columns}
+    listed = {
+        row[column]
+        for name, columns in file_columns().items()
+        for row in rows[name]
+        for column in columns
+    }
     for url in listed - {None}:
         original = Path(unquote(url.removeprefix("file://")))
         target = tmp_path / "files" / original.relative_to(demo.files)
@@ -120,8 +160,12 @@ def test_a_dataset_of_the_served_demo_is_downloaded_completely(
     }
     for run in source.runs(dataset_id):
         theirs, ours = source.run_page(run.id), copy.run_page(run.id)
-        assert [each.id for each in ours.annotation_files] == [each.id for each in theirs.annotation_files]
-        assert [each.authors for each in ours.tomograms] == [each.authors for each in theirs.tomograms]
+        assert [each.id for each in ours.annotation_files] == [
+            each.id for each in theirs.annotation_files
+        ]
+        assert [each.authors for each in ours.tomograms] == [
+            each.authors for each in theirs.tomograms
+        ]
     assert [row.id for row in copy.datasets()] == [dataset_id]
 
 
@@ -133,11 +177,19 @@ def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Pa
     """Find a demo run's annotation file with a suffix: its record, and its downloaded file."""
     portal = open_portal(demo_pack)
     ids = [each.id for each in portal.run_page(9001).annotations]
-    download_basket(Basket().with_ids("annotations", ids).with_choices(shapes="all"), portal, tmp_path)
+    download_basket(
+        Basket().with_ids("annotations", ids).with_choices(shapes="all"), portal, tmp_path
+    )
 
     def find(suffix: str) -> tuple[Any, Path]:
-        file = next(each for each in portal.run_page(9001).annotation_files if each.https_path.endswith(suffix))
-        return file, tmp_path / "files" / Path(unquote(file.https_path)).relative_to(demo_pack.as_uri() + "/files")
+        file = next(
+            each
+            for each in portal.run_page(9001).annotation_files
+            if each.https_path.endswith(suffix)
+        )
+        return file, tmp_path / "files" / Path(unquote(file.https_path)).relative_to(
+            demo_pack.as_uri() + "/files"
+        )
 
     return find
 
@@ -145,18 +197,38 @@ def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Pa
 @pytest.mark.parametrize("suffix", [".ndjson", ".zarr"])
 def test_downloaded_annotations_have_the_portals_metadata(downloaded: Any, suffix: str) -> None:
     file, path = downloaded(suffix)
-    theirs, ours = (load_annotation(each)[0].options["metadata"][METADATA_KEY] for each in (file, path))
+    theirs, ours = (
+        load_annotation(each)[0].options["metadata"][METADATA_KEY] for each in (file, path)
+    )
     ours = read_picks(path).about if suffix == ".ndjson" else ours
-    portal_only = {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
-    known = {key for key, value in theirs.items() if key not in portal_only and value not in (None, [])}
+    portal_only = {
+        "kind",
+        "source_url",
+        "software",
+        "annotation_file_id",
+        "voxel_spacing_angstrom",
+        "records",
+    }
+    known = {
+        key for key, value in theirs.items() if key not in portal_only and value not in (None, [])
+    }
 
-    assert {"authors", "licence", "object_name", "deposition_title", "annotation_method", "run_name"} <= known
+    assert {
+        "authors",
+        "licence",
+        "object_name",
+        "deposition_title",
+        "annotation_method",
+        "run_name",
+    } <= known
     assert {key: ours.get(key) for key in known} == {key: theirs[key] for key in known}
     assert ours["downloaded_from"] == file.https_path
 
 
 @pytest.mark.parametrize("volume_format", ["zarr", "mrc"])
-def test_downloaded_tomograms_have_name_and_metadata(demo_pack: Path, tmp_path: Path, volume_format: Any) -> None:
+def test_downloaded_tomograms_have_name_and_metadata(
+    demo_pack: Path, tmp_path: Path, volume_format: Any
+) -> None:
     portal = open_portal(demo_pack)
     tomogram = portal.run_page(9001).default_tomogram
     basket = Basket().with_ids("tomograms", [tomogram.id]).with_choices(volume_format=volume_format)
@@ -167,7 +239,10 @@ def test_downloaded_tomograms_have_name_and_metadata(demo_pack: Path, tmp_path: 
 
     assert ours.name == theirs.name
     for key in ("authors", "dataset_title", "licence", "run_name", "alignment_id"):
-        assert ours.options["metadata"][METADATA_KEY][key] == theirs.options["metadata"][METADATA_KEY][key]
+        assert (
+            ours.options["metadata"][METADATA_KEY][key]
+            == theirs.options["metadata"][METADATA_KEY][key]
+        )
 
 
 def test_exports_keep_metadata_and_record_changes(downloaded: Any, tmp_path: Path) -> None:

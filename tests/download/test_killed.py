@@ -16,7 +16,9 @@ N_KILLS = 20
 
 
 @pytest.mark.slow
-def test_downloads_killed_at_random_resume_with_identical_bytes(tmp_path: Path, bucket: Server) -> None:
+def test_downloads_killed_at_random_resume_with_identical_bytes(
+    tmp_path: Path, bucket: Server
+) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)  # noqa: T201 - to reproduce a failure
     generator, to = random.Random(seed), tmp_path / "to"
@@ -28,7 +30,9 @@ def test_downloads_killed_at_random_resume_with_identical_bytes(tmp_path: Path, 
             time.sleep(generator.uniform(0, 0.6))
             process.kill()
     bucket.total_bytes_s = 1e9
-    finished = {path.relative_to(to).as_posix(): path.stat().st_mtime_ns for path in finished_files(to)}
+    finished = {
+        path.relative_to(to).as_posix(): path.stat().st_mtime_ns for path in finished_files(to)
+    }
     n_requests = len(bucket.requests)
     report = download_everything(f"{bucket.url}/", to)
 
@@ -42,10 +46,16 @@ def test_downloads_killed_at_random_resume_with_identical_bytes(tmp_path: Path, 
 def finished_files(folder: Path) -> list[Path]:
     """The finished files, which have their final names."""
     paths = (folder / "files").rglob("*")
-    return [path for path in paths if path.is_file() and ".part" not in path.name and ".unfinished" not in path.name]
+    return [
+        path
+        for path in paths
+        if path.is_file() and ".part" not in path.name and ".unfinished" not in path.name
+    ]
 
 
 def has_no_repeats(requests: list[Any]) -> bool:
     """Whether no file was requested twice, except metadata, which are read again."""
-    paths = [request.path for request in requests if not request.path.rpartition("/")[2].startswith(".z")]
+    paths = [
+        request.path for request in requests if not request.path.rpartition("/")[2].startswith(".z")
+    ]
     return len(paths) == len(set(paths))

@@ -34,14 +34,20 @@ def plan(server: PackServer) -> Plan:
     portal = open_portal(server.graphql_url)
     tomogram, *_ = portal.run_page(9001).tomograms
     annotations = [each.id for each in portal.run_page(9001).annotations]
-    basket = Basket(name="Mixed").with_ids("tomograms", [tomogram.id]).with_ids("annotations", annotations)
+    basket = (
+        Basket(name="Mixed")
+        .with_ids("tomograms", [tomogram.id])
+        .with_ids("annotations", annotations)
+    )
     basket = basket.with_ids("runs", [9002])
     return plan_basket(basket, ask_basket_rows(portal, basket), portal)
 
 
 def run(command: list[str], folder: Path, **environment: str) -> None:
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    done = subprocess.run(command, cwd=folder, env=os.environ | environment, timeout=400, check=False, **output)
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | environment, timeout=400, check=False, **output
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -65,7 +71,9 @@ def test_curl_fetches_the_same_files(ours: Path, theirs: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_official_client_fetches_the_same_files(server: PackServer, ours: Path, theirs: Path) -> None:
+def test_the_official_client_fetches_the_same_files(
+    server: PackServer, ours: Path, theirs: Path
+) -> None:
     run([sys.executable, "other-tools/official_client.py"], theirs, BOTO_ENDPOINT_URL=server.s3_url)
     assert files_in(theirs) == files_in(ours)
 
@@ -73,10 +81,23 @@ def test_the_official_client_fetches_the_same_files(server: PackServer, ours: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 @pytest.mark.skipif(shutil.which("aws") is None, reason="the AWS command line is not installed")
-def test_the_aws_command_line_fetches_the_same_files(server: PackServer, ours: Path, theirs: Path) -> None:
-    run(["sh", "other-tools/aws.sh"], theirs, AWS_ENDPOINT_URL=server.s3_url, AWS_DEFAULT_REGION="us-west-2")
-    not_on_s3 = [line for line in (theirs / "other-tools" / "aws.sh").read_text().splitlines() if "not on S3" in line]
-    expected = {path: content for path, content in files_in(ours).items() if not path.endswith(".png")}
+def test_the_aws_command_line_fetches_the_same_files(
+    server: PackServer, ours: Path, theirs: Path
+) -> None:
+    run(
+        ["sh", "other-tools/aws.sh"],
+        theirs,
+        AWS_ENDPOINT_URL=server.s3_url,
+        AWS_DEFAULT_REGION="us-west-2",
+    )
+    not_on_s3 = [
+        line
+        for line in (theirs / "other-tools" / "aws.sh").read_text().splitlines()
+        if "not on S3" in line
+    ]
+    expected = {
+        path: content for path, content in files_in(ours).items() if not path.endswith(".png")
+    }
     assert files_in(theirs) == expected
     assert len(not_on_s3) == len(files_in(ours)) - len(expected)
 

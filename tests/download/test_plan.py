@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from download_samples import DATASET, FRAME, OTHER_RUN, PICKS, RUN, TOMOGRAM, sample_files, sample_rows
+from download_samples import (
+    DATASET,
+    FRAME,
+    OTHER_RUN,
+    PICKS,
+    RUN,
+    TOMOGRAM,
+    sample_files,
+    sample_rows,
+)
 from napari_cryoet import open_portal
 from napari_cryoet.download import Plan, ask_rows
 from napari_cryoet.download import rows as rows_module
@@ -38,26 +47,44 @@ def plan_of(rows: Any = None) -> Plan:
 def pack(tmp_path: Path) -> Path:
     """The sample, and a second dataset that no request may return."""
     rows = sample_rows(PREFIX)
-    others = {name: [row | {"id": row["id"] + 500} for row in table_rows] for name, table_rows in rows.items()}
+    others = {
+        name: [row | {"id": row["id"] + 500} for row in table_rows]
+        for name, table_rows in rows.items()
+    }
     for table_rows in others.values():
         for row in table_rows:
-            row |= {key: value + 500 for key, value in row.items() if key.endswith("Id") and isinstance(value, int)}
+            row |= {
+                key: value + 500
+                for key, value in row.items()
+                if key.endswith("Id") and isinstance(value, int)
+            }
     manifest = PackManifest(title="Two", https_prefix=PREFIX, s3_prefix="s3://bucket/")
-    return write_pack(tmp_path, manifest, {name: [*rows[name], *others[name]] for name in rows}).folder
+    return write_pack(
+        tmp_path, manifest, {name: [*rows[name], *others[name]] for name in rows}
+    ).folder
 
 
 def ids(rows: Any) -> dict[str, list[int]]:
-    return {name: [row["id"] for row in table_rows] for name, table_rows in rows.items() if table_rows}
+    return {
+        name: [row["id"] for row in table_rows] for name, table_rows in rows.items() if table_rows
+    }
 
 
-def test_rows_are_those_of_the_requested_dataset_or_run(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_those_of_the_requested_dataset_or_run(
+    pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rows_module, "ROWS_A_PAGE", 2)
     assert ids(ask_rows(open_portal(pack), dataset_id=DATASET)) == ids(sample_rows(""))
 
     rows = ask_rows(open_portal(pack), run_ids=[OTHER_RUN])
     assert ids(rows) == {
         **{"runs": [OTHER_RUN], "datasets": [DATASET], "datasetAuthors": [1], "depositions": [8]},
-        **{"depositionAuthors": [1], "frames": [81], "gainFiles": [91], "frameAcquisitionFiles": [95]},
+        **{
+            "depositionAuthors": [1],
+            "frames": [81],
+            "gainFiles": [91],
+            "frameAcquisitionFiles": [95],
+        },
     }
     assert rows["frames"][0]["fileSize"] == 100
 
@@ -81,11 +108,22 @@ def test_every_url_in_the_schema_except_prefixes_is_a_file() -> None:
         for name in graphql.get_named_type(root.type).fields
         if (name.startswith("https") or name.endswith("Url")) and not name.endswith("Prefix")
     }
-    sizes = {(table, name): each.size for table, columns in file_columns().items() for name, each in columns.items()}
+    sizes = {
+        (table, name): each.size
+        for table, columns in file_columns().items()
+        for name, each in columns.items()
+    }
 
     assert sizes.keys() == named
-    assert {("frames", "httpsFramePath"), ("tiltseries", "httpsAngleList"), ("datasets", "keyPhotoUrl")} <= named
-    assert (sizes["tomograms", "httpsMrcFile"], sizes["annotationFiles", "httpsPath"]) == ("fileSizeMrc", "fileSize")
+    assert {
+        ("frames", "httpsFramePath"),
+        ("tiltseries", "httpsAngleList"),
+        ("datasets", "keyPhotoUrl"),
+    } <= named
+    assert (sizes["tomograms", "httpsMrcFile"], sizes["annotationFiles", "httpsPath"]) == (
+        "fileSizeMrc",
+        "fileSize",
+    )
     assert sizes["tiltseries", "httpsAngleList"] is sizes["datasets", "keyPhotoUrl"] is None
 
 
@@ -129,7 +167,9 @@ def test_files_of_the_portal_have_its_terms() -> None:
 def test_urls_map_to_valid_paths_inside_the_folder(url: str, path: str | None) -> None:
     rows = sample_rows(PREFIX)
     rows["annotationFiles"][0]["httpsPath"] = url
-    (item,) = (item for item in plan_of(rows).items if (item.table, item.row_id) == ("annotationFiles", 51))
+    (item,) = (
+        item for item in plan_of(rows).items if (item.table, item.row_id) == ("annotationFiles", 51)
+    )
 
     assert item.path.startswith("files/")
     assert not {"..", ".", "", "CON"} & set(item.path.split("/"))
@@ -137,7 +177,9 @@ def test_urls_map_to_valid_paths_inside_the_folder(url: str, path: str | None) -
     assert path in {None, item.path}
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://files.example.org/a.ndjson", "a.ndjson"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://files.example.org/a.ndjson", "a.ndjson"]
+)
 def test_local_file_urls_are_refused(url: str) -> None:
     rows = sample_rows(PREFIX)
     rows["annotationFiles"][0]["httpsPath"] = url
@@ -149,14 +191,23 @@ def test_local_file_urls_are_refused(url: str) -> None:
 def test_paths_are_unique_regardless_of_case_and_shared_files_planned_once() -> None:
     rows = sample_rows(PREFIX)
     other = PREFIX + FRAME.replace("TS_2", "ts_2")
-    rows["frames"] += [rows["frames"][0] | {"id": 82, "httpsFramePath": other}, rows["frames"][0] | {"id": 83}]
+    rows["frames"] += [
+        rows["frames"][0] | {"id": 82, "httpsFramePath": other},
+        rows["frames"][0] | {"id": 83},
+    ]
     paths = [item.path for item in plan_of(rows).items]
 
     assert len({path.casefold() for path in paths}) == len(paths) == len(plan_of().items) + 1
     assert f"files/{FRAME}" in paths
 
 
-RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"),
+}
 names = st.one_of(
     st.text(max_size=300),
     st.text(alphabet='aA.~ /\\:*?"<>|\0\u202eée\u0301', max_size=40),
@@ -177,5 +228,12 @@ def test_clean_names_are_valid_on_every_system_and_distinct(one: str, other: str
 
 
 def test_names_from_the_portal_are_kept() -> None:
-    for name in ("TS_026.zarr", ".zattrs", "0", "Lamella 1 [Pos+2] %.mrc", "VoxelSpacing13.480", "é"):
+    for name in (
+        "TS_026.zarr",
+        ".zattrs",
+        "0",
+        "Lamella 1 [Pos+2] %.mrc",
+        "VoxelSpacing13.480",
+        "é",
+    ):
         assert clean_name(name) == name

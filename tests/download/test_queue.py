@@ -48,7 +48,9 @@ def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     return thread, results
 
 
-def test_the_state_has_files_speed_and_time_left(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_the_state_has_files_speed_and_time_left(
+    tmp_path: Path, bucket: Server, plan_of: PlanOf
+) -> None:
     download = Download(plan_of("tomogram", volume_format="mrc"), tmp_path / "to")
     assert (download.state.n_waiting, download.state.done_bytes) == (1, 0)
     stalled = bucket.script(".mrc", sent("stalled"), times=1)
@@ -64,14 +66,22 @@ def test_the_state_has_files_speed_and_time_left(tmp_path: Path, bucket: Server,
     bucket.end(stalled)
     thread.join()
     assert results[0].n_fetched == 1
-    assert (download.state.n_done, download.state.done_bytes, download.state.files) == (1, 2**21, ())
+    assert (download.state.n_done, download.state.done_bytes, download.state.files) == (
+        1,
+        2**21,
+        (),
+    )
 
 
-def test_a_pause_keeps_partial_files_and_sends_no_requests(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_a_pause_keeps_partial_files_and_sends_no_requests(
+    tmp_path: Path, bucket: Server, plan_of: PlanOf
+) -> None:
     download = Download(plan_of(), tmp_path / "to")
     stalled = bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
     thread, results = in_thread(download.run)
-    wait_until(lambda: [file.path for file in download.state.files if file.done_bytes >= 2**19] == [MRC])
+    wait_until(
+        lambda: [file.path for file in download.state.files if file.done_bytes >= 2**19] == [MRC]
+    )
     wait_until(lambda: not download.state.n_waiting and len(download.state.files) == 1)
     download.pause()
     wait_until(lambda: download.state.is_paused)
@@ -105,7 +115,9 @@ def test_a_paused_download_can_be_stopped(tmp_path: Path, plan_of: PlanOf) -> No
     assert isinstance(results[0], StoppedError)
 
 
-def test_failed_files_are_recorded_and_can_be_retried_alone(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+def test_failed_files_are_recorded_and_can_be_retried_alone(
+    tmp_path: Path, bucket: Server, plan_of: PlanOf
+) -> None:
     faults = bucket.script("ndjson", status(403)), bucket.script("mask.zarr/0/0/0/0", status(403))
     download = Download(plan_of(), tmp_path)
     with pytest.raises(DownloadError) as caught:
@@ -134,7 +146,9 @@ def test_unexpected_sizes_are_reported(tmp_path: Path, plan_of: PlanOf) -> None:
     assert download_files(plan_of(change=change), tmp_path).other_sizes == (POINTS,)
 
 
-def test_unwritable_folders_are_reported_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_folders_are_reported_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check_place(tmp_path / "new" / "folder", 1)
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != tmp_path)
@@ -150,10 +164,17 @@ def test_unwritable_folders_are_reported_early(tmp_path: Path, monkeypatch: pyte
 # parts of volumes
 
 
-def test_downloaded_coarse_levels_open_at_the_right_position(tmp_path: Path, demo_pack: Path) -> None:
+def test_downloaded_coarse_levels_open_at_the_right_position(
+    tmp_path: Path, demo_pack: Path
+) -> None:
     portal = open_portal(demo_pack)
     (tomogram, *_) = portal.run_page(9001).tomograms
-    basket = Basket().with_ids("tomograms", [tomogram.id]).with_ids("annotations", [9001]).with_choices(level=1)
+    basket = (
+        Basket()
+        .with_ids("tomograms", [tomogram.id])
+        .with_ids("annotations", [9001])
+        .with_choices(level=1)
+    )
     plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
     download_files(plan, tmp_path)
     page = open_portal(tmp_path).run_page(9001)
@@ -167,7 +188,9 @@ def test_downloaded_coarse_levels_open_at_the_right_position(tmp_path: Path, dem
     np.testing.assert_array_equal(np.asarray(layer.data[0]), np.asarray(full.data[1]))
     assert layer.options["translate"] == pytest.approx((tomogram.voxel_spacing / 2,) * 3)
     files = [file for file in page.annotation_files if file.format == "ndjson"]
-    assert load_annotation(files[0], coarse)[0].options["scale"] == pytest.approx((tomogram.voxel_spacing,) * 3)
+    assert load_annotation(files[0], coarse)[0].options["scale"] == pytest.approx(
+        (tomogram.voxel_spacing,) * 3
+    )
 
     download_basket(basket.with_choices(level=0), portal, tmp_path)
     (whole,) = open_portal(tmp_path).run_page(9001).tomograms
@@ -199,7 +222,11 @@ def test_a_region_opens_at_its_position_in_the_tomogram(tmp_path: Path, demo_pac
     basket = Basket().with_ids("tomograms", [tomogram.id]).with_choices(volume_format="mrc")
     download_basket(basket, portal, tmp_path)
     (whole,) = open_portal(tmp_path).run_page(9001).tomograms
-    assert (whole.shape_zyx, whole.offset_z, whole.https_omezarr_dir) == (tomogram.shape_zyx, 0, None)
+    assert (whole.shape_zyx, whole.offset_z, whole.https_omezarr_dir) == (
+        tomogram.shape_zyx,
+        0,
+        None,
+    )
     with pytest.raises(DownloadError, match="whole"):
         download_region(portal, tomogram.id, box, tmp_path)
 
@@ -214,5 +241,12 @@ def test_a_failed_region_leaves_no_files(tmp_path: Path, demo_pack: Path) -> Non
             download_region(portal, tomogram.id, box, tmp_path / "to")
     progress = lambda _done, _total: stop.set()  # noqa: E731
     with pytest.raises(StoppedError):
-        download_region(portal, tomogram.id, ((0, 8), (0, 8), (0, 8)), tmp_path / "to", progress=progress, stop=stop)
+        download_region(
+            portal,
+            tomogram.id,
+            ((0, 8), (0, 8), (0, 8)),
+            tmp_path / "to",
+            progress=progress,
+            stop=stop,
+        )
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -21,7 +21,10 @@ FILE = {
 
 
 def point(**more):
-    return {"location": {"x": 10.0, "y": 20.0, "z": 35.0}, "transformation_": np.eye(4).tolist()} | more
+    return {
+        "location": {"x": 10.0, "y": 20.0, "z": 35.0},
+        "transformation_": np.eye(4).tolist(),
+    } | more
 
 
 def write_file(folder, *points, name="picks.json", **more):
@@ -32,7 +35,12 @@ def write_file(folder, *points, name="picks.json", **more):
 
 
 @pytest.mark.parametrize(
-    "more", [{"instance_id": 0, "score": 1.0}, {"instance_id": None, "score": None}, {"score": float("nan")}]
+    "more",
+    [
+        {"instance_id": 0, "score": 1.0},
+        {"instance_id": None, "score": None},
+        {"score": float("nan")},
+    ],
 )
 def test_copicks_default_values_are_ignored(tmp_path, more):
     picks = read_picks(write_file(tmp_path, point(**more), point(**more)))
@@ -82,9 +90,9 @@ class TestProject:
         written = write_picks(picks, tmp_path / self.FOLDER / "grace_1_proteasome.json")
         document = json.loads(written.path.read_text())
 
-        assert [document[key] for key in ("run_name", "user_id", "session_id", "pickable_object_name")] == [
-            *("TS_7", "grace", "1", "proteasome")
-        ]
+        assert [
+            document[key] for key in ("run_name", "user_id", "session_id", "pickable_object_name")
+        ] == [*("TS_7", "grace", "1", "proteasome")]
         assert written.provenance_path.name.startswith(".")
 
     def test_invalid_file_names_are_refused(self, tmp_path):

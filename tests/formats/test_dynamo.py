@@ -32,7 +32,10 @@ def test_apix_is_the_voxel_spacing_and_scales_positions(tmp_path):
     assert read_picks(path).spacing_angstrom == 4.0
     assert read_picks(path, spacing_angstrom=8.0).points_xyz.tolist() == [[4.5, 9.5, 14.5]]
     assert read_picks(table(tmp_path, **POINT, apix=[0.0])).spacing_angstrom is None
-    assert read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], apix=[4.0, 5.0])).spacing_angstrom is None
+    assert (
+        read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], apix=[4.0, 5.0])).spacing_angstrom
+        is None
+    )
 
 
 def test_columns_of_zeros_are_ignored(tmp_path):
@@ -43,7 +46,9 @@ def test_columns_of_zeros_are_ignored(tmp_path):
 
 
 def test_dynamo_columns_become_ids_scores_and_features(tmp_path):
-    picks = read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], tag=[7, 9], cc=[0.5, 0.25], reg=[3, 0], npar=[1, 2]))
+    picks = read_picks(
+        table(tmp_path, x=[1, 2], y=[1], z=[1], tag=[7, 9], cc=[0.5, 0.25], reg=[3, 0], npar=[1, 2])
+    )
 
     assert picks.ids.tolist() == [7, 9]
     assert picks.scores.tolist() == [0.5, 0.25]
@@ -66,7 +71,9 @@ def test_rows_with_missing_values_are_refused(tmp_path):
         read_picks(path)
 
 
-@pytest.mark.parametrize("content", ["1 2 3\n", " ".join(["x"] * 26), " ".join(["1"] * 23 + ["x", "1", "1"])])
+@pytest.mark.parametrize(
+    "content", ["1 2 3\n", " ".join(["x"] * 26), " ".join(["1"] * 23 + ["x", "1", "1"])]
+)
 def test_files_that_are_not_tables_are_refused(tmp_path, content):
     (tmp_path / "a.tbl").write_text(content)
     with pytest.raises(FormatError):

@@ -12,13 +12,28 @@ from napari_cryoet.formats.common import angles_of, matrices_of
 
 ANGLES = st.tuples(*[st.floats(-720, 720)] * 3)
 QUATERNIONS = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1)
-GIMBAL_LOCKS = [(30, 0, 40), (0, 0, 0), (30, 180, 40), (-170, 0, 25), (10, -180, 0), (20, 1e-9, 30), (20, 1e-5, 30)]
+GIMBAL_LOCKS = [
+    (30, 0, 40),
+    (0, 0, 0),
+    (30, 180, 40),
+    (-170, 0, 25),
+    (10, -180, 0),
+    (20, 1e-9, 30),
+    (20, 1e-5, 30),
+]
 
 
 def relion_source(rot, tilt, psi):
     """RELION's `Euler_angles2matrix`, element by element."""
     a, b, g = (math.radians(angle) for angle in (rot, tilt, psi))
-    ca, cb, cg, sa, sb, sg = math.cos(a), math.cos(b), math.cos(g), math.sin(a), math.sin(b), math.sin(g)
+    ca, cb, cg, sa, sb, sg = (
+        math.cos(a),
+        math.cos(b),
+        math.cos(g),
+        math.sin(a),
+        math.sin(b),
+        math.sin(g),
+    )
     return [
         [cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb],
         [-sg * cb * ca - cg * sa, -sg * cb * sa + cg * ca, sg * sb],
@@ -44,25 +59,40 @@ def dynamo_wiki(tdrot, tilt, narot):
 
 @given(ANGLES)
 def test_relion_matrices_match_its_source_code(angles):
-    np.testing.assert_allclose(matrices_of(np.array([angles]), "relion")[0], relion_source(*angles), atol=1e-9)
+    np.testing.assert_allclose(
+        matrices_of(np.array([angles]), "relion")[0], relion_source(*angles), atol=1e-9
+    )
 
 
 @given(ANGLES)
 def test_dynamo_matrices_match_its_documentation(angles):
-    np.testing.assert_allclose(matrices_of(np.array([angles]), "dynamo")[0], dynamo_wiki(*angles), atol=1e-9)
+    np.testing.assert_allclose(
+        matrices_of(np.array([angles]), "dynamo")[0], dynamo_wiki(*angles), atol=1e-9
+    )
 
 
 def test_published_examples():
     """From github.com/alisterburt/eulerangles, ``test/test_conversions.py`` and ``test/test_convert_eulers.py``."""
     # printed by Dynamo's own function for these angles; it is the inverse rotation
     matrix = [[-0.0173, -0.5477, 0.8365], [0.9012, -0.3709, -0.2241], [0.4330, 0.7500, 0.5000]]
-    np.testing.assert_allclose(matrices_of(np.array([[30.0, 60.0, 75.0]]), "dynamo")[0].T, matrix, atol=6e-5)
+    np.testing.assert_allclose(
+        matrices_of(np.array([[30.0, 60.0, 75.0]]), "dynamo")[0].T, matrix, atol=6e-5
+    )
 
     # the same orientation in both programs, confirmed by the same reconstruction
-    dynamo, relion = np.array([[-47.2730, 1.1777, -132.3000]]), np.array([[137.7000, 1.1777, 42.7270]])
-    np.testing.assert_allclose(matrices_of(dynamo, "dynamo"), matrices_of(relion, "relion"), atol=1e-12)
-    np.testing.assert_allclose(angles_of(matrices_of(dynamo, "dynamo"), "relion"), relion, atol=1e-9)
-    np.testing.assert_allclose(angles_of(matrices_of(relion, "relion"), "dynamo"), dynamo, atol=1e-9)
+    dynamo, relion = (
+        np.array([[-47.2730, 1.1777, -132.3000]]),
+        np.array([[137.7000, 1.1777, 42.7270]]),
+    )
+    np.testing.assert_allclose(
+        matrices_of(dynamo, "dynamo"), matrices_of(relion, "relion"), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        angles_of(matrices_of(dynamo, "dynamo"), "relion"), relion, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        angles_of(matrices_of(relion, "relion"), "dynamo"), dynamo, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("convention", ["relion", "dynamo"])
@@ -70,7 +100,9 @@ def test_published_examples():
 def test_matrices_survive_conversion_to_angles(convention, quaternion):
     matrix = Rotation.from_quat(quaternion).as_matrix()[None]
 
-    np.testing.assert_allclose(matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6)
+    np.testing.assert_allclose(
+        matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6
+    )
 
 
 @pytest.mark.filterwarnings("error")
@@ -79,4 +111,6 @@ def test_matrices_survive_conversion_to_angles(convention, quaternion):
 def test_matrices_survive_gimbal_lock(convention, angles):
     matrix = matrices_of(np.array([angles], dtype=float), convention)
 
-    np.testing.assert_allclose(matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6)
+    np.testing.assert_allclose(
+        matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6
+    )

@@ -15,7 +15,9 @@ def test_coarse_levels_keep_masks_and_subsample_instances(tmp_path, name):
     size = 300 if name == "ome-zarr-0.4" else 150  # more than a chunk, and odd at the next level
     mask = np.zeros((size, 5, 6), np.uint16)
     mask[size - 1, 4, 5] = 1
-    levels = zarr.open_group(write_mask(mask, tmp_path / "a.zarr", spacing_angstrom=2.0, format=name).path, mode="r")
+    levels = zarr.open_group(
+        write_mask(mask, tmp_path / "a.zarr", spacing_angstrom=2.0, format=name).path, mode="r"
+    )
     assert [int(levels[str(level)][:].sum()) for level in range(3)] == [1, 1, 1]
     np.testing.assert_array_equal(levels["0"][:], mask)
 

@@ -13,7 +13,10 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import mesh as meshes
 from napari_cryoet.formats.mesh import read_mesh
 
-LOW_XYZ, HIGH_XYZ = (9.0, 18.0, 26.0), (11.0, 22.0, 34.0)  # different along every axis: no swap can hide
+LOW_XYZ, HIGH_XYZ = (
+    (9.0, 18.0, 26.0),
+    (11.0, 22.0, 34.0),
+)  # different along every axis: no swap can hide
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,11 @@ def changed(content: bytes, change, binary: bytes | None = None) -> bytes:
 
 def test_only_nodes_of_the_default_scene_are_read(box):
     def add_another(header):
-        header["nodes"] = [{"mesh": 0}, {"mesh": 0, "translation": [100.0, 0.0, 0.0]}, {"children": [0]}]
+        header["nodes"] = [
+            {"mesh": 0},
+            {"mesh": 0, "translation": [100.0, 0.0, 0.0]},
+            {"children": [0]},
+        ]
         header["scenes"], header["scene"] = [{"nodes": [1]}, {"nodes": [2]}], 1
 
     mesh = read_mesh(changed(box, add_another), "a.glb")

@@ -1,4 +1,7 @@
-"""MRC headers by mrcfile and IMOD: signed bytes, permuted axes, origins; and files that aren't volumes."""
+"""MRC headers by mrcfile and IMOD: signed bytes, permuted axes, origins.
+
+And files that aren't volumes.
+"""
 
 import itertools
 import struct
@@ -29,12 +32,20 @@ def header(tmp_path):
 @pytest.mark.parametrize("axes_crs", sorted(itertools.permutations((1, 2, 3))))
 def test_permuted_axes_are_reordered_to_zyx(axes_crs, tmp_path):
     values, path = np.linspace(-3, 3, 462, dtype="f4").reshape(SHAPE), tmp_path / "a.mrc"
-    write(path, np.ascontiguousarray(values.transpose([3 - axis for axis in reversed(axes_crs)])), 0)
+    write(
+        path, np.ascontiguousarray(values.transpose([3 - axis for axis in reversed(axes_crs)])), 0
+    )
     with mrcfile.open(path, "r+") as file:
         file.header.mapc, file.header.mapr, file.header.maps = axes_crs
         file.header.mx, file.header.my, file.header.mz = SHAPE[::-1]
-        file.header.cella = tuple(size * width for size, width in zip(SHAPE[::-1], (2, 3, 5), strict=True))
-        file.header.nxstart, file.header.nystart, file.header.nzstart = 10, 20, 30  # of columns, rows and sections
+        file.header.cella = tuple(
+            size * width for size, width in zip(SHAPE[::-1], (2, 3, 5), strict=True)
+        )
+        file.header.nxstart, file.header.nystart, file.header.nzstart = (
+            10,
+            20,
+            30,
+        )  # of columns, rows and sections
     levels, header = open_mrc(path)
 
     np.testing.assert_array_equal(levels[0].compute(), values)
@@ -84,11 +95,15 @@ def test_old_imod_origins_have_the_opposite_sign(header, stamp, flags, version, 
 
 def test_start_voxels_give_the_origin_if_none_is_set(header):
     struct.pack_into("<3i", header, 16, 1, -2, 3)
-    assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx((3 * 13.48, -2 * 13.48, 13.48))
+    assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx(
+        (3 * 13.48, -2 * 13.48, 13.48)
+    )
 
     header[208:212] = bytes(4)  # before 2000, these words had another meaning
     struct.pack_into("<3f", header, 196, 10, -20, 30)
-    assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx((3 * 13.48, -2 * 13.48, 13.48))
+    assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx(
+        (3 * 13.48, -2 * 13.48, 13.48)
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ from napari_cryoet.picks import NO_INSTANCE, Picks
 
 
 def line(kind="point", **more):
-    return json.dumps({"type": kind, "location": {"x": 517.0, "y": 261, "z": 469.5}} | more).encode() + b"\n"
+    return (
+        json.dumps({"type": kind, "location": {"x": 517.0, "y": 261, "z": 469.5}} | more).encode()
+        + b"\n"
+    )
 
 
 def read(*lines, **context):
@@ -32,7 +35,13 @@ def test_null_and_minus_one_mean_no_instance():
 
 
 def test_kinds_ignore_case_and_unknown_ones_are_counted():
-    picks = read(b"\xef\xbb\xbf", line("POINT"), b"\n", line("vector"), line("OrientedPoint", xyz_rotation_matrix=TURN))
+    picks = read(
+        b"\xef\xbb\xbf",
+        line("POINT"),
+        b"\n",
+        line("vector"),
+        line("OrientedPoint", xyz_rotation_matrix=TURN),
+    )
 
     assert len(picks) == 2
     assert "1" in picks.about["warnings"][0]
@@ -76,7 +85,10 @@ def test_the_number_of_columns_is_limited():
         (b'{"type": "point", "location": {"x": 1, "y": 2, "z": NaN}}', "line 2"),
         (b'{"type": "point", "location": {"x": 1, "y": 2, "z": 1e999}}', "line 2"),
         (line("orientedPoint").strip(), "xyz_rotation_matrix"),
-        (line("orientedPoint", xyz_rotation_matrix=[[1, 0], [0, 1]]).strip(), "xyz_rotation_matrix"),
+        (
+            line("orientedPoint", xyz_rotation_matrix=[[1, 0], [0, 1]]).strip(),
+            "xyz_rotation_matrix",
+        ),
         (line("instancePoint", instance_id="one").strip(), "instance_id"),
         (b'{"type": "point", "location": \xff}', "line 2"),
     ],
@@ -93,7 +105,14 @@ def test_files_without_points_are_refused_unless_empty():
 
 
 @pytest.mark.parametrize(
-    ("head", "holds"), [(line(), True), (b"", True), (line("vector") + line(), True), (b"{}", False), (b"a,b\n", False)]
+    ("head", "holds"),
+    [
+        (line(), True),
+        (b"", True),
+        (line("vector") + line(), True),
+        (b"{}", False),
+        (b"a,b\n", False),
+    ],
 )
 def test_files_are_detected_by_their_first_lines(head, holds):
     assert ndjson.holds(None, head) == holds
@@ -101,12 +120,18 @@ def test_files_are_detected_by_their_first_lines(head, holds):
 
 def test_written_lines_match_the_portals():
     picks = Picks(
-        [[3.0, 2, 1]] * 3, instance_ids=[-1, 4, 5], rotations_zyx=np.array([TURN, *[np.full((3, 3), np.nan)] * 2])
+        [[3.0, 2, 1]] * 3,
+        instance_ids=[-1, 4, 5],
+        rotations_zyx=np.array([TURN, *[np.full((3, 3), np.nan)] * 2]),
     )
     lines = [json.loads(each) for each in ndjson.lines_of(picks)]
 
     assert [each["type"] for each in lines] == ["orientedPoint", "instancePoint", "instancePoint"]
-    assert lines[1] == {"type": "instancePoint", "location": {"x": 1, "y": 2, "z": 3}, "instance_id": 4}
+    assert lines[1] == {
+        "type": "instancePoint",
+        "location": {"x": 1, "y": 2, "z": 3},
+        "instance_id": 4,
+    }
     assert lines[0]["xyz_rotation_matrix"] == np.array(TURN)[::-1, ::-1].tolist()
 
 

@@ -32,7 +32,12 @@ def test_invalid_notes_are_ignored(tmp_path, notes):
     picks = read_picks(path)
 
     assert picks.points_zyx.tolist() == [[1, 2, 3]]
-    assert (picks.spacing_angstrom, picks.shape_zyx, picks.alignment_id, picks.edits) == (None, None, None, ())
+    assert (picks.spacing_angstrom, picks.shape_zyx, picks.alignment_id, picks.edits) == (
+        None,
+        None,
+        None,
+        (),
+    )
 
 
 def test_a_file_and_its_notes_are_written_together_or_not_at_all(tmp_path):

@@ -29,8 +29,13 @@ def translation(*values):
 
 
 def image(*transformations, **more):
-    datasets = [{"path": str(i), "coordinateTransformations": each} for i, each in enumerate(transformations)]
-    return {"multiscales": [{"axes": [{"name": name} for name in "zyx"], "datasets": datasets, **more}]}
+    datasets = [
+        {"path": str(i), "coordinateTransformations": each}
+        for i, each in enumerate(transformations)
+    ]
+    return {
+        "multiscales": [{"axes": [{"name": name} for name in "zyx"], "datasets": datasets, **more}]
+    }
 
 
 @pytest.mark.parametrize("kind", ["tomogram", "mask", "instances"])
@@ -50,14 +55,21 @@ def test_axes_may_be_plain_names_or_absent():
     assert [axis.name for axis in parse_multiscale(old, "a").axes] == ["z", "y", "x"]
     older = {"multiscales": [{"datasets": [{"path": "0"}]}]}
     assert parse_multiscale(older, "a").axes == ()
-    assert "".join(axis.name for axis in with_old_axes(parse_multiscale(older, "a"), 5).axes) == "tczyx"
+    assert (
+        "".join(axis.name for axis in with_old_axes(parse_multiscale(older, "a"), 5).axes)
+        == "tczyx"
+    )
     assert with_old_axes(parse_multiscale(older, "a"), 3).axes == ()
     assert with_old_axes(parse_multiscale(old, "a"), 5).axes == parse_multiscale(old, "a").axes
 
 
 def test_common_transformations_are_applied_after_each_levels_own():
     common = [scale(10, 10, 10), translation(5, 0, 0)]
-    attributes = image([scale(1, 1, 1)], [scale(2, 2, 2), translation(0.5, 0.5, 0.5)], coordinateTransformations=common)
+    attributes = image(
+        [scale(1, 1, 1)],
+        [scale(2, 2, 2), translation(0.5, 0.5, 0.5)],
+        coordinateTransformations=common,
+    )
     parsed = parse_multiscale(attributes, "a")
     assert parsed.levels[0].scale == (10, 10, 10)
     assert parsed.levels[0].translation == (5, 0, 0)
@@ -74,9 +86,14 @@ def test_translations_determine_the_offset_of_coarse_voxels():
     assert parse_multiscale(image([ones], [twos]), "a").coarse_offset is None
 
 
-@pytest.mark.parametrize(("method", "offset"), [("nearest", "strided"), ("local_mean", "mean"), ("gaussian", "mean")])
+@pytest.mark.parametrize(
+    ("method", "offset"), [("nearest", "strided"), ("local_mean", "mean"), ("gaussian", "mean")]
+)
 def test_the_downsampling_method_determines_the_coarse_offset(method, offset):
-    assert parse_multiscale(image([scale(1, 1, 1)], [scale(2, 2, 2)], type=method), "a").coarse_offset == offset
+    assert (
+        parse_multiscale(image([scale(1, 1, 1)], [scale(2, 2, 2)], type=method), "a").coarse_offset
+        == offset
+    )
 
 
 def test_image_label_in_either_location_marks_labels():
@@ -123,7 +140,19 @@ json_values = st.recursive(
     lambda children: (
         st.lists(children, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["multiscales", "datasets", "path", "axes", "name", "ome", "metadata", "scale", "type"])
+            st.sampled_from(
+                [
+                    "multiscales",
+                    "datasets",
+                    "path",
+                    "axes",
+                    "name",
+                    "ome",
+                    "metadata",
+                    "scale",
+                    "type",
+                ]
+            )
             | st.just("coordinateTransformations"),
             children,
             max_size=4,
@@ -144,6 +173,10 @@ def test_channels_come_from_omero_and_invalid_entries_are_ignored():
     odd = {"label": 5, "color": "green", "window": {"start": 9, "end": 1}}
     channels = {"omero": {"channels": [full, odd, 3]}}
 
-    assert parse_channels(channels) == (Channel("DNA", "#00ff7f", (1.0, 9.5), False), Channel(), Channel())
+    assert parse_channels(channels) == (
+        Channel("DNA", "#00ff7f", (1.0, 9.5), False),
+        Channel(),
+        Channel(),
+    )
     assert parse_channels({"ome": channels}) == parse_channels(channels)
     assert parse_channels({"omero": {"channels": 5}}) == parse_channels({}) == ()

@@ -23,7 +23,10 @@ SIZE_XYZ_ANGSTROM = np.array(SHAPE_ZYX[::-1]) * SPACING
 
 
 def random_angles(seed):
-    """Rotation about the first axis, tilt, rotation about the last axis; includes ambiguous tilts."""
+    """Rotation about the first axis, tilt, rotation about the last axis.
+
+    Includes ambiguous tilts.
+    """
     random = np.random.default_rng(seed)
     angles = random.uniform((-180, 0, -180), (180, 180, 180), (COUNT, 3))
     angles[:2, 1] = 0, 180
@@ -48,7 +51,9 @@ def relion_matrices(angles):
 def assert_picks(picks, positions_xyz_angstrom, matrices_xyz=None, spacing=SPACING):
     """Compare picks with positions in ångström and matrices that act on x, y, z."""
     assert picks.spacing_angstrom == pytest.approx(spacing)
-    np.testing.assert_allclose(picks.points_zyx[:, ::-1] * picks.spacing_angstrom, positions_xyz_angstrom, atol=1e-6)
+    np.testing.assert_allclose(
+        picks.points_zyx[:, ::-1] * picks.spacing_angstrom, positions_xyz_angstrom, atol=1e-6
+    )
     if matrices_xyz is None:
         assert picks.rotations_zyx is None
     else:
@@ -66,7 +71,9 @@ class TestRelion:
 
     def columns(self, *, has_subtomograms):
         columns = {"rlnOpticsGroup": self.GROUPS + 1}
-        columns |= dict(zip(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"], self.ANGLES.T, strict=True))
+        columns |= dict(
+            zip(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"], self.ANGLES.T, strict=True)
+        )
         columns |= {f"rlnOrigin{axis}Angst": self.SHIFTS[:, at] for at, axis in enumerate("XYZ")}
         if has_subtomograms:
             labels = [f"rlnTomoSubtomogram{name}" for name in ("Rot", "Tilt", "Psi")]
@@ -74,7 +81,10 @@ class TestRelion:
         return columns
 
     def expected(self, positions_angstrom, *, has_subtomograms):
-        """Shifts are in ångström and subtracted; the subtomogram's matrix rotates them and the particle."""
+        """Shifts are in ångström and subtracted.
+
+        The subtomogram's matrix rotates them and the particle.
+        """
         matrices, shifts = relion_matrices(self.ANGLES), self.SHIFTS
         if has_subtomograms:
             subtomogram = relion_matrices(self.SUBTOMOGRAM)
@@ -82,13 +92,21 @@ class TestRelion:
         return positions_angstrom - shifts, matrices
 
     def write(self, path, columns, pixel_label):
-        optics = {"rlnOpticsGroup": [1, 2], "rlnOpticsGroupName": ["a", "b"], pixel_label: [2.0, 4.0]}
+        optics = {
+            "rlnOpticsGroup": [1, 2],
+            "rlnOpticsGroupName": ["a", "b"],
+            pixel_label: [2.0, 4.0],
+        }
         starfile.write({"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}, path)
         return path
 
     def test_reference_matrices_match_eulerangles_and_scipy(self):
-        theirs = eulerangles.euler2matrix(self.ANGLES, axes="zyz", intrinsic=True, right_handed_rotation=True)
-        np.testing.assert_allclose(relion_matrices(self.ANGLES), np.swapaxes(theirs, 1, 2), atol=1e-12)
+        theirs = eulerangles.euler2matrix(
+            self.ANGLES, axes="zyz", intrinsic=True, right_handed_rotation=True
+        )
+        np.testing.assert_allclose(
+            relion_matrices(self.ANGLES), np.swapaxes(theirs, 1, 2), atol=1e-12
+        )
         scipys = Rotation.from_euler("ZYZ", self.ANGLES, degrees=True).inv().as_matrix()
         np.testing.assert_allclose(relion_matrices(self.ANGLES), scipys, atol=1e-12)
 
@@ -103,7 +121,10 @@ class TestRelion:
         else:
             columns["rlnTomoName"] = self.TOMOGRAMS
         if version == "5":  # from the tomogram's centre
-            columns |= {f"rlnCenteredCoordinate{axis}Angst": coordinates[:, at] for at, axis in enumerate("XYZ")}
+            columns |= {
+                f"rlnCenteredCoordinate{axis}Angst": coordinates[:, at]
+                for at, axis in enumerate("XYZ")
+            }
             positions = coordinates + SIZE_XYZ_ANGSTROM / 2
         else:  # in pixels, from 0, of the optics group's size
             columns |= {f"rlnCoordinate{axis}": coordinates[:, at] for at, axis in enumerate("XYZ")}
@@ -118,7 +139,9 @@ class TestRelion:
 
     def test_several_tomograms_require_a_choice(self, tmp_path):
         columns = self.columns(has_subtomograms=False) | {"rlnTomoName": self.TOMOGRAMS}
-        columns |= {f"rlnCoordinate{axis}": random_positions()[:, at] for at, axis in enumerate("XYZ")}
+        columns |= {
+            f"rlnCoordinate{axis}": random_positions()[:, at] for at, axis in enumerate("XYZ")
+        }
         path = self.write(tmp_path / "particles.star", columns, "rlnTomoTiltSeriesPixelSize")
 
         with pytest.raises(MissingContextError) as raised:
@@ -138,16 +161,37 @@ class TestRelion:
 
     def test_the_tomogram_size_comes_from_tomograms_star(self, tmp_path):
         centred = random_positions() - 150
-        columns = {f"rlnCenteredCoordinate{axis}Angst": centred[:, at] for at, axis in enumerate("XYZ")}
-        starfile.write({"particles": pd.DataFrame(columns | {"rlnTomoName": "TS_1"})}, tmp_path / "particles.star")
-        sizes = {"rlnTomoSizeX": 800, "rlnTomoSizeY": 400, "rlnTomoSizeZ": 200, "rlnTomoTiltSeriesPixelSize": 2.0}
-        starfile.write({"global": pd.DataFrame([{"rlnTomoName": "TS_1"} | sizes])}, tmp_path / "tomograms.star")
+        columns = {
+            f"rlnCenteredCoordinate{axis}Angst": centred[:, at] for at, axis in enumerate("XYZ")
+        }
+        starfile.write(
+            {"particles": pd.DataFrame(columns | {"rlnTomoName": "TS_1"})},
+            tmp_path / "particles.star",
+        )
+        sizes = {
+            "rlnTomoSizeX": 800,
+            "rlnTomoSizeY": 400,
+            "rlnTomoSizeZ": 200,
+            "rlnTomoTiltSeriesPixelSize": 2.0,
+        }
+        starfile.write(
+            {"global": pd.DataFrame([{"rlnTomoName": "TS_1"} | sizes])}, tmp_path / "tomograms.star"
+        )
 
-        assert_picks(read_picks(tmp_path / "particles.star"), centred + np.array([800, 400, 200]), spacing=2.0)
+        assert_picks(
+            read_picks(tmp_path / "particles.star"),
+            centred + np.array([800, 400, 200]),
+            spacing=2.0,
+        )
 
     def test_other_columns_become_features(self, tmp_path):
-        columns = self.columns(has_subtomograms=False) | {"rlnTomoName": "TS_1", "rlnClassNumber": np.arange(COUNT)}
-        columns |= {f"rlnCoordinate{axis}": random_positions()[:, at] for at, axis in enumerate("XYZ")}
+        columns = self.columns(has_subtomograms=False) | {
+            "rlnTomoName": "TS_1",
+            "rlnClassNumber": np.arange(COUNT),
+        }
+        columns |= {
+            f"rlnCoordinate{axis}": random_positions()[:, at] for at, axis in enumerate("XYZ")
+        }
         picks = read_picks(self.write(tmp_path / "a.star", columns, "rlnTomoTiltSeriesPixelSize"))
 
         np.testing.assert_array_equal(picks.features["rlnClassNumber"], np.arange(COUNT))
@@ -162,15 +206,23 @@ class TestDynamo:
             np.random.default_rng(1).uniform(-5, 5, (COUNT, 3)),
             random_angles(4),
         )
-        columns = dict(zip("xyz", positions.T, strict=True)) | dict(zip(["dx", "dy", "dz"], shifts.T, strict=True))
+        columns = dict(zip("xyz", positions.T, strict=True)) | dict(
+            zip(["dx", "dy", "dz"], shifts.T, strict=True)
+        )
         columns |= dict(zip(["tdrot", "tilt", "narot"], angles.T, strict=True))
         dynamotable.write(pd.DataFrame(columns | {"apix": SPACING}), str(tmp_path / "a.tbl"))
         as_relion = eulerangles.convert_eulers(angles, "dynamo", "relion")
-        matrices = eulerangles.euler2matrix(as_relion, axes="zyz", intrinsic=True, right_handed_rotation=True)
+        matrices = eulerangles.euler2matrix(
+            as_relion, axes="zyz", intrinsic=True, right_handed_rotation=True
+        )
 
         picks = read_picks(tmp_path / "a.tbl")
-        np.testing.assert_allclose(picks.points_zyx[:, ::-1], positions + shifts - 1, atol=1e-3)  # precision of a table
-        np.testing.assert_allclose(picks.rotations_zyx[:, ::-1, ::-1], np.swapaxes(matrices, 1, 2), atol=1e-4)
+        np.testing.assert_allclose(
+            picks.points_zyx[:, ::-1], positions + shifts - 1, atol=1e-3
+        )  # precision of a table
+        np.testing.assert_allclose(
+            picks.rotations_zyx[:, ::-1, ::-1], np.swapaxes(matrices, 1, 2), atol=1e-4
+        )
         assert picks.spacing_angstrom == SPACING
 
     def test_one_of_several_tomograms_is_selected(self, tmp_path):
@@ -205,9 +257,16 @@ class TestCopick:
                 "instance_id": index,
                 "score": index / 10,
             }
-            for index, (position, matrix) in enumerate(zip(random_positions().tolist(), matrices, strict=True))
+            for index, (position, matrix) in enumerate(
+                zip(random_positions().tolist(), matrices, strict=True)
+            )
         ]
-        names = {"pickable_object_name": "ribosome", "user_id": "ada", "session_id": "17", "run_name": "TS_1"}
+        names = {
+            "pickable_object_name": "ribosome",
+            "user_id": "ada",
+            "session_id": "17",
+            "run_name": "TS_1",
+        }
         about = names | {"voxel_spacing": SPACING, "unit": "angstrom", "trust_orientation": True}
         (folder / "ada_17_ribosome.json").write_text(json.dumps(about | {"points": points} | more))
         return folder / "ada_17_ribosome.json", matrices
@@ -246,16 +305,26 @@ class TestPortal:
         assert len(lines) == 43
         assert_picks(read_picks(path, spacing_angstrom=4.99), positions_xyz * 4.99, spacing=4.99)
         (spec,) = load_annotation(path, 4.99)
-        np.testing.assert_allclose(spec.data * np.asarray(spec.options["scale"]), positions_xyz[:, ::-1] * 4.99)
+        np.testing.assert_allclose(
+            spec.data * np.asarray(spec.options["scale"]), positions_xyz[:, ::-1] * 4.99
+        )
         assert spec.kind == "points"
 
     def test_all_three_point_types(self, tmp_path):
-        positions, matrices = random_positions(), Rotation.from_euler("xyz", random_angles(7), degrees=True).as_matrix()
+        positions, matrices = (
+            random_positions(),
+            Rotation.from_euler("xyz", random_angles(7), degrees=True).as_matrix(),
+        )
         lines = []
-        for index, (position, matrix) in enumerate(zip(positions.tolist(), matrices.tolist(), strict=True)):
+        for index, (position, matrix) in enumerate(
+            zip(positions.tolist(), matrices.tolist(), strict=True)
+        ):
             kinds = [{}, {"xyz_rotation_matrix": matrix}, {"instance_id": index}]
             name = ("point", "orientedPoint", "instancePoint")[index % 3]
-            lines.append({"type": name, "location": dict(zip("xyz", position, strict=True))} | kinds[index % 3])
+            lines.append(
+                {"type": name, "location": dict(zip("xyz", position, strict=True))}
+                | kinds[index % 3]
+            )
         (tmp_path / "a.ndjson").write_text("\n".join(map(json.dumps, lines)))
         picks = read_picks(tmp_path / "a.ndjson", spacing_angstrom=SPACING)
 
@@ -273,7 +342,9 @@ class TestTables:
         positions = random_positions()
         factor = {"voxel": SPACING, "angstrom": 1.0, "nanometer": 10.0}[unit]
         columns = {f"{axis}_{unit}": positions[:, at] for at, axis in enumerate("xyz")}
-        return pd.DataFrame(columns | {"score": np.arange(COUNT) / 7, "who": "Ada"}), positions * factor
+        return pd.DataFrame(
+            columns | {"score": np.arange(COUNT) / 7, "who": "Ada"}
+        ), positions * factor
 
     @pytest.mark.parametrize("unit", ["voxel", "angstrom", "nanometer"])
     @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -293,7 +364,9 @@ class TestTables:
     def test_parquet_is_read_with_every_compression(self, compression, tmp_path):
         table, positions = self.table("angstrom")
         columns = pa.Table.from_pandas(table.astype({f"{axis}_angstrom": "f4" for axis in "xyz"}))
-        pyarrow.parquet.write_table(columns, tmp_path / "a.parquet", compression=compression, row_group_size=7)
+        pyarrow.parquet.write_table(
+            columns, tmp_path / "a.parquet", compression=compression, row_group_size=7
+        )
 
         picks = read_picks(tmp_path / "a.parquet", spacing_angstrom=SPACING)
         np.testing.assert_allclose(picks.points_zyx[:, ::-1] * SPACING, positions, rtol=1e-6)

@@ -78,7 +78,9 @@ class TestMrc:
         with mrcfile.open(path, mode="r+") as file:
             file.header.mapc, file.header.mapr, file.header.maps = order
             file.header.mx, file.header.my, file.header.mz = SHAPE[::-1]
-            file.header.cella = tuple(size * width for size, width in zip(SHAPE[::-1], (1.5, 2.5, 10), strict=True))
+            file.header.cella = tuple(
+                size * width for size, width in zip(SHAPE[::-1], (1.5, 2.5, 10), strict=True)
+            )
         spec = load_tomogram(path)
 
         np.testing.assert_array_equal(values_of(spec), source())
@@ -117,7 +119,9 @@ class TestTiff:
     @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "f4", "f2", "f8"])
     @pytest.mark.parametrize("byteorder", ["<", ">"])
     def test_every_type_is_read_exactly(self, byteorder, dtype, tmp_path):
-        tifffile.imwrite(tmp_path / "a.tif", source(dtype), byteorder=byteorder, photometric="minisblack")
+        tifffile.imwrite(
+            tmp_path / "a.tif", source(dtype), byteorder=byteorder, photometric="minisblack"
+        )
 
         np.testing.assert_array_equal(values_of(load_tomogram(tmp_path / "a.tif")), source(dtype))
 
@@ -143,7 +147,9 @@ class TestTiff:
 
         assert volume.shape_zyx == SHAPE
         np.testing.assert_array_equal(np.asarray(volume.levels[0]), source("u2"))
-        np.testing.assert_array_equal(np.asarray(volume.levels[0][3:5, 4:20, 7]), source("u2")[3:5, 4:20, 7])
+        np.testing.assert_array_equal(
+            np.asarray(volume.levels[0][3:5, 4:20, 7]), source("u2")[3:5, 4:20, 7]
+        )
         np.testing.assert_array_equal(volume.read_planes(slice(2, 4)), source("u2")[2:4])
 
     def test_noncontiguous_pages_are_read(self, tmp_path):
@@ -156,10 +162,16 @@ class TestTiff:
     def test_ome_metadata_give_the_voxel_size(self, tmp_path):
         sizes = {"PhysicalSizeX": 0.499, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 1.348}
         units = {f"{name}Unit": "nm" for name in sizes}
-        options = {"ome": True, "metadata": {"axes": "ZYX"} | sizes | units, "photometric": "minisblack"}
+        options = {
+            "ome": True,
+            "metadata": {"axes": "ZYX"} | sizes | units,
+            "photometric": "minisblack",
+        }
         tifffile.imwrite(tmp_path / "a.ome.tif", source("u2"), **options)
 
-        assert load_tomogram(tmp_path / "a.ome.tif").options["scale"] == pytest.approx((13.48, 5.0, 4.99))
+        assert load_tomogram(tmp_path / "a.ome.tif").options["scale"] == pytest.approx(
+            (13.48, 5.0, 4.99)
+        )
 
     def test_imagej_metadata_give_the_voxel_size(self, tmp_path):
         metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "nm"}
@@ -173,7 +185,10 @@ class TestTiff:
 
         assert set(load_tomogram(tmp_path / "a.tif").options["units"]) == {"pixel"}
         options = load_tomogram(tmp_path / "a.tif", spacing_angstrom=10.52).options
-        assert (options["scale"], set(options["units"])) == (pytest.approx((10.52,) * 3), {"angstrom"})
+        assert (options["scale"], set(options["units"])) == (
+            pytest.approx((10.52,) * 3),
+            {"angstrom"},
+        )
 
     @pytest.mark.parametrize("shape", [(20, 30), (3, 7, 20, 30)])
     def test_images_that_are_not_3d_are_refused(self, shape, tmp_path):
@@ -191,7 +206,10 @@ class TestTiff:
 class TestMeshes:
     """Vertices of a .glb are in ångström along x, y, z."""
 
-    LOW_XYZ, HIGH_XYZ = (9.0, 18.0, 26.0), (11.0, 22.0, 34.0)  # different along every axis: no swap can hide
+    LOW_XYZ, HIGH_XYZ = (
+        (9.0, 18.0, 26.0),
+        (11.0, 22.0, 34.0),
+    )  # different along every axis: no swap can hide
 
     @staticmethod
     def volume_of(vertices_zyx, faces):
@@ -215,7 +233,9 @@ class TestMeshes:
     def test_scene_transforms_are_applied_to_parts(self, tmp_path):
         scene, part = trimesh.Scene(), trimesh.creation.icosphere(subdivisions=2)
         for shift_xyz in ((0, 0, 0), (100, 20, 3)):
-            scene.add_geometry(part, transform=trimesh.transformations.translation_matrix(shift_xyz))
+            scene.add_geometry(
+                part, transform=trimesh.transformations.translation_matrix(shift_xyz)
+            )
         (tmp_path / "a.glb").write_bytes(scene.export(file_type="glb"))
         (spec,) = load_annotation(tmp_path / "a.glb", 1.0)
 

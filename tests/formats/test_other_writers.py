@@ -33,7 +33,13 @@ def by_ome_zarr(path, values, *, version="0.4"):
         "scale_factors": (2, 4),
     }
     group = zarr.open_group(str(path), mode="w", zarr_format=2 if version == "0.4" else 3)
-    write_image(values, group, fmt=format_from_version(version), storage_options={"chunks": (16, 32, 32)}, **options)
+    write_image(
+        values,
+        group,
+        fmt=format_from_version(version),
+        storage_options={"chunks": (16, 32, 32)},
+        **options,
+    )
 
 
 def by_ngff_zarr(path, values, *, version="0.4", **options):
@@ -57,22 +63,42 @@ def by_tensorstore(path, values, *, version="0.4", is_sharded=False):
         metadata["compressor"] = {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 2}
         if version == "0.5":
             inner = [{"name": "bytes", "configuration": {"endian": "little"}}]
-            inner.append({"name": "blosc", "configuration": {"cname": "lz4", "clevel": 3, "shuffle": "shuffle"}})
-            shards = {"chunk_shape": [8, 16, 16], "codecs": inner, "index_codecs": [inner[0], {"name": "crc32c"}]}
-            codecs = [{"name": "sharding_indexed", "configuration": shards}] if is_sharded else inner
+            inner.append(
+                {
+                    "name": "blosc",
+                    "configuration": {"cname": "lz4", "clevel": 3, "shuffle": "shuffle"},
+                }
+            )
+            shards = {
+                "chunk_shape": [8, 16, 16],
+                "codecs": inner,
+                "index_codecs": [inner[0], {"name": "crc32c"}],
+            }
+            codecs = (
+                [{"name": "sharding_indexed", "configuration": shards}] if is_sharded else inner
+            )
             chunks = {"name": "regular", "configuration": {"chunk_shape": [16, 32, 32]}}
-            metadata = {"shape": grid["shape"], "data_type": grid["dtype"], "chunk_grid": chunks, "codecs": codecs}
+            metadata = {
+                "shape": grid["shape"],
+                "data_type": grid["dtype"],
+                "chunk_grid": chunks,
+                "codecs": codecs,
+            }
         store = {"driver": "file", "path": f"{path}/{level}/"}
         driver = "zarr" if version == "0.4" else "zarr3"
         opened = {"driver": driver, "kvstore": store, "metadata": metadata, "create": True}
         tensorstore.open(opened).result().write(array).result()
         widths = [size * 2**level for size in SCALE_NM.values()]
-        datasets.append({"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": widths}]})
+        datasets.append(
+            {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": widths}]}
+        )
     axes = [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"]
     multiscale = {"axes": axes, "datasets": datasets}
     if version == "0.4":
         (path / ".zgroup").write_text('{"zarr_format": 2}')
-        (path / ".zattrs").write_text(json.dumps({"multiscales": [{"version": "0.4"} | multiscale]}))
+        (path / ".zattrs").write_text(
+            json.dumps({"multiscales": [{"version": "0.4"} | multiscale]})
+        )
     else:
         attributes = {"ome": {"version": "0.5", "multiscales": [multiscale]}}
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
@@ -84,10 +110,14 @@ WRITERS = {
     "ome-zarr 0.5": lambda path, values: by_ome_zarr(path, values, version="0.5"),
     "ngff-zarr 0.4": by_ngff_zarr,
     "ngff-zarr 0.5": lambda path, values: by_ngff_zarr(path, values, version="0.5"),
-    "ngff-zarr 0.5, shards": lambda path, values: by_ngff_zarr(path, values, version="0.5", chunks_per_shard=2),
+    "ngff-zarr 0.5, shards": lambda path, values: by_ngff_zarr(
+        path, values, version="0.5", chunks_per_shard=2
+    ),
     "tensorstore, zarr": by_tensorstore,
     "tensorstore, zarr3": lambda path, values: by_tensorstore(path, values, version="0.5"),
-    "tensorstore, shards": lambda path, values: by_tensorstore(path, values, version="0.5", is_sharded=True),
+    "tensorstore, shards": lambda path, values: by_tensorstore(
+        path, values, version="0.5", is_sharded=True
+    ),
 }
 
 

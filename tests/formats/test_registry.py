@@ -28,7 +28,9 @@ def test_formats_are_detected_by_suffix_and_content(tmp_path, name):
         assert detect_format(path) is None
 
 
-@pytest.mark.parametrize(("suffix", "words"), [(".em", ["EM", "STAR"]), (".mod", ["IMOD", "model2point"])])
+@pytest.mark.parametrize(
+    ("suffix", "words"), [(".em", ["EM", "STAR"]), (".mod", ["IMOD", "model2point"])]
+)
 def test_unsupported_formats_suggest_a_conversion(tmp_path, suffix, words):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"\0\0\0\5")
@@ -63,7 +65,10 @@ def test_a_files_own_spacing_overrides_the_given_one(tmp_path):
 
 def test_portal_folder_names_give_the_spacing(tmp_path):
     assert (
-        spacing_in_layout("https://files.org/TS%201/VoxelSpacing13.480%2FTomograms/x.zarr?a=/VoxelSpacing1/") == 13.48
+        spacing_in_layout(
+            "https://files.org/TS%201/VoxelSpacing13.480%2FTomograms/x.zarr?a=/VoxelSpacing1/"
+        )
+        == 13.48
     )
     assert spacing_in_layout(tmp_path / "VoxelSpacing7.84" / "a.csv") == 7.84
     assert spacing_in_layout("a.csv") is None

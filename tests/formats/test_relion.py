@@ -31,7 +31,13 @@ SIZES = "rlnTomoSizeX rlnTomoSizeY rlnTomoSizeZ"
 
 
 def star(folder, labels, *rows, before=OPTICS, block="particles", name="particles.star"):
-    lines = [before, f"data_{block}", "", "loop_", *[f"_{label} #{n}" for n, label in enumerate(labels.split(), 1)]]
+    lines = [
+        before,
+        f"data_{block}",
+        "",
+        "loop_",
+        *[f"_{label} #{n}" for n, label in enumerate(labels.split(), 1)],
+    ]
     path = folder / name
     path.write_text("\n".join([*lines, *rows, ""]))
     return path
@@ -50,17 +56,27 @@ class TestPositions:
     def test_version_3_1_positions_are_in_micrograph_pixels(self, tmp_path):
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ"
         bare = star(tmp_path, labels, "a/TS_1.mrc 10 20 30", before="", block="")
-        assert (read_picks(bare).points_xyz.tolist(), read_picks(bare).spacing_angstrom) == ([[10, 20, 30]], None)
+        assert (read_picks(bare).points_xyz.tolist(), read_picks(bare).spacing_angstrom) == (
+            [[10, 20, 30]],
+            None,
+        )
 
-        optics = OPTICS.replace("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize").replace("4.0", "2.0")
+        optics = OPTICS.replace("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize").replace(
+            "4.0", "2.0"
+        )
         wide = star(tmp_path, labels, "a/TS_1.mrc 10 20 30", before=optics)
         assert read_picks(wide, spacing_angstrom=4.0).points_xyz.tolist() == [[5, 10, 15]]
 
     def test_the_centre_of_odd_sizes_lies_between_voxels(self, tmp_path):
-        # ParticleSet::setParticleCoordDecenteredPixel: subtract half the size, then multiply by the pixel size
+        # ParticleSet::setParticleCoordDecenteredPixel: subtract half the size, then multiply by the
+        # pixel size
         sizes_xyz, pixels_xyz = np.array([401, 302, 99]), np.array([10.0, 301.5, 98.0])
         centred = " ".join(map(str, (pixels_xyz - sizes_xyz / 2) * 2.0))
-        picks = read_picks(star(tmp_path, CENTRED, f"TS_1 {centred}"), spacing_angstrom=2.0, shape_zyx=(99, 302, 401))
+        picks = read_picks(
+            star(tmp_path, CENTRED, f"TS_1 {centred}"),
+            spacing_angstrom=2.0,
+            shape_zyx=(99, 302, 401),
+        )
 
         assert picks.points_xyz.tolist() == [[10, 301.5, 98]]
 
@@ -70,7 +86,9 @@ class TestPositions:
 
         assert read_picks(path).points_xyz.tolist() == [[0.5, 30, 22]]
         # a volume binned by four has 25 voxels along x; the file's size still determines its centre
-        assert read_picks(path, spacing_angstrom=8.0, shape_zyx=(10, 15, 25)).points_xyz.tolist() == [[0.125, 7.5, 5.5]]
+        assert read_picks(
+            path, spacing_angstrom=8.0, shape_zyx=(10, 15, 25)
+        ).points_xyz.tolist() == [[0.125, 7.5, 5.5]]
 
     @pytest.mark.parametrize(
         ("given", "missing", "hint_words"),
@@ -100,7 +118,9 @@ class TestShiftsAndAngles:
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX rlnOriginY rlnOriginZ"
         with pytest.raises(FormatError, match="relion_convert_star"):
             read_picks(star(tmp_path, labels, "TS_1 10 20 30 3 0 -2", before="", block=""))
-        assert len(read_picks(star(tmp_path, labels, "TS_1 10 20 30 0 0 0", before="", block=""))) == 1
+        assert (
+            len(read_picks(star(tmp_path, labels, "TS_1 10 20 30 0 0 0", before="", block=""))) == 1
+        )
 
     def test_shifts_require_the_pixel_size(self, tmp_path):
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst"
@@ -152,7 +172,9 @@ class TestRoundTrip:
         written = write_picks(picks, tmp_path / "again.star", format="relion3")
 
         assert any("rlnTomoSubtomogramRot" in loss for loss in written.losses)
-        assert not {"rlnTomoSubtomogramRot", "rlnOriginXAngst"} & set(starfile.read(written.path)["particles"])
+        assert not {"rlnTomoSubtomogramRot", "rlnOriginXAngst"} & set(
+            starfile.read(written.path)["particles"]
+        )
         reread = read_picks(written.path, spacing_angstrom=8.0)
         np.testing.assert_allclose(reread.points_zyx, picks.points_zyx, atol=1e-9)
         np.testing.assert_allclose(reread.rotations_zyx, picks.rotations_zyx, atol=1e-9)
@@ -173,7 +195,9 @@ class TestWriting:
             assert f"# version {version}\n\ndata_particles" in text
 
     def test_invalid_names_are_replaced_and_reported(self, tmp_path):
-        written = write_picks(Picks([[1, 2, 3]], 10.0, about={"run_name": "TS 1 (é)"}), tmp_path / "a.star")
+        written = write_picks(
+            Picks([[1, 2, 3]], 10.0, about={"run_name": "TS 1 (é)"}), tmp_path / "a.star"
+        )
 
         assert any("TS-1" in loss for loss in written.losses)
         assert starfile.read(written.path)["particles"]["rlnTomoName"].tolist() == ["TS-1"]
@@ -187,9 +211,18 @@ class TestOddFiles:
         ("content", "noun"),
         [
             ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n1 2\n", "positions"),
-            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3\n4 5\n", "line 8"),
-            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3 4\n", "label"),
-            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 x 3\n", "rlnCoordinateY"),
+            (
+                "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3\n4 5\n",
+                "line 8",
+            ),
+            (
+                "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3 4\n",
+                "label",
+            ),
+            (
+                "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 x 3\n",
+                "rlnCoordinateY",
+            ),
             ("data_\n", "STAR"),
         ],
     )

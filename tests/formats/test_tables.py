@@ -55,7 +55,10 @@ def test_known_columns_become_attributes_and_others_features(tmp_path):
     axes = [f"particle_{own}_axis_{axis}" for axis in "zyx" for own in "zyx"]
     matrix = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
     header = f"{HEADER},pick_id,instance_id,score,{','.join(axes)},class"
-    rows = [f"1,2,3,7,4,0.5,{','.join(map(str, matrix.ravel()))},a", f"1,2,4,9.0,,,{','.join([''] * 9)},b"]
+    rows = [
+        f"1,2,3,7,4,0.5,{','.join(map(str, matrix.ravel()))},a",
+        f"1,2,4,9.0,,,{','.join([''] * 9)},b",
+    ]
     picks = read_picks(csv(tmp_path, "\n".join([header, *rows]) + "\n"))
 
     assert (picks.ids.tolist(), picks.instance_ids.tolist()) == ([7, 9], [4, NO_INSTANCE])
@@ -79,7 +82,9 @@ def test_known_columns_become_attributes_and_others_features(tmp_path):
     ],
 )
 def test_column_types_are_inferred_from_all_rows(tmp_path, texts, values):
-    picks = read_picks(csv(tmp_path, f"{HEADER},a\n" + "".join(f"1,2,3,{text}\n" for text in texts)))
+    picks = read_picks(
+        csv(tmp_path, f"{HEADER},a\n" + "".join(f"1,2,3,{text}\n" for text in texts))
+    )
 
     assert picks.features["a"].tolist() == values
 
@@ -133,7 +138,9 @@ def test_parquet_columns_keep_their_types(tmp_path):
 
 
 def test_damaged_parquet_and_duplicate_columns_are_refused(tmp_path):
-    table = pa.Table.from_arrays([pa.array([1.0])] * 4, names=["z_voxel", "y_voxel", "x_voxel", "x_voxel"])
+    table = pa.Table.from_arrays(
+        [pa.array([1.0])] * 4, names=["z_voxel", "y_voxel", "x_voxel", "x_voxel"]
+    )
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(FormatError):
         read_picks(tmp_path / "a.parquet")

@@ -10,7 +10,13 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, OtherKindError, StreamError
+from napari_cryoet.exceptions import (
+    ChangedError,
+    CryoETError,
+    FormatError,
+    OtherKindError,
+    StreamError,
+)
 from napari_cryoet.formats.tiff import open_tiff
 
 SHAPE = (7, 33, 46)
@@ -23,9 +29,13 @@ def write(path, values=VALUES, **options):
 
 
 def test_one_z_plane_is_a_volume_but_a_2d_image_is_not(tmp_path):
-    level = open_tiff(write(tmp_path / "a.tif", VALUES[:1].astype("u1"), ome=True, metadata={"axes": "ZYX"}))[0]
+    level = open_tiff(
+        write(tmp_path / "a.tif", VALUES[:1].astype("u1"), ome=True, metadata={"axes": "ZYX"})
+    )[0]
     np.testing.assert_array_equal(np.asarray(level[0, 3:5]), VALUES[0, 3:5])
-    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(level))), VALUES[:1])  # like in another process
+    np.testing.assert_array_equal(
+        np.asarray(pickle.loads(pickle.dumps(level))), VALUES[:1]
+    )  # like in another process
     with pytest.raises(OtherKindError):
         open_tiff(write(tmp_path / "b.tif", VALUES[0].astype("u1")))
 
@@ -40,7 +50,12 @@ def test_imagej_voxel_sizes_may_have_any_unit(unit, tmp_path):
 
 
 def test_ome_voxel_sizes_default_to_micrometres(tmp_path):
-    sizes = {"PhysicalSizeX": 2, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 3e-3, "PhysicalSizeZ": 4e-3}
+    sizes = {
+        "PhysicalSizeX": 2,
+        "PhysicalSizeXUnit": "nm",
+        "PhysicalSizeY": 3e-3,
+        "PhysicalSizeZ": 4e-3,
+    }
     path = write(tmp_path / "a.ome.tif", ome=True, metadata={"axes": "ZYX"} | sizes)
 
     assert open_tiff(path)[1] == pytest.approx((40, 30, 20))
@@ -50,7 +65,11 @@ def test_ome_voxel_sizes_default_to_micrometres(tmp_path):
     "options",
     [
         {"resolution": (300, 300)},
-        {"imagej": True, "resolution": (1, 1), "metadata": {"axes": "ZYX", "unit": "furlong", "spacing": 1}},
+        {
+            "imagej": True,
+            "resolution": (1, 1),
+            "metadata": {"axes": "ZYX", "unit": "furlong", "spacing": 1},
+        },
         {"imagej": True, "resolution": (1, 1), "metadata": {"axes": "ZYX", "unit": "nm"}},
     ],
     ids=str,
@@ -62,7 +81,11 @@ def test_missing_voxel_sizes_are_not_guessed(options, tmp_path):
 @pytest.mark.parametrize("options", [{}, {"metadata": None, "compression": "zlib"}], ids=str)
 @pytest.mark.parametrize("fraction", [0.3, 0.9])
 def test_truncated_files_are_refused(options, fraction, tmp_path):
-    path = write(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 2**16, SHAPE).astype("u2"), **options)
+    path = write(
+        tmp_path / "a.tif",
+        np.random.default_rng(0).integers(0, 2**16, SHAPE).astype("u2"),
+        **options,
+    )
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
     with pytest.raises((StreamError, FormatError)):
         open_tiff(path)
@@ -102,7 +125,9 @@ def test_pipes_and_missing_files_are_refused(tmp_path):
 @given(data=st.data())
 def test_corrupted_bytes_raise_only_our_errors(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("tiff")
-    content = bytearray(write(folder / "a.tif", VALUES[:, :5, :6].astype("u1"), ome=True).read_bytes())
+    content = bytearray(
+        write(folder / "a.tif", VALUES[:, :5, :6].astype("u1"), ome=True).read_bytes()
+    )
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (folder / "a.tif").write_bytes(content)

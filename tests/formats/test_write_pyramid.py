@@ -36,7 +36,10 @@ def test_metadata_match_the_portals(tmp_path, tomogram):
                 "name": "/",
                 "axes": [{"name": n, "type": "space", "unit": "angstrom"} for n in "zyx"],
                 "datasets": [
-                    {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+                    {
+                        "path": str(k),
+                        "coordinateTransformations": [{"type": "scale", "scale": scale}],
+                    }
                     for k, scale in enumerate(scales)
                 ],
             }
@@ -76,7 +79,11 @@ def test_chunks_are_full_size_blosc_frames_padded_with_zeros(tmp_path, tomogram)
         part = tomogram[:, y * 256 : (y + 1) * 256]
         np.testing.assert_array_equal(chunk[tuple(slice(n) for n in part.shape)], part)
         assert np.count_nonzero(chunk) == np.count_nonzero(part)
-        flags, typesize, raw_bytes, block_bytes = frame[2], frame[3], *np.frombuffer(frame[4:12], "<u4")
+        flags, typesize, raw_bytes, block_bytes = (
+            frame[2],
+            frame[3],
+            *np.frombuffer(frame[4:12], "<u4"),
+        )
         assert flags & 0x1, "bytes are shuffled"
         assert flags >> 5 == 1, "the codec is lz4"
         assert (typesize, raw_bytes, block_bytes) == (4, 256**3 * 4, 512 * 1024)
@@ -88,7 +95,10 @@ def test_tilt_series_keep_all_images_with_one_per_chunk(tmp_path):
     group = zarr.open_group(tmp_path / "t.zarr", mode="r")
     assert [group[str(k)].shape for k in range(3)] == [(3, 12, 9), (3, 6, 5), (3, 3, 3)]
     assert group["0"].chunks == (1, 1024, 1024)
-    scales = [d["coordinateTransformations"][0]["scale"] for d in group.attrs.asdict()["multiscales"][0]["datasets"]]
+    scales = [
+        d["coordinateTransformations"][0]["scale"]
+        for d in group.attrs.asdict()["multiscales"][0]["datasets"]
+    ]
     assert scales == [[2.5, 2.5, 2.5], [2.5, 5, 5], [2.5, 10, 10]]
     chunk, _ = decoded_chunk(tmp_path / "t.zarr/0", (2, 0, 0), "<f4", (1, 1024, 1024))
     np.testing.assert_array_equal(chunk[0, :12, :9], images[2])

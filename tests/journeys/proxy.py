@@ -30,7 +30,9 @@ class Proxy(Server):
     @property
     def questions(self) -> int:
         """The number of answered GraphQL queries."""
-        return len(self.to("^/graphql")) - sum(path.startswith("/graphql") for path, *_ in self._failed)
+        return len(self.to("^/graphql")) - sum(
+            path.startswith("/graphql") for path, *_ in self._failed
+        )
 
     def fail_in_turn(self) -> None:
         """Make each of the next twelve different requests fail once."""
@@ -55,7 +57,9 @@ class Proxy(Server):
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
-        headers = {name.title(): value for name, value in answer.getheaders() if name.lower() not in _OWN}
+        headers = {
+            name.title(): value for name, value in answer.getheaders() if name.lower() not in _OWN
+        }
         if request.path.startswith("/graphql"):
             body = body.replace(self.pack_url.encode(), self.url.encode())
             headers["Content-Length"] = str(len(body))

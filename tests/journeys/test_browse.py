@@ -1,6 +1,7 @@
 """From a source to picks over a tomogram, in a real window: on the demo in process, and over HTTP with faults.
 
-The test also counts portal requests, and checks that the GUI thread neither blocks nor decodes chunks.
+The test also counts portal requests, and checks that the GUI thread neither blocks nor decodes
+chunks.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.record_model import RecordModel
 
-#: Blocking functions that Python code may call. Queues, events, semaphores and futures block in a condition.
+#: Blocking functions that Python code may call. Queues, events, semaphores and futures block in a
+#: condition.
 WAITS: tuple[tuple[Any, str], ...] = (
     (threading.Condition, "wait"),
     (threading.Thread, "join"),
@@ -65,9 +67,13 @@ def gui_waits() -> Iterator[list[str]]:
     def recorded(name: str, wait: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(wait)
         def record(*arguments: Any, **options: Any) -> Any:
-            is_poll = name == "wait" and any(isinstance(each, int | float) and each <= 0 for each in arguments)
+            is_poll = name == "wait" and any(
+                isinstance(each, int | float) and each <= 0 for each in arguments
+            )
             callers = (sys._getframe(1), sys._getframe(2))
-            is_thread_start = any(each.f_code is threading.Thread.start.__code__ for each in callers)
+            is_thread_start = any(
+                each.f_code is threading.Thread.start.__code__ for each in callers
+            )
             if threading.get_ident() == window_thread and not (is_poll or is_thread_start):
                 stacks.append(f"{name}\n{''.join(traceback.format_stack(limit=12))}")
             return wait(*arguments, **options)
@@ -100,7 +106,9 @@ def click(qtbot, widget, index: QModelIndex | None = None) -> None:
         qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
     else:
         widget.scrollTo(index)
-        qtbot.mouseClick(widget.viewport(), Qt.MouseButton.LeftButton, pos=widget.visualRect(index).center())
+        qtbot.mouseClick(
+            widget.viewport(), Qt.MouseButton.LeftButton, pos=widget.visualRect(index).center()
+        )
 
 
 def press(qtbot, widget, key: Qt.Key) -> None:
@@ -155,7 +163,11 @@ class Canvas:
 
     def until_exact(self) -> None:
         def is_exact() -> bool:
-            return all(stream.state.is_exact for layer, stream in self._browser.link.streams() if layer.visible)
+            return all(
+                stream.state.is_exact
+                for layer, stream in self._browser.link.streams()
+                if layer.visible
+            )
 
         self._qtbot.waitUntil(is_exact)
         self._qtbot.waitUntil(lambda: self._browser.screens.status.label.text() == "")
@@ -173,7 +185,9 @@ class Canvas:
     def shows_plane(self, image: Image, plane: np.ndarray) -> bool:
         """Whether the grey at the centre of each voxel matches the file, given the layer's contrast limits."""
         picture = self.picture()
-        inner = np.stack(np.meshgrid(*(np.arange(2, n - 2) for n in plane.shape), indexing="ij"), -1).reshape(-1, 2)
+        inner = np.stack(
+            np.meshgrid(*(np.arange(2, n - 2) for n in plane.shape), indexing="ij"), -1
+        ).reshape(-1, 2)
         pixels = np.round(self.pixels_of(inner * image.scale[0], picture) - 0.5).astype(int)
         is_seen = ((pixels >= 0) & (pixels < picture.shape[:2])).all(axis=1)
         assert is_seen.mean() > 0.5
@@ -185,7 +199,9 @@ class Canvas:
 
 
 @pytest.mark.timeout(300)
-def test_opening_picks_over_a_tomogram_from_a_source(qtbot, make_napari_viewer, memory, demo_pack, proxy, decoding):
+def test_opening_picks_over_a_tomogram_from_a_source(
+    qtbot, make_napari_viewer, memory, demo_pack, proxy, decoding
+):
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
     browser = PortalBrowser(viewer, memory=memory)
@@ -216,7 +232,9 @@ def test_opening_picks_over_a_tomogram_from_a_source(qtbot, make_napari_viewer, 
         qtbot.waitUntil(lambda: not link.coming())
         assert not screens.notice.isVisible(), screens.notice.text
         files = run.page.annotation_files
-        defaults = {LayerKey("annotation", file.id) for file in files if file.is_visualization_default}
+        defaults = {
+            LayerKey("annotation", file.id) for file in files if file.is_visualization_default
+        }
         assert key in link.shown()
         assert link.shown() - {key} <= defaults
         (image,) = link.layers_of(key)
@@ -233,7 +251,9 @@ def test_opening_picks_over_a_tomogram_from_a_source(qtbot, make_napari_viewer, 
 
     index = tick_of(run.annotations, is_more)
     file = run.annotations.record_at(index).shown_file
-    centres = centres_angstrom(path_of(demo_pack, file.https_path), file.voxel_spacing.voxel_spacing)
+    centres = centres_angstrom(
+        path_of(demo_pack, file.https_path), file.voxel_spacing.voxel_spacing
+    )
     volume = zarr.open_group(path_of(demo_pack, tomogram.https_omezarr_dir), mode="r")["0"][:]
     decoding.clear()
     with gui_waits() as more_waits:
@@ -248,7 +268,9 @@ def test_opening_picks_over_a_tomogram_from_a_source(qtbot, make_napari_viewer, 
 
         # step through planes by key: each one becomes exact and matches the file
         canvas = Canvas(qtbot, viewer, browser)
-        native = viewer.window._qt_viewer.canvas.native  # napari has no public name for the canvas widget
+        native = (
+            viewer.window._qt_viewer.canvas.native
+        )  # napari has no public name for the canvas widget
         z = viewer.dims.current_step[0]
         for step in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Left):
             press(qtbot, native, step)
@@ -285,7 +307,9 @@ def test_opening_picks_over_a_tomogram_from_a_source(qtbot, make_napari_viewer, 
     assert decoding
     assert threading.main_thread() not in decoding
     if proxy is not None:
-        assert proxy.questions == questions_before + 1, "a run with its tomogram and annotations takes one query"
+        assert proxy.questions == questions_before + 1, (
+            "a run with its tomogram and annotations takes one query"
+        )
 
     # close the dock: the layers stay, and loading stops
     viewer.window.remove_dock_widget(browser)

@@ -45,7 +45,11 @@ def run_rows(browser: PortalBrowser) -> dict[str, QModelIndex]:
     """Indexes of the runs on a deposition's page, by name."""
     model = browser.screens.deposition.model
     datasets = [model.index(row, 0) for row in range(model.rowCount())]
-    indices = [model.index(row, 0, dataset) for dataset in datasets for row in range(model.rowCount(dataset))]
+    indices = [
+        model.index(row, 0, dataset)
+        for dataset in datasets
+        for row in range(model.rowCount(dataset))
+    ]
     records = ((model.record_at(index), index) for index in indices)
     return {record.name: index for record, index in records if hasattr(record, "name")}
 
@@ -62,7 +66,9 @@ def test_opening_a_run_from_a_deposition_and_going_back(qtbot, viewer, browser, 
         browser.use_source(f"{proxy.url}/graphql" if proxy else str(demo_pack))
     with qtbot.waitActive(browser.window()):
         browser.window().activateWindow()
-    qtbot.mouseClick(screens.switch, Qt.MouseButton.LeftButton, pos=screens.switch.tabRect(2).center())
+    qtbot.mouseClick(
+        screens.switch, Qt.MouseButton.LeftButton, pos=screens.switch.tabRect(2).center()
+    )
     assert screens.depositions.count.text() == "3 depositions"
     view = screens.depositions.view
     view.setFocus()

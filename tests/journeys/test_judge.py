@@ -30,7 +30,9 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     screens, link, run = browser.screens, browser.link, browser.screens.run
     keys.until(lambda: has_keys(screens.start))
     press(Qt.Key.Key_Return)
-    keys.until(lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets")
+    keys.until(
+        lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets"
+    )
     press(Qt.Key.Key_Slash)
     keys.type("cytoplasm")
     keys.until(lambda: screens.datasets.count.text() == "1 of 2 datasets")
@@ -48,7 +50,12 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
         assert run.tree.currentIndex() != row, "there are no other ribosomes"
     before = set(viewer.layers)
     press(Qt.Key.Key_Space)
-    keys.until(lambda: not link.coming() and any(isinstance(layer, Points) for layer in set(viewer.layers) - before))
+    keys.until(
+        lambda: (
+            not link.coming()
+            and any(isinstance(layer, Points) for layer in set(viewer.layers) - before)
+        )
+    )
     (ticked,) = (layer for layer in set(viewer.layers) - before if isinstance(layer, Points))
     layers = list(viewer.layers)
 

@@ -1,7 +1,7 @@
 """The guide's example, from a search to files: in the window, with two commands, and in Python.
 
-The search is "all ground-truth ribosome picks at 10 Å or finer with the denoised tomogram, from many runs", adapted to
-each source. Results are compared with an independent SQL query.
+The search is "all ground-truth ribosome picks at 10 Å or finer with the denoised tomogram, from
+many runs", adapted to each source. Results are compared with an independent SQL query.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu
 
 from generated_portal import write_generated_pack
-from napari_cryoet import Basket, Condition, Search, add_matches, open_portal, read_basket, read_index
+from napari_cryoet import (
+    Basket,
+    Condition,
+    Search,
+    add_matches,
+    open_portal,
+    read_basket,
+    read_index,
+)
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
@@ -47,19 +55,35 @@ class Source(NamedTuple):
             for table, columns in COLUMNS.items():
                 db.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
                 cells = ([row.get(name) for name in columns] for row in self.pack.tables[table])
-                db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", cells)
-            rows = db.execute(SQL, (self.is_ground_truth, self.processing, self.coarsest)).fetchall()
+                db.executemany(
+                    f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", cells
+                )
+            rows = db.execute(
+                SQL, (self.is_ground_truth, self.processing, self.coarsest)
+            ).fetchall()
         return {row[0] for row in rows}, {row[1] for row in rows}
 
     @property
     def search(self) -> Search:
         condition = Condition(objects=("ribosome",), is_ground_truth=self.is_ground_truth)
-        return Search(processing=(self.processing,), spacing_angstrom=(None, self.coarsest), annotations=(condition,))
+        return Search(
+            processing=(self.processing,),
+            spacing_angstrom=(None, self.coarsest),
+            annotations=(condition,),
+        )
 
     @property
     def options(self) -> list[str]:
         truth = "--ground-truth" if self.is_ground_truth else "--no-ground-truth"
-        return ["--object", "ribosome", truth, "--processing", self.processing, "--spacing", f"..{self.coarsest}"]
+        return [
+            "--object",
+            "ribosome",
+            truth,
+            "--processing",
+            self.processing,
+            "--spacing",
+            f"..{self.coarsest}",
+        ]
 
 
 BUSY = {"index", "search", "basket", "contents of the basket"}
@@ -69,12 +93,17 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 }
 
 
-@pytest.fixture(params=["served demo", "real tables", pytest.param("370 datasets", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=["served demo", "real tables", pytest.param("370 datasets", marks=pytest.mark.slow)]
+)
 def source(request: pytest.FixtureRequest) -> Source:
     """The three sources; the small demo is coarser than the users' demo."""
     match request.param:
         case "served demo":
-            served, pack = request.getfixturevalue("served_demo"), request.getfixturevalue("demo_pack")
+            served, pack = (
+                request.getfixturevalue("served_demo"),
+                request.getfixturevalue("demo_pack"),
+            )
             return Source(served["graphql"], open_pack(pack), True, "denoised", 41)
         case "real tables":
             pack = request.getfixturevalue("real_pack")
@@ -83,7 +112,9 @@ def source(request: pytest.FixtureRequest) -> Source:
     return Source(str(folder), write_generated_pack(folder), True, "denoised", 10)
 
 
-def test_two_commands_download_the_matches(source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_commands_download_the_matches(
+    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, run_ids = source.answer
     assert main(["basket", "add", source.name, *source.options]) == 0
     has_files = source.pack.files.exists() and any(source.pack.files.iterdir())
@@ -117,7 +148,10 @@ def test_ten_clicks_download_the_matches(qtbot, memory, served_demo, demo_pack, 
         clicks.append(widget)
         qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=position or QPoint())
         qtbot.waitUntil(
-            lambda: not {"index", "search", "basket", "contents of the basket"} & set(browser.tasks.running)
+            lambda: (
+                not {"index", "search", "basket", "contents of the basket"}
+                & set(browser.tasks.running)
+            )
         )
 
     def click_value(facet: str, text: str) -> None:
@@ -146,7 +180,9 @@ def test_ten_clicks_download_the_matches(qtbot, memory, served_demo, demo_pack, 
     qtbot.waitUntil(lambda: "2 runs" in screens.basket_strip.text())
     click(screens.basket_strip)
     click(screens.basket.download)
-    dialog = next(each for each in QApplication.topLevelWidgets() if isinstance(each, DownloadDialog))
+    dialog = next(
+        each for each in QApplication.topLevelWidgets() if isinstance(each, DownloadDialog)
+    )
     dialog.form.folder.value = tmp_path / "data"
     qtbot.waitUntil(dialog.start.isEnabled)
     qtbot.keyClick(dialog, Qt.Key.Key_Return)
@@ -172,7 +208,9 @@ def check_folder(folder: Path, source: Source) -> None:
     assert json.loads((folder / "manifest.json").read_text())["is_complete"]
     assert read_basket(folder / "basket.toml").searches
     portal = open_portal(folder)
-    pages = [portal.run_page(row.id) for dataset in portal.datasets() for row in portal.runs(dataset.id)]
+    pages = [
+        portal.run_page(row.id) for dataset in portal.datasets() for row in portal.runs(dataset.id)
+    ]
     assert {page.run.id for page in pages} == run_ids
     assert {annotation.id for page in pages for annotation in page.annotations} == annotation_ids
     for page in pages:

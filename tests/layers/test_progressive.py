@@ -75,7 +75,9 @@ def test_empty_images_have_the_contrast_limits_of_their_type(dtype, limits, tmp_
 
 def test_given_options_override_the_file(tmp_path):
     given = {"name": "mine", "contrast_limits": (1, 2), "colormap": "magma", "visible": True}
-    (spec,) = specs_of(tmp_path, noise((1, 3, 8, 8)), "czyx", given=given, omero={"channels": CHANNELS[1:]})
+    (spec,) = specs_of(
+        tmp_path, noise((1, 3, 8, 8)), "czyx", given=given, omero={"channels": CHANNELS[1:]}
+    )
     assert {key: spec.options[key] for key in given} == given
 
 

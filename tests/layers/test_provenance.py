@@ -25,7 +25,9 @@ def test_citations_name_authors_data_papers_and_licence():
 
 
 def test_licence_and_page_come_from_the_source():
-    mine = Terms(licence="CC-BY-4.0", licence_url="https://example.org/by", site="https://lab.example.org")
+    mine = Terms(
+        licence="CC-BY-4.0", licence_url="https://example.org/by", site="https://lab.example.org"
+    )
     about = provenance.of_tomogram(make_tomogram(run=make_run(terms=mine)), URL)
     text = provenance.citation(about)
 

@@ -55,7 +55,9 @@ def test_masks_we_write_open_as_labels(tmp_path, name):
         assert read(tmp_path / name)[0][2] == "image"
 
 
-@pytest.mark.parametrize("name", ["movie", "channels", "table", "treasure.map", "words.ndjson", "a.json"])
+@pytest.mark.parametrize(
+    "name", ["movie", "channels", "table", "treasure.map", "words.ndjson", "a.json"]
+)
 def test_other_kinds_of_files_are_declined_with_a_reason(tmp_path, name):
     path, reason = tmp_path / name, "holds no picks"
     match name:
@@ -87,7 +89,10 @@ def test_downloaded_files_look_like_portal_layers(tmp_path):
     file = make_file(annotation=make_annotation(ground_truth_status=False))
     source = of_annotation_file(file, file.https_path, 13.48)
     del source["kind"]  # like a download
-    items = [{"path": path, "source": source} for path in ("VoxelSpacing13.480/a.ndjson", "VoxelSpacing13.480/b.zarr")]
+    items = [
+        {"path": path, "source": source}
+        for path in ("VoxelSpacing13.480/a.ndjson", "VoxelSpacing13.480/b.zarr")
+    ]
     (tmp_path / "manifest.json").write_text(json.dumps({"items": items, "files": []}))
     color = pytest.approx(color_of("GO:0022626"))
 

@@ -21,7 +21,9 @@ class TestContrast:
 
 
 def test_layer_names_are_distinct_and_without_markup():
-    tomograms = [make_tomogram(run=make_run(name=name)) for name in ("TS_026", '<img src="file:///a.png">\n')]
+    tomograms = [
+        make_tomogram(run=make_run(name=name)) for name in ("TS_026", '<img src="file:///a.png">\n')
+    ]
 
     assert tomogram_name(tomograms[0]) == "TS_026 · raw · 13.48 Å"
     assert tomogram_name(tomograms[1]).startswith('‹img src="file:///a.png"› · raw')
@@ -33,7 +35,9 @@ def test_layer_names_are_distinct_and_without_markup():
 
 def test_mesh_data_are_in_voxels_and_scaled_to_angstrom():
     vertices = np.array([[26.0, 18, 9], [34, 22, 11], [26, 22, 9]])
-    spec = surface_spec(Mesh(vertices, np.array([[0, 1, 2]])), {}, 4.0, name="a", color=(1, 0.5, 0, 1))
+    spec = surface_spec(
+        Mesh(vertices, np.array([[0, 1, 2]])), {}, 4.0, name="a", color=(1, 0.5, 0, 1)
+    )
 
     np.testing.assert_allclose(spec.data[0] * spec.options["scale"], vertices)
     assert spec.options["colormap"]["colors"] == [[1.0, 0.5, 0.0, 1.0]] * 2

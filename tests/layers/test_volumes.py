@@ -40,7 +40,12 @@ def test_images_that_are_not_one_volume_are_refused(shape, axes, words, tmp_path
 
 
 def test_plain_arrays_use_dimension_names_or_else_zyx_order(tmp_path):
-    names = {"turned": ["x", "y", "z"], "good": ["Z", "Y", "X"], "other": ["dim_0", "dim_1", "dim_2"], "none": None}
+    names = {
+        "turned": ["x", "y", "z"],
+        "good": ["Z", "Y", "X"],
+        "other": ["dim_0", "dim_1", "dim_2"],
+        "none": None,
+    }
     for name, dimensions in names.items():
         zarr.create_array(tmp_path / f"{name}.zarr", data=noise(ZYX), dimension_names=dimensions)
     zarr.create_array(tmp_path / "further.zarr", data=noise((1, 1, *ZYX)))
@@ -76,7 +81,9 @@ def test_spacing_is_converted_to_angstrom(unit, scale, spacing, tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     group.create_array("0", data=noise(ZYX))
     axes = [{"name": name, "type": "space", "unit": unit} for name in "zyx"]
-    datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [scale] * 3}]}]
+    datasets = [
+        {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [scale] * 3}]}
+    ]
     group.attrs.update({"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}]})
 
     actual = open_volume(tmp_path / "a.zarr").spacing_angstrom
@@ -94,7 +101,12 @@ class TestOrigins:
         assert "x, y, z = 0, 0, 50000 Å" in warning
 
     def test_coarse_level_shifts_are_not_origins(self, tmp_path):
-        write_mask(np.ones((8, 8, 8), "u1"), tmp_path / "a.zarr", spacing_angstrom=10, format="ome-zarr-0.5")
+        write_mask(
+            np.ones((8, 8, 8), "u1"),
+            tmp_path / "a.zarr",
+            spacing_angstrom=10,
+            format="ome-zarr-0.5",
+        )
 
         volume = open_volume(tmp_path / "a.zarr")
         assert (volume.origin_angstrom, volume.remarks) == (None, ())
@@ -119,7 +131,9 @@ def test_reordered_mrc_axes_are_reported(tmp_path):
 
     (warning,) = about(tmp_path / "a.mrc")["warnings"]
     assert "y, x, z (slowest first)" in warning
-    np.testing.assert_array_equal(open_volume(tmp_path / "a.mrc").levels[0], noise(ZYX, "f4").transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        open_volume(tmp_path / "a.mrc").levels[0], noise(ZYX, "f4").transpose(2, 0, 1)
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,18 @@ from certificates import self_signed
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
 from napari_cryoet.network import client
 from napari_cryoet.network.connections import tls
-from server import Answer, Server, garbled, in_chunks, saying, sent, shifted, status, truncated, without_ranges
+from server import (
+    Answer,
+    Server,
+    garbled,
+    in_chunks,
+    saying,
+    sent,
+    shifted,
+    status,
+    truncated,
+    without_ranges,
+)
 
 CONTENT = bytes(range(256)) * 1000
 MB = 2**20
@@ -62,8 +73,12 @@ def test_a_response_has_an_etag_and_size(url: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, without_ranges])
-@pytest.mark.parametrize(("start", "length"), [(0, 10), (1000, 300), (len(CONTENT) - 5, 50), (-20, None), (9, None)])
-def test_a_range_returns_the_requested_bytes(url: str, server: Server, fault, start: int, length: int | None) -> None:
+@pytest.mark.parametrize(
+    ("start", "length"), [(0, 10), (1000, 300), (len(CONTENT) - 5, 50), (-20, None), (9, None)]
+)
+def test_a_range_returns_the_requested_bytes(
+    url: str, server: Server, fault, start: int, length: int | None
+) -> None:
     if fault:
         server.script("file", fault)
     response = fetch(url, start=start, length=length)
@@ -128,7 +143,9 @@ def test_last_modified_replaces_a_missing_etag(url: str, server: Server, tmp_pat
 # Wrong answers
 
 
-@pytest.mark.parametrize("fault", [truncated, shifted, saying(Content_Range="bytes 0-9/5"), saying(Content_Range="")])
+@pytest.mark.parametrize(
+    "fault", [truncated, shifted, saying(Content_Range="bytes 0-9/5"), saying(Content_Range="")]
+)
 def test_a_wrong_range_is_refused(url: str, server: Server, fault) -> None:
     server.script("file", fault)
     with pytest.raises(NetworkError):
@@ -145,12 +162,19 @@ def test_a_distant_range_is_refused_without_range_support(server: Server, tmp_pa
     assert server.sent_bytes() < 64 * MB
 
 
-@pytest.mark.parametrize("headers", [{"Content_Range": "bytes 0-131071/131072"}, {"Content_Encoding": "gzip"}, {}])
+@pytest.mark.parametrize(
+    "headers", [{"Content_Range": "bytes 0-131071/131072"}, {"Content_Encoding": "gzip"}, {}]
+)
 @pytest.mark.parametrize("code", [200, 206])
-def test_endless_bodies_are_refused(url: str, server: Server, code: int, headers: dict[str, str]) -> None:
+def test_endless_bodies_are_refused(
+    url: str, server: Server, code: int, headers: dict[str, str]
+) -> None:
     content = gzip.compress(bytes(10 * MB)) if "Content_Encoding" in headers else bytes(MB)
     endless = in_chunks(Answer(code, body=content)).saying(**headers)
-    server.script("file", lambda _: replace(endless, body=endless.body.removesuffix(b"0\r\n\r\n"), manner="endless"))
+    server.script(
+        "file",
+        lambda _: replace(endless, body=endless.body.removesuffix(b"0\r\n\r\n"), manner="endless"),
+    )
     with pytest.raises(NetworkError):
         fetch(url, length=131072 if code == 206 else None, limit_bytes=200_000)
     assert server.sent_bytes() < 20 * MB
@@ -237,7 +261,14 @@ def test_unreachable_and_non_http_servers_are_errors(url: str, server: Server) -
 
 @pytest.mark.parametrize(
     "address",
-    ["file:///etc/passwd", "ftp://a.org/b", "nothing", "http://a.org:99999/", "https://", "http://127.0.0.1/\0"],
+    [
+        "file:///etc/passwd",
+        "ftp://a.org/b",
+        "nothing",
+        "http://a.org:99999/",
+        "https://",
+        "http://127.0.0.1/\0",
+    ],
 )
 def test_invalid_web_addresses_are_refused(address: str) -> None:
     with pytest.raises(NetworkError, match="web address"):
@@ -257,7 +288,9 @@ def test_redirects_are_followed(url: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]"])
-def test_link_local_addresses_are_refused(server: Server, forbidden_hosts: list[str], host: str) -> None:
+def test_link_local_addresses_are_refused(
+    server: Server, forbidden_hosts: list[str], host: str
+) -> None:
     server.script("moved", status(302, Location=f"http://{host}/latest"))
     for address in (f"http://{host}/latest", f"{server.url}/moved"):
         with pytest.raises(NetworkError):
@@ -286,7 +319,9 @@ def test_a_password_is_sent_only_to_its_own_server(server: Server, tmp_path: Pat
     assert "secret" not in f"{caught.value} {caught.value.url}"
 
 
-def test_certificates_are_verified_and_https_is_never_downgraded(server: Server, tmp_path: Path, monkeypatch) -> None:
+def test_certificates_are_verified_and_https_is_never_downgraded(
+    server: Server, tmp_path: Path, monkeypatch
+) -> None:
     context, certificate = self_signed(tmp_path)
     with Server(tmp_path, tls=context) as secure:
         with pytest.raises(NetworkError, match="secure"):
@@ -306,7 +341,9 @@ def test_certificates_are_verified_and_https_is_never_downgraded(server: Server,
 def test_json_is_posted(server: Server) -> None:
     answer = gzip.compress(b'{"data": 1}')
     server.script("graphql", lambda _: Answer(200, body=answer).saying(Content_Encoding="gzip"))
-    response = client.run(client.post_json(f"{server.url}/graphql", {"query": "{a}"}, limit_bytes=MB))
+    response = client.run(
+        client.post_json(f"{server.url}/graphql", {"query": "{a}"}, limit_bytes=MB)
+    )
     assert response.body == b'{"data": 1}'
     assert server.requests[0].body == b'{"query": "{a}"}'
     server.script("graphql", status(400, b'{"errors": []}'))
@@ -343,7 +380,9 @@ def test_opening_a_stream_is_retried(url: str, server: Server) -> None:
 # Stop, threads and processes
 
 
-@pytest.mark.parametrize("fault", [None, sent("stalled"), sent("dribbling"), status(503, Retry_After="30")])
+@pytest.mark.parametrize(
+    "fault", [None, sent("stalled"), sent("dribbling"), status(503, Retry_After="30")]
+)
 def test_stop_ends_a_request_at_once(url: str, server: Server, fault) -> None:
     server.script("file", fault)
     stop, stopped_at = threading.Event(), []
@@ -379,7 +418,9 @@ def test_a_forked_process_has_its_own_connections(url: str, server: Server) -> N
 # Proxies
 
 
-def test_the_proxy_is_looked_up_for_each_request(url: str, server: Server, monkeypatch, tmp_path: Path) -> None:
+def test_the_proxy_is_looked_up_for_each_request(
+    url: str, server: Server, monkeypatch, tmp_path: Path
+) -> None:
     def find(path: str) -> bytes:
         return path.encode()
 

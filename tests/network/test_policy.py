@@ -113,7 +113,9 @@ def test_a_stream_ends_when_offline_mode_begins(server: Server, current: Policy)
 
 
 def test_requests_are_not_retried_offline(server: Server, current: Policy) -> None:
-    server.script("file", lambda answer: (setattr(current, "offline", True), status(503)(answer))[1])
+    server.script(
+        "file", lambda answer: (setattr(current, "offline", True), status(503)(answer))[1]
+    )
     with pytest.raises(WithheldError):
         read(server)
     assert len(server.requests) == 1
@@ -138,17 +140,27 @@ def test_an_invalid_limit_changes_nothing(current: Policy, limit_mb: float) -> N
 
 
 @pytest.mark.parametrize(("value", "offline"), [("1", True), ("0", False), ("", False)])
-def test_the_environment_sets_offline_mode(value: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_offline_mode(
+    value: str, offline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(module.OFFLINE_VARIABLE, value)
     code = "from napari_cryoet.network.policy import policy; print(policy().offline)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == str(offline)
 
 
 def test_only_the_network_package_sends_requests() -> None:
     """Other code would ignore the limits and offline mode."""
     folder = Path(module.__file__).parent.parent
-    imports = ("import aiohttp", "import urllib3", "import requests", "import http.client", "urlopen")
+    imports = (
+        "import aiohttp",
+        "import urllib3",
+        "import requests",
+        "import http.client",
+        "urlopen",
+    )
     importers = {
         path.relative_to(folder).parts[0]
         for path in folder.rglob("*.py")

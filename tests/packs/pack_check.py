@@ -30,10 +30,15 @@ def _problems(pack: Pack, with_files: bool) -> Iterator[str]:
     for table in tables().values():
         for row in pack.tables[table.name] if table.name in ids else ():
             row_name = f"Row {row['id']} of the table {table.name}"
-            yield from (f"{row_name} has {problem}" for problem in _problems_of_row(table, row, ids))
+            yield from (
+                f"{row_name} has {problem}" for problem in _problems_of_row(table, row, ids)
+            )
             if with_files:
                 missing = _missing_files(pack, table, row)
-                yield from (f"{row_name} has {url} in {name}, but the pack has no such file." for name, url in missing)
+                yield from (
+                    f"{row_name} has {url} in {name}, but the pack has no such file."
+                    for name, url in missing
+                )
 
 
 def _problems_of_row(table: Table, row: Row, ids: dict[str, set[int]]) -> Iterator[str]:
@@ -52,5 +57,8 @@ def _missing_files(pack: Pack, table: Table, row: Row) -> Iterator[tuple[str, st
     prefix = pack.manifest.https_prefix
     for column in table.columns.values():
         url = str(row.get(column.name)) if is_url(column.name) else ""
-        if url.startswith(prefix) and not (pack.files / pack.path_below(url[len(prefix) :])).exists():
+        if (
+            url.startswith(prefix)
+            and not (pack.files / pack.path_below(url[len(prefix) :])).exists()
+        ):
             yield column.name, url

@@ -7,7 +7,9 @@ from portal_rows import blank_row
 
 HTTPS = "https://files.example.org/"
 S3 = "s3://bucket/"
-MANIFEST = PackManifest(title="Small", https_prefix=HTTPS, s3_prefix=S3, source="a test", created="2025-06-01")
+MANIFEST = PackManifest(
+    title="Small", https_prefix=HTTPS, s3_prefix=S3, source="a test", created="2025-06-01"
+)
 
 
 def row(table, **cells):

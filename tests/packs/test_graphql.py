@@ -51,14 +51,16 @@ def test_queries_return_parents_children_and_counts(small):
 def test_only_nested_lists_are_limited_to_100(many):
     query = "{ runs { id } datasets { runs { edges { node { id } } } } }"
     data = ask(many, query)
-    assert [edge["node"]["id"] for edge in data["datasets"][0]["runs"]["edges"]] == list(range(1, PAGE + 1))
+    assert [edge["node"]["id"] for edge in data["datasets"][0]["runs"]["edges"]] == list(
+        range(1, PAGE + 1)
+    )
     assert len(data["runs"]) == 250
 
 
 def test_a_nested_count_of_zero_is_an_empty_list(small):
-    assert ask(small, "{ runs(where: {id: {_eq: 103}}) { annotationsAggregate { aggregate { count } } } }") == {
-        "runs": [{"annotationsAggregate": {"aggregate": []}}]
-    }
+    assert ask(
+        small, "{ runs(where: {id: {_eq: 103}}) { annotationsAggregate { aggregate { count } } } }"
+    ) == {"runs": [{"annotationsAggregate": {"aggregate": []}}]}
     nothing = "{ runsAggregate(where: {id: {_eq: 5}}) { aggregate { count } } }"
     assert ask(small, nothing) == {"runsAggregate": {"aggregate": [{"count": 0}]}}
 
@@ -100,4 +102,6 @@ def test_errors_name_the_damaged_table():
 
 def test_enum_values_unknown_to_the_schema_are_kept():
     later = database({"annotationShapes": [row("annotationShapes", id=1, shapeType="Hologram")]})
-    assert ask(later, "{ annotationShapes { shapeType } }") == {"annotationShapes": [{"shapeType": "Hologram"}]}
+    assert ask(later, "{ annotationShapes { shapeType } }") == {
+        "annotationShapes": [{"shapeType": "Hologram"}]
+    }

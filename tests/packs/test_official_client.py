@@ -33,23 +33,36 @@ def run(client):
 
 
 def same_files(folder, other):
-    first, second = ({path.relative_to(each) for path in each.rglob("*")} for each in (folder, other))
+    first, second = (
+        {path.relative_to(each) for path in each.rglob("*")} for each in (folder, other)
+    )
     return first == second and all(
-        (folder / path).read_bytes() == (other / path).read_bytes() for path in first if (folder / path).is_file()
+        (folder / path).read_bytes() == (other / path).read_bytes()
+        for path in first
+        if (folder / path).is_file()
     )
 
 
 def test_filters_select_rows(client):
     filters = [cdp.Annotation.object_name.ilike("%RIBO%"), cdp.Annotation.run.dataset.id == 90002]
-    assert {annotation.run.name for annotation in cdp.Annotation.find(client, filters)} == {"MIX_001", "MIX_003"}
-    assert {run.name for run in cdp.Run.find(client, [cdp.Run.name._in(["MIX_002", "other"])])} == {"MIX_002"}
+    assert {annotation.run.name for annotation in cdp.Annotation.find(client, filters)} == {
+        "MIX_001",
+        "MIX_003",
+    }
+    assert {run.name for run in cdp.Run.find(client, [cdp.Run.name._in(["MIX_002", "other"])])} == {
+        "MIX_002"
+    }
     assert len(cdp.Run.find(client, [cdp.Run.name != "MIX_002"])) == 6
     assert len(cdp.Tomogram.find(client, [cdp.Tomogram.voxel_spacing >= 60])) == 2
     assert cdp.Dataset.get_by_id(client, 11) is None
 
 
 def test_find_returns_every_row_of_the_demo(client, server):
-    models = [model for model in vars(cdp).values() if isinstance(model, type) and hasattr(model, "_gql_root_field")]
+    models = [
+        model
+        for model in vars(cdp).values()
+        if isinstance(model, type) and hasattr(model, "_gql_root_field")
+    ]
     assert len(models) > 15
     for model in models:
         assert len(model.find(client)) == len(server.pack.tables[model._gql_root_field])
@@ -63,7 +76,9 @@ def test_volumes_picks_and_metadata_are_downloaded(server, run, tmp_path):
     stored = server.pack.files / tomogram.s3_omezarr_dir.removeprefix(f"s3://{BUCKET}/")
     assert same_files(tmp_path / "volume" / stored.name, stored)
     tomogram.download_mrcfile(str(tmp_path / "map"))
-    assert (tmp_path / "map" / "MIX_003.mrc").read_bytes() == stored.with_suffix(".mrc").read_bytes()
+    assert (tmp_path / "map" / "MIX_003.mrc").read_bytes() == stored.with_suffix(
+        ".mrc"
+    ).read_bytes()
     annotation = next(each for each in run.annotations if each.ground_truth_status)
     annotation.download(str(tmp_path / "picks"), format="ndjson", shape="OrientedPoint")
     (picks,) = (tmp_path / "picks").glob("*.ndjson")
@@ -79,11 +94,19 @@ def test_s3_lists_and_reads_files(server, client):
         (page,) = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         listed = {each["Key"]: each["Size"] for each in page["Contents"]}
         files = [path for path in server.pack.files.rglob("*") if path.is_file()]
-        stored = {path.relative_to(server.pack.files).as_posix(): path.stat().st_size for path in files}
+        stored = {
+            path.relative_to(server.pack.files).as_posix(): path.stat().st_size for path in files
+        }
         assert listed == {key: size for key, size in stored.items() if key.startswith(prefix)}
     content = (server.pack.files / f"{path_stem}.mrc").read_bytes()
-    assert s3.get_object(Bucket=BUCKET, Key=f"{path_stem}.mrc", Range="bytes=2-5")["Body"].read() == content[2:6]
+    assert (
+        s3.get_object(Bucket=BUCKET, Key=f"{path_stem}.mrc", Range="bytes=2-5")["Body"].read()
+        == content[2:6]
+    )
     assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix="nothing")
-    for wrong in ({"Bucket": BUCKET, "Key": "nothing"}, {"Bucket": "other", "Key": f"{path_stem}.mrc"}):
+    for wrong in (
+        {"Bucket": BUCKET, "Key": "nothing"},
+        {"Bucket": "other", "Key": f"{path_stem}.mrc"},
+    ):
         with pytest.raises(ClientError, match="404"):
             s3.get_object(**wrong)

@@ -51,7 +51,9 @@ def test_terms_come_from_the_manifest():
     known = {"https_prefix": HTTPS, "title": "Mine"}
     assert PackManifest(s3_prefix=S3, **known).terms == Terms()
     assert PackManifest(s3_prefix=PORTAL_S3_PREFIX, **known).terms == PORTAL_TERMS
-    mine = PackManifest(s3_prefix=S3, licence="CC-BY-4.0", site="https://lab.example.org", **known).terms
+    mine = PackManifest(
+        s3_prefix=S3, licence="CC-BY-4.0", site="https://lab.example.org", **known
+    ).terms
     assert mine == Terms(licence="CC-BY-4.0", site="https://lab.example.org")
     assert mine.page_url("run", 5) == "https://lab.example.org/runs/5"
     assert Terms().page_url("run", 5) == ""
@@ -96,20 +98,37 @@ def test_urls_lead_to_files_of_that_name(pack, name):
     file.write_text(name)
     for stored in (f"10/{name}/volume.mrc", quote(f"10/{name}/volume.mrc")):
         url = pack.local_url(HTTPS + stored)
-        assert (urlsplit(url).scheme, urlsplit(url).query, urlsplit(url).fragment) == ("file", "", "")
+        assert (urlsplit(url).scheme, urlsplit(url).query, urlsplit(url).fragment) == (
+            "file",
+            "",
+            "",
+        )
         assert path_of(url).read_text() == name
     served = pack.moved_url(f"{HTTPS}10/{name}/volume.mrc", "http://host/files/")
     assert unquote(urlsplit(served).path) == f"/files/10/{name}/volume.mrc"
 
 
 def test_other_urls_are_kept_or_cleared(pack):
-    for url in ("https://elsewhere.org/10/x.png", "s3://bucket/10/x", "HTTPS://files.example.org.evil/x"):
+    for url in (
+        "https://elsewhere.org/10/x.png",
+        "s3://bucket/10/x",
+        "HTTPS://files.example.org.evil/x",
+    ):
         assert pack.local_url(url) == url
-    for url in ("file:///secrets", "//server/share", r"\\server\share", "javascript:x()", "text", ""):
+    for url in (
+        "file:///secrets",
+        "//server/share",
+        r"\\server\share",
+        "javascript:x()",
+        "text",
+        "",
+    ):
         assert pack.local_url(url) == ""
 
 
-@pytest.mark.parametrize("rest", ["10/../../x", "10/%2e%2e/%2E%2E/x", "%2fetc/passwd", "..%5cx", "C:/x", "a%00b"])
+@pytest.mark.parametrize(
+    "rest", ["10/../../x", "10/%2e%2e/%2E%2E/x", "%2fetc/passwd", "..%5cx", "C:/x", "a%00b"]
+)
 def test_urls_out_of_the_pack_are_refused(pack, rest):
     with pytest.raises(PackError, match="out of its files"):
         pack.local_url(HTTPS + rest)

@@ -50,13 +50,17 @@ def request(connection, method, path, body=None, **headers):
 
 def post(connection, query, *, host=None, **variables):
     body = json.dumps({"query": query, "variables": variables})
-    status, _, content = request(connection, "POST", "/graphql", body, **({"Host": host} if host else {}))
+    status, _, content = request(
+        connection, "POST", "/graphql", body, **({"Host": host} if host else {})
+    )
     assert status == 200, content
     return json.loads(content)
 
 
 def raw(server, source="127.0.0.1"):
-    return socket.create_connection(("127.0.0.1", server.port), timeout=20, source_address=(source, 0))
+    return socket.create_connection(
+        ("127.0.0.1", server.port), timeout=20, source_address=(source, 0)
+    )
 
 
 def is_cut(connection):
@@ -68,26 +72,40 @@ def is_cut(connection):
 
 
 def test_query_errors_have_status_200_and_no_data(connection):
-    body = json.dumps({"query": "query A { runs { id } } query B { datasets { id } }", "operationName": "B"})
-    assert len(json.loads(request(connection, "POST", "/graphql", body)[2])["data"]["datasets"]) == 2
+    body = json.dumps(
+        {"query": "query A { runs { id } } query B { datasets { id } }", "operationName": "B"}
+    )
+    assert (
+        len(json.loads(request(connection, "POST", "/graphql", body)[2])["data"]["datasets"]) == 2
+    )
     reply = post(connection, "{ runs { nothing } }")
     assert (reply["data"], len(reply["errors"])) == (None, 1)
 
 
 def test_replies_have_terms_and_name_damaged_tables(tmp_path):
-    terms = {"licence": "CC-BY-4.0", "licence_url": "https://example.org/by", "site": "https://lab.example.org"}
+    terms = {
+        "licence": "CC-BY-4.0",
+        "licence_url": "https://example.org/by",
+        "site": "https://lab.example.org",
+    }
     write_pack(tmp_path, PackManifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3, **terms), {})
     (tmp_path / "tables" / "datasets.json").write_text("[")
     with PackServer(tmp_path) as server, connected(server) as connection:
         sent = post(connection, "{ runs { id } }")["extensions"]["terms"]
         assert "datasets.json" in post(connection, "{ datasets { id } }")["errors"][0]["message"]
-    assert sent == {"licence": "CC-BY-4.0", "licenceUrl": "https://example.org/by", "site": "https://lab.example.org"}
+    assert sent == {
+        "licence": "CC-BY-4.0",
+        "licenceUrl": "https://example.org/by",
+        "site": "https://lab.example.org",
+    }
 
 
 def test_endless_bodies_are_rejected(server, connection):
     with raw(server) as endless:
         head = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-        endless.sendall(head + (b"10000\r\n" + b" " * 0x10000 + b"\r\n") * (MAX_BODY_BYTES // 0x10000 + 2))
+        endless.sendall(
+            head + (b"10000\r\n" + b" " * 0x10000 + b"\r\n") * (MAX_BODY_BYTES // 0x10000 + 2)
+        )
         assert b" 413 " in endless.recv(100)
     assert post(connection, "{ runs { id } }")["data"]
 
@@ -101,7 +119,9 @@ def test_urls_use_the_requested_host_if_allowed(connection, host):
         assert tomogram["s3MrcFile"] == f"s3://napari-cryoet-demo/{VOLUME}"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1.evil.example", "203.0.113.5", "evil/<script>", "u@localhost", ""])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1.evil.example", "203.0.113.5", "evil/<script>", "u@localhost", ""]
+)
 def test_other_hosts_are_refused(connection, host):
     for method, path, body in (("POST", "/graphql", RUNS), ("GET", f"/files/{VOLUME}", None)):
         status, _, content = request(connection, method, path, body, Host=host)
@@ -115,9 +135,14 @@ def test_only_named_origins_get_cors_headers(connection, demo_pack):
     with PackServer(demo_pack, cors=[PAGE]) as open_server, connected(open_server) as browser:
         _, headers, _ = request(browser, "HEAD", f"/files/{VOLUME}", Origin=PAGE)
         assert headers["Access-Control-Allow-Origin"] == PAGE
-        preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        preflight = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type",
+        }
         assert request(browser, "OPTIONS", "/graphql", Origin=PAGE, **preflight)[0] == 200
-        _, headers, _ = request(browser, "HEAD", f"/files/{VOLUME}", Origin="https://other.example.org")
+        _, headers, _ = request(
+            browser, "HEAD", f"/files/{VOLUME}", Origin="https://other.example.org"
+        )
         assert "Access-Control-Allow-Origin" not in headers
 
 
@@ -125,7 +150,9 @@ def test_urls_of_a_public_server_work_from_other_machines(demo_pack):
     with PackServer(demo_pack, host="0.0.0.0") as server, connected(server) as connection:
         assert not server.graphql_url.startswith("http://0.0.0.0")
         netloc = urlsplit(server.graphql_url).netloc
-        files = post(connection, "{ annotationFiles { httpsPath } }", host=netloc)["data"]["annotationFiles"]
+        files = post(connection, "{ annotationFiles { httpsPath } }", host=netloc)["data"][
+            "annotationFiles"
+        ]
         assert all(file["httpsPath"].startswith(server.files_url) for file in files)
 
 
@@ -135,7 +162,11 @@ def test_files_are_sent_whole_or_by_range(demo_pack, connection):
     for method, sent in (("GET", content), ("HEAD", b"")):
         status, headers, body = request(connection, method, path)
         assert (status, body, headers["Content-Length"]) == (200, sent, str(len(content)))
-    for wanted, part in (("bytes=0-9", content[:10]), ("bytes=1024-", content[1024:]), ("bytes=-7", content[-7:])):
+    for wanted, part in (
+        ("bytes=0-9", content[:10]),
+        ("bytes=1024-", content[1024:]),
+        ("bytes=-7", content[-7:]),
+    ):
         status, part_headers, body = request(connection, "GET", path, Range=wanted)
         assert (status, body) == (206, part)
         assert part_headers["Content-Range"].endswith(f"/{len(content)}")
@@ -166,7 +197,9 @@ def test_only_the_packs_files_are_served(connection, path):
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
 def test_links_out_of_the_pack_are_not_followed(tmp_path):
-    pack = write_pack(tmp_path / "pack", PackManifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3), {})
+    pack = write_pack(
+        tmp_path / "pack", PackManifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3), {}
+    )
     (tmp_path / "secret").write_text("secret")
     (pack.files / "link").symlink_to(tmp_path / "secret")
     (pack.files / "up").symlink_to(tmp_path)

@@ -25,8 +25,14 @@ def picks():
     [
         (lambda p: p, ""),
         (lambda p: p.take([0, 1]), "deleted 2 picks"),
-        (lambda p: p.take([1, 2, 3]).added([[0, 0, 0]] * 1200), "added 1,200 picks, deleted 1 pick"),
-        (lambda p: p.changed(points_zyx=np.add(p.points_zyx, [[0], [1], [2], [0]])), "moved 2 picks"),
+        (
+            lambda p: p.take([1, 2, 3]).added([[0, 0, 0]] * 1200),
+            "added 1,200 picks, deleted 1 pick",
+        ),
+        (
+            lambda p: p.changed(points_zyx=np.add(p.points_zyx, [[0], [1], [2], [0]])),
+            "moved 2 picks",
+        ),
         (lambda p: p.changed(rotations_zyx=None), "turned 3 picks"),
         (lambda p: p.changed(scores=[0.1, np.nan, 0.3, 0.5]), "changed score of 1 pick"),
         (lambda p: p.changed(instance_ids=[1, 1, 2, 2]), "changed instance_id of 4 picks"),
@@ -53,4 +59,9 @@ def test_missing_values_equal_each_other():
     assert same_values(np.array([np.nan, 1.0]), np.array([np.nan, 2.0])).tolist() == [True, False]
     mixed = np.array([pd.NA, "a", None, np.nan], dtype=object)
     assert same_values(mixed, mixed.copy()).all()
-    assert same_values(mixed, np.array([None, "b", None, 1.0], dtype=object)).tolist() == [True, False, True, False]
+    assert same_values(mixed, np.array([None, "b", None, 1.0], dtype=object)).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]

@@ -4,7 +4,9 @@ import pytest
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_SHARES, Orientation, orientation_vectors
 
-Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # in x, y, z: the particle's z lies along x
+Z_TO_X = np.array(
+    [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]
+)  # in x, y, z: the particle's z lies along x
 
 
 @pytest.fixture
@@ -25,11 +27,15 @@ def test_triads_have_three_axes_of_different_lengths(picks):
 
     assert (triads.rows.tolist(), triads.axes.tolist()) == ([0, 0, 0], [0, 1, 2])
     np.testing.assert_allclose(triads.data[:, 1], [[-20, 0, 0], [0, 30, 0], [0, 0, 40]], atol=1e-12)
-    assert np.linalg.norm(triads.data[:, 1], axis=1).tolist() == pytest.approx([40 * share for share in AXIS_SHARES])
+    assert np.linalg.norm(triads.data[:, 1], axis=1).tolist() == pytest.approx(
+        [40 * share for share in AXIS_SHARES]
+    )
 
 
 def test_hidden_or_unoriented_picks_have_no_vectors(picks):
     assert len(orientation_vectors(picks, Orientation.OFF, 30)) == 0
-    assert len(orientation_vectors(picks, Orientation.ARROWS, 30, np.array([False, True, True]))) == 0
+    assert (
+        len(orientation_vectors(picks, Orientation.ARROWS, 30, np.array([False, True, True]))) == 0
+    )
     assert len(orientation_vectors(Picks([[0, 0, 0]]), Orientation.TRIADS, 30)) == 0
     assert orientation_vectors(Picks([]), Orientation.TRIADS, 30).data.shape == (0, 2, 3)

@@ -40,13 +40,18 @@ def real_reply(real_data: Path):
 def test_the_real_catalogue_is_complete(real_reply):
     catalogue = answers.catalogue(PortalAnswer(real_reply))
     assert len(catalogue.rows) == 370
-    assert all(row.objects == tuple(sorted(row.objects, key=lambda each: -each.count)) for row in catalogue.rows)
+    assert all(
+        row.objects == tuple(sorted(row.objects, key=lambda each: -each.count))
+        for row in catalogue.rows
+    )
     row = next(row for row in catalogue.rows if row.id == 10456)
     assert (row.run_count, row.tomogram_count, row.annotation_count) == (60, 120, 169)
     assert (row.organism_name, bool(row.authors)) == ("Homo sapiens", True)
     assert "SegmentationMask" in row.shapes
     counts = real_reply["annotationCounts"]["aggregate"]  # counted by the server in another way
-    assert sum(row.annotation_count for row in catalogue.rows) == sum(group["count"] for group in counts)
+    assert sum(row.annotation_count for row in catalogue.rows) == sum(
+        group["count"] for group in counts
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,10 @@ def test_a_real_run_has_all_records_and_parents(real_data, portal_of):
         assert file.voxel_spacing in page.voxel_spacings
     assert [each.voxel_spacing for each in page.voxel_spacings] == [14.985, 29.97]
     assert page.default_tomogram.is_visualization_default
-    assert [author.name for author in page.default_tomogram.authors][:2] == ["Hannah Siems", "Garrett Greenan"]
+    assert [author.name for author in page.default_tomogram.authors][:2] == [
+        "Hannah Siems",
+        "Garrett Greenan",
+    ]
 
 
 def test_tomograms_are_ordered_by_priority(portal_of):
@@ -93,10 +101,20 @@ def test_tomograms_are_ordered_by_priority(portal_of):
     run = run_in(tables, name="TS_1")
     expected = [
         tables.add("tomograms", runId=run, voxelSpacing=5, isVisualizationDefault=True, sizeX=2),
-        tables.add("tomograms", runId=run, voxelSpacing=7, isVisualizationDefault=False, isAuthorSubmitted=True),
-        tables.add("tomograms", runId=run, voxelSpacing=7, isAuthorSubmitted=True, isPortalStandard=True),
+        tables.add(
+            "tomograms",
+            runId=run,
+            voxelSpacing=7,
+            isVisualizationDefault=False,
+            isAuthorSubmitted=True,
+        ),
+        tables.add(
+            "tomograms", runId=run, voxelSpacing=7, isAuthorSubmitted=True, isPortalStandard=True
+        ),
         tables.add("tomograms", runId=run, voxelSpacing=8, isPortalStandard=True),
-        tables.add("tomograms", runId=run, voxelSpacing=20, isAuthorSubmitted=False, isPortalStandard=False),
+        tables.add(
+            "tomograms", runId=run, voxelSpacing=20, isAuthorSubmitted=False, isPortalStandard=False
+        ),
         *(tables.add("tomograms", runId=run, voxelSpacing=10) for _ in range(130)),
     ]
     tables["tomograms"].reverse()
@@ -109,14 +127,23 @@ def test_tomograms_are_ordered_by_priority(portal_of):
 def test_annotations_and_authors_are_ordered(portal_of):
     tables = Tables()
     run = run_in(tables)
-    first, other = (tables.add("annotations", runId=run, objectName=name) for name in ("ribosome", "actin"))
+    first, other = (
+        tables.add("annotations", runId=run, objectName=name) for name in ("ribosome", "actin")
+    )
     tables.add("annotationAuthors", annotationId=first, name="Zoe", authorListOrder=2)
     tables.add("annotationAuthors", annotationId=other, name="Bob", authorListOrder=2)
-    tables.add("annotationAuthors", annotationId=other, name="Eve", authorListOrder=1, orcid="0000-0001")
-    tables.add("annotationMethodLinks", annotationId=other, link="https://x.org", linkType="website")
+    tables.add(
+        "annotationAuthors", annotationId=other, name="Eve", authorListOrder=1, orcid="0000-0001"
+    )
+    tables.add(
+        "annotationMethodLinks", annotationId=other, link="https://x.org", linkType="website"
+    )
     annotations = portal_of(tables).run_page(run).annotations
     assert [each.id for each in annotations] == [other, first]
-    assert [[author.name for author in each.authors] for each in annotations] == [["Eve", "Bob"], ["Zoe"]]
+    assert [[author.name for author in each.authors] for each in annotations] == [
+        ["Eve", "Bob"],
+        ["Zoe"],
+    ]
     assert [link.link for link in annotations[0].method_links] == ["https://x.org"]
 
 
@@ -129,8 +156,17 @@ def test_runs_have_counts_even_if_empty(portal_of):
     portal = portal_of(tables)
     full, bare = portal.dataset_page(tables["datasets"][0]["id"]).runs
     assert full.annotation_count == 4
-    assert [(each.object_name, each.count) for each in full.objects] == [("ribosome", 2), ("", 1), ("actin", 1)]
-    assert (bare.tomogram_count, bare.annotation_count, bare.objects, bare.voxel_spacing) == (0, 0, (), None)
+    assert [(each.object_name, each.count) for each in full.objects] == [
+        ("ribosome", 2),
+        ("", 1),
+        ("actin", 1),
+    ]
+    assert (bare.tomogram_count, bare.annotation_count, bare.objects, bare.voxel_spacing) == (
+        0,
+        0,
+        (),
+        None,
+    )
     assert (portal.run_page(empty).tomograms, portal.run_page(empty).default_tomogram) == ((), None)
 
 
@@ -138,17 +174,24 @@ def test_runs_have_counts_even_if_empty(portal_of):
 def shared(portal_of):
     """A deposition with its own dataset and annotations in another's: the portal, and ids by name."""
     tables = Tables()
-    ids = {"ours": tables.add("depositions", title="Ours"), "theirs": tables.add("depositions", title="Theirs")}
+    ids = {
+        "ours": tables.add("depositions", title="Ours"),
+        "theirs": tables.add("depositions", title="Theirs"),
+    }
     ours, theirs = ids.values()
     for kind in ("dataset", "annotation"):
         tables.add("depositionTypes", depositionId=ours, type=kind)
     tables.add("depositionAuthors", depositionId=ours, name="Ann", authorListOrder=1)
     ids["own"] = tables.add("datasets", depositionId=ours, title="Own", organismName="yeast")
-    ids["other"] = tables.add("datasets", depositionId=theirs, title="Other", keyPhotoThumbnailUrl="https://x.org/u")
+    ids["other"] = tables.add(
+        "datasets", depositionId=theirs, title="Other", keyPhotoThumbnailUrl="https://x.org/u"
+    )
     tables.add("datasets", depositionId=theirs, title="Untouched")
     own_run = tables.add("runs", datasetId=ids["own"], name="OWN")
     tables.add("runs", datasetId=ids["own"])
-    second, first = (tables.add("runs", datasetId=ids["other"], name=name) for name in ("TS_2", "TS_1"))
+    second, first = (
+        tables.add("runs", datasetId=ids["other"], name=name) for name in ("TS_2", "TS_1")
+    )
     tables.add("runs", datasetId=ids["other"], name="TS_3")
     for run, name, method in (
         (own_run, "ribosome", "manual"),
@@ -172,12 +215,20 @@ def test_a_deposition_lists_its_datasets_and_additions_to_others(shared):
     assert (page.tomogram_count, page.annotation_count) == (1, 5)
     assert [(each.object_name, each.count) for each in page.objects][:1] == [("ribosome", 3)]
     brought, touched = page.datasets
-    assert (brought.dataset_id, brought.is_own, brought.run_count, brought.annotation_count) == (ids["own"], True, 2, 1)
+    assert (brought.dataset_id, brought.is_own, brought.run_count, brought.annotation_count) == (
+        ids["own"],
+        True,
+        2,
+        1,
+    )
     assert (touched.dataset_id, touched.is_own, touched.run_count) == (ids["other"], False, 2)
     assert (touched.tomogram_count, touched.annotation_count) == (1, 4)
     assert (brought.organism_name, touched.key_photo_thumbnail_url) == ("yeast", "https://x.org/u")
     added = [("ribosome", "automated", 2), ("", "manual", 1), ("membrane", "manual", 1)]
     assert [(each.object_name, each.method_type, each.count) for each in touched.objects] == added
     runs = page.runs_of(ids["other"])
-    assert [(run.name, run.tomogram_count, run.annotation_count) for run in runs] == [("TS_1", 1, 0), ("TS_2", 0, 4)]
+    assert [(run.name, run.tomogram_count, run.annotation_count) for run in runs] == [
+        ("TS_1", 1, 0),
+        ("TS_2", 0, 4),
+    ]
     assert page.runs_of(ids["own"]) == ()

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet.portal.links import Jump, database_links, is_web_address, parse_jump, publication_links
+from napari_cryoet.portal.links import (
+    Jump,
+    database_links,
+    is_web_address,
+    parse_jump,
+    publication_links,
+)
 from napari_cryoet.records import PORTAL_TERMS
 
 
@@ -17,7 +23,11 @@ from napari_cryoet.records import PORTAL_TERMS
         ("TS-4", "tilt series", 4),
         ("https://cryoetdataportal.czscience.com/runs/506?table-tab=Tomograms#top", "run", 506),
         ("s3://cryoet-data-portal-public/10000/TS_026/", "dataset", 10000),
-        ("https://cryoet-data-portal-public.s3.us-west-2.amazonaws.com/10000/TS_026/x.json", "dataset", 10000),
+        (
+            "https://cryoet-data-portal-public.s3.us-west-2.amazonaws.com/10000/TS_026/x.json",
+            "dataset",
+            10000,
+        ),
         ("(https://cryoetdataportal.czscience.com/runs/506).", "run", 506),
     ],
 )
@@ -27,7 +37,17 @@ def test_ids_and_links_are_parsed(text, kind, record_id):
 
 @pytest.mark.parametrize(
     "text",
-    ["TS_026", "DS-0", "2147483648", "9" * 5000, "-5", "10000 10001", "https://example.org/10000", "506.", "१२"],
+    [
+        "TS_026",
+        "DS-0",
+        "2147483648",
+        "9" * 5000,
+        "-5",
+        "10000 10001",
+        "https://example.org/10000",
+        "506.",
+        "१२",
+    ],
 )
 def test_other_text_is_not_parsed(text):
     assert parse_jump(text) is None

@@ -33,7 +33,10 @@ class RecordingAsker:
             raise self.fault
         page = variables.get("page")
         if page and self.longest_page:
-            variables = {**variables, "page": page | {"limit": min(page["limit"], self.longest_page)}}
+            variables = {
+                **variables,
+                "page": page | {"limit": min(page["limit"], self.longest_page)},
+            }
         return self.reply or self.ask(query, variables, stop)
 
 
@@ -48,7 +51,9 @@ def large(tmp_path_factory):
     tables = Tables()
     deposition = tables.add("depositions", title="All of it")
     for number in range(370):
-        dataset = tables.add("datasets", id=10_000 + number, depositionId=deposition, title=f"Dataset {number}")
+        dataset = tables.add(
+            "datasets", id=10_000 + number, depositionId=deposition, title=f"Dataset {number}"
+        )
         tables.add("datasetAuthors", datasetId=dataset, name=f"Author {number}", authorListOrder=1)
     for number in range(5000):
         tables.add("runs", id=20_000 + number, datasetId=10_302, name=f"TS_{number:04}")
@@ -62,10 +67,17 @@ def large(tmp_path_factory):
             depositionId=deposition,
         )
         for order in range(3):
-            tables.add("annotationAuthors", annotationId=annotation, name=f"A{order}", authorListOrder=order)
+            tables.add(
+                "annotationAuthors",
+                annotationId=annotation,
+                name=f"A{order}",
+                authorListOrder=order,
+            )
     crowded = tables["annotations"][0]["id"]
     for order in range(3, 130):
-        tables.add("annotationAuthors", annotationId=crowded, name=f"A{order}", authorListOrder=order)
+        tables.add(
+            "annotationAuthors", annotationId=crowded, name=f"A{order}", authorListOrder=order
+        )
     return counting_portal(tables, tmp_path_factory.mktemp("large") / "pack")
 
 
@@ -76,10 +88,22 @@ def test_the_catalogue_and_a_run_page_need_one_request_each(large):
     assert portal.catalogue() is catalogue
     assert len(asker.requests) == before + 2
     row = next(row for row in catalogue.rows if row.id == 10_302)
-    assert (len(catalogue.rows), row.run_count, row.tomogram_count, row.annotation_count) == (370, 5000, 1, 140)
+    assert (len(catalogue.rows), row.run_count, row.tomogram_count, row.annotation_count) == (
+        370,
+        5000,
+        1,
+        140,
+    )
     assert sum(each.count for each in row.objects) == 140
-    assert (set(row.shapes), row.authors[0].name) == ({"OrientedPoint", "SegmentationMask"}, "Author 302")
-    assert (len(page.annotations), len(page.annotation_shapes), len(page.annotation_files)) == (140, 280, 420)
+    assert (set(row.shapes), row.authors[0].name) == (
+        {"OrientedPoint", "SegmentationMask"},
+        "Author 302",
+    )
+    assert (len(page.annotations), len(page.annotation_shapes), len(page.annotation_files)) == (
+        140,
+        280,
+        420,
+    )
     assert all(file.shape.annotation.run is page.run for file in page.annotation_files)
     assert sorted(len(each.authors) for each in page.annotations) == [3] * 139 + [130]
 
@@ -106,17 +130,26 @@ def test_page_limits_are_clamped_and_wildcards_escaped(large):
 def test_open_portal_sends_no_request(tmp_path):
     live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
     assert open_portal("live", cache_dir=tmp_path).source == live
-    assert open_portal(" https://portal.example.org/graphql ", cache_dir=tmp_path).source.label == "portal.example.org"
+    assert (
+        open_portal(" https://portal.example.org/graphql ", cache_dir=tmp_path).source.label
+        == "portal.example.org"
+    )
     assert open_portal("demo").source.kind == "demo"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_the_live_portal_links_to_its_site():
-    assert Source("live", LIVE_URL, "Live", PORTAL_TERMS).page_url("run", 1) == f"{PORTAL_TERMS.site}/runs/1"
+    assert (
+        Source("live", LIVE_URL, "Live", PORTAL_TERMS).page_url("run", 1)
+        == f"{PORTAL_TERMS.site}/runs/1"
+    )
     for kind in ("pack", "url", "demo"):
         assert Source(kind, "here", "Mine", PORTAL_TERMS).page_url("run", 1) == ""
     own = Terms(site="https://portal.example.org")
-    assert Source("url", "there", "Class", own).page_url("dataset", 7) == "https://portal.example.org/datasets/7"
+    assert (
+        Source("url", "there", "Class", own).page_url("dataset", 7)
+        == "https://portal.example.org/datasets/7"
+    )
 
 
 @pytest.fixture
@@ -138,7 +171,12 @@ AWAY = NetworkError("The server is away.", status=503)
 
 
 def every_page(portal: Portal):
-    pages = portal.catalogue(), portal.dataset_page(5), portal.run_page(6), portal.deposition_page(4)
+    pages = (
+        portal.catalogue(),
+        portal.dataset_page(5),
+        portal.run_page(6),
+        portal.deposition_page(4),
+    )
     return pages, portal.lookup(6)
 
 
@@ -151,7 +189,10 @@ def test_seen_pages_open_offline_with_their_date(remote, tmp_path):
     again, same_lists = every_page(open_remote())
     for before, after in zip(seen, again, strict=True):
         assert after.freshness.is_offline
-        assert (after.freshness.fetched_at, after.freshness.reason) == (before.freshness.fetched_at, AWAY.message)
+        assert (after.freshness.fetched_at, after.freshness.reason) == (
+            before.freshness.fetched_at,
+            AWAY.message,
+        )
     assert again[0].rows == seen[0].rows
     assert again[2].run == seen[2].run
     assert same_lists == lists

@@ -66,17 +66,25 @@ def test_lists_are_ordered_by_their_own_columns_and_id(text, schema):
         if parent != "Query" or name.endswith("Aggregate"):
             continue
         where = argument(node, "where")
-        is_by_id = where is not None and "".join(graphql.print_ast(where).split()) == "{id:{_eq:$id}}"
-        requested = {each.name.value for each in node.selection_set.selections if isinstance(each, FieldNode)}
+        is_by_id = (
+            where is not None and "".join(graphql.print_ast(where).split()) == "{id:{_eq:$id}}"
+        )
+        requested = {
+            each.name.value for each in node.selection_set.selections if isinstance(each, FieldNode)
+        }
         if not is_by_id and requested != {"id"}:
-            assert "".join(graphql.print_ast(argument(node, "orderBy")).split()).endswith("{id:asc}]")
+            assert "".join(graphql.print_ast(argument(node, "orderBy")).split()).endswith(
+                "{id:asc}]"
+            )
 
 
 @all_queries
 def test_relations_are_requested_once_per_parent(text, schema):
     for parent, name, node in fields_of(text, schema):
         names = [each.name.value for each in getattr(node.selection_set, "selections", ())]
-        assert len(names) == len(set(names)), f"{parent}.{name}: two aliases of one relation share one answer"
+        assert len(names) == len(set(names)), (
+            f"{parent}.{name}: two aliases of one relation share one answer"
+        )
 
 
 @all_queries
@@ -89,22 +97,39 @@ def test_unfiltered_lists_have_no_relations(text, schema):
 #: As the docstring of `napari_cryoet.records` says.
 LEFT_OUT = {"_id", "neuroglancerConfig", "annotationIngestId", "email"}
 TYPE_NAMES = {
-    **{name: name for name in ("Deposition", "Dataset", "Run", "Alignment", "Tomogram", "Annotation")},
+    **{
+        name: name
+        for name in ("Deposition", "Dataset", "Run", "Alignment", "Tomogram", "Annotation")
+    },
     **{name: name for name in ("AnnotationShape", "AnnotationFile")},
     **{"TiltSeries": "Tiltseries", "VoxelSpacing": "TomogramVoxelSpacing"},
-    **{"Author": "AnnotationAuthor", "MethodLink": "AnnotationMethodLink", "Funding": "DatasetFunding"},
+    **{
+        "Author": "AnnotationAuthor",
+        "MethodLink": "AnnotationMethodLink",
+        "Funding": "DatasetFunding",
+    },
 }
 
 
 @pytest.mark.parametrize("name", TYPE_NAMES)
 def test_records_have_every_documented_field_and_its_nullability(name, schema):
     fields = schema.type_map[TYPE_NAMES[name]].fields
-    documented = {each for each, field in fields.items() if graphql.is_leaf_type(graphql.get_named_type(field.type))}
+    documented = {
+        each
+        for each, field in fields.items()
+        if graphql.is_leaf_type(graphql.get_named_type(field.type))
+    }
     record = getattr(records, name)
     requested = {field.encode_name: field for field in msgspec.structs.fields(record)}
     requested = {each: requested[each] for each in queries.fields_of(record).split()}
-    is_part = name in {"Author", "MethodLink", "Funding"}  # needs neither an id nor that of its parent
-    assert documented - LEFT_OUT - requested.keys() <= ({"id", "annotationId", "datasetId"} if is_part else set())
+    is_part = name in {
+        "Author",
+        "MethodLink",
+        "Funding",
+    }  # needs neither an id nor that of its parent
+    assert documented - LEFT_OUT - requested.keys() <= (
+        {"id", "annotationId", "datasetId"} if is_part else set()
+    )
     for each, field in requested.items():
         is_nullable = type(None) in typing.get_args(field.type)
         assert is_nullable == (not graphql.is_non_null_type(fields[each].type)), each

@@ -36,14 +36,19 @@ def ask(server):
 def test_replies_have_the_packs_terms(ask):
     terms = {"licence": "CC-BY-4.0", "site": "https://lab.example.org"}
     reply = {"data": {"runs": []}, "extensions": {"terms": terms}}
-    assert ask(json.dumps(reply).encode()).terms == Terms(licence="CC-BY-4.0", site="https://lab.example.org")
+    assert ask(json.dumps(reply).encode()).terms == Terms(
+        licence="CC-BY-4.0", site="https://lab.example.org"
+    )
     for strange in ({}, {"terms": None}, None):
         assert ask(json.dumps(reply | {"extensions": strange}).encode()).terms is None
 
 
 def test_graphql_errors_raise_a_portal_error(server, ask):
     with pytest.raises(PortalError, match="Cannot query field x"):
-        ask(b'{"data": {"runs": []}, "errors": [{"message": "Cannot query field x", "locations": []}]}', 400)
+        ask(
+            b'{"data": {"runs": []}, "errors": [{"message": "Cannot query field x", "locations": []}]}',
+            400,
+        )
     (request,) = server.requests
     assert json.loads(request.body) == {"query": QUERY, "variables": {"id": 5}}
     with pytest.raises(PortalError, match="reason"):
@@ -51,7 +56,9 @@ def test_graphql_errors_raise_a_portal_error(server, ask):
 
 
 @pytest.mark.parametrize("code", [200, 422])
-@pytest.mark.parametrize("body", [b"", b"<html>sign in</html>", b"[]", b"null", b'{"data": []}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>sign in</html>", b"[]", b"null", b'{"data": []}', b"[" * 100_000]
+)
 def test_invalid_replies_raise_a_network_error(ask, body, code):
     with pytest.raises(NetworkError, match=str(code)):
         ask(body, code)
@@ -59,10 +66,26 @@ def test_invalid_replies_raise_a_network_error(ask, body, code):
 
 @pytest.mark.parametrize("url", ["FILE:///etc/passwd", "/etc/passwd"])
 def test_local_file_urls_in_replies_are_cleared(ask, url):
-    rows = [{"httpsPath": url, "keyPhotoUrl": url, "title": url, "run": {"httpsPrefix": url}, "s3Path": url}]
+    rows = [
+        {
+            "httpsPath": url,
+            "keyPhotoUrl": url,
+            "title": url,
+            "run": {"httpsPrefix": url},
+            "s3Path": url,
+        }
+    ]
     (row,) = ask(json.dumps({"data": {"annotationFiles": rows}}).encode()).data["annotationFiles"]
-    assert row == {"httpsPath": "", "keyPhotoUrl": "", "title": url, "run": {"httpsPrefix": ""}, "s3Path": url}
-    rows = [{"httpsPath": "https://x.org/a b%20c", "keyPhotoUrl": None, "httpsPrefix": "HTTP://x.org"}]
+    assert row == {
+        "httpsPath": "",
+        "keyPhotoUrl": "",
+        "title": url,
+        "run": {"httpsPrefix": ""},
+        "s3Path": url,
+    }
+    rows = [
+        {"httpsPath": "https://x.org/a b%20c", "keyPhotoUrl": None, "httpsPrefix": "HTTP://x.org"}
+    ]
     assert ask(json.dumps({"data": {"runs": rows}}).encode()).data == {"runs": rows}
 
 
@@ -91,9 +114,18 @@ def test_pictures_are_read_only_from_the_web_and_the_pack(server, tmp_path):
     inside = (pack / "files" / "a b.png").as_uri()
     server.script("photo", lambda _: Answer(body=b"pixels"))
     assert read_picture(inside, folder=pack) == read_picture(f"{server.url}/photo.png") == b"pixels"
-    for url in ((tmp_path / "secret.png").as_uri(), f"{pack.as_uri()}/../secret.png", "a.png", "ftp://a.invalid/a.png"):
+    for url in (
+        (tmp_path / "secret.png").as_uri(),
+        f"{pack.as_uri()}/../secret.png",
+        "a.png",
+        "ftp://a.invalid/a.png",
+    ):
         with pytest.raises(FormatError):
             read_picture(url, folder=pack)
-    for url, folder in ((inside, None), (f"{server.url}/gone", pack), ((pack / "gone.png").as_uri(), pack)):
+    for url, folder in (
+        (inside, None),
+        (f"{server.url}/gone", pack),
+        ((pack / "gone.png").as_uri(), pack),
+    ):
         with pytest.raises(FormatError):
             read_picture(url, folder=folder)

@@ -92,11 +92,15 @@ def portal() -> FakePortal:
 
 
 @pytest.fixture
-def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Settings) -> Iterator[Callable[..., PortalBrowser]]:
+def make_browser(
+    qtbot: QtBot, viewer_model: ViewerModel, memory: Settings
+) -> Iterator[Callable[..., PortalBrowser]]:
     """Make a dock; if a fake portal is given, it is used for every source."""
     made: list[PortalBrowser] = []
 
-    def make(portal: FakePortal | None = None, *, width: int = 380, **options: Any) -> PortalBrowser:
+    def make(
+        portal: FakePortal | None = None, *, width: int = 380, **options: Any
+    ) -> PortalBrowser:
         if portal is not None:
             options["open_portal"] = lambda _source, _job: portal
         browser = PortalBrowser(viewer_model, memory=memory, **options)
@@ -127,7 +131,9 @@ def make_demo_browser(
 
 
 @pytest.fixture
-def browser(qtbot: QtBot, make_browser: Callable[..., PortalBrowser], portal: FakePortal) -> PortalBrowser:
+def browser(
+    qtbot: QtBot, make_browser: Callable[..., PortalBrowser], portal: FakePortal
+) -> PortalBrowser:
     """A dock with a loaded list of datasets."""
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.catalogue_changed):
@@ -158,11 +164,18 @@ def _clear_registrations() -> None:
 @contextmanager
 def _window(*, show: bool) -> Iterator[Viewer]:
     with _app_model(), pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda _self: None)
-        monkeypatch.setattr("napari._qt.qt_main_window._QtMainWindow._save_current_window_settings", lambda _self: None)
+        monkeypatch.setattr(
+            "napari._qt.threads.status_checker.StatusChecker.start", lambda _self: None
+        )
+        monkeypatch.setattr(
+            "napari._qt.qt_main_window._QtMainWindow._save_current_window_settings",
+            lambda _self: None,
+        )
         viewer = Viewer(show=show, show_welcome_screen=False)
         viewer.window.resize(800, 480)  # small, since software rendering is slow
-        QtViewer._instances.discard(viewer.window._qt_viewer)  # else make_napari_viewer reports it as leaked
+        QtViewer._instances.discard(
+            viewer.window._qt_viewer
+        )  # else make_napari_viewer reports it as leaked
         gc.collect()
         gc.freeze()  # the window too
         yield viewer
@@ -178,7 +191,13 @@ def _reset(viewer: Viewer) -> None:
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
     canvas = viewer.canvas
-    for part in (viewer.dims, viewer.scene.camera, canvas.grid, canvas.overlays.scale_bar, viewer.cursor):
+    for part in (
+        viewer.dims,
+        viewer.scene.camera,
+        canvas.grid,
+        canvas.overlays.scale_bar,
+        viewer.cursor,
+    ):
         part.reset()
     viewer.dims.ndisplay = 2  # reset() leaves it at 3
     assert (viewer.dims.ndim, viewer.dims.ndisplay, viewer.dims.order) == (2, 2, (0, 1))

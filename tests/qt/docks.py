@@ -21,7 +21,12 @@ from napari_cryoet.records import AnnotationShape, ShapeType
 from qt.fake_portal import FakePortal
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 
-RUN_ID, TOMOGRAM, ARROWS, MASK = 506, LayerKey("tomogram", 1506), LayerKey("annotation", 1), LayerKey("annotation", 2)
+RUN_ID, TOMOGRAM, ARROWS, MASK = (
+    506,
+    LayerKey("tomogram", 1506),
+    LayerKey("annotation", 1),
+    LayerKey("annotation", 2),
+)
 SIDE = 512  # of the tomogram, which has four chunks
 VOXELS, FINEST = r"raw\.zarr/0/\d", r"/0/\d+/\d+/\d+$"  # patterns of requests
 
@@ -32,20 +37,40 @@ def write_run(folder: Path) -> None:
     volume = generator.normal(0, 1, (8, SIDE, SIDE)).astype(np.float32)
     write_pyramid(folder / "raw.zarr", volume, 10.0)
     write_pyramid(folder / "mask.zarr", (volume > 2).astype(np.int8), 10.0, "mask")
-    points = Picks(generator.uniform(0, 8, (5000, 3)), rotations_zyx=np.eye(3)[None].repeat(5000, axis=0))
+    points = Picks(
+        generator.uniform(0, 8, (5000, 3)), rotations_zyx=np.eye(3)[None].repeat(5000, axis=0)
+    )
     (folder / "arrows.ndjson").write_bytes(b"".join(lines_of(points)))
 
 
 def page_at(url: str) -> RunPage:
     """The run's page, with files at a base URL."""
     run = make_run(id=RUN_ID, name="TS_026", dataset=make_dataset())
-    size = {"size_z": 8, "size_y": SIDE, "size_x": SIDE, "voxel_spacing": 10.0, "is_visualization_default": True}
-    tomogram = make_tomogram(id=TOMOGRAM.id, run_id=RUN_ID, run=run, https_omezarr_dir=f"{url}/raw.zarr", **size)
+    size = {
+        "size_z": 8,
+        "size_y": SIDE,
+        "size_x": SIDE,
+        "voxel_spacing": 10.0,
+        "is_visualization_default": True,
+    }
+    tomogram = make_tomogram(
+        id=TOMOGRAM.id, run_id=RUN_ID, run=run, https_omezarr_dir=f"{url}/raw.zarr", **size
+    )
 
     def file(key: LayerKey, name: str, shape_type: ShapeType):
-        annotation = make_annotation(id=key.id, run_id=RUN_ID, run=run, object_id=f"GO:{key.id:07}", object_name=name)
-        shape = AnnotationShape(id=key.id, annotation_id=key.id, shape_type=shape_type, annotation=annotation)
-        return make_file(shape_type, id=key.id, https_path=f"{url}/{name}", shape=shape, annotation_shape_id=key.id)
+        annotation = make_annotation(
+            id=key.id, run_id=RUN_ID, run=run, object_id=f"GO:{key.id:07}", object_name=name
+        )
+        shape = AnnotationShape(
+            id=key.id, annotation_id=key.id, shape_type=shape_type, annotation=annotation
+        )
+        return make_file(
+            shape_type,
+            id=key.id,
+            https_path=f"{url}/{name}",
+            shape=shape,
+            annotation_shape_id=key.id,
+        )
 
     files = [
         file(ARROWS, "arrows.ndjson", ShapeType.ORIENTED_POINT),
@@ -66,8 +91,13 @@ class OneRunPortal(FakePortal):
         return self.page
 
 
-def dock_at_run(qtbot: QtBot, viewer: ViewerModel, memory: Settings, page: RunPage) -> PortalBrowser:
-    """The dock at the page of the run, in the viewer's window if it has one; the caller closes it."""
+def dock_at_run(
+    qtbot: QtBot, viewer: ViewerModel, memory: Settings, page: RunPage
+) -> PortalBrowser:
+    """The dock at the page of the run, in the viewer's window if it has one.
+
+    The caller closes it.
+    """
     portal = OneRunPortal(page)
     browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
     if isinstance(viewer, Viewer):

@@ -47,12 +47,18 @@ def enriching_row(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
         release_date=DAY.replace(year=2024),
         enriched_dataset_ids=tuple(row.id for row in rows[:1]),
         annotation_count=5,
-        objects=(ObjectCount(object_name=RIBOSOME[0], count=4), ObjectCount(object_name=MEMBRANE[0], count=1)),
+        objects=(
+            ObjectCount(object_name=RIBOSOME[0], count=4),
+            ObjectCount(object_name=MEMBRANE[0], count=1),
+        ),
     )
 
 
 def deposition_page(
-    row: DepositionRow, rows: tuple[CatalogueRow, ...], runs: tuple[RunRow, ...], freshness: Freshness = FRESH
+    row: DepositionRow,
+    rows: tuple[CatalogueRow, ...],
+    runs: tuple[RunRow, ...],
+    freshness: Freshness = FRESH,
 ) -> DepositionPage:
     """A deposition's page with its own datasets, or with two runs of the first dataset, of which one is listed."""
     own = [dataset for dataset in rows if dataset.id in row.dataset_ids]
@@ -71,17 +77,24 @@ def deposition_page(
         ),
         datasets=(
             *(dataset_count(dataset, is_own=True) for dataset in own),
-            *(dataset_count(dataset, is_own=False, objects=(ribosomes, membranes)) for dataset in others),
+            *(
+                dataset_count(dataset, is_own=False, objects=(ribosomes, membranes))
+                for dataset in others
+            ),
         ),
         objects=row.objects,
         tomogram_count=len(own),
         annotation_count=row.annotation_count,
         freshness=freshness,
-        runs=tuple(replace(run, tomogram_count=1, annotation_count=5) for run in runs[6:7] if others),
+        runs=tuple(
+            replace(run, tomogram_count=1, annotation_count=5) for run in runs[6:7] if others
+        ),
     )
 
 
-def dataset_count(dataset: CatalogueRow, *, is_own: bool, objects: tuple[ObjectCount, ...] = ()) -> DatasetCount:
+def dataset_count(
+    dataset: CatalogueRow, *, is_own: bool, objects: tuple[ObjectCount, ...] = ()
+) -> DatasetCount:
     return DatasetCount(
         dataset_id=dataset.id,
         title=dataset.title,

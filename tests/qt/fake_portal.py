@@ -31,7 +31,16 @@ from napari_cryoet.records import (
     ShapeType,
     TiltSeries,
 )
-from qt.fake_depositions import DAY, FAS, FRESH, MEMBRANE, RIBOSOME, deposition_page, enriching_row, owning_row
+from qt.fake_depositions import (
+    DAY,
+    FAS,
+    FRESH,
+    MEMBRANE,
+    RIBOSOME,
+    deposition_page,
+    enriching_row,
+    owning_row,
+)
 from samples import (
     make_annotation,
     make_dataset,
@@ -61,7 +70,9 @@ class FakePortal:
 
     def __init__(self, *, n_runs: int = 120) -> None:
         self.source = Source("live", "https://portal.invalid/graphql", "Fake portal", PORTAL_TERMS)
-        self.rows = tuple(dataset_row(10000 + number, n_runs=n_runs) for number in range(len(TITLES)))
+        self.rows = tuple(
+            dataset_row(10000 + number, n_runs=n_runs) for number in range(len(TITLES))
+        )
         self.runs = tuple(run_row(500 + number, f"TS_{number:03}") for number in range(n_runs))
         self.depositions = (owning_row(self.rows), enriching_row(self.rows))
         self.gate = threading.Event()
@@ -105,12 +116,16 @@ class FakePortal:
             raise NotFoundError(f"The portal has no run {run_id}.")
         return run_page(run_id, name, self.freshness)
 
-    def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
+    def deposition_page(
+        self, deposition_id: int, *, stop: threading.Event | None = None
+    ) -> DepositionPage:
         self._answer(stop, "deposition_page", deposition_id)
         row = next(row for row in self.depositions if row.id == deposition_id)
         return deposition_page(row, self.rows, self.runs, self.freshness)
 
-    def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
+    def lookup(
+        self, record_id: int, *, stop: threading.Event | None = None
+    ) -> tuple[LookupHit, ...]:
         self._answer(stop, "lookup", record_id)
         return tuple(self._hits(record_id))
 
@@ -148,7 +163,9 @@ def dataset_row(dataset_id: int, *, n_runs: int = 10) -> CatalogueRow:
         run_count=n_runs,
         tomogram_count=n_runs,
         annotation_count=103 + number,
-        objects=tuple(ObjectCount(object_name=name, count=30) for name, _ in (RIBOSOME, FAS, MEMBRANE)),
+        objects=tuple(
+            ObjectCount(object_name=name, count=30) for name, _ in (RIBOSOME, FAS, MEMBRANE)
+        ),
     )
 
 
@@ -182,7 +199,9 @@ def run_row(run_id: int, name: str) -> RunRow:
         dataset_id=10000,
         tomogram_count=2,
         annotation_count=7,
-        objects=tuple(ObjectCount(object_name=name, count=2) for name, _ in (RIBOSOME, FAS, MEMBRANE)),
+        objects=tuple(
+            ObjectCount(object_name=name, count=2) for name, _ in (RIBOSOME, FAS, MEMBRANE)
+        ),
         voxel_spacing=13.48,
         file_size_omezarr=1.66e9,
     )
@@ -192,8 +211,18 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
     """Two tomograms, and eight annotations that cover all cases of the page."""
     run = make_run(id=run_id, name=name, dataset=dataset(10000))
     files = [
-        annotation_file(run, 1, RIBOSOME, ShapeType.POINT, "ndjson", object_count=838, is_default=True),
-        annotation_file(run, 2, RIBOSOME, ShapeType.ORIENTED_POINT, "ndjson", object_count=795, deposition=ENRICHING),
+        annotation_file(
+            run, 1, RIBOSOME, ShapeType.POINT, "ndjson", object_count=838, is_default=True
+        ),
+        annotation_file(
+            run,
+            2,
+            RIBOSOME,
+            ShapeType.ORIENTED_POINT,
+            "ndjson",
+            object_count=795,
+            deposition=ENRICHING,
+        ),
         annotation_file(run, 3, FAS, ShapeType.POINT, "ndjson", object_count=17, spacing=7.84),
         annotation_file(run, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, "zarr"),
         annotation_file(run, 5, FAS, ShapeType.POINT, "ndjson", object_count=9, alignment_id=18),
@@ -217,8 +246,12 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
         for number, processing in ((1, "raw"), (2, "denoised"))
     ]
     page = make_run_page(tomograms=tomograms, files=files, run=run)
-    with_files = tuple(file for file in files if file.format)  # the portal lists no files of the last one
-    return replace(page, annotation_files=with_files, tilt_series=(tilt_series(run_id),), freshness=freshness)
+    with_files = tuple(
+        file for file in files if file.format
+    )  # the portal lists no files of the last one
+    return replace(
+        page, annotation_files=with_files, tilt_series=(tilt_series(run_id),), freshness=freshness
+    )
 
 
 def annotation_file(
@@ -249,7 +282,9 @@ def annotation_file(
         deposition=deposition,
         **({"object_count": None} | fields),
     )
-    shape = AnnotationShape(id=annotation.id, annotation_id=annotation.id, shape_type=shape_type, annotation=annotation)
+    shape = AnnotationShape(
+        id=annotation.id, annotation_id=annotation.id, shape_type=shape_type, annotation=annotation
+    )
     return make_file(
         shape_type,
         id=annotation.id * 10,

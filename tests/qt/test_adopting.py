@@ -54,10 +54,14 @@ def test_new_labels_have_the_volumes_shape(viewer, tomogram):
 
 
 @pytest.mark.parametrize("is_tomogram_first", [True, False])
-def test_sliders_match_the_tomogram_despite_other_layers(viewer, tomogram, mask, tmp_path, is_tomogram_first):
+def test_sliders_match_the_tomogram_despite_other_layers(
+    viewer, tomogram, mask, tmp_path, is_tomogram_first
+):
     positions = np.array([[0.0, 2.0, 3.0], [8 * SPACING / FINER_SPACING, 5.0, 7.0]])
     rotations = np.eye(3)[None].repeat(2, axis=0)
-    (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(Picks(positions, rotations_zyx=rotations))))
+    (tmp_path / "picks.ndjson").write_bytes(
+        b"".join(lines_of(Picks(positions, rotations_zyx=rotations)))
+    )
     others = (*load_annotation(tmp_path / "picks.ndjson", FINER_SPACING), mask)
     add(viewer, *((tomogram, *others) if is_tomogram_first else (*others, tomogram)))
 
@@ -93,7 +97,9 @@ def test_other_layers_are_unchanged(viewer):
 
 
 def test_saving_several_resolutions_to_one_file_is_refused(viewer, tomogram, mask, tmp_path):
-    for layer, write in zip(add(viewer, tomogram, mask), (napari_write_image, napari_write_labels), strict=True):
+    for layer, write in zip(
+        add(viewer, tomogram, mask), (napari_write_image, napari_write_labels), strict=True
+    ):
         with pytest.raises(SaveError, match="several resolutions"):
             write(str(tmp_path / "a.tif"), *layer.as_layer_data_tuple()[:2])
         assert not (tmp_path / "a.tif").exists()

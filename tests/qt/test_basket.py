@@ -48,7 +48,9 @@ def go_to_run(qtbot, dock: PortalBrowser, run_id: int = CELL_RUN):
     return dock.screens.run
 
 
-def press(qtbot, dock: PortalBrowser, view: RecordView, key, row_key: Qt.Key = Qt.Key.Key_D) -> None:
+def press(
+    qtbot, dock: PortalBrowser, view: RecordView, key, row_key: Qt.Key = Qt.Key.Key_D
+) -> None:
     """Press a key on a row."""
     view.select(key)
     qtbot.keyClick(view, row_key)
@@ -87,7 +89,14 @@ def test_ticks_persist_across_pages_and_restarts(qtbot, make_dock):
     run = go_to_run(qtbot, dock)
     group = ribosomes(run)
     press(qtbot, dock, run.tree, group.key)
-    assert [state(run.tree, row.key) for row in (group, *group.children)] == [ON, ON, OFF, ON, ON, ON], "the richest"
+    assert [state(run.tree, row.key) for row in (group, *group.children)] == [
+        ON,
+        ON,
+        OFF,
+        ON,
+        ON,
+        ON,
+    ], "the richest"
     press(qtbot, dock, run.tree, group.children[0].key)
     assert (state(run.tree, group.key), state(run.tree, group.children[0].key)) == (HALF, OFF)
     press(qtbot, dock, run.tomograms, run.tomogram_model.rows[0].key)
@@ -192,7 +201,11 @@ def test_a_remark_has_a_button_that_fixes_it(qtbot, filled):
     page = filled.screens.basket
     ids = {row.record.annotation.id for row in ribosomes(filled.screens.run).children}
     assert set(filled.basket.basket.annotations) == ids
-    button = next(button for button in page.remarks.findChildren(QPushButton) if button.text() == "Keep the best")
+    button = next(
+        button
+        for button in page.remarks.findChildren(QPushButton)
+        if button.text() == "Keep the best"
+    )
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     settle(qtbot, filled)
     assert len(filled.basket.basket.annotations) < len(ids)
@@ -219,7 +232,9 @@ def test_the_basket_can_be_saved_emptied_pasted_and_opened(qtbot, filled, monkey
     page, path = filled.screens.basket, tmp_path / "mine.toml"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(path), ""))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
-    monkeypatch.setattr(QInputDialog, "getMultiLineText", lambda *_args: ("RN-9005 and DS-90002", True))
+    monkeypatch.setattr(
+        QInputDialog, "getMultiLineText", lambda *_args: ("RN-9005 and DS-90002", True)
+    )
     monkeypatch.setattr(page_module, "agrees", lambda *_args, **_options: True)
     actions = {action.text(): action for action in page.file.menu().actions()}
     page.name.setFocus()
@@ -242,7 +257,9 @@ def test_the_basket_can_be_saved_emptied_pasted_and_opened(qtbot, filled, monkey
 
 def test_opening_a_basket_of_another_source_opens_that_source(qtbot, filled, monkeypatch, tmp_path):
     write_basket(Basket(source="http://127.0.0.1:9/graphql", runs=(1,)), tmp_path / "other.toml")
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "other.toml"), ""))
+    monkeypatch.setattr(
+        QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "other.toml"), "")
+    )
     monkeypatch.setattr(page_module, "agrees", lambda *_args, **_options: True)
     before = filled.basket.basket
     filled.screens.basket.name.setFocus()
@@ -257,7 +274,9 @@ def test_opening_a_basket_of_another_source_opens_that_source(qtbot, filled, mon
 def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
     page = filled.screens.basket
     old = dict.fromkeys(filled.basket.basket.tomograms, "2020-01-01")
-    filled.basket.change(lambda basket: basket.with_ids("tomograms", old, modified=old).with_ids("runs", [77]))
+    filled.basket.change(
+        lambda basket: basket.with_ids("tomograms", old, modified=old).with_ids("runs", [77])
+    )
     settle(qtbot, filled)
     page.ask_age()
     buttons = page.remarks.findChildren
@@ -272,14 +291,18 @@ def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
 def test_export_shows_progress_and_asks_before_replacing(qtbot, filled, monkeypatch, tmp_path):
     page, asked = filled.screens.basket, []
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(tmp_path))
-    monkeypatch.setattr(page_module, "agrees", lambda *args, **_options: bool(asked.append(args)) or True)
+    monkeypatch.setattr(
+        page_module, "agrees", lambda *args, **_options: bool(asked.append(args)) or True
+    )
     qtbot.mouseClick(page.export.button, Qt.MouseButton.LeftButton)
     page.exports.close()
     for _ in range(2):
         filled.screens.notice.hide()
         page.exports.actions()[0].trigger()
         assert page.export.button.text() == "Stop"
-        qtbot.waitUntil(lambda: not filled.tasks.is_running(EXPORT) and filled.screens.notice.isVisible())
+        qtbot.waitUntil(
+            lambda: not filled.tasks.is_running(EXPORT) and filled.screens.notice.isVisible()
+        )
         assert "1 run" in filled.screens.notice.text
     assert len(asked) == 1
     assert (tmp_path / "basket-copick").exists()

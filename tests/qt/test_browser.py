@@ -107,7 +107,10 @@ def test_an_ambiguous_id_opens_a_menu_of_records(qtbot, browser):
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
     menu = QApplication.activePopupWidget()
-    assert [action.text() for action in menu.actions()] == ["run 506: TS_006", "annotation 506: cytosolic ribosome"]
+    assert [action.text() for action in menu.actions()] == [
+        "run 506: TS_006",
+        "annotation 506: cytosolic ribosome",
+    ]
     with qtbot.waitSignal(browser.navigator.run_arrived):
         menu.actions()[0].trigger()
     menu.close()
@@ -196,7 +199,9 @@ def test_an_unreachable_portal_is_reported_and_can_be_retried(qtbot, make_browse
 
 def test_cached_data_show_their_date(qtbot, make_browser, portal):
     fetched = datetime.now(UTC).replace(month=2, day=12)
-    portal.freshness = Freshness(fetched_at=fetched, is_offline=True, reason="Couldn't reach the portal (no network).")
+    portal.freshness = Freshness(
+        fetched_at=fetched, is_offline=True, reason="Couldn't reach the portal (no network)."
+    )
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.use_source("live")
@@ -216,7 +221,9 @@ def test_the_state_is_not_online_while_the_server_refuses(qtbot, browser, portal
     open_dataset(qtbot, browser, answers=False)
     qtbot.waitUntil(lambda: state.text() == "refused (503)")
     portal.error = None
-    qtbot.mouseClick(browser.screens.dataset.place.message.button("Retry"), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(
+        browser.screens.dataset.place.message.button("Retry"), Qt.MouseButton.LeftButton
+    )
     qtbot.waitUntil(lambda: state.text() == "online")
 
 
@@ -231,7 +238,9 @@ def test_choosing_another_source_closes_the_one_still_opening(qtbot, viewer_mode
     browser = PortalBrowser(viewer_model, open_portal=open_portal, memory=memory)
     qtbot.addWidget(browser)
     browser.show()
-    qtbot.mouseClick(browser.screens.start.button("Browse the live portal"), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(
+        browser.screens.start.button("Browse the live portal"), Qt.MouseButton.LeftButton
+    )
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.screens.source_bar.chosen.emit("demo")
     release.set()
@@ -244,7 +253,8 @@ def test_choosing_another_source_closes_the_one_still_opening(qtbot, viewer_mode
 def test_a_picture_is_read_from_its_own_source(qtbot, browser, portal, tmp_path, monkeypatch):
     folders = []
     monkeypatch.setattr(
-        "napari_cryoet._qt.browser.session.read_picture", lambda _url, *, folder, stop: folders.append(folder)
+        "napari_cryoet._qt.browser.session.read_picture",
+        lambda _url, *, folder, stop: folders.append(folder),
     )
     portal.source = Source("pack", str(tmp_path / "first"), "First")
     with qtbot.waitSignal(browser.session.catalogue_changed):

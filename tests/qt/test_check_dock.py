@@ -118,7 +118,9 @@ def test_results_match_a_script_and_files_are_read_in_the_background(
 ):
     set_diameter("snoopy", 83.4)
     readers, read = set(), diameters._read_own
-    monkeypatch.setattr(diameters, "_read_own", lambda: (readers.add(threading.current_thread()), read())[1])
+    monkeypatch.setattr(
+        diameters, "_read_own", lambda: (readers.add(threading.current_thread()), read())[1]
+    )
     picks = Picks(scene.truth_zyx * (SPACING_ANGSTROM / 7.3), 7.3, about={"object_name": "snoopy"})
     specs = load_picks(picks, name="mine")
     readers.clear()
@@ -134,14 +136,18 @@ def test_results_match_a_script_and_files_are_read_in_the_background(
     assert dock.findings.as_data() == by_script.as_data()
 
 
-def test_a_tomogram_in_pixels_is_checked_with_an_entered_spacing(viewer_model, scene, qtbot, monkeypatch):
+def test_a_tomogram_in_pixels_is_checked_with_an_entered_spacing(
+    viewer_model, scene, qtbot, monkeypatch
+):
     image = viewer_model.add_image(scene.grey, name="as napari opens a TIFF")
     viewer_model.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
     dock = CheckDock(viewer_model)
     qtbot.addWidget(dock)
     dock.show()
 
-    monkeypatch.setattr(ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING_ANGSTROM) or True)
+    monkeypatch.setattr(
+        ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING_ANGSTROM) or True
+    )
     check(dock, qtbot)
 
     assert dock.findings.frame.mean_spacing == SPACING_ANGSTROM

@@ -24,7 +24,9 @@ TRUTH, MEMBRANE, OTHER_ALIGNMENT = 9001, 9009, 9015
 
 def points(name, *positions, scale=10.0, **about):
     metadata = {METADATA_KEY: about} if about else {}
-    return Points(np.array(positions, float), name=name, scale=(scale,) * 3, metadata=metadata, **ANGSTROM)
+    return Points(
+        np.array(positions, float), name=name, scale=(scale,) * 3, metadata=metadata, **ANGSTROM
+    )
 
 
 @pytest.fixture
@@ -40,7 +42,9 @@ def dock(qtbot, viewer_model):
 @pytest.fixture
 def two_sets(qtbot, dock, viewer_model):
     viewer_model.add_layer(points("mine", [0, 0, 0], [5, 5, 5], [9, 9, 9]))
-    viewer_model.add_layer(points("truth", [0, 0, 1], [9, 9, 8], [15, 15, 15], [18, 18, 18], is_ground_truth=True))
+    viewer_model.add_layer(
+        points("truth", [0, 0, 1], [9, 9, 8], [15, 15, 15], [18, 18, 18], is_ground_truth=True)
+    )
     qtbot.waitUntil(lambda: pair(dock) == ("mine", "truth"))
 
 
@@ -71,24 +75,36 @@ def run_comparison(qtbot, dock):
 def numbers(dock):
     table = dock.results.table
     roles = (QFormLayout.ItemRole.LabelRole, QFormLayout.ItemRole.FieldRole)
-    return dict([table.itemAt(line, role).widget().text() for role in roles] for line in range(table.rowCount()))
+    return dict(
+        [table.itemAt(line, role).widget().text() for role in roles]
+        for line in range(table.rowCount())
+    )
 
 
 class TestChoosing:
     def test_the_default_reference_is_a_ground_truth_of_the_same_object(self):
         truth = points("truth", [0, 0, 0], object_id="GO:1", is_ground_truth=True)
-        other, same = points("other", [0, 0, 0], object_id="GO:2"), points("same", [0, 0, 0], object_id="GO:1")
+        other, same = (
+            points("other", [0, 0, 0], object_id="GO:2"),
+            points("same", [0, 0, 0], object_id="GO:1"),
+        )
         mask = Labels(np.ones((3, 3, 3), np.uint8), scale=(10.0,) * 3, **ANGSTROM)
         assert likely_pair([other, same, truth]) == (same, truth)
         assert likely_pair([mask, truth]) == (truth, mask), "a mask judges points"
         assert likely_pair([other, same, truth], of=other) == (other, truth)
         assert likely_pair([mask, other], of=mask) == (other, mask)
 
-    def test_the_default_radius_is_half_the_particle_diameter(self, qtbot, dock, viewer_model, two_sets, monkeypatch):
+    def test_the_default_radius_is_half_the_particle_diameter(
+        self, qtbot, dock, viewer_model, two_sets, monkeypatch
+    ):
         readers, read = set(), diameters._read_own
-        monkeypatch.setattr(diameters, "_read_own", lambda: (readers.add(threading.current_thread()), read())[1])
+        monkeypatch.setattr(
+            diameters, "_read_own", lambda: (readers.add(threading.current_thread()), read())[1]
+        )
         assert dock.radius.value() == 5
-        ribosomes = viewer_model.add_layer(points("ribosomes", [0, 0, 0], object_name="cytosolic ribosome"))
+        ribosomes = viewer_model.add_layer(
+            points("ribosomes", [0, 0, 0], object_name="cytosolic ribosome")
+        )
         dock.choose(ribosomes, viewer_model.layers["truth"])
         qtbot.waitUntil(lambda: dock.radius.value() == 15)
         assert threading.main_thread() not in readers
@@ -99,7 +115,9 @@ class TestChoosing:
 
 
 class TestComparing:
-    def test_a_summary_comes_first_and_results_match_python(self, qtbot, dock, viewer_model, two_sets):
+    def test_a_summary_comes_first_and_results_match_python(
+        self, qtbot, dock, viewer_model, two_sets
+    ):
         dock.radius.setValue(2.5)
         dock.settings.beta.value = 4
         run_comparison(qtbot, dock)
@@ -109,13 +127,20 @@ class TestComparing:
         assert dock.comparison.scores == expected.scores
         assert numbers(dock)["precision"] == "66.7 %"
         headline = dock.results.headline
-        assert headline.text() == "67 % of A has a partner in B within 2.5 nm, and 50 % of B has one in A."
+        assert (
+            headline.text()
+            == "67 % of A has a partner in B within 2.5 nm, and 50 % of B has one in A."
+        )
         assert headline.y() < dock.results.table.geometry().y()
 
-    def test_a_streamed_mask_is_compared_in_the_background(self, qtbot, dock, show_files, monkeypatch):
+    def test_a_streamed_mask_is_compared_in_the_background(
+        self, qtbot, dock, show_files, monkeypatch
+    ):
         readers, read = set(), Mask.read
         monkeypatch.setattr(
-            Mask, "read", lambda self, *args: (readers.add(threading.current_thread()), read(self, *args))[1]
+            Mask,
+            "read",
+            lambda self, *args: (readers.add(threading.current_thread()), read(self, *args))[1],
         )
         dock.choose(*show_files(TRUTH, MEMBRANE)[::-1])
         run_comparison(qtbot, dock)
@@ -140,7 +165,9 @@ class TestResultLayers:
         run_comparison(qtbot, dock)
         return dock
 
-    def test_each_part_becomes_one_layer_and_others_keep_visibility(self, qtbot, compared, viewer_model):
+    def test_each_part_becomes_one_layer_and_others_keep_visibility(
+        self, qtbot, compared, viewer_model
+    ):
         viewer_model.add_image(np.zeros((4, 4, 4)), name="hidden").visible = False
         before = {layer: layer.visible for layer in viewer_model.layers}
         texts = [button.text() for button in compared.results.show_buttons]

@@ -44,7 +44,12 @@ def volume():
 @pytest.fixture
 def feed(tasks, volume):
     feed, points = CropFeed(tasks), [[10, 10, 10 * i] for i in range(200)]
-    feed.use(CropReader(ReviewVolume(volume.read, (volume.shape,), ((1.0,) * 3,), np.full(3, 10.0)), points), FRAME)
+    feed.use(
+        CropReader(
+            ReviewVolume(volume.read, (volume.shape,), ((1.0,) * 3,), np.full(3, 10.0)), points
+        ),
+        FRAME,
+    )
     return feed
 
 

@@ -26,7 +26,9 @@ def requested_offsets() -> list[int]:
 @pytest.fixture
 def view(qtbot, tasks, viewer_model, requested_offsets, tmp_path):
     theme = Theme(viewer_model)
-    view = DatasetView(theme, Thumbnails(tasks, lambda url, stop: b""), BasketState(tasks, tmp_path))
+    view = DatasetView(
+        theme, Thumbnails(tasks, lambda url, stop: b""), BasketState(tasks, tmp_path)
+    )
     qtbot.addWidget(view)
     view.page_requested.connect(lambda _number, offset, _name: requested_offsets.append(offset))
     view.resize(360, 700)
@@ -56,7 +58,9 @@ def test_scrolling_loads_pages_until_all_runs_are_listed(qtbot, view, requested_
     assert requested_offsets == [0, 50, 100]
 
 
-def test_a_failed_page_is_reported_and_requested_again_only_on_retry(qtbot, view, requested_offsets):
+def test_a_failed_page_is_reported_and_requested_again_only_on_retry(
+    qtbot, view, requested_offsets
+):
     view.add_page(page(0), "")
     view.view.scrollToBottom()
     qtbot.waitUntil(lambda: requested_offsets == [0, 50])
@@ -65,7 +69,9 @@ def test_a_failed_page_is_reported_and_requested_again_only_on_retry(qtbot, view
     assert last_row(view).title.startswith(NO_NETWORK.message)
     view.view.scrollToTop()
     view.view.scrollToBottom()
-    assert requested_offsets == [0, 50], "scrolling doesn't repeat requests to a portal that is down"
+    assert requested_offsets == [0, 50], (
+        "scrolling doesn't repeat requests to a portal that is down"
+    )
     view.model.ask_for_more(again=True)
     assert requested_offsets == [0, 50, 50]
     view.add_page(page(50), "")
@@ -73,14 +79,18 @@ def test_a_failed_page_is_reported_and_requested_again_only_on_retry(qtbot, view
 
 
 def test_a_run_row_shows_bytes_per_tomogram():
-    run = RunRow(id=1, name="", dataset_id=1, tomogram_count=2, voxel_spacing=10.0, file_size_omezarr=1.66e9)
+    run = RunRow(
+        id=1, name="", dataset_id=1, tomogram_count=2, voxel_spacing=10.0, file_size_omezarr=1.66e9
+    )
     assert run_row(run).title == "RN-1"
     assert run_row(run).lines[0][0] == "2 tomograms · 10 Å · 1.66 GB per tomogram"
     assert run_row(replace(run, tomogram_count=1)).lines[0] == ("1 tomogram · 10 Å · 1.66 GB",)
 
 
 def test_invalid_links_are_hidden_and_details_expand(view):
-    dataset = replace(page(0).dataset, deposition=None, dataset_publications=None, related_database_entries="X-1")
+    dataset = replace(
+        page(0).dataset, deposition=None, dataset_publications=None, related_database_entries="X-1"
+    )
     view.add_page(replace(page(0), dataset=dataset), "")
     header = view.header
     assert not header.links.isVisible()

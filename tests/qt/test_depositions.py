@@ -47,7 +47,9 @@ def index_of(browser: PortalBrowser, kind: type):
 
 def test_a_row_counts_own_and_enriched_datasets():
     rows = FakePortal().rows
-    enriching, owning = (deposition_row(row, Answer(Search())) for row in (enriching_row(rows), owning_row(rows)))
+    enriching, owning = (
+        deposition_row(row, Answer(Search())) for row in (enriching_row(rows), owning_row(rows))
+    )
     assert enriching.title == "Picks by <b>deep</b> learning & more"
     assert enriching.lines[0] == "CZCDP-10310 · adds to 1 dataset"
     assert owning.lines[0] == "CZCDP-10300 · 3 datasets"
@@ -76,7 +78,11 @@ def test_the_page_lists_own_and_enriched_datasets():
 def test_a_search_counts_datasets_and_depositions(qtbot, browser):
     search_for(qtbot, browser, "deep learning")
     switch = browser.screens.switch
-    assert [switch.tabText(number) for number in range(3)] == ["Datasets 0", "Runs", "Depositions 1"]
+    assert [switch.tabText(number) for number in range(3)] == [
+        "Datasets 0",
+        "Runs",
+        "Depositions 1",
+    ]
     place = browser.screens.datasets.place
     assert "No dataset matches “deep learning”" in place.message.text
     list_depositions(qtbot, browser)

@@ -34,7 +34,13 @@ DOCKS = {
 def window_with_picks(_shown_window):
     """A volume, a mask and two sets of picks, shared by the tests."""
     viewer = _shown_window
-    viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
+    viewer.add_layer(
+        Image(
+            np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"),
+            name="tomogram",
+            **WORLD,
+        )
+    )
     viewer.add_labels(np.ones((16, 32, 32), int), name="mask", **WORLD)  # napari's largest controls
     for name in ("picks", "others"):
         picks = Picks([[8.0, 10.0, 10.0], [8.0, 20.0, 20.0], [9.0, 10.0, 24.0]], 10.0)
@@ -67,10 +73,18 @@ def choose(viewer, qtbot):
         full_name = f"{name} (CryoET Data Portal)"
         viewer.window._qt_viewer.setFocus()
         viewer.window.plugins_menu.aboutToShow.emit()
-        menus = [action.menu() for action in viewer.window.plugins_menu.actions() if action.menu() is not None]
-        next(action for menu in menus for action in menu.actions() if action.text() == full_name).trigger()
+        menus = [
+            action.menu()
+            for action in viewer.window.plugins_menu.actions()
+            if action.menu() is not None
+        ]
+        next(
+            action for menu in menus for action in menu.actions() if action.text() == full_name
+        ).trigger()
         dock = viewer.window.dock_widgets[full_name]
-        qtbot.waitUntil(lambda: not dock.isVisible() if hides else is_in_front(dock) and has_keys(dock))
+        qtbot.waitUntil(
+            lambda: not dock.isVisible() if hides else is_in_front(dock) and has_keys(dock)
+        )
         if name == "Review picks":
             qtbot.waitUntil(lambda: dock.review is not None)
         return dock
@@ -95,7 +109,10 @@ def test_a_dock_takes_focus_and_has_titles_and_labelled_controls(choose, qtbot, 
     qtbot.waitUntil(lambda: has_keys(first(dock)))
     labels = holder_of(dock).titleBarWidget().findChildren(QLabel)
     assert [label.text() for label in labels if label.text()] == [name]
-    assert (holder_of(dock).windowTitle(), holder_of(dock).toggleViewAction().text()) == (tab_name, name)
+    assert (holder_of(dock).windowTitle(), holder_of(dock).toggleViewAction().text()) == (
+        tab_name,
+        name,
+    )
 
     controls = controls_by_tab(dock)
     assert len(controls) > 1
@@ -103,7 +120,9 @@ def test_a_dock_takes_focus_and_has_titles_and_labelled_controls(choose, qtbot, 
 
 
 def test_the_menu_opens_raises_and_hides_docks_as_tabs(viewer, choose, qtbot):
-    portal, review, compare = map(choose, ("CryoET Data Portal", "Review picks", "Compare annotations"))
+    portal, review, compare = map(
+        choose, ("CryoET Data Portal", "Review picks", "Compare annotations")
+    )
     tabs = viewer.window._qt_window.tabifiedDockWidgets
     qtbot.waitUntil(lambda: set(tabs(holder_of(portal))) == {holder_of(review), holder_of(compare)})
     assert choose("Review picks") is review
@@ -123,7 +142,11 @@ def test_keys_go_only_to_the_dock_in_front(choose, viewer, qtbot):
         for key in (Qt.Key.Key_Delete, Qt.Key.Key_A):
             press(key)
             assert has_keys(control)
-            assert (len(layer.data), set(layer.selected_data), layer.mode) == (3, {1}, "pan_zoom"), control
+            assert (len(layer.data), set(layer.selected_data), layer.mode) == (
+                3,
+                {1},
+                "pan_zoom",
+            ), control
     press(Qt.Key.Key_K)
     assert review.review.counts.judged == 0
 
@@ -177,7 +200,11 @@ def test_docks_fit_the_window_and_show_all_text(qtbot, viewer, enlarge, factor):
         qtbot.waitUntil(lambda dock=dock: is_in_front(dock))
         settle()
         assert window.size() == before, name
-        assert [item for item in dock.findChildren(QWidget) if item.isVisible() and not is_in_reach(item, dock)] == []
+        assert [
+            item
+            for item in dock.findChildren(QWidget)
+            if item.isVisible() and not is_in_reach(item, dock)
+        ] == []
         assert factor > 1 or cut_texts(dock) == [], name
 
 
@@ -201,11 +228,22 @@ def is_in_reach(widget, dock):
 
 def cut_texts(dock):
     """Texts that are cut off and have no tooltip."""
-    texts = [widget for widget in dock.findChildren(QWidget) if isinstance(widget, QLabel | QAbstractButton)]
-    return [widget.text() for widget in texts if widget.isVisible() and not (holds_text(widget) or widget.toolTip())]
+    texts = [
+        widget
+        for widget in dock.findChildren(QWidget)
+        if isinstance(widget, QLabel | QAbstractButton)
+    ]
+    return [
+        widget.text()
+        for widget in texts
+        if widget.isVisible() and not (holds_text(widget) or widget.toolTip())
+    ]
 
 
 def holds_text(widget):
     if isinstance(widget, QLabel) and widget.wordWrap():
         return widget.heightForWidth(widget.width()) <= widget.height()
-    return isinstance(widget, ElidedLabel) or widget.fontMetrics().horizontalAdvance(widget.text()) <= widget.width()
+    return (
+        isinstance(widget, ElidedLabel)
+        or widget.fontMetrics().horizontalAdvance(widget.text()) <= widget.width()
+    )

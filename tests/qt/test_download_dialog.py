@@ -29,7 +29,11 @@ def make_dialog(qtbot, tasks, theme, pack, tmp_path):
     page, state = portal.run_page(9001), BasketState(tasks, tmp_path / "data")
     state.open(portal)
     ids = [annotation.id for annotation in page.annotations]
-    state.change(lambda basket: basket.with_ids("annotations", ids).with_ids("tomograms", [page.tomograms[0].id]))
+    state.change(
+        lambda basket: basket.with_ids("annotations", ids).with_ids(
+            "tomograms", [page.tomograms[0].id]
+        )
+    )
 
     def make() -> DownloadDialog:
         dialog = DownloadDialog(tasks, theme, state)
@@ -96,7 +100,9 @@ class EndlessDownload:
             self.stopped.set()
 
 
-def test_escape_first_stops_the_download_and_then_closes_the_dialog(qtbot, make_dialog, monkeypatch):
+def test_escape_first_stops_the_download_and_then_closes_the_dialog(
+    qtbot, make_dialog, monkeypatch
+):
     monkeypatch.setattr(download_dialog, "Download", EndlessDownload)
     dialog = make_dialog()
     click(qtbot, dialog.start)
@@ -121,7 +127,9 @@ def test_escape_first_stops_the_download_and_then_closes_the_dialog(qtbot, make_
 
 
 def test_failed_files_are_listed_and_can_be_retried(qtbot, tasks, make_dialog, pack):
-    missing_file = next(path for path in (pack / "files").rglob("*.ndjson") if "DEMO_001" in path.parts)
+    missing_file = next(
+        path for path in (pack / "files").rglob("*.ndjson") if "DEMO_001" in path.parts
+    )
     missing_file.rename(missing_file.with_suffix(".gone"))
     dialog = make_dialog()
     download(qtbot, tasks, dialog)

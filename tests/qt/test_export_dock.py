@@ -65,7 +65,11 @@ def test_losses_are_shown_before_writing_in_the_background(form, qtbot, monkeypa
     for name in ("losses", "write_picks"):
         original = getattr(export_dock, name)
         monkeypatch.setattr(
-            export_dock, name, lambda *a, _do=original, **b: (threads.add(threading.current_thread()), _do(*a, **b))[1]
+            export_dock,
+            name,
+            lambda *a, _do=original, **b: (threads.add(threading.current_thread()), _do(*a, **b))[
+                1
+            ],
         )
     choose(form.format, "dynamo")
     qtbot.waitUntil(lambda: "counted from 1" in form.losses.text())
@@ -79,7 +83,9 @@ def test_losses_are_shown_before_writing_in_the_background(form, qtbot, monkeypa
 
 
 def test_relion_is_one_format_with_a_choice_of_version(form, qtbot):
-    assert [form.format.itemText(row) for row in range(form.format.count())].count("RELION STAR") == 1
+    assert [form.format.itemText(row) for row in range(form.format.count())].count(
+        "RELION STAR"
+    ) == 1
     assert form.version.isHidden()
     form.format.setCurrentText("RELION STAR")
     assert not form.version.isHidden()
@@ -122,5 +128,7 @@ def test_missing_information_is_asked_for_once(form, qtbot, monkeypatch):
 
     monkeypatch.setattr(export_dock, "ContextDialog", AnsweredDialog)
     export(form, qtbot)
-    np.testing.assert_allclose(read_picks(form.chosen_path).points_zyx, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    np.testing.assert_allclose(
+        read_picks(form.chosen_path).points_zyx, [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    )
     qtbot.waitUntil(lambda: "needs" not in form.losses.text())

@@ -49,7 +49,12 @@ def value(browser: PortalBrowser, title: str, text: str, condition: int = 0) -> 
     model = browser.screens.facets.model
     for index in model.indexes():
         facet = model.row_at(index.parent())
-        if facet and facet.title == title and facet.key[0] == condition and model.row_at(index).title == text:
+        if (
+            facet
+            and facet.title == title
+            and facet.key[0] == condition
+            and model.row_at(index).title == text
+        ):
             return index
     raise AssertionError(f"{title} has no {text}")
 
@@ -75,7 +80,9 @@ def test_a_filter_applies_to_all_lists_until_its_chip_is_clicked(qtbot, browser)
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
     click_row(qtbot, browser, value(browser, "Ground truth", "yes"), column=1)
-    matches = expected(browser, annotations=(Condition(objects=(f'"{RIBOSOME}"',), is_ground_truth=True),))
+    matches = expected(
+        browser, annotations=(Condition(objects=(f'"{RIBOSOME}"',), is_ground_truth=True),)
+    )
     assert [row.record.id for row in screens.datasets.model.rows] == list(matches.dataset_ids)
     assert screens.switch.tabText(1) == f"Runs {len(matches.run_ids)}"
     show_list(qtbot, browser, 1)
@@ -125,7 +132,9 @@ def test_filters_can_be_chosen_by_keyboard(qtbot, browser):
         qtbot.keyClick(view, key)
         wait(qtbot, browser)
         assert view.current_row.title == first
-        assert (browser.finder.answer.search == Search()) == (key == Qt.Key.Key_Return), "Enter unticks it"
+        assert (browser.finder.answer.search == Search()) == (key == Qt.Key.Key_Return), (
+            "Enter unticks it"
+        )
 
 
 def test_a_second_annotation_filter_applies_to_the_same_run(qtbot, browser):
@@ -246,7 +255,10 @@ def test_scripts_and_citations_of_listed_rows_can_be_copied(qtbot, browser):
     wait(qtbot, browser)
     menus = menu_of(browser, browser.screens.datasets)
     clipboard = QApplication.clipboard()
-    for text, expected_text in (("napari-cryoet", "text='yeast'"), ("official", "cryoet_data_portal")):
+    for text, expected_text in (
+        ("napari-cryoet", "text='yeast'"),
+        ("official", "cryoet_data_portal"),
+    ):
         item(menus["Copy as Python"], text).trigger()
         assert expected_text in clipboard.text()
     item(menus["Copy citation of 1 dataset"], "BibTeX").trigger()

@@ -37,7 +37,9 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "picture.png"
 
 
-def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+def test_a_run_is_drawn_with_its_tomogram_and_annotations(
+    qtbot: QtBot, demo_pack: Path, picture: Path
+) -> None:
     assert launch(LaunchOptions(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)) == 0
     drawn = np.asarray(Image.open(picture).convert("RGB"))
     assert drawn.shape == (800, 1280, 3)
@@ -50,7 +52,9 @@ def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pac
 def test_ctrl_c_closes_the_window(
     qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch_module.Opening, "missing", lambda _opening: "all")  # not drawn before that
+    monkeypatch.setattr(
+        launch_module.Opening, "missing", lambda _opening: "all"
+    )  # not drawn before that
     options = LaunchOptions(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)
     with working() as (stop, _):
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
@@ -62,11 +66,15 @@ def test_ctrl_c_closes_the_window(
 
 def test_a_run_without_a_tomogram_is_an_error(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     with pytest.raises(CryoETError, match="DEMO_004 has no tomogram"):
-        launch(LaunchOptions(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture))
+        launch(
+            LaunchOptions(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture)
+        )
     assert not picture.exists()
 
 
-def test_the_run_is_requested_from_the_first_source_only(make_browser: Callable[..., Any], qtbot: QtBot) -> None:
+def test_the_run_is_requested_from_the_first_source_only(
+    make_browser: Callable[..., Any], qtbot: QtBot
+) -> None:
     portal = FakePortal()
     browser = make_browser(portal)
     launch_module.Opening(browser, LaunchOptions(source="live", run_id=77)).begin()

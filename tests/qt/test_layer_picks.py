@@ -14,7 +14,9 @@ from napari_cryoet._qt.picks.layer_picks import link_of, picks_of, placed_picks_
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_spec
 from napari_cryoet.picks import Picks
 
-ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.full((3, 3), np.nan)])
+ROTATIONS = np.stack(
+    [np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.full((3, 3), np.nan)]
+)
 POSITIONS = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
 
 
@@ -25,7 +27,10 @@ def picks():
         10.0,
         rotations_zyx=ROTATIONS,
         scores=[0.25, np.nan, 0.75],
-        features={"by": np.array(["me", "you", "them"], dtype=object), "class": np.array([1, 2, 3])},
+        features={
+            "by": np.array(["me", "you", "them"], dtype=object),
+            "class": np.array([1, 2, 3]),
+        },
     )
 
 
@@ -36,8 +41,14 @@ def viewer(viewer_model):
 
 
 def add_picks(viewer, picks):
-    common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "annotation"}}}
-    spec = points_spec(picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10)
+    common = {
+        "scale": (10.0,) * 3,
+        "units": ("angstrom",) * 3,
+        "metadata": {METADATA_KEY: {"kind": "annotation"}},
+    }
+    spec = points_spec(
+        picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10
+    )
     return add_layers(viewer, [spec])[0]
 
 
@@ -107,7 +118,9 @@ class TestLayerEdits:
         np.testing.assert_array_equal(link.picks.rotations_zyx[2:], ROTATIONS[[1, 1]])
 
     def test_edits_in_naparis_table_change_the_picks(self, layer, link):
-        layer.features.iloc[1, layer.features.columns.get_loc("score")] = 0.5  # as napari's table does it
+        layer.features.iloc[1, layer.features.columns.get_loc("score")] = (
+            0.5  # as napari's table does it
+        )
 
         assert link.picks.scores.tolist() == [0.25, 0.5, 0.75]
         assert link.picks.edits == ("changed score of 1 pick",)
@@ -145,7 +158,9 @@ class TestPicksEdits:
 
 class TestUserLayer:
     def test_ids_are_tracked_without_changing_the_layer(self, viewer):
-        own = viewer.add_points(POSITIONS, features={"score": [1.0, 2.0, 3.0], "kind": ["a", "b", "c"]})
+        own = viewer.add_points(
+            POSITIONS, features={"score": [1.0, 2.0, 3.0], "kind": ["a", "b", "c"]}
+        )
         link = link_of(own)
         own.remove([0])
         own.add([0, 0, 0])
@@ -164,7 +179,9 @@ class TestPlacedPicks:
         placed = placed_picks_of(layer)
 
         assert placed.points_zyx[0].tolist() == [3.0, 2.0, 2.5]
-        assert placed.positions_angstrom_zyx[0].tolist() == list(layer.data_to_world((1.0, 2.0, 3.0)))
+        assert placed.positions_angstrom_zyx[0].tolist() == list(
+            layer.data_to_world((1.0, 2.0, 3.0))
+        )
         assert placed.edits == ("moved with their layer by 2, 0, -0.5 voxels (z, y, x)",)
         layer.rotate = (0, 0, 30)
         with pytest.raises(ValueError, match="rotated"):

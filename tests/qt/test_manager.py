@@ -30,7 +30,9 @@ def write_run(folder, run_id, name, shape_zyx=SHAPE_ZYX):
     (folder / "oriented.ndjson").write_bytes(b"".join(lines_of(Picks(two, rotations_zyx=IDENTITY))))
     sizes = dict(zip(("size_z", "size_y", "size_x"), shape_zyx, strict=True))
     url = (folder / "raw.zarr").as_uri()
-    tomogram = make_tomogram(id=run_id + 1000, run_id=run_id, run=run, https_omezarr_dir=url, **sizes)
+    tomogram = make_tomogram(
+        id=run_id + 1000, run_id=run_id, run=run, https_omezarr_dir=url, **sizes
+    )
     kinds = {
         "points.ndjson": (ShapeType.POINT, "cytosolic ribosome"),
         "oriented.ndjson": (ShapeType.ORIENTED_POINT, "fatty acid synthase"),
@@ -38,10 +40,18 @@ def write_run(folder, run_id, name, shape_zyx=SHAPE_ZYX):
     }
     files = []
     for number, (path, (shape_type, object_name)) in enumerate(kinds.items(), start=10 * run_id):
-        annotation = make_annotation(id=number, run_id=run_id, run=run, object_id=None, object_name=object_name)
-        shape = AnnotationShape(id=number, annotation_id=number, shape_type=shape_type, annotation=annotation)
+        annotation = make_annotation(
+            id=number, run_id=run_id, run=run, object_id=None, object_name=object_name
+        )
+        shape = AnnotationShape(
+            id=number, annotation_id=number, shape_type=shape_type, annotation=annotation
+        )
         url = (folder / path).as_uri()
-        files.append(make_file(shape_type, id=number, https_path=url, shape=shape, annotation_shape_id=number))
+        files.append(
+            make_file(
+                shape_type, id=number, https_path=url, shape=shape, annotation_shape_id=number
+            )
+        )
     return make_run_page(tomograms=[tomogram], files=files, run=run)
 
 
@@ -98,7 +108,10 @@ def key_of_file(page, shape_type):
 
 def kinds_of(layers):
     """The napari type of each layer, including subclasses."""
-    return [next(kind for kind in (Image, Labels, Points, Vectors) if isinstance(layer, kind)) for layer in layers]
+    return [
+        next(kind for kind in (Image, Labels, Points, Vectors) if isinstance(layer, kind))
+        for layer in layers
+    ]
 
 
 class TestShowing:
@@ -112,7 +125,9 @@ class TestShowing:
         assert viewer_model.layers.selection.active is layer
         assert link.shown() == {LayerKey("tomogram", 1506)}
 
-    def test_layers_are_ordered_by_kind_across_runs(self, runs, link, viewer_model, open_tomogram, show):
+    def test_layers_are_ordered_by_kind_across_runs(
+        self, runs, link, viewer_model, open_tomogram, show
+    ):
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
         link.show_together = True
         show(runs.first, ShapeType.POINT)
@@ -163,7 +178,9 @@ class TestOneRunAtATime:
         link.show_together = False
         assert visible_in(viewer_model) == {first, points, mine}
 
-    def test_picks_are_paired_with_the_tomogram_of_their_run(self, runs, link, viewer_model, open_tomogram, show):
+    def test_picks_are_paired_with_the_tomogram_of_their_run(
+        self, runs, link, viewer_model, open_tomogram, show
+    ):
         first = open_tomogram(runs.first)
         (points,) = show(runs.first, ShapeType.POINT)
         second = open_tomogram(runs.second)
@@ -171,7 +188,9 @@ class TestOneRunAtATime:
             assert volume_for(list(viewer_model.layers), points) is first
             assert volume_for(list(viewer_model.layers), None) is second
 
-    def test_layers_of_an_unselected_run_stay_hidden_when_loaded(self, qtbot, runs, link, viewer_model):
+    def test_layers_of_an_unselected_run_stay_hidden_when_loaded(
+        self, qtbot, runs, link, viewer_model
+    ):
         link.open_tomogram(runs.first, runs.first.tomograms[0])
         link.show_run(507)
         qtbot.waitUntil(lambda: not link.coming())
@@ -193,7 +212,9 @@ class TestOneRunAtATime:
         link.show_together = True
         assert viewer_model.dims.nsteps == steps
 
-    def test_the_view_is_fitted_only_if_the_extent_differs(self, runs, link, viewer_model, open_tomogram):
+    def test_the_view_is_fitted_only_if_the_extent_differs(
+        self, runs, link, viewer_model, open_tomogram
+    ):
         camera, dims = viewer_model.scene.camera, viewer_model.dims
         open_tomogram(runs.first)
         camera.zoom, fitted = 3.21, camera.zoom
@@ -220,7 +241,9 @@ class TestRemoving:
 
 
 class TestUserLayers:
-    def test_opening_layers_keeps_camera_plane_and_selection(self, runs, viewer_model, open_tomogram, show):
+    def test_opening_layers_keeps_camera_plane_and_selection(
+        self, runs, viewer_model, open_tomogram, show
+    ):
         mine = viewer_model.add_image(np.zeros((40, 50, 60)), units=("angstrom",) * 3)
         viewer_model.dims.set_current_step(0, 33)
         viewer_model.scene.camera.zoom = 3.21
@@ -238,14 +261,19 @@ class TestUserLayers:
 
 
 class TestReopenedDock:
-    def test_layers_of_a_closed_dock_are_recognized(self, qtbot, runs, link, viewer_model, open_tomogram, show):
+    def test_layers_of_a_closed_dock_are_recognized(
+        self, qtbot, runs, link, viewer_model, open_tomogram, show
+    ):
         open_tomogram(runs.first)
         show(runs.first, ShapeType.ORIENTED_POINT)
         link.close()
 
         again = LayerManager(viewer_model)
 
-        assert again.shown() == {LayerKey("tomogram", 1506), key_of_file(runs.first, ShapeType.ORIENTED_POINT)}
+        assert again.shown() == {
+            LayerKey("tomogram", 1506),
+            key_of_file(runs.first, ShapeType.ORIENTED_POINT),
+        }
         with qtbot.waitSignal(again.appearance_changed):
             again.hide(key_of_file(runs.first, ShapeType.ORIENTED_POINT))
         again.close()
@@ -269,6 +297,8 @@ def callbacks_of(viewer, layer):
     """The number of slots connected to a viewer and one of its layers."""
     groups = (viewer.layers.events, viewer.dims.events, layer.events)
     emitters = [
-        group.emitters[name] if hasattr(group, "emitters") else group[name] for group in groups for name in group
+        group.emitters[name] if hasattr(group, "emitters") else group[name]
+        for group in groups
+        for name in group
     ]
     return sum(len(getattr(emitter, "callbacks", emitter)) for emitter in emitters)

@@ -149,7 +149,9 @@ def test_coarse_only_does_not_fetch_the_finest_level_until_requested(qtbot, dock
     assert finest_blocks(served) == []
     assert strip.action.text() == "Load full detail"
     click(qtbot, strip.action)
-    qtbot.waitUntil(lambda: stream_of(dock.link.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, ""))
+    qtbot.waitUntil(
+        lambda: stream_of(dock.link.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, "")
+    )
     assert finest_blocks(served)
     assert not strip.action.isVisible()
     dock.viewer.dims.set_current_step(0, 6)  # full detail applied only to the plane on screen

@@ -27,7 +27,9 @@ def viewer(viewer_model, qtbot):
 
 @pytest.fixture
 def points(viewer):
-    return add_layers(viewer, load_picks(Picks(POSITIONS, 10.0, rotations_zyx=ROTATIONS), name="picks"))[-1]
+    return add_layers(
+        viewer, load_picks(Picks(POSITIONS, 10.0, rotations_zyx=ROTATIONS), name="picks")
+    )[-1]
 
 
 @pytest.fixture

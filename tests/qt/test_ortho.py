@@ -133,7 +133,9 @@ def test_voxel_mask_and_pick_coincide_in_every_plane(qtbot, views, name, down, r
 
 def drag(callback, model, *moves, button=1, world_zyx=(0.0, 45.0, 30.0)):
     """Simulate the drag events of napari's canvas, with world positions and canvas pixels."""
-    event = SimpleNamespace(type="mouse_press", button=button, modifiers=[], position=world_zyx, pos=(100.0, 100.0))
+    event = SimpleNamespace(
+        type="mouse_press", button=button, modifiers=[], position=world_zyx, pos=(100.0, 100.0)
+    )
     dragging = callback(model, event)
     next(dragging, None)
     event.type = "mouse_move"
@@ -152,7 +154,9 @@ def test_clicking_and_dragging_in_a_plane_moves_the_shared_cursor(qtbot, views, 
     assert views.shared_cursor.position[2] == 126.0
     assert main.dims.point[0] == 84.0, "the viewer's own plane moves immediately"
     assert by_name(views, "YZ").model.dims.point[2] == 126.0
-    qtbot.waitUntil(lambda: main.dims.point[2] == 126.0)  # other sliders follow once the cursor rests
+    qtbot.waitUntil(
+        lambda: main.dims.point[2] == 126.0
+    )  # other sliders follow once the cursor rests
 
 
 def test_in_the_viewer_a_click_moves_the_cursor_but_a_drag_does_not(views, main):
@@ -204,9 +208,15 @@ class TestLayerSync:
 
     def test_arrows_are_synchronized(self, qtbot, empty_views, main):
         def wait_for_arrows(count):
-            qtbot.waitUntil(lambda: [len(copy.data) for copy in copies(empty_views, arrows.name)] == [count] * 2)
+            qtbot.waitUntil(
+                lambda: [len(copy.data) for copy in copies(empty_views, arrows.name)] == [count] * 2
+            )
 
-        picks = Picks([[15.0, 16.0, 15.0], [16.0, 17.0, 16.0]], 10.0, rotations_zyx=np.eye(3)[None].repeat(2, axis=0))
+        picks = Picks(
+            [[15.0, 16.0, 15.0], [16.0, 17.0, 16.0]],
+            10.0,
+            rotations_zyx=np.eye(3)[None].repeat(2, axis=0),
+        )
         arrows, points = add_layers(main, load_picks(picks, name="oriented"))
         wait_for_arrows(2)
         show_orientations(main, points, "triads", length_angstrom=160)
@@ -223,9 +233,13 @@ class TestStreaming:
         volume = np.random.default_rng(0).normal(size=(40, 70, 90)).astype("f4")
         write_pyramid(tmp_path / "v.zarr", volume, 10.0)
         with Server(tmp_path) as server:
-            yield SimpleNamespace(volume=volume, server=server, load=lambda: load_tomogram(f"{server.url}/v.zarr"))
+            yield SimpleNamespace(
+                volume=volume, server=server, load=lambda: load_tomogram(f"{server.url}/v.zarr")
+            )
 
-    def test_every_plane_becomes_exact_and_no_byte_is_fetched_twice(self, qtbot, empty_views, main, served):
+    def test_every_plane_becomes_exact_and_no_byte_is_fetched_twice(
+        self, qtbot, empty_views, main, served
+    ):
         add_layers(main, [served.load()])
         views = empty_views
         states = [view.copies[0].stream for view in views.views]
@@ -237,11 +251,15 @@ class TestStreaming:
         for name, plane in (("XZ", served.volume[:, y]), ("YZ", served.volume[:, :, x])):
             layer = by_name(views, name).model.layers[0]
             qtbot.waitUntil(lambda layer=layer, plane=plane: is_shown(layer, plane))
-        requested = [(request.path, request.headers.get("range")) for request in served.server.to("/[01]/")]
+        requested = [
+            (request.path, request.headers.get("range")) for request in served.server.to("/[01]/")
+        ]
         assert requested
         assert len(requested) == len(set(requested)), "each range of each file once"
 
-    def test_an_error_is_shown_in_its_plane_and_can_be_retried(self, qtbot, empty_views, main, served):
+    def test_an_error_is_shown_in_its_plane_and_can_be_retried(
+        self, qtbot, empty_views, main, served
+    ):
         spec = served.load()
         served.server.script("v.zarr/0/", status(503))
         add_layers(main, [spec])
@@ -289,7 +307,11 @@ def test_the_dock_opens_below_can_float_and_is_removed_cleanly(qtbot, viewer_in_
         window = views.window()
     qtbot.waitUntil(lambda: window.dockWidgetArea(dock) == Qt.DockWidgetArea.BottomDockWidgetArea)
     assert views.splitter.height() > 0.75 * views.height()  # napari adds no stretch below it
-    crosshairs = [overlay for overlay in viewer.scene.overlays.values() if "Crosshair" in type(overlay).__name__]
+    crosshairs = [
+        overlay
+        for overlay in viewer.scene.overlays.values()
+        if "Crosshair" in type(overlay).__name__
+    ]
     assert len(crosshairs) == 1
     viewer.dims.set_point(0, 5)
     assert crosshairs[0].position[0] == 5
@@ -305,5 +327,9 @@ def test_the_dock_opens_below_can_float_and_is_removed_cleanly(qtbot, viewer_in_
         assert [len(view.model.layers) for view in views.views] == [2, 2]
     viewer.window.remove_dock_widget(dock)
     QApplication.processEvents()
-    assert not [overlay for overlay in viewer.scene.overlays.values() if "Crosshair" in type(overlay).__name__]
+    assert not [
+        overlay
+        for overlay in viewer.scene.overlays.values()
+        if "Crosshair" in type(overlay).__name__
+    ]
     assert len(viewer.layers) == 2

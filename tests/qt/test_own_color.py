@@ -31,7 +31,9 @@ def rounded(color):
     return tuple(round(part, 3) for part in color)
 
 
-def test_a_user_file_gets_a_different_colour_than_the_annotation(viewer_in_hidden_window, page, tmp_path):
+def test_a_user_file_gets_a_different_colour_than_the_annotation(
+    viewer_in_hidden_window, page, tmp_path
+):
     viewer = viewer_in_hidden_window
     own_file = write_picks(two_picks(), tmp_path / "ribosomes.ndjson").path
     truth_file = next(file for file in page.annotation_files if file.id == TRUTH)
@@ -57,5 +59,7 @@ def test_annotation_colours_do_not_depend_on_opening_order(qtbot, viewer_model, 
         key = LayerKey("annotation", file.id)
         link.show_annotation(page, file)
         qtbot.waitUntil(lambda key=key: key not in link.coming())
-        assert {color(layer) for layer in link.layers_of(key)} == {rounded(colors[file.shape.annotation.id])}
+        assert {color(layer) for layer in link.layers_of(key)} == {
+            rounded(colors[file.shape.annotation.id])
+        }
     link.close()

@@ -30,7 +30,9 @@ def add_picks(viewer, name="ribosomes"):
 
 @pytest.fixture
 def viewer(viewer_in_window):
-    viewer_in_window.add_image(np.zeros((40, 20, 20), "f4"), scale=(10.0,) * 3, units=("angstrom",) * 3)
+    viewer_in_window.add_image(
+        np.zeros((40, 20, 20), "f4"), scale=(10.0,) * 3, units=("angstrom",) * 3
+    )
     return viewer_in_window
 
 
@@ -59,7 +61,9 @@ def enter(qtbot, box, text):
 
 def test_naparis_menu_opens_the_popover_and_escape_closes_it(qtbot, viewer):
     viewer.layers.selection.active = add_picks(viewer)
-    napari._app_model.get_app_model().commands.execute_command("napari-cryoet.picks_on_screen").result()
+    napari._app_model.get_app_model().commands.execute_command(
+        "napari-cryoet.picks_on_screen"
+    ).result()
     window = viewer.window._qt_window
     popover = window.findChild(PicksPopover)
     qtbot.waitUntil(popover.isVisible)

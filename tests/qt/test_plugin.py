@@ -27,7 +27,9 @@ def volume():
     return np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)
 
 
-def test_a_zarr_opens_at_the_middle_without_reads_on_the_gui_thread(viewer, volume, tmp_path, monkeypatch):
+def test_a_zarr_opens_at_the_middle_without_reads_on_the_gui_thread(
+    viewer, volume, tmp_path, monkeypatch
+):
     write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
     readers, read = set(), Pyramid.read
 

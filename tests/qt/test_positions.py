@@ -1,6 +1,7 @@
 """Picks are drawn exactly over the picked voxels, tested from records and files to levels and the canvas.
 
-Sizes and positions are odd and different along every axis, to reveal swapped axes and shifted coarse levels.
+Sizes and positions are odd and different along every axis, to reveal swapped axes and shifted
+coarse levels.
 """
 
 import itertools
@@ -23,7 +24,8 @@ from samples import make_annotation, make_file, make_run_page, make_tomogram, ma
 
 SHAPE_ZYX = (29, 46, 67)
 SPACING = 10.012
-#: Corners of planted blocks of 4 x 4 x 4 voxels, aligned so that each is exactly one voxel of level 2.
+#: Corners of planted blocks of 4 x 4 x 4 voxels, aligned so that each is exactly one voxel of level
+#: 2.
 BLOCKS_ZYX = [(4, 8, 12), (8, 40, 20), (12, 20, 60), (20, 4, 36), (24, 36, 52)]
 LEVELS = (0, 1, 2)
 
@@ -40,14 +42,19 @@ def centres_zyx():
 
 
 def points_file(path, points_zyx, *, spacing=SPACING, number=1, shape_type=ShapeType.POINT):
-    lines = [{"type": "point", "location": {"x": x, "y": y, "z": z}} for z, y, x in np.asarray(points_zyx).tolist()]
+    lines = [
+        {"type": "point", "location": {"x": x, "y": y, "z": z}}
+        for z, y, x in np.asarray(points_zyx).tolist()
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return record(path, number=number, spacing=spacing, shape_type=shape_type)
 
 
 def record(path, *, number, shape_type, spacing=SPACING):
     annotation = make_annotation(id=number)
-    shape = AnnotationShape(id=number, annotation_id=number, shape_type=shape_type, annotation=annotation)
+    shape = AnnotationShape(
+        id=number, annotation_id=number, shape_type=shape_type, annotation=annotation
+    )
     return make_file(
         shape_type,
         id=number,
@@ -109,7 +116,9 @@ class Scene:
         of_pick = self.centroid_of(picks)
 
         def is_over():
-            assert np.abs(self.centroid_of(image) - of_pick).max() < 0.5 * voxel_px, image.data_level
+            assert np.abs(self.centroid_of(image) - of_pick).max() < 0.5 * voxel_px, (
+                image.data_level
+            )
 
         for image.locked_data_level in LEVELS:
             self._qtbot.waitUntil(is_over)
@@ -179,7 +188,9 @@ def test_every_instance_has_its_number_and_colour(scene, bright, tmp_path):
     numbers = [1, 2, 300, 40_000, 65_535]
     write_pyramid(tmp_path / "i.zarr", planted(np.uint16, numbers), SPACING, "instances")
     scene.open(bright)
-    mask = scene.show(record(tmp_path / "i.zarr", number=3, shape_type=ShapeType.INSTANCE_SEGMENTATION_MASK))
+    mask = scene.show(
+        record(tmp_path / "i.zarr", number=3, shape_type=ShapeType.INSTANCE_SEGMENTATION_MASK)
+    )
 
     for level, (number, corner) in itertools.product(LEVELS, zip(numbers, BLOCKS_ZYX, strict=True)):
         mask.locked_data_level = level
@@ -188,7 +199,9 @@ def test_every_instance_has_its_number_and_colour(scene, bright, tmp_path):
         scene.wait_for_value(mask, world, number)
         assert mask.get_color(number)[3] == 1
 
-    assert len({tuple(mask.get_color(number)) for number in numbers}) == len({(number - 1) % 12 for number in numbers})
+    assert len({tuple(mask.get_color(number)) for number in numbers}) == len(
+        {(number - 1) % 12 for number in numbers}
+    )
 
 
 def test_a_tomogram_with_an_offset_aligns_with_the_canonical_one(scene, tmp_path):
@@ -217,11 +230,15 @@ def empty_volume(tmp_path_factory):
 @settings(max_examples=15)
 @given(voxel=voxels, spacing=spacings, factor=st.integers(1, 4))
 def test_a_pick_lies_at_its_voxels_centre_for_any_spacings(empty_volume, voxel, spacing, factor):
-    file = points_file(empty_volume.parent / "picks.ndjson", [np.multiply(voxel, factor)], spacing=spacing / factor)
+    file = points_file(
+        empty_volume.parent / "picks.ndjson", [np.multiply(voxel, factor)], spacing=spacing / factor
+    )
     image = Layer.create(*load_tomogram(tomogram_at(empty_volume, voxel_spacing=spacing)))
     picks = Layer.create(*load_annotation(file)[0])
 
-    np.testing.assert_allclose(image.world_to_data(picks.data_to_world(picks.data[0])), voxel, atol=1e-6)
+    np.testing.assert_allclose(
+        image.world_to_data(picks.data_to_world(picks.data[0])), voxel, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape_zyx", [(1, 40, 60), (40, 60, 3)])

@@ -138,7 +138,9 @@ def drawn_centre(viewer, layer, index_yx):
     return node.transform.map(texture_xyz)[: len(index_yx)][::-1]
 
 
-PLANTED = np.array([(0, 0, 0), (44, 70, 57), (21, 34, 55), (22, 35, 13), (23, 69, 2), (43, 1, 30), (8, 40, 28)])
+PLANTED = np.array(
+    [(0, 0, 0), (44, 70, 57), (21, 34, 55), (22, 35, 13), (23, 69, 2), (43, 1, 30), (8, 40, 28)]
+)
 
 
 def assert_drawn_where_planted(viewer, layer, planted, tolerance):
@@ -151,13 +153,17 @@ def assert_drawn_where_planted(viewer, layer, planted, tolerance):
 
 
 @pytest.mark.parametrize(("level", "kind"), [(0, "mask"), (1, "instances"), (2, "tomogram")])
-def test_planted_voxels_are_drawn_at_their_positions_at_every_level(level, kind, qtbot, viewer, served, tmp_path):
+def test_planted_voxels_are_drawn_at_their_positions_at_every_level(
+    level, kind, qtbot, viewer, served, tmp_path
+):
     factor = 2**level
     # coarse levels of instances keep only every n-th voxel: plant there
     planted = PLANTED // factor * factor if kind == "instances" else PLANTED
     values = np.zeros(SHAPE, {"tomogram": "f4", "mask": "i1", "instances": "u2"}[kind])
     values[tuple(planted.T)] = 1
-    layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
+    layer_kind, options = (
+        ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
+    )
     layer, status = add(viewer, stream(served, tmp_path, values, kind), layer_kind, **options)
     layer.locked_data_level = level
     tolerance = 0.01 if kind == "instances" else (factor - 1) / 2 + 0.01
@@ -173,9 +179,13 @@ def test_planted_voxels_are_drawn_at_their_positions_at_every_level(level, kind,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
-def test_an_oblique_plane_is_drawn_at_its_position_at_every_level(kind, qtbot, viewer, served, tmp_path):
+def test_an_oblique_plane_is_drawn_at_its_position_at_every_level(
+    kind, qtbot, viewer, served, tmp_path
+):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
-    layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
+    layer_kind, options = (
+        ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
+    )
     layer, status = add(viewer, stream(served, tmp_path, values, kind), layer_kind, **options)
     layer.depiction = "plane"
     layer.plane.normal = (0, 3, 4)
@@ -185,12 +195,18 @@ def test_an_oblique_plane_is_drawn_at_its_position_at_every_level(kind, qtbot, v
         layer.plane.position = position
         qtbot.waitUntil(lambda: status.state.is_exact)
         node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
-        np.testing.assert_allclose(drawn_centre(viewer, layer, node.plane_position) / SPACING, position, atol=1e-3)
-        np.testing.assert_allclose(np.divide(node.plane_normal, np.linalg.norm(node.plane_normal)), (0, 0.6, 0.8))
+        np.testing.assert_allclose(
+            drawn_centre(viewer, layer, node.plane_position) / SPACING, position, atol=1e-3
+        )
+        np.testing.assert_allclose(
+            np.divide(node.plane_normal, np.linalg.norm(node.plane_normal)), (0, 0.6, 0.8)
+        )
 
 
 @pytest.mark.parametrize(("kind", "layer_kind"), [("tomogram", "image"), ("mask", "labels")])
-def test_a_volume_shows_the_coarser_level_until_the_finer_one_loads(kind, layer_kind, qtbot, viewer, served, tmp_path):
+def test_a_volume_shows_the_coarser_level_until_the_finer_one_loads(
+    kind, layer_kind, qtbot, viewer, served, tmp_path
+):
     values = noise() if kind == "tomogram" else (noise() > 1).astype("i1")
     pyramid = stream(served, tmp_path, values, kind)
     layer, status = add(viewer, pyramid, layer_kind)
@@ -201,14 +217,19 @@ def test_a_volume_shows_the_coarser_level_until_the_finer_one_loads(kind, layer_
     wait_until_quiet(qtbot, served)
     served.script("", None)
     layer.locked_data_level = 1
-    halves = [np.minimum(np.arange(size) // 2, n - 1) for size, n in zip(fine.shape, coarse.shape, strict=True)]
+    halves = [
+        np.minimum(np.arange(size) // 2, n - 1)
+        for size, n in zip(fine.shape, coarse.shape, strict=True)
+    ]
     assert np.array_equal(layer._slice.image.raw, coarse[np.ix_(*halves)])
     assert not status.state.is_exact
     served.end()
     wait_exact(qtbot, status, layer, fine)
 
 
-def test_server_errors_are_reported_and_can_be_retried(qtbot, viewer, served, tmp_path, monkeypatch):
+def test_server_errors_are_reported_and_can_be_retried(
+    qtbot, viewer, served, tmp_path, monkeypatch
+):
     values = noise()
     pyramid = stream(served, tmp_path, values)
     served.script("a.zarr/0/", refuse_with(503))
@@ -231,7 +252,10 @@ def test_a_stopped_hidden_or_removed_layer_requests_nothing(how, qtbot, viewer, 
     wait_exact(qtbot, status, layer, values[22])
     deactivate, reactivate = {
         "stopped": (status.stop, status.retry),
-        "hidden": (lambda: setattr(layer, "visible", False), lambda: setattr(layer, "visible", True)),
+        "hidden": (
+            lambda: setattr(layer, "visible", False),
+            lambda: setattr(layer, "visible", True),
+        ),
         "removed": (lambda: viewer.layers.remove(layer), lambda: viewer.layers.append(layer)),
     }[how]
     deactivate()
@@ -245,7 +269,9 @@ def test_a_stopped_hidden_or_removed_layer_requests_nothing(how, qtbot, viewer, 
     wait_exact(qtbot, status, layer, values[2])
 
 
-def test_an_unsupported_napari_falls_back_to_async_slicing(qtbot, viewer, served, tmp_path, monkeypatch):
+def test_an_unsupported_napari_falls_back_to_async_slicing(
+    qtbot, viewer, served, tmp_path, monkeypatch
+):
     monkeypatch.setattr(seam, "can_stream", lambda: False)
     values = noise()
     pyramid = stream(served, tmp_path, values)
@@ -260,7 +286,9 @@ def test_a_single_level_mrc_file_streams(qtbot, viewer, tmp_path):
     with mrcfile.new(tmp_path / "a.mrc") as file:
         file.set_data(values)
     levels, _ = open_mrc(tmp_path / "a.mrc")
-    layer, status = make_layer(LayerSpec(levels, {"contrast_limits": (-3, 3)}, "image"), viewer=viewer)
+    layer, status = make_layer(
+        LayerSpec(levels, {"contrast_limits": (-3, 3)}, "image"), viewer=viewer
+    )
     viewer.add_layer(layer)
     wait_exact(qtbot, status, layer, values[22])
     viewer.dims.order = (1, 0, 2)

@@ -85,7 +85,9 @@ class TestDialogInWindow:
         np.testing.assert_allclose(points.data, two_picks().points_zyx)
 
     def test_no_dialog_opens_for_a_script(self, viewer, star, monkeypatch):
-        monkeypatch.setattr(questions, "current_viewer", lambda: None)  # as without a visible window
+        monkeypatch.setattr(
+            questions, "current_viewer", lambda: None
+        )  # as without a visible window
         with pytest.raises(MissingContextError, match="tomogram"):
             viewer.open(str(star), plugin=PLUGIN)
 

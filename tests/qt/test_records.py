@@ -43,7 +43,9 @@ def rows(*names: str) -> list[RecordRow]:
 def tree() -> list[RecordRow]:
     leaves = tuple(rows("ribosome 1", "ribosome 2"))
     heading = RecordRow(record=None, key="heading", title="Objects", kind=RowKind.HEADING)
-    group = RecordRow(record="ribosome", key="group", title="ribosome", is_bold=True, opens=False, children=leaves)
+    group = RecordRow(
+        record="ribosome", key="group", title="ribosome", is_bold=True, opens=False, children=leaves
+    )
     return [heading, group, *rows("membrane")]
 
 
@@ -164,7 +166,11 @@ def test_rows_are_drawn_and_clicking_a_tick_requests_it(view, model, ticks, qtbo
     )  # fmt: skip
     model.set_rows([row, RecordRow(record=None, title="Loading…", kind=RowKind.MESSAGE)])
     picture = view.viewport().grab().toImage()
-    colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
+    colors = {
+        picture.pixelColor(x, y).name()
+        for x in range(picture.width())
+        for y in range(picture.height())
+    }
     assert {"#ff0000", "#00ff00"} <= colors
     center = view.visualRect(model.index(0, 2)).center()
     with qtbot.waitSignal(ticks.requested) as requested:

@@ -20,7 +20,11 @@ from napari_cryoet.review import Review, Verdict
 SPACING = 10.0
 SHAPE = (24, 60, 60)
 POINTS = np.array([[12.0, 10 + 10 * (i % 5), 10 + 10 * (i // 5)] for i in range(10)])
-ABOUT = {"kind": "annotation", "annotation_file_id": 7, "source_url": "https://files.example.invalid/7.ndjson"}
+ABOUT = {
+    "kind": "annotation",
+    "annotation_file_id": 7,
+    "source_url": "https://files.example.invalid/7.ndjson",
+}
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 LEFT = Qt.MouseButton.LeftButton
 
@@ -39,8 +43,14 @@ def viewer(viewer_model):
     viewer = viewer_model
     viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3, name="volume")
     rotations = np.stack([np.eye(3)] * 9 + [np.full((3, 3), np.nan)])
-    picks = Picks(POINTS, SPACING, rotations_zyx=rotations, scores=np.linspace(1, 0, 10), about=ABOUT)
-    common = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: ABOUT}}
+    picks = Picks(
+        POINTS, SPACING, rotations_zyx=rotations, scores=np.linspace(1, 0, 10), about=ABOUT
+    )
+    common = {
+        "scale": (SPACING,) * 3,
+        "units": ("angstrom",) * 3,
+        "metadata": {METADATA_KEY: ABOUT},
+    }
     looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 60.0, "spacing_angstrom": SPACING}
     add_layers(viewer, [points_spec(picks, common, name="ribosomes", **looks)])
     viewer.layers.selection.active = viewer.layers["ribosomes"]
@@ -86,7 +96,9 @@ def press(qtbot, dock):
 def wait_until_open(qtbot, dock):
     """Wait until a review is open and all its crops are loaded."""
     qtbot.waitUntil(lambda: dock.review is not None)
-    qtbot.waitUntil(lambda: all(dock.feed.crop(row) is not None for row in range(len(dock.review.picks))))
+    qtbot.waitUntil(
+        lambda: all(dock.feed.crop(row) is not None for row in range(len(dock.review.picks)))
+    )
 
 
 def verdict_letters(dock):
@@ -134,7 +146,11 @@ def test_keys_set_verdicts_undo_and_redo_them(dock, press):
         press(key)
     assert verdict_letters(dock) == "KXK-------"
     assert dock.sheet.currentIndex().row() == 3
-    assert [button.text() for button in dock.shown.values()] == ["Kept 2", "Rejected 1", "Undecided 7"]
+    assert [button.text() for button in dock.shown.values()] == [
+        "Kept 2",
+        "Rejected 1",
+        "Undecided 7",
+    ]
     assert dock.progress.value() == 3
 
     press(Qt.Key.Key_Z, CONTROL)
@@ -150,7 +166,9 @@ def test_keys_set_verdicts_undo_and_redo_them(dock, press):
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])
-def test_a_click_or_enter_moves_the_view_to_the_pick_and_selects_it(dock, press, viewer, qtbot, ndisplay):
+def test_a_click_or_enter_moves_the_view_to_the_pick_and_selects_it(
+    dock, press, viewer, qtbot, ndisplay
+):
     viewer.dims.ndisplay = ndisplay
     viewer.dims.set_point(0, 0)
     zoom = viewer.scene.camera.zoom
@@ -218,7 +236,9 @@ def test_picks_can_be_filtered_by_verdict(dock, press, qtbot):
     assert dock.review.rows.tolist() == [2, 5]
     dock.sheet.go_to(0)
     press(Qt.Key.Key_K)
-    assert dock.review.rows.tolist() == [2, 5], "a judged pick stays visible until the filter is applied again"
+    assert dock.review.rows.tolist() == [2, 5], (
+        "a judged pick stays visible until the filter is applied again"
+    )
     qtbot.mouseClick(dock.shown[Verdict.KEPT], LEFT)
     assert dock.review.rows.tolist() == [2]
     assert dock.shown_verdict is Verdict.KEPT
@@ -319,7 +339,9 @@ def test_saving_does_not_block_the_gui(dock, make_dock, press, viewer, monkeypat
 
 
 def test_an_unsaved_review_stays_open_until_it_is_saved(dock, viewer, folder, qtbot):
-    other = viewer.add_points(POINTS + 1, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="other")
+    other = viewer.add_points(
+        POINTS + 1, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="other"
+    )
     folder.write_text("in the way")
     judge(dock, [1], Verdict.KEPT)
     qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text)
@@ -377,7 +399,9 @@ def test_a_tomogram_in_pixels_is_reviewed_with_an_entered_spacing(dock, viewer, 
     image = viewer.add_image(volume(), name="as napari opens a TIFF")
     dock.image.choose(image)
     assert "doesn't say how wide its voxels are" in dock.notice.text
-    monkeypatch.setattr(ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING) or True)
+    monkeypatch.setattr(
+        ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING) or True
+    )
     qtbot.mouseClick(dock.notice.action, LEFT)
     wait_until_open(qtbot, dock)
     np.testing.assert_array_equal(image.scale, (SPACING,) * 3)
@@ -388,7 +412,12 @@ def test_a_tomogram_in_pixels_is_reviewed_with_an_entered_spacing(dock, viewer, 
 def test_verdict_keys_work_after_a_click_anywhere_in_the_dock(dock, qtbot):
     dock.activateWindow()
     qtbot.mouseClick(dock.gear, LEFT)
-    for control in (dock.shown[Verdict.UNDECIDED], dock.average.switch, dock.controls.direction, dock.progress):
+    for control in (
+        dock.shown[Verdict.UNDECIDED],
+        dock.average.switch,
+        dock.controls.direction,
+        dock.progress,
+    ):
         qtbot.mouseClick(control, LEFT)
         before = dock.review.counts.judged
         qtbot.keyClick(dock.focusWidget() or dock, Qt.Key.Key_K)

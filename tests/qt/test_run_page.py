@@ -46,7 +46,12 @@ def run_view(qtbot, theme, tasks, tmp_path) -> RunView:
 
 
 def annotation(rows: list[RecordRow], annotation_id: int) -> RecordRow:
-    children = (child for row in rows for child in row.children if child.record.annotation.id == annotation_id)
+    children = (
+        child
+        for row in rows
+        for child in row.children
+        if child.record.annotation.id == annotation_id
+    )
     return next(children)
 
 
@@ -74,7 +79,9 @@ def test_a_row_shows_a_summary_and_its_tooltip_the_details(run_view):
         "fatty acid synthase · 9 points",
     )
     index = run_view.annotations.index_of(row.key)
-    assert "&lt;b&gt;expert&lt;/b&gt;" in index.data(Qt.ItemDataRole.ToolTipRole), "remote text is never markup"
+    assert "&lt;b&gt;expert&lt;/b&gt;" in index.data(Qt.ItemDataRole.ToolTipRole), (
+        "remote text is never markup"
+    )
 
 
 def test_the_tick_of_a_row_follows_its_layer(run_view):
@@ -92,7 +99,10 @@ def test_the_tick_of_a_row_follows_its_layer(run_view):
 
 
 def test_the_button_shows_its_action_and_size(run_view):
-    for fields, text in (({"file_size_omezarr": 9_000.0}, "Open · 9 KB"), ({"https_omezarr_dir": None}, "No file")):
+    for fields, text in (
+        ({"file_size_omezarr": 9_000.0}, "Open · 9 KB"),
+        ({"https_omezarr_dir": None}, "No file"),
+    ):
         tomogram = make_tomogram(**fields)
         run_view.set_page(make_run_page(tomograms=[tomogram], files=[]))
         assert run_view.open.text().startswith(text)
@@ -135,7 +145,11 @@ def settle(qtbot, dock) -> None:
 
 def first_that(model: RecordModel, condition: Callable[[AnnotationRow], bool]) -> QModelIndex:
     """The *Show* tick of the first annotation of a kind."""
-    index = next(index for index in model.indexes() if index.parent().isValid() and condition(model.record_at(index)))
+    index = next(
+        index
+        for index in model.indexes()
+        if index.parent().isValid() and condition(model.record_at(index))
+    )
     return index.siblingAtColumn(SHOW + 1)
 
 
@@ -168,7 +182,10 @@ def test_ten_annotations_are_visible_in_a_1280_x_800_window(qtbot, run_dock):
     def count_seen() -> int:
         room = tree.viewport().rect()
         annotations = [index for index in model.indexes() if index.parent().isValid()]
-        return sum(tree.visualRect(index).isValid() and room.contains(tree.visualRect(index)) for index in annotations)
+        return sum(
+            tree.visualRect(index).isValid() and room.contains(tree.visualRect(index))
+            for index in annotations
+        )
 
     qtbot.waitUntil(lambda: count_seen() >= 10)
 
@@ -233,7 +250,11 @@ def menu_at(dock, index: QModelIndex) -> dict[str, Callable[[], None]]:
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     menu.close()
-    return {action.text().partition(" (")[0]: action.trigger for action in menu.actions() if action.text()}
+    return {
+        action.text().partition(" (")[0]: action.trigger
+        for action in menu.actions()
+        if action.text()
+    }
 
 
 def test_an_annotations_menu_offers_the_same_tools_shown_or_hidden(qtbot, run_dock):
@@ -251,7 +272,9 @@ def test_an_annotations_menu_offers_the_same_tools_shown_or_hidden(qtbot, run_do
     assert QApplication.clipboard().text() == f"AN-{index.model().record_at(index).annotation.id}"
 
 
-def test_tools_can_be_opened_for_an_annotation_not_shown_yet(qtbot, viewer_in_window, memory, demo_pack):
+def test_tools_can_be_opened_for_an_annotation_not_shown_yet(
+    qtbot, viewer_in_window, memory, demo_pack
+):
     browser = PortalBrowser(viewer_in_window, memory=memory)
     viewer_in_window.window.add_dock_widget(browser)
     with qtbot.waitSignal(browser.session.catalogue_changed):
@@ -318,7 +341,10 @@ def test_a_misfits_menu_opens_the_tomogram_it_was_made_on(qtbot, run_dock):
 
 def test_annotations_of_another_alignment_are_hidden_and_restored(qtbot, run_dock):
     run, link = run_dock.screens.run, run_dock.link
-    first, other = run.tomogram, next(item for item in run.page.tomograms if item.alignment_id == 9002)
+    first, other = (
+        run.tomogram,
+        next(item for item in run.page.tomograms if item.alignment_id == 9002),
+    )
     run.tomogram_open_requested.emit(run.page, first)
     key = toggle(first_that(run.annotations, is_points))
     settle(qtbot, run_dock)

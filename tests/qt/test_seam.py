@@ -22,25 +22,46 @@ NAMED_TUPLE_METHODS = {"_asdict", "_replace"}
 
 
 def test_only_the_seam_uses_naparis_private_api():
-    used = {path.stem: private_names_in(path.read_text(encoding="utf-8")) for path in MODULES if path.stem not in SEAM}
+    used = {
+        path.stem: private_names_in(path.read_text(encoding="utf-8"))
+        for path in MODULES
+        if path.stem not in SEAM
+    }
     assert {module: names for module, names in used.items() if names} == {}
 
 
 def private_names_in(source: str) -> list[str]:
     """The private attributes of other objects, and napari's private modules, that a module uses."""
     nodes = list(ast.walk(ast.parse(source)))
-    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr)]
-    own = {node.attr for node in attributes if ast.unparse(node.value) in {"self", "cls"}} | NAMED_TUPLE_METHODS
+    attributes = [
+        node for node in nodes if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr)
+    ]
+    own = {
+        node.attr for node in attributes if ast.unparse(node.value) in {"self", "cls"}
+    } | NAMED_TUPLE_METHODS
     own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    used = [name for node in attributes if node.attr not in own and (name := ast.unparse(node)) != "os._exit"]
+    used = [
+        name
+        for node in attributes
+        if node.attr not in own and (name := ast.unparse(node)) != "os._exit"
+    ]
     modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-    modules += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    modules += [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     return used + [name for name in modules if re.fullmatch(r"napari(\.\w+)*\._[\w.]+", name)]
 
 
 def test_the_scale_bar_shows_nanometers_not_kiloangstrom(viewer_in_hidden_window):
     viewer = viewer_in_hidden_window
-    options = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "name": "a", "contrast_limits": (0, 1)}
+    options = {
+        "scale": (10.0,) * 3,
+        "units": ("angstrom",) * 3,
+        "name": "a",
+        "contrast_limits": (0, 1),
+    }
     add_layers(viewer, [LayerSpec(np.zeros((4, 400, 400)), options, "image")])
     canvas = viewer.window._qt_viewer.canvas
     for zoom, unit in ((0.5, "nm"), (0.05, "nm"), (0.001, "µm")):

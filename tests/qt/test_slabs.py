@@ -18,7 +18,11 @@ SCALE = (2.0, 2.0, 2.0)
 CENTRE = np.array([[20.0, 10.0, 10.0]])
 SHAPE = (40, 24, 20)
 SPACING = 10.0
-COMMON = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "tomogram"}}}
+COMMON = {
+    "scale": (SPACING,) * 3,
+    "units": ("angstrom",) * 3,
+    "metadata": {METADATA_KEY: {"kind": "tomogram"}},
+}
 
 
 @pytest.fixture
@@ -50,7 +54,10 @@ def add_picks(viewer, planes):
     positions = [[z, 5.0, 5.0] for z in planes]
     picks = Picks(positions, SPACING, rotations_zyx=np.tile(np.eye(3), (len(positions), 1, 1)))
     look = {"color": (1, 0, 0, 1), "diameter_angstrom": 60, "spacing_angstrom": SPACING}
-    specs = [points_spec(picks, COMMON, name="picks", **look), arrows_spec(picks, COMMON, name="arrows", **look)]
+    specs = [
+        points_spec(picks, COMMON, name="picks", **look),
+        arrows_spec(picks, COMMON, name="arrows", **look),
+    ]
     add_layers(viewer, specs)
     return viewer.layers["picks"]
 
@@ -77,7 +84,9 @@ class TestThickPlanes:
         viewer.dims.set_current_step(0, 11)
         wait_for(qtbot, tomogram, values[11 - reach : 12 + reach].mean(axis=0))
 
-    def test_a_coarser_level_averages_its_planes_that_cover_the_slab(self, qtbot, viewer, tomogram, pyramid):
+    def test_a_coarser_level_averages_its_planes_that_cover_the_slab(
+        self, qtbot, viewer, tomogram, pyramid
+    ):
         tomogram.locked_data_level = 1
         tomogram.projection_mode = "mean"
         viewer.dims.set_current_step(0, 20)
@@ -116,7 +125,12 @@ class TestDiscs:
         return points
 
     def test_a_point_is_the_cross_section_of_its_sphere(self, viewer, points):
-        for plane, sizes in ((20, [12]), (23, [2 * np.sqrt(36 - 9)]), (15, [2 * np.sqrt(36 - 25)]), (27, [])):
+        for plane, sizes in (
+            (20, [12]),
+            (23, [2 * np.sqrt(36 - 9)]),
+            (15, [2 * np.sqrt(36 - 25)]),
+            (27, []),
+        ):
             viewer.dims.set_current_step(0, plane)
             assert points._view_size.tolist() == pytest.approx(sizes)
 

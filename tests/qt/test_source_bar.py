@@ -1,4 +1,7 @@
-"""Choosing a source on the start page, in the menu, by URL or among recent ones; and its local data."""
+"""Choosing a source on the start page, in the menu, by URL or among recent ones.
+
+And its local data.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def dialog_of(browser: PortalBrowser, kind: type):
     return dialog
 
 
-def test_the_menu_opens_by_key_and_lists_every_kind_of_source(qtbot, make_browser, portal, memory, tmp_path):
+def test_the_menu_opens_by_key_and_lists_every_kind_of_source(
+    qtbot, make_browser, portal, memory, tmp_path
+):
     memory.remember(Recent(str(tmp_path), 0, "Mine & yours"))
     browser = make_browser(portal)
     bar = browser.screens.source_bar
@@ -48,7 +53,9 @@ def test_the_menu_opens_by_key_and_lists_every_kind_of_source(qtbot, make_browse
     assert opening.args == [str(tmp_path)]
 
 
-def test_packs_are_remembered_without_accessing_the_disk(qtbot, make_browser, portal, memory, monkeypatch):
+def test_packs_are_remembered_without_accessing_the_disk(
+    qtbot, make_browser, portal, memory, monkeypatch
+):
     monkeypatch.setattr("pathlib.Path.is_dir", lambda path: pytest.fail(f"the GUI accessed {path}"))
     path = "/a/disk/that/sleeps"
     portal.source = Source("pack", path, "Class 3")
@@ -64,7 +71,9 @@ def test_packs_are_remembered_without_accessing_the_disk(qtbot, make_browser, po
     assert opening.args == [path]
 
 
-def test_a_recent_run_opens_from_the_start_page_by_key(qtbot, browser, make_browser, portal, memory):
+def test_a_recent_run_opens_from_the_start_page_by_key(
+    qtbot, browser, make_browser, portal, memory
+):
     with qtbot.waitSignal(browser.navigator.run_arrived):
         browser.navigator.go_to_run(506)
     memory.source = ""
@@ -99,9 +108,12 @@ def test_local_data_are_listed_and_cleared(qtbot, browser, memory, tmp_path, mon
     memory.download_folder = tmp_path / "downloads"
     opened = []
     monkeypatch.setattr(
-        "napari_cryoet._qt.widgets.messages.QDesktopServices.openUrl", lambda url: opened.append(url.toLocalFile())
+        "napari_cryoet._qt.widgets.messages.QDesktopServices.openUrl",
+        lambda url: opened.append(url.toLocalFile()),
     )
-    monkeypatch.setattr("napari_cryoet._qt.browser.data_use.agrees", lambda *_args, **_options: True)
+    monkeypatch.setattr(
+        "napari_cryoet._qt.browser.data_use.agrees", lambda *_args, **_options: True
+    )
     bar = browser.screens.source_bar
     bar.options.setFocus()
     qtbot.keyClick(bar.options, Qt.Key.Key_Space)

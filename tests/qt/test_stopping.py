@@ -23,7 +23,9 @@ REQUESTS = {
     "points": (ARROWS, POINTS),
     "mask": (MASK, r"mask\.zarr"),
 }
-POOL_THREADS = tuple(f"napari-cryoet-{what}" for what in ("network", "call", "decode", "disk", "review"))
+POOL_THREADS = tuple(
+    f"napari-cryoet-{what}" for what in ("network", "call", "decode", "disk", "review")
+)
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 
 
@@ -67,13 +69,22 @@ def show(link: LayerManager, page, key: LayerKey) -> None:
     if key == TOMOGRAM:
         link.open_tomogram(page, page.tomograms[0])
     else:
-        link.show_annotation(page, next(file for file in page.annotation_files if file.id == key.id))
+        link.show_annotation(
+            page, next(file for file in page.annotation_files if file.id == key.id)
+        )
 
 
 def busy_threads() -> list[str]:
-    """The names of our running threads, without idle pool threads; their requests show at the server."""
+    """The names of our running threads, without idle pool threads.
+
+    Their requests show at the server.
+    """
     names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("napari-cryoet") and not name.startswith(POOL_THREADS)]
+    return [
+        name
+        for name in names
+        if name.startswith("napari-cryoet") and not name.startswith(POOL_THREADS)
+    ]
 
 
 def wait_until_idle(qtbot, server: Server) -> None:
@@ -94,7 +105,9 @@ def click(qtbot, widget) -> None:
         ("mask", "silent"),
     ],
 )
-def test_stopping_leaves_no_layer_and_loading_again_succeeds(qtbot, server, page, link, tasks, viewer_model, what, how):
+def test_stopping_leaves_no_layer_and_loading_again_succeeds(
+    qtbot, server, page, link, tasks, viewer_model, what, how
+):
     key, pattern = REQUESTS[what]
     server.script(pattern, sent(how))
     show(link, page, key)

@@ -9,7 +9,10 @@ from server import Server
 
 
 def test_five_axes_with_channels_and_labels(qtbot, viewer_in_window, tmp_path, project_folder):
-    viewer, example = viewer_in_window, runpy.run_path(str(project_folder / "examples" / "stream_any_omezarr.py"))
+    viewer, example = (
+        viewer_in_window,
+        runpy.run_path(str(project_folder / "examples" / "stream_any_omezarr.py")),
+    )
     values = noise((2, 2, 6, 40, 50))
     cells = (values[:, :1] % 5).astype("u2")
     omero = {"channels": [{"label": "DNA", "color": "0000FF"}, {"label": "actin"}]}
@@ -26,5 +29,11 @@ def test_five_axes_with_channels_and_labels(qtbot, viewer_in_window, tmp_path, p
         assert tuple(dna.scale) == (1.0, 2.0, 0.5, 0.5)
         assert tuple(dna.colormap.colors[-1]) == (0, 0, 1, 1)
         viewer.dims.current_step = (1, 4, 0, 0)
-        for layer, plane in ((dna, values[1, 0, 4]), (actin, values[1, 1, 4]), (labels, cells[1, 0, 4])):
-            qtbot.waitUntil(lambda layer=layer, plane=plane: np.array_equal(layer._slice.image.raw, plane))
+        for layer, plane in (
+            (dna, values[1, 0, 4]),
+            (actin, values[1, 1, 4]),
+            (labels, cells[1, 0, 4]),
+        ):
+            qtbot.waitUntil(
+                lambda layer=layer, plane=plane: np.array_equal(layer._slice.image.raw, plane)
+            )

@@ -23,7 +23,9 @@ from server import Server, garbled, saying, sent
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # napari's first plane
-STALL_TIMEOUT_S = 0.5  # timeout for a stalling server; longer elsewhere, since a busy machine stalls too
+STALL_TIMEOUT_S = (
+    0.5  # timeout for a stalling server; longer elsewhere, since a busy machine stalls too
+)
 FAULTS = {
     "drops the connection": sent("cut"),
     "stalls": sent("stalled"),
@@ -80,7 +82,10 @@ def assert_nothing_wrong_is_drawn(layer, z, truth):
     drawn = layer._slice.image.raw
     is_right = drawn == 0
     for level, values in enumerate(truth):
-        at_z, y, x = (np.minimum(np.arange(size) >> level, n - 1) for size, n in zip(SHAPE, values.shape, strict=True))
+        at_z, y, x = (
+            np.minimum(np.arange(size) >> level, n - 1)
+            for size, n in zip(SHAPE, values.shape, strict=True)
+        )
         is_right |= drawn == values[at_z[z]][np.ix_(y, x)]
     assert is_right.all()
 
@@ -94,7 +99,9 @@ def wait_exact(qtbot, shown, z, truth):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_while_scrubbing_is_shown_and_can_be_retried(name, qtbot, viewer, server, shown, truth, monkeypatch):
+def test_a_fault_while_scrubbing_is_shown_and_can_be_retried(
+    name, qtbot, viewer, server, shown, truth, monkeypatch
+):
     wait_exact(qtbot, shown, MIDDLE, truth)
     if name == "stalls":
         monkeypatch.setattr(client, "STALL_S", STALL_TIMEOUT_S)
@@ -126,14 +133,18 @@ def test_a_fault_while_scrubbing_is_shown_and_can_be_retried(name, qtbot, viewer
     qtbot.waitUntil(lambda: not shown.strip.label.text())
 
 
-def test_a_changed_image_is_reported_and_its_new_data_are_not_drawn(qtbot, viewer, server, shown, truth):
+def test_a_changed_image_is_reported_and_its_new_data_are_not_drawn(
+    qtbot, viewer, server, shown, truth
+):
     wait_exact(qtbot, shown, MIDDLE, truth)
     server.script(FINEST, saying(ETag='"another"'))
     viewer.dims.set_current_step(0, 95)
     qtbot.waitUntil(lambda: isinstance(shown.stream.state.error, ChangedError))
     qtbot.waitUntil(lambda: "image.zarr" in shown.strip.label.text())
     assert_nothing_wrong_is_drawn(shown.layer, 95, truth)
-    qtbot.waitUntil(lambda: shared_engine().is_idle)  # pending requests would use up the server's responses
+    qtbot.waitUntil(
+        lambda: shared_engine().is_idle
+    )  # pending requests would use up the server's responses
 
 
 def test_the_window_stays_responsive_while_a_server_stalls(qtbot, viewer, server, shown, truth):

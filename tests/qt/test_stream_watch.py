@@ -74,7 +74,9 @@ def test_the_strip_summarizes_all_streams(qtbot, monkeypatch, link, strip, state
 
 @pytest.fixture
 def served(tmp_path):
-    write_pyramid(tmp_path / "v.zarr", np.random.default_rng(0).normal(size=SHAPE).astype("f4"), 10.0)
+    write_pyramid(
+        tmp_path / "v.zarr", np.random.default_rng(0).normal(size=SHAPE).astype("f4"), 10.0
+    )
     with Server(tmp_path) as server:
         yield server
 
@@ -82,7 +84,9 @@ def served(tmp_path):
 @pytest.fixture
 def layer(viewer_model, served, strip):
     """A layer that the dock didn't open, as napari creates it from a reader's data."""
-    (layer,) = add_layers(viewer_model, [load_tomogram(f"{served.url}/v.zarr", spacing_angstrom=10.0)])
+    (layer,) = add_layers(
+        viewer_model, [load_tomogram(f"{served.url}/v.zarr", spacing_angstrom=10.0)]
+    )
     layer.data_level = 0  # napari sets it when it draws
     return layer
 
@@ -91,7 +95,9 @@ def layer_is_exact(layer, strip) -> bool:
     return stream_of(layer).state.is_exact and not strip.label.text()
 
 
-def test_a_layer_added_by_others_is_shown_and_can_be_stopped(qtbot, viewer_model, served, strip, layer):
+def test_a_layer_added_by_others_is_shown_and_can_be_stopped(
+    qtbot, viewer_model, served, strip, layer
+):
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
     served.script("", None)
     viewer_model.dims.set_current_step(0, 44)
@@ -103,15 +109,23 @@ def test_a_layer_added_by_others_is_shown_and_can_be_stopped(qtbot, viewer_model
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
 
 
-def test_the_full_detail_button_shows_its_download_size(qtbot, viewer_model, strip, layer, tmp_path):
-    stream_of(layer).display.largest_view_bytes = 24 * 2**20  # too little for a plane across the blocks
+def test_the_full_detail_button_shows_its_download_size(
+    qtbot, viewer_model, strip, layer, tmp_path
+):
+    stream_of(layer).display.largest_view_bytes = (
+        24 * 2**20
+    )  # too little for a plane across the blocks
     viewer_model.dims.order = (1, 0, 2)
     viewer_model.dims.set_current_step(1, 100)
     qtbot.waitUntil(lambda: "coarser level" in strip.label.text())
     assert not stream_of(layer).state.is_exact
     match = re.fullmatch(r"Load full detail \((.+) MB\)", strip.action.text())
-    files = [tmp_path / "v.zarr" / "0" / "0" / "0" / name for name in "01"]  # the plane cuts all their blocks
-    assert float(match[1]) * 1e6 == pytest.approx(sum(file.stat().st_size for file in files), rel=0.1)
+    files = [
+        tmp_path / "v.zarr" / "0" / "0" / "0" / name for name in "01"
+    ]  # the plane cuts all their blocks
+    assert float(match[1]) * 1e6 == pytest.approx(
+        sum(file.stat().st_size for file in files), rel=0.1
+    )
     strip.action.click()
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
     assert not strip.action.isVisible()

@@ -84,7 +84,9 @@ class ShownWindows(QObject):
         return False
 
 
-def test_only_a_long_titled_task_shows_a_progress_bar_and_no_window(viewer_in_hidden_window, tasks, qtbot):
+def test_only_a_long_titled_task_shows_a_progress_bar_and_no_window(
+    viewer_in_hidden_window, tasks, qtbot
+):
     bars, release, windows = progress._all_instances, threading.Event(), ShownWindows()
     QApplication.instance().installEventFilter(windows)
 
@@ -158,5 +160,7 @@ tasks.run("page", lambda job: time.sleep(600), then=print)
 QTimer.singleShot(50, app.quit)
 app.exec()
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
     assert (result.returncode, result.stderr) == (0, "")

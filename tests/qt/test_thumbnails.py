@@ -8,7 +8,13 @@ import threading
 import pytest
 from PIL import Image
 
-from napari_cryoet._qt.widgets.thumbnails import IN_FLIGHT, SIDE_PX, WAITING, Thumbnails, decode_thumbnail
+from napari_cryoet._qt.widgets.thumbnails import (
+    IN_FLIGHT,
+    SIDE_PX,
+    WAITING,
+    Thumbnails,
+    decode_thumbnail,
+)
 from napari_cryoet.exceptions import FormatError
 
 

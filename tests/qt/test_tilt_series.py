@@ -100,7 +100,9 @@ def test_a_tick_opens_a_streaming_window_and_keeps_the_tomogram(qtbot, make_dock
     run = dock.screens.run
     dock.link.open_tomogram(run.page, run.page.tomograms[0])
     qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=LONG_MS)
-    dock.window().resize(1100, 600)  # wide enough that docks never enlarge it below the other window
+    dock.window().resize(
+        1100, 600
+    )  # wide enough that docks never enlarge it below the other window
     qtbot.waitUntil(lambda: dock.window().frameGeometry().width() >= 1100, timeout=LONG_MS)
     dims = dock.viewer.dims
     before = dims.range, dims.point, dims.axis_labels, list(dock.viewer.layers)

@@ -66,7 +66,9 @@ def wait_exact(qtbot, layer, shape) -> None:
 
 
 def actions_by_level(menu: QMenu):
-    return {action.text().split(",")[0]: action for action in menu.actions() if not action.isSeparator()}
+    return {
+        action.text().split(",")[0]: action for action in menu.actions() if not action.isSeparator()
+    }
 
 
 def drop_levels(qtbot, dock: PortalBrowser) -> QMenu:

@@ -12,7 +12,11 @@ from napari_cryoet._qt.widgets.messages import agrees
 
 @pytest.mark.parametrize(
     ("key", "is_harmless", "answer"),
-    [(Qt.Key.Key_Return, True, True), (Qt.Key.Key_Return, False, False), (Qt.Key.Key_Escape, True, False)],
+    [
+        (Qt.Key.Key_Return, True, True),
+        (Qt.Key.Key_Return, False, False),
+        (Qt.Key.Key_Escape, True, False),
+    ],
 )
 def test_enter_accepts_only_harmless_actions_and_escape_none(qtbot, key, is_harmless, answer):
     seen = []
@@ -26,7 +30,10 @@ def test_enter_accepts_only_harmless_actions_and_escape_none(qtbot, key, is_harm
     timer = QTimer(interval=20)
     timer.timeout.connect(press)
     timer.start()
-    assert agrees(None, "Really?", "There is a <b>file</b>.", verb="Replace", is_harmless=is_harmless) is answer
+    assert (
+        agrees(None, "Really?", "There is a <b>file</b>.", verb="Replace", is_harmless=is_harmless)
+        is answer
+    )
     timer.stop()
     assert seen[0] == Qt.TextFormat.PlainText
 
@@ -34,15 +41,26 @@ def test_enter_accepts_only_harmless_actions_and_escape_none(qtbot, key, is_harm
 class TestLayerCombo:
     @pytest.fixture
     def combo(self, qtbot, viewer_model):
-        combo = LayerCombo(viewer_model, lambda layer: isinstance(layer, Image), "What is judged", "nothing is open")
+        combo = LayerCombo(
+            viewer_model,
+            lambda layer: isinstance(layer, Image),
+            "What is judged",
+            "nothing is open",
+        )
         qtbot.addWidget(combo)
         yield combo
         combo.close_down()
 
     def test_the_combo_box_follows_the_viewers_layers(self, qtbot, viewer_model, combo):
-        assert (combo.layer, combo.isEnabled(), combo.placeholderText()) == (None, False, "nothing is open")
+        assert (combo.layer, combo.isEnabled(), combo.placeholderText()) == (
+            None,
+            False,
+            "nothing is open",
+        )
         viewer_model.add_points(np.zeros((1, 3)))
-        first, second = (viewer_model.add_image(np.zeros((4, 4)), name=name) for name in ("first", "second"))
+        first, second = (
+            viewer_model.add_image(np.zeros((4, 4)), name=name) for name in ("first", "second")
+        )
         assert combo.layer is first, "other layers don't change it"
         combo.choose(second)
         second.name = "renamed"

@@ -23,7 +23,11 @@ WORLD = {"scale": (10.0,) * 3, "units": "angstrom"}
 
 
 def add_picks(viewer, name="80S"):
-    return next(layer for layer in add_layers(viewer, load_picks(two_picks(), name=name)) if isinstance(layer, Points))
+    return next(
+        layer
+        for layer in add_layers(viewer, load_picks(two_picks(), name=name))
+        if isinstance(layer, Points)
+    )
 
 
 class TestSaveFromScript:
@@ -35,8 +39,12 @@ class TestSaveFromScript:
     def test_points_saved_with_their_arrows_keep_rotations(self, viewer, tmp_path):
         add_picks(viewer)
         viewer.layers.selection = set(viewer.layers)
-        assert str(tmp_path / "a.star") in viewer.layers.save(str(tmp_path / "a.star"), selected=True)
-        np.testing.assert_allclose(read_picks(tmp_path / "a.star").rotations_zyx, ROTATIONS, atol=1e-9)
+        assert str(tmp_path / "a.star") in viewer.layers.save(
+            str(tmp_path / "a.star"), selected=True
+        )
+        np.testing.assert_allclose(
+            read_picks(tmp_path / "a.star").rotations_zyx, ROTATIONS, atol=1e-9
+        )
 
         viewer.add_vectors(np.ones((2, 2, 3)), name="flow")
         with pytest.raises(SaveError, match="flow"):
@@ -60,7 +68,9 @@ class TestSaveFromScript:
         mask = np.zeros((9, 14, 21), dtype=np.int64)
         mask[4, 6, 8] = 1
         viewer.add_labels(mask, name="vesicles", **WORLD)
-        viewer.add_image(np.zeros((4, 5, 6)), name="TS_1", metadata={METADATA_KEY: {"kind": "tomogram"}}, **WORLD)
+        viewer.add_image(
+            np.zeros((4, 5, 6)), name="TS_1", metadata={METADATA_KEY: {"kind": "tomogram"}}, **WORLD
+        )
         viewer.add_points(np.ones((2, 2)), name="flat")  # napari writes these
         written = viewer.layers.save(str(tmp_path / "all"))
 
@@ -88,13 +98,17 @@ class TestSaveDialog:
 
         def save(path, button=""):
             def choose(*_arguments, filter, **_options):  # noqa: A002 - as Qt calls it
-                return str(path), next(item for item in filter.split(";;") if item.startswith("CryoET Data Portal"))
+                return str(path), next(
+                    item for item in filter.split(";;") if item.startswith("CryoET Data Portal")
+                )
 
             def press():
                 box = QApplication.activeModalWidget()
                 if isinstance(box, QMessageBox):
                     questions.append(f"{box.text()} {box.informativeText()}")
-                    next(item for item in box.buttons() if item.text().replace("&", "") == button).click()
+                    next(
+                        item for item in box.buttons() if item.text().replace("&", "") == button
+                    ).click()
 
             def act():
                 try:
@@ -119,7 +133,9 @@ class TestSaveDialog:
     def test_a_name_without_a_suffix_is_saved_as_ndjson(self, tmp_path, save):
         save(tmp_path / "80S v. 2")
 
-        np.testing.assert_allclose(read_picks(tmp_path / "80S v. 2.ndjson").rotations_zyx, ROTATIONS, atol=1e-9)
+        np.testing.assert_allclose(
+            read_picks(tmp_path / "80S v. 2.ndjson").rotations_zyx, ROTATIONS, atol=1e-9
+        )
         assert not (tmp_path / "80S v. 2").exists()
 
     def test_losses_are_confirmed_before_writing(self, tmp_path, save):

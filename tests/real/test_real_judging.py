@@ -30,22 +30,30 @@ def viewer(make_napari_viewer, qtbot):
     return viewer
 
 
-def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(qtbot, viewer, real_pack, tmp_path):
+def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
+    qtbot, viewer, real_pack, tmp_path
+):
     keys = Keys(qtbot, viewer)
     Settings().source = str(real_pack.folder)
     _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
     screens, link = browser.screens, browser.link
-    keys.until(lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets")
+    keys.until(
+        lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets"
+    )
     press(Qt.Key.Key_Slash)
     keys.type("RN-900001")
     press(Qt.Key.Key_Return)
     keys.until(lambda: has_keys(screens.run.tomograms))
     press(Qt.Key.Key_Return)
-    keys.until(lambda: any(isinstance(layer, Image) for layer in viewer.layers) and not link.coming())
+    keys.until(
+        lambda: any(isinstance(layer, Image) for layer in viewer.layers) and not link.coming()
+    )
     keys.tab_to(screens.run.tree)
     press(Qt.Key.Key_Down)
     press(Qt.Key.Key_Space)
-    keys.until(lambda: any(isinstance(layer, Points) for layer in viewer.layers) and not link.coming())
+    keys.until(
+        lambda: any(isinstance(layer, Points) for layer in viewer.layers) and not link.coming()
+    )
     (image,) = (layer for layer in viewer.layers if isinstance(layer, Image))
     (points,) = (layer for layer in viewer.layers if isinstance(layer, Points))
     assert len(points.data) == 43
@@ -96,7 +104,9 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(qtbot
     # compare with the same picks, shifted by 5 voxels
     picks = points.metadata[PICKS_KEY]
     mine = picks.changed(points_zyx=picks.points_zyx + MOVED)
-    (moved, *_rest) = viewer.open(str(write_picks(mine, tmp_path / "moved.picks.csv").path), plugin="napari-cryoet")
+    (moved, *_rest) = viewer.open(
+        str(write_picks(mine, tmp_path / "moved.picks.csv").path), plugin="napari-cryoet"
+    )
     compare = keys.open_dock("Compare annotations")
     assert {compare.a.layer, compare.b.layer} == {moved, points}
     keys.tab_to(compare.start)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet import Mask, check_picks, compare, open_annotation, open_portal, read_picks, write_picks
+from napari_cryoet import (
+    Mask,
+    check_picks,
+    compare,
+    open_annotation,
+    open_portal,
+    read_picks,
+    write_picks,
+)
 from napari_cryoet.formats.registry import FORMATS, SUFFIXES
 from napari_cryoet.volumes import Volume
 
@@ -39,17 +47,25 @@ def test_positions_are_kept_in_every_format(source, picks, tmp_path, name):
 
 
 def test_moved_picks_have_the_expected_distances(picks):
-    moved = picks.take(np.arange(40)).changed(points_zyx=picks.points_zyx[:40] + np.array([3, 0, 4]))
+    moved = picks.take(np.arange(40)).changed(
+        points_zyx=picks.points_zyx[:40] + np.array([3, 0, 4])
+    )
     result = compare(moved.rescaled(13.48), picks, radius_angstrom=30)
 
-    assert (result.scores.true_positives, result.scores.false_positives, result.scores.false_negatives) == (40, 0, 3)
+    assert (
+        result.scores.true_positives,
+        result.scores.false_positives,
+        result.scores.false_negatives,
+    ) == (40, 0, 3)
     np.testing.assert_allclose(result.distances_angstrom, 5 * SPACING_ANGSTROM)
     assert result.only_b.ids.tolist() == [40, 41, 42]
     assert compare(moved, picks, radius_angstrom=20).scores.true_positives == 0
 
 
 def test_a_check_in_noise_is_unclear(picks):
-    noise = np.random.default_rng(1).standard_normal((46, 158, 158)).astype(np.float32)  # its tomogram, 8 times coarser
+    noise = (
+        np.random.default_rng(1).standard_normal((46, 158, 158)).astype(np.float32)
+    )  # its tomogram, 8 times coarser
     result = check_picks(picks, Volume([noise], (8 * SPACING_ANGSTROM,) * 3))
 
     assert len(result.outside) == 0
@@ -62,7 +78,9 @@ def test_comparisons_on_the_real_microtubule_match_numpy(real_pack):
     run_id = next(row["id"] for row in real_pack.tables["runs"] if row["name"] == "TS_026")
     files = open_portal(real_pack.folder).run_page(run_id).annotation_files
     file = next(file for file in files if file.format == "zarr")
-    points = next(file for file in files if file.format == "ndjson" and file.shape.shape_type == "Point")
+    points = next(
+        file for file in files if file.format == "ndjson" and file.shape.shape_type == "Point"
+    )
     mask, picks = open_annotation(file), open_annotation(points)
     voxels = np.asarray(zarr.open_group(file.https_path.removeprefix("file://"), mode="r")["0"]) > 0
     z, y, x = np.round(picks.points_zyx).astype(int).T
@@ -74,4 +92,6 @@ def test_comparisons_on_the_real_microtubule_match_numpy(real_pack):
 
     shifted = np.roll(voxels, 1, axis=2)
     overlap = compare(Mask(shifted.astype(np.uint8), mask.spacing_angstrom), mask)
-    np.testing.assert_allclose(overlap.dice, 2 * (voxels & shifted).sum() / (voxels.sum() + shifted.sum()))
+    np.testing.assert_allclose(
+        overlap.dice, 2 * (voxels & shifted).sum() / (voxels.sum() + shifted.sum())
+    )

@@ -44,11 +44,15 @@ def tube_points(microtubule):
 @pytest.fixture
 def reader(microtubule, tube_points):
     beside = tube_points + np.array([0, 0, -34 if tube_points[0, 2] > 47 else 34])
-    return CropReader(open_for_review(microtubule, (SPACING,) * 3), np.concatenate([tube_points, beside]))
+    return CropReader(
+        open_for_review(microtubule, (SPACING,) * 3), np.concatenate([tube_points, beside])
+    )
 
 
 def test_picks_on_the_microtubule_rank_before_picks_beside_it(reader, tube_points, tmp_path):
-    review = Review(Picks(reader.points_zyx, SPACING), Subject("microtubule", "microtubule"), tmp_path)
+    review = Review(
+        Picks(reader.points_zyx, SPACING), Subject("microtubule", "microtubule"), tmp_path
+    )
     review.set_measured({"density": densities_at(reader.volume, reader.points_zyx, 250.0)})
     review.look_at(Order("density", is_descending=True), "")
 

@@ -29,10 +29,15 @@ def dumped(real_data, table):
 def test_runs_with_two_objects_match_the_dump(index, real_data):
     annotations = dumped(real_data, "annotations")
     ribosomes = {
-        row["run_id"] for row in annotations if "ribosome" in row["object_name"] and row["ground_truth_status"]
+        row["run_id"]
+        for row in annotations
+        if "ribosome" in row["object_name"] and row["ground_truth_status"]
     }
     droplets = {row["run_id"] for row in annotations if row["object_name"] == "lipid droplet"}
-    conditions = Condition(objects=("ribosomes",), is_ground_truth=True), Condition(objects=("lipid body",))
+    conditions = (
+        Condition(objects=("ribosomes",), is_ground_truth=True),
+        Condition(objects=("lipid body",)),
+    )
     matches = find(index, Search(annotations=conditions))
 
     assert matches.run_ids
@@ -48,10 +53,19 @@ def catalogue(real_data):
     data = json.loads((real_data / "catalog.reply.json").read_text())["data"]
     groups = [group["groupBy"] for group in data["objects"]["aggregate"]]
     tables = {
-        "datasets": [{name: cell for name, cell in row.items() if name != "authors"} for row in data["datasets"]],
-        "runs": [{"id": row["id"], "datasetId": row["id"], "name": "run"} for row in data["datasets"]],
+        "datasets": [
+            {name: cell for name, cell in row.items() if name != "authors"}
+            for row in data["datasets"]
+        ],
+        "runs": [
+            {"id": row["id"], "datasetId": row["id"], "name": "run"} for row in data["datasets"]
+        ],
         "annotations": [
-            {"id": number, "runId": group["id"], "objectName": group["runs"]["annotations"]["objectName"]}
+            {
+                "id": number,
+                "runId": group["id"],
+                "objectName": group["runs"]["annotations"]["objectName"],
+            }
             for number, group in enumerate(groups, 1)
         ],
     }

@@ -58,7 +58,8 @@ def test_invalid_filters_are_refused_with_the_reason(text, noun):
 
 
 @given(
-    st.text(max_size=40) | st.lists(st.sampled_from(["score", ">", "in", "and", "or", "'", "..", "3"])).map(" ".join)
+    st.text(max_size=40)
+    | st.lists(st.sampled_from(["score", ">", "in", "and", "or", "'", "..", "3"])).map(" ".join)
 )
 def test_any_text_is_a_filter_or_an_error(text):
     try:
@@ -79,4 +80,8 @@ def test_sorting_is_stable_with_missing_values_last():
 def test_numeric_text_sorts_as_numbers():
     assert sorted_rows(np.array(["b", "", "a", "b"], dtype=object))[0].tolist() == [2, 0, 3, 1]
     assert sorted_rows(np.array(["10", "9", None], dtype=object))[0].tolist() == [1, 0, 2]
-    assert sorted_rows(np.array(["kept", "undecided", "kept"]), is_descending=True)[0].tolist() == [1, 0, 2]
+    assert sorted_rows(np.array(["kept", "undecided", "kept"]), is_descending=True)[0].tolist() == [
+        1,
+        0,
+        2,
+    ]

@@ -1,7 +1,7 @@
 """A crop is centred on its pick, for every plane, level, spacing and orientation.
 
-Many tests use a ramp as the volume. Linear interpolation and coarse levels reproduce it exactly, so the value of each
-sample determines its position.
+Many tests use a ramp as the volume. Linear interpolation and coarse levels reproduce it exactly, so
+the value of each sample determines its position.
 """
 
 import threading
@@ -52,7 +52,9 @@ def test_unscaled_crops_match_array_slices(plane):
     block = values[tuple(slice(n - 5, n + 6) for n in at)]
     depth = {"xy": 0, "xz": 1, "yz": 2}[plane]
 
-    np.testing.assert_allclose(crop.values, block.take(range(4, 7), axis=depth).mean(axis=depth), rtol=1e-5)
+    np.testing.assert_allclose(
+        crop.values, block.take(range(4, 7), axis=depth).mean(axis=depth), rtol=1e-5
+    )
     (cube,) = CropReader(in_memory(values), [at]).read([0], Cube(110))
     np.testing.assert_array_equal(cube.values, block)
 
@@ -66,14 +68,19 @@ def test_unscaled_crops_match_array_slices(plane):
 )
 def test_samples_have_the_right_positions_at_every_level(pyramid, plane, side, angles, center):
     volume = open_for_review(pyramid, (10.0,) * 3)
-    rotation = np.eye(3) if angles is None else Rotation.from_euler("zyx", angles, degrees=True).as_matrix()
+    rotation = (
+        np.eye(3)
+        if angles is None
+        else Rotation.from_euler("zyx", angles, degrees=True).as_matrix()
+    )
     frame = Frame(side, side / 5, plane=plane, is_oriented=angles is not None, pixels=21)
     (crop,) = CropReader(volume, [center], rotation[None]).read([0], frame)
     count, factor = len(crop.values), {110.0: 1, 210.0: 1, 420.0: 2}[side]
     steps = (np.arange(count) - count // 2) * side / count / 10
     down, right = (rotation[:, axis] for axis in PLANES[plane])
     positions = np.array(center) + steps[:, None, None] * down + steps[None, :, None] * right
-    # samples of the slab lie on both sides of the plane, and the last coarse voxel may be of fewer fine ones
+    # samples of the slab lie on both sides of the plane, and the last coarse voxel may be of fewer
+    # fine ones
     margin = frame.slab_angstrom / 20 + 2 * factor
     safe = ((positions >= margin) & (positions <= np.array(SHAPE) - 1 - margin)).all(axis=-1)
 
@@ -88,13 +95,17 @@ def test_samples_have_the_right_positions_at_every_level(pyramid, plane, side, a
 def test_crops_are_centred_for_anisotropic_voxels(spacing, plane):
     values = np.zeros(SHAPE, dtype=np.int16)
     values[14, 20, 30] = 100
-    (crop,) = CropReader(in_memory(values, spacing), [[14, 20, 30]]).read([0], Frame(100, 5, plane=plane))
+    (crop,) = CropReader(in_memory(values, spacing), [[14, 20, 30]]).read(
+        [0], Frame(100, 5, plane=plane)
+    )
 
     assert middle(crop.values) == crop.values.max() == 100
 
 
 def test_strided_levels_are_aligned_with_their_first_voxel():
-    strided = ReviewVolume(np.zeros, (SHAPE,), ((1.0,) * 3, (4.0,) * 3), np.full(3, 10.0), is_mean=False)
+    strided = ReviewVolume(
+        np.zeros, (SHAPE,), ((1.0,) * 3, (4.0,) * 3), np.full(3, 10.0), is_mean=False
+    )
 
     assert strided.to_level(1, np.array([[8.0, 8.0, 8.0]])).tolist() == [[2.0, 2.0, 2.0]]
 
@@ -103,19 +114,28 @@ def test_strided_levels_are_aligned_with_their_first_voxel():
 def test_only_samples_outside_the_volume_are_nan(is_oriented):
     volume = in_memory(np.ones((20, 20, 20), dtype=np.uint8))
     reader = CropReader(volume, [[0, 0, 0], [-30, 5, 5], [10, 10, 10]], np.stack([np.eye(3)] * 3))
-    corner, outside, inside = (crop.values for crop in reader.read([0, 1, 2], Frame(90, 50, "xz", is_oriented)))
+    corner, outside, inside = (
+        crop.values for crop in reader.read([0, 1, 2], Frame(90, 50, "xz", is_oriented))
+    )
 
     assert np.isnan(outside).all()
     assert (inside == 1).all()
-    np.testing.assert_array_equal(np.isnan(corner), np.add.outer(np.arange(9) < 4, np.arange(9) < 4))
-    assert np.nanmin(corner) == np.nanmax(corner) == 1  # and the slab's mean ignores samples outside
+    np.testing.assert_array_equal(
+        np.isnan(corner), np.add.outer(np.arange(9) < 4, np.arange(9) < 4)
+    )
+    assert (
+        np.nanmin(corner) == np.nanmax(corner) == 1
+    )  # and the slab's mean ignores samples outside
 
 
 def test_picks_without_rotation_are_cropped_along_the_axes():
     rotations = np.stack([np.full((3, 3), np.nan), np.eye(3) * 2, np.diag([1.0, 1.0, -1.0])])
     reader = CropReader(in_memory(ramp()), [[18, 24, 32]] * 3, rotations)
 
-    crops = [[crop.values for crop in reader.read(range(3), Frame(90, 10, is_oriented=way))] for way in (True, False)]
+    crops = [
+        [crop.values for crop in reader.read(range(3), Frame(90, 10, is_oriented=way))]
+        for way in (True, False)
+    ]
     np.testing.assert_array_equal(*crops)
 
 
@@ -193,7 +213,9 @@ def test_the_running_mean_matches_the_mean_of_its_crops(changes):
     with np.errstate(invalid="ignore"):
         expected = np.where(known, CUBES[inside], 0).sum(axis=0) / known.sum(axis=0)
     np.testing.assert_allclose(mean.mean, expected, rtol=1e-5)
-    for section, plane in zip(mean.sections(), (expected[2], expected[:, 2], expected[:, :, 2]), strict=True):
+    for section, plane in zip(
+        mean.sections(), (expected[2], expected[:, 2], expected[:, :, 2]), strict=True
+    ):
         np.testing.assert_allclose(section, plane, rtol=1e-5)
 
 
@@ -213,7 +235,9 @@ def test_aligned_particles_average_to_one_sharp_particle():
         for cube in reader.read(range(12), Cube(250, is_oriented=is_oriented)):
             mean.change(cube)
         average = mean.mean
-        return average.max(), np.array(np.unravel_index(np.argmax(average), average.shape)) - average.shape[0] // 2
+        return average.max(), np.array(
+            np.unravel_index(np.argmax(average), average.shape)
+        ) - average.shape[0] // 2
 
     height, position = peak(is_oriented=True)
     assert height > 0.9

@@ -22,10 +22,18 @@ def test_distances_are_in_nanometres_for_anisotropic_voxels():
 
 
 def test_edge_distances_are_negative_outside():
-    positions, shape = np.array([[0.0, 5, 5], [-0.5, 5, 5], [-2.0, 5, 5], [5, 5, 9.0]]), (10, 10, 10)
+    positions, shape = (
+        np.array([[0.0, 5, 5], [-0.5, 5, 5], [-2.0, 5, 5], [5, 5, 9.0]]),
+        (10, 10, 10),
+    )
 
     assert edge_distances(positions, shape).tolist() == [0.5, 0.0, -1.5, 0.5]
-    assert edge_distances(positions, shape, (-2.0, 2.0, 2.0)).tolist() == [1.0, 0.0, -3.0, 1.0]  # mirrored in the world
+    assert edge_distances(positions, shape, (-2.0, 2.0, 2.0)).tolist() == [
+        1.0,
+        0.0,
+        -3.0,
+        1.0,
+    ]  # mirrored in the world
     assert are_inside(positions, shape).tolist() == [True, True, False, True]
 
 
@@ -40,7 +48,9 @@ def test_nearest_distances_match_brute_force(points):
 
 def test_density_is_the_mean_in_a_sphere_around_each_pick():
     z, _, _ = np.meshgrid(*(np.arange(size) for size in (60, 130, 210)), indexing="ij")
-    points = np.array([[10.0, 20, 30], [40, 100, 200], [40, 20, 30], [-50, 20, 30], [0, 0, 0], [25.5, 64, 100]])
+    points = np.array(
+        [[10.0, 20, 30], [40, 100, 200], [40, 20, 30], [-50, 20, 30], [0, 0, 0], [25.5, 64, 100]]
+    )
     volume, reported = open_for_review(z.astype(np.float32), (10.0,) * 3), []
     densities = densities_at(volume, points, 80.0, progress=lambda *counts: reported.append(counts))
 

@@ -74,7 +74,9 @@ def test_next_undecided_matches_a_sequential_search(tmp_path_factory, undecided,
     review.judge(np.setdiff1d(np.arange(40), list(undecided)), Verdict.KEPT)
     positions = [(after + step * distance) % 40 for distance in range(1, 41)]
 
-    expected = next((position for position in positions if int(review.rows[position]) in undecided), None)
+    expected = next(
+        (position for position in positions if int(review.rows[position]) in undecided), None
+    )
     assert review.next_undecided(after, step) == expected
     review.look_at(Order(), "score < -1")
     assert review.next_undecided(-1) is None

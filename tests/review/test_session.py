@@ -104,7 +104,9 @@ def test_decisions_match_nearby_ids_or_else_the_nearest_pick(open_review):
     assert letters(near) == "KX--"
     assert "1 more" in near.remark
 
-    others = PICKS.changed(points_zyx=POINTS[::-1] + 0.2, ids=[20, 21, 0, 3])  # ids 0 and 3 are at other positions
+    others = PICKS.changed(
+        points_zyx=POINTS[::-1] + 0.2, ids=[20, 21, 0, 3]
+    )  # ids 0 and 3 are at other positions
     matched = open_review(others)
     assert letters(matched) == "K-XK"
     matched.judge([3], Verdict.REJECTED)
@@ -157,21 +159,39 @@ def test_reviews_are_saved_in_the_user_folder(user_folder):
 def test_subjects_are_identified_by_annotation_file_path_or_name(tmp_path, monkeypatch):
     bare = Picks(POINTS)
     s3 = {"records": {"annotation_file": {"s3_path": "s3://bucket/7.ndjson"}}}
-    from_pack = PICKS.changed(about={**s3, "annotation_file_id": 7, "source_url": "file:///pack/7.ndjson"})
+    from_pack = PICKS.changed(
+        about={**s3, "annotation_file_id": 7, "source_url": "file:///pack/7.ndjson"}
+    )
 
-    assert Subject.of(PICKS, name="a") != Subject.of(PICKS.changed(about={"annotation_file_id": 8}), name="a")
-    assert Subject.of(from_pack, name="a") == Subject.of(PICKS.changed(about={**s3, **ABOUT}), name="a")
-    assert Subject.of(bare, name="a", path="x.csv").key == Subject.of(bare, name="b", path="./x.csv").key
+    assert Subject.of(PICKS, name="a") != Subject.of(
+        PICKS.changed(about={"annotation_file_id": 8}), name="a"
+    )
+    assert Subject.of(from_pack, name="a") == Subject.of(
+        PICKS.changed(about={**s3, **ABOUT}), name="a"
+    )
+    assert (
+        Subject.of(bare, name="a", path="x.csv").key
+        == Subject.of(bare, name="b", path="./x.csv").key
+    )
     assert Subject.of(bare, name="a").file_name != Subject.of(bare, name="b").file_name
     assert os.sep not in Subject("https://a/../../b\0c", "x").file_name
     write_picks(bare, tmp_path / "a.csv")
     monkeypatch.chdir(tmp_path)
-    assert Subject.of(read_picks("a.csv"), name="a") == Subject.of(read_picks(tmp_path / "a.csv"), name="a")
+    assert Subject.of(read_picks("a.csv"), name="a") == Subject.of(
+        read_picks(tmp_path / "a.csv"), name="a"
+    )
 
 
 def test_tomograms_in_one_file_are_separate_subjects(tmp_path):
-    columns = "".join(f"_rln{name}\n" for name in ("TomoName", "CoordinateX", "CoordinateY", "CoordinateZ"))
-    (tmp_path / "both.star").write_text(f"data_particles\n\nloop_\n{columns}TS_1 3 2 1\nTS_2 3 2 1\n")
-    one, two = (read_picks(tmp_path / "both.star", tomogram=name, spacing_angstrom=10) for name in ("TS_1", "TS_2"))
+    columns = "".join(
+        f"_rln{name}\n" for name in ("TomoName", "CoordinateX", "CoordinateY", "CoordinateZ")
+    )
+    (tmp_path / "both.star").write_text(
+        f"data_particles\n\nloop_\n{columns}TS_1 3 2 1\nTS_2 3 2 1\n"
+    )
+    one, two = (
+        read_picks(tmp_path / "both.star", tomogram=name, spacing_angstrom=10)
+        for name in ("TS_1", "TS_2")
+    )
 
     assert Subject.of(one, name="both").key != Subject.of(two, name="both").key

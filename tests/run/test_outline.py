@@ -7,7 +7,12 @@ from msgspec.structs import replace
 
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.run.outline import chosen_files, deposition_shares, first_sight_bytes, outline_run
+from napari_cryoet.run.outline import (
+    chosen_files,
+    deposition_shares,
+    first_sight_bytes,
+    outline_run,
+)
 from qt.fake_portal import run_page
 
 
@@ -22,7 +27,11 @@ def ids(rows):
 
 def test_annotations_chosen_by_curators_are_first(page):
     groups = outline_run(page, page.default_tomogram).groups
-    assert [group.object_name for group in groups] == ["cytosolic ribosome", "fatty acid synthase", "membrane"]
+    assert [group.object_name for group in groups] == [
+        "cytosolic ribosome",
+        "fatty acid synthase",
+        "membrane",
+    ]
     assert ids(groups[0].rows) == [5061, 5062, 5068, 5067]
 
 
@@ -38,7 +47,12 @@ def test_defaults_on_another_alignment_are_not_shown(page):
 def test_the_estimate_is_two_planes_but_at_most_the_file_size(page):
     tomogram = page.tomograms[0]
     assert 7e6 < first_sight_bytes(tomogram) < 9e6
-    assert first_sight_bytes(replace(tomogram, size_x=40, size_y=40, size_z=40, file_size_omezarr=9_000.0)) == 9_000
+    assert (
+        first_sight_bytes(
+            replace(tomogram, size_x=40, size_y=40, size_z=40, file_size_omezarr=9_000.0)
+        )
+        == 9_000
+    )
 
 
 def test_the_first_deposition_of_a_run_is_its_datasets(page):
@@ -51,5 +65,9 @@ def test_the_first_deposition_of_a_run_is_its_datasets(page):
 def test_oriented_points_are_chosen_over_points(demo_pack):
     page, ribosomes = open_portal(demo_pack).run_page(9001), 9001
     for which in ((ribosomes,), "all"):
-        files = [file for file in chosen_files(page, page.tomograms[0], which) if file.shape.annotation_id == ribosomes]
+        files = [
+            file
+            for file in chosen_files(page, page.tomograms[0], which)
+            if file.shape.annotation_id == ribosomes
+        ]
         assert [str(file.shape.shape_type) for file in files] == ["OrientedPoint"]

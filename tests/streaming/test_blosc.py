@@ -20,7 +20,24 @@ from napari_cryoet.streaming.blosc import (
 )
 
 CODECS = sorted(list_compressors())
-DTYPES = ["b1", "i1", "u1", "<i2", "<u2", ">i2", "<f2", "<f4", "<i4", "<f8", "<c8", "<c16", "V3", "V16", "V17", "V300"]
+DTYPES = [
+    "b1",
+    "i1",
+    "u1",
+    "<i2",
+    "<u2",
+    ">i2",
+    "<f2",
+    "<f4",
+    "<i4",
+    "<f8",
+    "<c8",
+    "<c16",
+    "V3",
+    "V16",
+    "V17",
+    "V300",
+]
 
 
 def content(dtype: str, size: int, seed: int, kind: str) -> bytes:
@@ -58,7 +75,9 @@ def frames(draw):
         typesize=typesize,
         cname=draw(st.sampled_from(CODECS)),
         clevel=draw(st.integers(0, 9)),
-        shuffle=draw(st.sampled_from([Blosc.NOSHUFFLE, Blosc.SHUFFLE, Blosc.BITSHUFFLE, Blosc.AUTOSHUFFLE])),
+        shuffle=draw(
+            st.sampled_from([Blosc.NOSHUFFLE, Blosc.SHUFFLE, Blosc.BITSHUFFLE, Blosc.AUTOSHUFFLE])
+        ),
         blocksize=draw(st.sampled_from([0, 1, 128, 512, 1000, 4096, 2**15, 2**30])),
     )
     return raw, bytes(codec.encode(np.frombuffer(raw, dtype)))
@@ -75,7 +94,9 @@ def test_any_run_of_blocks_decodes_exactly(example, data):
         return
     first = data.draw(st.integers(0, header.n_blocks - 1))
     stop = data.draw(st.integers(first + 1, header.n_blocks))
-    blocks = {block: encoded[frame.starts[block] : frame.ends[block]] for block in range(first, stop)}
+    blocks = {
+        block: encoded[frame.starts[block] : frame.ends[block]] for block in range(first, stop)
+    }
     expected = raw[first * header.blocksize : stop * header.blocksize]
     assert bytes(Blosc().decode(cut_frame(frame, range(first, stop), blocks))) == expected
     assert decode_blocks(frame, range(first, stop), blocks) == expected
@@ -148,7 +169,9 @@ def test_damaged_frames_are_refused_with_a_reason(damage, reason):
 @given(frames(), st.data())
 def test_damaged_frames_are_refused_or_keep_their_size(example, data):
     raw, encoded = example
-    damaged = bytearray(encoded[: data.draw(st.one_of(st.just(len(encoded)), st.integers(0, len(encoded))))])
+    damaged = bytearray(
+        encoded[: data.draw(st.one_of(st.just(len(encoded)), st.integers(0, len(encoded))))]
+    )
     for _ in range(data.draw(st.integers(0, 3))):
         if damaged:
             near = min(len(damaged), 64) - 1  # where header and table are

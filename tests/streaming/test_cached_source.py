@@ -45,12 +45,16 @@ def open_image(server: Server, tmp_path: Path) -> Open:
     def open_image(ask_again_after_s: float = 3600) -> CachedSource:
         cache.close()
         server.requests.clear()
-        return CachedSource(HttpSource(f"{server.url}/a.zarr"), cache, ask_again_after_s=ask_again_after_s)
+        return CachedSource(
+            HttpSource(f"{server.url}/a.zarr"), cache, ask_again_after_s=ask_again_after_s
+        )
 
     return open_image
 
 
-def read(source: CachedSource, key: str, start: int = 0, length: int | None = None, **options: object) -> bytes | None:
+def read(
+    source: CachedSource, key: str, start: int = 0, length: int | None = None, **options: object
+) -> bytes | None:
     piece = client.run(source.read(key, start, length, limit_bytes=MB, **options))
     return None if piece is None else piece.content
 

@@ -36,9 +36,17 @@ def cache(folder: Path) -> DiskCache:
 
 
 def put(
-    cache: DiskCache, key: str, content: bytes | None, *, start: int = 0, etag: str = "1", total: int | None = None
+    cache: DiskCache,
+    key: str,
+    content: bytes | None,
+    *,
+    start: int = 0,
+    etag: str = "1",
+    total: int | None = None,
 ):
-    piece = None if content is None else Piece(content, etag, len(content) if total is None else total)
+    piece = (
+        None if content is None else Piece(content, etag, len(content) if total is None else total)
+    )
     cache.put(cache.image(ADDRESS), key, start, piece)
     assert cache.flush(30)
 
@@ -73,7 +81,9 @@ def test_stored_parts_are_found_after_reopening(folder: Path, cache: DiskCache) 
 
 
 VERSIONS = ("1", "2")
-SPANS = st.tuples(st.integers(0, 99), st.integers(1, 60)).map(lambda span: (span[0], min(100, sum(span))))
+SPANS = st.tuples(st.integers(0, 99), st.integers(1, 60)).map(
+    lambda span: (span[0], min(100, sum(span)))
+)
 STEPS = st.one_of(
     st.tuples(st.just("put"), st.sampled_from("ab"), st.sampled_from(VERSIONS), SPANS),
     st.tuples(st.just("absent"), st.sampled_from("ab"), st.just(""), st.just((0, 100))),
@@ -137,7 +147,9 @@ def test_least_recently_used_entries_are_evicted(folder: Path) -> None:
     assert len(kept) >= 17
 
 
-def test_the_limit_can_be_changed_while_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_can_be_changed_while_in_use(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = DiskCache(folder, keep_free_bytes=0)
     monkeypatch.setenv("NAPARI_CRYOET_CACHE_LIMIT", "50MB")
     for number in range(20):
@@ -212,7 +224,9 @@ def test_clear_removes_everything(folder: Path, cache: DiskCache) -> None:
 
 
 @pytest.mark.parametrize("position", [0, 50])
-def test_parts_with_a_flipped_byte_are_never_returned(folder: Path, cache: DiskCache, position: int) -> None:
+def test_parts_with_a_flipped_byte_are_never_returned(
+    folder: Path, cache: DiskCache, position: int
+) -> None:
     put(cache, "a", LARGE)
     put(cache, "b", b"0123456789" * 100)
     cache.close()
@@ -228,14 +242,22 @@ def test_invalid_index_rows_are_ignored(folder: Path, cache: DiskCache) -> None:
     put(cache, "a", LARGE)
     put(cache, "b", b"small")
     cache.close()
-    for column, value in (("stop", "text"), ("etag", 5), ("key", b"a"), ("total", 3), ("checksum", b"")):
+    for column, value in (
+        ("stop", "text"),
+        ("etag", 5),
+        ("key", b"a"),
+        ("total", 3),
+        ("checksum", b""),
+    ):
         with sqlite3.connect(index_path(folder)) as sql:
             sql.execute(f"UPDATE parts SET {column} = ?", (value,))
         again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
         assert (find(again, "a"), find(again, "b")) == (None, None)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
 def test_an_unwritable_folder_caches_nothing(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     cache = DiskCache(tmp_path / "pixels", 10 * MB)

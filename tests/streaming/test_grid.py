@@ -38,9 +38,13 @@ def test_every_voxel_is_in_one_block_of_one_chunk(shape, chunk_shape, block_shap
 @given(SIZES, SIZES, SIZES, st.data())
 def test_covering_returns_exactly_the_blocks_of_a_box(shape, chunk_shape, block_shape, data):
     grid = make_grid(shape, chunk_shape, block_shape, chunk_shape)
-    box = tuple(tuple(sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))) for n in shape)
+    box = tuple(
+        tuple(sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))) for n in shape
+    )
     result = set(grid.covering(box))
-    assert result == {block for block in grid.covering(whole_box(shape)) if intersect(grid.box(block), box)}
+    assert result == {
+        block for block in grid.covering(whole_box(shape)) if intersect(grid.box(block), box)
+    }
     assert grid.count(box) == len(result)
     if result:
         outer = grid.enclosing(box)
@@ -54,7 +58,9 @@ def test_runs_hold_each_block_once_within_one_chunk(shape, chunk_shape, block_sh
     blocks = list(grid.covering(whole_box(shape)))
     runs = grid.runs(blocks, longest)
     assert sorted(block for run in runs for block in run) == sorted(blocks)
-    assert all(len(run) <= longest and len({grid.chunk(block) for block in run}) == 1 for run in runs)
+    assert all(
+        len(run) <= longest and len({grid.chunk(block) for block in run}) == 1 for run in runs
+    )
 
 
 def test_an_axis_with_too_many_blocks_is_refused():
@@ -88,7 +94,11 @@ def test_cut_part_slices_like_numpy(steps):
         np.testing.assert_array_equal(result, expected)
 
 
-@given(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), st.booleans(), st.sampled_from([math.floor, math.ceil]))
+@given(
+    st.tuples(st.integers(1, 2000), st.integers(1, 2000)),
+    st.booleans(),
+    st.sampled_from([math.floor, math.ceil]),
+)
 def test_halved_levels_have_factors_of_two(shape, with_scales, rounding):
     shapes = [shape]
     for _ in range(2):
@@ -140,7 +150,9 @@ def test_a_voxel_maps_to_the_averaged_voxel_that_contains_it(size, factor, data)
     (result,) = coarse_indices(((start, stop),), (factor,), (coarse_size,), "mean")
     centres = (np.arange(start, stop) + 0.5) / factor
     assert ((result <= centres) & (centres <= result + 1)).all()
-    assert coarse_box(((start, stop),), (factor,), (coarse_size,), "mean") == ((result[0], result[-1] + 1),)
+    assert coarse_box(((start, stop),), (factor,), (coarse_size,), "mean") == (
+        (result[0], result[-1] + 1),
+    )
 
 
 @given(st.integers(1, 50), st.sampled_from([1, 2, 4]), st.data())
@@ -151,4 +163,6 @@ def test_a_voxel_maps_to_the_nearest_voxel_of_a_strided_level(size, factor, data
     (result,) = coarse_indices(((start, stop),), (factor,), (len(kept),), "strided")
     distances = np.abs(kept[:, None] - np.arange(start, stop))
     assert (distances[result, np.arange(stop - start)] == distances.min(axis=0)).all()
-    assert coarse_box(((start, stop),), (factor,), (len(kept),), "strided") == ((result[0], result[-1] + 1),)
+    assert coarse_box(((start, stop),), (factor,), (len(kept),), "strided") == (
+        (result[0], result[-1] + 1),
+    )

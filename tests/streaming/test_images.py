@@ -18,9 +18,13 @@ from server import Server, status
 SHAPE = (2, 3, 7, 20, 18)
 
 
-@pytest.fixture(params=[(1, 1, 4, 16, 16), (2, 2, 3, 16, 9), SHAPE], ids=["one channel", "two channels", "all"])
+@pytest.fixture(
+    params=[(1, 1, 4, 16, 16), (2, 2, 3, 16, 9), SHAPE], ids=["one channel", "two channels", "all"]
+)
 def stored(request, tmp_path):
-    return write_image(tmp_path / "a.zarr", noise(SHAPE), axes="tczyx", levels=2, chunks=request.param)
+    return write_image(
+        tmp_path / "a.zarr", noise(SHAPE), axes="tczyx", levels=2, chunks=request.param
+    )
 
 
 def test_each_channel_equals_its_slice_of_the_image(stored, tmp_path):
@@ -46,7 +50,9 @@ def test_a_part_can_be_split_again_and_closed_separately(stored, tmp_path):
     moments[0].close()
     with pytest.raises(StoppedError):
         moments[0].read(1)
-    np.testing.assert_array_equal(moments[1].read(0, ((0, 1), (2, 3), (0, 20), (0, 18))), stored[0][1, :1, 2:3])
+    np.testing.assert_array_equal(
+        moments[1].read(0, ((0, 1), (2, 3), (0, 20), (0, 18))), stored[0][1, :1, 2:3]
+    )
     whole.close()
     with pytest.raises(StoppedError):
         moments[1].read(1)
@@ -65,12 +71,21 @@ def test_axes_of_length_one_can_be_dropped(tmp_path):
 
 def test_channels_share_fetched_chunks(tmp_path):
     values = noise((3, 64, 256, 256))
-    write_image(tmp_path / "a.zarr", values, axes="czyx", levels=1, chunks=(3, 64, 256, 256), compressors="auto")
+    write_image(
+        tmp_path / "a.zarr",
+        values,
+        axes="czyx",
+        levels=1,
+        chunks=(3, 64, 256, 256),
+        compressors="auto",
+    )
     with Server(tmp_path) as server:
         parts = split_pyramid(open_pyramid(f"{server.url}/a.zarr", cache=None), 0)
         displays = [part.display() for part in parts]
         for display, part in zip(displays, parts, strict=True):
-            np.testing.assert_array_equal(part.read(0, ((40, 41), (0, 256), (0, 256))), part.levels[0][40:41])
+            np.testing.assert_array_equal(
+                part.read(0, ((40, 41), (0, 256), (0, 256))), part.levels[0][40:41]
+            )
             display.close()
         assert server.sent_bytes() < 1.2 * values.nbytes
 
@@ -82,10 +97,14 @@ def test_raw_files_are_read_in_any_axis_order(order, dtype, tmp_path):
     (tmp_path / "a.bin").write_bytes(bytes(100) + values.tobytes())
     with Server(tmp_path) as server:
         for source in (tmp_path / "a.bin", f"{server.url}/a.bin"):
-            pyramid = open_raw(source, values.shape, values.dtype, offset=100, axes=("a", "b", "c"), order=order)
+            pyramid = open_raw(
+                source, values.shape, values.dtype, offset=100, axes=("a", "b", "c"), order=order
+            )
             assert pyramid.axes == ("a", "b", "c")
             np.testing.assert_array_equal(pyramid.read(0), values.transpose(order))
-            np.testing.assert_array_equal(pyramid.levels[0][3, 1:5].compute(), values.transpose(order)[3, 1:5])
+            np.testing.assert_array_equal(
+                pyramid.levels[0][3, 1:5].compute(), values.transpose(order)[3, 1:5]
+            )
 
 
 def test_a_raw_file_that_is_too_short_is_an_error(tmp_path):
@@ -98,7 +117,9 @@ def test_a_raw_file_that_is_too_short_is_an_error(tmp_path):
 def test_a_damaged_block_table_is_fetched_again(tmp_path):
     def damaged(answer):
         start = struct.unpack_from("<i", answer.body, 16)[0]
-        return replace(answer, body=answer.body[:16] + struct.pack("<i", start + 1) + answer.body[20:])
+        return replace(
+            answer, body=answer.body[:16] + struct.pack("<i", start + 1) + answer.body[20:]
+        )
 
     values = write_image(tmp_path / "a.zarr", noise((40, 256, 256)), chunks=(32, 256, 256))[0]
     with Server(tmp_path) as server:
@@ -167,4 +188,6 @@ class TestLabels:
         write_image(tmp_path / "a.zarr", noise((2, 4, 4), "u1"))
         assert not open_pyramid(tmp_path / "a.zarr").is_labels
         assert open_pyramid(tmp_path / "a.zarr", is_labels=True).is_labels
-        assert not open_pyramid(tmp_path / "a.zarr" / "0", is_labels=True).is_labels  # arrays have no label metadata
+        assert not open_pyramid(
+            tmp_path / "a.zarr" / "0", is_labels=True
+        ).is_labels  # arrays have no label metadata

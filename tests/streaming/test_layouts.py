@@ -19,9 +19,18 @@ from server import Server
 DTYPES = ["|b1", "|i1", "|u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">u4", "<f2", "<f4", ">f4", "<f8"]
 V2_LAYOUTS = {
     "blosc lz4": {"chunks": (32, 40, 40), "compressors": LZ4},
-    "blosc zstd, bit shuffle": {"chunks": (32, 40, 40), "compressors": Blosc("zstd", 3, Blosc.BITSHUFFLE)},
-    "blosc without shuffle": {"chunks": (32, 40, 40), "compressors": Blosc("blosclz", 1, Blosc.NOSHUFFLE)},
-    "blosc of small blocks": {"chunks": (32, 41, 39), "compressors": Blosc("lz4", 5, Blosc.SHUFFLE, 10_000)},
+    "blosc zstd, bit shuffle": {
+        "chunks": (32, 40, 40),
+        "compressors": Blosc("zstd", 3, Blosc.BITSHUFFLE),
+    },
+    "blosc without shuffle": {
+        "chunks": (32, 40, 40),
+        "compressors": Blosc("blosclz", 1, Blosc.NOSHUFFLE),
+    },
+    "blosc of small blocks": {
+        "chunks": (32, 41, 39),
+        "compressors": Blosc("lz4", 5, Blosc.SHUFFLE, 10_000),
+    },
     "zstd": {"chunks": (16, 20, 30), "compressors": Zstd(1)},
     "gzip": {"chunks": (16, 20, 30), "compressors": GZip(1)},
     "none": {"chunks": (32, 40, 40), "compressors": None},
@@ -31,17 +40,32 @@ V2_LAYOUTS = {
     "folders": {"chunks": (32, 40, 40), "chunk_key_encoding": {"name": "v2", "separator": "/"}},
 }
 V3_LAYOUTS = {
-    "blosc": {"chunks": (32, 40, 40), "compressors": zarr.codecs.BloscCodec(cname="lz4", shuffle="shuffle")},
-    "bit shuffle": {"chunks": (32, 40, 40), "compressors": zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle")},
+    "blosc": {
+        "chunks": (32, 40, 40),
+        "compressors": zarr.codecs.BloscCodec(cname="lz4", shuffle="shuffle"),
+    },
+    "bit shuffle": {
+        "chunks": (32, 40, 40),
+        "compressors": zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle"),
+    },
     "zstd": {"chunks": (16, 20, 30), "compressors": zarr.codecs.ZstdCodec()},
     "gzip": {"chunks": (16, 20, 30), "compressors": zarr.codecs.GzipCodec()},
-    "checksum": {"chunks": (16, 20, 30), "compressors": [zarr.codecs.ZstdCodec(), zarr.codecs.Crc32cCodec()]},
+    "checksum": {
+        "chunks": (16, 20, 30),
+        "compressors": [zarr.codecs.ZstdCodec(), zarr.codecs.Crc32cCodec()],
+    },
     "none": {"chunks": (32, 40, 40), "compressors": None},
     "shards": {"chunks": (16, 20, 20), "shards": (32, 40, 40)},
     "shards, uncompressed": {"chunks": (16, 20, 20), "shards": (32, 40, 40), "compressors": None},
-    "transposed": {"chunks": (32, 40, 40), "filters": [zarr.codecs.TransposeCodec(order=(2, 0, 1))]},
+    "transposed": {
+        "chunks": (32, 40, 40),
+        "filters": [zarr.codecs.TransposeCodec(order=(2, 0, 1))],
+    },
     "v2 keys": {"chunks": (32, 40, 40), "chunk_key_encoding": {"name": "v2", "separator": "."}},
-    "flat keys": {"chunks": (32, 40, 40), "chunk_key_encoding": {"name": "default", "separator": "."}},
+    "flat keys": {
+        "chunks": (32, 40, 40),
+        "chunk_key_encoding": {"name": "default", "separator": "."},
+    },
 }
 LAYOUTS = {f"v2, {name}": {"zarr_format": 2} | layout for name, layout in V2_LAYOUTS.items()}
 LAYOUTS |= {f"v3, {name}": {"zarr_format": 3} | layout for name, layout in V3_LAYOUTS.items()}
@@ -53,7 +77,9 @@ def assert_reads(address, values):
     pyramid = open_pyramid(address, cache=None)
     assert pyramid.dtype == values.dtype.newbyteorder("=")
     np.testing.assert_array_equal(pyramid.read(0, BOX), values[tuple(slice(*span) for span in BOX)])
-    np.testing.assert_array_equal(pyramid.levels[0][20, 5:60:3, -7].compute(), values[20, 5:60:3, -7])
+    np.testing.assert_array_equal(
+        pyramid.levels[0][20, 5:60:3, -7].compute(), values[20, 5:60:3, -7]
+    )
     np.testing.assert_array_equal(pyramid.read(0), values)
     pyramid.close()
 
@@ -61,7 +87,10 @@ def assert_reads(address, values):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", ["v2, blosc lz4", "v2, none", "v3, blosc", "v3, shards"])
 def test_every_dtype_is_read_exactly(layout, dtype, tmp_path):
-    assert_reads(tmp_path / "a.zarr", write_array(tmp_path / "a.zarr", noise(SHAPE, dtype), **LAYOUTS[layout]))
+    assert_reads(
+        tmp_path / "a.zarr",
+        write_array(tmp_path / "a.zarr", noise(SHAPE, dtype), **LAYOUTS[layout]),
+    )
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">i2", "|u1"])
@@ -83,10 +112,14 @@ def arrays(draw):
         case "none":
             options["compressors"] = None
         case "blosc" if options["zarr_format"] == 2:
-            options["compressors"] = Blosc("lz4", 1, Blosc.SHUFFLE, draw(st.sampled_from([0, 128, 1000])))
+            options["compressors"] = Blosc(
+                "lz4", 1, Blosc.SHUFFLE, draw(st.sampled_from([0, 128, 1000]))
+            )
         case "shards" if options["zarr_format"] == 3:
             options["shards"] = tuple(size * draw(st.integers(1, 3)) for size in chunks)
-    box = tuple(tuple(sorted((draw(st.integers(0, size)), draw(st.integers(0, size))))) for size in shape)
+    box = tuple(
+        tuple(sorted((draw(st.integers(0, size)), draw(st.integers(0, size))))) for size in shape
+    )
     return shape, draw(st.sampled_from(["<f4", ">i2", "|u1"])), options, box
 
 
@@ -106,17 +139,26 @@ def test_any_box_of_any_array_is_read_exactly(given_array):
 @pytest.mark.parametrize("fill", [0, 7.5, float("nan")])
 def test_missing_chunks_have_the_fill_value(fill, zarr_format, tmp_path):
     values = noise(SHAPE)
-    write_array(tmp_path / "a.zarr", values, zarr_format=zarr_format, chunks=(16, 32, 32), fill_value=fill)
+    write_array(
+        tmp_path / "a.zarr", values, zarr_format=zarr_format, chunks=(16, 32, 32), fill_value=fill
+    )
     (tmp_path / "a.zarr" / ("1.0.1" if zarr_format == 2 else "c/1/0/1")).unlink()
     values[16:32, :32, 32:64] = fill
     with Server(tmp_path) as server:
-        np.testing.assert_array_equal(open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), values)
+        np.testing.assert_array_equal(
+            open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), values
+        )
     np.testing.assert_array_equal(open_pyramid(tmp_path / "a.zarr").read(0), values)
 
 
 def test_missing_inner_chunks_have_the_fill_value(tmp_path):
     array = zarr.create_array(
-        str(tmp_path / "a.zarr"), shape=SHAPE, dtype="<u2", chunks=(8, 16, 16), shards=(16, 32, 32), fill_value=9
+        str(tmp_path / "a.zarr"),
+        shape=SHAPE,
+        dtype="<u2",
+        chunks=(8, 16, 16),
+        shards=(16, 32, 32),
+        fill_value=9,
     )
     array[:8, :16, :16] = 5
     expected = np.full(SHAPE, 9, "<u2")
@@ -127,17 +169,26 @@ def test_missing_inner_chunks_have_the_fill_value(tmp_path):
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize(
     ("axes", "shape"),
-    [("yx", (60, 70)), ("zyx", (9, 60, 70)), ("czyx", (3, 9, 60, 70)), ("tczyx", (2, 3, 9, 30, 35))],
+    [
+        ("yx", (60, 70)),
+        ("zyx", (9, 60, 70)),
+        ("czyx", (3, 9, 60, 70)),
+        ("tczyx", (2, 3, 9, 30, 35)),
+    ],
 )
 def test_images_with_two_to_five_axes_are_read_exactly(axes, shape, zarr_format, tmp_path):
-    levels = write_image(tmp_path / "a.zarr", noise(shape, "<u2"), axes=axes, zarr_format=zarr_format)
+    levels = write_image(
+        tmp_path / "a.zarr", noise(shape, "<u2"), axes=axes, zarr_format=zarr_format
+    )
     pyramid = open_pyramid(tmp_path / "a.zarr")
     assert pyramid.axes == tuple(axes)
     assert pyramid.shapes == tuple(level.shape for level in levels)
     for level, values in enumerate(levels):
         np.testing.assert_array_equal(pyramid.read(level), values)
     last = tuple(size - 1 for size in shape[:-2])
-    np.testing.assert_array_equal(pyramid.levels[0][last][: shape[-2], : shape[-1]].compute(), levels[0][last])
+    np.testing.assert_array_equal(
+        pyramid.levels[0][last][: shape[-2], : shape[-1]].compute(), levels[0][last]
+    )
 
 
 def test_scales_and_units_are_read_from_the_metadata(tmp_path):
@@ -173,7 +224,11 @@ def test_labels_are_listed_and_opened_as_labels(zarr_format, tmp_path):
     names = ["cells", "nuclei"]
     labels.attrs.update({"ome": {"labels": names}} if zarr_format == 3 else {"labels": names})
     for name in names:
-        written = write_image(tmp_path / "a.zarr" / "labels" / name, noise((9, 60, 70), "<u4"), zarr_format=zarr_format)
+        written = write_image(
+            tmp_path / "a.zarr" / "labels" / name,
+            noise((9, 60, 70), "<u4"),
+            zarr_format=zarr_format,
+        )
     with Server(tmp_path) as server:
         addresses = find_labels(f"{server.url}/a.zarr", cache=None)
         assert [address.rstrip("/").rpartition("/")[2] for address in addresses] == names
@@ -207,7 +262,11 @@ FRAME_DAMAGES = {
 
 @pytest.mark.parametrize(
     ("layout", "damage"),
-    [(layout, damage) for layout in ("v2, gzip", "v2, none", "v3, shards", "v3, zstd") for damage in DAMAGES]
+    [
+        (layout, damage)
+        for layout in ("v2, gzip", "v2, none", "v3, shards", "v3, zstd")
+        for damage in DAMAGES
+    ]
     + [("v2, blosc lz4", damage) for damage in (*DAMAGES, *FRAME_DAMAGES)],
 )
 def test_a_damaged_chunk_is_an_error(layout, damage, tmp_path):
@@ -217,14 +276,24 @@ def test_a_damaged_chunk_is_an_error(layout, damage, tmp_path):
     pyramid = open_pyramid(tmp_path / "a.zarr")
     with pytest.raises(StreamError):
         pyramid.read(0)
-    np.testing.assert_array_equal(pyramid.read(0, ((32, 37), (40, 61), (40, 73))), values[32:, 40:, 40:])
+    np.testing.assert_array_equal(
+        pyramid.read(0, ((32, 37), (40, 61), (40, 73))), values[32:, 40:, 40:]
+    )
 
 
 @pytest.mark.parametrize(
     "document",
     [
-        {"multiscales": [{"axes": [{"name": name} for name in "zyx"], "datasets": [{"path": "../../0"}]}]},
-        {"multiscales": [{"axes": [{"name": name} for name in "zyx"], "datasets": [{"path": "9"}]}]},
+        {
+            "multiscales": [
+                {"axes": [{"name": name} for name in "zyx"], "datasets": [{"path": "../../0"}]}
+            ]
+        },
+        {
+            "multiscales": [
+                {"axes": [{"name": name} for name in "zyx"], "datasets": [{"path": "9"}]}
+            ]
+        },
         {"multiscales": []},
         {"plate": {"wells": [{"path": "A/1"}]}},
         [],
@@ -238,7 +307,9 @@ def test_groups_without_an_image_are_refused(document, tmp_path):
         open_pyramid(tmp_path / "a.zarr")
 
 
-@pytest.mark.parametrize("codec", [{"id": "pickle"}, {"id": "delta", "dtype": "<f4"}, {"id": "no such codec"}])
+@pytest.mark.parametrize(
+    "codec", [{"id": "pickle"}, {"id": "delta", "dtype": "<f4"}, {"id": "no such codec"}]
+)
 def test_unsafe_and_unknown_codecs_are_refused(codec, tmp_path):
     write_array(tmp_path / "a.zarr", noise((9, 20, 20)), chunks=(9, 20, 20))
     document = json.loads((tmp_path / "a.zarr" / ".zarray").read_text())

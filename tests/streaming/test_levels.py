@@ -45,14 +45,18 @@ class TestNoPadding:
     @pytest.mark.parametrize("shape", SIZES)
     def test_levels_have_the_stored_shapes(self, shape, tmp_path):
         stored = write_levels(tmp_path / "a.zarr", shape)
-        assert [level.shape for level in open_pyramid(tmp_path / "a.zarr").levels] == [each.shape for each in stored]
+        assert [level.shape for level in open_pyramid(tmp_path / "a.zarr").levels] == [
+            each.shape for each in stored
+        ]
 
     @pytest.mark.parametrize("shape", SIZES)
     def test_expressions_equal_those_of_the_stored_arrays(self, shape, tmp_path):
         stored = write_levels(tmp_path / "a.zarr", shape)
         levels = open_pyramid(tmp_path / "a.zarr").levels
         for name, expression in EXPRESSIONS.items():
-            np.testing.assert_allclose(expression(levels[0]), expression(stored[0]), rtol=1e-5, err_msg=name)
+            np.testing.assert_allclose(
+                expression(levels[0]), expression(stored[0]), rtol=1e-5, err_msg=name
+            )
         for level, values in zip(levels, stored, strict=True):
             np.testing.assert_array_equal(level.compute(), values)
             np.testing.assert_allclose(level.mean(), values.mean(), rtol=1e-6)
@@ -62,10 +66,16 @@ class TestNoPadding:
         stored = write_levels(tmp_path / "a.zarr", shape)[0]
         level = open_pyramid(tmp_path / "a.zarr").levels[0]
         np.testing.assert_array_equal(level - stored, np.zeros(shape))
-        np.testing.assert_array_equal(np.where(stored > 1.5, level, 0), np.where(stored > 1.5, stored, 0))
-        np.testing.assert_array_equal(da.concatenate([level, da.from_array(stored)]), np.concatenate([stored] * 2))
+        np.testing.assert_array_equal(
+            np.where(stored > 1.5, level, 0), np.where(stored > 1.5, stored, 0)
+        )
+        np.testing.assert_array_equal(
+            da.concatenate([level, da.from_array(stored)]), np.concatenate([stored] * 2)
+        )
         np.testing.assert_array_equal(level.map_blocks(np.sqrt), np.sqrt(stored))
-        np.testing.assert_array_equal(level.rechunk(shape).map_blocks(np.cumsum, axis=1), np.cumsum(stored, axis=1))
+        np.testing.assert_array_equal(
+            level.rechunk(shape).map_blocks(np.cumsum, axis=1), np.cumsum(stored, axis=1)
+        )
 
     def test_partial_chunks_are_not_padded(self, tmp_path):
         values = write_array(tmp_path / "a.zarr", 1 + noise((11, 19, 23), "<u2"), chunks=(4, 8, 8))
@@ -99,10 +109,17 @@ def test_pickled_levels_are_read_in_another_process(tmp_path):
     stored = write_levels(tmp_path / "a.zarr", EVEN)
     reads = "import dask, pickle, sys; pickle.dump(dask.compute(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer)"
     with Server(tmp_path) as server:
-        far, near = open_pyramid(f"{server.url}/a.zarr", cache=None).levels, open_pyramid(tmp_path / "a.zarr").levels
+        far, near = (
+            open_pyramid(f"{server.url}/a.zarr", cache=None).levels,
+            open_pyramid(tmp_path / "a.zarr").levels,
+        )
         sent = pickle.dumps([far[0] + 1, far[1][3], near[0] + 1, near[1][3]])
-        answer = subprocess.run([sys.executable, "-c", reads], input=sent, capture_output=True, check=True)
-    for read, expected in zip(pickle.loads(answer.stdout), [stored[0] + 1, stored[1][3]] * 2, strict=True):
+        answer = subprocess.run(
+            [sys.executable, "-c", reads], input=sent, capture_output=True, check=True
+        )
+    for read, expected in zip(
+        pickle.loads(answer.stdout), [stored[0] + 1, stored[1][3]] * 2, strict=True
+    ):
         np.testing.assert_array_equal(read, expected)
 
 
@@ -117,7 +134,9 @@ def test_writing_to_a_result_does_not_change_later_reads(tmp_path):
     np.testing.assert_array_equal(pyramid.levels[0] + 0, stored)
 
 
-@pytest.mark.parametrize("box", [((0, 13), (0, 40), (0, 32)), ((-1, 2), (0, 40), (0, 32)), ((3, 2), (0, 40), (0, 32))])
+@pytest.mark.parametrize(
+    "box", [((0, 13), (0, 40), (0, 32)), ((-1, 2), (0, 40), (0, 32)), ((3, 2), (0, 40), (0, 32))]
+)
 def test_a_box_outside_its_level_is_refused(box, tmp_path):
     write_levels(tmp_path / "a.zarr", EVEN)
     with pytest.raises(ValueError, match=r"box|level"):

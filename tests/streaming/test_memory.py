@@ -84,7 +84,9 @@ def test_closing_or_deleting_a_pyramid_frees_its_memory(is_closed, stored, memor
     assert memory.size_bytes < before / 2
 
 
-def test_a_plane_becomes_exact_even_if_its_blocks_exceed_memory(stored, memory, monkeypatch, tmp_path):
+def test_a_plane_becomes_exact_even_if_its_blocks_exceed_memory(
+    stored, memory, monkeypatch, tmp_path
+):
     monkeypatch.setattr(memory, "limit_bytes", 6 * MIB)  # its blocks take 13 MB
     pyramid = open_pyramid(tmp_path / "a.zarr")
     window = Window(pyramid)
@@ -111,7 +113,9 @@ def test_a_view_too_large_for_memory_is_an_error(stored, memory, monkeypatch, tm
 def test_a_view_over_its_byte_limit_stays_coarse(stored, memory, tmp_path):
     window = Window(open_pyramid(tmp_path / "a.zarr"))
     window.display.largest_view_bytes = 0
-    picture, state = window.redraw_until(lambda state: state.is_limited and not state.missing_blocks, 20)
+    picture, state = window.redraw_until(
+        lambda state: state.is_limited and not state.missing_blocks, 20
+    )
     assert not state.is_exact
     assert state.full_bytes > 0
     np.testing.assert_array_equal(picture[::4, ::4], stored[2][5])

@@ -30,10 +30,14 @@ def image(tmp_path_factory):
 
 def plane(at, axis=0, level=0):
     shape = tuple(-(-size // 2**level) for size in SHAPE)
-    return View(level, tuple((at, at + 1) if i == axis else (0, size) for i, size in enumerate(shape)))
+    return View(
+        level, tuple((at, at + 1) if i == axis else (0, size) for i, size in enumerate(shape))
+    )
 
 
-def parts(image, view, motion=None, *, bytes_per_s=math.inf, needs_coarse=False, memory_bytes=256 * MIB):
+def parts(
+    image, view, motion=None, *, bytes_per_s=math.inf, needs_coarse=False, memory_bytes=256 * MIB
+):
     options = {"axes": (0, 1, 2), "needs_coarse": needs_coarse, "memory_bytes": memory_bytes}
     return list(plan(image, view, view.level, motion, bytes_per_s, **options))
 
@@ -41,7 +45,9 @@ def parts(image, view, motion=None, *, bytes_per_s=math.inf, needs_coarse=False,
 def ahead_of(image, view, motion):
     """Start and stop of each block ahead along the axis of motion, nearest first."""
     planned = [part for part in parts(image, view, motion) if part.priority == Priority.AHEAD]
-    return [part.box[motion.axis] for part in planned if part.level == view.level and not part.is_table]
+    return [
+        part.box[motion.axis] for part in planned if part.level == view.level and not part.is_table
+    ]
 
 
 def test_parts_are_ordered_coarse_view_ahead_background(image):
@@ -73,7 +79,10 @@ def test_coarse_planes_are_prefetched_far_ahead(image):
 
 
 def test_fast_motion_suspends_background_requests(image):
-    assert {part.priority for part in parts(image, plane(20), Motion(0, 1, 5))} == {Priority.VIEW, Priority.AHEAD}
+    assert {part.priority for part in parts(image, plane(20), Motion(0, 1, 5))} == {
+        Priority.VIEW,
+        Priority.AHEAD,
+    }
     assert parts(image, plane(20), Motion(0, 1))[-1].priority == Priority.BACKGROUND
 
 
@@ -101,7 +110,10 @@ def test_a_coarsest_level_too_large_for_memory_is_not_requested(image):
 
 def test_a_volume_view_prefetches_nothing_ahead(image):
     whole = View(2, ((0, 15), (0, 75), (0, 70)))
-    assert {part.priority for part in parts(image, whole, Motion(0, 1))} == {Priority.VIEW, Priority.BACKGROUND}
+    assert {part.priority for part in parts(image, whole, Motion(0, 1))} == {
+        Priority.VIEW,
+        Priority.BACKGROUND,
+    }
 
 
 def test_speed_is_measured_over_the_last_steps():
@@ -140,4 +152,6 @@ def test_planes_across_blocks_have_half_the_byte_budget(image):
     assert affordable_level(image, across, 2 * cost) == 0
     assert affordable_level(image, across, 2 * cost - 2) == 1
     assert affordable_level(image, across, 1) == 2
-    assert np.all(np.diff([image.size_bytes(level, plane(1, level=level).box) for level in range(3)]) < 0)
+    assert np.all(
+        np.diff([image.size_bytes(level, plane(1, level=level).box) for level in range(3)]) < 0
+    )

@@ -13,7 +13,9 @@ from server import Server
 
 PLANE = ((30, 31), (0, 300), (0, 280))
 FINEST = r"/0/\d+/\d+/\d+$"  # chunks of the finest level
-TABLES_BYTES = CHUNKS_OF_A_PLANE * 2**14  # may be fetched twice: the starts of chunks, with their tables
+TABLES_BYTES = (
+    CHUNKS_OF_A_PLANE * 2**14
+)  # may be fetched twice: the starts of chunks, with their tables
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,10 @@ def test_opening_requests_metadata_in_parallel_without_listing(server):
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         opened = pool.submit(open_pyramid, f"{server.url}/image.zarr", cache=None)
         server.wait_until(
-            lambda: {".zattrs", ".zarray"} <= {request.path.rpartition("/")[2] for request in server.to()}
+            lambda: (
+                {".zattrs", ".zarray"}
+                <= {request.path.rpartition("/")[2] for request in server.to()}
+            )
         )
         server.end(held)
         assert len(opened.result().shapes) == 3
@@ -58,8 +63,12 @@ def test_a_second_read_fetches_nothing(server, values):
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
     pyramid.read(0, PLANE)
     server.reset()
-    np.testing.assert_array_equal(pyramid.read(0, ((31, 32), (100, 280), (20, 150)))[0], values[31, 100:280, 20:150])
-    np.testing.assert_array_equal(pyramid.levels[0][30, :256, :256].compute(), values[30, :256, :256])
+    np.testing.assert_array_equal(
+        pyramid.read(0, ((31, 32), (100, 280), (20, 150)))[0], values[31, 100:280, 20:150]
+    )
+    np.testing.assert_array_equal(
+        pyramid.levels[0][30, :256, :256].compute(), values[30, :256, :256]
+    )
     assert not server.requests
 
 
@@ -96,7 +105,9 @@ def test_concurrent_readers_share_requests(server, values):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         reads = [pool.submit(pyramid.read, 0, PLANE) for _ in range(3)]
         reads.append(pool.submit(pyramid.levels[0][30:31, : SHAPE[1], : SHAPE[2]].compute))
-        server.wait_until(lambda: server.held >= CHUNKS_OF_A_PLANE - 1)  # one table may have come with the documents
+        server.wait_until(
+            lambda: server.held >= CHUNKS_OF_A_PLANE - 1
+        )  # one table may have come with the documents
         server.end(held)
         for read in reads:
             np.testing.assert_array_equal(read.result(), values[30:31])
@@ -133,28 +144,42 @@ def test_requests_are_sent_in_parallel(server, tmp_path):
 
 def test_inner_chunks_of_shards_are_fetched_individually(tmp_path):
     values = write_array(
-        tmp_path / "image.zarr", noise((32, 128, 128)), zarr_format=3, chunks=(8, 32, 32), shards=(32, 128, 128)
+        tmp_path / "image.zarr",
+        noise((32, 128, 128)),
+        zarr_format=3,
+        chunks=(8, 32, 32),
+        shards=(32, 128, 128),
     )
     shard = (tmp_path / "image.zarr" / "c" / "0" / "0" / "0").stat().st_size
     with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
-        np.testing.assert_array_equal(pyramid.read(0, ((0, 8), (0, 32), (0, 32))), values[:8, :32, :32])
+        np.testing.assert_array_equal(
+            pyramid.read(0, ((0, 8), (0, 32), (0, 32))), values[:8, :32, :32]
+        )
         assert server.sent_bytes("/c/") < shard / 16  # one of 64, and the index
         assert len(server.to("/c/")) <= 2
 
 
 def test_a_plane_of_an_uncompressed_chunk_fetches_few_bytes(tmp_path):
-    values = write_array(tmp_path / "image.zarr", noise((64, 256, 256)), chunks=(64, 256, 256), compressors=None)
+    values = write_array(
+        tmp_path / "image.zarr", noise((64, 256, 256)), chunks=(64, 256, 256), compressors=None
+    )
     with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
-        np.testing.assert_array_equal(pyramid.read(0, ((40, 41), (0, 256), (0, 256))), values[40:41])
+        np.testing.assert_array_equal(
+            pyramid.read(0, ((40, 41), (0, 256), (0, 256))), values[40:41]
+        )
         assert server.sent_bytes(r"/0\.0\.0") < values.nbytes / 8
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_missing_chunks_are_requested_only_once(zarr_format, tmp_path):
     array = zarr.create_array(
-        str(tmp_path / "image.zarr"), shape=(16, 64, 64), dtype="<f4", chunks=(8, 32, 32), zarr_format=zarr_format
+        str(tmp_path / "image.zarr"),
+        shape=(16, 64, 64),
+        dtype="<f4",
+        chunks=(8, 32, 32),
+        zarr_format=zarr_format,
     )
     array[:8, :32, :32] = 1
     with Server(tmp_path) as server:

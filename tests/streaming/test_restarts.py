@@ -73,7 +73,10 @@ def read_in_process(address, folder, planes, limit_bytes=500 * MB):
 
 
 def read_here(address, folder, planes, limit_bytes=500 * MB):
-    with closing(DiskCache(folder, limit_bytes)) as cache, closing(open_pyramid(address, cache=cache)) as pyramid:
+    with (
+        closing(DiskCache(folder, limit_bytes)) as cache,
+        closing(open_pyramid(address, cache=cache)) as pyramid,
+    ):
         return [pyramid.read(0, ((z, z + 1), (0, SHAPE[1]), (0, SHAPE[2])))[0] for z in planes]
 
 
@@ -122,13 +125,17 @@ def test_a_missing_chunk_reads_the_same_from_the_cache(tmp_path, folder):
 def test_the_cache_stays_within_its_disk_limit(server, folder, values):
     address, limit_bytes = f"{server.url}/image.zarr", 8 * MB
     for planes in (range(0, 60, 2), range(1, 60, 7)):
-        np.testing.assert_array_equal(read_here(address, folder, planes, limit_bytes), values[list(planes)])
+        np.testing.assert_array_equal(
+            read_here(address, folder, planes, limit_bytes), values[list(planes)]
+        )
         assert size_on_disk(folder) < 1.25 * limit_bytes  # including the index
     assert size_on_disk(folder) > 0.25 * limit_bytes
 
 
 def test_a_limit_of_zero_caches_nothing(server, folder, values):
-    np.testing.assert_array_equal(read_here(f"{server.url}/image.zarr", folder, [30], 0), values[30:31])
+    np.testing.assert_array_equal(
+        read_here(f"{server.url}/image.zarr", folder, [30], 0), values[30:31]
+    )
     assert not folder.exists() or size_on_disk(folder) < MB
 
 
@@ -172,7 +179,9 @@ def test_damaged_cache_files_are_never_shown(damage, server, folder, values):
 def test_flipped_bits_in_cache_files_are_never_shown(server, folder, values):
     address, planes, chance = f"{server.url}/image.zarr", [3, 30], random.Random(0)
     read_here(address, folder, planes)
-    for file in [file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size]:
+    for file in [
+        file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size
+    ]:
         content = bytearray(file.read_bytes())
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         file.write_bytes(content)
@@ -181,11 +190,16 @@ def test_flipped_bits_in_cache_files_are_never_shown(server, folder, values):
 
 def test_images_are_readable_without_a_usable_cache_folder(server, tmp_path, values):
     (tmp_path / "file").write_text("no folder")
-    np.testing.assert_array_equal(read_here(f"{server.url}/image.zarr", tmp_path / "file", [30]), values[30:31])
+    np.testing.assert_array_equal(
+        read_here(f"{server.url}/image.zarr", tmp_path / "file", [30]), values[30:31]
+    )
 
 
 def test_concurrent_processes_share_the_cache(server, folder, values):
-    address, planes = f"{server.url}/image.zarr", [range(0, 60, 3), range(30, 60), range(29, -1, -1)]
+    address, planes = (
+        f"{server.url}/image.zarr",
+        [range(0, 60, 3), range(30, 60), range(29, -1, -1)],
+    )
     readers = [start_reader(address, folder, some) for some in planes]
     for reader, some in zip(readers, planes, strict=True):
         with reader:

@@ -38,7 +38,9 @@ def server(folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(params=["folder", "http", "no ranges", "cached"])
-def open_folder(request: pytest.FixtureRequest, folder: Path, server: Server, tmp_path: Path) -> Open:
+def open_folder(
+    request: pytest.FixtureRequest, folder: Path, server: Server, tmp_path: Path
+) -> Open:
     """A function that opens the folder through each kind of source."""
     url = f"{server.url}/a%20b.zarr"
     match request.param:
@@ -58,7 +60,9 @@ def open_folder(request: pytest.FixtureRequest, folder: Path, server: Server, tm
     return open_cached
 
 
-def read(source: ByteSource, key: str, start: int = 0, length: int | None = None, **options: object) -> Piece | None:
+def read(
+    source: ByteSource, key: str, start: int = 0, length: int | None = None, **options: object
+) -> Piece | None:
     return client.run(source.read(key, start, length, **{"limit_bytes": 20 * MB, **options}))
 
 
@@ -66,9 +70,12 @@ def read(source: ByteSource, key: str, start: int = 0, length: int | None = None
 
 
 @pytest.mark.parametrize(
-    ("start", "length"), [(0, None), (0, 10), (5_000_000, 300), (-20, None), (-20, 20), (9, None), (10_239_000, 5000)]
+    ("start", "length"),
+    [(0, None), (0, 10), (5_000_000, 300), (-20, None), (-20, 20), (9, None), (10_239_000, 5000)],
 )
-def test_a_range_returns_the_requested_bytes(open_folder: Open, start: int, length: int | None) -> None:
+def test_a_range_returns_the_requested_bytes(
+    open_folder: Open, start: int, length: int | None
+) -> None:
     for _ in range(2):
         piece = read(open_folder(), "0/1.2", start, length)
         assert piece is not None
@@ -127,7 +134,9 @@ def test_a_refused_file_is_not_missing(server: Server, folder: Path) -> None:
         read(open_source(folder), "0")
 
 
-def test_reading_offline_raises_withheld_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_offline_raises_withheld_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(policy(), "offline", True)
     with pytest.raises(WithheldError):
         read(open_source(f"{server.url}/a%20b.zarr", cache=None), "0/1.2")
@@ -169,8 +178,12 @@ def test_a_local_etag_depends_on_size_and_time(folder: Path) -> None:
 
 
 def test_addresses_are_normalized_or_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(open_source(folder.as_uri()), "0/1.2", 0, 4) == read(open_source(str(folder)), "0/1.2", 0, 4)
-    assert read(open_source(folder / "0" / "1.2"), "", 0, 4) == read(open_source(folder), "0/1.2", 0, 4)
+    assert read(open_source(folder.as_uri()), "0/1.2", 0, 4) == read(
+        open_source(str(folder)), "0/1.2", 0, 4
+    )
+    assert read(open_source(folder / "0" / "1.2"), "", 0, 4) == read(
+        open_source(folder), "0/1.2", 0, 4
+    )
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://store.org/")
     assert https_address("s3://bucket/a b.zarr") == "https://store.org/bucket/a%20b.zarr"
     for wrong in ("gs://bucket/a.zarr", "s3://", "http://[", "\0"):

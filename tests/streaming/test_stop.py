@@ -42,11 +42,20 @@ def read(url, stop):
 
 
 CALLS = {
-    "open": (r"\.z\w+$", lambda url, stop: open_pyramid(f"{url}/image.zarr", stop=stop, cache=None)),
+    "open": (
+        r"\.z\w+$",
+        lambda url, stop: open_pyramid(f"{url}/image.zarr", stop=stop, cache=None),
+    ),
     "read a plane": (r"/0/\d+/\d+/\d+$", read),
-    "find labels": (r"labels", lambda url, stop: find_labels(f"{url}/image.zarr", stop=stop, cache=None)),
+    "find labels": (
+        r"labels",
+        lambda url, stop: find_labels(f"{url}/image.zarr", stop=stop, cache=None),
+    ),
     "open a volume": (r"\.z\w+$", lambda url, stop: open_volume(f"{url}/image.zarr", stop=stop)),
-    "load a tomogram": (r"/0/\d+/\d+/\d+$", lambda url, stop: load_tomogram(f"{url}/image.zarr", stop=stop)),
+    "load a tomogram": (
+        r"/0/\d+/\d+/\d+$",
+        lambda url, stop: load_tomogram(f"{url}/image.zarr", stop=stop),
+    ),
     "load picks": ("ndjson", lambda url, stop: load_annotation(f"{url}/picks.ndjson", stop=stop)),
     "load a mask": (r"\.z\w+$", lambda url, stop: load_annotation(f"{url}/mask.zarr", stop=stop)),
     "load texts": ("json", lambda url, stop: load_captions(f"{url}/texts.json", stop=stop)),

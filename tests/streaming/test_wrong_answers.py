@@ -7,16 +7,34 @@ import numpy as np
 import pytest
 
 import portal_images
-from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, NetworkError, StreamError
+from napari_cryoet.exceptions import (
+    ChangedError,
+    CryoETError,
+    FormatError,
+    NetworkError,
+    StreamError,
+)
 from napari_cryoet.streaming import open_pyramid
 from portal_images import noise, write_array, write_image
-from server import Server, garbled, in_chunks, saying, sent, shifted, status, truncated, without_ranges
+from server import (
+    Server,
+    garbled,
+    in_chunks,
+    saying,
+    sent,
+    shifted,
+    status,
+    truncated,
+    without_ranges,
+)
 
 SHAPE = (40, 90, 80)
 PLANE = ((30, 31), (0, 300), (0, 280))  # of a portal image: read by ranges
 CHUNKS = r"/\d/\d+/\d+/\d+$"
 DOCUMENTS = r"/\.z\w+$"
-MAX_BYTES = 2**25  # of an endless body: half of what the server would send, since sockets buffer some
+MAX_BYTES = (
+    2**25
+)  # of an endless body: half of what the server would send, since sockets buffer some
 PAGE = b"<!DOCTYPE html><html>Please sign in.</html>" * 500
 
 #: A retry succeeds.
@@ -95,9 +113,13 @@ def read_with_retries(pyramid):
     return pyramid.read(0)
 
 
-@pytest.mark.parametrize("layout", [{}, {"compressors": None}, {"zarr_format": 3, "shards": (40, 64, 64)}])
+@pytest.mark.parametrize(
+    "layout", [{}, {"compressors": None}, {"zarr_format": 3, "shards": (40, 64, 64)}]
+)
 def test_refused_chunks_never_have_the_fill_value(layout, tmp_path):
-    stored = write_array(tmp_path / "a.zarr", 1 + noise(SHAPE, "|u1"), chunks=(20, 32, 32), **layout)
+    stored = write_array(
+        tmp_path / "a.zarr", 1 + noise(SHAPE, "|u1"), chunks=(20, 32, 32), **layout
+    )
     with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
         chunk = r"/0\.1\.0$|/c/0/1/0$"
@@ -140,7 +162,9 @@ class TestLimits:
 
     @pytest.mark.parametrize("compressors", [None, "auto"])
     def test_an_endless_chunk_is_not_read_beyond_its_size(self, compressors, tmp_path):
-        stored = write_array(tmp_path / "a.zarr", noise(SHAPE), chunks=SHAPE, compressors=compressors)
+        stored = write_array(
+            tmp_path / "a.zarr", noise(SHAPE), chunks=SHAPE, compressors=compressors
+        )
         with Server(tmp_path) as server:
             pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
             endless = server.script(r"/0\.0\.0$", sent("endless"))
@@ -184,12 +208,16 @@ class TestChanges:
         old, new, replace = versions
         with Server(tmp_path) as server:
             pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
-            np.testing.assert_array_equal(pyramid.read(0, ((0, 1), (0, 64), (0, 64)))[0], old[0, :64, :64])
+            np.testing.assert_array_equal(
+                pyramid.read(0, ((0, 1), (0, 64), (0, 64)))[0], old[0, :64, :64]
+            )
             replace()
             for _ in range(2):
                 with pytest.raises(ChangedError, match=r"(?i)reopen"):
                     pyramid.read(0)
-            np.testing.assert_array_equal(open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), new)
+            np.testing.assert_array_equal(
+                open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), new
+            )
 
     @pytest.mark.parametrize("moment", range(4))
     def test_versions_are_never_mixed(self, moment, versions, tmp_path):
@@ -210,7 +238,9 @@ class TestChanges:
                 assert any(np.array_equal(pyramid.read(0), version) for version in (old, new))
             server.end(changed)
             expected = new if changed.hits else old
-            np.testing.assert_array_equal(open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), expected)
+            np.testing.assert_array_equal(
+                open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), expected
+            )
 
     def test_versions_of_a_local_file_are_never_mixed(self, versions, tmp_path):
         old, new, replace = versions

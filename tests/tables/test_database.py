@@ -31,8 +31,16 @@ def small():
         ("annotations", {"objectName": {"_in": []}}, []),
         ("annotations", {"groundTruthStatus": {"_neq": True}}, [3]),  # null meets no condition
         ("annotations", {"run": {"dataset": {"id": {"_eq": 10}}}}, [1, 2, 3, 4]),
-        ("annotations", {"annotationShapes": {"shapeType": {"_eq": "Point"}}, "methodType": {"_eq": "manual"}}, [5]),
-        ("runs", {"annotations": {"objectName": {"_eq": "ribosome"}, "methodType": {"_eq": "manual"}}}, []),  # the same
+        (
+            "annotations",
+            {"annotationShapes": {"shapeType": {"_eq": "Point"}}, "methodType": {"_eq": "manual"}},
+            [5],
+        ),
+        (
+            "runs",
+            {"annotations": {"objectName": {"_eq": "ribosome"}, "methodType": {"_eq": "manual"}}},
+            [],
+        ),  # the same
         ("runs", {"name": {"_ilike": r"ts\_%"}}, [100, 101, 102]),
         ("runs", {"name": {"_like": r"%50\%"}}, [101]),
         ("datasets", {"runs": {"annotations": {}}}, [10, 11]),
@@ -49,13 +57,36 @@ def test_groups_count_joined_rows(small):
     def counts(table, *paths):
         return {tuple(cells): count for count, *cells in small.counts(table, group_by=paths)}
 
-    by_object = {("ribosome", 10): 2, ("membrane", 10): 1, ("Ribosome, large", 10): 1, ("FAS", 11): 1}
+    by_object = {
+        ("ribosome", 10): 2,
+        ("membrane", 10): 1,
+        ("Ribosome, large", 10): 1,
+        ("FAS", 11): 1,
+    }
     assert counts("annotations", ("objectName",), ("run", "dataset", "id")) == by_object
-    by_shape = {(10, "Point"): 2, (10, "OrientedPoint"): 1, (10, "SegmentationMask"): 1, (11, "Point"): 1}
-    assert counts("datasets", ("id",), ("runs", "annotations", "annotationShapes", "shapeType")) == by_shape
-    pairs = {("ribosome", "raw"): 2, ("ribosome", "denoised"): 2, ("membrane", "raw"): 1, ("membrane", "denoised"): 1}
+    by_shape = {
+        (10, "Point"): 2,
+        (10, "OrientedPoint"): 1,
+        (10, "SegmentationMask"): 1,
+        (11, "Point"): 1,
+    }
+    assert (
+        counts("datasets", ("id",), ("runs", "annotations", "annotationShapes", "shapeType"))
+        == by_shape
+    )
+    pairs = {
+        ("ribosome", "raw"): 2,
+        ("ribosome", "denoised"): 2,
+        ("membrane", "raw"): 1,
+        ("membrane", "denoised"): 1,
+    }
     pairs |= {("FAS", "raw"): 1}  # annotations with tomograms of one run
-    assert counts("datasets", ("runs", "annotations", "objectName"), ("runs", "tomograms", "processing")) == pairs
+    assert (
+        counts(
+            "datasets", ("runs", "annotations", "objectName"), ("runs", "tomograms", "processing")
+        )
+        == pairs
+    )
 
 
 def test_rows_are_ordered_with_nulls_as_on_the_portal(small):
@@ -66,7 +97,11 @@ def test_rows_are_ordered_with_nulls_as_on_the_portal(small):
     assert order({"objectCount": "desc"}) == [2, 6, 1, 3, 4, 5]
     assert order({"objectCount": "asc_nulls_first"}, {"id": "desc"}) == [6, 2, 5, 4, 3, 1]
     assert order({"objectCount": "desc_nulls_last"})[:2] == [1, 3]
-    assert order({"releaseDate": "desc"}, table="datasets") == [11, 12, 10]  # equal moments in other zones: by id
+    assert order({"releaseDate": "desc"}, table="datasets") == [
+        11,
+        12,
+        10,
+    ]  # equal moments in other zones: by id
     assert [each["id"] for each in small.rows("runs", limit=2, offset=1)] == [101, 102]
 
 
@@ -110,7 +145,9 @@ def test_names_are_never_run_as_sql(small):
 
 def slow_query():
     """A database and a clause that would take SQLite hours: it compares all pairs of rows and matches none."""
-    database = Database({"runs": [row("runs", id=n, datasetId=1, name="a" * 200) for n in range(1, 3000)]})
+    database = Database(
+        {"runs": [row("runs", id=n, datasetId=1, name="a" * 200) for n in range(1, 3000)]}
+    )
     database.rows("runs")
     clause = {"name": {"_like": "%" + "a%" * 60 + "b"}}
     for _ in range(2):

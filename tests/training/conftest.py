@@ -34,7 +34,9 @@ def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
 
     def make(*objects: str, tomogram: str = "default") -> Selection:
         rows = demo_rows["annotations"]
-        annotations = tuple(row["id"] for row in rows if not objects or row["objectName"] in objects)
+        annotations = tuple(
+            row["id"] for row in rows if not objects or row["objectName"] in objects
+        )
         runs, choices = () if objects else (9003,), Choices(with_tomogram=tomogram)
         split = Split(train=(9001,), test=(9005,))
         basket = Basket(runs=runs, annotations=annotations, choices=choices, split=split)
@@ -44,16 +46,25 @@ def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
 
 
 @pytest.fixture(scope="session")
-def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[[str], Callable[..., str]]:
-    """Run a script in an environment with a package that conflicts with ours; skip if it can't be installed."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # without our own
+def python_with(
+    make_once: Callable[[str, Callable[[Path], object]], Path],
+) -> Callable[[str], Callable[..., str]]:
+    """Run a script in an environment with a package that conflicts with ours.
+
+    Skip if it can't be installed.
+    """
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }  # without our own
 
     def prepare(package: str) -> Callable[..., str]:
         def install(folder: Path) -> None:
             folder.mkdir()
             # older packages lack wheels for the newest Python
             for python in filter(shutil.which, ("python3.12", "python3.11", sys.executable)):
-                if not subprocess.run([python, "-m", "venv", folder / "env"], check=False).returncode:
+                if not subprocess.run(
+                    [python, "-m", "venv", folder / "env"], check=False
+                ).returncode:
                     break
             command = [python_in(folder), "-m", "pip", "install", "-q", "--prefer-binary", package]
             with suppress(subprocess.SubprocessError):
@@ -65,7 +76,11 @@ def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> C
             pytest.skip(f"{package} can't be installed here")
 
         def run(script: str, *arguments: Any) -> str:
-            command = [python_in(folder), str(Path(__file__).with_name(script)), *map(str, arguments)]
+            command = [
+                python_in(folder),
+                str(Path(__file__).with_name(script)),
+                *map(str, arguments),
+            ]
             done = subprocess.run(command, check=False, capture_output=True, text=True, env=plain)
             assert done.returncode == 0, done.stderr
             return done.stdout

@@ -1,4 +1,7 @@
-"""Print as JSON what copick reads from a project, given its configuration. Needs an environment with copick."""
+"""Print as JSON what copick reads from a project, given its configuration.
+
+Needs an environment with copick.
+"""
 
 import json
 import sys
@@ -9,7 +12,8 @@ import zarr
 root = copick.from_file(sys.argv[1])
 project = {
     "objects": {
-        each.name: [each.is_particle, each.label, each.radius, each.identifier] for each in root.pickable_objects
+        each.name: [each.is_particle, each.label, each.radius, each.identifier]
+        for each in root.pickable_objects
     },
     "runs": {},
 }

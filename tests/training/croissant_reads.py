@@ -14,7 +14,9 @@ def plain(value):
 
 
 record_sets = {
-    record_set.id: [{key: plain(value) for key, value in row.items()} for row in dataset.records(record_set.id)]
+    record_set.id: [
+        {key: plain(value) for key, value in row.items()} for row in dataset.records(record_set.id)
+    ]
     for record_set in dataset.metadata.record_sets
 }
 json.dump(record_sets, sys.stdout, default=str)

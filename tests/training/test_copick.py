@@ -29,7 +29,9 @@ def paths_in(folder: Path) -> set[str]:
     return {path.relative_to(runs).as_posix() for path in paths}
 
 
-def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, selection_of: Select) -> None:
+def test_a_project_has_readable_names_and_the_portals_volumes(
+    tmp_path: Path, selection_of: Select
+) -> None:
     report = export_copick(selection_of(), tmp_path)
 
     assert {
@@ -41,10 +43,15 @@ def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, se
         "DEMO_003/VoxelSpacing40.048/wbp-raw.zarr",
     } <= paths_in(tmp_path)
     assert any("AN-9011" in reason for reason in report.left_out)  # on another alignment
-    assert json.loads((tmp_path / "splits.json").read_text()) == {"train": ["DEMO_001"], "test": ["MIX_001"]}
+    assert json.loads((tmp_path / "splits.json").read_text()) == {
+        "train": ["DEMO_001"],
+        "test": ["MIX_001"],
+    }
 
 
-def test_picks_have_the_portals_positions(tmp_path: Path, demo_pack: Path, selection_of: Select) -> None:
+def test_picks_have_the_portals_positions(
+    tmp_path: Path, demo_pack: Path, selection_of: Select
+) -> None:
     export_copick(selection_of("cytosolic ribosome"), tmp_path)
     picks = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
     (portal,) = demo_pack.glob("files/*/DEMO_001/**/100/*ribosome*_orientedpoint.ndjson")
@@ -65,11 +72,18 @@ def test_objects_have_known_diameters_and_distinct_colours(selection_of: Select)
     assert len({tuple(each["color"]) for each in objects}) == len(objects)
 
 
-def test_duplicate_names_are_made_unique(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
+def test_duplicate_names_are_made_unique(
+    tmp_path: Path, demo_rows: Any, selection_of: Select
+) -> None:
     for row in demo_rows["runs"]:
         row["name"] = row["name"].replace("MIX", "DEMO")
     for row in demo_rows["annotations"]:
-        row |= {"groundTruthStatus": True, "methodType": "manual", "objectName": "A_b?", "objectId": ""}
+        row |= {
+            "groundTruthStatus": True,
+            "methodType": "manual",
+            "objectName": "A_b?",
+            "objectId": "",
+        }
     selection = selection_of()
     report = export_copick(selection, tmp_path)
 
@@ -80,22 +94,30 @@ def test_duplicate_names_are_made_unique(tmp_path: Path, demo_rows: Any, selecti
     assert any(each.user.endswith("-2") for each in selection.annotations)
 
 
-def test_unusable_tomograms_are_left_out_and_empty_selections_refused(demo_rows: Any, selection_of: Select) -> None:
+def test_unusable_tomograms_are_left_out_and_empty_selections_refused(
+    demo_rows: Any, selection_of: Select
+) -> None:
     for row in demo_rows["tomograms"]:
         row.update({"offsetX": 5} if row["runId"] == 9001 else {"httpsOmezarrDir": None})
     selection = selection_of()
     assert not any(run.tomograms for run in selection.runs)
-    assert all(any(word in reason for reason in selection.left_out) for word in ("region", "OME-Zarr"))
+    assert all(
+        any(word in reason for reason in selection.left_out) for word in ("region", "OME-Zarr")
+    )
     with pytest.raises(CryoETError, match="selected"):
         selection_of("unicorn")
 
 
-def test_served_volumes_are_downloaded_once(tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]) -> None:
+def test_served_volumes_are_downloaded_once(
+    tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
+) -> None:
     basket = Basket(annotations=(9001,), tomograms=(9002,))
     selection = select_basket(basket, open_portal(served_demo["graphql"]))
     export_copick(selection, tmp_path)
     local = next((tmp_path / "static").glob("ExperimentRuns/DEMO_001/*/wbp-denoised.zarr/0/0/0/0"))
-    (original,) = demo_pack.glob("files/*/DEMO_001/**/VoxelSpacing40.048/Tomograms/101/*.zarr/0/0/0/0")
+    (original,) = demo_pack.glob(
+        "files/*/DEMO_001/**/VoxelSpacing40.048/Tomograms/101/*.zarr/0/0/0/0"
+    )
 
     assert local.read_bytes() == original.read_bytes()
     assert (tmp_path / "portal" / "pack.json").exists()
@@ -119,7 +141,15 @@ def test_the_chosen_coarse_level_becomes_the_finest(
     exports = []
     for name, selection in selections.items():
         export_copick(selection, tmp_path / name)
-        root = tmp_path / name / "static" / "ExperimentRuns" / "DEMO_001" / "VoxelSpacing80.096" / "wbp-denoised.zarr"
+        root = (
+            tmp_path
+            / name
+            / "static"
+            / "ExperimentRuns"
+            / "DEMO_001"
+            / "VoxelSpacing80.096"
+            / "wbp-denoised.zarr"
+        )
         exports.append((read_files(root / "0"), sorted(path.name for path in root.iterdir())))
 
     assert exports[0] == exports[1] == exports[2]
@@ -127,7 +157,11 @@ def test_the_chosen_coarse_level_becomes_the_finest(
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_project_is_overwritten_only_if_asked_and_complete_only_at_the_end(
@@ -164,6 +198,10 @@ def test_copick_reads_the_project(
     assert run["masks"]["40.048 Ada-Vitreous ground-truth membrane binary"][:3] == [23, 77, 71]
     assert "Ada-Vitreous manual cytosolic-ribosome" in run["picks"]
     assert "cytosolic-ribosome" in run["truth"]
-    np.testing.assert_allclose(np.array(picks["points"])[:, ::-1], ours.positions_angstrom_zyx, atol=1e-6)
-    np.testing.assert_allclose(np.array(picks["matrices"])[:, :3, :3], ours.rotations_xyz, atol=1e-9)
+    np.testing.assert_allclose(
+        np.array(picks["points"])[:, ::-1], ours.positions_angstrom_zyx, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        np.array(picks["matrices"])[:, :3, :3], ours.rotations_xyz, atol=1e-9
+    )
     assert picks["trust"]

@@ -50,7 +50,9 @@ def test_crops_are_the_voxels_around_their_picks(
 ) -> None:
     report = export_crops(ribosomes, tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
     group, run = open_crops(tmp_path / "c.zarr"), ribosomes.runs[0]
-    tomogram = zarr.open_array(Path(run.tomograms[0].url.removeprefix("file://"), str(level)), mode="r")[:]
+    tomogram = zarr.open_array(
+        Path(run.tomograms[0].url.removeprefix("file://"), str(level)), mode="r"
+    )[:]
     spacing_at_level = 40.048 * 2**level
 
     assert group.attrs["is_complete"]
@@ -62,20 +64,33 @@ def test_crops_are_the_voxels_around_their_picks(
         middle = (angstrom - (spacing_at_level - 40.048) / 2) / spacing_at_level - shift
         np.testing.assert_allclose(middle, np.round(middle), atol=1e-6)
         box = [slice(int(at) - 2, int(at) + 3) for at in np.round(middle)]
-        if all(span.start >= 0 and span.stop <= size for span, size in zip(box, tomogram.shape, strict=True)):
+        if all(
+            span.start >= 0 and span.stop <= size
+            for span, size in zip(box, tomogram.shape, strict=True)
+        ):
             np.testing.assert_array_equal(crop, tomogram[tuple(box)])
         assert np.isfinite(crop).all()
     assert (np.abs(group["shift"][:]) <= 0.5 + 1e-9).all()
 
 
-def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, selection_of: Select) -> None:
-    report = export_crops(selection_of(tomogram="denoised"), tmp_path / "c.zarr", size=4, spacing_angstrom=40)
+def test_each_crop_has_its_label_run_split_and_annotation(
+    tmp_path: Path, selection_of: Select
+) -> None:
+    report = export_crops(
+        selection_of(tomogram="denoised"), tmp_path / "c.zarr", size=4, spacing_angstrom=40
+    )
     group = open_crops(tmp_path / "c.zarr")
-    runs, objects = group.attrs["runs"], {each["label"]: each["name"] for each in group.attrs["objects"]}
+    runs, objects = (
+        group.attrs["runs"],
+        {each["label"]: each["name"] for each in group.attrs["objects"]},
+    )
 
     assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run has another voxel size
     assert any("voxels of about" in reason for reason in report.left_out)
-    assert {objects[label] for label in group["label"][:]} >= {"cytosolic-ribosome", "proteasome-complex"}
+    assert {objects[label] for label in group["label"][:]} >= {
+        "cytosolic-ribosome",
+        "proteasome-complex",
+    }
     assert (group["run"][0], group["split"][0]) == ("DEMO_001", "train")
     assert set(group["annotation_id"][:]) >= {9001}
     assert (runs[0]["tomogram_id"], runs[0]["licence"]) == (9002, "CC0-1.0")
@@ -87,11 +102,20 @@ def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, select
 def test_a_restart_cuts_only_missing_crops(tmp_path: Path, ribosomes: Selection) -> None:
     path, stop = tmp_path / "c.zarr", threading.Event()
     with pytest.raises(StoppedError):
-        export_crops(ribosomes, path, size=4, progress=lambda fraction, _: stop.set() if fraction else None, stop=stop)
+        export_crops(
+            ribosomes,
+            path,
+            size=4,
+            progress=lambda fraction, _: stop.set() if fraction else None,
+            stop=stop,
+        )
     assert not open_crops(path).attrs["is_complete"]
 
     export_crops(ribosomes, path, size=4)
-    whole, kept, lost = open_crops(path)["crops"][:], *(path / "crops" / f"{number}.0.0.0" for number in (2, 3))
+    whole, kept, lost = (
+        open_crops(path)["crops"][:],
+        *(path / "crops" / f"{number}.0.0.0" for number in (2, 3)),
+    )
     written = kept.stat().st_mtime_ns
     lost.unlink()
     export_crops(ribosomes, path, size=4)
@@ -111,7 +135,9 @@ def test_only_crops_are_overwritten_and_only_if_asked(tmp_path: Path, ribosomes:
         export_crops(ribosomes, tmp_path / "work", size=4, overwrite=True)
 
 
-def test_crops_need_a_matching_tomogram(tmp_path: Path, selection_of: Select, ribosomes: Selection) -> None:
+def test_crops_need_a_matching_tomogram(
+    tmp_path: Path, selection_of: Select, ribosomes: Selection
+) -> None:
     with pytest.raises(CryoETError, match="voxels"):
         export_crops(ribosomes, tmp_path / "c.zarr", spacing_angstrom=3)
     with pytest.raises(CryoETError, match="tomogram"):
@@ -121,7 +147,9 @@ def test_crops_need_a_matching_tomogram(tmp_path: Path, selection_of: Select, ri
 @pytest.fixture
 def cluster() -> Iterator[dict[str, Any]]:
     command = [sys.executable, str(Path(__file__).with_name("cluster.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
         process.communicate("", timeout=60)
@@ -136,7 +164,10 @@ def six_runs(tmp_path: Path) -> Iterator[Selection]:
         random = np.random.default_rng(number)
         write_pyramid(folder / f"{number}.zarr", random.random(shape, dtype="f4"), 10.0)
         points = random.uniform(0, 19, (24, 3))
-        lines = [{"type": "point", "location": dict(zip("xyz", point, strict=True))} for point in points.tolist()]
+        lines = [
+            {"type": "point", "location": dict(zip("xyz", point, strict=True))}
+            for point in points.tolist()
+        ]
         (folder / f"{number}.ndjson").write_text("\n".join(map(json.dumps, lines)))
     with Server(folder, 0.3) as server:
         rows = rows_of_runs(server.url, 6, shape, 10.0)
@@ -159,11 +190,15 @@ def test_a_cluster_finishes_though_workers_are_killed(
                 os.kill(process, signal.SIGKILL)
 
     export_crops(six_runs, tmp_path / "local.zarr", size=8)
-    report = export_crops(six_runs, tmp_path / "remote.zarr", size=8, scheduler=cluster["address"], progress=kill_two)
+    report = export_crops(
+        six_runs, tmp_path / "remote.zarr", size=8, scheduler=cluster["address"], progress=kill_two
+    )
 
     assert killed
     assert report.n_picks == 6 * 24
     assert open_crops(tmp_path / "remote.zarr").attrs["is_complete"]
-    local, remote = (open_crops(tmp_path / name)["crops"][:] for name in ("local.zarr", "remote.zarr"))
+    local, remote = (
+        open_crops(tmp_path / name)["crops"][:] for name in ("local.zarr", "remote.zarr")
+    )
     np.testing.assert_array_equal(remote, local)
     assert (remote != 0).any(axis=(1, 2, 3)).all()

@@ -23,8 +23,14 @@ SIZES = [f"rlnTomoSize{axis}" for axis in "XYZ"]
 
 def truth_of(selection: Selection, name: str) -> Any:
     """The portal's ground truth of ribosomes in a run."""
-    truths = (each for each in selection.annotations if each.session == "ground-truth" and each.is_points)
-    return read_points(next(each for each in truths if (each.run.name, each.object) == (name, "cytosolic-ribosome")))
+    truths = (
+        each for each in selection.annotations if each.session == "ground-truth" and each.is_points
+    )
+    return read_points(
+        next(
+            each for each in truths if (each.run.name, each.object) == (name, "cytosolic-ribosome")
+        )
+    )
 
 
 def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_of: Select) -> None:
@@ -35,15 +41,27 @@ def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_
 
     assert list(listed) == ["rlnTomoName", "rlnTomoImportParticleFile"]
     assert list(listed["rlnTomoName"]) == ["DEMO_001", "MIX_001"]
-    assert set(particles["particles"]["rlnOpticsGroup"]) == set(particles["optics"]["rlnOpticsGroup"]) == {1, 2}
+    assert (
+        set(particles["particles"]["rlnOpticsGroup"])
+        == set(particles["optics"]["rlnOpticsGroup"])
+        == {1, 2}
+    )
     assert any("AN-9001" in reason for reason in report.left_out)
     for name, path in listed.itertuples(index=False):
-        expected, table, tomogram = truth_of(selection_of(), name), starfile.read(tmp_path / path), tomograms.loc[name]
+        expected, table, tomogram = (
+            truth_of(selection_of(), name),
+            starfile.read(tmp_path / path),
+            tomograms.loc[name],
+        )
         # Tomogram::centre: half the size, times the unbinned pixel
         centre = tomogram[SIZES].to_numpy(float) / 2 * tomogram["rlnTomoTiltSeriesPixelSize"]
-        np.testing.assert_allclose((table[CENTRED] + centre).to_numpy()[:, ::-1], expected.positions_angstrom_zyx)
+        np.testing.assert_allclose(
+            (table[CENTRED] + centre).to_numpy()[:, ::-1], expected.positions_angstrom_zyx
+        )
         # ParticleSet::getMatrix4x4, from particle to tomogram
-        turns = Rotation.from_euler("ZYZ", table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]], degrees=True).inv()
+        turns = Rotation.from_euler(
+            "ZYZ", table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]], degrees=True
+        ).inv()
         np.testing.assert_allclose(turns.as_matrix(), expected.rotations_xyz, atol=1e-6)
 
 
@@ -52,18 +70,24 @@ def test_our_reader_selects_particles_by_tomogram(tmp_path: Path, selection_of: 
     export_relion5(selection, tmp_path)
     expected = truth_of(selection, "MIX_001")
     known = {"spacing_angstrom": expected.spacing_angstrom, "shape_zyx": expected.shape_zyx}
-    picks = read_picks(tmp_path / "cytosolic-ribosome" / "particles.star", tomogram="MIX_001", **known)
+    picks = read_picks(
+        tmp_path / "cytosolic-ribosome" / "particles.star", tomogram="MIX_001", **known
+    )
     np.testing.assert_allclose(picks.points_zyx, expected.points_zyx, atol=1e-9)
     np.testing.assert_allclose(picks.rotations_zyx, expected.rotations_zyx, atol=1e-9)
 
 
-def test_all_import_files_have_the_same_columns(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
+def test_all_import_files_have_the_same_columns(
+    tmp_path: Path, demo_rows: Any, selection_of: Select
+) -> None:
     first_run_files = [row for row in demo_rows["annotationFiles"] if "DEMO_001" in row["s3Path"]]
     for row in first_run_files:
         if "orientedpoint" in row["s3Path"]:
             demo_rows["annotationFiles"].remove(row)
     export_relion5(selection_of(), tmp_path)
-    particles = starfile.read(tmp_path / "cytosolic-ribosome" / "particles.star", always_dict=True)["particles"]
+    particles = starfile.read(tmp_path / "cytosolic-ribosome" / "particles.star", always_dict=True)[
+        "particles"
+    ]
     files = (tmp_path / "cytosolic-ribosome" / "coordinates").glob("*.star")
 
     assert len({tuple(starfile.read(path)) for path in files}) == 1
@@ -73,20 +97,36 @@ def test_all_import_files_have_the_same_columns(tmp_path: Path, demo_rows: Any, 
 
 
 @pytest.fixture
-def with_alignment(tmp_path: Path, demo_rows: Any, selection_of: Select) -> Callable[[str], Selection]:
+def with_alignment(
+    tmp_path: Path, demo_rows: Any, selection_of: Select
+) -> Callable[[str], Selection]:
     """The first run with a program's alignment, defocus and dose."""
 
     def make(program: str) -> Selection:
-        section = {"z_index": 1, "tilt_angle": 3.0, "volume_x_rotation": 0, "in_plane_rotation": [0, -1, 1, 0]}
+        section = {
+            "z_index": 1,
+            "tilt_angle": 3.0,
+            "volume_x_rotation": 0,
+            "in_plane_rotation": [0, -1, 1, 0],
+        }
         sections = [section | {"x_offset": 2.0, "y_offset": 5.0}]
         path = tmp_path / "alignment.json"
-        path.write_text(json.dumps({"format": program, "per_section_alignment_parameters": sections}))
+        path.write_text(
+            json.dumps({"format": program, "per_section_alignment_parameters": sections})
+        )
         series = next(row for row in demo_rows["tiltseries"] if row["runId"] == 9001)
         series |= {"pixelSpacing": 10.012, "isAligned": False}
         for row in demo_rows["alignments"]:
             row["httpsAlignmentMetadata"] = path.as_uri()
         demo_rows["frames"].append({"id": 5, "runId": 9001, "accumulatedDose": 12.0})
-        facts = {"id": 1, "runId": 9001, "tiltseriesId": series["id"], "zIndex": 1, "frameId": 5, "rawAngle": 2.9}
+        facts = {
+            "id": 1,
+            "runId": 9001,
+            "tiltseriesId": series["id"],
+            "zIndex": 1,
+            "frameId": 5,
+            "rawAngle": 2.9,
+        }
         facts |= {"majorDefocus": 31_000.0, "minorDefocus": 30_000.0, "astigmaticAngle": 45.0}
         demo_rows["perSectionParameters"].append(facts)
         return selection_of("cytosolic ribosome")
@@ -98,27 +138,40 @@ def test_tilts_have_their_alignment_defocus_and_dose(
     tmp_path: Path, with_alignment: Callable[[str], Selection]
 ) -> None:
     export_relion5(with_alignment("ARETOMO3"), tmp_path / "relion")
-    tomogram = starfile.read(tmp_path / "relion" / "tomograms.star").set_index("rlnTomoName").loc["DEMO_001"]
+    tomogram = (
+        starfile.read(tmp_path / "relion" / "tomograms.star")
+        .set_index("rlnTomoName")
+        .loc["DEMO_001"]
+    )
     tilts = starfile.read(tmp_path / "relion" / tomogram["rlnTomoTiltSeriesStarFile"])
     facts = {label: float(tilts.iloc[0][label]) for label in tilts if label != "rlnMicrographName"}
 
     assert facts["rlnTomoYTilt"] == 3.0
     assert facts["rlnTomoZRot"] == pytest.approx(90.0)
-    assert (facts["rlnTomoXShiftAngst"], facts["rlnTomoYShiftAngst"]) == pytest.approx((20.024, 50.06))
-    assert (facts["rlnDefocusU"], facts["rlnDefocusAngle"], facts["rlnMicrographPreExposure"]) == (31_000, 45, 12)
+    assert (facts["rlnTomoXShiftAngst"], facts["rlnTomoYShiftAngst"]) == pytest.approx(
+        (20.024, 50.06)
+    )
+    assert (facts["rlnDefocusU"], facts["rlnDefocusAngle"], facts["rlnMicrographPreExposure"]) == (
+        31_000,
+        45,
+        12,
+    )
     assert str(tilts["rlnMicrographName"].iloc[0]).startswith("000002@")
     assert tomogram["rlnTomoSizeX"] == 71 * 4  # in pixels of the tilt series
     assert tomogram["rlnTomoTomogramBinning"] == pytest.approx(4)
 
 
-def test_unknown_programs_give_no_alignment(tmp_path: Path, with_alignment: Callable[[str], Selection]) -> None:
+def test_unknown_programs_give_no_alignment(
+    tmp_path: Path, with_alignment: Callable[[str], Selection]
+) -> None:
     report = export_relion5(with_alignment("GUESSWORK"), tmp_path / "relion")
     assert "rlnTomoTiltSeriesStarFile" not in starfile.read(tmp_path / "relion" / "tomograms.star")
     assert any("2 tilt series:" in reason for reason in report.left_out)
 
 
 def test_imod_and_aretomo_alignments_are_equivalent() -> None:
-    # IMOD: aligned = A p + d. RELION and AreTomo undo a shift first, then a rotation: aligned = Rz(-rot) (p - t)
+    # IMOD: aligned = A p + d. RELION and AreTomo undo a shift first, then a rotation: aligned =
+    # Rz(-rot) (p - t)
     angle, point = np.radians(85.3), np.array([100.0, -40.0])
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shift = np.array([3.0, -7.0])

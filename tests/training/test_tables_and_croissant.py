@@ -34,12 +34,15 @@ def test_a_table_has_the_picks_of_all_runs_with_units(tmp_path: Path, selection_
     assert set(table["run_name"].to_pylist()) == {"DEMO_001", "MIX_001"}
     assert {"object_name", "is_ground_truth"} <= {*table.column_names}
     np.testing.assert_allclose(
-        table["z_angstrom"].to_numpy(), table["z_voxel"].to_numpy() * table["voxel_spacing_angstrom"].to_numpy()
+        table["z_angstrom"].to_numpy(),
+        table["z_voxel"].to_numpy() * table["voxel_spacing_angstrom"].to_numpy(),
     )
     np.testing.assert_allclose(again["x_angstrom"].to_numpy(), table["x_angstrom"].to_numpy())
 
 
-def test_tables_need_picks_a_known_suffix_and_a_new_file(tmp_path: Path, selection_of: Select) -> None:
+def test_tables_need_picks_a_known_suffix_and_a_new_file(
+    tmp_path: Path, selection_of: Select
+) -> None:
     with pytest.raises(SaveError, match="format"):
         export_table(selection_of(), tmp_path / "picks.xlsx")
     with pytest.raises(CryoETError, match="picks"):
@@ -54,7 +57,9 @@ def rows_in(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_description_lists_everything_with_urls_and_splits(tmp_path: Path, selection_of: Select) -> None:
+def test_a_description_lists_everything_with_urls_and_splits(
+    tmp_path: Path, selection_of: Select
+) -> None:
     selection = selection_of()
     export_croissant(selection, tmp_path)
     metadata = json.loads((tmp_path / "metadata.json").read_text())
@@ -80,13 +85,18 @@ def test_mlcroissant_reads_the_description_as_records(
     tmp_path: Path, selection_of: Select, python_with: PythonWith
 ) -> None:
     export_croissant(selection_of(), tmp_path)
-    record_sets = json.loads(python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json"))
+    record_sets = json.loads(
+        python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json")
+    )
 
     assert record_sets["copick/runs"][0] == {
         "copick/runs/name": "DEMO_001",
         "copick/runs/portal_run_id": "9001",
         "copick/runs/split": "train",
     }
-    assert [each["copick/splits/name"] for each in record_sets["copick/splits"]] == ["test", "train"]
+    assert [each["copick/splits/name"] for each in record_sets["copick/splits"]] == [
+        "test",
+        "train",
+    ]
     assert len(record_sets["copick/picks"]) == len(rows_in(tmp_path / "picks.csv"))
     assert record_sets["copick/picks"][0]["copick/picks/voxel_size"] == 40.048

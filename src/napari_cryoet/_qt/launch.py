@@ -14,7 +14,15 @@ from typing import Any, Final
 
 import napari
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
-from qtpy.QtCore import QBuffer, QEventLoop, QIODevice, QObject, QTimer, QtMsgType, qInstallMessageHandler
+from qtpy.QtCore import (
+    QBuffer,
+    QEventLoop,
+    QIODevice,
+    QObject,
+    QTimer,
+    QtMsgType,
+    qInstallMessageHandler,
+)
 from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -38,14 +46,20 @@ class LaunchOptions:
     deposition_id: int | None = None
     dataset_id: int | None = None
     run_id: int | None = None  # its default tomogram is opened too
-    annotations: str | tuple[int, ...] = "default"  # or "all" (that fit the tomogram), "none", or ids
+    annotations: str | tuple[int, ...] = (
+        "default"  # or "all" (that fit the tomogram), "none", or ids
+    )
     with_unaligned: bool = False  # "all" and ids include annotations of other alignments
     screenshot: Path | None = None  # None keeps the window open
-    size_px: tuple[int, int] | None = None  # None keeps napari's size; screenshots have a default size
+    size_px: tuple[int, int] | None = (
+        None  # None keeps napari's size; screenshots have a default size
+    )
     timeout_s: float = 120.0  # for drawing everything
 
 
-def launch(options: LaunchOptions, *, stop: threading.Event | None = None, qt_hint: str = "") -> int:
+def launch(
+    options: LaunchOptions, *, stop: threading.Event | None = None, qt_hint: str = ""
+) -> int:
     """Open napari with the dock; return 0 once the window is closed or the screenshot is saved.
 
     Parameters
@@ -117,10 +131,14 @@ class Opening(QObject):
         """A description of the records that aren't shown yet; empty when all are."""
         if not self._has_arrived:
             return "the portal's answer"
-        return ", ".join(f"{kind} {record_id}" for kind, record_id in self._wanted - self._browser.link.shown())
+        return ", ".join(
+            f"{kind} {record_id}" for kind, record_id in self._wanted - self._browser.link.shown()
+        )
 
     def _on_opened(self, _source: object) -> None:
-        self._browser.session.opened.disconnect(self._on_opened)  # these options don't apply to later sources
+        self._browser.session.opened.disconnect(
+            self._on_opened
+        )  # these options don't apply to later sources
         options, navigator = self.options, self._browser.navigator
         if options.run_id is not None:
             navigator.go_to_run(options.run_id)
@@ -138,13 +156,17 @@ class Opening(QObject):
         self._has_arrived = True
         tomogram = page.default_tomogram
         if tomogram is None:
-            self._fail(CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run."))
+            self._fail(
+                CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run.")
+            )
             return
         layers = self._browser.run_layers
         self._wanted.add(LayerKey("tomogram", tomogram.id))
         layers.open_tomogram(page, tomogram)
         try:
-            files = chosen_files(page, tomogram, self.options.annotations, with_unaligned=self.options.with_unaligned)
+            files = chosen_files(
+                page, tomogram, self.options.annotations, with_unaligned=self.options.with_unaligned
+            )
         except CryoETError as error:
             self._fail(error)
             return
@@ -160,7 +182,9 @@ class Opening(QObject):
 # pictures
 
 
-def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, stop: threading.Event) -> None:
+def _wait_until_drawn(
+    viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, stop: threading.Event
+) -> None:
     """Wait until nothing is loading; raise the first error that occurs."""
     loop, errors = QEventLoop(), list[CryoETError]()
     timeout_s = opening.options.timeout_s
@@ -168,18 +192,28 @@ def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Op
 
     def check_state() -> None:
         nonlocal idle_since
-        errors.extend(stream.state.error for _, stream in browser.link.streams() if stream.state.error is not None)
+        errors.extend(
+            stream.state.error
+            for _, stream in browser.link.streams()
+            if stream.state.error is not None
+        )
         errors.extend(filter(None, [opening.error]))
         pending = opening.missing() or _unfinished(viewer, browser)
         if pending:
             idle_since = monotonic()
         if pending and monotonic() > deadline:
-            errors.append(CryoETError(f"Not everything was drawn after {timeout_s:g} s: waiting for {pending}."))
+            errors.append(
+                CryoETError(
+                    f"Not everything was drawn after {timeout_s:g} s: waiting for {pending}."
+                )
+            )
         if errors or stop.is_set() or monotonic() > idle_since + _IDLE_S:
             loop.quit()
 
     def on_error(key: object, error: CryoETError) -> None:
-        if not (isinstance(key, tuple) and key[:1] == ("thumbnail",)):  # a missing thumbnail is no failure
+        if not (
+            isinstance(key, tuple) and key[:1] == ("thumbnail",)
+        ):  # a missing thumbnail is no failure
             errors.append(error)
 
     def on_notification(notification: Notification) -> None:
@@ -208,7 +242,9 @@ def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:
     for layer, stream in browser.link.streams():
         if stream.state.is_coming or stream.postpones_thumbnail:
             loading.append(layer.name)
-    tasks = sorted({str(key[0]) if isinstance(key, tuple) else str(key) for key in browser.tasks.running})
+    tasks = sorted(
+        {str(key[0]) if isinstance(key, tuple) else str(key) for key in browser.tasks.running}
+    )
     return ", ".join([*loading, *tasks])
 
 
@@ -241,6 +277,8 @@ def _explain_qt_failure(hint: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise CryoETError(f"napari's window can't be opened: {error.__cause__ or error}.", hint=hint) from error
+        raise CryoETError(
+            f"napari's window can't be opened: {error.__cause__ or error}.", hint=hint
+        ) from error
     finally:
         qInstallMessageHandler(before)

@@ -1,7 +1,7 @@
 """The plugin's entry points for napari: the reader, sample data and menu commands.
 
-napari calls readers on its GUI thread and waits for the layers. Files are read on another thread so that the window
-keeps drawing, and the layers stream from their first slice.
+napari calls readers on its GUI thread and waits for the layers. Files are read on another thread so
+that the window keeps drawing, and the layers stream from their first slice.
 """
 
 from __future__ import annotations
@@ -49,21 +49,32 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
 
 
 def demo_run() -> list[LayerData]:
-    """The layers of the demo's default run; the first call generates the demo, which takes a while."""
+    """The layers of the demo's default run.
+
+    The first call generates the demo, which takes a while.
+    """
     return _prepared(wait_for(lambda _job: readers.read_demo_run()))
 
 
 def copy_citations(viewer: Viewer) -> None:
     """Copy the citations of the selected layers, or of all layers if none is selected, to the clipboard."""
     layers = list(viewer.layers.selection or viewer.layers)
-    abouts = [about for layer in layers if isinstance(about := layer.metadata.get(METADATA_KEY), dict)]
+    abouts = [
+        about for layer in layers if isinstance(about := layer.metadata.get(METADATA_KEY), dict)
+    ]
     texts = [text for text in map(citation, abouts) if text]
     clipboard = QApplication.clipboard()
     if not texts or clipboard is None:
-        show_info("Nothing was copied: these layers have no citations. Select layers that the portal dock opened.")
+        show_info(
+            "Nothing was copied: these layers have no citations. Select layers that the portal dock opened."
+        )
         return
     clipboard.setText("\n\n".join(dict.fromkeys(texts)))
-    others = f" {count_text(len(layers) - len(texts), 'other layer')} had none." if len(texts) < len(layers) else ""
+    others = (
+        f" {count_text(len(layers) - len(texts), 'other layer')} had none."
+        if len(texts) < len(layers)
+        else ""
+    )
     show_info(f"Copied the citations of {count_text(len(texts), 'layer')}.{others}")
 
 
@@ -88,11 +99,15 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     layers = _show_errors(lambda: _prepared(read_asking(lambda: wait_for(read_warm), path)))
     if not layers:
         return _NO_LAYERS
-    if not any(_is_of_portal(options) for _, options, _ in layers):  # portal annotations are coloured by object
+    if not any(
+        _is_of_portal(options) for _, options, _ in layers
+    ):  # portal annotations are coloured by object
         shown = (appearance_of(layer).color for viewer in open_viewers() for layer in viewer.layers)
         layers = readers.with_own_color(layers, filter(None, shown))
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
-    for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
+    for warning in dict.fromkeys(
+        warning for about in abouts for warning in about.get("warnings", ())
+    ):
         show_warning(plain(warning))
     return layers
 
@@ -103,7 +118,10 @@ def _is_of_portal(options: dict[str, Any]) -> bool:
 
 
 def _show_errors(work: Callable[[], T]) -> T:
-    """Return the function's result; show its CryoETError in the window, since napari hides the message."""
+    """Return the function's result.
+
+    Show its CryoETError in the window, since napari hides the message.
+    """
     try:
         return work()
     except CryoETError as error:
@@ -122,7 +140,11 @@ def _prepared(layers: list[LayerData]) -> list[LayerData]:
 
 def _hidden(data: Any, options: dict[str, Any], kind: LayerKind) -> LayerData:
     """Hide a layer until it streams: napari would block while it reads exact values for a visible one."""
-    if kind not in {"image", "labels"} or pyramid_of(data) is None or not options.get("visible", True):
+    if (
+        kind not in {"image", "labels"}
+        or pyramid_of(data) is None
+        or not options.get("visible", True)
+    ):
         return data, options, kind
     return data, options | {"visible": NOT_YET}, kind
 

@@ -42,7 +42,9 @@ def _kept(key: str, kind: Any, default: Any, doc: str) -> property:
 
     def get(settings: Settings) -> Any:
         try:
-            return msgspec.json.decode(settings.file.value(key), type=kind, dec_hook=lambda kind, value: kind(value))
+            return msgspec.json.decode(
+                settings.file.value(key), type=kind, dec_hook=lambda kind, value: kind(value)
+            )
         except (msgspec.MsgspecError, TypeError):
             return default
 
@@ -62,13 +64,29 @@ class Settings:
         The file; by default in the user's configuration folder.
     """
 
-    source = _kept("source", str, None, "The last source, as `open_portal` takes it; None before the first choice.")
-    download_folder = _kept("download_folder", Path, Path.home() / "cryoet-data", "The folder to download to.")
-    show_together = _kept("show_together", bool, False, "Whether several runs may be shown at once.")
+    source = _kept(
+        "source",
+        str,
+        None,
+        "The last source, as `open_portal` takes it; None before the first choice.",
+    )
+    download_folder = _kept(
+        "download_folder", Path, Path.home() / "cryoet-data", "The folder to download to."
+    )
+    show_together = _kept(
+        "show_together", bool, False, "Whether several runs may be shown at once."
+    )
     is_offline = _kept("is_offline", bool, False, "Whether the user chose to work offline.")
-    data_saver = _kept("data_saver", DataSaver, DataSaver(), "The network limits that the user chose.")
+    data_saver = _kept(
+        "data_saver", DataSaver, DataSaver(), "The network limits that the user chose."
+    )
     searches = _kept("searches", tuple[NamedSearch, ...], (), "Saved searches, in order.")
-    recent = _kept("recent", tuple[Recent, ...], (), "Recently opened entries, newest first; they may no longer exist.")
+    recent = _kept(
+        "recent",
+        tuple[Recent, ...],
+        (),
+        "Recently opened entries, newest first; they may no longer exist.",
+    )
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("napari-cryoet") / "browser.ini"

@@ -1,7 +1,7 @@
 """Background tasks with keys: results arrive on the GUI thread, and a newer task replaces one with the same key.
 
-Each task runs in its own daemon thread. The thread pools of Qt and Python wait for their threads at exit, so a hanging
-request would keep the process alive after its window is closed.
+Each task runs in its own daemon thread. The thread pools of Qt and Python wait for their threads at
+exit, so a hanging request would keep the process alive after its window is closed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _REPORT_INTERVAL_S: Final = 0.05
-_BAR_AFTER_MS: Final = 500  # napari processes events while it creates a bar, so quick tasks get none
+_BAR_AFTER_MS: Final = (
+    500  # napari processes events while it creates a bar, so quick tasks get none
+)
 _BAR_STEPS: Final = 1000  # napari's bars count in 32 bits, too few for bytes
 _POLL_MS: Final = 10
-_SLOW_IMPORTS: Final = ("napari_cryoet.streaming.pyramid", "zarr", "dask.array")  # for reading pixels
+_SLOW_IMPORTS: Final = (
+    "napari_cryoet.streaming.pyramid",
+    "zarr",
+    "dask.array",
+)  # for reading pixels
 _warming: Final = threading.Lock()  # creating pint's registry isn't thread-safe
 
 
@@ -57,7 +63,9 @@ class Job:
         say: Callable[[float, str], None] = lambda _fraction, _message: None,
         hand_over: Callable[[Any], None] = lambda _part: None,
     ) -> None:
-        self.stop = threading.Event()  #: Set when the result is no longer needed; long work should check it.
+        self.stop = (
+            threading.Event()
+        )  #: Set when the result is no longer needed; long work should check it.
         self.say = say  #: Report the fraction done, from 0 to 1, and a status message.
         self.hand_over = hand_over  #: Deliver a partial result; see ``part`` of `Tasks.run`.
         self._report = report
@@ -88,7 +96,9 @@ class Tasks(QObject):
     started = Signal(object, str)  # key, title
     progressed = Signal(object, object, object)  # key, bytes done, total bytes or None
     said = Signal(object, float, str)  # key, fraction done, status message
-    finished = Signal(object)  # key; once per started key, whether it succeeded, failed or was stopped
+    finished = Signal(
+        object
+    )  # key; once per started key, whether it succeeded, failed or was stopped
     unhandled = Signal(object)  # CryoETError of a task without ``failed``
     erred = Signal(object, object)  # key, CryoETError; for every failed task
 
@@ -133,13 +143,20 @@ class Tasks(QObject):
         if older is not None:
             self._end(older)
         task = _Task(key, title, then, failed, part or (lambda _part: None))
-        task.job = Job(*(partial(self._post, task, act) for act in (self._on_bytes, self._on_said, self._on_part)))
+        task.job = Job(
+            *(
+                partial(self._post, task, act)
+                for act in (self._on_bytes, self._on_said, self._on_part)
+            )
+        )
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
         if title:
             QTimer.singleShot(_BAR_AFTER_MS, partial(self._show_bar, task))
-        threading.Thread(target=self._work, args=(task, work), name=f"napari-cryoet {key}", daemon=True).start()
+        threading.Thread(
+            target=self._work, args=(task, work), name=f"napari-cryoet {key}", daemon=True
+        ).start()
 
     def stop(self, key: Hashable) -> None:
         """Stop the key's task and drop its result; do nothing if none is running."""
@@ -219,7 +236,9 @@ class Tasks(QObject):
         """Show a task in napari's activity dock, without a Cancel button: napari briefly shows that as a window."""
         if self._current.get(task.key) is not task:
             return
-        bar = progress(desc=task.title, total=0, file=io.StringIO())  # without a window, tqdm would print to stderr
+        bar = progress(
+            desc=task.title, total=0, file=io.StringIO()
+        )  # without a window, tqdm would print to stderr
         if self._current.get(task.key) is task:
             task.bar = bar
         else:
@@ -239,7 +258,9 @@ class _StopAll:
         self._current = current
 
     def __call__(self, *_destroyed: object) -> None:
-        current = self.__dict__.get("_current", {})  # missing if the garbage collector has cleared the object
+        current = self.__dict__.get(
+            "_current", {}
+        )  # missing if the garbage collector has cleared the object
         for task in current.values():
             task.job.stop.set()
         current.clear()
@@ -277,9 +298,13 @@ def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | Non
     flags = QEventLoop.ProcessEventsFlag
     while thread.is_alive():
         if dialog is not None and not job.stop.is_set():
-            dialog.setValue(max(1, round(fractions[-1] * _BAR_STEPS)))  # opens the dialog after its minimum duration
+            dialog.setValue(
+                max(1, round(fractions[-1] * _BAR_STEPS))
+            )  # opens the dialog after its minimum duration
         takes_input = dialog is not None and dialog.isVisible()
-        application.processEvents(flags.AllEvents if takes_input else flags.ExcludeUserInputEvents, _POLL_MS)
+        application.processEvents(
+            flags.AllEvents if takes_input else flags.ExcludeUserInputEvents, _POLL_MS
+        )
         thread.join(_POLL_MS / 1000)
     if dialog is not None:
         dialog.deleteLater()
@@ -305,7 +330,10 @@ def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -
 
 
 def warm_up_layers(*, with_features: bool = False) -> None:
-    """Import and initialize everything the process's first layers need; call it off the GUI thread."""
+    """Import and initialize everything the process's first layers need.
+
+    Call it off the GUI thread.
+    """
     with _warming:
         for name in ("scipy.ndimage", "scipy.linalg", *(("pandas",) if with_features else ())):
             import_module(name)

@@ -1,8 +1,9 @@
 """One colour per object, the same in every session and safe for colour-blind people.
 
-The twelve colours of `PALETTE` are bright and stand out from the greys of a tomogram. They maximise the smallest OKLab
-distance of any pair for normal, protanope, deuteranope and tritanope vision: 0.105, against 0.076 for the eight colours
-of Okabe and Ito. The twelve of `FURTHER_PALETTE` are used if a run needs more.
+The twelve colours of `PALETTE` are bright and stand out from the greys of a tomogram. They maximise
+the smallest OKLab distance of any pair for normal, protanope, deuteranope and tritanope vision:
+0.105, against 0.076 for the eight colours of Okabe and Ito. The twelve of `FURTHER_PALETTE` are
+used if a run needs more.
 """
 
 from __future__ import annotations
@@ -40,9 +41,12 @@ FURTHER_PALETTE: Final = (
 #: For the user's own files; annotations never have these colours.
 OWN_PALETTE: Final = ("#ff88ff", "#00ee00", "#ee22ee", "#ffffff")
 
-#: The objects annotated most in the portal: colour, diameter in ångström (0: unknown), and their ids and names.
-#: Objects in the same run differ in colour. The diameter is that of a sphere that holds most of the particle: for those
-#: of the CZII challenge (2024) twice the radius published by its organisers, for others rounded from the PDB and EMDB.
+#: The objects annotated most in the portal: colour, diameter in ångström (0: unknown), and their
+#: ids and names.
+#: Objects in the same run differ in colour. The diameter is that of a sphere that holds most of the
+#: particle: for those
+#: of the CZII challenge (2024) twice the radius published by its organisers, for others rounded
+#: from the PDB and EMDB.
 KNOWN_OBJECTS: Final[tuple[tuple[str, float, tuple[str, ...]], ...]] = (
     ("yellow", 300, ("GO:0022626", "GO:0005840", "cytosolic ribosome", "ribosome", "80s ribosome")),
     ("yellow", 250, ("70s ribosome",)),
@@ -88,7 +92,10 @@ def object_key(object_id: str | None, object_name: str | None = None) -> str:
 
 _NAMES: Final = tuple(PALETTE)
 _SLOT_OF: Final = {
-    object_key(None, word): _NAMES.index(color) for color, _, words in KNOWN_OBJECTS if color for word in words
+    object_key(None, word): _NAMES.index(color)
+    for color, _, words in KNOWN_OBJECTS
+    if color
+    for word in words
 }
 
 
@@ -100,10 +107,14 @@ def color_of(object_name_or_id: str) -> RGBA:
 def annotation_colors(annotations: Iterable[Annotation]) -> dict[int, RGBA]:
     """The colour of each annotation of a run, by annotation id.
 
-    The first annotation of an object (by id) has the object's colour, unless another object of the run already has it.
-    Further annotations of the object get free colours. The result doesn't depend on the order of the annotations.
+    The first annotation of an object (by id) has the object's colour, unless another object of the
+    run already has it. Further annotations of the object get free colours. The result doesn't
+    depend on the order of the annotations.
     """
-    keys = {each.id: object_key(each.object_id, each.object_name) for each in sorted(annotations, key=lambda a: a.id)}
+    keys = {
+        each.id: object_key(each.object_id, each.object_name)
+        for each in sorted(annotations, key=lambda a: a.id)
+    }
     first_of = {key: annotation_id for annotation_id, key in reversed(keys.items())}
 
     def order(annotation_id: int) -> tuple[bool, bool, str, int]:
@@ -121,10 +132,16 @@ def annotation_colors(annotations: Iterable[Annotation]) -> dict[int, RGBA]:
 
 
 def own_color(taken: Iterable[RGBA], preferred: Iterable[str] = ()) -> RGBA:
-    """A colour for the user's own layer that isn't ``taken``; codes in ``preferred`` are tried first."""
+    """A colour for the user's own layer that isn't ``taken``.
+
+    Codes in ``preferred`` are tried first.
+    """
     others = np.array([color[:3] for color in taken], dtype=np.float64).reshape(-1, 3)
     candidates = dict.fromkeys([*preferred, *OWN_PALETTE, *PALETTE.values(), *FURTHER_PALETTE])
-    distances = {code: np.linalg.norm(others - rgba_of(code)[:3], axis=1).min(initial=2.0) for code in candidates}
+    distances = {
+        code: np.linalg.norm(others - rgba_of(code)[:3], axis=1).min(initial=2.0)
+        for code in candidates
+    }
     free = (code for code, distance in distances.items() if distance >= _ALIKE)
     return rgba_of(next(free, None) or max(distances, key=lambda code: distances[code]))
 
@@ -149,7 +166,9 @@ def rgba_of(code: str) -> RGBA:
 def _slot_of(key: str) -> int:
     if key in _SLOT_OF:
         return _SLOT_OF[key]
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()  # `hash` differs between sessions
+    digest = hashlib.blake2b(
+        key.encode(), digest_size=8
+    ).digest()  # `hash` differs between sessions
     return int.from_bytes(digest, "big") % len(PALETTE)
 
 

@@ -19,9 +19,13 @@ SMALLEST_ANGSTROM, LARGEST_ANGSTROM = 5.0, 100_000.0  # from a small molecule to
 _FIELD: Final = "diameters_angstrom"
 _MAX_FILE_BYTES: Final = 256 * 2**10
 
-_KNOWN_ANGSTROM: Final = {object_key(None, words[0]): float(size) for _, size, words in KNOWN_OBJECTS if size}
+_KNOWN_ANGSTROM: Final = {
+    object_key(None, words[0]): float(size) for _, size, words in KNOWN_OBJECTS if size
+}
 _FIRST_WORD: Final = {
-    object_key(None, word): object_key(None, words[0]) for *_, words in KNOWN_OBJECTS for word in words
+    object_key(None, word): object_key(None, words[0])
+    for *_, words in KNOWN_OBJECTS
+    for word in words
 }
 
 
@@ -42,12 +46,17 @@ def known_diameter(object_id: str | None, object_name: str | None = None) -> flo
 
 
 def set_diameter(object_id_or_name: str, angstrom: float) -> None:
-    """Save the diameter at which to draw an object, also in later sessions; FormatError if that fails."""
+    """Save the diameter at which to draw an object, also in later sessions.
+
+    FormatError if that fails.
+    """
     key = _table_key(object_id_or_name)
     if not key:
         raise ValueError("an object needs a name or an id")
     if not SMALLEST_ANGSTROM <= angstrom <= LARGEST_ANGSTROM:
-        raise ValueError(f"the diameter of a particle must be between 0.5 nm and 10 µm, not {angstrom / 10:g} nm")
+        raise ValueError(
+            f"the diameter of a particle must be between 0.5 nm and 10 µm, not {angstrom / 10:g} nm"
+        )
     _write_own(_read_own() | {key: float(angstrom)})
 
 
@@ -69,7 +78,11 @@ def _read_own() -> dict[str, float]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     sizes = [(word, size) for word, size in rows if isinstance(size, int | float)]
-    return {_table_key(word): float(size) for word, size in sizes if SMALLEST_ANGSTROM <= size <= LARGEST_ANGSTROM}
+    return {
+        _table_key(word): float(size)
+        for word, size in sizes
+        if SMALLEST_ANGSTROM <= size <= LARGEST_ANGSTROM
+    }
 
 
 def _write_own(own: dict[str, float]) -> None:

@@ -40,30 +40,44 @@ def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = 
     for kind in KINDS:
         if ids := basket.ids(kind):
             name = TABLES[kind]
-            columns = [column for column in ("id", "lastModifiedDate") if column in tables()[name].columns]
+            columns = [
+                column for column in ("id", "lastModifiedDate") if column in tables()[name].columns
+            ]
             if kind == "annotation_shapes":
                 columns.append("annotation { lastModifiedDate }")
             rows = ask_table(portal, name, {"id": {"_in": [*ids]}}, columns=columns, stop=stop)
-            dates[kind] = {row["id"]: (row.get("annotation") or row).get("lastModifiedDate") or "" for row in rows}
+            dates[kind] = {
+                row["id"]: (row.get("annotation") or row).get("lastModifiedDate") or ""
+                for row in rows
+            }
     return dates
 
 
-def age_of(basket: Basket, today: Dates, matches: Callable[[SavedSearch], Iterable[int]] = lambda _search: ()) -> Age:
+def age_of(
+    basket: Basket,
+    today: Dates,
+    matches: Callable[[SavedSearch], Iterable[int]] = lambda _search: (),
+) -> Age:
     """Compare a basket with today's dates and today's matches of its searches.
 
-    Pasted ids have no date, so they never count as changed. ``matches`` returns the ids that match a saved search
-    today, of the kind that the search adds.
+    Pasted ids have no date, so they never count as changed. ``matches`` returns the ids that match
+    a saved search today, of the kind that the search adds.
     """
     changed, withdrawn, new = ({kind: list[int]() for kind in KINDS} for _ in range(3))
     for kind in KINDS:
         now, then = today.get(kind, {}), basket.seen.get(kind, {})
         withdrawn[kind] = [row_id for row_id in basket.ids(kind) if row_id not in now]
         dated = (row_id for row_id in basket.ids(kind) if now.get(row_id) and then.get(row_id))
-        changed[kind] = [row_id for row_id in dated if _normalised(now[row_id]) != _normalised(then[row_id])]
+        changed[kind] = [
+            row_id for row_id in dated if _normalised(now[row_id]) != _normalised(then[row_id])
+        ]
     for search in basket.searches:
         known = {*basket.ids(search.adds), *basket.seen.get(search.adds, {}), *new[search.adds]}
         new[search.adds] += (row_id for row_id in matches(search) if row_id not in known)
-    differences = ({kind: tuple(ids) for kind, ids in each.items() if ids} for each in (changed, withdrawn, new))
+    differences = (
+        {kind: tuple(ids) for kind, ids in each.items() if ids}
+        for each in (changed, withdrawn, new)
+    )
     return Age(**dict(zip(("changed", "withdrawn", "new"), differences, strict=True)))
 
 

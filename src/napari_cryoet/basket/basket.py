@@ -17,7 +17,9 @@ from napari_cryoet.files import without_password, written_whole
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Id
 
-RecordKind = Literal["datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"]
+RecordKind = Literal[
+    "datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"
+]
 """A kind of record that can be ticked: whole datasets, whole runs, or parts of runs."""
 Part = Literal["tomograms", "annotations", "tilt series", "frames", "metadata"]
 """A category of files; "metadata" are pictures and small files that describe others."""
@@ -36,7 +38,9 @@ _PREFIXES: Final[Mapping[str, RecordKind]] = {
     "AN": "annotations",
     "TS": "tilt_series",
 }
-_ID: Final = re.compile(r"\b(DS|RN|TM|AN|TS)-(\d{1,10})\b|(?<![\w.-])(\d{1,10})(?![\w.-])", re.IGNORECASE)
+_ID: Final = re.compile(
+    r"\b(DS|RN|TM|AN|TS)-(\d{1,10})\b|(?<![\w.-])(\d{1,10})(?![\w.-])", re.IGNORECASE
+)
 _LINE_CHARACTERS: Final = 100
 _HEADER: Final = """\
 # A basket of napari-cryoet: what to download. Fetch it with: napari-cryoet download THIS_FILE --to FOLDER
@@ -44,7 +48,9 @@ _HEADER: Final = """\
 """
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class _Section(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Base of the file's sections: unknown keys are errors."""
 
 
@@ -143,17 +149,26 @@ class Basket(_Section, frozen=True):
         ids: tuple[int, ...] = getattr(self, kind)
         return ids
 
-    def with_ids(self, kind: RecordKind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None) -> Basket:
-        """Tick records; ``modified`` are their last modification dates, as the portal spells them."""
+    def with_ids(
+        self, kind: RecordKind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None
+    ) -> Basket:
+        """Tick records.
+
+        ``modified`` are their last modification dates, as the portal spells them.
+        """
         new = dict.fromkeys(ids)
         ticked = tuple(dict.fromkeys([*self.ids(kind), *new]))
-        dates = self.seen.get(kind, {}) | {each: _day(date) for each, date in (modified or {}).items() if each in new}
+        dates = self.seen.get(kind, {}) | {
+            each: _day(date) for each, date in (modified or {}).items() if each in new
+        }
         return replace(self, **{kind: ticked}, seen=self.seen | ({kind: dates} if dates else {}))
 
     def without_ids(self, kind: RecordKind, ids: Iterable[int]) -> Basket:
         """Untick records."""
         unticked = set(ids)
-        return replace(self, **{kind: tuple(each for each in self.ids(kind) if each not in unticked)})
+        return replace(
+            self, **{kind: tuple(each for each in self.ids(kind) if each not in unticked)}
+        )
 
     def with_choices(self, **choices: Any) -> Basket:
         """Change some of the `choices`."""
@@ -191,7 +206,9 @@ def ids_in(text: str, kind: RecordKind = "annotations") -> dict[RecordKind, list
     ids: dict[RecordKind, list[int]] = {}
     for match in _ID.finditer(text):
         prefix, number, bare = match.groups()
-        ids.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(int(number or bare))
+        ids.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(
+            int(number or bare)
+        )
     return ids
 
 
@@ -207,10 +224,18 @@ def read_basket(path: Path) -> Basket:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} isn't TOML: {error}.", hint="Correct that line.") from error
     try:
-        return msgspec.convert({key: _read_value(key, value) for key, value in plain.items()}, Basket)
+        return msgspec.convert(
+            {key: _read_value(key, value) for key, value in plain.items()}, Basket
+        )
     except (ValueError, RecursionError) as error:
-        reason = str(error).replace("Object contains unknown field", "it has the unknown key").rstrip(".")
-        raise FormatError(f"{path.name} can't be used: {reason}.", hint="Correct or remove that key.") from error
+        reason = (
+            str(error)
+            .replace("Object contains unknown field", "it has the unknown key")
+            .rstrip(".")
+        )
+        raise FormatError(
+            f"{path.name} can't be used: {reason}.", hint="Correct or remove that key."
+        ) from error
 
 
 def write_basket(basket: Basket, path: Path, *, overwrite: bool = True) -> None:
@@ -223,7 +248,9 @@ def basket_text(basket: Basket) -> str:
     """The basket as TOML."""
     import tomli_w
 
-    plain = _without_nulls(msgspec.to_builtins(basket)) | {"source": without_password(basket.source)}
+    plain = _without_nulls(msgspec.to_builtins(basket)) | {
+        "source": without_password(basket.source)
+    }
     if basket.seen:
         plain["seen"] = {kind: _by_date(dates) for kind, dates in basket.seen.items()}
     head = {key: plain.pop(key) for key in ("name", "source") if key in plain}
@@ -233,7 +260,11 @@ def basket_text(basket: Basket) -> str:
 def _wrapped(values: re.Match[str]) -> str:
     """An array with several values per line, which keeps the file readable."""
     lines = textwrap.wrap(" ".join(values[0].split())[1:-1].strip().rstrip(","), _LINE_CHARACTERS)
-    return f"[{lines[0]}]" if len(lines) == 1 else "\n".join(["[", *(f"    {line}" for line in lines), "]"])
+    return (
+        f"[{lines[0]}]"
+        if len(lines) == 1
+        else "\n".join(["[", *(f"    {line}" for line in lines), "]"])
+    )
 
 
 def _by_date(dates: Mapping[int, str]) -> dict[str, list[int]]:
@@ -248,10 +279,15 @@ def _read_value(key: str, value: Any) -> Any:
     """Convert a value of the file: ids may be texts such as "AN-9003", and dates have lists of ids."""
     if key in KINDS and isinstance(value, list):
         kind: RecordKind = key
-        return [*dict.fromkeys(_number(kind, each) if isinstance(each, str) else each for each in value)]
+        return [
+            *dict.fromkeys(_number(kind, each) if isinstance(each, str) else each for each in value)
+        ]
     if key == "seen" and isinstance(value, dict):
         by_kind = msgspec.convert(value, dict[str, dict[str, list[int]]])
-        return {kind: {each: date for date, ids in dates.items() for each in ids} for kind, dates in by_kind.items()}
+        return {
+            kind: {each: date for date, ids in dates.items() for each in ids}
+            for kind, dates in by_kind.items()
+        }
     return value
 
 

@@ -53,7 +53,14 @@ _RICHER: Final[Mapping[str, str]] = {
 }
 #: The tables needed to list files and sizes.
 _NEEDED: Final = frozenset(
-    {"annotations", "annotationShapes", "annotationFiles", "tomograms", "tomogramVoxelSpacings", "tiltseries"}
+    {
+        "annotations",
+        "annotationShapes",
+        "annotationFiles",
+        "tomograms",
+        "tomogramVoxelSpacings",
+        "tiltseries",
+    }
     | {"alignments", "datasets"}
 )
 _OF_WHOLE_RUNS: Final = frozenset({"frames", "gainFiles", "frameAcquisitionFiles", "depositions"})
@@ -76,19 +83,32 @@ class Contents(Record, frozen=True, kw_only=True):
     def total(self) -> Amount:
         """The sum of all parts."""
         parts = self.parts.values()
-        return Amount(n_files=sum(part.n_files for part in parts), size_bytes=sum(part.size_bytes for part in parts))
+        return Amount(
+            n_files=sum(part.n_files for part in parts),
+            size_bytes=sum(part.size_bytes for part in parts),
+        )
 
     @property
     def summary(self) -> str:
         """``3 runs · 12 files · 412 MB``."""
         total = self.total
         runs = count_text(len(self.run_ids), "run") if self.run_ids else ""
-        return joined(runs, count_text(total.n_files, "file"), size_text(total.size_bytes)) if total.n_files else ""
+        return (
+            joined(runs, count_text(total.n_files, "file"), size_text(total.size_bytes))
+            if total.n_files
+            else ""
+        )
 
     @property
     def sizes_text(self) -> str:
         """``tomograms 18.1 GB · annotations 104 MB``."""
-        return joined(*(f"{name} {size_text(part.size_bytes)}" for name, part in self.parts.items() if part.size_bytes))
+        return joined(
+            *(
+                f"{name} {size_text(part.size_bytes)}"
+                for name, part in self.parts.items()
+                if part.size_bytes
+            )
+        )
 
 
 class File(NamedTuple):
@@ -136,7 +156,11 @@ class Owners:
 
     def annotation(self, row: Row) -> Row | None:
         """The annotation of an annotation file or shape."""
-        shape = self.row("annotationShapes", row["annotationShapeId"]) if "annotationShapeId" in row else row
+        shape = (
+            self.row("annotationShapes", row["annotationShapeId"])
+            if "annotationShapeId" in row
+            else row
+        )
         return self.row("annotations", shape["annotationId"]) if shape else None
 
     def run_id(self, table: str, row: Row) -> int | None:
@@ -149,12 +173,21 @@ class Owners:
 
 def choose(basket: Basket, rows: Rows) -> Chosen:
     """Select rows by a basket's ids and choices; ``rows`` are those of its runs."""
-    owners, left_out, runs, datasets = Owners(by_id(rows)), basket.choices.leave_out, {*basket.runs}, {*basket.datasets}
+    owners, left_out, runs, datasets = (
+        Owners(by_id(rows)),
+        basket.choices.leave_out,
+        {*basket.runs},
+        {*basket.datasets},
+    )
     whole = {row["id"] for row in rows["runs"] if row["id"] in runs or row["datasetId"] in datasets}
 
     def wanted(table: str, part: Part, ids: Iterable[int]) -> list[Row]:
         ticked, of_whole = set(ids), frozenset() if part in left_out else whole
-        return [row for row in rows[table] if row["id"] in ticked or owners.run_id(table, row) in of_whole]
+        return [
+            row
+            for row in rows[table]
+            if row["id"] in ticked or owners.run_id(table, row) in of_whole
+        ]
 
     annotation_files = wanted("annotationFiles", "annotations", _file_ids(basket, rows))
     tomograms = wanted("tomograms", "tomograms", basket.tomograms)
@@ -171,7 +204,9 @@ def choose(basket: Basket, rows: Rows) -> Chosen:
 def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
     """For each run, the tomogram that its page opens first, or the first one of a processing."""
     best: dict[int | None, Row] = {}
-    for row in sorted(rows["tomograms"], key=lambda row: (not row.get("isVisualizationDefault"), row["id"])):
+    for row in sorted(
+        rows["tomograms"], key=lambda row: (not row.get("isVisualizationDefault"), row["id"])
+    ):
         if processing in {"default", row["processing"]}:
             best.setdefault(row["runId"], row)
     return list(best.values())
@@ -185,13 +220,22 @@ def contents_of(chosen: Chosen) -> Contents:
     run_ids = {file.run_id for file in chosen.files}
     return Contents(
         run_ids=tuple(row["id"] for row in chosen.rows["runs"] if row["id"] in run_ids),
-        parts={part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part])) for part in PARTS if part in sizes},
+        parts={
+            part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part]))
+            for part in PARTS
+            if part in sizes
+        },
     )
 
 
 def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
-    """Plan the download of a basket from rows of all tables; DownloadError if there is nothing to fetch."""
-    plan = plan_cells(rows, portal.source, _cells(choose(basket, rows)), first_level=basket.choices.level)
+    """Plan the download of a basket from rows of all tables.
+
+    DownloadError if there is nothing to fetch.
+    """
+    plan = plan_cells(
+        rows, portal.source, _cells(choose(basket, rows)), first_level=basket.choices.level
+    )
     about = {
         "basket": basket.name,
         "catalogue_date": basket.catalogue_date,
@@ -201,9 +245,17 @@ def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
 
 
 def download_basket(
-    basket: Basket, portal: Portal, folder: str | Path, *, stop: threading.Event | None = None, **options: Any
+    basket: Basket,
+    portal: Portal,
+    folder: str | Path,
+    *,
+    stop: threading.Event | None = None,
+    **options: Any,
 ) -> DownloadReport:
-    """Download a basket into a folder, which becomes a pack; ``options`` and errors are those of `download_files`."""
+    """Download a basket into a folder, which becomes a pack.
+
+    ``options`` and errors are those of `download_files`.
+    """
     rows = ask_basket_rows(portal, basket, stop=stop)
     return download_files(plan_basket(basket, rows, portal), folder, stop=stop, **options)
 
@@ -215,11 +267,22 @@ def part_of(table: str, column: str) -> Part:
 
 def _file_ids(basket: Basket, rows: Rows) -> set[int]:
     """Ids of annotation files: of ticked shapes, and of the chosen shapes of ticked annotations."""
-    annotations, with_files = {*basket.annotations}, {row["annotationShapeId"] for row in rows["annotationFiles"]}
-    shapes = [row for row in rows["annotationShapes"] if row["annotationId"] in annotations and row["id"] in with_files]
+    annotations, with_files = (
+        {*basket.annotations},
+        {row["annotationShapeId"] for row in rows["annotationFiles"]},
+    )
+    shapes = [
+        row
+        for row in rows["annotationShapes"]
+        if row["annotationId"] in annotations and row["id"] in with_files
+    ]
     if basket.choices.shapes == "richest":
         offered = {(row["annotationId"], row["shapeType"]) for row in shapes}
-        shapes = [row for row in shapes if (row["annotationId"], _RICHER.get(row["shapeType"], "")) not in offered]
+        shapes = [
+            row
+            for row in shapes
+            if (row["annotationId"], _RICHER.get(row["shapeType"], "")) not in offered
+        ]
     wanted = {row["id"] for row in shapes} | {*basket.annotation_shapes}
     return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in wanted}
 
@@ -243,7 +306,9 @@ def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
     yield from volume_cells("tomograms", tomograms, choices.volume_format)
     yield from file_cells(files, choices.volume_format)
     yield from volume_cells("tiltseries", tilt_series, choices.volume_format)
-    yield from (("tiltseries", row, "httpsAngleList") for row in tilt_series if row["httpsAngleList"])
+    yield from (
+        ("tiltseries", row, "httpsAngleList") for row in tilt_series if row["httpsAngleList"]
+    )
     if choices.metadata:
         annotations = {row["id"]: row for file in files if (row := owners.annotation(file))}
         alignment_ids = {row["alignmentId"] for row in (*tomograms, *files)}
@@ -258,7 +323,11 @@ def _cells_of_whole_runs(chosen: Chosen) -> Iterator[Cell]:
     depositions = {row["depositionId"] for row in rows["datasets"] if row["id"] in datasets}
     above = {"datasets": datasets, "depositions": depositions}
     for table, row, column in every_cell(rows) if chosen.whole_runs else ():
-        is_whole = row["id"] in above[table] if table in above else owners.run_id(table, row) in chosen.whole_runs
+        is_whole = (
+            row["id"] in above[table]
+            if table in above
+            else owners.run_id(table, row) in chosen.whole_runs
+        )
         if is_whole and part_of(table, column) not in chosen.basket.choices.leave_out:
             yield table, row, column
 
@@ -267,7 +336,10 @@ def _cells_of_whole_runs(chosen: Chosen) -> Iterator[Cell]:
 
 
 def ask_basket_rows(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
-    """Request all rows of a basket's runs, to plan its download; records that the portal lacks are left out."""
+    """Request all rows of a basket's runs, to plan its download.
+
+    Records that the portal lacks are left out.
+    """
     return RowsOfRuns(portal, for_download=True).of(basket, stop=stop)
 
 
@@ -288,9 +360,18 @@ class RowsOfRuns:
         """The rows of a basket's runs. Thread-safe; blocks during requests."""
         with self._lock:
             whole, parts = (self._run_ids(basket, kinds, stop) for kinds in (KINDS[:2], KINDS[2:]))
-            for wanted, names in ((whole, self._needed | _OF_WHOLE_RUNS), (parts - whole, self._needed)):
-                if new := {run_id for run_id in wanted if not names <= self._requested.get(run_id, frozenset())}:
-                    for name, rows in ask_rows(self._portal, run_ids=new, names=names, stop=stop).items():
+            for wanted, names in (
+                (whole, self._needed | _OF_WHOLE_RUNS),
+                (parts - whole, self._needed),
+            ):
+                if new := {
+                    run_id
+                    for run_id in wanted
+                    if not names <= self._requested.get(run_id, frozenset())
+                }:
+                    for name, rows in ask_rows(
+                        self._portal, run_ids=new, names=names, stop=stop
+                    ).items():
                         self._known[name] |= {row["id"]: row for row in rows}
                     self._requested |= dict.fromkeys(new, names)
             run_ids = {None, *whole, *parts}
@@ -299,16 +380,30 @@ class RowsOfRuns:
                 for name, rows in self._known.items()
             }
 
-    def _run_ids(self, basket: Basket, kinds: Iterable[RecordKind], stop: threading.Event | None) -> set[int]:
+    def _run_ids(
+        self, basket: Basket, kinds: Iterable[RecordKind], stop: threading.Event | None
+    ) -> set[int]:
         """The runs of ticked records of some kinds, without records that the portal lacks."""
         run_ids: set[int | None] = set()
         for kind in kinds:
             table, key, known = TABLES[kind], "id", self._known[TABLES[kind]]
             if kind == "datasets":
-                table, key, known = "runs", "datasetId", {}  # always requested: only some of its runs may be known
-            run_ids |= {self._owners.run_id(table, known[each]) for each in basket.ids(kind) if each in known}
+                table, key, known = (
+                    "runs",
+                    "datasetId",
+                    {},
+                )  # always requested: only some of its runs may be known
+            run_ids |= {
+                self._owners.run_id(table, known[each])
+                for each in basket.ids(kind)
+                if each in known
+            }
             if unknown := [each for each in basket.ids(kind) if each not in known]:
-                column = {"runs": "runId: id", "annotationShapes": "annotation { runId }"}.get(table, "runId")
-                rows = ask_table(self._portal, table, {key: {"_in": unknown}}, columns=[column], stop=stop)
+                column = {"runs": "runId: id", "annotationShapes": "annotation { runId }"}.get(
+                    table, "runId"
+                )
+                rows = ask_table(
+                    self._portal, table, {key: {"_in": unknown}}, columns=[column], stop=stop
+                )
                 run_ids |= {(row.get("annotation") or row).get("runId") for row in rows}
         return {run_id for run_id in run_ids if run_id is not None}

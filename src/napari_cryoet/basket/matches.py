@@ -17,7 +17,9 @@ from napari_cryoet.discovery.search import Matches, Search, find, search_from
 _OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 
 
-def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[RecordKind] = ()) -> Basket:
+def add_matches(
+    basket: Basket, index: Index, search: Search, kinds: Iterable[RecordKind] = ()
+) -> Basket:
     """Tick all matches of a search, and save the search in the basket.
 
     Parameters
@@ -36,10 +38,15 @@ def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[Re
 
 
 def kinds_asked(search: Search) -> tuple[RecordKind, ...]:
-    """What a search has conditions on: annotations, tomograms or both; without conditions, annotations."""
+    """What a search has conditions on: annotations, tomograms or both.
+
+    Without conditions, annotations.
+    """
     empty = Search()
     of_tomograms = any(getattr(search, name) != getattr(empty, name) for name in _OF_TOMOGRAMS)
-    kinds: tuple[RecordKind, ...] = ("annotations",) if search.annotations or not of_tomograms else ()
+    kinds: tuple[RecordKind, ...] = (
+        ("annotations",) if search.annotations or not of_tomograms else ()
+    )
     return (*kinds, "tomograms") if of_tomograms else kinds
 
 
@@ -57,7 +64,9 @@ def matching_ids(index: Index, matches: Matches, kind: RecordKind) -> tuple[int,
             return tuple(index.ids(kind)[at(runs, index.places(kind, "runs"))].tolist())
         case "tomograms":
             rows = np.flatnonzero(np.isin(index.ids(kind), matches.tomogram_ids))
-            rows = rows[np.argsort(-index.numbers(kind, "isVisualizationDefault")[rows], kind="stable")]
+            rows = rows[
+                np.argsort(-index.numbers(kind, "isVisualizationDefault")[rows], kind="stable")
+            ]
             _, first = np.unique(index.places(kind, "runs")[rows], return_index=True)
             return tuple(np.sort(index.ids(kind)[rows[first]]).tolist())
     return ()

@@ -21,7 +21,9 @@ class Entry(Record, frozen=True, kw_only=True, gc=False):
     title: str
     detail: str = ""
     size_bytes: int = 0
-    parts: tuple[tuple[RecordKind, int], ...] = ()  # untick these to remove it; none if the basket's choices add it
+    parts: tuple[
+        tuple[RecordKind, int], ...
+    ] = ()  # untick these to remove it; none if the basket's choices add it
     run_id: int | None = None  # of a run and its parts
     dataset_id: int | None = None
     below: tuple[Entry, ...] = ()
@@ -49,7 +51,8 @@ def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
         Entry(
             title=f"DS-{row['id']} {plain(row['title'])}",
             detail=f"all of {count_text(len(of_datasets[row['id']]), 'run')}",
-            size_bytes=sizes["datasets", row["id"]] + sum(sizes["runs", run["id"]] for run in of_datasets[row["id"]]),
+            size_bytes=sizes["datasets", row["id"]]
+            + sum(sizes["runs", run["id"]] for run in of_datasets[row["id"]]),
             parts=(("datasets", row["id"]),),
             dataset_id=row["id"],
         )
@@ -70,7 +73,8 @@ def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
                 title=plain(row["name"]),
                 detail=joined(dataset, "all of it" if is_whole else "", split.get(run_id, "")),
                 size_bytes=sizes["runs", run_id],
-                parts=((("runs", run_id),) if is_whole else ()) + tuple(part for each in parts for part in each.parts),
+                parts=((("runs", run_id),) if is_whole else ())
+                + tuple(part for each in parts for part in each.parts),
                 run_id=run_id,
                 below=() if is_whole else parts,
             )
@@ -101,13 +105,17 @@ def _parts(
             detail = "" if row_id in ids[kind] else "with annotations"
         elif kind == "annotations":
             row, table = owners.row("annotations", row_id) or row, "annotationFiles"
-            title = joined(plain(row["objectName"]), f"{row['objectCount']:,}" if row["objectCount"] else "")
+            title = joined(
+                plain(row["objectName"]), f"{row['objectCount']:,}" if row["objectCount"] else ""
+            )
             detail = "ground truth" if row["groundTruthStatus"] else row["methodType"]
             shapes = [("annotation_shapes", file["annotationShapeId"]) for file in group]
         yield Entry(
             title=title,
             detail=detail,
             size_bytes=sum(sizes[table, each["id"]] for each in group),
-            parts=tuple((kind, each) for kind, each in ((kind, row_id), *shapes) if each in ids[kind]),
+            parts=tuple(
+                (kind, each) for kind, each in ((kind, row_id), *shapes) if each in ids[kind]
+            ),
             run_id=row["runId"],
         )

@@ -17,7 +17,9 @@ from napari_cryoet.wording import count_text, names_text, plain, size_text, spac
 
 RemarkKind = Literal["twice", "alignment", "spacing", "automated", "missing", "disk", "frames"]
 
-_MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK, ShapeType.MESH})
+_MASKS: Final = frozenset(
+    {ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK, ShapeType.MESH}
+)
 _CAPTIONS: Final = frozenset({ShapeType.GLOBAL_CAPTION, ShapeType.ANNOTATION_CAPTION})
 _MANY_FRAMES_BYTES: Final = 50e9
 _SAME_SPACING: Final = 1.01  # the portal rounds spacings: 13.48 and 13.481 are the same
@@ -30,19 +32,26 @@ class Remark(Record, frozen=True, kw_only=True):
 
     kind: RemarkKind
     text: str
-    ids: dict[RecordKind, tuple[int, ...]] = msgspec.field(default_factory=dict)  # of the records concerned
+    ids: dict[RecordKind, tuple[int, ...]] = msgspec.field(
+        default_factory=dict
+    )  # of the records concerned
     fix_text: str = ""  # for the button that applies the fix
     fix: Basket | None = None  # the fixed basket; None if there is no automatic fix
 
 
-def remarks_on(chosen: Chosen, contents: Contents, *, free_bytes: int | None = None) -> tuple[Remark, ...]:
+def remarks_on(
+    chosen: Chosen, contents: Contents, *, free_bytes: int | None = None
+) -> tuple[Remark, ...]:
     """All remarks on a basket, the most urgent first; ``free_bytes`` is the free disk space, if known.
 
     Most remarks skip whole runs, since their parts weren't picked one by one.
     """
     basket, owners, parts = chosen.basket, chosen.owners, list[_Annotated]()
     for file in chosen.annotation_files:
-        shape, annotation = owners.row("annotationShapes", file["annotationShapeId"]), owners.annotation(file)
+        shape, annotation = (
+            owners.row("annotationShapes", file["annotationShapeId"]),
+            owners.annotation(file),
+        )
         if shape and annotation and annotation["runId"] not in chosen.whole_runs:
             parts.append((annotation, shape, file))
     tomograms = [row for row in chosen.tomograms if row["runId"] not in chosen.whole_runs]
@@ -61,7 +70,11 @@ def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
     """Ticked records that have no file, or are no longer on the portal."""
     annotations = map(chosen.owners.annotation, chosen.annotation_files)
     with_files = {annotation["id"] for annotation in annotations if annotation}
-    empty = {row["id"] for row in chosen.tomograms if not row["httpsOmezarrDir"] and not row["httpsMrcFile"]}
+    empty = {
+        row["id"]
+        for row in chosen.tomograms
+        if not row["httpsOmezarrDir"] and not row["httpsMrcFile"]
+    }
     gone = {
         kind: {each for each in basket.ids(kind) if chosen.owners.row(table, each) is None}
         for kind, table in TABLES.items()
@@ -73,7 +86,13 @@ def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
         fixed = fixed.without_ids(kind, missing)
     if ids:
         count = count_text(sum(map(len, ids.values())), "ticked record has", "ticked records have")
-        yield Remark(kind="missing", text=f"{count} no file on the portal.", ids=ids, fix_text="Untick", fix=fixed)
+        yield Remark(
+            kind="missing",
+            text=f"{count} no file on the portal.",
+            ids=ids,
+            fix_text="Untick",
+            fix=fixed,
+        )
 
 
 def _on_disk(contents: Contents, free_bytes: int | None) -> Iterator[Remark]:
@@ -97,8 +116,12 @@ def _on_twice(basket: Basket, parts: Iterable[_Annotated]) -> Iterator[Remark]:
     for annotation, shape, _ in parts:
         if shape["shapeType"] not in _CAPTIONS:
             key = object_key(annotation["objectId"], annotation["objectName"])
-            groups[annotation["runId"], key, shape["shapeType"] in _MASKS][annotation["id"]] = annotation
-    several = {key: sorted(rows.values(), key=_rank) for key, rows in groups.items() if len(rows) > 1}
+            groups[annotation["runId"], key, shape["shapeType"] in _MASKS][annotation["id"]] = (
+                annotation
+            )
+    several = {
+        key: sorted(rows.values(), key=_rank) for key, rows in groups.items() if len(rows) > 1
+    }
     if several:
         best = {rows[0]["id"] for rows in several.values()}
         ids = {row["id"] for rows in several.values() for row in rows}
@@ -115,7 +138,11 @@ def _on_twice(basket: Basket, parts: Iterable[_Annotated]) -> Iterator[Remark]:
 def _fix(text: str, basket: Basket, annotation_ids: Collection[int]) -> dict[str, Any]:
     """The fix that unticks annotations; empty if none of them is ticked."""
     is_ticked = not {*basket.annotations}.isdisjoint(annotation_ids)
-    return {"fix_text": text, "fix": basket.without_ids("annotations", annotation_ids)} if is_ticked else {}
+    return (
+        {"fix_text": text, "fix": basket.without_ids("annotations", annotation_ids)}
+        if is_ticked
+        else {}
+    )
 
 
 def _rank(annotation: Row) -> tuple[bool, bool, int, int]:
@@ -128,7 +155,9 @@ def _rank(annotation: Row) -> tuple[bool, bool, int, int]:
     )
 
 
-def _on_alignments(basket: Basket, parts: Sequence[_Annotated], tomograms: Iterable[Row]) -> Iterator[Remark]:
+def _on_alignments(
+    basket: Basket, parts: Sequence[_Annotated], tomograms: Iterable[Row]
+) -> Iterator[Remark]:
     """Annotations on another alignment than the tomograms of their run, or than most of its annotations."""
     of_tomograms: dict[int, set[int | None]] = defaultdict(set)
     for row in tomograms:
@@ -136,7 +165,10 @@ def _on_alignments(basket: Basket, parts: Sequence[_Annotated], tomograms: Itera
     of_files: dict[int, Counter[int | None]] = defaultdict(Counter)
     for annotation, _, file in parts:
         of_files[annotation["runId"]][file["alignmentId"]] += 1
-    fitting = {run_id: of_tomograms.get(run_id) or {counts.most_common(1)[0][0]} for run_id, counts in of_files.items()}
+    fitting = {
+        run_id: of_tomograms.get(run_id) or {counts.most_common(1)[0][0]}
+        for run_id, counts in of_files.items()
+    }
     fits = {row["id"] for row, _, file in parts if file["alignmentId"] in fitting[row["runId"]]}
     off = {row["id"]: row["runId"] for row, _, _ in parts if row["id"] not in fits}
     if off:
@@ -157,7 +189,9 @@ def _on_spacings(tomograms: Collection[Row]) -> Iterator[Remark]:
             groups.append([])
         groups[-1].append(row)
     if len(groups) > 1:
-        counts = ", ".join(f"{spacing_text(rows[0]['voxelSpacing'])} ({len(rows):,})" for rows in groups)
+        counts = ", ".join(
+            f"{spacing_text(rows[0]['voxelSpacing'])} ({len(rows):,})" for rows in groups
+        )
         unusual = sorted(groups, key=len)[:-1]
         yield Remark(
             kind="spacing",

@@ -14,14 +14,18 @@ from napari_cryoet.tables.database import Rows
 DEFAULT_SHARES = (80.0, 10.0, 10.0)
 
 
-def split_basket(basket: Basket, rows: Rows, shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0) -> Basket:
+def split_basket(
+    basket: Basket, rows: Rows, shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
+) -> Basket:
     """Split a basket's runs and record the split in it; ``rows`` are those of its runs."""
     return basket.with_split(split_runs(objects_of_runs(choose(basket, rows)), shares, seed=seed))
 
 
 def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
     """Names of the annotated objects by run id; empty for runs with images only."""
-    names: dict[int, set[str]] = {row["runId"]: set() for row in (*chosen.tomograms, *chosen.tilt_series)}
+    names: dict[int, set[str]] = {
+        row["runId"]: set() for row in (*chosen.tomograms, *chosen.tilt_series)
+    }
     for file in chosen.annotation_files:
         if annotation := chosen.owners.annotation(file):
             names.setdefault(annotation["runId"], set()).add(annotation["objectName"])
@@ -29,13 +33,16 @@ def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
 
 
 def split_runs(
-    objects: Mapping[int, Collection[str]], shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
+    objects: Mapping[int, Collection[str]],
+    shares: Sequence[float] = DEFAULT_SHARES,
+    *,
+    seed: int = 0,
 ) -> Split:
     """Split runs so that each object is in every part if enough runs have it; ``objects`` are names by run id.
 
-    The rarest object is distributed first (iterative stratification). The same arguments always give the same split.
-    Shares for training, validation and test are percentages or any weights; 0 leaves a part empty. CryoETError if there
-    aren't three, one is negative, or all are 0.
+    The rarest object is distributed first (iterative stratification). The same arguments always
+    give the same split. Shares for training, validation and test are percentages or any weights; 0
+    leaves a part empty. CryoETError if there aren't three, one is negative, or all are 0.
     """
     if len(shares) != len(SPLIT_NAMES) or min(shares) < 0 or not sum(shares):
         raise CryoETError("A split needs three shares.", hint="For example, 80,10,10.")
@@ -51,13 +58,22 @@ def split_runs(
         for run_id in [each for each in remaining if rarest is None or rarest in objects[each]]:
             del remaining[run_id]  # goes to the part with room that needs its rarest object most
             open_parts = [part for part in range(len(parts)) if room[part] > 0]
-            part = max(open_parts, key=lambda part: (needed[rarest][part] if rarest else 0.0, room[part], -part))
+            part = max(
+                open_parts,
+                key=lambda part: (needed[rarest][part] if rarest else 0.0, room[part], -part),
+            )
             parts[part].append(run_id)
             room[part] -= 1
             for name in set(objects[run_id]):
                 needed[name][part] -= 1
     train, validation, test = (tuple(sorted(part)) for part in parts)
-    return Split(seed=seed, shares=(shares[0], shares[1], shares[2]), train=train, validation=validation, test=test)
+    return Split(
+        seed=seed,
+        shares=(shares[0], shares[1], shares[2]),
+        train=train,
+        validation=validation,
+        test=test,
+    )
 
 
 def _counts(objects: Mapping[int, Collection[str]]) -> Counter[str]:

@@ -18,7 +18,8 @@ from napari_cryoet.files import data_path, without_password
 class BasketStore:
     """Reads and changes the current baskets; changes are written to disk immediately.
 
-    Methods raise FormatError if a file was edited and has become invalid, and SaveError if writing fails.
+    Methods raise FormatError if a file was edited and has become invalid, and SaveError if writing
+    fails.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

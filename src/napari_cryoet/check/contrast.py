@@ -1,8 +1,8 @@
 """Local contrast of a volume: the mean over a sphere of the particle's size, minus that over a shell around it.
 
-The volume is read once, at the coarsest level that resolves the particle. Each coarse voxel gets the rank of its
-contrast, from -1 (darkest relative to its surroundings) to 1. Ranks don't depend on the grey scale, and outliers such
-as gold beads don't dominate them.
+The volume is read once, at the coarsest level that resolves the particle. Each coarse voxel gets
+the rank of its contrast, from -1 (darkest relative to its surroundings) to 1. Ranks don't depend on
+the grey scale, and outliers such as gold beads don't dominate them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ VOXELS_A_DIAMETER: Final = 4.0
 MAX_VOXELS: Final = 2**25
 #: Number of voxels read and filtered at a time.
 SLAB_VOXELS: Final = 2**20
-#: Outer radius of the shell, in particle radii; the shell has three times as many voxels as the sphere.
+#: Outer radius of the shell, in particle radii; the shell has three times as many voxels as the
+#: sphere.
 _SHELL: Final = 1.6
 _SAMPLE: Final = 2**17
 #: Larger numbers count as missing; their sums would overflow.
@@ -59,18 +60,27 @@ class Contrast:
         """The ranks of the nearest coarse voxels; periodic beyond the volume."""
         index = np.rint(positions_zyx).astype(np.intp) % self.ranks.shape
         _, size_y, size_x = self.ranks.shape
-        return np.asarray(self.ranks.ravel()[(index[..., 0] * size_y + index[..., 1]) * size_x + index[..., 2]])
+        return np.asarray(
+            self.ranks.ravel()[(index[..., 0] * size_y + index[..., 1]) * size_x + index[..., 2]]
+        )
 
     def interpolated(self, positions_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
         """Linearly interpolated ranks; beyond the volume, those at its border."""
         from scipy import ndimage
 
-        flat = ndimage.map_coordinates(self.ranks, positions_zyx.reshape(-1, 3).T, order=1, mode="nearest")
+        flat = ndimage.map_coordinates(
+            self.ranks, positions_zyx.reshape(-1, 3).T, order=1, mode="nearest"
+        )
         return np.asarray(flat, dtype=np.float64).reshape(positions_zyx.shape[:-1])
 
 
-def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float) -> CoarseGrid:
-    """The coarsest grid with `VOXELS_A_DIAMETER` voxels per particle, limited to `MAX_VOXELS`. Reads nothing."""
+def grid_for(
+    volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float
+) -> CoarseGrid:
+    """The coarsest grid with `VOXELS_A_DIAMETER` voxels per particle, limited to `MAX_VOXELS`.
+
+    Reads nothing.
+    """
     pyramid = volume.pyramid
     shapes = [level.shape for level in volume.levels]
     factors = np.divide(shapes[0], shapes) if pyramid is None else np.array(pyramid.factors, float)
@@ -103,7 +113,10 @@ def read_contrast(
     stop: threading.Event | None = None,
     progress: Progress = lambda _fraction, _message: None,
 ) -> Contrast:
-    """Read the grid's level once and rank its voxels by contrast. ``progress`` may raise an exception to stop."""
+    """Read the grid's level once and rank its voxels by contrast.
+
+    ``progress`` may raise an exception to stop.
+    """
     voxels = _read(volume, grid, stop, progress)
     if voxels.min() == voxels.max():
         return Contrast(grid, np.zeros_like(voxels))
@@ -115,7 +128,9 @@ def read_contrast(
     return Contrast(grid, contrast)
 
 
-def _read(volume: Volume, grid: CoarseGrid, stop: threading.Event | None, progress: Progress) -> NDArray[np.float32]:
+def _read(
+    volume: Volume, grid: CoarseGrid, stop: threading.Event | None, progress: Progress
+) -> NDArray[np.float32]:
     """Read and bin the level slab by slab; missing values become the median."""
     bins = grid.binned_by
     size_z, size_y, size_x = grid.shape_zyx
@@ -129,7 +144,9 @@ def _read(volume: Volume, grid: CoarseGrid, stop: threading.Event | None, progre
             slab = volume.read(grid.level, box, stop=stop).astype(np.float32)
         slab[~(np.abs(slab) < _LARGEST_DENSITY)] = np.nan
         if bins > 1:
-            slab = slab.reshape(end - start, bins, size_y, bins, size_x, bins).mean(axis=(1, 3, 5), dtype=np.float32)
+            slab = slab.reshape(end - start, bins, size_y, bins, size_x, bins).mean(
+                axis=(1, 3, 5), dtype=np.float32
+            )
         voxels[start:end] = slab
     is_missing = np.isnan(voxels)
     if is_missing.any():
@@ -150,7 +167,9 @@ def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArr
     return np.asarray(sphere / sphere.sum() - shell / shell.sum(), dtype=np.float32)
 
 
-def _filtered(voxels: NDArray[np.float32], kernel: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:
+def _filtered(
+    voxels: NDArray[np.float32], kernel: NDArray[np.float32], progress: Progress
+) -> NDArray[np.float32]:
     """Convolve the volume with the symmetric kernel, slab by slab, mirroring it at the borders."""
     from scipy.signal import fftconvolve
 
@@ -163,6 +182,8 @@ def _filtered(voxels: NDArray[np.float32], kernel: NDArray[np.float32], progress
         end = min(start + planes, size_z)
         first, last = max(start - reach[0], 0), min(end + reach[0], size_z)
         missing = reach[0] - (start - first), reach[0] - (last - end)
-        slab = np.pad(voxels[first:last], (missing, (reach[1],) * 2, (reach[2],) * 2), mode="symmetric")
+        slab = np.pad(
+            voxels[first:last], (missing, (reach[1],) * 2, (reach[2],) * 2), mode="symmetric"
+        )
         contrast[start:end] = fftconvolve(slab - slab.mean(), kernel, mode="valid")
     return contrast

@@ -44,7 +44,8 @@ _MIN_PICKS: Final = 5
 #: Fields of the findings that aren't numbers.
 _NOT_NUMBERS: Final = frozenset({"picks", "frame", "judgement"})
 
-#: ``"good"`` supports the picks, ``"odd"`` means that something is, or may be, wrong, ``"note"`` is neutral.
+#: ``"good"`` supports the picks, ``"odd"`` means that something is, or may be, wrong, ``"note"`` is
+#: neutral.
 Mark = Literal["good", "note", "odd"]
 
 
@@ -117,7 +118,11 @@ class Findings:
     @property
     def alternatives(self) -> tuple[Reading, ...]:
         """Readings that fit much better and can't be distinguished, best first."""
-        return tuple(one.reading for one in self.judgement.surely_better) if self.verdict == "several" else ()
+        return (
+            tuple(one.reading for one in self.judgement.surely_better)
+            if self.verdict == "several"
+            else ()
+        )
 
     def suggested_picks(self) -> Picks:
         """Apply the suggestion to the picks; the result is in the volume's grid.
@@ -141,7 +146,9 @@ class Findings:
         if self.alternatives:
             return "The picks fit better another way, but the density doesn't say which."
         if self.verdict == "fits":
-            odd = " and ".join(statement.in_brief for statement in self.statements if statement.is_odd)
+            odd = " and ".join(
+                statement.in_brief for statement in self.statements if statement.is_odd
+            )
             return f"The picks fit the density{f', but {odd}' if odd else '; no flip or shift fits better'}."
         return "The density doesn't say whether the picks fit."
 
@@ -169,7 +176,9 @@ class Findings:
             "verdict": self.verdict,
             "headline": self.headline,
             "suggestion": None if suggestion is None else _reading_data(suggestion),
-            "statements": [asdict(statement) | {"is_odd": statement.is_odd} for statement in self.statements],
+            "statements": [
+                asdict(statement) | {"is_odd": statement.is_odd} for statement in self.statements
+            ],
             "given": _evidence_data(judgement.given),
             "surely_better": [_evidence_data(evidence) for evidence in judgement.surely_better],
             "best": None if judgement.best is None else _evidence_data(judgement.best),
@@ -177,7 +186,11 @@ class Findings:
             "n_picks": len(self.picks),
             "offset": None if judgement.offset is None else asdict(judgement.offset),
         }
-        numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NOT_NUMBERS}
+        numbers = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in _NOT_NUMBERS
+        }
         return dict(plain_data(data | numbers))
 
 
@@ -192,7 +205,8 @@ def check_picks(
 ) -> Findings:
     """Check picks against the volume that they belong to.
 
-    Reads the coarsest level that resolves the particle, once. The same picks, volume and seed give the same findings.
+    Reads the coarsest level that resolves the particle, once. The same picks, volume and seed give
+    the same findings.
 
     Parameters
     ----------
@@ -235,22 +249,33 @@ def check_picks(
         origin_zyx = (float(volume.offset_z), float(volume.offset_y), float(volume.offset_x))
     try:
         if opened.spacing_angstrom is None:
-            raise FormatError("The voxel spacing of the volume is unknown.", hint="Give the voxel spacing.")
+            raise FormatError(
+                "The voxel spacing of the volume is unknown.", hint="Give the voxel spacing."
+            )
         frame = PicksFrame(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
-        return stoppable(lambda: _findings(opened, frame, size, seed=seed, stop=stop, progress=step), stop)
+        return stoppable(
+            lambda: _findings(opened, frame, size, seed=seed, stop=stop, progress=step), stop
+        )
     finally:
         if opened is not volume:
             opened.close()
 
 
 def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
-    """A particle's diameter in ångström from the provenance of its picks, else 100 Å; and whether it is known."""
+    """A particle's diameter in ångström from the provenance of its picks, else 100 Å.
+
+    And whether it is known.
+    """
     names = [about.get("object_name")]
     if isinstance(about.get("source_url"), str):  # such as 101-fatty_acid_synthase-1.0_point.ndjson
         words = re.findall(r"[A-Za-z0-9]+", name_of(about["source_url"])[:120])
         lengths = range(min(_MAX_WORDS, len(words)), 0, -1)
-        names += [" ".join(words[start : start + n]) for n in lengths for start in range(len(words) - n + 1)]
+        names += [
+            " ".join(words[start : start + n])
+            for n in lengths
+            for start in range(len(words) - n + 1)
+        ]
     for name in names:
         diameter = known_diameter(about.get("object_id"), name)
         if diameter is not None:
@@ -259,11 +284,20 @@ def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
 
 
 def open_to_check(
-    volume: Tomogram | str | Path, stop: threading.Event | None, default_angstrom: float | None = None
+    volume: Tomogram | str | Path,
+    stop: threading.Event | None,
+    default_angstrom: float | None = None,
 ) -> Volume:
-    """Open a volume; its voxel spacing comes from the record or folder, else from the file, else from the default."""
+    """Open a volume.
+
+    Its voxel spacing comes from the record or folder, else from the file, else from the default.
+    """
     spacing = volume.voxel_spacing if isinstance(volume, Tomogram) else spacing_in_layout(volume)
-    address = volume.https_omezarr_dir or volume.https_mrc_file if isinstance(volume, Tomogram) else volume
+    address = (
+        volume.https_omezarr_dir or volume.https_mrc_file
+        if isinstance(volume, Tomogram)
+        else volume
+    )
     if not address:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
     opened = open_volume(address, stop=stop)
@@ -285,7 +319,9 @@ def _findings(
     grid = grid_for(volume, frame.spacing_zyx, diameter)
     are_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
     if why_not := _obstacle(frame, grid, diameter):
-        judgement = Judgement("unclear", Evidence(Reading(), are_in.sum() / max(1, len(are_in))), why_not=why_not)
+        judgement = Judgement(
+            "unclear", Evidence(Reading(), are_in.sum() / max(1, len(are_in))), why_not=why_not
+        )
     else:
         contrast = read_contrast(volume, grid, diameter, stop=stop, progress=progress)
         progress(0.9, "trying other readings")
@@ -314,7 +350,10 @@ def _findings(
 
 def _obstacle(frame: PicksFrame, grid: CoarseGrid, diameter: float) -> str:
     """Why the picks can't be compared with the density; empty if they can."""
-    thickness, width = float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))), float(grid.spacing_zyx.max())
+    thickness, width = (
+        float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))),
+        float(grid.spacing_zyx.max()),
+    )
     if len(frame.voxels_zyx) < _MIN_PICKS:
         return f"at least {_MIN_PICKS} picks are needed"
     if thickness < _MIN_THICKNESS * diameter:
@@ -345,14 +384,24 @@ def _statements(findings: Findings) -> Iterator[Statement]:
     yield _about_density(findings.judgement)
     if offset := findings.judgement.offset:
         lengths = zip("zyx", offset.voxels_zyx, offset.error_zyx, strict=True)
-        where = ", ".join(reversed([f"{length:+.1f} ± {error:.1f} in {axis}" for axis, length, error in lengths]))
+        where = ", ".join(
+            reversed([f"{length:+.1f} ± {error:.1f} in {axis}" for axis, length, error in lengths])
+        )
         first = "1" if offset.voxels_zyx[0] < 0 else "-1"
-        what = f"count voxels from {first} instead of 0" if offset.is_one_based else "are off their particles"
+        what = (
+            f"count voxels from {first} instead of 0"
+            if offset.is_one_based
+            else "are off their particles"
+        )
         text = f"The picks {what}: the density is offset from them by {where} voxels."
         yield Statement("offset", text, "odd", "it is offset from them")
     size = nm_text(findings.diameter_angstrom)
     if n_near:
-        half = f" {findings.n_overlapping:,} of them are closer than half of that." if findings.n_overlapping else ""
+        half = (
+            f" {findings.n_overlapping:,} of them are closer than half of that."
+            if findings.n_overlapping
+            else ""
+        )
         text = f"{_counted(n_near, n)} may be duplicates: they are closer than a particle ({size}) to another.{half}"
         brief = f"{n_near:,} may be duplicates"
         yield Statement("duplicates", text, "odd" if findings.n_overlapping else "note", brief)
@@ -360,9 +409,13 @@ def _statements(findings: Findings) -> Iterator[Statement]:
         yield Statement("duplicates", f"No two picks are closer than a particle ({size}).", "good")
     if n_edge:
         chance = findings.edge_by_chance
-        is_odd = n_edge / n > max(_MANY_AT_EDGE * chance, chance + 3 * np.sqrt(chance * (1 - chance) / n))
+        is_odd = n_edge / n > max(
+            _MANY_AT_EDGE * chance, chance + 3 * np.sqrt(chance * (1 - chance) / n)
+        )
         text = f"The volume's edge cuts {_counted(n_edge, n)}; by chance it would cut {100 * chance:.0f} %."
-        yield Statement("edge", text, "odd" if is_odd else "note", f"the volume's edge cuts {n_edge:,}")
+        yield Statement(
+            "edge", text, "odd" if is_odd else "note", f"the volume's edge cuts {n_edge:,}"
+        )
 
 
 def _counted(n: int, of: int) -> str:
@@ -371,9 +424,14 @@ def _counted(n: int, of: int) -> str:
 
 def _about_density(judgement: Judgement) -> Statement:
     given, better = judgement.given, judgement.surely_better
-    ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MAX_LISTED])
+    ways = ", or ".join(
+        f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MAX_LISTED]
+    )
     if judgement.verdict == "fits":
-        word, times = "darker" if given.effect < 0 else "brighter", round(50 * (1 + abs(given.effect)))
+        word, times = (
+            "darker" if given.effect < 0 else "brighter",
+            round(50 * (1 + abs(given.effect))),
+        )
         text = f"The picks are {word} than places nearby in {times} of 100 comparisons ({_numbers(given)})."
         return Statement("density", text, "good")
     if judgement.verdict in ("better", "several"):
@@ -391,7 +449,11 @@ def _about_density(judgement: Judgement) -> Statement:
         why = "It isn't clear: nothing in the volume stands out."
     else:
         needed = min(1.0, sigma_needed(1, FIT_LEVEL) * given.noise / given.share_inside)
-        others = f"They may fit better {ways}." if better else "No other way to read them is surely better."
+        others = (
+            f"They may fit better {ways}."
+            if better
+            else "No other way to read them is surely better."
+        )
         clear = f"an effect above {needed:.2f} would be clear"
         why = f"The density at the picks is like that nearby ({_numbers(given)}; {clear}). {others}"
     return Statement("density", why, "note")
@@ -409,5 +471,7 @@ def _evidence_data(evidence: Evidence) -> dict[str, Any]:
 
 
 def _reading_data(reading: Reading) -> dict[str, Any]:
-    numbers = {name: getattr(reading, name) for name in ("order_zyx", "flipped_zyx", "factor", "shift_zyx")}
+    numbers = {
+        name: getattr(reading, name) for name in ("order_zyx", "flipped_zyx", "factor", "shift_zyx")
+    }
     return {"words": reading.words(), **numbers}

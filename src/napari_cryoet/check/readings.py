@@ -25,8 +25,16 @@ _SAME_FACTOR: Final = 0.05
 class Reading:
     """One way to read positions; the default takes them as given."""
 
-    order_zyx: tuple[int, int, int] = (0, 1, 2)  # the given axes (0 is z, 1 is y, 2 is x) that are really z, y, x
-    flipped_zyx: tuple[bool, bool, bool] = (False, False, False)  # whether each counts from the far end of the volume
+    order_zyx: tuple[int, int, int] = (
+        0,
+        1,
+        2,
+    )  # the given axes (0 is z, 1 is y, 2 is x) that are really z, y, x
+    flipped_zyx: tuple[bool, bool, bool] = (
+        False,
+        False,
+        False,
+    )  # whether each counts from the far end of the volume
     factor: float = 1.0  # multiplies the positions
     unit: str = ""  # describes the factor
     shift_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # added last, in voxels of the volume
@@ -37,18 +45,32 @@ class Reading:
         signs = np.where(self.flipped_zyx, -1.0, 1.0)
         return np.asarray(signs[:, None] * np.eye(3)[list(self.order_zyx)])
 
-    def apply(self, voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.float64]:
+    def apply(
+        self, voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
         """Apply this reading to positions (n, 3) in voxels of a volume."""
         points = voxels_zyx[:, self.order_zyx] * self.factor
-        return np.asarray(np.where(self.flipped_zyx, np.array(shape_zyx) - 1.0 - points, points) + self.shift_zyx)
+        return np.asarray(
+            np.where(self.flipped_zyx, np.array(shape_zyx) - 1.0 - points, points) + self.shift_zyx
+        )
 
     def words(self) -> str:
         """Describe the reading, to follow an "if": ``y is flipped``."""
         moved = [_AXES[axis] for axis in range(3) if self.order_zyx[axis] != axis][::-1]
         axes_given = _listed([_AXES[axis] for axis in self.order_zyx])
-        order = f"{axes_given} are taken for z, y and x" if len(moved) == 3 else f"{_listed(moved)} are swapped"
-        axes = [name for name, is_flipped in zip(_AXES, self.flipped_zyx, strict=True) if is_flipped][::-1]
-        shifts = [f"{length:+.3g} in {name}" for name, length in zip(_AXES, self.shift_zyx, strict=True) if length]
+        order = (
+            f"{axes_given} are taken for z, y and x"
+            if len(moved) == 3
+            else f"{_listed(moved)} are swapped"
+        )
+        axes = [
+            name for name, is_flipped in zip(_AXES, self.flipped_zyx, strict=True) if is_flipped
+        ][::-1]
+        shifts = [
+            f"{length:+.3g} in {name}"
+            for name, length in zip(_AXES, self.shift_zyx, strict=True)
+            if length
+        ]
         parts = [
             order if moved else "",
             f"{_listed(axes)} {'is' if len(axes) == 1 else 'are'} flipped" if axes else "",
@@ -60,10 +82,15 @@ class Reading:
     def applied_to(self, frame: PicksFrame) -> Picks:
         """Apply this reading to picks; the result is in the volume's grid.
 
-        Orientations are transformed, too. A reading that mirrors drops them: a mirrored rotation isn't a rotation.
+        Orientations are transformed, too. A reading that mirrors drops them: a mirrored rotation
+        isn't a rotation.
         """
         rotations, is_mirrored = frame.picks.rotations_zyx, np.linalg.det(self.axes_zyx) < 0
-        lost = " (orientations left out: they cannot be mirrored)" if rotations is not None and is_mirrored else ""
+        lost = (
+            " (orientations left out: they cannot be mirrored)"
+            if rotations is not None and is_mirrored
+            else ""
+        )
         return frame.picks.changed(
             f"reread so that {self.words()}{lost}",
             points_zyx=self.apply(frame.voxels_zyx, frame.shape_zyx) + frame.origin_zyx,
@@ -80,7 +107,11 @@ class PicksFrame:
     picks: Picks
     shape_zyx: tuple[int, int, int]  # of the volume in voxels
     spacing_zyx: tuple[float, float, float]  # of the volume in ångström
-    origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # the volume's first voxel in the picks' frame, in voxels
+    origin_zyx: tuple[float, float, float] = (
+        0.0,
+        0.0,
+        0.0,
+    )  # the volume's first voxel in the picks' frame, in voxels
 
     @property
     def voxels_zyx(self) -> NDArray[np.float64]:
@@ -105,7 +136,10 @@ def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Read
     candidates = [
         (1.0, ""),
         (1 / picks_angstrom, "the numbers are ångström, not voxels"),
-        (picks_angstrom, "the numbers are voxels that were divided by the voxel spacing once too often"),
+        (
+            picks_angstrom,
+            "the numbers are voxels that were divided by the voxel spacing once too often",
+        ),
         (volume_angstrom / picks_angstrom, "the numbers are voxels of this volume"),
         (2.0, "they were picked in voxels twice as wide (binned by 2)"),
         (4.0, "they were picked in voxels four times as wide (binned by 4)"),
@@ -127,14 +161,20 @@ def shifted(shift_zyx: NDArray[np.float64]) -> Reading:
     return Reading(shift_zyx=(z, y, x))
 
 
-def duplicates(points: NDArray[np.float64], scores: NDArray[np.float64] | None, nearest: float) -> NDArray[np.intp]:
+def duplicates(
+    points: NDArray[np.float64], scores: NDArray[np.float64] | None, nearest: float
+) -> NDArray[np.intp]:
     """Sorted rows to remove so that no two remaining points are closer than ``nearest``.
 
     Of two close points, the one with the better score stays, or else the first.
     """
     from scipy.spatial import KDTree
 
-    order = np.arange(len(points)) if scores is None else np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    order = (
+        np.arange(len(points))
+        if scores is None
+        else np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    )
     points = points[order]
     tree, reach = KDTree(points), np.nextafter(nearest, 0)
     is_kept = np.ones(len(points), dtype=bool)

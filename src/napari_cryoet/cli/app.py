@@ -21,7 +21,11 @@ STOPPED: Final = 130
 _DEBUG: Final = "--debug"
 _MOST_LISTED: Final = 20
 #: Options for values that a file may lack.
-_OPTIONS: Final = {"spacing_angstrom": "--spacing Å", "shape_zyx": "--shape Z,Y,X", "tomogram": "--tomogram NAME"}
+_OPTIONS: Final = {
+    "spacing_angstrom": "--spacing Å",
+    "shape_zyx": "--shape Z,Y,X",
+    "tomogram": "--tomogram NAME",
+}
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer has no public name for it
 
 # plain help is three times as fast as rich help
@@ -52,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command_arguments = [each for each in given_arguments if each != _DEBUG]
     try:
         command = typer.main.get_command(app)
-        return int(command.main(command_arguments, "napari-cryoet", standalone_mode=False, obj=command_arguments) or 0)
+        return int(
+            command.main(
+                command_arguments, "napari-cryoet", standalone_mode=False, obj=command_arguments
+            )
+            or 0
+        )
     except _UsageError as error:
         text = io.StringIO()
         error.show(text)  # type: ignore[attr-defined]
@@ -73,7 +82,9 @@ def _failed(error: CryoETError | OSError) -> int:
         case MissingContextError():
             words = f"{error.message} Add {' and '.join(_OPTIONS[name] for name in error.missing)}."
         case ExistsError():
-            words = f"{error.message} Choose another path, or use --overwrite if the command has it."
+            words = (
+                f"{error.message} Choose another path, or use --overwrite if the command has it."
+            )
         case OSError() if error.strerror:
             words = ": ".join(filter(None, [error.strerror, error.filename]))
         case _:

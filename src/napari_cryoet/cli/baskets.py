@@ -22,27 +22,39 @@ if TYPE_CHECKING:
     from napari_cryoet.discovery.search import Search
     from napari_cryoet.download import Plan
 
-app = Typer(help="Collect data to download or export, in the current basket of a source or in a file.")
+app = Typer(
+    help="Collect data to download or export, in the current basket of a source or in a file."
+)
 download_app = Typer()
 
 _KINDS: Final = ("annotations", "tomograms", "runs", "datasets")
 _PARTS: Final = ("tomograms", "annotations", "tilt series", "frames", "metadata")
 _WHAT: Final = ("everything", "tomogram", "annotations", "metadata")
 _WHAT_HELP: Final = (
-    f"{', '.join(_WHAT)}; repeatable. Default: everything of a dataset, tomogram and annotations of a run."
+    f"{', '.join(_WHAT)}; repeatable. "
+    "Default: everything of a dataset, tomogram and annotations of a run."
 )
 _BASKET_HELP: Final = "A basket file, or a source (live, demo, URL or pack) for its current basket."
 _SOURCE_HELP: Final = f"{_BASKET_HELP} With --run or --dataset, a source."
 _REGION_HELP: Final = "Only these voxels of --run's tomogram, such as 100:356,0:256,0:256."
 
 _Basket = Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)]
-_Format = Annotated[Literal["zarr", "mrc"] | None, Option("--format", help="File format of tomograms and masks.")]
+_Format = Annotated[
+    Literal["zarr", "mrc"] | None, Option("--format", help="File format of tomograms and masks.")
+]
 _Level = Annotated[
-    int | None, Option("--level", min=0, max=9, metavar="N", help="Skip the N finest levels of zarr tomograms.")
+    int | None,
+    Option(
+        "--level", min=0, max=9, metavar="N", help="Skip the N finest levels of zarr tomograms."
+    ),
 ]
 _Tomogram = Annotated[
     str | None,
-    Option("--with-tomogram", metavar="WORD", help="Tomogram to add for each run: denoised, raw, …, default or none."),
+    Option(
+        "--with-tomogram",
+        metavar="WORD",
+        help="Tomogram to add for each run: denoised, raw, …, default or none.",
+    ),
 ]
 
 
@@ -54,11 +66,15 @@ def add(
     wanted: Annotated[
         list[Any] | None,
         Option(
-            "--what", parser=one_of(*_KINDS), metavar="KIND", help=f"What to add of the matches: {', '.join(_KINDS)}."
+            "--what",
+            parser=one_of(*_KINDS),
+            metavar="KIND",
+            help=f"What to add of the matches: {', '.join(_KINDS)}.",
         ),
     ] = None,
     ids: Annotated[
-        list[str] | None, Option("--id", metavar="ID", help="Add this too, such as RN-506 or AN-9003; repeatable.")
+        list[str] | None,
+        Option("--id", metavar="ID", help="Add this too, such as RN-506 or AN-9003; repeatable."),
     ] = None,
     volume_format: _Format = None,
     level: _Level = None,
@@ -121,7 +137,10 @@ def show(basket: _Basket, as_json: JsonOption = False) -> None:
         return
     say_table(
         ("what", ">files", ">size"),
-        [(name, f"{part.n_files:,}", size_text(part.size_bytes)) for name, part in contents.parts.items()],
+        [
+            (name, f"{part.n_files:,}", size_text(part.size_bytes))
+            for name, part in contents.parts.items()
+        ],
     )
     _say_split(current)
     _say_contents(contents, remarks)
@@ -130,7 +149,9 @@ def show(basket: _Basket, as_json: JsonOption = False) -> None:
 @app.command()
 def check(
     basket: _Basket,
-    update: Annotated[bool, Option("--update", help="Remove what was withdrawn, and add new matches.")] = False,
+    update: Annotated[
+        bool, Option("--update", help="Remove what was withdrawn, and add new matches.")
+    ] = False,
 ) -> None:
     """List what changed, was withdrawn or newly matches since the basket was filled; exits with 1 if anything did.
 
@@ -148,7 +169,11 @@ def check(
         age = age_of(current, today, matches)
         if update:
             session.change_basket(lambda before: brought_up_to_date(before, age, today))
-    for status, ids_by_kind in (("changed", age.changed), ("withdrawn", age.withdrawn), ("new", age.new)):
+    for status, ids_by_kind in (
+        ("changed", age.changed),
+        ("withdrawn", age.withdrawn),
+        ("new", age.new),
+    ):
         for kind, ids in ids_by_kind.items():
             say(f"{status} {kind}: {', '.join(map(str, ids))}")
     say(age.text or "Nothing changed.")
@@ -163,7 +188,9 @@ def _shares(text: str) -> list[float]:
 @app.command()
 def split(
     basket: _Basket,
-    shares: Annotated[Any, Argument(parser=_shares, metavar="TRAIN,VALIDATION,TEST", help="Percentages.")] = "80,10,10",
+    shares: Annotated[
+        Any, Argument(parser=_shares, metavar="TRAIN,VALIDATION,TEST", help="Percentages.")
+    ] = "80,10,10",
     seed: Annotated[int, Option(help="Random seed.")] = 0,
 ) -> None:
     """Split the runs of a basket for training, validation and test, so that all have every object. Saved in the basket.
@@ -214,7 +241,10 @@ def clear(basket: _Basket) -> None:
 def download(
     basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_SOURCE_HELP)],
     to: Annotated[
-        Path, Option(metavar="FOLDER", help="The folder to write. It is a pack, which can be used as SOURCE.")
+        Path,
+        Option(
+            metavar="FOLDER", help="The folder to write. It is a pack, which can be used as SOURCE."
+        ),
     ],
     run: RunOption = None,
     dataset: DatasetOption = None,
@@ -223,17 +253,29 @@ def download(
     ] = None,
     objects: Annotated[
         list[str] | None,
-        Option("--object", metavar="NAME", help="Only annotations of this object (name or id); repeatable."),
+        Option(
+            "--object",
+            metavar="NAME",
+            help="Only annotations of this object (name or id); repeatable.",
+        ),
     ] = None,
     volume_format: _Format = None,
     level: _Level = None,
-    box: Annotated[Any, Option("--region", parser=region, metavar="Z:Z,Y:Y,X:X", help=_REGION_HELP)] = None,
-    dry_run: Annotated[bool, Option("--dry-run", help="List what would be downloaded, with sizes.")] = False,
+    box: Annotated[
+        Any, Option("--region", parser=region, metavar="Z:Z,Y:Y,X:X", help=_REGION_HELP)
+    ] = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="List what would be downloaded, with sizes.")
+    ] = False,
     scripts: Annotated[
         bool, Option("--scripts", help="Only write download scripts for other tools: aws, curl, …")
     ] = False,
-    retry_failed: Annotated[bool, Option("--retry-failed", help="Download only what is incomplete in FOLDER.")] = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files that differ.")] = False,
+    retry_failed: Annotated[
+        bool, Option("--retry-failed", help="Download only what is incomplete in FOLDER.")
+    ] = False,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace existing files that differ.")
+    ] = False,
 ) -> None:
     """Download a basket, a run or a dataset. Run the command again to resume.
 
@@ -259,7 +301,11 @@ def download(
             _download_region(session, run, box, to)
             return
         is_current = run is None and dataset is None
-        chosen = session.read_basket() if is_current else _basket_of(session, run, dataset, wanted, objects or ())
+        chosen = (
+            session.read_basket()
+            if is_current
+            else _basket_of(session, run, dataset, wanted, objects or ())
+        )
         rows = ask_basket_rows(session.portal, chosen, stop=session.stop)
         plan = plan_basket(chosen.with_choices(**choices), rows, session.portal)
         if dry_run:
@@ -279,10 +325,16 @@ def download(
             session.progress.show(done_bytes / max(1, total_bytes), queue.state.text)
 
         report = queue.run(progress=show_state, stop=session.stop)
-    skipped = f"; {count_text(report.n_skipped, 'file')} already complete" if report.n_skipped else ""
-    say(f"{count_text(report.n_fetched, 'file')}, {size_text(report.fetched_bytes)}, in {report.folder}{skipped}")
+    skipped = (
+        f"; {count_text(report.n_skipped, 'file')} already complete" if report.n_skipped else ""
+    )
+    say(
+        f"{count_text(report.n_fetched, 'file')}, {size_text(report.fetched_bytes)}, in {report.folder}{skipped}"
+    )
     if report.n_missing_chunks:
-        say(f"{count_text(report.n_missing_chunks, 'chunk')} not stored on the server, filled with the fill value")
+        say(
+            f"{count_text(report.n_missing_chunks, 'chunk')} not stored on the server, filled with the fill value"
+        )
     for path in report.other_sizes:
         tell(f"size differs from the portal's: {path}")
 
@@ -305,7 +357,9 @@ def _say_contents(contents: Contents, remarks: Sequence[Remark]) -> None:
 
 def _say_split(basket: Basket) -> None:
     if split := basket.split:
-        counts = ", ".join(f"{name} {len(getattr(split, name))}" for name in ("train", "validation", "test"))
+        counts = ", ".join(
+            f"{name} {len(getattr(split, name))}" for name in ("train", "validation", "test")
+        )
         say(f"split with seed {split.seed}: {counts}")
 
 
@@ -314,7 +368,11 @@ def _choices(**options: Any) -> dict[str, Any]:
 
 
 def _basket_of(
-    session: CommandSession, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
+    session: CommandSession,
+    run: int | None,
+    dataset: int | None,
+    wanted: Sequence[str] | None,
+    objects: Sequence[str],
 ) -> Basket:
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
@@ -322,9 +380,16 @@ def _basket_of(
     from napari_cryoet.basket.contents import default_tomograms
     from napari_cryoet.download import ask_rows
 
-    what = {*(wanted or (["everything"] if run is None and not objects else ["tomogram", "annotations"]))}
+    what = {
+        *(
+            wanted
+            or (["everything"] if run is None and not objects else ["tomogram", "annotations"])
+        )
+    }
     names, run_ids = {"datasets", "tomograms", "annotations"}, [] if run is None else [run]
-    rows = ask_rows(session.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=session.stop)
+    rows = ask_rows(
+        session.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=session.stop
+    )
     is_metadata = what == {"metadata"}
     choices = Choices(
         shapes="all",
@@ -334,7 +399,9 @@ def _basket_of(
     name = f"DS-{dataset}" if run is None else f"RN-{run}"
     basket = Basket(name=name, source=source_text(session.portal.source), choices=choices)
     if is_metadata or "everything" in what:
-        basket = basket.with_ids("runs", run_ids).with_ids("datasets", [] if dataset is None else [dataset])
+        basket = basket.with_ids("runs", run_ids).with_ids(
+            "datasets", [] if dataset is None else [dataset]
+        )
     if "tomogram" in what:
         basket = basket.with_ids("tomograms", [row["id"] for row in default_tomograms(rows)])
     if "annotations" in what:
@@ -342,7 +409,8 @@ def _basket_of(
         annotation_ids = [
             row["id"]
             for row in rows["annotations"]
-            if not keys or keys & {object_key(None, row["objectName"]), object_key(None, row["objectId"])}
+            if not keys
+            or keys & {object_key(None, row["objectName"]), object_key(None, row["objectId"])}
         ]
         if objects and not annotation_ids:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
@@ -354,12 +422,16 @@ def _download_region(session: CommandSession, run: int, box: Any, to: Path) -> N
     from napari_cryoet.download import download_region
 
     def show_bytes(done_bytes: int, total_bytes: int) -> None:
-        session.progress.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+        session.progress.show(
+            done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}"
+        )
 
     tomogram = session.portal.run_page(run, stop=session.stop).default_tomogram
     if tomogram is None:
         raise CryoETError("The run has no tomogram.")
-    say(f"{download_region(session.portal, tomogram.id, box, to, progress=show_bytes, stop=session.stop)}")
+    say(
+        f"{download_region(session.portal, tomogram.id, box, to, progress=show_bytes, stop=session.stop)}"
+    )
 
 
 def _write_scripts(plan: Plan, to: Path) -> None:
@@ -374,8 +446,12 @@ def _write_scripts(plan: Plan, to: Path) -> None:
 def _say_plan(plan: Plan, to: Path) -> None:
     from napari_cryoet.download import check_place
 
-    say_table((">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items))
-    unknown = f", and {count_text(n, 'item')} of unknown size" if (n := plan.n_unknown_sizes) else ""
+    say_table(
+        (">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items)
+    )
+    unknown = (
+        f", and {count_text(n, 'item')} of unknown size" if (n := plan.n_unknown_sizes) else ""
+    )
     say(f"{count_text(len(plan.items) - n, 'item')}, {size_text(plan.total_bytes)}{unknown}")
     try:
         check_place(to, plan.total_bytes)

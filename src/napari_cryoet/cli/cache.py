@@ -10,7 +10,9 @@ from napari_cryoet.cli.console import say, say_table
 from napari_cryoet.cli.options import one_of
 from napari_cryoet.wording import size_text
 
-app = typer.Typer(help="Show, limit or clear the data kept on this computer.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Show, limit or clear the data kept on this computer.", rich_markup_mode=None
+)
 
 
 def _limit_of(text: str) -> int | str:
@@ -35,7 +37,10 @@ def show() -> None:
     from napari_cryoet.streaming.disk_cache import cache_folder
 
     limits = {"metadata": f"at most {size_text(MAX_CACHE_BYTES)}", "pixels": _pixel_limit_text()}
-    kept = [(size_text(held.size_bytes), held.kind, str(held.path), limits.get(held.kind, "")) for held in held_data()]
+    kept = [
+        (size_text(held.size_bytes), held.kind, str(held.path), limits.get(held.kind, ""))
+        for held in held_data()
+    ]
     if kept:
         say_table((">size", "kind", "folder", "limit"), kept)
     else:
@@ -45,7 +50,9 @@ def show() -> None:
 
 @app.command()
 def limit(
-    size: Annotated[Any, typer.Argument(parser=_limit_of, metavar="SIZE", help="5GB, 500MB, off or default.")],
+    size: Annotated[
+        Any, typer.Argument(parser=_limit_of, metavar="SIZE", help="5GB, 500MB, off or default.")
+    ],
 ) -> None:
     """Limit the size of the pixel cache."""
     from napari_cryoet.streaming.disk_cache import DiskCache, choose_limit, limit_bytes
@@ -58,7 +65,8 @@ def limit(
 @app.command()
 def clear(
     what: Annotated[
-        list[Any] | None, typer.Argument(parser=one_of("metadata", "demo", "pixels"), metavar="[WHAT]...")
+        list[Any] | None,
+        typer.Argument(parser=one_of("metadata", "demo", "pixels"), metavar="[WHAT]..."),
     ] = None,
 ) -> None:
     """Delete the data kept on this computer: all of it, or metadata, demo or pixels."""

@@ -21,7 +21,9 @@ from napari_cryoet.exceptions import StoppedError
 
 _LOG_INTERVAL_S: Final = 5.0
 #: Characters that a terminal interprets: control characters and text direction marks.
-_INTERPRETED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_INTERPRETED: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 
 
 def prepare_streams() -> None:
@@ -61,7 +63,11 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+        table.add_column(
+            name.removeprefix(">"),
+            justify="right" if name.startswith(">") else "left",
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(harmless(" ".join(cell.split()))) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 1000, color_system=None)
@@ -86,7 +92,9 @@ class ProgressDisplay:
         """Show the fraction done and a status message."""
         if sys.stderr.isatty():
             self._bar = self._bar or _started_bar()
-            self._bar.update(self._bar.task_ids[0], completed=fraction, description=harmless(message))
+            self._bar.update(
+                self._bar.task_ids[0], completed=fraction, description=harmless(message)
+            )
         elif time.monotonic() - self._logged_at >= _LOG_INTERVAL_S:
             self._logged_at = time.monotonic()
             tell(f"{fraction:4.0%}  {message}")
@@ -99,7 +107,13 @@ class ProgressDisplay:
 
 def _started_bar() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     described = TextColumn("{task.description}", markup=False)
     columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn(), described)

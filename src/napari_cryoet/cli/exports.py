@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 app = Typer()
 
 _Kind = Literal["copick", "relion5", "table", "croissant", "crops"]
-_BASKET_HELP = "A basket file, or a source (live, demo, URL or pack) for its matches or current basket."
+_BASKET_HELP = (
+    "A basket file, or a source (live, demo, URL or pack) for its matches or current basket."
+)
 
 
 @app.command()
@@ -28,15 +30,23 @@ def export(
     kind: Annotated[_Kind, Argument(help="The format.")],
     basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)],
     to: Annotated[
-        Path, Argument(metavar="TO", help="The folder to write; for table a .csv or .parquet file, for crops a .zarr.")
+        Path,
+        Argument(
+            metavar="TO",
+            help="The folder to write; for table a .csv or .parquet file, for crops a .zarr.",
+        ),
     ],
     search: Search,
     size: Annotated[int, Option(min=1, max=512, metavar="VOXELS", help="Width of a crop.")] = 32,
     voxel_size: Annotated[
-        float | None, Option(parser=positive, metavar="Å", help="Crop the levels with about this voxel size.")
+        float | None,
+        Option(parser=positive, metavar="Å", help="Crop the levels with about this voxel size."),
     ] = None,
     scheduler: Annotated[
-        str, Option("--dask-scheduler", metavar="ADDRESS", help="Cut crops on a dask.distributed cluster.")
+        str,
+        Option(
+            "--dask-scheduler", metavar="ADDRESS", help="Cut crops on a dask.distributed cluster."
+        ),
     ] = "",
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing export.")] = False,
 ) -> None:
@@ -57,16 +67,25 @@ def export(
     from napari_cryoet.training import EXPORTERS
     from napari_cryoet.training.selection import select_basket
 
-    crops = {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler} if kind == "crops" else {}
+    crops = (
+        {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler}
+        if kind == "crops"
+        else {}
+    )
     with open_session(basket) as session:
         if search == Search():
             chosen = session.read_basket()
         else:
-            basket_before = session.read_basket() if session.file else Basket(choices=Choices(with_tomogram="default"))
+            basket_before = (
+                session.read_basket()
+                if session.file
+                else Basket(choices=Choices(with_tomogram="default"))
+            )
             chosen = add_matches(basket_before, session.read_index(), search)
         if chosen.is_empty:
             raise CryoETError(
-                "There is nothing to export.", hint="Add search options such as --object, or fill a basket first."
+                "There is nothing to export.",
+                hint="Add search options such as --object, or fill a basket first.",
             )
         selection = select_basket(chosen, session.portal, stop=session.stop)
         watched = {"progress": session.progress.show, "stop": session.stop}

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Option
 
-_PREFIXES: Final = {"deposition": "CZCDP", "dataset": "DS", "run": "RN", "annotation": "AN", "alignment": "AL"}
+_PREFIXES: Final = {
+    "deposition": "CZCDP",
+    "dataset": "DS",
+    "run": "RN",
+    "annotation": "AN",
+    "alignment": "AL",
+}
 _SIZE: Final = "([1-9][0-9]{0,6})"
 _SPAN: Final = "([0-9]{1,6}):([0-9]{1,6})"
 
@@ -36,7 +42,9 @@ def one_of(*known: str) -> Callable[[str], str]:
 def record_id(kind: str) -> Callable[[str], int]:
     """A parser of ids of one kind, such as ``506`` or ``RN-506``."""
     prefix = _PREFIXES[kind]
-    return lambda text: int(matched(f"(?:{prefix}-)?([0-9]{{1,9}})", text, f"506 or {prefix}-506")[0])
+    return lambda text: int(
+        matched(f"(?:{prefix}-)?([0-9]{{1,9}})", text, f"506 or {prefix}-506")[0]
+    )
 
 
 def which_annotations(text: str) -> Any:
@@ -63,7 +71,9 @@ def spacings(text: str) -> tuple[float, ...]:
 
 def region(text: str) -> tuple[tuple[int, int], ...]:
     """Parse a box of voxels: start and end (exclusive) along z, y, x."""
-    ends = [int(end) for end in matched(f"{_SPAN}, *{_SPAN}, *{_SPAN}", text, "100:356,0:256,0:256")]
+    ends = [
+        int(end) for end in matched(f"{_SPAN}, *{_SPAN}, *{_SPAN}", text, "100:356,0:256,0:256")
+    ]
     return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
@@ -82,23 +92,39 @@ def window_size(text: str) -> tuple[int, ...]:
     return tuple(map(int, matched("([1-9][0-9]{2,3})x([1-9][0-9]{2,3})", text, "1280x800")))
 
 
-_WHICH: Final = "Annotations to show: all, default (the curators' choice), none, or ids separated by commas."
+_WHICH: Final = (
+    "Annotations to show: all, default (the curators' choice), none, or ids separated by commas."
+)
 
 SourceArgument = Annotated[
-    str, Argument(metavar="SOURCE", help="live, demo, the URL of a GraphQL server, or the folder of a pack.")
+    str,
+    Argument(
+        metavar="SOURCE", help="live, demo, the URL of a GraphQL server, or the folder of a pack."
+    ),
 ]
-AnnotationsOption = Annotated[Any, Option("--annotations", parser=which_annotations, metavar="WHICH", help=_WHICH)]
+AnnotationsOption = Annotated[
+    Any, Option("--annotations", parser=which_annotations, metavar="WHICH", help=_WHICH)
+]
 DepositionOption = Annotated[
     int | None, Option(parser=record_id("deposition"), metavar="ID", help="Id of a deposition.")
 ]
-DatasetOption = Annotated[int | None, Option(parser=record_id("dataset"), metavar="ID", help="Id of a dataset.")]
-RunOption = Annotated[int | None, Option(parser=record_id("run"), metavar="ID", help="Id of a run.")]
+DatasetOption = Annotated[
+    int | None, Option(parser=record_id("dataset"), metavar="ID", help="Id of a dataset.")
+]
+RunOption = Annotated[
+    int | None, Option(parser=record_id("run"), metavar="ID", help="Id of a run.")
+]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON, for other programs.")]
 ShapeOption = Annotated[
-    Any, Option(parser=shape, metavar="Z,Y,X", help="Shape of the volume in voxels, if the format needs it.")
+    Any,
+    Option(
+        parser=shape, metavar="Z,Y,X", help="Shape of the volume in voxels, if the format needs it."
+    ),
 ]
 UnitOption = Annotated[
     Literal["voxel", "angstrom", "nanometer"] | None,
     Option(help="Unit of columns x, y, z in a CSV or Parquet file."),
 ]
-TomogramOption = Annotated[str | None, Option(metavar="NAME", help="Tomogram to use, if the file has several.")]
+TomogramOption = Annotated[
+    str | None, Option(metavar="NAME", help="Tomogram to use, if the file has several.")
+]

@@ -34,30 +34,42 @@ if TYPE_CHECKING:
 app = Typer()
 
 SpacingOption = Annotated[
-    float | None, Option(parser=positive, metavar="Å", help="Voxel spacing, if a file doesn't state it.")
+    float | None,
+    Option(parser=positive, metavar="Å", help="Voxel spacing, if a file doesn't state it."),
 ]
 
 _SAME_WIDTH: Final = 1e-3  # relative difference: headers round the size of the whole volume
 _BETA: Final = "Weight of recall relative to precision; the CZII challenge used 4."
-_METHOD: Final = "optimal: most matches at the smallest total distance; greedy: nearest pairs first."
+_METHOD: Final = (
+    "optimal: most matches at the smallest total distance; greedy: nearest pairs first."
+)
 _SPACINGS: Final = "Voxel spacing of files that don't state it, one for both or A,B."
-_INSIST: Final = "Compare despite different alignments, or use --spacing A,B instead of what masks state."
+_INSIST: Final = (
+    "Compare despite different alignments, or use --spacing A,B instead of what masks state."
+)
 
 
 @app.command()
 def convert(
     source: Annotated[str, Argument(metavar="IN", help="The file to read.")],
-    target: Annotated[str, Argument(metavar="OUT", help="The file to write; its suffix selects the format.")],
+    target: Annotated[
+        str, Argument(metavar="OUT", help="The file to write; its suffix selects the format.")
+    ],
     spacing: SpacingOption = None,
     shape: ShapeOption = None,
     tomogram: TomogramOption = None,
     unit: UnitOption = None,
     alignment: Annotated[
         int | None,
-        Option(parser=record_id("alignment"), metavar="ID", help="Alignment to use, if the file has several."),
+        Option(
+            parser=record_id("alignment"),
+            metavar="ID",
+            help="Alignment to use, if the file has several.",
+        ),
     ] = None,
     to: Annotated[
-        Literal["relion5", "relion4", "relion3"] | None, Option(help="RELION version of a .star file.")
+        Literal["relion5", "relion4", "relion3"] | None,
+        Option(help="RELION version of a .star file."),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
@@ -67,7 +79,14 @@ def convert(
     napari-cryoet convert ribosomes.ndjson ribosomes.star --spacing 13.48 --shape 1000,928,960
     napari-cryoet convert run_data.star kept.ndjson --tomogram TS_026 --spacing 10 --shape 400,928,960
     """
-    from napari_cryoet.formats.registry import TITLES, format_for, losses, missing_for, read_picks, write_picks
+    from napari_cryoet.formats.registry import (
+        TITLES,
+        format_for,
+        losses,
+        missing_for,
+        read_picks,
+        write_picks,
+    )
 
     options = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
     picks = read_picks(source, alignment_id=alignment, **options)
@@ -76,16 +95,25 @@ def convert(
         for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
             say(f"note: {note}")
     made = write_picks(picks, target, format=name, overwrite=overwrite)
-    counted = f", counted in voxels of {spacing_text(picks.spacing_angstrom)}" if picks.spacing_angstrom else ""
+    counted = (
+        f", counted in voxels of {spacing_text(picks.spacing_angstrom)}"
+        if picks.spacing_angstrom
+        else ""
+    )
     say(f"{made.path}: {count_text(made.count, 'pick')} as {TITLES[made.format]}{counted}")
 
 
 @app.command()
 def check(
     picks: Annotated[str, Argument(metavar="PICKS", help="A file of picks.")],
-    volume: Annotated[str, Argument(metavar="VOLUME", help="Path or URL of an OME-Zarr, zarr, MRC or TIFF volume.")],
+    volume: Annotated[
+        str,
+        Argument(metavar="VOLUME", help="Path or URL of an OME-Zarr, zarr, MRC or TIFF volume."),
+    ],
     spacing: SpacingOption = None,
-    diameter: Annotated[float | None, Option(parser=positive, metavar="Å", help="Diameter of the particle.")] = None,
+    diameter: Annotated[
+        float | None, Option(parser=positive, metavar="Å", help="Diameter of the particle.")
+    ] = None,
     tomogram: TomogramOption = None,
     unit: UnitOption = None,
     as_json: JsonOption = False,
@@ -96,9 +124,14 @@ def check(
     """
     from napari_cryoet.check.findings import check_picks, open_to_check
 
-    with working() as (stop, progress), closing(open_to_check(volume, stop, spacing)) as opened_volume:
+    with (
+        working() as (stop, progress),
+        closing(open_to_check(volume, stop, spacing)) as opened_volume,
+    ):
         read = _read_picks(picks, spacing, opened_volume, {"tomogram": tomogram, "unit": unit})
-        found = check_picks(read, opened_volume, diameter_angstrom=diameter, stop=stop, progress=progress.show)
+        found = check_picks(
+            read, opened_volume, diameter_angstrom=diameter, stop=stop, progress=progress.show
+        )
     notes = [*read.about.get("warnings", ()), *opened_volume.remarks]
     if as_json:
         say_json(found.as_data() | {"notes": notes})
@@ -114,21 +147,34 @@ def check(
 @app.command()
 def compare(
     a: Annotated[
-        str, Argument(metavar="A", help="The annotation to score: a file of picks, a mask, or with --source an id.")
+        str,
+        Argument(
+            metavar="A",
+            help="The annotation to score: a file of picks, a mask, or with --source an id.",
+        ),
     ],
     b: Annotated[str, Argument(metavar="B", help="The reference, such as a ground truth.")],
     source: Annotated[
         str | None, Option(metavar="SOURCE", help="The portal of ids such as AN-9003 or AF-9001.")
     ] = None,
     radius: Annotated[
-        float | None, Option(parser=positive, metavar="Å", help="Largest distance between matching picks.")
+        float | None,
+        Option(parser=positive, metavar="Å", help="Largest distance between matching picks."),
     ] = None,
     beta: Annotated[float, Option(parser=positive, metavar="BETA", help=_BETA)] = 1.0,
     method: Annotated[Literal["optimal", "greedy"], Option(help=_METHOD)] = "optimal",
     point_group: Annotated[
-        str, Option("--symmetry", parser=symmetry, metavar="Cn", help="Symmetry of the particle about its z axis.")
+        str,
+        Option(
+            "--symmetry",
+            parser=symmetry,
+            metavar="Cn",
+            help="Symmetry of the particle about its z axis.",
+        ),
     ] = "C1",
-    iou: Annotated[float, Option(min=0, max=1, metavar="IOU", help="Smallest overlap of matching objects.")] = 0.5,
+    iou: Annotated[
+        float, Option(min=0, max=1, metavar="IOU", help="Smallest overlap of matching objects.")
+    ] = 0.5,
     spacing: Annotated[Any, Option(parser=spacings, metavar="Å", help=_SPACINGS)] = None,
     shape: ShapeOption = None,
     tomogram: TomogramOption = None,
@@ -149,7 +195,10 @@ def compare(
     options = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
     annotations = _resolved((a, b), source)
     with working() as (stop, progress):
-        sides = [_opened_side(each, spacing or (), number, stop, options) for number, each in enumerate(annotations)]
+        sides = [
+            _opened_side(each, spacing or (), number, stop, options)
+            for number, each in enumerate(annotations)
+        ]
         found = comparing.compare(
             *sides,
             radius_angstrom=radius,
@@ -196,7 +245,10 @@ def _resolved(texts: tuple[str, str], source: str | None) -> list[AnnotationFile
     if source is None:
         raise ComparisonError("An id needs a portal.", hint="Add --source, such as live.")
     with open_session(source) as session:
-        return [named_file(session.portal, text, stop=session.stop) if text in ids else text for text in texts]
+        return [
+            named_file(session.portal, text, stop=session.stop) if text in ids else text
+            for text in texts
+        ]
 
 
 def _opened_side(

@@ -34,7 +34,9 @@ class CommandSession(NamedTuple):
         """Read the search index, and print its date if it is cached from a server."""
         from napari_cryoet.discovery.index import read_index
 
-        index = read_index(self.portal, refresh=refresh, progress=self.progress.show, stop=self.stop)
+        index = read_index(
+            self.portal, refresh=refresh, progress=self.progress.show, stop=self.stop
+        )
         if self.portal.cache_folder is not None:
             tell(f"as of {day_text(index.as_of)}{f': {index.reason}' if index.reason else ''}")
         return index
@@ -44,7 +46,11 @@ class CommandSession(NamedTuple):
         from napari_cryoet.basket.basket import read_basket, source_text
         from napari_cryoet.basket.store import BasketStore
 
-        return BasketStore().current(source_text(self.portal.source)) if self.file is None else read_basket(self.file)
+        return (
+            BasketStore().current(source_text(self.portal.source))
+            if self.file is None
+            else read_basket(self.file)
+        )
 
     def change_basket(self, change: Callable[[Basket], Basket]) -> Basket:
         """Change and save the basket, and return the new one."""
@@ -83,7 +89,9 @@ def make_demo(progress: ProgressDisplay, stop: threading.Event) -> None:
 @app.command()
 def pack(
     _what: Annotated[Literal["demo"], Argument(metavar="demo", help="What to write.")],
-    folder: Annotated[Path, Argument(metavar="FOLDER", help="The folder to write; it must be new or empty.")],
+    folder: Annotated[
+        Path, Argument(metavar="FOLDER", help="The folder to write; it must be new or empty.")
+    ],
 ) -> None:
     """Write a pack: a folder that can be opened and served like a portal."""
     from napari_cryoet.demo.write import write_demo_pack
@@ -100,13 +108,18 @@ def serve(
         str, Option(metavar="HOST", help="The address to listen on; 0.0.0.0 for all networks.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, Option(min=0, max=65535, metavar="PORT", help="The port to listen on; 0 for any free port.")
+        int,
+        Option(
+            min=0, max=65535, metavar="PORT", help="The port to listen on; 0 for any free port."
+        ),
     ] = 0,
     name: Annotated[
-        list[str] | None, Option(metavar="NAME", help="Additional host name of this computer; repeatable.")
+        list[str] | None,
+        Option(metavar="NAME", help="Additional host name of this computer; repeatable."),
     ] = None,
     cors: Annotated[
-        list[str] | None, Option(metavar="ORIGIN", help="Allow requests from web pages of this origin; repeatable.")
+        list[str] | None,
+        Option(metavar="ORIGIN", help="Allow requests from web pages of this origin; repeatable."),
     ] = None,
 ) -> int:
     """Serve a pack over HTTP until Ctrl+C. Prints its URLs as one line of JSON when ready."""

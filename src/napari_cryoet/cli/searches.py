@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 app = Typer()
 
-_ANOTHER: Final = "Another annotation in the same run, such as 'membrane shape=SegmentationMask'; repeatable."
+_ANOTHER: Final = (
+    "Another annotation in the same run, such as 'membrane shape=SegmentationMask'; repeatable."
+)
 _HAS: Final = ("annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf")
 #: The fields of `Condition` by their names in ``--and``.
 _OF_CONDITION: Final = {
@@ -62,7 +64,9 @@ def condition(text: str) -> Any:
                 names.append(part)
     except (ValueError, KeyError):
         known = ", ".join(f"{each}=" for each in (*_OF_CONDITION, "min-count"))
-        raise BadParameter(f"{text!r} isn't valid; use an object, {known} or ground-truth") from None
+        raise BadParameter(
+            f"{text!r} isn't valid; use an object, {known} or ground-truth"
+        ) from None
     if names:
         fields["objects"] = (*fields.get("objects", ()), " ".join(names))
     return Condition(**fields)
@@ -75,31 +79,64 @@ def _option(kind: Any, name: str, help_text: str, metavar: str = "NAME", **more:
 _RELEASED: Final = "Release date of the dataset: 2024, 2024.. or a day."
 #: The search options by their field of `Search` or its first `Condition`; lists are repeatable.
 _OPTIONS: Final[dict[str, Any]] = {
-    "text": Annotated[list[str] | None, Argument(metavar="[WORD]...", help="Words to find in the dataset or run.")],
-    "objects": _option(list[str], "--object", 'Annotated object: words, an id such as GO:0022626, or a "whole name".'),
-    "shapes": _option(list[str], "--shape", "Shape: Point, OrientedPoint, SegmentationMask, …", "SHAPE"),
-    "methods": _option(list[str], "--method", "Method: manual, automated, hybrid or simulated.", "METHOD"),
+    "text": Annotated[
+        list[str] | None, Argument(metavar="[WORD]...", help="Words to find in the dataset or run.")
+    ],
+    "objects": _option(
+        list[str],
+        "--object",
+        'Annotated object: words, an id such as GO:0022626, or a "whole name".',
+    ),
+    "shapes": _option(
+        list[str], "--shape", "Shape: Point, OrientedPoint, SegmentationMask, …", "SHAPE"
+    ),
+    "methods": _option(
+        list[str], "--method", "Method: manual, automated, hybrid or simulated.", "METHOD"
+    ),
     "is_ground_truth": Annotated[
-        bool | None, Option("--ground-truth/--no-ground-truth", help="Whether the annotation is ground truth.")
+        bool | None,
+        Option("--ground-truth/--no-ground-truth", help="Whether the annotation is ground truth."),
     ],
     "authors": _option(list[str], "--author", "Author of the annotation."),
     "software": _option(list[str], "--software", "Software of the annotation."),
     "min_count": _option(int, "--min-count", "Smallest number of picks.", "N", min=1),
     "annotations": _option(list[Any], "--and", _ANOTHER, "ANNOTATION", parser=condition),
     "organisms": _option(list[str], "--organism", "Organism."),
-    "sample_types": _option(list[str], "--sample", "Sample type, such as cell_line or in_vitro.", "TYPE"),
-    "processing": _option(list[str], "--processing", "Processing of a tomogram: raw, denoised, filtered.", "WORD"),
-    "processing_software": _option(list[str], "--processing-software", "Processing software of a tomogram."),
-    "reconstruction": _option(list[str], "--reconstruction", "Reconstruction of a tomogram: WBP, SIRT, …", "METHOD"),
+    "sample_types": _option(
+        list[str], "--sample", "Sample type, such as cell_line or in_vitro.", "TYPE"
+    ),
+    "processing": _option(
+        list[str], "--processing", "Processing of a tomogram: raw, denoised, filtered.", "WORD"
+    ),
+    "processing_software": _option(
+        list[str], "--processing-software", "Processing software of a tomogram."
+    ),
+    "reconstruction": _option(
+        list[str], "--reconstruction", "Reconstruction of a tomogram: WBP, SIRT, …", "METHOD"
+    ),
     "spacing_angstrom": _option(
-        Any, "--spacing", "Voxel spacing of a tomogram: ..10 is 10 Å or finer.", "Å..Å", parser=bounds
+        Any,
+        "--spacing",
+        "Voxel spacing of a tomogram: ..10 is 10 Å or finer.",
+        "Å..Å",
+        parser=bounds,
     ),
     "tilt_range_degrees": _option(
-        Any, "--tilt-range", "Tilt range of a tilt series: 100.. is 100° or more.", "°..°", parser=bounds
+        Any,
+        "--tilt-range",
+        "Tilt range of a tilt series: 100.. is 100° or more.",
+        "°..°",
+        parser=bounds,
     ),
-    "tilt_quality": _option(list[int], "--quality", "Quality of a tilt series; 5 is best.", "1-5", min=1, max=5),
-    "has": _option(list[Any], "--has", f"Contents of the run: {', '.join(_HAS)}.", "WHAT", parser=one_of(*_HAS)),
-    "depositions": _option(list[int], "--deposition", "Id of a deposition.", "ID", parser=record_id("deposition")),
+    "tilt_quality": _option(
+        list[int], "--quality", "Quality of a tilt series; 5 is best.", "1-5", min=1, max=5
+    ),
+    "has": _option(
+        list[Any], "--has", f"Contents of the run: {', '.join(_HAS)}.", "WHAT", parser=one_of(*_HAS)
+    ),
+    "depositions": _option(
+        list[int], "--deposition", "Id of a deposition.", "ID", parser=record_id("deposition")
+    ),
     "released": _option(Any, "--released", _RELEASED, "DATE..DATE", parser=days),
 }
 
@@ -114,8 +151,13 @@ def with_search(command: Callable[..., Any]) -> Callable[..., Any]:
         command, locals={"Search": Any}, eval_str=True
     )  # Search isn't imported, and its parameter is removed
     kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [each.replace(kind=kind) for name, each in own.parameters.items() if name != "search"]
-    parameters += [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in _OPTIONS.items()]
+    parameters = [
+        each.replace(kind=kind) for name, each in own.parameters.items() if name != "search"
+    ]
+    parameters += [
+        inspect.Parameter(name, kind, default=None, annotation=hint)
+        for name, hint in _OPTIONS.items()
+    ]
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapped
@@ -125,11 +167,14 @@ def with_search(command: Callable[..., Any]) -> Callable[..., Any]:
 @with_search
 def list_(
     kind: Annotated[
-        Literal["datasets", "runs", "annotations", "tomograms"], Argument(metavar="KIND", help="What to list.")
+        Literal["datasets", "runs", "annotations", "tomograms"],
+        Argument(metavar="KIND", help="What to list."),
     ],
     source: SourceArgument,
     search: Search,
-    sort: Annotated[str, Option(metavar="FIELD", help="Sort by this field of the JSON; largest numbers first.")] = "",
+    sort: Annotated[
+        str, Option(metavar="FIELD", help="Sort by this field of the JSON; largest numbers first.")
+    ] = "",
     limit: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N.")] = None,
     ids: Annotated[bool, Option("--ids", help="Print only ids, one per line.")] = False,
     refresh: Annotated[bool, Option("--refresh", help="Download the search index again.")] = False,
@@ -161,18 +206,26 @@ def list_(
     for word, others in matches.corrections.items():
         tell(f"no matches for “{word}”; searched for {' or '.join(others)}")
     of_all = "" if len(shown) == len(rows) else f"{len(shown)} of "
-    tell(f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(sum(row.size_bytes for row in rows))}")
+    tell(
+        f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(sum(row.size_bytes for row in rows))}"
+    )
 
 
 def _search(values: dict[str, Any]) -> Search:
     from napari_cryoet.discovery.search import Condition, Search
 
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None
     }
     text, others = " ".join(fields.pop("text", ())), fields.pop("annotations", ())
-    first = Condition(**{name: fields.pop(name) for name in Condition.__struct_fields__ if name in fields})
-    return Search(text=text, annotations=others if first == Condition() else (first, *others), **fields)
+    first = Condition(
+        **{name: fields.pop(name) for name in Condition.__struct_fields__ if name in fields}
+    )
+    return Search(
+        text=text, annotations=others if first == Condition() else (first, *others), **fields
+    )
 
 
 _IDS: Final = {"dataset_id": "DS", "run_id": "RN", "annotation_id": "AN", "tomogram_id": "TM"}
@@ -180,7 +233,9 @@ _IDS: Final = {"dataset_id": "DS", "run_id": "RN", "annotation_id": "AN", "tomog
 _COLUMNS: Final = {
     "datasets": "dataset_id title organism >n_runs >n_annotations >size_bytes objects",
     "runs": "run_id run dataset_id >n_tomograms >n_annotations spacings_angstrom >size_bytes objects",
-    "annotations": ("annotation_id object >count is_ground_truth method shapes run_id dataset_id >size_bytes authors"),
+    "annotations": (
+        "annotation_id object >count is_ground_truth method shapes run_id dataset_id >size_bytes authors"
+    ),
     "tomograms": (
         "tomogram_id spacing_angstrom processing software reconstruction size_x size_y size_z run_id dataset_id "
         ">size_bytes"

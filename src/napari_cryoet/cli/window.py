@@ -36,14 +36,23 @@ QT_HINT: Final = (
     "libfontconfig1"
 )
 
-UnalignedOption = Annotated[bool, Option("--unaligned", help="Also show annotations of other alignments.")]
+UnalignedOption = Annotated[
+    bool, Option("--unaligned", help="Also show annotations of other alignments.")
+]
 ScreenshotOption = Annotated[
     Path | None, Option(metavar="FILE", help="Save a screenshot of the window as PNG and exit.")
 ]
 SizeOption = Annotated[
-    Any, Option(parser=window_size, metavar="WxH", help="Window size in pixels; a screenshot's default is 1280x800.")
+    Any,
+    Option(
+        parser=window_size,
+        metavar="WxH",
+        help="Window size in pixels; a screenshot's default is 1280x800.",
+    ),
 ]
-TimeoutOption = Annotated[float, Option(parser=positive, metavar="SECONDS", help="Time limit for a screenshot.")]
+TimeoutOption = Annotated[
+    float, Option(parser=positive, metavar="SECONDS", help="Time limit for a screenshot.")
+]
 
 
 @app.command()
@@ -61,7 +70,13 @@ def demo(
     """
     from napari_cryoet.demo.rows import RUNS
 
-    window = {"which": which, "unaligned": unaligned, "screenshot": screenshot, "size": size, "timeout": timeout}
+    window = {
+        "which": which,
+        "unaligned": unaligned,
+        "screenshot": screenshot,
+        "size": size,
+        "timeout": timeout,
+    }
     return open_source(context, "demo", run=RUNS[0].id, **window)
 
 
@@ -72,7 +87,9 @@ def open_source(
     deposition: DepositionOption = None,
     dataset: DatasetOption = None,
     run: RunOption = None,
-    offline: Annotated[bool, Option("--offline", help="Work offline with data loaded before.")] = False,
+    offline: Annotated[
+        bool, Option("--offline", help="Work offline with data loaded before.")
+    ] = False,
     max_mb: Annotated[int | None, Option(min=1, metavar="N", help="Download at most N MB.")] = None,
     which: AnnotationsOption = "default",
     unaligned: UnalignedOption = False,

@@ -9,7 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask, compare_masks, compare_with_mask
+from napari_cryoet.comparison.masks import (
+    Mask,
+    MaskComparison,
+    PicksInMask,
+    compare_masks,
+    compare_with_mask,
+)
 from napari_cryoet.comparison.match import METHODS, MatchMethod
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
 from napari_cryoet.exceptions import ComparisonError, raise_if_stopped, stoppable
@@ -31,8 +37,8 @@ def compare(
 ) -> PicksComparison | PicksInMask | MaskComparison:
     """Compare an annotation with a reference. All lengths are in ångström, so voxel spacings may differ.
 
-    Picks are matched one to one with picks. For picks and a mask, counts those inside and measures the distance of each
-    to the surface. Masks are compared by voxel and by object.
+    Picks are matched one to one with picks. For picks and a mask, counts those inside and measures
+    the distance of each to the surface. Masks are compared by voxel and by object.
 
     Parameters
     ----------
@@ -85,9 +91,19 @@ def compare(
     match a, b:
         case Picks(), Picks():
             if radius_angstrom is None:
-                raise ComparisonError("Picks can't be matched without a radius.", hint="Give a radius.")
+                raise ComparisonError(
+                    "Picks can't be matched without a radius.", hint="Give a radius."
+                )
             radius = float(radius_angstrom)
-            work = partial(compare_picks, a, b, radius_angstrom=radius, beta=beta, method=method, fold=int(fold[1]))
+            work = partial(
+                compare_picks,
+                a,
+                b,
+                radius_angstrom=radius,
+                beta=beta,
+                method=method,
+                fold=int(fold[1]),
+            )
         case Picks(), Mask():
             work = partial(compare_with_mask, a, b)
         case Mask(), Mask():
@@ -105,7 +121,9 @@ def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> lis
     """Refuse annotations in different frames; return notes on those whose frame is uncertain."""
     for letter, side in (("A", a), ("B", b)):
         if side.spacing_angstrom is None:
-            raise ComparisonError(f"The voxel spacing of {letter} is unknown.", hint="Give the voxel spacing.")
+            raise ComparisonError(
+                f"The voxel spacing of {letter} is unknown.", hint="Give the voxel spacing."
+            )
     notes = []
     for label, id_a, id_b in (
         ("run RN", a.about.get("run_id"), b.about.get("run_id")),
@@ -114,7 +132,10 @@ def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> lis
         if isinstance(id_a, int) and isinstance(id_b, int) and id_a != id_b:
             difference = f"A belongs to {label}-{id_a} and B to {label}-{id_b}"
             if not insist:
-                raise ComparisonError(f"{difference}, so positions don't match.", hint="Insist to compare them anyway.")
+                raise ComparisonError(
+                    f"{difference}, so positions don't match.",
+                    hint="Insist to compare them anyway.",
+                )
             notes.append(f"{difference}: compared because you insisted.")
     if (a.alignment_id is None) != (b.alignment_id is None):
         unknown, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)

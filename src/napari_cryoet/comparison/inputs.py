@@ -87,8 +87,12 @@ def open_annotation(
     if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or os.path.isdir(address):
         volume = open_volume(address, stop=stop)
         about = about | own_provenance(volume, address) | {SHOWN_NAME: name_of(address)}
-        is_certain = insist or spacing_angstrom is None  # a spacing from a folder name is more reliable than a header
-        return _mask(volume, address, spacing, about.get("alignment_id"), about, is_certain=is_certain)
+        is_certain = (
+            insist or spacing_angstrom is None
+        )  # a spacing from a folder name is more reliable than a header
+        return _mask(
+            volume, address, spacing, about.get("alignment_id"), about, is_certain=is_certain
+        )
     if "://" in address:
         return _read_points(address, spacing, None, about, stop)
     picks = read_in_own_grid(address, Context(spacing_angstrom, shape_zyx, tomogram, unit))
@@ -97,7 +101,10 @@ def open_annotation(
 
 
 def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
-    """Look up an `ANNOTATION_ID`. Of several formats with the same content, choose the one that streams best."""
+    """Look up an `ANNOTATION_ID`.
+
+    Of several formats with the same content, choose the one that streams best.
+    """
     prefix, _, number = text.partition("-")
     if prefix.upper() == "AF":
         return portal.annotation_file(int(number), stop=stop)
@@ -106,7 +113,9 @@ def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None
         raise NotFoundError(f"The portal has no annotation {text}.")
     rows = outline_run(portal.run_page(hits[0].run_id, stop=stop), None).rows()
     files = [row.files[0] for row in rows if row.annotation.id == int(number) and row.files]
-    usable = [file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)]
+    usable = [
+        file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)
+    ]
     if len(usable) != 1:
         ids = ", ".join(f"AF-{number}" for number in sorted(file.id for file in usable)) or "none"
         message = f"{text} has {len(usable)} files that can be compared: {ids}."
@@ -114,7 +123,9 @@ def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None
     return usable[0]
 
 
-def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Event | None) -> Picks | Mask:
+def _open_record(
+    file: AnnotationFile, spacing: float | None, stop: threading.Event | None
+) -> Picks | Mask:
     obstacle = fits.why_not_drawable(file)
     if obstacle or file.format not in _COMPARABLE:
         raise FormatError(obstacle or "Meshes can't be compared, only picks and masks.")
@@ -122,14 +133,22 @@ def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Ev
     about = provenance.of_annotation_file(file, file.https_path, known)
     if file.format == "ndjson":
         return _read_points(file.https_path, known, file.alignment_id, about, stop)
-    return _mask(open_volume(file.https_path, stop=stop), file.https_path, known, file.alignment_id, about)
+    return _mask(
+        open_volume(file.https_path, stop=stop), file.https_path, known, file.alignment_id, about
+    )
 
 
 def _read_points(
-    address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
+    address: str,
+    spacing: float | None,
+    alignment_id: int | None,
+    about: dict[str, Any],
+    stop: threading.Event | None,
 ) -> Picks:
     content = fetch_file(address, MAX_FILE_BYTES, stop)
-    return ndjson.read_points(content, name_of(address), spacing, alignment_id=alignment_id, about=about)
+    return ndjson.read_points(
+        content, name_of(address), spacing, alignment_id=alignment_id, about=about
+    )
 
 
 def _mask(
@@ -154,4 +173,6 @@ def _mask(
                 hint="If the file is wrong, give the voxel spacing and insist on it.",
             )
         warnings.append(f"Its file states a voxel spacing of {sizes} Å; {chosen:g} Å was used.")
-    return Mask(volume.levels[0], chosen, alignment_id, about | ({"warnings": warnings} if warnings else {}))
+    return Mask(
+        volume.levels[0], chosen, alignment_id, about | ({"warnings": warnings} if warnings else {})
+    )

@@ -1,4 +1,7 @@
-"""Compare masks, slab by slab: overlap of two masks, as a whole and by object; picks relative to a mask."""
+"""Compare masks, slab by slab: overlap of two masks, as a whole and by object.
+
+Picks relative to a mask.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.match import Pairs, Step, match_pairs
-from napari_cryoet.comparison.report import Comparison, Scores, Spread, scores_of, share_text, spread_of
+from napari_cryoet.comparison.report import (
+    Comparison,
+    Scores,
+    Spread,
+    scores_of,
+    share_text,
+    spread_of,
+)
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
@@ -77,18 +87,28 @@ class Mask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceScores:
-    """Scores by object; objects of A and B match if their intersection over union reaches the threshold."""
+    """Scores by object.
+
+    Objects of A and B match if their intersection over union reaches the threshold.
+    """
 
     threshold: float
     labels_a: NDArray[np.int64]  # (n,) of the matching objects, like the next two
     labels_b: NDArray[np.int64]
     ious: NDArray[np.float64]
     scores: Scores  # of objects
-    panoptic_quality: float  # sum of IoUs / (matches + half of the other objects) (Kirillov et al. 2019)
+    panoptic_quality: (
+        float  # sum of IoUs / (matches + half of the other objects) (Kirillov et al. 2019)
+    )
 
     def plain(self) -> dict[str, Any]:
         """Convert to JSON-compatible data."""
-        columns = {"a": self.labels_a, "b": self.labels_b, "iou": self.ious, "dice": 2 * self.ious / (1 + self.ious)}
+        columns = {
+            "a": self.labels_a,
+            "b": self.labels_b,
+            "iou": self.ious,
+            "dice": 2 * self.ious / (1 + self.ious),
+        }
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return {
             "iou_threshold": self.threshold,
@@ -137,8 +157,13 @@ class MaskComparison(Comparison):
         overlap = f"The masks overlap by {share_text(self.dice)} (Dice)"
         if self.instances is None:
             return f"{overlap}."
-        matched, missed = self.instances.scores.true_positives, self.instances.scores.false_negatives
-        return f"{overlap}, and {matched:,} of {matched + missed:,} objects of B have a partner in A."
+        matched, missed = (
+            self.instances.scores.true_positives,
+            self.instances.scores.false_negatives,
+        )
+        return (
+            f"{overlap}, and {matched:,} of {matched + missed:,} objects of B have a partner in A."
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -167,7 +192,11 @@ class PicksInMask(Comparison):
     def headline(self) -> str:
         """The result in one sentence."""
         share = self.share_inside
-        return "There are no picks." if share is None else f"{share_text(share)} of the picks lie inside the mask."
+        return (
+            "There are no picks."
+            if share is None
+            else f"{share_text(share)} of the picks lie inside the mask."
+        )
 
     @property
     def share_inside(self) -> float | None:
@@ -202,7 +231,10 @@ class PicksInMask(Comparison):
 
     @property
     def _with_columns(self) -> Picks:
-        columns = {"mask_label": self.labels, "surface_distance_angstrom": self.surface_distances_angstrom}
+        columns = {
+            "mask_label": self.labels,
+            "surface_distance_angstrom": self.surface_distances_angstrom,
+        }
         return self.a.changed(features=dict(self.a.features) | columns)
 
 
@@ -213,7 +245,9 @@ def compare_masks(
     grid = _common_grid(a, b)
     table = _overlaps(a, b, grid, step)
     in_a, in_b = table.labels_a > 0, table.labels_b > 0
-    voxels_a, voxels_b, both = (int(table.counts[which].sum()) for which in (in_a, in_b, in_a & in_b))
+    voxels_a, voxels_b, both = (
+        int(table.counts[which].sum()) for which in (in_a, in_b, in_a & in_b)
+    )
     scores = scores_of(both, voxels_a, voxels_b)
     return MaskComparison(
         a=a,
@@ -226,7 +260,9 @@ def compare_masks(
         iou=both / (voxels_a + voxels_b - both) if voxels_a + voxels_b else None,
         precision=scores.precision,
         recall=scores.recall,
-        instances=_by_instance(table, beta, iou_threshold) if _have_instances(a, b, table) else None,
+        instances=_by_instance(table, beta, iou_threshold)
+        if _have_instances(a, b, table)
+        else None,
         notes=tuple(notes),
     )
 
@@ -249,7 +285,9 @@ def _common_grid(a: Mask, b: Mask) -> _Grid:
             hint="Resample one of the masks first.",
         )
     sizes = np.array([np.multiply(a.shape_zyx, factor_a), np.multiply(b.shape_zyx, factor_b)])
-    if np.ptp(sizes, axis=0).max() >= max(factor_a, factor_b):  # programs crop or pad odd sizes differently
+    if np.ptp(sizes, axis=0).max() >= max(
+        factor_a, factor_b
+    ):  # programs crop or pad odd sizes differently
         shapes = " and B ".join("×".join(map(str, mask.shape_zyx)) for mask in (a, b))
         raise ComparisonError(f"A has {shapes} voxels (z, y, x), so they cover different volumes.")
     size_z, size_y, size_x = sizes.min(axis=0).tolist()
@@ -257,7 +295,10 @@ def _common_grid(a: Mask, b: Mask) -> _Grid:
 
 
 def _read_on_grid(mask: Mask, factor: int, grid: _Grid, start: int, end: int) -> NDArray[Any]:
-    """Read planes of a mask on the common grid; each voxel is repeated ``factor`` times per axis."""
+    """Read planes of a mask on the common grid.
+
+    Each voxel is repeated ``factor`` times per axis.
+    """
     labels = mask.read(start // factor, -(-end // factor))
     for axis in range(3) if factor > 1 else ():
         labels = np.repeat(labels, factor, axis=axis)
@@ -282,9 +323,13 @@ def _overlaps(a: Mask, b: Mask, grid: _Grid, step: Step) -> _Overlaps:
         slab_a = _read_on_grid(a, grid.factor_a, grid, start, end)
         slab_b = _read_on_grid(b, grid.factor_b, grid, start, end)
         is_any = (slab_a > 0) | (slab_b > 0)
-        new_keys, new_counts = np.unique(slab_a[is_any].astype(np.int64) * _LABELS + slab_b[is_any], return_counts=True)
+        new_keys, new_counts = np.unique(
+            slab_a[is_any].astype(np.int64) * _LABELS + slab_b[is_any], return_counts=True
+        )
         keys, rows = np.unique(np.concatenate([keys, new_keys]), return_inverse=True)
-        counts = np.bincount(rows, np.concatenate([counts, new_counts]), minlength=len(keys)).astype(np.int64)
+        counts = np.bincount(
+            rows, np.concatenate([counts, new_counts]), minlength=len(keys)
+        ).astype(np.int64)
     return _Overlaps(keys // _LABELS, keys % _LABELS, counts)
 
 
@@ -298,7 +343,10 @@ def _slabs(shape_zyx: tuple[int, int, int], step: Step) -> Iterator[tuple[int, i
 
 
 def _have_instances(a: Mask, b: Mask, table: _Overlaps) -> bool:
-    """Whether both masks distinguish objects. If the only label is 1, that depends on the portal's record."""
+    """Whether both masks distinguish objects.
+
+    If the only label is 1, that depends on the portal's record.
+    """
     return len(table.counts) > 0 and all(
         labels.max() != 1 or mask.about.get("shape_type") == ShapeType.INSTANCE_SEGMENTATION_MASK
         for mask, labels in ((a, table.labels_a), (b, table.labels_b))
@@ -326,11 +374,15 @@ def _by_instance(table: _Overlaps, beta: float, threshold: float) -> InstanceSco
     )
 
 
-def _objects(labels: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _objects(
+    labels: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sorted labels of objects, and their sizes in voxels."""
     names, rows = np.unique(labels, return_inverse=True)
     is_object = names > 0
-    return names[is_object], np.bincount(rows, counts, minlength=len(names))[is_object].astype(np.int64)
+    return names[is_object], np.bincount(rows, counts, minlength=len(names))[is_object].astype(
+        np.int64
+    )
 
 
 def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) -> PicksInMask:
@@ -349,7 +401,9 @@ def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) ->
         labels[rows] = slab[z - start, y, x]
         _update_distances(distances, points, _faces(last_plane, slab > 0, start))
         last_plane = slab[-1:] > 0
-    distances = np.where(np.isfinite(distances), np.where(labels > 0, -spacing, spacing) * distances, np.nan)
+    distances = np.where(
+        np.isfinite(distances), np.where(labels > 0, -spacing, spacing) * distances, np.nan
+    )
     return PicksInMask(
         a=a,
         b=b,
@@ -360,14 +414,20 @@ def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) ->
     )
 
 
-def _faces(last_plane: NDArray[np.bool_], slab: NDArray[np.bool_], start: int) -> NDArray[np.float64]:
+def _faces(
+    last_plane: NDArray[np.bool_], slab: NDArray[np.bool_], start: int
+) -> NDArray[np.float64]:
     """Centres of the faces between mask and background, in voxels: half-way between two voxels along one axis.
 
     ``last_plane`` is the plane before the slab, for faces across z.
     """
     centres = []
     for axis in range(3):
-        part, first = (np.concatenate([last_plane, slab]), start - len(last_plane)) if axis == 0 else (slab, start)
+        part, first = (
+            (np.concatenate([last_plane, slab]), start - len(last_plane))
+            if axis == 0
+            else (slab, start)
+        )
         part_centres = np.argwhere(np.diff(part, axis=axis)).astype(np.float64)
         part_centres[:, axis] += 0.5
         part_centres[:, 0] += first
@@ -380,7 +440,8 @@ def _update_distances(
 ) -> None:
     """Update the distance of each point to the nearest face, given more faces; all in voxels.
 
-    The face with the nearest centre needn't be the nearest face, but the centre of that is little further away.
+    The face with the nearest centre needn't be the nearest face, but the centre of that is little
+    further away.
     """
     from scipy.spatial import KDTree
 
@@ -389,7 +450,9 @@ def _update_distances(
     tree = KDTree(centres, balanced_tree=False, compact_nodes=False)  # builds three times as fast
     to_centres, _ = tree.query(points)
     for row in np.flatnonzero(to_centres - _FACE_REACH < distances):
-        near = centres[tree.query_ball_point(points[row], min(to_centres[row], distances[row]) + _FACE_REACH)]
+        near = centres[
+            tree.query_ball_point(points[row], min(to_centres[row], distances[row]) + _FACE_REACH)
+        ]
         half_widths = np.where(near % 1 == 0, 0.5, 0.0)  # 0 along the normal of a face
         offsets = np.maximum(np.abs(points[row] - near) - half_widths, 0)
         distances[row] = min(distances[row], np.linalg.norm(offsets, axis=1).min(initial=np.inf))

@@ -40,7 +40,9 @@ class Pairs:
         return Pairs(self.rows_a[which], self.rows_b[which], self.costs[which])
 
 
-def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], radius: float) -> Pairs:
+def pairs_within(
+    points_a: NDArray[np.float64], points_b: NDArray[np.float64], radius: float
+) -> Pairs:
     """All pairs of points (n, 3) and (m, 3) that are at most ``radius`` apart."""
     from scipy.spatial import KDTree
 
@@ -51,7 +53,9 @@ def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], r
     return Pairs(near["i"].astype(np.intp), near["j"].astype(np.intp), near["v"])
 
 
-def match_pairs(pairs: Pairs, method: MatchMethod = "optimal", step: Step = lambda _fraction: None) -> Pairs:
+def match_pairs(
+    pairs: Pairs, method: MatchMethod = "optimal", step: Step = lambda _fraction: None
+) -> Pairs:
     """Select pairs so that no row occurs twice, sorted by row of A.
 
     ``"optimal"``: the largest number of matches, with the smallest sum of costs.
@@ -68,13 +72,18 @@ def angular_errors(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Angles between orientations (n, 3, 3), and between their z axes, in degrees from 0 to 180.
 
-    The quaternion (x, y, z, w) of the rotation from A to B, in the particle's frame, is a turn by 2 atan2(z, w) about
-    z, then a tilt of z by 2 atan2(√(x² + y²), √(z² + w²)). An n-fold axis keeps the tilt and reduces the turn to the
-    difference from the nearest multiple of 360°/n. atan2 is accurate for small angles.
+    The quaternion (x, y, z, w) of the rotation from A to B, in the particle's frame, is a turn by 2
+    atan2(z, w) about z, then a tilt of z by 2 atan2(√(x² + y²), √(z² + w²)). An n-fold axis keeps
+    the tilt and reduces the turn to the difference from the nearest multiple of 360°/n. atan2 is
+    accurate for small angles.
     """
     from scipy.spatial.transform import Rotation
 
-    x, y, z, w = (Rotation.from_matrix(rotations_a_xyz).inv() * Rotation.from_matrix(rotations_b_xyz)).as_quat().T
+    x, y, z, w = (
+        (Rotation.from_matrix(rotations_a_xyz).inv() * Rotation.from_matrix(rotations_b_xyz))
+        .as_quat()
+        .T
+    )
     half_tilt = np.arctan2(np.hypot(x, y), np.hypot(z, w))
     turn, period = 2 * np.arctan2(z, w), 2 * np.pi / fold
     half_turn = (turn - period * np.rint(turn / period)) / 2
@@ -88,7 +97,9 @@ def _match_greedily(pairs: Pairs) -> NDArray[np.intp]:
     taken_a: set[int] = set()
     taken_b: set[int] = set()
     chosen: list[int] = []
-    rows = zip(order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True)
+    rows = zip(
+        order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True
+    )
     for pair, a, b in rows:
         if a not in taken_a and b not in taken_b:
             taken_a.add(a)
@@ -103,7 +114,9 @@ def _match_optimally(pairs: Pairs, step: Step) -> NDArray[np.intp]:
     from scipy.sparse.csgraph import connected_components
 
     n_a, n_b = int(pairs.rows_a.max()) + 1, int(pairs.rows_b.max()) + 1
-    links = coo_array((np.ones(len(pairs), np.int8), (pairs.rows_a, n_a + pairs.rows_b)), shape=(n_a + n_b,) * 2)
+    links = coo_array(
+        (np.ones(len(pairs), np.int8), (pairs.rows_a, n_a + pairs.rows_b)), shape=(n_a + n_b,) * 2
+    )
     cluster = connected_components(links, directed=False)[1][pairs.rows_a]
     order = np.argsort(cluster, kind="stable")
     starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
@@ -118,7 +131,10 @@ def _match_optimally(pairs: Pairs, step: Step) -> NDArray[np.intp]:
 
 
 def _are_matches(pairs: Pairs) -> NDArray[np.bool_]:
-    """Solve the matching of whole clusters; return a mask of pairs. Leaving a row of A unmatched has a high cost."""
+    """Solve the matching of whole clusters; return a mask of pairs.
+
+    Leaving a row of A unmatched has a high cost.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
@@ -126,7 +142,9 @@ def _are_matches(pairs: Pairs) -> NDArray[np.bool_]:
     rows_b, at_b = np.unique(pairs.rows_b, return_inverse=True)
     n_a, n_b = len(rows_a), len(rows_b)
     costs = pairs.costs + 1  # the solver treats 0 as no pair
-    unmatched = np.full(n_a, (n_a + 1) * costs.max())  # costs more than any other choice of pairs can save
+    unmatched = np.full(
+        n_a, (n_a + 1) * costs.max()
+    )  # costs more than any other choice of pairs can save
     rows, columns = np.append(at_a, np.arange(n_a)), np.append(at_b, n_b + np.arange(n_a))
     table = csr_array((np.append(costs, unmatched), (rows, columns)), shape=(n_a, n_b + n_a))
     _, partners = min_weight_full_bipartite_matching(table)
@@ -134,4 +152,6 @@ def _are_matches(pairs: Pairs) -> NDArray[np.bool_]:
 
 
 def _radius_too_large(message: str) -> ComparisonError:
-    return ComparisonError(message, hint="Choose a radius no larger than a particle, or greedy matching.")
+    return ComparisonError(
+        message, hint="Choose a radius no larger than a particle, or greedy matching."
+    )

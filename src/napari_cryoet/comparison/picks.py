@@ -9,8 +9,23 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.match import MatchMethod, Pairs, Step, angular_errors, match_pairs, pairs_within
-from napari_cryoet.comparison.report import Comparison, Scores, Spread, name_of_side, scores_of, share_text, spread_of
+from napari_cryoet.comparison.match import (
+    MatchMethod,
+    Pairs,
+    Step,
+    angular_errors,
+    match_pairs,
+    pairs_within,
+)
+from napari_cryoet.comparison.report import (
+    Comparison,
+    Scores,
+    Spread,
+    name_of_side,
+    scores_of,
+    share_text,
+    spread_of,
+)
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import nm_text
 
@@ -53,7 +68,11 @@ class PicksComparison(Comparison):
     def headline(self) -> str:
         """The result in one sentence."""
         if self.scores.precision is None or self.scores.recall is None:
-            return " ".join(f"{letter} is empty." for letter, side in (("A", self.a), ("B", self.b)) if not len(side))
+            return " ".join(
+                f"{letter} is empty."
+                for letter, side in (("A", self.a), ("B", self.b))
+                if not len(side)
+            )
         of_a, of_b = share_text(self.scores.precision), share_text(self.scores.recall)
         return f"{of_a} of A has a partner in B {self._within}, and {of_b} of B has one in A."
 
@@ -67,7 +86,9 @@ class PicksComparison(Comparison):
         if self.rotation_error is not None:
             columns["partner_rotation_degree"] = self.rotation_errors_degree
             columns["partner_tilt_degree"] = self.tilt_errors_degree
-        matched = self.a.take(self.rows_a, f"kept those {self._within} of one of {name_of_side(self.b) or 'B'}")
+        matched = self.a.take(
+            self.rows_a, f"kept those {self._within} of one of {name_of_side(self.b) or 'B'}"
+        )
         return matched.changed(features=dict(matched.features) | columns)
 
     @property
@@ -130,5 +151,7 @@ def _angles(a: Picks, b: Picks, matches: Pairs, fold: int) -> NDArray[np.float64
     are_known = a.are_oriented[matches.rows_a] & b.are_oriented[matches.rows_b]
     if are_known.any() and a.rotations_xyz is not None and b.rotations_xyz is not None:
         pairs = matches.take(are_known)
-        errors[:, are_known] = angular_errors(a.rotations_xyz[pairs.rows_a], b.rotations_xyz[pairs.rows_b], fold)
+        errors[:, are_known] = angular_errors(
+            a.rotations_xyz[pairs.rows_a], b.rotations_xyz[pairs.rows_b], fold
+        )
     return errors

@@ -48,7 +48,11 @@ _REASONS: Final = {
 #: Fields of comparisons that aren't figures.
 _NOT_FIGURES: Final = frozenset({"a", "b", "notes"})
 #: Keys in ``about`` for the portal's own assessment of an annotation.
-_OF_PORTAL: Final = ("confidence_precision_percent", "confidence_recall_percent", "ground_truth_used")
+_OF_PORTAL: Final = (
+    "confidence_precision_percent",
+    "confidence_recall_percent",
+    "ground_truth_used",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -90,7 +94,10 @@ class Comparison(ABC):
             "reference": "b",
             "a": _plain_side(self.a),
             "b": _plain_side(self.b),
-            **{key: value.plain() if hasattr(value, "plain") else value for key, value in self.figures.items()},
+            **{
+                key: value.plain() if hasattr(value, "plain") else value
+                for key, value in self.figures.items()
+            },
             "why_undefined": self.why_undefined,
             "notes": self.notes,
             "software": f"napari-cryoet {__version__}",
@@ -100,7 +107,10 @@ class Comparison(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Counts, and scores from 0 to 1, of A with B as the reference. Scores are None if a set is empty."""
+    """Counts, and scores from 0 to 1, of A with B as the reference.
+
+    Scores are None if a set is empty.
+    """
 
     true_positives: int
     false_positives: int
@@ -114,8 +124,8 @@ class Scores:
 def scores_of(n_matched: int, n_a: int, n_b: int, beta: float = 1.0) -> Scores:
     """Compute scores from the number of matches and the sizes of A and B.
 
-    F-beta is van Rijsbergen's ``(1 + beta²) P R / (beta² P + R)``, computed from counts so that it is defined unless
-    both are empty. With ``beta`` 1 it is the Dice coefficient.
+    F-beta is van Rijsbergen's ``(1 + beta²) P R / (beta² P + R)``, computed from counts so that it
+    is defined unless both are empty. With ``beta`` 1 it is the Dice coefficient.
     """
     only_a, only_b = n_a - n_matched, n_b - n_matched
     total = (1 + beta**2) * n_matched + beta**2 * only_b + only_a
@@ -145,7 +155,9 @@ class Spread:
     @property
     def summary(self) -> str:
         """Median, mean and maximum as text."""
-        return joined(*(f"{name} {self.text(getattr(self, name))}" for name in ("median", "mean", "largest")))
+        return joined(
+            *(f"{name} {self.text(getattr(self, name))}" for name in ("median", "mean", "largest"))
+        )
 
     def text(self, value: float) -> str:
         """Format a value with its unit; lengths in nm."""
@@ -153,19 +165,34 @@ class Spread:
 
     def plain(self) -> dict[str, Any]:
         """Convert to JSON-compatible data."""
-        numbers = {name: getattr(self, name) for name in ("unit", "count", "mean", "median", "largest")}
+        numbers = {
+            name: getattr(self, name) for name in ("unit", "count", "mean", "median", "largest")
+        }
         return numbers | {"histogram": {"edges": self.edges, "counts": self.counts}}
 
 
 def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = None) -> Spread | None:
-    """Compute statistics of finite values, None if there are none. The histogram ends at ``top``, if given."""
+    """Compute statistics of finite values, None if there are none.
+
+    The histogram ends at ``top``, if given.
+    """
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return None
     bottom = min(0.0, float(values.min()))
-    end = top or max(float(values.max()), bottom + 0.1)  # a narrower histogram would show rounding errors
+    end = top or max(
+        float(values.max()), bottom + 0.1
+    )  # a narrower histogram would show rounding errors
     counts, edges = np.histogram(np.clip(values, bottom, end), bins=20, range=(bottom, end))
-    return Spread(unit, len(values), float(values.mean()), float(np.median(values)), float(values.max()), edges, counts)
+    return Spread(
+        unit,
+        len(values),
+        float(values.mean()),
+        float(np.median(values)),
+        float(values.max()),
+        edges,
+        counts,
+    )
 
 
 def report_text(comparison: Comparison) -> str:
@@ -173,12 +200,20 @@ def report_text(comparison: Comparison) -> str:
     rows = rows_of(comparison.figures)
     label_width, text_width = (max(map(len, column)) for column in zip(*rows, strict=True))
     table = [f"{label:<{label_width}}  {text:>{text_width}}" for label, text in rows]
-    return "\n".join([comparison.headline, subject(comparison), "", *table, "", *remarks_of(comparison)]).strip() + "\n"
+    return (
+        "\n".join(
+            [comparison.headline, subject(comparison), "", *table, "", *remarks_of(comparison)]
+        ).strip()
+        + "\n"
+    )
 
 
 def subject(comparison: Comparison) -> str:
     """Describe what was compared."""
-    a, b = (f" ({name})" if (name := name_of_side(side)) else "" for side in (comparison.a, comparison.b))
+    a, b = (
+        f" ({name})" if (name := name_of_side(side)) else ""
+        for side in (comparison.a, comparison.b)
+    )
     return f"A{a} against the reference B{b}."
 
 
@@ -204,13 +239,17 @@ def remarks_of(comparison: Comparison) -> list[str]:
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
         numbers = [side.about.get(name) for name in _OF_PORTAL]
         if any(numbers):
-            precision, recall, used = ("unknown" if number is None else number for number in numbers)
+            precision, recall, used = (
+                "unknown" if number is None else number for number in numbers
+            )
             assessment = f"precision {precision} %, recall {recall} %, ground truth {used}"
             lines.append(plain(f"The portal's figures for {letter} as published: {assessment}."))
     undefined: dict[str, list[str]] = {}
     for key, why in comparison.why_undefined.items():
         undefined.setdefault(why, []).append(label_of(key))
-    missing = [f"There is no {' or '.join(labels)}, because {why}." for why, labels in undefined.items()]
+    missing = [
+        f"There is no {' or '.join(labels)}, because {why}." for why, labels in undefined.items()
+    ]
     return [*lines, *comparison.notes, *missing]
 
 
@@ -240,11 +279,20 @@ def name_of_side(side: Picks | Mask) -> str:
     if about.get(SHOWN_NAME):
         return plain(str(about[SHOWN_NAME]))
     if about.get("annotation_id"):
-        return joined(plain(about.get("run_name")), plain(about.get("object_name")), f"AN-{about['annotation_id']}")
+        return joined(
+            plain(about.get("run_name")),
+            plain(about.get("object_name")),
+            f"AN-{about['annotation_id']}",
+        )
     return plain(name_of(about["source_url"])) if about.get("source_url") else ""
 
 
 def _plain_side(side: Picks | Mask) -> dict[str, Any]:
     count, edits = (len(side), side.edits) if isinstance(side, Picks) else (None, ())
     known = {name: getattr(side, name) for name in ("spacing_angstrom", "alignment_id", "about")}
-    return {"name": name_of_side(side), "count": count, "edits": edits or side.about.get("edits", ()), **known}
+    return {
+        "name": name_of_side(side),
+        "count": count,
+        "edits": edits or side.about.get("edits", ()),
+        **known,
+    }

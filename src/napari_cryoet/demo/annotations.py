@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.demo.rows import METHODS, AnnotationPlan, DemoPath, Method, RunPlan, Size
-from napari_cryoet.demo.scenes import Floats, Membrane, Microtubule, Scene, random_rotations, rng_for, scene
+from napari_cryoet.demo.scenes import (
+    Floats,
+    Membrane,
+    Microtubule,
+    Scene,
+    random_rotations,
+    rng_for,
+    scene,
+)
 from napari_cryoet.demo.simulate import VoxelGrid, labels, other_alignment
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -71,7 +79,11 @@ def object_count(run: RunPlan, plan: AnnotationPlan, points: DemoPoints | None) 
     if points is not None and points.are_particles:
         return len(points.positions_xyz)
     recipe = scene(run.scene).recipe
-    counts = {"membranes": recipe.membranes, "microtubules": recipe.microtubules, "vesicles": _vesicles(run)}
+    counts = {
+        "membranes": recipe.membranes,
+        "microtubules": recipe.microtubules,
+        "vesicles": _vesicles(run),
+    }
     return len(counts.get(plan.subject, ()))
 
 
@@ -130,10 +142,15 @@ def _lines(points: DemoPoints, shape: str, spacing_angstrom: float) -> Iterator[
 def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float) -> DemoPoints:
     """Points on membranes or along microtubules; objects are numbered from 1."""
     parts = [item.points(step) for item in objects]
-    return DemoPoints(np.concatenate(parts), np.repeat(np.arange(1, len(parts) + 1), [len(points) for points in parts]))
+    return DemoPoints(
+        np.concatenate(parts),
+        np.repeat(np.arange(1, len(parts) + 1), [len(points) for points in parts]),
+    )
 
 
-def _pick_particles(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> DemoPoints:
+def _pick_particles(
+    method: Method, truth: Scene, kind: str, rng: np.random.Generator
+) -> DemoPoints:
     """Simulate a method of picking: missed, displaced and false picks."""
     from scipy.spatial.transform import Rotation
 
@@ -148,23 +165,33 @@ def _pick_particles(method: Method, truth: Scene, kind: str, rng: np.random.Gene
         angles = np.deg2rad(method.turn) * rng.normal(size=len(kept)) / np.linalg.norm(axes, axis=1)
         rotations = Rotation.from_rotvec(axes * angles[:, None]).as_matrix() @ rotations
     if invented:
-        positions = np.concatenate([positions, rng.uniform(0, 1, (invented, 3)) * truth.recipe.extent_xyz])
+        positions = np.concatenate(
+            [positions, rng.uniform(0, 1, (invented, 3)) * truth.recipe.extent_xyz]
+        )
         rotations = np.concatenate([rotations, random_rotations(invented, rng)])
     precision = round(100 * len(kept) / (len(kept) + invented), 1)
     return DemoPoints(positions, rotations, precision, round(100 * len(kept) / count, 1))
 
 
 def _vesicles(run: RunPlan) -> list[Membrane]:
-    return [membrane for membrane in scene(run.scene).recipe.membranes if membrane.name == "vesicle"]
+    return [
+        membrane for membrane in scene(run.scene).recipe.membranes if membrane.name == "vesicle"
+    ]
 
 
 def _mesh(membranes: list[Membrane]) -> bytes:
-    """The mid-surfaces of closed bilayers as binary glTF, in ångström, x, y, z; triangles face outwards."""
+    """The mid-surfaces of closed bilayers as binary glTF, in ångström, x, y, z.
+
+    Triangles face outwards.
+    """
     import trimesh
     from trimesh.exchange.gltf import export_glb
 
     ball = trimesh.creation.icosphere(subdivisions=3)
-    parts = [trimesh.Trimesh(membrane.surface(ball.vertices), ball.faces, process=False) for membrane in membranes]
+    parts = [
+        trimesh.Trimesh(membrane.surface(ball.vertices), ball.faces, process=False)
+        for membrane in membranes
+    ]
     return bytes(export_glb(trimesh.Scene(trimesh.util.concatenate(parts))))  # type: ignore[no-untyped-call] # in parts
 
 

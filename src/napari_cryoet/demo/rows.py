@@ -89,7 +89,10 @@ class RunPlan(msgspec.Struct, frozen=True):
 
     def shape_zyx(self, size: Size, binning: int = 1) -> tuple[int, int, int]:
         """Size of the volumes in voxels: the scene plus one voxel."""
-        full = (math.ceil(length / self.dataset.spacing_angstrom) + 1 for length in RECIPES[self.scene].extent_xyz)
+        full = (
+            math.ceil(length / self.dataset.spacing_angstrom) + 1
+            for length in RECIPES[self.scene].extent_xyz
+        )
         x, y, z = (math.ceil(n / (COARSENING[size] * binning)) for n in full)
         return z, y, x
 
@@ -121,7 +124,9 @@ class _Content(msgspec.Struct, frozen=True):
     columns: dict[str, dict[str, Any]]
 
 
-_CONTENT: Final = msgspec.toml.decode(Path(__file__).with_name("portal.toml").read_bytes(), type=_Content)
+_CONTENT: Final = msgspec.toml.decode(
+    Path(__file__).with_name("portal.toml").read_bytes(), type=_Content
+)
 MANIFEST: Final = _CONTENT.manifest
 DEPOSITIONS: Final = {plan.id: plan for plan in _CONTENT.depositions}
 DATASETS: Final = {plan.id: plan for plan in _CONTENT.datasets}
@@ -131,11 +136,16 @@ METHODS: Final = _CONTENT.methods
 COLUMNS: Final = _CONTENT.columns
 _COMMUNITY_DEPOSITION: Final = 90903
 _FIRST_ID: Final = 9001
-_PEOPLE: Final = sorted({name for deposition in DEPOSITIONS.values() for name in deposition.authors})
+_PEOPLE: Final = sorted(
+    {name for deposition in DEPOSITIONS.values() for name in deposition.authors}
+)
 
 
 class Tables(dict[str, "list[Row]"]):
-    """Tables to append rows to. Ids start at the same number in each table, so different kinds of records share ids."""
+    """Tables to append rows to.
+
+    Ids start at the same number in each table, so different kinds of records share ids.
+    """
 
     def add(self, table: str, *parts: Mapping[str, Any]) -> int:
         """Append a row with the table's constant columns and the given ones; return its id."""
@@ -164,7 +174,10 @@ class Tables(dict[str, "list[Row]"]):
 
 @dataclass(frozen=True, slots=True)
 class DemoPath:
-    """A file or folder; ``key`` is its path relative to ``files`` and to the URL prefixes in rows."""
+    """A file or folder.
+
+    ``key`` is its path relative to ``files`` and to the URL prefixes in rows.
+    """
 
     files: Path
     key: str
@@ -184,7 +197,10 @@ class DemoPath:
 
     def addresses(self, column: str) -> Row:
         """The columns ``s3…`` and ``https…`` for a row."""
-        return {f"s3{column}": MANIFEST.s3_prefix + self.key, f"https{column}": MANIFEST.https_prefix + self.key}
+        return {
+            f"s3{column}": MANIFEST.s3_prefix + self.key,
+            f"https{column}": MANIFEST.https_prefix + self.key,
+        }
 
     def photos(self, start: str = "") -> Row:
         """The columns for the two photos in a folder; empty if it doesn't exist."""
@@ -196,13 +212,21 @@ class DemoPath:
     def write(self, content: bytes | Row) -> None:
         """Write bytes, or a row as JSON."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_bytes(content if isinstance(content, bytes) else json.dumps(content, indent=4).encode())
+        self.path.write_bytes(
+            content if isinstance(content, bytes) else json.dumps(content, indent=4).encode()
+        )
 
 
 def add_depositions(tables: Tables, files: Path) -> None:
     """Add the depositions with types and authors. Write photos first."""
     for plan in DEPOSITIONS.values():
-        row = {"id": plan.id, "title": plan.title, "description": plan.description, "tag": "demo", **dates(plan.id)}
+        row = {
+            "id": plan.id,
+            "title": plan.title,
+            "description": plan.description,
+            "tag": "demo",
+            **dates(plan.id),
+        }
         tables.add("depositions", row, deposition_images(files, plan.id).photos())
         for kind in plan.types:
             tables.add("depositionTypes", {"depositionId": plan.id, "type": kind})
@@ -212,7 +236,12 @@ def add_depositions(tables: Tables, files: Path) -> None:
 def add_dataset(tables: Tables, plan: DatasetPlan, files: Path) -> None:
     """Add a dataset with authors and funding. Write all its files first."""
     folder = DemoPath(files, str(plan.id))
-    row = {"id": plan.id, "depositionId": plan.deposition_id, **plan.columns, **dates(plan.deposition_id)}
+    row = {
+        "id": plan.id,
+        "depositionId": plan.deposition_id,
+        **plan.columns,
+        **dates(plan.deposition_id),
+    }
     row["fileSize"] = folder.size_bytes
     tables.add("datasets", row, (folder + "/").addresses("Prefix"), (folder + "/Images").photos())
     tables.add_authors("dataset", plan.id, plan.deposition_id)

@@ -1,7 +1,7 @@
 """The ground truth of each run: objects and their positions, from ``scenes.toml`` and a seed, without rendering.
 
-Lengths and positions are in ångström, x, y, z, from the centre of voxel (0, 0, 0). They don't depend on the demo's
-size.
+Lengths and positions are in ångström, x, y, z, from the centre of voxel (0, 0, 0). They don't
+depend on the demo's size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ MICROTUBULE_RADIUS_ANGSTROM: Final = 112.0
 _PROTOFILAMENTS: Final = 13
 _MONOMER_RISE_ANGSTROM: Final = 41.0
 _MONOMER_CUBIC_ANGSTROM: Final = 50e3 / 0.81
-_BOUND_RIBOSOME_ANGSTROM: Final = 138.0  # from the mid-surface of a membrane to the centre of a ribosome on it
+_BOUND_RIBOSOME_ANGSTROM: Final = (
+    138.0  # from the mid-surface of a membrane to the centre of a ribosome on it
+)
 _SEED: Final = 20261124
 _TRIES_PER_PARTICLE: Final = 400
 _CLEARANCE_ANGSTROM: Final = 45.0  # between a particle and the mid-surface of a membrane
@@ -37,8 +39,14 @@ class Membrane(msgspec.Struct, frozen=True):
     name: str
     centre_xyz: Vector
     radii_xyz: Vector
-    waves: tuple[tuple[float, float, float, float, float], ...] = ()  # vector x, y, z per radius, phase, amplitude
-    sway: Vector = (0.0, 1.0, 0.0)  # sinusoidal displacement along x: amplitude, wavelength along y, phase
+    waves: tuple[
+        tuple[float, float, float, float, float], ...
+    ] = ()  # vector x, y, z per radius, phase, amplitude
+    sway: Vector = (
+        0.0,
+        1.0,
+        0.0,
+    )  # sinusoidal displacement along x: amplitude, wavelength along y, phase
 
     def distance(
         self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]
@@ -76,7 +84,9 @@ class Membrane(msgspec.Struct, frozen=True):
 
     def normals(self, points: Floats) -> Floats:
         """Outward unit normals (n, 3) at points near the surface."""
-        slopes = [self.distance(*(points + s).T) - self.distance(*(points - s).T) for s in np.eye(3) * 4.0]
+        slopes = [
+            self.distance(*(points + s).T) - self.distance(*(points - s).T) for s in np.eye(3) * 4.0
+        ]
         gradient = np.stack(slopes, axis=-1)
         return np.asarray(gradient / np.linalg.norm(gradient, axis=-1, keepdims=True))
 
@@ -124,7 +134,9 @@ class Microtubule(msgspec.Struct, frozen=True):
         direction = np.subtract(self.end_xyz, self.start_xyz) / self.length_angstrom
         side = np.cross(direction, (0.0, 0.0, 1.0))
         side /= np.linalg.norm(side)
-        outward = np.outer(np.cos(angles), side) + np.outer(np.sin(angles), np.cross(direction, side))
+        outward = np.outer(np.cos(angles), side) + np.outer(
+            np.sin(angles), np.cross(direction, side)
+        )
         points = self.axis(along / self.length_angstrom) + radii[:, None] * outward
         return points, np.full(len(points), _MONOMER_CUBIC_ANGSTROM / 12)
 
@@ -136,14 +148,20 @@ class Molecule(msgspec.Struct, frozen=True):
     ellipsoids: tuple[tuple[float, Vector, Vector], ...]
 
     def beads(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Beads on a jittered lattice around the centre of mass; random weights imitate secondary structure."""
+        """Beads on a jittered lattice around the centre of mass.
+
+        Random weights imitate secondary structure.
+        """
         ticks = np.arange(-1.25 * self.radius, 1.25 * self.radius, BEAD_PITCH_ANGSTROM)
         beads = np.stack(np.meshgrid(ticks, ticks, ticks), axis=-1).reshape(-1, 3)
         beads += rng.uniform(-0.25, 0.25, beads.shape) * BEAD_PITCH_ANGSTROM
         weights = np.zeros(len(beads))
         for density, centre, radii in self.ellipsoids:
             weights[(((beads - centre) / radii) ** 2).sum(axis=-1) <= 1] = density
-        beads, weights = beads[weights > 0], weights[weights > 0] * rng.uniform(0.6, 1.4, np.count_nonzero(weights))
+        beads, weights = (
+            beads[weights > 0],
+            weights[weights > 0] * rng.uniform(0.6, 1.4, np.count_nonzero(weights)),
+        )
         return beads - np.average(beads, axis=0, weights=weights), weights
 
 
@@ -218,7 +236,9 @@ def scene(name: str) -> Scene:
     return Scene(name, recipe, positions, rotations)
 
 
-def _bound_ribosomes(recipe: Recipe, room: _Room, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _bound_ribosomes(
+    recipe: Recipe, room: _Room, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     """Positions and rotations of ribosomes on the outside of the first membrane, exit tunnels (+z) towards it."""
     if not recipe.bound_ribosomes:
         return np.empty((0, 3)), np.empty((0, 3, 3))
@@ -228,7 +248,9 @@ def _bound_ribosomes(recipe: Recipe, room: _Room, rng: np.random.Generator) -> t
     candidates = on_surface + _BOUND_RIBOSOME_ANGSTROM * outward
     kept: list[int] = []
     for k in rng.permutation(len(candidates)).tolist():
-        if len(kept) < recipe.bound_ribosomes and room.is_free(candidates[k], radius, ignored=membrane):
+        if len(kept) < recipe.bound_ribosomes and room.is_free(
+            candidates[k], radius, ignored=membrane
+        ):
             room.add(candidates[k], radius)
             kept.append(k)
     return candidates[kept], rotations_to(-outward[kept], rng.uniform(0, 2 * np.pi, len(kept)))
@@ -243,7 +265,10 @@ class _Room:
         self._radii: NDArray[np.float64] = np.full(len(self._centres), 70.0)
 
     def place(self, radius: float, count: int, rng: np.random.Generator) -> Floats:
-        """Place up to ``count`` spheres at random without overlaps; fewer if there is no more room."""
+        """Place up to ``count`` spheres at random without overlaps.
+
+        Fewer if there is no more room.
+        """
         start = len(self._centres)
         for _ in range(count * _TRIES_PER_PARTICLE):
             if len(self._centres) == start + count:
@@ -264,10 +289,15 @@ class _Room:
         if (((self._centres - centre) ** 2).sum(axis=1) < (self._radii + radius) ** 2).any():
             return False
         for membrane in self._recipe.membranes:
-            if membrane is not ignored and float(membrane.distance(*centre)) < radius + _CLEARANCE_ANGSTROM:
+            if (
+                membrane is not ignored
+                and float(membrane.distance(*centre)) < radius + _CLEARANCE_ANGSTROM
+            ):
                 return False  # too close, or inside
         reach = radius + MICROTUBULE_RADIUS_ANGSTROM + 30
-        return all(float(tube.distance(centre[None])[0]) > reach for tube in self._recipe.microtubules)
+        return all(
+            float(tube.distance(centre[None])[0]) > reach for tube in self._recipe.microtubules
+        )
 
 
 def sphere_directions(count: int) -> Floats:

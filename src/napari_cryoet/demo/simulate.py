@@ -1,8 +1,9 @@
 """Render a scene as density, label masks, tomograms and tilt images.
 
-To simulate a tomogram, the Fourier transform of the density is multiplied by the contrast transfer function of an
-underfocused microscope (weak phase approximation: Reimer & Kohl, *Transmission Electron Microscopy*, ch. 6) and by the
-missing wedge of a tilt series about y. Noise has the same wedge. Protein is dark.
+To simulate a tomogram, the Fourier transform of the density is multiplied by the contrast transfer
+function of an underfocused microscope (weak phase approximation: Reimer & Kohl, *Transmission
+Electron Microscopy*, ch. 6) and by the missing wedge of a tilt series about y. Noise has the same
+wedge. Protein is dark.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ Volume32 = NDArray[np.float32]
 BoxSlices = tuple[slice, slice, slice]
 
 TILTS_DEGREE: Final = tuple(range(-60, 61, 3))
-_GREY_LEVELS: Final = 12  # per standard deviation: rounded, like real tomograms, so that they compress
+_GREY_LEVELS: Final = (
+    12  # per standard deviation: rounded, like real tomograms, so that they compress
+)
 _MASK_HALF_THICKNESS_ANGSTROM: Final = 32.0
 _NOISE_LEFT_BY_DENOISING: Final = 0.2
 _WAVELENGTH_ANGSTROM: Final = 0.0197  # of electrons at 300 kV
@@ -60,14 +63,21 @@ class VoxelGrid:
 
     def box(self, low_xyz: Floats, high_xyz: Floats) -> BoxSlices:
         """The voxels between two corners."""
-        low = np.clip(np.ceil(np.asarray(low_xyz)[::-1] / self.spacing_angstrom), 0, self.shape_zyx).astype(int)
-        high = np.clip(np.floor(np.asarray(high_xyz)[::-1] / self.spacing_angstrom) + 1, low, self.shape_zyx)
+        low = np.clip(
+            np.ceil(np.asarray(low_xyz)[::-1] / self.spacing_angstrom), 0, self.shape_zyx
+        ).astype(int)
+        high = np.clip(
+            np.floor(np.asarray(high_xyz)[::-1] / self.spacing_angstrom) + 1, low, self.shape_zyx
+        )
         z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         return z, y, x
 
     def coordinates(self, box: BoxSlices) -> tuple[Volume32, Volume32, Volume32]:
         """Broadcastable coordinates x, y, z of a box in ångström."""
-        z, y, x = (np.arange(s.start, s.stop, dtype=np.float32) * np.float32(self.spacing_angstrom) for s in box)
+        z, y, x = (
+            np.arange(s.start, s.stop, dtype=np.float32) * np.float32(self.spacing_angstrom)
+            for s in box
+        )
         return x[None, None, :], y[None, :, None], z[:, None, None]
 
     def ball(self, centre_xyz: Vector | Floats, radius: float) -> tuple[BoxSlices, Volume32]:
@@ -101,11 +111,15 @@ def density(truth: Scene, grid: VoxelGrid, stop: threading.Event | None = None) 
     volume += _blobs(*_crowd(truth, volume, grid), grid, stop)
     for centre in truth.recipe.gold_beads:
         box, distance = grid.ball(centre, _GOLD_RADIUS_ANGSTROM + grid.spacing_angstrom)
-        volume[box] += 11 * np.clip((_GOLD_RADIUS_ANGSTROM - distance) / grid.spacing_angstrom + 0.5, 0, 1)
+        volume[box] += 11 * np.clip(
+            (_GOLD_RADIUS_ANGSTROM - distance) / grid.spacing_angstrom + 0.5, 0, 1
+        )
     return volume
 
 
-def labels(truth: Scene, subject: str, grid: VoxelGrid, stop: threading.Event | None = None) -> NDArray[np.uint16]:
+def labels(
+    truth: Scene, subject: str, grid: VoxelGrid, stop: threading.Event | None = None
+) -> NDArray[np.uint16]:
     """Render label masks; objects are numbered from 1 in the order of the ground truth."""
     result = np.zeros(grid.shape_zyx, np.uint16)
     match subject:
@@ -162,15 +176,24 @@ class Imaging:
         frequency = np.sqrt(kz**2 + ky**2 + kx**2)
         across = np.hypot(kz, kx)  # perpendicular to the tilt axis
         edge = np.float32(1 / shape[2])
-        seen = np.clip((kx * math.tan(math.radians(TILTS_DEGREE[-1])) - np.abs(kz)) / edge + 1, 0, 1)
+        seen = np.clip(
+            (kx * math.tan(math.radians(TILTS_DEGREE[-1])) - np.abs(kz)) / edge + 1, 0, 1
+        )
         seen = seen * np.exp(-(np.maximum(frequency - _CUTOFF, 0) ** 2) / (2 * 0.05**2))
         raise_if_stopped(self._stop)
         signal = fft.rfftn(self._density, shape, workers=2)
         signal *= seen * self._contrast_transfer(frequency / np.float32(self.grid.spacing_angstrom))
         raise_if_stopped(self._stop)
-        noise = fft.rfftn(rng_for(self._run.name, "noise").standard_normal(shape, dtype=np.float32), workers=2)
+        noise = fft.rfftn(
+            rng_for(self._run.name, "noise").standard_normal(shape, dtype=np.float32), workers=2
+        )
         # stronger at high tilt, where the ice is thicker; weighted like back-projection
-        noise *= seen * np.sqrt(across) * (across / np.maximum(kx, edge)) ** 0.75 * np.float32(self._run.dataset.noise)
+        noise *= (
+            seen
+            * np.sqrt(across)
+            * (across / np.maximum(kx, edge)) ** 0.75
+            * np.float32(self._run.dataset.noise)
+        )
         return signal, noise, frequency
 
     def tomogram(self, plan: TomogramPlan) -> Volume32:
@@ -183,14 +206,20 @@ class Imaging:
         blur = math.hypot(0.6 if is_denoised else 0, 0.42 * plan.binning if plan.binning > 1 else 0)
         spectrum = signal + noise * np.float32(_NOISE_LEFT_BY_DENOISING if is_denoised else 1)
         spectrum *= np.exp(np.float32(-2 * (np.pi * blur) ** 2) * frequency**2)
-        volume = fft.irfftn(spectrum, self._padded_shape, workers=2)[tuple(slice(n) for n in self.grid.shape_zyx)]
+        volume = fft.irfftn(spectrum, self._padded_shape, workers=2)[
+            tuple(slice(n) for n in self.grid.shape_zyx)
+        ]
         # subsampled rather than averaged, so that voxel j is at j times the coarse spacing
         volume = volume[:: plan.binning, :: plan.binning, :: plan.binning]
         raise_if_stopped(self._stop)
         if plan.alignment != 100:
             matrix, offset_xyz = other_alignment(self._run)
-            start = (-matrix.T @ offset_xyz)[::-1] / self._run.spacing_angstrom(self._size, plan.binning)
-            volume = ndimage.affine_transform(volume, matrix.T[::-1, ::-1], start, order=1, mode="reflect")
+            start = (-matrix.T @ offset_xyz)[::-1] / self._run.spacing_angstrom(
+                self._size, plan.binning
+            )
+            volume = ndimage.affine_transform(
+                volume, matrix.T[::-1, ::-1], start, order=1, mode="reflect"
+            )
         volume = (volume - volume.mean()) * (_GREY_LEVELS / volume.std())
         return np.asarray(np.round(volume), dtype=np.float32)
 
@@ -200,7 +229,9 @@ class Imaging:
 
         _, height, width = self.grid.shape_zyx
         shape = self._padded_shape[1:]
-        frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]).astype(np.float32)
+        frequency = np.hypot(
+            np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
+        ).astype(np.float32)
         transfer = self._contrast_transfer(frequency / np.float32(self.grid.spacing_angstrom))
         rng = rng_for(self._run.name, "tilt series")
         columns = self._density.transpose(0, 2, 1).reshape(-1, height)
@@ -208,8 +239,12 @@ class Imaging:
         for tilt in np.deg2rad(TILTS_DEGREE):
             raise_if_stopped(self._stop)
             spectrum = fft.rfft2((self._projector(tilt) @ columns).T, shape) * transfer
-            contrast = fft.irfft2(spectrum, shape)[:height, :width] * (self.grid.spacing_angstrom / 100)
-            contrast += _SHOT_NOISE * rng.standard_normal(contrast.shape, dtype=np.float32) / math.cos(tilt)
+            contrast = fft.irfft2(spectrum, shape)[:height, :width] * (
+                self.grid.spacing_angstrom / 100
+            )
+            contrast += (
+                _SHOT_NOISE * rng.standard_normal(contrast.shape, dtype=np.float32) / math.cos(tilt)
+            )
             images.append(np.round(300 * math.exp(-0.35 / math.cos(tilt)) * (1 + 0.06 * contrast)))
         return np.asarray(images, dtype=np.float32)
 
@@ -219,7 +254,9 @@ class Imaging:
 
         depth, _, width = self.grid.shape_zyx
         z, x = np.indices((depth, width)).reshape(2, -1)
-        position = (x - width // 2) * math.cos(tilt) + (z - depth // 2) * math.sin(tilt) + width // 2
+        position = (
+            (x - width // 2) * math.cos(tilt) + (z - depth // 2) * math.sin(tilt) + width // 2
+        )
         low = np.clip(np.floor(position), 0, width - 2).astype(int)
         weights = np.maximum(1 - np.abs(position - np.stack([low, low + 1])), 0).astype(np.float32)
         indices = np.concatenate([low, low + 1]), np.tile(np.arange(depth * width), 2)
@@ -227,10 +264,15 @@ class Imaging:
 
     def _contrast_transfer(self, frequency: Volume32) -> Volume32:
         """The contrast transfer function for frequencies in cycles per ångström."""
-        phase = np.float32(np.pi * _WAVELENGTH_ANGSTROM * self._run.dataset.defocus_angstrom) * frequency**2
+        phase = (
+            np.float32(np.pi * _WAVELENGTH_ANGSTROM * self._run.dataset.defocus_angstrom)
+            * frequency**2
+        )
         sine = np.float32(math.sqrt(1 - _AMPLITUDE_CONTRAST**2))
         envelope = np.exp(np.float32(-_B_FACTOR / 4) * frequency**2)
-        return np.asarray(-(sine * np.sin(phase) + np.float32(_AMPLITUDE_CONTRAST) * np.cos(phase)) * envelope)
+        return np.asarray(
+            -(sine * np.sin(phase) + np.float32(_AMPLITUDE_CONTRAST) * np.cos(phase)) * envelope
+        )
 
 
 def other_alignment(run: RunPlan) -> tuple[Floats, Floats]:
@@ -242,7 +284,10 @@ def other_alignment(run: RunPlan) -> tuple[Floats, Floats]:
 
 
 def _crowd(truth: Scene, volume: Volume32, grid: VoxelGrid) -> tuple[Floats, Floats]:
-    """Beads of about 4 kDa, and their masses, for small proteins in empty parts of the volume; fewer in vesicles."""
+    """Beads of about 4 kDa, and their masses, for small proteins in empty parts of the volume.
+
+    Fewer in vesicles.
+    """
     rng = rng_for(truth.name, "crowd")
     extent = np.asarray(truth.recipe.extent_xyz)
     count = round(truth.recipe.crowding * _CROWD_PER_CUBIC_ANGSTROM * float(np.prod(extent)))
@@ -255,16 +300,27 @@ def _crowd(truth: Scene, volume: Volume32, grid: VoxelGrid) -> tuple[Floats, Flo
         if membrane.name == "vesicle":
             kept &= (membrane.distance(*centres.T) > 0) | (rng.uniform(0, 1, count) < 0.3)
     centres = centres[kept]
-    beads = np.maximum(1, np.minimum(rng.lognormal(np.log(60e3), 0.7, len(centres)), 350e3) / 4e3).astype(int)
+    beads = np.maximum(
+        1, np.minimum(rng.lognormal(np.log(60e3), 0.7, len(centres)), 350e3) / 4e3
+    ).astype(int)
     owner = np.repeat(np.arange(len(centres)), beads)
     directions = rng.normal(size=(len(owner), 3))
-    directions *= np.cbrt(rng.uniform(0, 1, len(owner)) / (directions**2).sum(axis=1) ** 1.5)[:, None]
+    directions *= np.cbrt(rng.uniform(0, 1, len(owner)) / (directions**2).sum(axis=1) ** 1.5)[
+        :, None
+    ]
     radii = 11.5 * np.cbrt(beads)[:, None] * rng.uniform(0.7, 1.4, (len(centres), 3))
-    return centres[owner] + directions * radii[owner], np.full(len(owner), 4e3 * _CUBIC_ANGSTROM_PER_DALTON)
+    return centres[owner] + directions * radii[owner], np.full(
+        len(owner), 4e3 * _CUBIC_ANGSTROM_PER_DALTON
+    )
 
 
-def _blobs(points_xyz: Floats, masses: Floats, grid: VoxelGrid, stop: threading.Event | None) -> Volume32:
-    """Render beads: distribute each to the eight surrounding voxels, then blur. Beads outside are ignored."""
+def _blobs(
+    points_xyz: Floats, masses: Floats, grid: VoxelGrid, stop: threading.Event | None
+) -> Volume32:
+    """Render beads: distribute each to the eight surrounding voxels, then blur.
+
+    Beads outside are ignored.
+    """
     from scipy import ndimage
 
     points = points_xyz[:, ::-1] / grid.spacing_angstrom
@@ -279,7 +335,9 @@ def _blobs(points_xyz: Floats, masses: Floats, grid: VoxelGrid, stop: threading.
         np.add.at(volume, flat, weights[inside].astype(np.float32))
     raise_if_stopped(stop)
     sigma = _BEAD_SIGMA_ANGSTROM / grid.spacing_angstrom
-    return np.asarray(ndimage.gaussian_filter(volume.reshape(grid.shape_zyx), sigma, mode="constant", truncate=3))
+    return np.asarray(
+        ndimage.gaussian_filter(volume.reshape(grid.shape_zyx), sigma, mode="constant", truncate=3)
+    )
 
 
 def _add_bilayer(volume: Volume32, membrane: Membrane, grid: VoxelGrid) -> None:
@@ -287,6 +345,12 @@ def _add_bilayer(volume: Volume32, membrane: Membrane, grid: VoxelGrid) -> None:
     box, distance = grid.around(membrane)
     # voxels average over their size: widen the leaflets on a coarse grid, keeping their mass
     sigma = math.hypot(7.0, 0.29 * grid.spacing_angstrom)
-    for offset, height in ((-_LEAFLET_GAP_ANGSTROM / 2, 1.0), (_LEAFLET_GAP_ANGSTROM / 2, 1.0), (0.0, -0.15)):
+    for offset, height in (
+        (-_LEAFLET_GAP_ANGSTROM / 2, 1.0),
+        (_LEAFLET_GAP_ANGSTROM / 2, 1.0),
+        (0.0, -0.15),
+    ):
         squares = np.square(distance - np.float32(offset))
-        volume[box] += np.exp(squares * np.float32(-0.5 / sigma**2)) * np.float32(height * 7.0 / sigma)
+        volume[box] += np.exp(squares * np.float32(-0.5 / sigma**2)) * np.float32(
+            height * 7.0 / sigma
+        )

@@ -42,7 +42,10 @@ def demo_folder() -> Path:
 def ensure_demo_pack(
     progress: Progress | None = None, stop: threading.Event | None = None, *, size: Size = "full"
 ) -> Path:
-    """Get the cached demo, or create it with `write_demo_pack`. Concurrent callers wait for the same one."""
+    """Get the cached demo, or create it with `write_demo_pack`.
+
+    Concurrent callers wait for the same one.
+    """
     folder = demo_folder()
     if is_pack(folder):
         return folder
@@ -71,14 +74,16 @@ def write_demo_pack(
 ) -> Path:
     """Write the demo to a new or empty folder (else ExistsError), atomically.
 
-    ``size`` "tiny" has the same content with voxels four times as large, for tests. ``progress`` is called with the
-    fraction done and a status message.
+    ``size`` "tiny" has the same content with voxels four times as large, for tests. ``progress`` is
+    called with the fraction done and a status message.
     """
     folder = Path(folder)
     is_empty = folder.is_dir() and not any(folder.iterdir())
     with written_whole(folder, overwrite=is_empty, flush=False) as unfinished:
         files, tables = unfinished / "files", Tables()
-        voxels = [math.prod(run.shape_zyx("full")) * (1 + 2 * len(run.tomograms)) for run in rows.RUNS]
+        voxels = [
+            math.prod(run.shape_zyx("full")) * (1 + 2 * len(run.tomograms)) for run in rows.RUNS
+        ]
         for number, run in enumerate(rows.RUNS):
             fraction = 0.97 * sum(voxels[:number]) / sum(voxels)
             _report(progress, stop, fraction, f"Simulating run {run.name}")
@@ -95,7 +100,9 @@ def write_demo_pack(
 class _RunWriter:
     """Writes one run and its rows."""
 
-    def __init__(self, run: RunPlan, files: Path, tables: Tables, size: Size, stop: threading.Event | None) -> None:
+    def __init__(
+        self, run: RunPlan, files: Path, tables: Tables, size: Size, stop: threading.Event | None
+    ) -> None:
         self._run, self._files, self._tables, self._stop = run, files, tables, stop
         self._size: Size = size
         self._folder = DemoPath(files, f"{run.dataset_id}/{run.name}")
@@ -125,18 +132,24 @@ class _RunWriter:
         angles.write("".join(f"{tilt:.2f}\n" for tilt in TILTS_DEGREE).encode())
         files = self._write_volume(stem, images, spacing, "tiltseries")
         row = {"pixelSpacing": spacing, "sizeX": width, "sizeY": height, "sizeZ": count}
-        return self._tables.add("tiltseries", self._common, row, files, angles.addresses("AngleList"))
+        return self._tables.add(
+            "tiltseries", self._common, row, files, angles.addresses("AngleList")
+        )
 
     def _alignment(self, number: int) -> int | None:
         """The id of an alignment, which is written on first use."""
         if number not in self._alignment_ids:
             metadata = self._folder + f"/Alignments/{number}/alignment_metadata.json"
             shape, spacing = self._run.shape_zyx(self._size), self._run.spacing_angstrom(self._size)
-            row: Row = {f"volume{axis}Dimension": n * spacing for axis, n in zip("ZYX", shape, strict=True)}
+            row: Row = {
+                f"volume{axis}Dimension": n * spacing for axis, n in zip("ZYX", shape, strict=True)
+            }
             row["tiltseriesId"] = self._tilt_series_id
             metadata.write(row | {"tiltAngles": TILTS_DEGREE})
             addresses = metadata.addresses("AlignmentMetadata")
-            self._alignment_ids[number] = self._tables.add("alignments", self._common, row, addresses)
+            self._alignment_ids[number] = self._tables.add(
+                "alignments", self._common, row, addresses
+            )
         return self._alignment_ids[number]
 
     def _spacing(self, binning: int) -> tuple[DemoPath, int]:
@@ -144,7 +157,11 @@ class _RunWriter:
         spacing = self._run.spacing_angstrom(self._size, binning)
         folder = self._folder + f"/Reconstructions/VoxelSpacing{spacing:.3f}"
         if binning not in self._spacing_ids:
-            row = {"runId": self._run.id, "voxelSpacing": spacing, **(folder + "/").addresses("Prefix")}
+            row = {
+                "runId": self._run.id,
+                "voxelSpacing": spacing,
+                **(folder + "/").addresses("Prefix"),
+            }
             self._spacing_ids[binning] = self._tables.add("tomogramVoxelSpacings", row)
         return folder, self._spacing_ids[binning]
 
@@ -171,20 +188,28 @@ class _RunWriter:
             "sizeY": height,
             "sizeZ": depth,
             "voxelSpacing": spacing,
-            "fiducialAlignmentStatus": "FIDUCIAL" if RECIPES[self._run.scene].gold_beads else "NON_FIDUCIAL",
+            "fiducialAlignmentStatus": "FIDUCIAL"
+            if RECIPES[self._run.scene].gold_beads
+            else "NON_FIDUCIAL",
             "processing": plan.processing,
             "isVisualizationDefault": plan.is_default,
             **rows.dates(dataset.deposition_id),
         }
-        tomogram_id = self._tables.add("tomograms", self._common, row, files, photos.photos("key-photo-"))
+        tomogram_id = self._tables.add(
+            "tomograms", self._common, row, files, photos.photos("key-photo-")
+        )
         self._tables.add_authors("tomogram", tomogram_id, dataset.deposition_id)
 
-    def _write_volume(self, stem: DemoPath, volume: Volume32, spacing: float, kind: ImageKind) -> Row:
+    def _write_volume(
+        self, stem: DemoPath, volume: Volume32, spacing: float, kind: ImageKind
+    ) -> Row:
         """Write a volume as OME-Zarr and MRC; return the columns for both."""
         zarr, mrc = stem + ".zarr", stem + ".mrc"
         is_float = kind == "tomogram" and self._run.dataset.is_float
         write_pyramid(zarr.path, volume, spacing, kind, stop=self._stop)
-        write_mrc(mrc.path, volume if is_float else volume.astype(np.int16), spacing, stop=self._stop)
+        write_mrc(
+            mrc.path, volume if is_float else volume.astype(np.int16), spacing, stop=self._stop
+        )
         sizes = {"fileSizeOmezarr": zarr.size_bytes, "fileSizeMrc": mrc.size_bytes}
         return zarr.addresses("OmezarrDir") | mrc.addresses("MrcFile") | sizes
 
@@ -192,7 +217,10 @@ class _RunWriter:
         points = points_of(self._run, plan, self._size)
         folder, spacing_id = self._spacing(plan.binning)
         row = rows.annotation_row(self._run, plan)
-        row |= {"tomogramVoxelSpacingId": spacing_id, "objectCount": object_count(self._run, plan, points)}
+        row |= {
+            "tomogramVoxelSpacingId": spacing_id,
+            "objectCount": object_count(self._run, plan, points),
+        }
         name = "".join(letter if letter.isalnum() else "_" for letter in row["objectName"].lower())
         stem = folder + f"/Annotations/{plan.number}/{name}-1.0"
         is_scored = rows.METHODS[plan.method].is_scored
@@ -211,8 +239,12 @@ class _RunWriter:
             "source": "community" if plan.community else "dataset_author",
         }
         for shape in plan.shapes:
-            shape_id = self._tables.add("annotationShapes", {"annotationId": annotation_id, "shapeType": shape})
-            for file in write_shape(stem, self._run, plan, shape, points, size=self._size, stop=self._stop):
+            shape_id = self._tables.add(
+                "annotationShapes", {"annotationId": annotation_id, "shapeType": shape}
+            )
+            for file in write_shape(
+                stem, self._run, plan, shape, points, size=self._size, stop=self._stop
+            ):
                 columns = {
                     "annotationShapeId": shape_id,
                     "isVisualizationDefault": plan.is_default and shape == plan.shapes[0],
@@ -223,7 +255,10 @@ class _RunWriter:
 
 
 def save_photo(path: Path, volume_zyx: NDArray[Any], longest_side: int) -> None:
-    """Save the mean of the central planes, with robust contrast, as an image; ``longest_side`` is in pixels."""
+    """Save the mean of the central planes, with robust contrast, as an image.
+
+    ``longest_side`` is in pixels.
+    """
     from PIL import Image
 
     centre = volume_zyx.shape[0] // 2
@@ -242,7 +277,9 @@ def _save_photos(folder: DemoPath, volume_zyx: Volume32, start: str = "") -> Non
         save_photo(folder.path / f"{start}{name}.png", volume_zyx, longest_side)
 
 
-def _report(progress: Progress | None, stop: threading.Event | None, fraction: float, message: str) -> None:
+def _report(
+    progress: Progress | None, stop: threading.Event | None, fraction: float, message: str
+) -> None:
     raise_if_stopped(stop)
     if progress is not None:
         progress(fraction, message)

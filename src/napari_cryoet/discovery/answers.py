@@ -21,7 +21,9 @@ from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
 _FIRST_RUNS: Final = 100
 _MOST_REASONS: Final = 60  # datasets
-_SHOWN_FIELDS: Final = frozenset({"title", "object", "id"})  # fields that the row of a dataset shows, like the organism
+_SHOWN_FIELDS: Final = frozenset(
+    {"title", "object", "id"}
+)  # fields that the row of a dataset shows, like the organism
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The results of a search. Without an index, only the catalogue is searched, and only for the text."""
+    """The results of a search.
+
+    Without an index, only the catalogue is searched, and only for the text.
+    """
 
     search: Search
     datasets: tuple[CatalogueRow, ...] = ()
@@ -44,7 +49,9 @@ class Answer:
     runs: tuple[ListedRun, ...] = ()
     run_counts: Mapping[int, int] = field(default_factory=dict)  # matching runs by dataset id
     facets: tuple[tuple[Facet, ...], ...] = ()
-    reasons: Mapping[int, str] = field(default_factory=dict)  # by dataset id, where its row doesn't show why it matches
+    reasons: Mapping[int, str] = field(
+        default_factory=dict
+    )  # by dataset id, where its row doesn't show why it matches
     to_drop: Chip | None = None  # if nothing matches: the choice without which most matches
     n_without: int = 0  # the number of matches without it
 
@@ -63,13 +70,18 @@ def answer_from_catalogue(catalogue: Catalogue, words: CatalogueSearch, search: 
     return Answer(search, words.datasets(search.text), words.depositions(search.text))
 
 
-def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question: Question) -> Answer:
+def answer(
+    index: Index, catalogue: Catalogue, words: CatalogueSearch, question: Question
+) -> Answer:
     """Search an index, in a few milliseconds; only the first runs are listed, see `all_runs`."""
     search, is_of_runs = question.search, question.unit == "runs"
     matches = find(index, search)
     by_id = {row.id: row for row in catalogue.rows}
     datasets = tuple(by_id[dataset_id] for dataset_id in matches.dataset_ids if dataset_id in by_id)
-    facets = tuple(count_facets(index, search, question.unit, condition=n) for n in range(question.n_facet_sets))
+    facets = tuple(
+        count_facets(index, search, question.unit, condition=n)
+        for n in range(question.n_facet_sets)
+    )
     owners = index.places("runs", "datasets")[np.searchsorted(index.ids("runs"), matches.run_ids)]
     counts = np.bincount(owners[owners >= 0], minlength=index.count("datasets")).tolist()
     is_empty = not (matches.run_ids if is_of_runs else datasets)
@@ -89,7 +101,9 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
 
 def all_runs(index: Index, found: Answer) -> Answer:
     """The answer with all runs, which takes tenths of a second for the whole portal."""
-    return with_changes(found, runs=list_matches(index, found.matches, "runs") if found.matches is not None else ())
+    return with_changes(
+        found, runs=list_matches(index, found.matches, "runs") if found.matches is not None else ()
+    )
 
 
 def with_reasons(index: Index, found: Answer) -> Answer:
@@ -97,7 +111,11 @@ def with_reasons(index: Index, found: Answer) -> Answer:
     hidden: dict[int, str] = {}
     for row in found.datasets[:_MOST_REASONS] if found.search.text else ():
         own = reasons(index, found.search.text, row.id)
-        if texts := [str(each) for each in own if each.field not in _SHOWN_FIELDS and each.text != row.organism_name]:
+        if texts := [
+            str(each)
+            for each in own
+            if each.field not in _SHOWN_FIELDS and each.text != row.organism_name
+        ]:
             hidden[row.id] = " · ".join(texts)
     return with_changes(found, reasons=hidden)
 
@@ -110,13 +128,25 @@ def _first_runs(index: Index, matches: Matches, datasets: Places) -> tuple[Liste
 
 
 def _depositions(
-    index: Index, catalogue: Catalogue, words: CatalogueSearch, search: Search, facets: tuple[tuple[Facet, ...], ...]
+    index: Index,
+    catalogue: Catalogue,
+    words: CatalogueSearch,
+    search: Search,
+    facets: tuple[tuple[Facet, ...], ...],
 ) -> tuple[DepositionRow, ...]:
     """Depositions that match a plain text, or for other searches the depositions of what matches."""
     if not chips(search):
         return words.depositions(search.text) if search.text else catalogue.depositions
-    (facet,) = (each for each in (facets[0] if facets else count_facets(index, search)) if each.name == "depositions")
-    ids = {each.value for each in facet.values if each.count and (each.is_chosen or not search.depositions)}
+    (facet,) = (
+        each
+        for each in (facets[0] if facets else count_facets(index, search))
+        if each.name == "depositions"
+    )
+    ids = {
+        each.value
+        for each in facet.values
+        if each.count and (each.is_chosen or not search.depositions)
+    }
     return tuple(row for row in catalogue.depositions if row.id in ids)
 
 

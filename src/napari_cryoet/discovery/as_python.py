@@ -22,7 +22,12 @@ Filters = tuple[str, ...]
 
 _WIDTH: Final = 100
 _SUBJECTS: Final = {
-    **{"datasets": "its dataset", "runs": "the run", "tomograms": "one tomogram", "tiltseries": "one tilt series"}
+    **{
+        "datasets": "its dataset",
+        "runs": "the run",
+        "tomograms": "one tomogram",
+        "tiltseries": "one tilt series",
+    }
 }
 _SERVED: Final = "http://127.0.0.1:8000/graphql"
 #: The client's attribute paths from a run to a table.
@@ -39,8 +44,18 @@ def own_script(search: Search, source: Source) -> str:
     """A script that searches the current data of a source with this package."""
     location = source.location if source.kind != "live" else "live"
     criteria = {name: getattr(search, name) for name in search.__struct_fields__}
-    own = [f"    {name}={value!r}," for name, value in criteria.items() if value != getattr(Search(), name)]
-    names = ["Condition"] * bool(search.annotations) + ["Search", "find", "list_matches", "open_portal", "read_index"]
+    own = [
+        f"    {name}={value!r},"
+        for name, value in criteria.items()
+        if value != getattr(Search(), name)
+    ]
+    names = ["Condition"] * bool(search.annotations) + [
+        "Search",
+        "find",
+        "list_matches",
+        "open_portal",
+        "read_index",
+    ]
     lines = [
         f'"""{_title(search)}"""\n',
         *(["import datetime\n"] if search.released != NO_BOUNDS else []),
@@ -56,11 +71,13 @@ def own_script(search: Search, source: Source) -> str:
 def client_script(index: Index, search: Search) -> str:
     """A script that finds the runs of a search with the portal's official client.
 
-    The client only matches exact names and has no text search. Words become the names that they match in the index now,
-    and a text becomes the ids of its runs.
+    The client only matches exact names and has no text search. Words become the names that they
+    match in the index now, and a text becomes the ids of its runs.
     """
     source = index.source
-    served = "  # napari-cryoet serve FOLDER prints the URL" if source.kind in {"pack", "demo"} else ""
+    served = (
+        "  # napari-cryoet serve FOLDER prints the URL" if source.kind in {"pack", "demo"} else ""
+    )
     address = {"live": "", "url": repr(source.location)}.get(source.kind, repr(_SERVED))
     steps: list[str] = []
     for words, options in _parts(index, search):
@@ -87,12 +104,17 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters
     The client merges filters with a common prefix, so all filters of a set hold for the same row.
     """
     if search.text:
-        yield f"text: {search.text!r}", _runs_with(index, SearchMasks(index, Search(text=search.text)).runs())
+        yield (
+            f"text: {search.text!r}",
+            _runs_with(index, SearchMasks(index, Search(text=search.text)).runs()),
+        )
     parts: list[tuple[str, Any, str]] = [(name, search, table) for table, name in _SUBJECTS.items()]
     parts += [("one annotation", condition, "annotations") for condition in search.annotations]
     for words, criteria, subject in parts:
         if found := [*fields_set(criteria, subject)]:
-            chosen = (field.chip_of(value) for field, wanted in found for value in field.values_of(wanted))
+            chosen = (
+                field.chip_of(value) for field, wanted in found for value in field.values_of(wanted)
+            )
             options = product(*(_filters(index, field, wanted) for field, wanted in found))
             yield f"{words}: {', '.join(chosen)}", options
 
@@ -102,7 +124,9 @@ def _runs_with(index: Index, runs: RowMask) -> list[Filters]:
     owners, size = index.places("runs", "datasets"), index.count("datasets")
     whole = marked(owners[runs], size) & ~marked(owners[~runs], size)
     rest = index.ids("runs")[runs & ~at(whole, owners)].tolist()
-    options: list[Filters] = [(f"Run.dataset_id._in({_literal(index.ids('datasets')[whole].tolist())})",)]
+    options: list[Filters] = [
+        (f"Run.dataset_id._in({_literal(index.ids('datasets')[whole].tolist())})",)
+    ]
     return [*options, (f"Run.id._in({_literal(rest)})",)] if rest else options
 
 
@@ -113,13 +137,23 @@ def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
     match field.kind:
         case "name" | "object":
             known = index.words(field.table, field.column)
-            codes = np.unique(known.codes[rows_that_meet(index, field, wanted) & (known.codes >= 0)])
+            codes = np.unique(
+                known.codes[rows_that_meet(index, field, wanted) & (known.codes >= 0)]
+            )
             return [f"{path}._in({_literal(sorted(known.words[code] for code in codes))})"]
         case "range":
-            return [_bounds_filter(path, *(None if end is None else f"{end:g}" for end in widened(wanted)))]
+            return [
+                _bounds_filter(
+                    path, *(None if end is None else f"{end:g}" for end in widened(wanted))
+                )
+            ]
         case "days":
             first, last = wanted
-            return [_bounds_filter(path, first and f'"{first}T00:00:00+00:00"', last and f'"{last}T23:59:59+00:00"')]
+            return [
+                _bounds_filter(
+                    path, first and f'"{first}T00:00:00+00:00"', last and f'"{last}T23:59:59+00:00"'
+                )
+            ]
         case "least":
             return [f"{path} >= {wanted}"]
         case "truth":
@@ -128,7 +162,8 @@ def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
             return [",\n".join(_CONTENTS.get(what, f"Run.{what}.id > 0") for what in wanted)]
         case "deposition":
             return [
-                f"Run.{each}.deposition_id._in({_literal(wanted)})" for each in ("dataset", "tomograms", "annotations")
+                f"Run.{each}.deposition_id._in({_literal(wanted)})"
+                for each in ("dataset", "tomograms", "annotations")
             ]
     return [f"{path}._in({_literal(wanted)})"]
 
@@ -148,5 +183,9 @@ def _indented(filters: Sequence[str]) -> str:
 
 def _title(search: Search) -> str:
     words = [chip.text for chip in chips(search)]
-    criteria = ", ".join([search.text, *words] if search.text else words).replace("\\", "").replace('"', "'")
+    criteria = (
+        ", ".join([search.text, *words] if search.text else words)
+        .replace("\\", "")
+        .replace('"', "'")
+    )
     return f"Runs of the CryoET Data Portal: {criteria or 'all'}."

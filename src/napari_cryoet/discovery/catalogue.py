@@ -56,7 +56,9 @@ class CatalogueSearch:
 def found_first(objects: tuple[ObjectCount, ...], text: str) -> tuple[ObjectCount, ...]:
     """Objects in the same order, but those that the search names first."""
     terms = terms_of(text)
-    return tuple(sorted(objects, key=lambda each: not any(_names(term, each.object_name) for term in terms)))
+    return tuple(
+        sorted(objects, key=lambda each: not any(_names(term, each.object_name) for term in terms))
+    )
 
 
 class _Rows(Generic[R]):
@@ -77,7 +79,9 @@ class _Rows(Generic[R]):
         if (concept := term.concept) is None:
             return found
         named: RowMask = np.any([self._texts.having_whole(name) for name in concept.names], axis=0)
-        kinds = [any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows]
+        kinds = [
+            any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows
+        ]
         return found | named | np.array(kinds, np.bool_)
 
 
@@ -85,14 +89,25 @@ def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:
     sample = (row.sample_type or "").replace("_", " ")
     yield from (row.title, row.organism_name, common_names(row.organism_name or ""), sample)
     yield from (row.cell_name, row.tissue_name)
-    yield from (row.dataset_publications, row.related_database_entries, f"DS-{row.id}", f"CZCDP-{row.deposition_id}")
+    yield from (
+        row.dataset_publications,
+        row.related_database_entries,
+        f"DS-{row.id}",
+        f"CZCDP-{row.deposition_id}",
+    )
     yield from (each for author in row.authors for each in (author.name, author.orcid))
     yield from (each.object_name for each in row.objects)
     yield from row.shapes
 
 
 def _about_deposition(row: DepositionRow, organisms: dict[int, str]) -> Iterable[str | None]:
-    yield from (row.title, row.tag, row.deposition_publications, row.related_database_entries, f"CZCDP-{row.id}")
+    yield from (
+        row.title,
+        row.tag,
+        row.deposition_publications,
+        row.related_database_entries,
+        f"CZCDP-{row.id}",
+    )
     for each in row.dataset_ids + row.enriched_dataset_ids:
         yield from (f"DS-{each}", organisms.get(each))
     yield from (each for author in row.authors for each in (author.name, author.orcid))
@@ -102,4 +117,6 @@ def _about_deposition(row: DepositionRow, organisms: dict[int, str]) -> Iterable
 
 def _names(term: Term, name: str) -> bool:
     is_kind_of_it = term.concept is not None and is_kind(name, term.concept)
-    return is_kind_of_it or any(simplified(word.strip('"')) in simplified(name) for word in term.words)
+    return is_kind_of_it or any(
+        simplified(word.strip('"')) in simplified(name) for word in term.words
+    )

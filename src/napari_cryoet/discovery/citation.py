@@ -74,7 +74,9 @@ def cite(cited: Iterable[Citation], style: Style = "plain") -> str:
     return "\n\n".join(map(write, each_once)) + "\n" if each_once else ""
 
 
-def _all_of(rows: Rows, kind: str, found: Iterable[dict[str, Any]], site: str) -> Iterable[Citation]:
+def _all_of(
+    rows: Rows, kind: str, found: Iterable[dict[str, Any]], site: str
+) -> Iterable[Citation]:
     for row in sorted(found, key=lambda row: int(row["id"])):
         of_row = [each for each in rows.get(f"{kind}Authors", ()) if each[f"{kind}Id"] == row["id"]]
         of_row.sort(key=lambda each: (each.get("authorListOrder") or 0, each["id"]))
@@ -127,7 +129,10 @@ def _ris(each: Citation) -> str:
         ("PY", each.year),
         ("JO" if each is _PAPER else "PB", each.publisher),
         ("UR", each.url),
-        *(("N1", note) for note in (*(f"https://doi.org/{doi}" for doi in each.dois), *each.entries)),
+        *(
+            ("N1", note)
+            for note in (*(f"https://doi.org/{doi}" for doi in each.dois), *each.entries)
+        ),
     ]
     return "\n".join([*(f"{tag}  - {text}" for tag, text in lines if text), "ER  - "])
 

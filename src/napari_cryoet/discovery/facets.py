@@ -40,7 +40,8 @@ class FacetValue:
 class Facet:
     """A field of a search with its values by count, or ranges in order. Values without matches are left out.
 
-    Several values may be chosen unless the field ``is_single``: a match has one of them, or for ``has`` all of them.
+    Several values may be chosen unless the field ``is_single``: a match has one of them, or for
+    ``has`` all of them.
     """
 
     field: Field
@@ -62,8 +63,9 @@ def count_facets(
 ) -> tuple[Facet, ...]:
     """Count all facets of a search, in a few milliseconds.
 
-    A count is the number of datasets or runs that `find` returns with only this choice in the facet. ``condition`` is
-    the number of the condition that annotation facets belong to; ``len(search.annotations)`` adds one.
+    A count is the number of datasets or runs that `find` returns with only this choice in the
+    facet. ``condition`` is the number of the condition that annotation facets belong to;
+    ``len(search.annotations)`` adds one.
     """
     counting = _Counter(index, search, unit, condition)
     return tuple(counting.facet(field) for field in FIELDS)
@@ -78,7 +80,9 @@ def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> 
         criteria = without(criteria, field, value)
     else:
         criteria = replace(criteria, **{field.name: value if field.is_single else (*chosen, value)})
-    return search.with_condition(condition, criteria) if isinstance(criteria, Condition) else criteria
+    return (
+        search.with_condition(condition, criteria) if isinstance(criteria, Condition) else criteria
+    )
 
 
 class _Counter:
@@ -94,7 +98,9 @@ class _Counter:
         criteria = self._search.condition(self._number) if field.is_of_annotation else self._search
         chosen = field.values_of(getattr(criteria, field.name))
         counted = (each for each in self._counted(field) if each[2] or each[0] in chosen)
-        return Facet(field, tuple(FacetValue(value, text, n, value in chosen) for value, text, n in counted))
+        return Facet(
+            field, tuple(FacetValue(value, text, n, value in chosen) for value, text, n in counted)
+        )
 
     def _counted(self, field: Field) -> Iterable[tuple[Any, str, int]]:
         """All values of a field with their texts and counts, in order."""
@@ -102,32 +108,56 @@ class _Counter:
         if choices := _choices(index, field):
             for choice in choices:
                 meeting = rows_that_meet(index, field, choice if field.is_single else (choice,))
-                yield choice, field.text_of(choice), int(marked(units[meeting[places]], self._size).sum())
+                yield (
+                    choice,
+                    field.text_of(choice),
+                    int(marked(units[meeting[places]], self._size).sum()),
+                )
             return
         if field.kind == "deposition":
-            codes, values, texts = places, index.ids("depositions").tolist(), deposition_names(index)
+            codes, values, texts = (
+                places,
+                index.ids("depositions").tolist(),
+                deposition_names(index),
+            )
         else:
-            words, quote = index.words(field.table, field.column), "" if field.kind == "word" else '"'  # a whole name
+            words, quote = (
+                index.words(field.table, field.column),
+                "" if field.kind == "word" else '"',
+            )  # a whole name
             codes, values = words.codes[places], [f"{quote}{word}{quote}" for word in words.words]
             texts = [field.text_of(value) for value in values]
         counts = self._counts(units, codes, len(values))
-        yield from sorted(zip(values, texts, counts, strict=True), key=lambda each: (-each[2], each[1].casefold()))
+        yield from sorted(
+            zip(values, texts, counts, strict=True), key=lambda each: (-each[2], each[1].casefold())
+        )
 
     def _rows(self, field: Field) -> tuple[Places, Places]:
         """The unit and the choice (as a position) of each row that matches without the choices of a field."""
         index, subject, search_masks = self._index, field.subject, self._search_masks
         if subject == "datasets":  # one row for each unit
-            left = search_masks.datasets(field.name) if self._unit == subject else search_masks.runs(field.name)
+            left = (
+                search_masks.datasets(field.name)
+                if self._unit == subject
+                else search_masks.runs(field.name)
+            )
             return np.flatnonzero(left).astype(np.int32), index.places(self._unit, subject)[left]
         part = subject, self._number if field.is_of_annotation else 0
-        left = search_masks.rows(part, field.name if field.kind != "content" else None)  # all contents have to be there
-        runs = search_masks.runs(part, with_text=self._unit == "runs")  # else only the dataset has to contain the text
+        left = search_masks.rows(
+            part, field.name if field.kind != "content" else None
+        )  # all contents have to be there
+        runs = search_masks.runs(
+            part, with_text=self._unit == "runs"
+        )  # else only the dataset has to contain the text
         left &= at(runs, index.places(subject, "runs"))
         if field.kind == "deposition":
             of_runs, places = depositions_of_runs(index)
             left = at(left, of_runs)
         else:
-            of_runs, places = index.places(field.table, "runs"), index.places(field.table, field.table)
+            of_runs, places = (
+                index.places(field.table, "runs"),
+                index.places(field.table, field.table),
+            )
             left = at(left, index.places(field.table, subject))
         return index.places("runs", self._unit)[of_runs[left]], places[left]
 
@@ -135,9 +165,13 @@ class _Counter:
         """The number of units that have a row with each value."""
         kept = (codes >= 0) & (units >= 0)
         keys = units[kept].astype(np.int64) * n_values + codes[kept]
-        n_cells = self._size * n_values  # marking is several times faster than sorting, and takes a byte a cell
+        n_cells = (
+            self._size * n_values
+        )  # marking is several times faster than sorting, and takes a byte a cell
         keys = np.flatnonzero(marked(keys, n_cells)) if n_cells <= _MOST_CELLS else np.unique(keys)
-        counts: list[int] = np.bincount(keys % n_values, minlength=n_values).tolist() if n_values else []
+        counts: list[int] = (
+            np.bincount(keys % n_values, minlength=n_values).tolist() if n_values else []
+        )
         return counts
 
 

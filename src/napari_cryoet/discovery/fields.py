@@ -19,13 +19,20 @@ Range = tuple[float | None, float | None]
 """Lowest and highest number, both included; None for no bound."""
 Days = tuple[date | None, date | None]
 """First and last day, both included; None for no bound."""
-FieldKind = Literal["word", "name", "object", "number", "range", "least", "truth", "days", "deposition", "content"]
+FieldKind = Literal[
+    "word", "name", "object", "number", "range", "least", "truth", "days", "deposition", "content"
+]
 
 Content = Literal["annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf"]
 
 #: Titles of the values of `Search.has`: tables with rows for the run, or keys of `index.RUNS_WITH`.
 CONTENTS: Final[dict[Content, str]] = {
-    **{"annotations": "annotations", "tomograms": "tomograms", "tiltseries": "tilt series", "alignments": "alignments"},
+    **{
+        "annotations": "annotations",
+        "tomograms": "tomograms",
+        "tiltseries": "tilt series",
+        "alignments": "alignments",
+    },
     **{"frames": "raw frames", "ctf": "CTF estimates"},
 }
 NO_BOUNDS: Final = (None, None)
@@ -37,8 +44,8 @@ _SLACK: Final = 0.005
 class Field:
     """A field of `Search`, or of `Condition` if its subject is the annotations.
 
-    One row of the subject has to meet all of its fields. Values are exact values of the column (``word``), or words of
-    a name, or the whole name in double quotes (``name``, ``object``).
+    One row of the subject has to meet all of its fields. Values are exact values of the column
+    (``word``), or words of a name, or the whole name in double quotes (``name``, ``object``).
     """
 
     name: str
@@ -85,10 +92,14 @@ class Field:
         return (wanted,) if self.is_single else tuple(wanted)
 
 
-def _field(subject: str, name: str, title: str, kind: FieldKind, column: str = "", *more: Any) -> Field:
+def _field(
+    subject: str, name: str, title: str, kind: FieldKind, column: str = "", *more: Any
+) -> Field:
     """Make a field; ``table.column`` names a column of another table than the subject's."""
     table, dot, of_table = column.partition(".")
-    return Field(name, title, kind, subject, table if dot else subject, of_table if dot else column, *more)
+    return Field(
+        name, title, kind, subject, table if dot else subject, of_table if dot else column, *more
+    )
 
 
 _SPACINGS: Final = ((None, 5.0), (None, 8.0), (None, 10.0), (None, 14.0), (14.0, None))
@@ -99,18 +110,53 @@ _QUALITIES: Final = (5, 4, 3, 2, 1)
 FIELDS: Final = (
     _field("annotations", "objects", "Object", "object", "objectName"),
     _field("annotations", "shapes", "Shape", "word", "annotationShapes.shapeType"),
-    _field("annotations", "is_ground_truth", "Ground truth", "truth", "groundTruthStatus", (True, False)),
+    _field(
+        "annotations",
+        "is_ground_truth",
+        "Ground truth",
+        "truth",
+        "groundTruthStatus",
+        (True, False),
+    ),
     _field("annotations", "methods", "Method", "word", "methodType"),
-    _field("annotations", "min_count", "Picks", "least", "objectCount", (10, 100, 1000), "{}", " picks"),
+    _field(
+        "annotations", "min_count", "Picks", "least", "objectCount", (10, 100, 1000), "{}", " picks"
+    ),
     _field("datasets", "organisms", "Organism", "name", "organismName"),
     _field("datasets", "sample_types", "Sample", "word", "sampleType"),
     _field("tomograms", "processing", "Processing", "word", "processing"),
-    _field("tomograms", "spacing_angstrom", "Voxel spacing", "range", "voxelSpacing", _SPACINGS, "{}", " Å"),
+    _field(
+        "tomograms",
+        "spacing_angstrom",
+        "Voxel spacing",
+        "range",
+        "voxelSpacing",
+        _SPACINGS,
+        "{}",
+        " Å",
+    ),
     _field("tomograms", "processing_software", "Processing software", "name", "processingSoftware"),
     _field("tomograms", "reconstruction", "Reconstruction", "word", "reconstructionMethod"),
     _field("runs", "has", "Has", "content", "", tuple(CONTENTS), "has {}"),
-    _field("tiltseries", "tilt_quality", "Tilt quality", "number", "tiltSeriesQuality", _QUALITIES, "tilt quality {}"),
-    _field("tiltseries", "tilt_range_degrees", "Tilt range", "range", "tiltRange", _TILTS, "tilts {}", "°"),
+    _field(
+        "tiltseries",
+        "tilt_quality",
+        "Tilt quality",
+        "number",
+        "tiltSeriesQuality",
+        _QUALITIES,
+        "tilt quality {}",
+    ),
+    _field(
+        "tiltseries",
+        "tilt_range_degrees",
+        "Tilt range",
+        "range",
+        "tiltRange",
+        _TILTS,
+        "tilts {}",
+        "°",
+    ),
     _field("annotations", "authors", "Annotation author", "name", "annotationAuthors.name"),
     _field("annotations", "software", "Annotation software", "name", "annotationSoftware"),
     _field("runs", "depositions", "Deposition", "deposition", "", (), "CZCDP-{}"),
@@ -136,7 +182,9 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> RowMask:
         case "range":
             low, high = widened(wanted)
             numbers = index.numbers(table, column)
-            return _within(numbers, -np.inf if low is None else low, np.inf if high is None else high)
+            return _within(
+                numbers, -np.inf if low is None else low, np.inf if high is None else high
+            )
         case "days":
             first, last = wanted
             return _within(release_days(index), str(first or ""), str(last or "9999"))
@@ -155,7 +203,9 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> RowMask:
 def fields_set(criteria: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
     """The fields set in a `Search` or `Condition` with their values, of one subject or of all."""
     for field in FIELDS:
-        if subject in {"", field.subject} and (wanted := getattr(criteria, field.name, None)) not in (
+        if subject in {"", field.subject} and (
+            wanted := getattr(criteria, field.name, None)
+        ) not in (
             (),
             NO_BOUNDS,
             None,
@@ -179,19 +229,26 @@ def rows_above(index: Index, rows: RowMask, table: str, above: str) -> RowMask:
 def widened(bounds: Range) -> Range:
     """A range widened by half a percent: 10 Å in the literature is often 10.012 Å in files."""
     low, high = bounds
-    return None if low is None else low * (1 - _SLACK), None if high is None else high * (1 + _SLACK)
+    return None if low is None else low * (1 - _SLACK), None if high is None else high * (
+        1 + _SLACK
+    )
 
 
 def release_days(index: Index) -> NDArray[np.str_]:
     """The release day of each dataset, such as ``2024-05-31``."""
-    return index.made("release days", lambda: np.array([x[:10] for x in index.texts("datasets", "releaseDate")], "U10"))
+    return index.made(
+        "release days",
+        lambda: np.array([x[:10] for x in index.texts("datasets", "releaseDate")], "U10"),
+    )
 
 
 def depositions_of_runs(index: Index) -> tuple[Places, Places]:
     """Pairs of runs and depositions: of the run's dataset, and of each of its tomograms and annotations."""
 
     def places(above: str) -> Places:
-        return np.concatenate([index.places(table, above) for table in ("runs", "tomograms", "annotations")])
+        return np.concatenate(
+            [index.places(table, above) for table in ("runs", "tomograms", "annotations")]
+        )
 
     return index.made("depositions of runs", lambda: (places("runs"), places("depositions")))
 
@@ -207,7 +264,9 @@ def _within(values: NDArray[Any], low: Any, high: Any) -> RowMask:
     return mask
 
 
-def _rows_named(known: Words, wanted: Sequence[str], is_meant: Callable[[str, str], bool]) -> RowMask:
+def _rows_named(
+    known: Words, wanted: Sequence[str], is_meant: Callable[[str, str], bool]
+) -> RowMask:
     return known.rows_at([any(is_meant(name, each) for each in wanted) for name in known.words])
 
 
@@ -230,7 +289,9 @@ def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:
     >>> _range_text((None, 10.0), " Å"), _range_text((100, None), "°"), _range_text((8.0, 12.5), " Å")
     ('≤ 10 Å', '≥ 100°', '8–12.5 Å')
     """
-    low, high = (f"{end:,g}" if isinstance(end, int | float) else end and str(end) for end in bounds)
+    low, high = (
+        f"{end:,g}" if isinstance(end, int | float) else end and str(end) for end in bounds
+    )
     if low and low.endswith("-01-01") and high == f"{low[:4]}-12-31":
         return low[:4]
     if low is None or high is None:
@@ -249,7 +310,11 @@ def typed_range(text: str, *, of_days: bool = False) -> tuple[Any, Any]:
         if not part:
             return None
         is_year = re.fullmatch("[0-9]{4}", part)
-        return date.fromisoformat(f"{part}-{day_of_year}" if is_year else part) if of_days else float(part)
+        return (
+            date.fromisoformat(f"{part}-{day_of_year}" if is_year else part)
+            if of_days
+            else float(part)
+        )
 
     first, dots, last = map(str.strip, text.partition(".."))
     return end(first, "01-01"), end(last if dots else first, "12-31")

@@ -1,7 +1,7 @@
 """The search index: the searchable columns of a portal's tables as NumPy arrays.
 
-A pack has its tables on disk. From a server, whole tables are fetched in pages, but only the columns that are used, and
-cached as one SQLite file.
+A pack has its tables on disk. From a server, whole tables are fetched in pages, but only the
+columns that are used, and cached as one SQLite file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import NetworkError, PackError, PortalError, SaveError, raise_if_stopped
+from napari_cryoet.exceptions import (
+    NetworkError,
+    PackError,
+    PortalError,
+    SaveError,
+    raise_if_stopped,
+)
 from napari_cryoet.files import written_whole
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.progress import Progress
@@ -68,7 +74,10 @@ _NOT_REPORTED: Final = frozenset({"", "not_reported"})
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A column of texts, encoded: for each row a position in ``words``, which are unique; -1 for none."""
+    """A column of texts, encoded: for each row a position in ``words``, which are unique.
+
+    -1 for none.
+    """
 
     codes: Places
     words: tuple[str, ...]
@@ -82,8 +91,8 @@ class Words:
 class Index:
     """The searchable tables of one portal as columns, whose rows are in the order of their ids.
 
-    Use `read_index` to make one. It sends no requests, doesn't change, and may be used from any thread. Tables and
-    columns have the API's names; `COLUMNS` lists them.
+    Use `read_index` to make one. It sends no requests, doesn't change, and may be used from any
+    thread. Tables and columns have the API's names; `COLUMNS` lists them.
 
     Attributes
     ----------
@@ -95,9 +104,13 @@ class Index:
         Keys of `RUNS_WITH` that the server couldn't answer; they can't be searched for.
     """
 
-    def __init__(self, database: Database, source: Source, as_of: datetime, reason: str = "") -> None:
+    def __init__(
+        self, database: Database, source: Source, as_of: datetime, reason: str = ""
+    ) -> None:
         self.source, self.as_of, self.reason = source, as_of, reason
-        self.unknown = frozenset(what for what, (table, _) in RUNS_WITH.items() if not database.is_loaded(table))
+        self.unknown = frozenset(
+            what for what, (table, _) in RUNS_WITH.items() if not database.is_loaded(table)
+        )
         self._database = database
         self._lock = threading.RLock()
         self._made: dict[Any, Any] = {}
@@ -120,27 +133,47 @@ class Index:
         """A column of numbers, with 1 and 0 for true and false and NaN for none."""
         return self.made(
             ("numbers", table, column),
-            lambda: np.array([np.nan if x is None else x for x in self._cells(table, column)], np.float64),
+            lambda: np.array(
+                [np.nan if x is None else x for x in self._cells(table, column)], np.float64
+            ),
         )
 
     def texts(self, table: str, column: str) -> list[str]:
         """A column of texts, one for each row; empty for none."""
-        return self.made(("texts", table, column), lambda: [text or "" for text in self._cells(table, column)])
+        return self.made(
+            ("texts", table, column), lambda: [text or "" for text in self._cells(table, column)]
+        )
 
     def places(self, table: str, above: str) -> Places:
-        """The position of each row's parent or further ancestor in the table ``above``; -1 for none."""
+        """The position of each row's parent or further ancestor in the table ``above``.
+
+        -1 for none.
+        """
         return self.made(("places", table, above), lambda: self._places(table, above))
 
     def runs_with(self, what: str) -> RowMask:
-        """The runs that have rows in a table or a key of `RUNS_WITH`; PortalError if it is `unknown`."""
+        """The runs that have rows in a table or a key of `RUNS_WITH`.
+
+        PortalError if it is `unknown`.
+        """
         if what in self.unknown:
-            raise PortalError(f"The portal couldn't determine which runs have {what}.", hint="Try again later.")
-        return self.made(("runs with", what), lambda: self._runs_with(*RUNS_WITH.get(what, (what, {}))))
+            raise PortalError(
+                f"The portal couldn't determine which runs have {what}.", hint="Try again later."
+            )
+        return self.made(
+            ("runs with", what), lambda: self._runs_with(*RUNS_WITH.get(what, (what, {})))
+        )
 
     def rows(self, table: str, ids: Iterable[int]) -> list[dict[str, Any]]:
-        """The rows with these ids as dictionaries of `COLUMNS`, ordered by id; unknown ids are skipped."""
+        """The rows with these ids as dictionaries of `COLUMNS`, ordered by id.
+
+        Unknown ids are skipped.
+        """
         columns, clause = COLUMNS[table], {"id": {"_in": [int(each) for each in ids]}}
-        return [dict(zip(columns, row, strict=True)) for row in self._database.cells(table, columns, clause)]
+        return [
+            dict(zip(columns, row, strict=True))
+            for row in self._database.cells(table, columns, clause)
+        ]
 
     def made(self, key: Any, make: Callable[[], T]) -> T:
         """The cached value for a key; ``make`` is called the first time."""
@@ -156,7 +189,9 @@ class Index:
     def _places(self, table: str, above: str) -> Places:
         if table == above:
             return np.arange(self.count(table), dtype=np.int32)
-        relation = next((each for each in tables()[table].parents.values() if each.table == above), None)
+        relation = next(
+            (each for each in tables()[table].parents.values() if each.table == above), None
+        )
         if relation is not None:
             keys, ids = self.numbers(table, relation.key), self.ids(above)
             places = np.searchsorted(ids, keys)
@@ -187,12 +222,16 @@ def at(mask: RowMask, places: Places) -> RowMask:
 
 
 def read_index(
-    portal: Portal, *, refresh: bool = False, progress: Progress | None = None, stop: threading.Event | None = None
+    portal: Portal,
+    *,
+    refresh: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> Index:
     """Read the index of a portal: immediately for a pack, the demo, and a server whose tables are cached.
 
-    With ``refresh``, a server's tables are fetched again: a minute for the live portal. Otherwise, or if the
-    server can't be reached (see `Index.reason`), cached tables of any age are used.
+    With ``refresh``, a server's tables are fetched again: a minute for the live portal. Otherwise,
+    or if the server can't be reached (see `Index.reason`), cached tables of any age are used.
 
     Raises
     ------
@@ -214,7 +253,9 @@ def read_index(
         return cached
     if portal.is_offline:
         hint = "Connect to the network and go online once."
-        raise PortalError("The search index wasn't downloaded before, and you are working offline.", hint=hint)
+        raise PortalError(
+            "The search index wasn't downloaded before, and you are working offline.", hint=hint
+        )
     try:
         return _fetch_index(portal, path, progress or (lambda _fraction, _message: None), stop)
     except NetworkError as error:
@@ -242,7 +283,9 @@ def _cached(path: Path, portal: Portal, reason: str) -> Index | None:
         return None
 
 
-def _fetch_index(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
+def _fetch_index(
+    portal: Portal, path: Path, progress: Progress, stop: threading.Event | None
+) -> Index:
     """Fetch the tables of a server and cache them."""
     as_of = datetime.now(UTC)
     names = (*RUNS_WITH, *reversed([*COLUMNS]))  # the largest first
@@ -280,7 +323,9 @@ def _fetch_index(portal: Portal, path: Path, progress: Progress, stop: threading
     return Index(database, portal.source, as_of)
 
 
-def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[list[dict[str, Any]]]:
+def _pages(
+    portal: Portal, name: str, stop: threading.Event | None
+) -> Iterator[list[dict[str, Any]]]:
     """The rows of a table; for a key of `RUNS_WITH`, one row for each run that has rows there."""
     if name in COLUMNS:
         yield from portal.pages(name, COLUMNS[name], {}, size=ROWS_A_PAGE, stop=stop)
@@ -292,5 +337,8 @@ def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[
 
 def _encoded(cells: Iterable[str | None]) -> Words:
     known: dict[str, int] = {}
-    codes = [-1 if not cell or cell in _NOT_REPORTED else known.setdefault(cell, len(known)) for cell in cells]
+    codes = [
+        -1 if not cell or cell in _NOT_REPORTED else known.setdefault(cell, len(known))
+        for cell in cells
+    ]
     return Words(np.array(codes, np.int32), tuple(known))

@@ -44,7 +44,10 @@ class ListedDataset(Listed, frozen=True, kw_only=True):
 
 
 class ListedRun(Listed, frozen=True, kw_only=True):
-    """A matching run; counts and size are of its matching tomograms (as OME-Zarr) and annotations."""
+    """A matching run.
+
+    Counts and size are of its matching tomograms (as OME-Zarr) and annotations.
+    """
 
     run_id: int = _column("id")
     run: str = ""
@@ -89,15 +92,17 @@ class ListedTomogram(_RunRow, frozen=True, kw_only=True):
     size_x: int = _column("sizeX", 0)  # voxels
     size_y: int = _column("sizeY", 0)
     size_z: int = _column("sizeZ", 0)
-    is_default: bool = _column("isVisualizationDefault", default=False)  # the curators' choice to show first
+    is_default: bool = _column(
+        "isVisualizationDefault", default=False
+    )  # the curators' choice to show first
     alignment_id: int | None = _column("alignmentId", None)
 
 
 def list_matches(index: Index, matches: Matches, kind: ListKind) -> tuple[Any, ...]:
     """List matches as `ListedDataset`, `ListedRun`, `ListedAnnotation` or `ListedTomogram`.
 
-    Datasets keep the order of the matches; other rows are sorted by dataset and id. Listing all runs of the portal
-    takes tenths of a second.
+    Datasets keep the order of the matches; other rows are sorted by dataset and id. Listing all
+    runs of the portal takes tenths of a second.
     """
     rows, row_type = _LISTS[kind]
     found = rows(_MatchingRows(index, matches))
@@ -112,7 +117,9 @@ def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
     """
     fields = type(rows[0]).__struct_fields__ if rows else (field,)
     if field not in fields:
-        raise FormatError(f"The list can't be sorted by {field}.", hint=f"Sort by one of {', '.join(fields)}.")
+        raise FormatError(
+            f"The list can't be sorted by {field}.", hint=f"Sort by one of {', '.join(fields)}."
+        )
 
     def key(row: Any) -> tuple[bool, Any]:
         value = getattr(row, field)
@@ -133,13 +140,18 @@ class _MatchingRows:
         self._masks = masks = {table: at(runs, index.places(table, "runs")) for table in below}
         masks["tomograms"] &= np.isin(index.ids("tomograms"), matches.tomogram_ids)
         if matches.annotation_ids:
-            masks["annotations"] &= np.isin(index.ids("annotations"), [*chain(*matches.annotation_ids)])
+            masks["annotations"] &= np.isin(
+                index.ids("annotations"), [*chain(*matches.annotation_ids)]
+            )
         for table in ("annotationShapes", "annotationAuthors"):
             masks[table] = at(masks["annotations"], index.places(table, "annotations"))
 
     def rows(self, table: str) -> list[Row]:
         """The matching runs, or rows of a table below them, with run and dataset, sorted by dataset and id."""
-        rows, runs = (self.index.rows(each, self.index.ids(each)[self._masks[each]]) for each in (table, "runs"))
+        rows, runs = (
+            self.index.rows(each, self.index.ids(each)[self._masks[each]])
+            for each in (table, "runs")
+        )
         about = {run["id"]: {"run": run["name"], "datasetId": run["datasetId"]} for run in runs}
         found = [row | about[row.get("runId", row["id"])] for row in rows]
         return sorted(found, key=lambda row: (row["datasetId"], row["id"]))
@@ -148,7 +160,9 @@ class _MatchingRows:
         """Cells of the matching rows of a table, grouped by the id of their ancestor in ``above``."""
         rows, found = self._masks[table], defaultdict[int, list[list[Any]]](list)
         owners = np.append(self.index.ids(above), 0)[self.index.places(table, above)[rows]].tolist()
-        for owner, *cells in zip(owners, *(np.asarray(each, object)[rows].tolist() for each in columns), strict=True):
+        for owner, *cells in zip(
+            owners, *(np.asarray(each, object)[rows].tolist() for each in columns), strict=True
+        ):
             found[owner].append(cells)
         return found
 
@@ -156,7 +170,11 @@ class _MatchingRows:
         """Make a function that summarizes the matches in a run or dataset, by its id."""
         index = self.index
         sizes = np.nan_to_num(index.numbers("tomograms", "fileSizeOmezarr"))
-        columns = index.numbers("tomograms", "voxelSpacing"), index.texts("tomograms", "processing"), sizes
+        columns = (
+            index.numbers("tomograms", "voxelSpacing"),
+            index.texts("tomograms", "processing"),
+            sizes,
+        )
         volumes = self.below(above, "tomograms", *columns)
         counts = np.nan_to_num(index.numbers("annotations", "objectCount"))
         columns = counts, index.texts("annotations", "objectName"), self.annotation_sizes()
@@ -173,7 +191,10 @@ class _MatchingRows:
                 "spacings_angstrom": sorted({spacing for spacing, _, _ in own[0]}),
                 "processing": sorted({processing for _, processing, _ in own[0] if processing}),
                 "objects": [name for name, _ in objects],
-                "object_counts": [sum(int(count) for count, each, _ in own[1] if each == name) for name, _ in objects],
+                "object_counts": [
+                    sum(int(count) for count, each, _ in own[1] if each == name)
+                    for name, _ in objects
+                ],
             }
 
         return summary
@@ -182,7 +203,9 @@ class _MatchingRows:
         """The total size of the files of each annotation of the index, in bytes."""
         owners = self.index.places("annotationFiles", "annotations")
         sizes = np.nan_to_num(self.index.numbers("annotationFiles", "fileSize"))
-        return np.bincount(owners[owners >= 0], sizes[owners >= 0], minlength=self.index.count("annotations"))
+        return np.bincount(
+            owners[owners >= 0], sizes[owners >= 0], minlength=self.index.count("annotations")
+        )
 
 
 def _datasets(matching: _MatchingRows) -> Iterable[Row]:
@@ -198,17 +221,30 @@ def _runs(matching: _MatchingRows) -> Iterable[Row]:
     qualities = np.nan_to_num(matching.index.numbers("tiltseries", "tiltSeriesQuality"))
     summary, tilts = matching.summaries("runs"), matching.below("runs", "tiltseries", qualities)
     for row in matching.rows("runs"):
-        yield row | summary(row["id"]) | {"tilt_quality": max(chain(*tilts[row["id"]]), default=0) or None}
+        yield (
+            row
+            | summary(row["id"])
+            | {"tilt_quality": max(chain(*tilts[row["id"]]), default=0) or None}
+        )
 
 
 def _annotations(matching: _MatchingRows) -> Iterable[Row]:
     index = matching.index
-    shapes = matching.below("annotations", "annotationShapes", index.texts("annotationShapes", "shapeType"))
-    authors = matching.below("annotations", "annotationAuthors", index.texts("annotationAuthors", "name"))
-    sizes = dict(zip(index.ids("annotations").tolist(), matching.annotation_sizes().tolist(), strict=True))
+    shapes = matching.below(
+        "annotations", "annotationShapes", index.texts("annotationShapes", "shapeType")
+    )
+    authors = matching.below(
+        "annotations", "annotationAuthors", index.texts("annotationAuthors", "name")
+    )
+    sizes = dict(
+        zip(index.ids("annotations").tolist(), matching.annotation_sizes().tolist(), strict=True)
+    )
     for row in matching.rows("annotations"):
         row_id = row["id"]
-        lists = {"shapes": [*dict.fromkeys(chain(*shapes[row_id]))], "authors": [*chain(*authors[row_id])]}
+        lists = {
+            "shapes": [*dict.fromkeys(chain(*shapes[row_id]))],
+            "authors": [*chain(*authors[row_id])],
+        }
         yield row | lists | {"size_bytes": sizes[row_id]}
 
 

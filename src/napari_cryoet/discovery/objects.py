@@ -1,8 +1,8 @@
 """Names, synonyms and kinds of the objects that the portal annotates most.
 
-Ids and kinds are from the Gene Ontology (checked against the release of December 2021) where it has the object; other
-names are common in the field. A part isn't a kind: a ribosomal subunit isn't a ribosome, and a nuclear envelope isn't a
-membrane.
+Ids and kinds are from the Gene Ontology (checked against the release of December 2021) where it has
+the object; other names are common in the field. A part isn't a kind: a ribosomal subunit isn't a
+ribosome, and a nuclear envelope isn't a membrane.
 """
 
 from __future__ import annotations
@@ -102,17 +102,24 @@ class Concept:
 
 def common_names(organism: str) -> str:
     """The English names of an organism, with or without its strain; empty if unknown."""
-    return next((names for species, names in _COMMON_NAMES.items() if organism.startswith(species)), "")
+    return next(
+        (names for species, names in _COMMON_NAMES.items() if organism.startswith(species)), ""
+    )
 
 
 def concept_of(name_or_id: str) -> Concept | None:
-    """The concept with a name (singular or plural, any case) or an id; None if it isn't in the table."""
+    """The concept with a name (singular or plural, any case) or an id.
+
+    None if it isn't in the table.
+    """
     return _by_name().get(tokens(name_or_id))
 
 
 def is_kind_of(concept: Concept, other: Concept) -> bool:
     """Whether one concept is the other, or directly or indirectly a kind of it."""
-    return concept == other or any(is_kind_of(_by_name()[tokens(name)], other) for name in concept.kind_of)
+    return concept == other or any(
+        is_kind_of(_by_name()[tokens(name)], other) for name in concept.kind_of
+    )
 
 
 def is_kind(name: str, concept: Concept) -> bool:
@@ -133,7 +140,9 @@ def concept_of_object(name: str) -> Concept | None:
     if known := concept_of(name):
         return known
     words = tokens(_PREPOSITION.split(name, maxsplit=1)[0])
-    return next((known for start in range(len(words)) if (known := _by_name().get(words[start:]))), None)
+    return next(
+        (known for start in range(len(words)) if (known := _by_name().get(words[start:]))), None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +162,10 @@ def terms_of(text: str) -> tuple[Term, ...]:
     remaining, terms = split_words(text), []
     while remaining:
         plain = tuple(takewhile(lambda word: not is_quoted(word), remaining))
-        length = next((length for length in range(len(plain), 0, -1) if concept_of(" ".join(plain[:length]))), 1)
+        length = next(
+            (length for length in range(len(plain), 0, -1) if concept_of(" ".join(plain[:length]))),
+            1,
+        )
         words, remaining = remaining[:length], remaining[length:]
         terms.append(Term(words, concept_of(" ".join(words)) if plain else None))
     return tuple(terms)
@@ -173,4 +185,9 @@ def concepts() -> tuple[Concept, ...]:
 
 @cache
 def _by_name() -> dict[tuple[str, ...], Concept]:
-    return {tokens(name): concept for concept in concepts() for name in (*concept.names, concept.object_id) if name}
+    return {
+        tokens(name): concept
+        for concept in concepts()
+        for name in (*concept.names, concept.object_id)
+        if name
+    }

@@ -34,20 +34,29 @@ _DATASETS: Final = ("datasets", 0)
 _TABLES_OF_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
 
 
-class _Criteria(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
+class _Criteria(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+):
     pass
 
 
 class Condition(_Criteria, frozen=True, kw_only=True):
     """A condition for one annotation: it meets all fields, each with one of the field's values.
 
-    Objects, authors and software are words of the name in any order, or the whole name in double quotes. Objects may
-    also be ids, such as ``GO:0022626``. Known objects (`objects.concepts`) match by their synonyms and kinds only:
-    ``ribosome`` finds a cytosolic ribosome, but not a ribosomal subunit.
+    Objects, authors and software are words of the name in any order, or the whole name in double
+    quotes. Objects may also be ids, such as ``GO:0022626``. Known objects (`objects.concepts`)
+    match by their synonyms and kinds only: ``ribosome`` finds a cytosolic ribosome, but not a
+    ribosomal subunit.
     """
 
     objects: tuple[str, ...] = ()
-    shapes: tuple[str, ...] = ()  # values of `records.ShapeType`; one of the annotation's shapes matches
+    shapes: tuple[
+        str, ...
+    ] = ()  # values of `records.ShapeType`; one of the annotation's shapes matches
     methods: tuple[str, ...] = ()  # "manual", "automated", "hybrid", "simulated"
     is_ground_truth: bool | None = None  # a missing value counts as False
     authors: tuple[str, ...] = ()
@@ -64,27 +73,38 @@ class Search(_Criteria, frozen=True, kw_only=True):
     text: str = ""  # every word occurs in the dataset or in the run
     organisms: tuple[str, ...] = ()  # words, or a whole name in double quotes
     sample_types: tuple[str, ...] = ()
-    depositions: tuple[int, ...] = ()  # of the dataset, or of a tomogram or an annotation of the run
+    depositions: tuple[
+        int, ...
+    ] = ()  # of the dataset, or of a tomogram or an annotation of the run
     released: Days = NO_BOUNDS  # first and last release day of the dataset
-    processing: tuple[str, ...] = ()  # "raw", "denoised", …; one tomogram meets this and the next three
+    processing: tuple[
+        str, ...
+    ] = ()  # "raw", "denoised", …; one tomogram meets this and the next three
     processing_software: tuple[str, ...] = ()  # words, or a whole name in double quotes
     reconstruction: tuple[str, ...] = ()  # "WBP", "SIRT", …
     spacing_angstrom: Range = NO_BOUNDS
-    tilt_range_degrees: Range = NO_BOUNDS  # from end to end; one tilt series meets this and the next
+    tilt_range_degrees: Range = (
+        NO_BOUNDS  # from end to end; one tilt series meets this and the next
+    )
     tilt_quality: tuple[int, ...] = ()  # 1 to 5 (best)
     has: tuple[Content, ...] = ()  # all of them, not just one
     annotations: tuple[Condition, ...] = ()  # an annotation of the run for each
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that aren't empty as plain data for JSON or TOML; `search_from` reads it."""
-        return _replaced(msgspec.to_builtins(self, builtin_types=(date,)), None, "")  # TOML has no null
+        return _replaced(
+            msgspec.to_builtins(self, builtin_types=(date,)), None, ""
+        )  # TOML has no null
 
     def condition(self, number: int) -> Condition:
         """The condition with this number; an empty one if there is none."""
         return self.annotations[number] if number < len(self.annotations) else Condition()
 
     def with_condition(self, number: int, condition: Condition) -> Search:
-        """The search with this condition replaced, or appended if the number is new; drops empty conditions."""
+        """The search with this condition replaced, or appended if the number is new.
+
+        Drops empty conditions.
+        """
         conditions = list(self.annotations)
         conditions[number : number + 1] = [condition]
         return replace(self, annotations=tuple(each for each in conditions if each != Condition()))
@@ -102,8 +122,9 @@ def search_from(data: dict[str, Any]) -> Search:
 class Matches:
     """The ids that match a search.
 
-    A dataset matches if one of its runs does, or by itself if the search has no conditions for runs. The words of the
-    text may be in different runs: then the dataset matches, but none of its runs.
+    A dataset matches if one of its runs does, or by itself if the search has no conditions for
+    runs. The words of the text may be in different runs: then the dataset matches, but none of its
+    runs.
     """
 
     search: Search
@@ -111,14 +132,18 @@ class Matches:
     run_ids: tuple[int, ...]  # ascending
     annotation_ids: tuple[tuple[int, ...], ...]  # in these runs, for each of `Search.annotations`
     tomogram_ids: tuple[int, ...]  # in these runs; all if the search has no tomogram fields
-    corrections: dict[str, tuple[str, ...]]  # words without matches, and the similar words used instead
+    corrections: dict[
+        str, tuple[str, ...]
+    ]  # words without matches, and the similar words used instead
 
 
 def find(index: Index, search: Search) -> Matches:
     """Find the matches of a search, in a few milliseconds."""
     search_masks = SearchMasks(index, search)
     datasets, runs = search_masks.datasets(), search_masks.runs()
-    order = index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
+    order = index.made(
+        "newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1]
+    )
 
     def of_runs(table: str, number: int = 0) -> tuple[int, ...]:
         met = search_masks.rows((table, number)) & at(runs, index.places(table, "runs"))
@@ -128,7 +153,9 @@ def find(index: Index, search: Search) -> Matches:
         search=search,
         dataset_ids=tuple(index.ids("datasets")[order[datasets[order]]].tolist()),
         run_ids=tuple(index.ids("runs")[runs].tolist()),
-        annotation_ids=tuple(of_runs("annotations", number) for number in range(len(search.annotations))),
+        annotation_ids=tuple(
+            of_runs("annotations", number) for number in range(len(search.annotations))
+        ),
         tomogram_ids=of_runs("tomograms"),
         corrections=search_masks.text.corrections,
     )
@@ -149,7 +176,10 @@ def chips(search: Search) -> tuple[Chip, ...]:
         for number, condition in enumerate(search.annotations)
         for field, value in _choices(condition)
     ]
-    found += [Chip(field.chip_of(value), without(search, field, value)) for field, value in _choices(search)]
+    found += [
+        Chip(field.chip_of(value), without(search, field, value))
+        for field, value in _choices(search)
+    ]
     return tuple(found)
 
 
@@ -165,13 +195,18 @@ class SearchMasks:
 
     def __init__(self, index: Index, search: Search) -> None:
         self._index, self.text = index, text_match(index, search.text)
-        criteria: dict[CriteriaKey, Search | Condition] = {(table, 0): search for table in _TABLES_OF_SEARCH}
-        criteria |= {("annotations", number): each for number, each in enumerate(search.annotations)}
+        criteria: dict[CriteriaKey, Search | Condition] = {
+            (table, 0): search for table in _TABLES_OF_SEARCH
+        }
+        criteria |= {
+            ("annotations", number): each for number, each in enumerate(search.annotations)
+        }
         self._masks = {part: masks_of(index, each, part[0]) for part, each in criteria.items()}
         self._of_runs = {
             part: rows_above(index, self.rows(part), part[0], "runs")
             for part, masks in self._masks.items()
-            if part[0] != "datasets" and (masks or part[0] == "annotations")  # any annotation meets an empty condition
+            if part[0] != "datasets"
+            and (masks or part[0] == "annotations")  # any annotation meets an empty condition
         }
 
     def rows(self, part: CriteriaKey, without: object = None) -> RowMask:
@@ -184,24 +219,37 @@ class SearchMasks:
         runs = [mask for part, mask in self._of_runs.items() if part != without]
         datasets = self.text.datasets & self.rows(_DATASETS, without)
         if runs:
-            datasets &= rows_above(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets")
+            datasets &= rows_above(
+                self._index, all_of(runs, self._index.count("runs")), "runs", "datasets"
+            )
         return datasets
 
     def runs(self, without: CriteriaKey | str | None = None, *, with_text: bool = True) -> RowMask:
-        """The runs that match, like `datasets`; unless ``with_text``, only their datasets have to contain the text."""
+        """The runs that match, like `datasets`.
+
+        Unless ``with_text``, only their datasets have to contain the text.
+        """
         masks = [mask for part, mask in self._of_runs.items() if part != without]
         if with_text:
             masks.append(self.text.runs)
         datasets = self.text.datasets & self.rows(_DATASETS, without)
-        return all_of(masks, self._index.count("runs")) & at(datasets, self._index.places("runs", "datasets"))
+        return all_of(masks, self._index.count("runs")) & at(
+            datasets, self._index.places("runs", "datasets")
+        )
 
 
 def _replaced(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
     return {
-        name: [new if each == old else each for each in value] if isinstance(value, list | tuple) else value
+        name: [new if each == old else each for each in value]
+        if isinstance(value, list | tuple)
+        else value
         for name, value in data.items()
     }
 
 
 def _choices(criteria: Search | Condition) -> Iterable[tuple[Field, Any]]:
-    return ((field, value) for field, wanted in fields_set(criteria) for value in field.values_of(wanted))
+    return (
+        (field, value)
+        for field, wanted in fields_set(criteria)
+        for value in field.values_of(wanted)
+    )

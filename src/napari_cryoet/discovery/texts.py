@@ -11,7 +11,14 @@ import numpy as np
 
 from napari_cryoet.discovery.fields import deposition_names, rows_above
 from napari_cryoet.discovery.index import Index, RowMask, Words, all_of, at
-from napari_cryoet.discovery.objects import Concept, Term, common_names, concept_of, is_kind, terms_of
+from napari_cryoet.discovery.objects import (
+    Concept,
+    Term,
+    common_names,
+    concept_of,
+    is_kind,
+    terms_of,
+)
 from napari_cryoet.discovery.words import Texts, tokens
 
 #: Columns to search: title, table and column, the most telling first.
@@ -53,7 +60,9 @@ class Reason:
 
     field: str  # "title", "author", "object", "run", …
     text: str
-    how: str = ""  # if the text doesn't contain the word: "another name of …", "a kind of …" or "like …"
+    how: str = (
+        ""  # if the text doesn't contain the word: "another name of …", "a kind of …" or "like …"
+    )
 
     def __str__(self) -> str:
         return f"{self.field}: {self.text}" + (f" ({self.how})" if self.how else "")
@@ -69,7 +78,10 @@ class _Column:
     texts: Texts
 
     def having(self, word: str, *, is_part: bool = False) -> list[bool]:
-        """For each text, whether it contains the word; ``is_part`` matches whole words only (not mycoplasma)."""
+        """For each text, whether it contains the word.
+
+        ``is_part`` matches whole words only (not mycoplasma).
+        """
         return self.texts.having_whole(word) if is_part else self.texts.having(word)
 
     def naming(self, concept: Concept) -> list[bool]:
@@ -78,7 +90,9 @@ class _Column:
             return [is_kind(name, concept) for name in self.words.words]
         if self.field not in {"title", "description"}:
             return [False] * len(self.words.words)
-        return [any(each) for each in zip(*map(self.texts.having_whole, concept.names), strict=True)]
+        return [
+            any(each) for each in zip(*map(self.texts.having_whole, concept.names), strict=True)
+        ]
 
 
 def text_match(index: Index, text: str) -> TextMatch:
@@ -89,16 +103,26 @@ def text_match(index: Index, text: str) -> TextMatch:
 
 def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
     """Why a dataset matches a text: where each word first occurs in the dataset or its runs."""
-    position, corrections = np.searchsorted(index.ids("datasets"), dataset_id), text_match(index, text).corrections
-    rows = [(column, index.places(column.table, "datasets") == position) for column in _columns(index)]
+    position, corrections = (
+        np.searchsorted(index.ids("datasets"), dataset_id),
+        text_match(index, text).corrections,
+    )
+    rows = [
+        (column, index.places(column.table, "datasets") == position) for column in _columns(index)
+    ]
     codes = [
-        (column, code) for column, own in rows for code in np.unique(column.words.codes[own]).tolist() if code >= 0
+        (column, code)
+        for column, own in rows
+        for code in np.unique(column.words.codes[own]).tolist()
+        if code >= 0
     ]
     found: dict[Reason, None] = {}
     for term in terms_of(text):
         for word in term.words:
             others = corrections.get(word, (word,))
-            if reason := next((reason for each in others for reason in _reasons(codes, each, term)), None):
+            if reason := next(
+                (reason for each in others for reason in _reasons(codes, each, term)), None
+            ):
                 found[replace(reason, how=f"like {word}") if word in corrections else reason] = None
     return tuple(found)
 
@@ -115,7 +139,9 @@ def find_terms(
         mask = having(term)
         if not mask.any() and len(term.words) == 1 and (others := like(term.words[0])):
             corrections[term.words[0]] = tuple(others)
-            mask = np.logical_or.reduce([having(Term((word,), concept_of(word))) for word in others])
+            mask = np.logical_or.reduce(
+                [having(Term((word,), concept_of(word))) for word in others]
+            )
         found &= mask
     return found, corrections
 
@@ -130,7 +156,9 @@ def _find_term(index: Index, term: Term) -> RowMask:
     """The datasets, then the runs, that contain all words of a term or the object that it names."""
     columns, is_part = _columns(index), len(term.words) > 1
     found = [
-        _rows_matching(index, ((column, column.having(word, is_part=is_part)) for column in columns))
+        _rows_matching(
+            index, ((column, column.having(word, is_part=is_part)) for column in columns)
+        )
         for word in term.words
     ]
     mask = all_of(found, len(found[0]))
@@ -162,7 +190,11 @@ def _reasons(codes: list[tuple[_Column, int]], word: str, term: Term) -> Iterabl
         if named[column][code]:
             text = column.words.words[code]
             is_kind_of_it = column.field == "object" and concept_of(text) != concept
-            how = f"a kind of {concept.name}" if is_kind_of_it else f"another name of {' '.join(term.words)}"
+            how = (
+                f"a kind of {concept.name}"
+                if is_kind_of_it
+                else f"another name of {' '.join(term.words)}"
+            )
             yield Reason(column.field, _around(text, concept.name), how)
 
 
@@ -174,18 +206,28 @@ def _read_columns(index: Index) -> Iterable[_Column]:
     for field, table, name in _COLUMNS:
         words = index.words(table, name)
         yield _Column(field, table, words, Texts(words.words))
-    organisms, places = index.words("datasets", "organismName"), index.places("datasets", "datasets")
+    organisms, places = (
+        index.words("datasets", "organismName"),
+        index.places("datasets", "datasets"),
+    )
     for field, words in (
         ("organism", Words(organisms.codes, tuple(map(common_names, organisms.words)))),
         ("id", Words(places, tuple(f"DS-{each}" for each in index.ids("datasets")))),
-        ("deposition", Words(index.places("datasets", "depositions"), tuple(deposition_names(index)))),
+        (
+            "deposition",
+            Words(index.places("datasets", "depositions"), tuple(deposition_names(index))),
+        ),
     ):
         yield _Column(field, "datasets", words, Texts(words.words))
 
 
 def _like(index: Index, word: str) -> tuple[str, ...]:
     """Words that differ from this one by a letter."""
-    return tuple(sorted({each for column in _columns(index) for each in column.texts.like(word)})[:_MOST_CORRECTIONS])
+    return tuple(
+        sorted({each for column in _columns(index) for each in column.texts.like(word)})[
+            :_MOST_CORRECTIONS
+        ]
+    )
 
 
 def _around(text: str, word: str, width: int = 60) -> str:

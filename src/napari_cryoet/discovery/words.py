@@ -14,13 +14,23 @@ from napari_cryoet.portal.links import AROUND
 _WORD: Final = re.compile(r'"([^"]*)"?|(\S+)')
 _TOKEN: Final = re.compile(r"[^\W_]+")
 #: The DOI, EMDB or EMPIAR entry, or ORCID in a URL.
-_IDENTIFIER: Final = re.compile(r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}\d{3}[\dX]", re.IGNORECASE)
-_GREEK: Final = str.maketrans({"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "µ": "u", "μ": "u"})
+_IDENTIFIER: Final = re.compile(
+    r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}\d{3}[\dX]", re.IGNORECASE
+)
+_GREEK: Final = str.maketrans(
+    {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "µ": "u", "μ": "u"}
+)
 #: Irregular plurals that the field uses.
 _IRREGULAR: Final = {
     **{f"{stem}a": f"{stem}um" for stem in ("bacteri", "cili", "flagell", "reticul", "sept")},
     **{f"{stem}ae": f"{stem}a" for stem in ("crist", "fimbri", "lamell")},
-    **{"mitochondria": "mitochondrion", "nuclei": "nucleus", "pili": "pilus", "axes": "axis", "mice": "mouse"},
+    **{
+        "mitochondria": "mitochondrion",
+        "nuclei": "nucleus",
+        "pili": "pilus",
+        "axes": "axis",
+        "mice": "mouse",
+    },
 }
 _ENDS_ALONE: Final = ("ss", "us", "is", "as", "os")  # chaos, atlas, virus and axis are singular
 _LEAST_LETTERS: Final = 4  # shorter words aren't corrected
@@ -34,7 +44,10 @@ def split_words(text: str) -> tuple[str, ...]:
     >>> split_words('"fission yeast" https://doi.org/10.1038/s41592-022-01746-2')
     ('"fission yeast"', '10.1038/s41592-022-01746-2')
     """
-    words = (f'"{quoted.strip()}"' if quoted.strip() else _identifier(plain) for quoted, plain in _WORD.findall(text))
+    words = (
+        f'"{quoted.strip()}"' if quoted.strip() else _identifier(plain)
+        for quoted, plain in _WORD.findall(text)
+    )
     return tuple(word for word in words if word)
 
 
@@ -47,7 +60,9 @@ def is_quoted(word: str) -> bool:
 def simplified(text: str) -> str:
     """A text in lower case, without accents, and with single spaces."""
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        text = "".join(
+            c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)
+        )
     return " ".join(text.casefold().split())
 
 
@@ -70,7 +85,12 @@ def singular(word: str) -> str:
     """
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    if len(word) < 4 or not word.endswith("s") or word.endswith(_ENDS_ALONE) or not word[-2].isalpha():
+    if (
+        len(word) < 4
+        or not word.endswith("s")
+        or word.endswith(_ENDS_ALONE)
+        or not word[-2].isalpha()
+    ):
         return word
     if word.endswith("ies"):
         return word[:-3] + "y"
@@ -80,11 +100,16 @@ def singular(word: str) -> str:
 
 
 class Texts:
-    """Searchable texts, one for each record. NUL separates parts of a text, which no match spans."""
+    """Searchable texts, one for each record.
+
+    NUL separates parts of a text, which no match spans.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
         plain = [simplified(text) for text in texts]
-        tokened = ["\0".join(f" {' '.join(tokens(part))} " for part in text.split("\0")) for text in plain]
+        tokened = [
+            "\0".join(f" {' '.join(tokens(part))} " for part in text.split("\0")) for text in plain
+        ]
         self._texts = list(zip(plain, tokened, strict=True))
 
     def having(self, word: str) -> list[bool]:
@@ -117,7 +142,9 @@ class Texts:
 
     @cached_property
     def _vocabulary(self) -> frozenset[str]:
-        return frozenset(word for texts in self._texts for text in texts for word in _TOKEN.findall(text))
+        return frozenset(
+            word for texts in self._texts for text in texts for word in _TOKEN.findall(text)
+        )
 
 
 def is_one_letter_off(one: str, other: str) -> bool:
@@ -129,7 +156,9 @@ def is_one_letter_off(one: str, other: str) -> bool:
     pairs = zip(one, other, strict=False)
     start = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
     rest, others = one[start:], other[start:]
-    return one != other and (rest[1:] in {others, others[1:]} or rest == others[1:] or rest[1::-1] + rest[2:] == others)
+    return one != other and (
+        rest[1:] in {others, others[1:]} or rest == others[1:] or rest[1::-1] + rest[2:] == others
+    )
 
 
 def _identifier(word: str) -> str:

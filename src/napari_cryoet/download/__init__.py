@@ -5,7 +5,13 @@ from __future__ import annotations
 from napari_cryoet.download.plan import Plan
 from napari_cryoet.download.region import download_region
 from napari_cryoet.download.rows import ask_rows
-from napari_cryoet.download.run import Download, DownloadReport, check_place, download_files, incomplete
+from napari_cryoet.download.run import (
+    Download,
+    DownloadReport,
+    check_place,
+    download_files,
+    incomplete,
+)
 from napari_cryoet.tables.database import Rows
 
 __all__ = [

@@ -7,9 +7,9 @@
      "items": [{"path": "files/10000/...", "url": ..., "table": "tomograms", "id": 621, "licence": "CC0-1.0", ...}],
      "files": [{"path": ..., "url": ..., "size_bytes": ..., "sha256": ..., "fetched_at": ...}]}
 
-Downloads into one folder share its manifest. While a download runs, each finished file is appended to the journal
-``manifest.part.jsonl``, so that nothing is fetched twice after a stop or a crash. At the end, the rows of the
-downloaded items become the tables of a pack.
+Downloads into one folder share its manifest. While a download runs, each finished file is appended
+to the journal ``manifest.part.jsonl``, so that nothing is fetched twice after a stop or a crash. At
+the end, the rows of the downloaded items become the tables of a pack.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DownloadManifest(msgspec.Struct, kw_only=True):
-    """The contents of a download folder; ``is_complete`` is whether all requested items are complete."""
+    """The contents of a download folder.
+
+    ``is_complete`` is whether all requested items are complete.
+    """
 
     format: Literal["napari-cryoet-download"]
     version: int = 2
@@ -117,8 +120,9 @@ def note_items(
 ) -> None:
     """Write the items of a plan and the files of the journal into the manifest.
 
-    ``begins`` also records the request. ``complete`` are the paths of complete items, ``missing`` those of files that
-    no longer exist, and ``errors`` the reasons by path why items aren't complete.
+    ``begins`` also records the request. ``complete`` are the paths of complete items, ``missing``
+    those of files that no longer exist, and ``errors`` the reasons by path why items aren't
+    complete.
     """
     manifest, records = read_manifest(folder), Records(plan.rows, plan.terms)
     items = {item["path"]: item for item in manifest.items}
@@ -138,13 +142,20 @@ def note_items(
         items[item.path] = {key: value for key, value in row.items() if value not in (None, "")}
     manifest.updated = _now()
     if begins and not plan.is_rest:
-        request = {"began": manifest.updated, "source": plan.source, "items": len(plan.items), **plan.about}
+        request = {
+            "began": manifest.updated,
+            "source": plan.source,
+            "items": len(plan.items),
+            **plan.about,
+        }
         manifest.downloads.append(request)
     manifest.items = [items[path] for path in sorted(items)]
     manifest.is_complete = manifest.complete == items.keys()
     files = (entry for entry in manifest.files if entry.path not in missing)
     manifest.files = sorted(files, key=lambda file: file.path)
-    replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    replace_file(
+        folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    )
     (folder / JOURNAL_NAME).unlink(missing_ok=True)
 
 
@@ -157,7 +168,11 @@ def _source(records: Records, item: PlannedItem) -> Row | None:
         fields = provenance.of_annotation_file(records.annotation_file(item.row_id), item.url, None)
     else:
         return None
-    kept = {key: value for key, value in fields.items() if key not in _PORTAL_FIELDS and value not in (None, [])}
+    kept = {
+        key: value
+        for key, value in fields.items()
+        if key not in _PORTAL_FIELDS and value not in (None, [])
+    }
     return kept | {"downloaded_from": item.url}
 
 
@@ -167,7 +182,9 @@ def pack_of(folder: Path, plan: Plan) -> Pack | None:
         return None
     pack = open_pack(folder)
     if pack.manifest.s3_prefix != plan.s3_prefix:
-        raise DownloadError(f"{folder} holds files of another portal.", hint="Choose another folder.")
+        raise DownloadError(
+            f"{folder} holds files of another portal.", hint="Choose another folder."
+        )
     return pack
 
 
@@ -176,10 +193,15 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
     pack = pack_of(folder, plan)
     manifest = pack.manifest if pack else _pack_manifest(plan)
     items = [item for item in plan.items if item.path in complete]
-    paths = {(item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/") for item in items}
+    paths = {
+        (item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/")
+        for item in items
+    }
     levels = {item.row_id: item.first_level for item in items if item.first_level}
     merged = by_id(pack.tables) if pack else {}
-    for name, rows in _related_rows(plan.rows, {(item.table, item.row_id) for item in items}).items():
+    for name, rows in _related_rows(
+        plan.rows, {(item.table, item.row_id) for item in items}
+    ).items():
         known = merged.setdefault(name, {})
         for row in rows:
             new, old = _local_row(name, row, paths, plan, manifest), known.get(row["id"], {})
@@ -188,10 +210,14 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
                 if level and is_whole:
                     continue
                 new, old = _of_level(new, level) if level else new, old if is_whole else {}
-            known[row["id"]] = old | {key: value for key, value in new.items() if value is not None or key not in old}
+            known[row["id"]] = old | {
+                key: value for key, value in new.items() if value is not None or key not in old
+            }
     by_table = {name: list(rows.values()) for name, rows in merged.items() if rows}
     write_pack(folder, manifest, by_table)
-    replace_file(folder / CITATION_NAME, cite(citations(by_table, site=plan.terms.site), "bibtex").encode())
+    replace_file(
+        folder / CITATION_NAME, cite(citations(by_table, site=plan.terms.site), "bibtex").encode()
+    )
     _write_licences(folder)
 
 
@@ -207,7 +233,10 @@ def _write_licences(folder: Path) -> None:
 
 def is_whole_tomogram(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Whether a folder's row of a tomogram describes all of it, not only coarse levels or a region."""
-    columns = ("voxelSpacing", *(f"{prefix}{axis}" for prefix in ("size", "offset") for axis in "XYZ"))
+    columns = (
+        "voxelSpacing",
+        *(f"{prefix}{axis}" for prefix in ("size", "offset") for axis in "XYZ"),
+    )
     return bool(known) and all(known.get(name) == row.get(name) for name in columns)
 
 
@@ -217,10 +246,18 @@ def _of_level(row: Row, level: int) -> Row:
     It loses the id of its voxel spacing record, whose grid is that of the annotations.
     """
     sizes = {name: -(-row[name] // 2**level) for name in ("sizeX", "sizeY", "sizeZ")}
-    dimensions = {f"scale{n}Dimensions": row.get(f"scale{n + level}Dimensions") for n in range(LEVELS)}
+    dimensions = {
+        f"scale{n}Dimensions": row.get(f"scale{n + level}Dimensions") for n in range(LEVELS)
+    }
     spacing = {"voxelSpacing": row["voxelSpacing"] * 2**level, "tomogramVoxelSpacingId": None}
     share = level_share("tomograms", "httpsOmezarrDir", level)
-    return row | sizes | dimensions | spacing | {"fileSizeOmezarr": (row.get("fileSizeOmezarr") or 0) * share or None}
+    return (
+        row
+        | sizes
+        | dimensions
+        | spacing
+        | {"fileSizeOmezarr": (row.get("fileSizeOmezarr") or 0) * share or None}
+    )
 
 
 def _pack_manifest(plan: Plan) -> PackManifest:
@@ -247,23 +284,39 @@ def _related_rows(rows: Rows, wanted: Iterable[tuple[str, int]]) -> dict[str, li
         if key in known and key not in kept:
             kept.add(key)
             queue += _parents(key[0], known[key])
-    for name in sorted(rows.keys() - file_columns().keys(), key=lambda name: name != "runs"):  # the others need runs
+    for name in sorted(
+        rows.keys() - file_columns().keys(), key=lambda name: name != "runs"
+    ):  # the others need runs
         for row in rows[name]:
             parents = known.keys() & _parents(name, row)
             if parents and parents <= kept:
                 kept.add((name, row["id"]))
-    return {name: [row for row in of_table if (name, row["id"]) in kept] for name, of_table in rows.items()}
+    return {
+        name: [row for row in of_table if (name, row["id"]) in kept]
+        for name, of_table in rows.items()
+    }
 
 
 def _parents(name: str, row: Row) -> set[tuple[str, int]]:
     relations = tables()[name].parents.values()
-    return {(relation.table, row[relation.key]) for relation in relations if row.get(relation.key) is not None}
+    return {
+        (relation.table, row[relation.key])
+        for relation in relations
+        if row.get(relation.key) is not None
+    }
 
 
 def _local_row(
-    name: str, row: Row, paths: Mapping[tuple[str, int, str], str], plan: Plan, manifest: PackManifest
+    name: str,
+    row: Row,
+    paths: Mapping[tuple[str, int, str], str],
+    plan: Plan,
+    manifest: PackManifest,
 ) -> Row:
-    """Copy a row with its URLs pointing into the folder; drop URLs of files that weren't downloaded."""
+    """Copy a row with its URLs pointing into the folder.
+
+    Drop URLs of files that weren't downloaded.
+    """
     columns = tables()[name].columns
     local = {column: row[column] for column in columns if column in row}
     for column, value in local.items():

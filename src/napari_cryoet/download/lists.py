@@ -62,21 +62,35 @@ for url, path in OTHERS:
 def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | None = None) -> None:
     """Write the scripts of a download into a folder, unless its files are local or ``plan.is_rest``.
 
-    ``keys`` are the keys of each OME-Zarr by path; by default, its metadata are read. Other tools fetch all levels of a
-    tomogram, even if the plan has only coarse ones. Files that aren't on S3 are comments in the AWS script.
+    ``keys`` are the keys of each OME-Zarr by path; by default, its metadata are read. Other tools
+    fetch all levels of a tomogram, even if the plan has only coarse ones. Files that aren't on S3
+    are comments in the AWS script.
     """
     if plan.is_local or plan.is_rest:
         return
     keys = client.run(_keys(plan.items)) if keys is None else keys
     aws = ["#!/bin/sh", f"# Run in the folder of the download: sh {FOLDER}/aws.sh", "set -e"]
-    curl = [f"# Run in the folder of the download: curl -K {FOLDER}/curl.txt", "create-dirs", "fail", "globoff"]
+    curl = [
+        f"# Run in the folder of the download: curl -K {FOLDER}/curl.txt",
+        "create-dirs",
+        "fail",
+        "globoff",
+    ]
     curl += ["parallel", f"parallel-max = {WORKERS}"]
     files, others = [], []
     rows = by_id(plan.rows)
     for item in plan.items:
-        path = item.path.replace(f".from-level-{item.first_level}.zarr", ".zarr") if item.first_level else item.path
-        url = str(URL(item.url, encoded=item.url.isascii() and " " not in item.url))  # may be percent-encoded already
-        if s3 := rows[item.table][item.row_id].get(file_columns()[item.table][item.column].s3 or ""):
+        path = (
+            item.path.replace(f".from-level-{item.first_level}.zarr", ".zarr")
+            if item.first_level
+            else item.path
+        )
+        url = str(
+            URL(item.url, encoded=item.url.isascii() and " " not in item.url)
+        )  # may be percent-encoded already
+        if s3 := rows[item.table][item.row_id].get(
+            file_columns()[item.table][item.column].s3 or ""
+        ):
             command = "sync" if item.is_zarr else "cp"
             paths = shlex.join([s3.rstrip("/"), path])
             aws.append(f"aws s3 {command} --no-sign-request --only-show-errors {paths}")
@@ -84,7 +98,11 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
             aws.append(f"# not on S3: {url}")
         for key in keys.get(item.path, ()) if item.is_zarr else [""]:
             below = f"/{key}" if key else ""
-            curl += ["", f"url = {_quoted(url.rstrip('/') + quote(below))}", f"output = {_quoted(path + below)}"]
+            curl += [
+                "",
+                f"url = {_quoted(url.rstrip('/') + quote(below))}",
+                f"output = {_quoted(path + below)}",
+            ]
         method, (parent, _, name) = _METHODS.get((item.table, item.column)), path.rpartition("/")
         if method and unquote(item.url.rstrip("/").rpartition("/")[2]) == name:
             files.append(f"    {(method[0], item.row_id, method[1], parent)!r},\n")
@@ -92,7 +110,11 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
             others.append(f"    {(url, path)!r},\n")
     portal = plan.source if "://" in plan.source else None
     script = _CLIENT_SCRIPT.format(portal=portal, files="".join(files), others="".join(others))
-    texts = {"aws.sh": "\n".join([*aws, ""]), "curl.txt": "\n".join([*curl, ""]), "official_client.py": script}
+    texts = {
+        "aws.sh": "\n".join([*aws, ""]),
+        "curl.txt": "\n".join([*curl, ""]),
+        "official_client.py": script,
+    }
     for name, text in texts.items():
         replace_file(folder / FOLDER / name, text.encode())
 

@@ -1,7 +1,7 @@
 """Download plans: files, their paths and their sizes. Nothing here reads a file or the network.
 
-A plan is made from rows of the portal's tables, of one run or many. Each cell with a URL names a file, or an OME-Zarr,
-which is a folder of files.
+A plan is made from rows of the portal's tables, of one run or many. Each cell with a URL names a
+file, or an OME-Zarr, which is a folder of files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ Cell = tuple[str, Row, str]
 """A file: its table, its row, and the column with its HTTPS URL."""
 _VOLUME_COLUMNS: Final[dict[VolumeFormat, str]] = {"zarr": "httpsOmezarrDir", "mrc": "httpsMrcFile"}
 _MAX_NAME_BYTES: Final = 160  # of 255 in file systems; leaves room for a hash and suffixes
-_RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+_RESERVED: Final = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +78,18 @@ class Plan:
         return sum(item.size_bytes is None for item in self.items)
 
 
-def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, first_level: int = 0) -> Plan:
+def plan_cells(
+    rows: Rows, source: Source | None, cells: Iterable[Cell], *, first_level: int = 0
+) -> Plan:
     """Plan the download of some cells, with paths as in the portal's bucket.
 
-    OME-Zarr tomograms are fetched from ``first_level`` on; 0 is the finest. DownloadError if there is nothing to fetch,
-    or the portal lists a URL that can't be fetched, such as that of a local file.
+    OME-Zarr tomograms are fetched from ``first_level`` on; 0 is the finest. DownloadError if there
+    is nothing to fetch, or the portal lists a URL that can't be fetched, such as that of a local
+    file.
     """
     nothing = DownloadError(
-        "Nothing is selected to download.", hint="Choose a tomogram or an annotation, or fill the basket."
+        "Nothing is selected to download.",
+        hint="Choose a tomogram or an annotation, or fill the basket.",
     )
     if (top := next(iter((*rows["datasets"], *rows["runs"])), None)) is None:
         raise nothing
@@ -108,7 +114,11 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
         rows=rows,
         https_prefix=https_prefix,
         s3_prefix=s3_prefix,
-        source="" if source is None else source.location if "://" in source.location else source.label,
+        source=""
+        if source is None
+        else source.location
+        if "://" in source.location
+        else source.label,
         terms=terms_of(s3_prefix, source.terms if source is not None else None),
     )
 
@@ -116,11 +126,14 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
 def clean_name(name: str) -> str:
     """A path segment as a valid file name on Linux, macOS and Windows.
 
-    Valid names are kept. Others are changed and get digits of their hash, so that different remote names never become
-    the same file.
+    Valid names are kept. Others are changed and get digits of their hash, so that different remote
+    names never become the same file.
     """
     normalised = unicodedata.normalize("NFC", name)
-    valid = "".join(letter if letter.isprintable() and letter not in '<>:"/\\|?*' else "_" for letter in normalised)
+    valid = "".join(
+        letter if letter.isprintable() and letter not in '<>:"/\\|?*' else "_"
+        for letter in normalised
+    )
     valid = valid.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" ").rstrip(" .") or "_"
     if _RESERVED.fullmatch(valid):
         valid = f"_{valid}"
@@ -146,7 +159,9 @@ def every_cell(rows: Rows) -> Iterator[Cell]:
 
 def volume_cells(table: str, rows: Iterable[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
     """The cell of each tomogram or tilt series in this format if offered, else in the other one."""
-    names = sorted(_VOLUME_COLUMNS.values(), key=lambda name: name != _VOLUME_COLUMNS[volume_format])
+    names = sorted(
+        _VOLUME_COLUMNS.values(), key=lambda name: name != _VOLUME_COLUMNS[volume_format]
+    )
     for row in rows:
         yield from [(table, row, name) for name in names if row[name]][:1]
 
@@ -187,7 +202,10 @@ def _item(cell: Cell, path: str, first_level: int) -> PlannedItem:
 
 
 def size_of(cell: Cell, first_level: int) -> int | None:
-    """The size that the portal lists, or an estimate if finer levels are left out; None if it lists none."""
+    """The size that the portal lists, or an estimate if finer levels are left out.
+
+    None if it lists none.
+    """
     table, row, column = cell
     size = row[name] if (name := file_columns()[table][column].size) else None
     return None if size is None else round(max(0, size) * level_share(table, column, first_level))
@@ -204,7 +222,11 @@ def level_share(table: str, column: str, first_level: int) -> float:
 def _path(url: str, prefix: str, elsewhere: str) -> str:
     """The path of a file in the folder: as below the prefix of its URL, else below ``elsewhere``."""
     is_below = url.startswith(prefix) and url != prefix
-    segments = url.removeprefix(prefix).split("/") if is_below else ["elsewhere", elsewhere, url.rpartition("/")[2]]
+    segments = (
+        url.removeprefix(prefix).split("/")
+        if is_below
+        else ["elsewhere", elsewhere, url.rpartition("/")[2]]
+    )
     return "/".join([FILES, *(clean_name(unquote(segment)) for segment in segments if segment)])
 
 

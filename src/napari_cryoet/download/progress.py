@@ -36,13 +36,21 @@ class ByteCount:
         """The speed; 0 if nothing arrives."""
         now = time.monotonic()
         recent = [(at, n_bytes) for at, n_bytes in self._received.copy() if at >= now - _WINDOW_S]
-        return sum(n_bytes for _, n_bytes in recent) / max(_LEAST_S, now - recent[0][0]) if recent else 0.0
+        return (
+            sum(n_bytes for _, n_bytes in recent) / max(_LEAST_S, now - recent[0][0])
+            if recent
+            else 0.0
+        )
 
     @property
     def seconds_left(self) -> float | None:
         """The time left at this speed; None if unknown."""
         speed = self.bytes_per_s
-        return max(0, self.size_bytes - self.done_bytes) / speed if self.size_bytes is not None and speed else None
+        return (
+            max(0, self.size_bytes - self.done_bytes) / speed
+            if self.size_bytes is not None and speed
+            else None
+        )
 
 
 class FileState(ByteCount):

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.download.folder import is_whole_tomogram, note_file, note_items, pack_of, write_tables
+from napari_cryoet.download.folder import (
+    is_whole_tomogram,
+    note_file,
+    note_items,
+    pack_of,
+    write_tables,
+)
 from napari_cryoet.download.plan import Plan, plan_cells
 from napari_cryoet.download.rows import ask_rows, ask_table
 from napari_cryoet.download.run import check_place
@@ -36,8 +42,8 @@ def download_region(
 ) -> Path:
     """Download a box of a tomogram's finest level into a folder, which becomes a pack; returns the OME-Zarr's path.
 
-    Only blocks that overlap the box are fetched. In the pack, the tomogram has the size of the box and an offset, so
-    that annotations fit it like the whole one.
+    Only blocks that overlap the box are fetched. In the pack, the tomogram has the size of the box
+    and an offset, so that annotations fit it like the whole one.
 
     Parameters
     ----------
@@ -58,7 +64,9 @@ def download_region(
         If ``stop`` is set; nothing is left behind.
     """
     folder, stop = Path(folder).expanduser().absolute(), stop or threading.Event()
-    tomograms = ask_table(portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], stop=stop)
+    tomograms = ask_table(
+        portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], stop=stop
+    )
     if not tomograms:
         raise NotFoundError(f"The portal has no tomogram {tomogram_id}.")
     rows = ask_rows(portal, run_ids=[tomograms[0]["runId"]], stop=stop)
@@ -67,8 +75,13 @@ def download_region(
     (item,) = plan.items
     target = folder / item.path
     pack = pack_of(folder, plan)
-    if pack and any(each["id"] == row["id"] and is_whole_tomogram(each, row) for each in pack.tables["tomograms"]):
-        raise DownloadError("The folder has the whole tomogram already.", hint="Choose another folder.")
+    if pack and any(
+        each["id"] == row["id"] and is_whole_tomogram(each, row)
+        for each in pack.tables["tomograms"]
+    ):
+        raise DownloadError(
+            "The folder has the whole tomogram already.", hint="Choose another folder."
+        )
     check_place(folder, item.size_bytes or 0)
     volume = open_volume(item.url.partition("#")[0], stop=stop)
     try:
@@ -77,7 +90,13 @@ def download_region(
             write_pyramid(unfinished, voxels, row["voxelSpacing"], stop=stop)
         note_items(folder, plan, stop, begins=True)
         for path in sorted(each for each in target.rglob("*") if each.is_file()):
-            note_file(folder, path.relative_to(folder).as_posix(), item.url, path.stat().st_size, sha256_of(path, stop))
+            note_file(
+                folder,
+                path.relative_to(folder).as_posix(),
+                item.url,
+                path.stat().st_size,
+                sha256_of(path, stop),
+            )
         note_items(folder, plan, stop, complete={item.path})
         write_tables(folder, plan, {item.path})
     except OSError as error:
@@ -92,11 +111,15 @@ def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:
     sizes = [row[f"size{axis}"] for axis in "ZYX"]
     if not all(0 <= start < end <= size for (start, end), size in zip(box_zyx, sizes, strict=True)):
         whole = " x ".join(map(str, sizes))
-        raise DownloadError("The region isn't in the tomogram.", hint=f"It has {whole} voxels along z, y and x.")
+        raise DownloadError(
+            "The region isn't in the tomogram.", hint=f"It has {whole} voxels along z, y and x."
+        )
     url = row["httpsOmezarrDir"] or row["httpsMrcFile"]
     if not url:
         raise DownloadError("The portal lists no file of this tomogram.")
-    spans = "_".join(f"{axis}{start}-{end}" for axis, (start, end) in zip("zyx", box_zyx, strict=True))
+    spans = "_".join(
+        f"{axis}{start}-{end}" for axis, (start, end) in zip("zyx", box_zyx, strict=True)
+    )
     stem = url.rstrip("/").removesuffix(".zarr").removesuffix(".mrc")
     region = row | {
         "httpsOmezarrDir": f"{stem}.{spans}.zarr",
@@ -107,7 +130,10 @@ def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:
         "tomogramVoxelSpacingId": None,  # the grid of that record is that of the annotations
         **dict.fromkeys(f"scale{n}Dimensions" for n in range(3)),
         **{f"size{axis}": end - start for axis, (start, end) in zip("ZYX", box_zyx, strict=True)},
-        **{f"offset{axis}": row[f"offset{axis}"] + start for axis, (start, _) in zip("ZYX", box_zyx, strict=True)},
+        **{
+            f"offset{axis}": row[f"offset{axis}"] + start
+            for axis, (start, _) in zip("ZYX", box_zyx, strict=True)
+        },
     }
     rows = {**rows, "tomograms": [region]}
     plan = plan_cells(rows, portal.source, [("tomograms", region, "httpsOmezarrDir")])
@@ -119,7 +145,9 @@ def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:
 class _Voxels:
     """The voxels of a box, read slab by slab while they are written."""
 
-    def __init__(self, volume: Volume, box: Box, progress: BytesProgress, stop: threading.Event) -> None:
+    def __init__(
+        self, volume: Volume, box: Box, progress: BytesProgress, stop: threading.Event
+    ) -> None:
         self._volume, self._box, self._progress, self._stop = volume, box, progress, stop
         self.shape = tuple(end - start for start, end in box)
         self.dtype = np.dtype("f4")  # like the portal's tomograms
@@ -128,7 +156,10 @@ class _Voxels:
     def __getitem__(self, region: tuple[slice, slice, slice], /) -> NDArray[Any]:
         raise_if_stopped(self._stop)
         spans = (part.indices(size)[:2] for part, size in zip(region, self.shape, strict=True))
-        box = tuple((start + first, start + last) for (start, _), (first, last) in zip(self._box, spans, strict=True))
+        box = tuple(
+            (start + first, start + last)
+            for (start, _), (first, last) in zip(self._box, spans, strict=True)
+        )
         values = self._volume.read(0, box, stop=self._stop).astype(self.dtype, copy=False)
         self._done_bytes += values.nbytes
         self._progress(self._done_bytes, int(np.prod(self.shape)) * self.dtype.itemsize)

@@ -39,9 +39,13 @@ def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
         for name in table.columns:
             if is_url(name) and not name.startswith("s3") and not name.endswith("Prefix"):
                 stem = name.removeprefix("https")
-                volume_format = next((each for each in ("Omezarr", "Mrc") if stem.startswith(each)), "")
+                volume_format = next(
+                    (each for each in ("Omezarr", "Mrc") if stem.startswith(each)), ""
+                )
                 s3, size = f"s3{stem}", f"fileSize{volume_format}" if stem != name else ""
-                column = FileColumn(s3 if s3 in table.columns else None, size if size in table.columns else None)
+                column = FileColumn(
+                    s3 if s3 in table.columns else None, size if size in table.columns else None
+                )
                 columns.setdefault(table.name, {})[name] = column
     return columns
 
@@ -52,7 +56,10 @@ def by_id(rows: Mapping[str, Sequence[Any]]) -> dict[str, dict[int, Row]]:
 
 
 class Records:
-    """Converts rows to records, with their authors and parents; ``terms`` are those of their source."""
+    """Converts rows to records, with their authors and parents.
+
+    ``terms`` are those of their source.
+    """
 
     def __init__(self, rows: Rows, terms: Terms | None) -> None:
         self._by_id, self._terms = by_id(rows), terms
@@ -67,7 +74,9 @@ class Records:
 
     def tomogram(self, row_id: int) -> Tomogram:
         """A tomogram by its id."""
-        return msgspec.convert(self._whole(self._by_id["tomograms"][row_id], "tomogramId"), Tomogram)
+        return msgspec.convert(
+            self._whole(self._by_id["tomograms"][row_id], "tomogramId"), Tomogram
+        )
 
     def annotation_file(self, row_id: int) -> AnnotationFile:
         """An annotation file by its id, with its annotation."""
@@ -76,7 +85,8 @@ class Records:
         annotation = self._whole(self._by_id["annotations"][shape["annotationId"]], "annotationId")
         spacing = self._by_id.get("tomogramVoxelSpacings", {}).get(row["tomogramVoxelSpacingId"])
         return msgspec.convert(
-            {**row, "shape": {**shape, "annotation": annotation}, "voxelSpacing": spacing}, AnnotationFile
+            {**row, "shape": {**shape, "annotation": annotation}, "voxelSpacing": spacing},
+            AnnotationFile,
         )
 
     def _whole(self, row: Row, key: str) -> Row:
@@ -112,9 +122,13 @@ def ask_rows(
     }
 
     def ask(names: Iterable[str]) -> None:
-        wheres = {name: where for name in names if name not in rows and (where := _where(name, roots))}
+        wheres = {
+            name: where for name in names if name not in rows and (where := _where(name, roots))
+        }
         with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-rows") as pool:
-            answers = pool.map(lambda name: ask_table(portal, name, wheres[name], stop=stop), wheres)
+            answers = pool.map(
+                lambda name: ask_table(portal, name, wheres[name], stop=stop), wheres
+            )
             rows.update(zip(wheres, answers, strict=True))
 
     ask(["runs"])
@@ -125,7 +139,9 @@ def ask_rows(
     ask(names)
     if not rows["datasets"]:
         raise NotFoundError(f"The portal has no dataset {dataset_id}.")
-    deposition_ids = {row.get("depositionId") for of_table in rows.values() for row in of_table} - {None}
+    deposition_ids = {row.get("depositionId") for of_table in rows.values() for row in of_table} - {
+        None
+    }
     roots["depositions"] = {"id": {"_in": [*deposition_ids]}}
     ask(names)
     return rows
@@ -145,7 +161,10 @@ def ask_table(
 
 
 def _where(name: str, roots: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """The condition on a table that follows from that on its run, dataset or deposition; None if there is none yet."""
+    """The condition on a table that follows from that on its run, dataset or deposition.
+
+    None if there is none yet.
+    """
     table = tables()[name]
     if name in roots or table.owner is None:
         return roots.get(name)

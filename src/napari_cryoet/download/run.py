@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from napari_cryoet.download.folder import FileEntry, note_file, note_items, pack_of, read_manifest, write_tables
+from napari_cryoet.download.folder import (
+    FileEntry,
+    note_file,
+    note_items,
+    pack_of,
+    read_manifest,
+    write_tables,
+)
 from napari_cryoet.download.lists import write_lists
 from napari_cryoet.download.plan import Plan, PlannedItem
 from napari_cryoet.download.progress import QueueState
@@ -68,10 +75,10 @@ def download_files(
 ) -> DownloadReport:
     """Download all files of a plan into a folder, which becomes a pack, and write its manifest.
 
-    Complete files are skipped and partial ones continued: after a stop or a failure, a new call fetches only the rest.
-    A downloaded file whose content changed is fetched again. Files of other origin or with a changed size are replaced
-    only with ``overwrite``. ``progress`` is called on this thread, about 20 times a second; setting ``stop`` ends the
-    download within 0.2 s.
+    Complete files are skipped and partial ones continued: after a stop or a failure, a new call
+    fetches only the rest. A downloaded file whose content changed is fetched again. Files of other
+    origin or with a changed size are replaced only with ``overwrite``. ``progress`` is called on
+    this thread, about 20 times a second; setting ``stop`` ends the download within 0.2 s.
 
     Raises
     ------
@@ -88,7 +95,9 @@ def download_files(
 def incomplete(plan: Plan, folder: str | Path) -> Plan:
     """A plan of the items that aren't complete in a folder, according to its manifest."""
     complete = read_manifest(Path(folder).expanduser()).complete
-    return replace(plan, items=tuple(item for item in plan.items if item.path not in complete), is_rest=True)
+    return replace(
+        plan, items=tuple(item for item in plan.items if item.path not in complete), is_rest=True
+    )
 
 
 def check_place(folder: str | Path, needed_bytes: int) -> None:
@@ -96,7 +105,9 @@ def check_place(folder: str | Path, needed_bytes: int) -> None:
     path = Path(folder).expanduser().absolute()
     existing = next(each for each in (path, *path.parents) if each.exists())
     if not existing.is_dir():
-        raise DownloadError(f"{existing}: {os.strerror(errno.EEXIST)}.", hint="Choose another folder.")
+        raise DownloadError(
+            f"{existing}: {os.strerror(errno.EEXIST)}.", hint="Choose another folder."
+        )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise DownloadError(f"{existing} can't be written to.", hint="Choose another folder.")
     free_bytes = shutil.disk_usage(existing).free
@@ -123,7 +134,9 @@ class Download:
         """Continue after `pause`."""
         self._go_on.set()
 
-    def run(self, *, progress: BytesProgress | None = None, stop: threading.Event | None = None) -> DownloadReport:
+    def run(
+        self, *, progress: BytesProgress | None = None, stop: threading.Event | None = None
+    ) -> DownloadReport:
         """Run the download; see `download_files`."""
         plan, folder, stop = self.plan, self.folder, stop or threading.Event()
         try:
@@ -139,11 +152,20 @@ class Download:
                 work.run(progress or (lambda _done, _total: None), self._go_on)
             finally:
                 if not stop.is_set():  # else the journal lists the complete files
-                    note_items(folder, plan, stop, complete=work.complete, missing=work.missing, errors=work.errors)
+                    note_items(
+                        folder,
+                        plan,
+                        stop,
+                        complete=work.complete,
+                        missing=work.missing,
+                        errors=work.errors,
+                    )
                     write_tables(folder, plan, work.complete)
                     write_lists(plan, folder, work.keys)
         except OSError as error:
-            raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
+            raise DownloadError(
+                f"{error.filename or folder}: {error.strerror or error}."
+            ) from error
         if work.failures:
             first = next(iter(work.errors.values())).rstrip(".")
             raise DownloadError(
@@ -159,14 +181,19 @@ class Download:
             n_skipped=len(work.skipped),
             fetched_bytes=sum(work.sizes[path] for path in fetched),
             n_missing_chunks=len(work.missing),
-            other_sizes=tuple(sorted(path for path, size in sizes.items() if size not in {None, work.sizes[path]})),
+            other_sizes=tuple(
+                sorted(path for path, size in sizes.items() if size not in {None, work.sizes[path]})
+            ),
         )
 
 
 def _check_folder(
     plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool
 ) -> tuple[dict[str, FileEntry], int]:
-    """The downloaded files, and the bytes still needed; DownloadError if other files are in the way."""
+    """The downloaded files, and the bytes still needed.
+
+    DownloadError if other files are in the way.
+    """
     pack_of(folder, plan)
     manifest = read_manifest(folder)
     files, complete = {entry.path: entry for entry in manifest.files}, manifest.complete
@@ -175,9 +202,17 @@ def _check_folder(
     for item in plan.items:
         raise_if_stopped(stop)
         sizes = _sizes_in(folder, item)
-        ours = {path: size for path, size in sizes.items() if path in files and files[path].size_bytes == size}
+        ours = {
+            path: size
+            for path, size in sizes.items()
+            if path in files and files[path].size_bytes == size
+        }
         others += sizes.keys() - ours.keys()
-        needed_bytes += 0 if ours and item.path in complete else max(0, (item.size_bytes or 0) - sum(ours.values()))
+        needed_bytes += (
+            0
+            if ours and item.path in complete
+            else max(0, (item.size_bytes or 0) - sum(ours.values()))
+        )
     if others and not overwrite:
         raise DownloadError(
             f"{count_text(len(others), 'file')} in the folder would be overwritten, among them {min(others)}.",
@@ -190,18 +225,37 @@ def _check_folder(
 def _sizes_in(folder: Path, item: PlannedItem) -> dict[str, int]:
     """Sizes of an item's existing files by path."""
     top = folder / item.path
-    paths = (path for path in top.rglob("*") if _ZARR_NAME.fullmatch(path.name)) if item.is_zarr else [top]
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths if path.is_file()}
+    paths = (
+        (path for path in top.rglob("*") if _ZARR_NAME.fullmatch(path.name))
+        if item.is_zarr
+        else [top]
+    )
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_size for path in paths if path.is_file()
+    }
 
 
 class _Work:
     """The work of a download on the network's event loop, and its results."""
 
     def __init__(
-        self, plan: Plan, folder: Path, before: dict[str, FileEntry], state: QueueState, stop: threading.Event
+        self,
+        plan: Plan,
+        folder: Path,
+        before: dict[str, FileEntry],
+        state: QueueState,
+        stop: threading.Event,
     ) -> None:
-        self._plan, self._folder, self._before, self._state, self._stop = plan, folder, before, state, stop
-        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(WORKERS))
+        self._plan, self._folder, self._before, self._state, self._stop = (
+            plan,
+            folder,
+            before,
+            state,
+            stop,
+        )
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(WORKERS)
+        )
         self._has_ended = threading.Event()
         self.sizes: Counter[str] = Counter()  # bytes done of each file
         self.whole: set[str] = set()  # files
@@ -247,13 +301,17 @@ class _Work:
     async def _run(self) -> None:
         try:
             ended = self.complete | self.errors.keys()  # before a pause
-            await _run_concurrently(self._item, [item for item in self._plan.items if item.path not in ended])
+            await _run_concurrently(
+                self._item, [item for item in self._plan.items if item.path not in ended]
+            )
         finally:
             self._has_ended.set()
 
     async def _item(self, item: PlannedItem) -> bool:
         self._state.begin(item)
-        is_complete = await (self._zarr(item) if item.is_zarr else self._file(item, item.url, item.path))
+        is_complete = await (
+            self._zarr(item) if item.is_zarr else self._file(item, item.url, item.path)
+        )
         self._state.end(item.path, self.errors.get(item.path, ""))
         if is_complete:
             self.complete.add(item.path)
@@ -270,7 +328,9 @@ class _Work:
             return self._fail(item, item.path, error)
 
         async def fetch(key: str) -> bool:
-            return await self._file(item, f"{root}/{quote(key)}", f"{item.path}/{key}", is_chunk=True)
+            return await self._file(
+                item, f"{root}/{quote(key)}", f"{item.path}/{key}", is_chunk=True
+            )
 
         self.keys[item.path] = [*files.chunks, *files.documents]
         if not await _run_concurrently(fetch, files.chunks):
@@ -280,21 +340,34 @@ class _Work:
         return True
 
     async def _file(
-        self, item: PlannedItem, url: str, path: str, *, content: bytes | None = None, is_chunk: bool = False
+        self,
+        item: PlannedItem,
+        url: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        is_chunk: bool = False,
     ) -> bool:
-        """Fetch a file unless its download is intact; return whether it is complete, or a chunk that may be missing."""
+        """Fetch a file unless its download is intact.
+
+        Return whether it is complete, or a chunk that may be missing.
+        """
         if path in self.whole or path in self.missing:
             return True
         target, note = self._folder / path, partial(self._note, url, path)
         count = partial(self._count, item, path)
-        count(-self.sizes[path], False)  # bytes from before a pause are counted again when the file continues
+        count(
+            -self.sizes[path], False
+        )  # bytes from before a pause are counted again when the file continues
         async with self._slots[host_of(url)]:
             if path in self._before and await in_thread(self._is_as_fetched, url, path, content):
                 self.skipped.add(path)
                 count(self._before[path].size_bytes, False)
             else:
                 try:
-                    await fetch_file(url, target, content=content, on_bytes=count, on_whole=note, stop=self._stop)
+                    await fetch_file(
+                        url, target, content=content, on_bytes=count, on_whole=note, stop=self._stop
+                    )
                 except NetworkError as error:
                     if not (is_chunk and error.status in _ABSENT):
                         return self._fail(item, path, error)

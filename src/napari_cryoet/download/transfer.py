@@ -22,7 +22,9 @@ OnBytes = Callable[[int, bool], None]
 
 WORKERS: Final = 8  # concurrent requests to one host
 _MAX_METADATA_BYTES: Final = 16 << 20  # the labels of an instance mask can fill a megabyte
-_ATTEMPTS: Final = 5  # in a row without progress; the client itself retries requests without a response
+_ATTEMPTS: Final = (
+    5  # in a row without progress; the client itself retries requests without a response
+)
 _PAUSE_S: Final = 0.5
 _PIECE_BYTES: Final = 1 << 18
 _LEAST_CONTINUED_BYTES: Final = 1 << 20
@@ -40,8 +42,8 @@ async def fetch_file(
 ) -> None:
     """Fetch a file to ``path``, replacing an existing one; or write ``content``, if it is known already.
 
-    ``on_whole`` is called with the size and the SHA-256, on a thread, just before the file is renamed to ``path``.
-    After an error, the received bytes are kept for the next attempt.
+    ``on_whole`` is called with the size and the SHA-256, on a thread, just before the file is
+    renamed to ``path``. After an error, the received bytes are kept for the next attempt.
     """
     part = await in_thread(_Part, path, url, on_bytes, stop)
     try:
@@ -60,7 +62,11 @@ async def fetch_file(
 async def read_document(url: str) -> bytes | None:
     """Read a small file, such as the metadata of an OME-Zarr; None if it is missing."""
     if (path := local_path(url)) is not None:
-        return path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES else None
+        return (
+            path.read_bytes()
+            if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES
+            else None
+        )
     response = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
     return response.body if response else None
 
@@ -99,7 +105,11 @@ async def _fill(part: _Part) -> None:
         except NetworkError as error:
             failures = 1 if part.size_bytes > best else failures + 1
             best = max(best, part.size_bytes)
-            if isinstance(error, WithheldError) or error.status not in {None, 416} or failures >= _ATTEMPTS:
+            if (
+                isinstance(error, WithheldError)
+                or error.status not in {None, 416}
+                or failures >= _ATTEMPTS
+            ):
                 raise
             if error.status == 416:  # the file isn't longer than the part
                 part.restart()
@@ -119,7 +129,9 @@ async def _read_on(part: _Part) -> None:
             async for piece in body:
                 buffer += piece
                 if part.size_bytes + len(buffer) > max_bytes:
-                    raise NetworkError("The server sends more bytes than expected.", url=part.url, status=400)
+                    raise NetworkError(
+                        "The server sends more bytes than expected.", url=part.url, status=400
+                    )
                 if len(buffer) >= _PIECE_BYTES:
                     await in_thread(part.write, bytes(buffer))
                     buffer.clear()
@@ -134,7 +146,9 @@ class _Part:
         self.url, self.size_bytes = url, 0
         self.etag: str | None = None
         self._target, self._on_bytes = target, on_bytes
-        self._path, self._state = (target.with_name(target.name + suffix) for suffix in (".part", ".part.json"))
+        self._path, self._state = (
+            target.with_name(target.name + suffix) for suffix in (".part", ".part.json")
+        )
         self._digest = hashlib.sha256()
         target.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("r+b" if self._path.exists() else "w+b")
@@ -150,7 +164,11 @@ class _Part:
 
     def remember(self, etag: str | None, total_bytes: int | None) -> None:
         """Record the file's version; small files and those without an ETag can't be continued."""
-        if etag and etag != self.etag and (total_bytes is None or total_bytes >= _LEAST_CONTINUED_BYTES):
+        if (
+            etag
+            and etag != self.etag
+            and (total_bytes is None or total_bytes >= _LEAST_CONTINUED_BYTES)
+        ):
             self._state.write_bytes(msgspec.json.encode({"url": self.url, "etag": etag}))
         self.etag = etag
 
@@ -165,7 +183,9 @@ class _Part:
         try:
             file = source.open("rb")
         except FileNotFoundError as error:
-            raise NetworkError(f"The pack has no {source.name}.", url=self.url, status=404) from error
+            raise NetworkError(
+                f"The pack has no {source.name}.", url=self.url, status=404
+            ) from error
         with file:
             _read_through(file, self.write, stop)
 

@@ -40,12 +40,21 @@ async def find_files(url: str, slots: asyncio.Semaphore, first_level: int = 0) -
             roots[root] = _from_level(roots[root], first_level)
         paths = list(_level_paths(roots[root]))
         names = [name] if name == "zarr.json" else [".zattrs", name]
-        documents = await _read_all(url, slots, [f"{path}/{each}" for path in paths for each in names])
+        documents = await _read_all(
+            url, slots, [f"{path}/{each}" for path in paths for each in names]
+        )
         for path in paths:
             if f"{path}/{name}" not in documents:
                 raise ValueError(f"{path}/{name} is missing")
             chunks += await in_thread(_chunk_keys, documents[f"{path}/{name}"], path)
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
         raise FormatError(f"The OME-Zarr's metadata can't be understood: {error}.") from error
     return ZarrFiles(chunks, documents | roots)
 
@@ -58,7 +67,9 @@ async def _read_all(url: str, slots: asyncio.Semaphore, keys: Iterable[str]) -> 
             return await read_document(f"{url.rstrip('/')}/{quote(key)}")
 
     contents = await asyncio.gather(*map(read, keys))
-    return {key: content for key, content in zip(keys, contents, strict=True) if content is not None}
+    return {
+        key: content for key, content in zip(keys, contents, strict=True) if content is not None
+    }
 
 
 def _attributes(document: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +81,9 @@ def _attributes(document: dict[str, Any]) -> dict[str, Any]:
 def _level_paths(root: bytes) -> Iterator[str]:
     """The paths of the levels of all images in a group's attributes, finest first."""
     attributes = _attributes(_parsed(root))
-    paths = dict.fromkeys(level["path"] for image in find_multiscales(attributes) for level in image["datasets"])
+    paths = dict.fromkeys(
+        level["path"] for image in find_multiscales(attributes) for level in image["datasets"]
+    )
     if not paths:
         raise ValueError("it names no levels")
     for path in paths:
@@ -99,7 +112,14 @@ def _add_translation(dataset: dict[str, Any], finest: Mapping[str, Any]) -> None
 
 
 def _transformation(dataset: Mapping[str, Any], kind: str) -> list[float]:
-    return next((each[kind] for each in dataset.get("coordinateTransformations") or () if each["type"] == kind), [])
+    return next(
+        (
+            each[kind]
+            for each in dataset.get("coordinateTransformations") or ()
+            if each["type"] == kind
+        ),
+        [],
+    )
 
 
 def _chunk_keys(document: bytes, path: str) -> list[str]:

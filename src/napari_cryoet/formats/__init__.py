@@ -1,1 +1,4 @@
-"""One module per file format. Only these modules convert between xyz and zyx, and between ångström and voxels."""
+"""One module per file format.
+
+Only these modules convert between xyz and zyx, and between ångström and voxels.
+"""

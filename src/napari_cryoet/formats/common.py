@@ -58,7 +58,9 @@ def check_file(path: Path) -> None:
     if size_bytes > MAX_FILE_BYTES:
         raise FormatError(f"{path.name} is too large for a pick file ({size_bytes:,} bytes).")
     if is_compressed:
-        raise FormatError(f"{path.name} is compressed (gzip, bzip2, xz or zip).", hint="Unpack it first.")
+        raise FormatError(
+            f"{path.name} is compressed (gzip, bzip2, xz or zip).", hint="Unpack it first."
+        )
 
 
 def lacking(message: str, *missing: ContextField, way_out: str = "") -> MissingContextError:
@@ -68,7 +70,10 @@ def lacking(message: str, *missing: ContextField, way_out: str = "") -> MissingC
 
 
 def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:
-    """Select one of a file's tomograms by its name or the end of its path; None if the file names none."""
+    """Select one of a file's tomograms by its name or the end of its path.
+
+    None if the file names none.
+    """
     known = tuple(dict.fromkeys(names))
     if wanted is None and len(known) > 1:
         raise MissingContextError(
@@ -79,10 +84,13 @@ def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) ->
         )
     if wanted is None:
         return known[0] if known else None
-    matching = [name for name in known if name == wanted] or [name for name in known if name.endswith(f"/{wanted}")]
+    matching = [name for name in known if name == wanted] or [
+        name for name in known if name.endswith(f"/{wanted}")
+    ]
     if len(matching) != 1:
         raise FormatError(
-            f"{file_name} has no picks of tomogram {wanted!r}.", hint=f"It has picks of {listed(known) or 'none'}."
+            f"{file_name} has no picks of tomogram {wanted!r}.",
+            hint=f"It has picks of {listed(known) or 'none'}.",
         )
     return matching[0]
 
@@ -97,7 +105,9 @@ def picks_of_file(path: Path, **columns: Any) -> Picks:
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"{path.name} can't be used: {error}.") from error
     if f"{_PICK_ID}_of_file" in features:
-        picks = with_warning(picks, f"The file's own column {_PICK_ID} was renamed to {_PICK_ID}_of_file.")
+        picks = with_warning(
+            picks, f"The file's own column {_PICK_ID} was renamed to {_PICK_ID}_of_file."
+        )
     n_improper = _count_improper(picks)
     warning = f"{n_improper:,} of {len(picks):,} orientations aren't rotations and aren't drawn."
     return with_warning(picks, warning) if n_improper else picks
@@ -105,13 +115,17 @@ def picks_of_file(path: Path, **columns: Any) -> Picks:
 
 def with_warning(picks: Picks, warning: str) -> Picks:
     """A copy of the picks with one more warning."""
-    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), warning]})
+    return replace(
+        picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), warning]}
+    )
 
 
 def spacing_in_layout(url_or_path: str | Path) -> float | None:
     """The voxel spacing in a portal or download path such as ``…/VoxelSpacing13.480/…``, or None."""
     text = str(url_or_path)
-    full_path = unquote(text.partition("?")[0]) if "://" in text else Path(text).absolute().as_posix()
+    full_path = (
+        unquote(text.partition("?")[0]) if "://" in text else Path(text).absolute().as_posix()
+    )
     match = _SPACING_FOLDER.search(full_path)
     return float(match[1]) or None if match else None
 
@@ -120,7 +134,10 @@ def spacing_in_layout(url_or_path: str | Path) -> float | None:
 
 
 def known_rotations(picks: Picks) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """Rotations in x, y, z (identity where missing) and a mask of the known ones; None if no pick has one."""
+    """Rotations in x, y, z (identity where missing) and a mask of the known ones.
+
+    None if no pick has one.
+    """
     matrices, are_known = picks.rotations_xyz, picks.are_oriented
     if matrices is None or not are_known.any():
         return None
@@ -130,7 +147,11 @@ def known_rotations(picks: Picks) -> tuple[NDArray[np.float64], NDArray[np.bool_
 def rotation_losses(picks: Picks) -> list[str]:
     """Messages about matrices that angles can't represent."""
     count = _count_improper(picks)
-    return [f"{count:,} of the matrices aren't rotations; they are written as no orientation."] if count else []
+    return (
+        [f"{count:,} of the matrices aren't rotations; they are written as no orientation."]
+        if count
+        else []
+    )
 
 
 def _count_improper(picks: Picks) -> int:
@@ -148,8 +169,13 @@ def numbers_of(path: Path, name: str, column: Any) -> NDArray[np.float64]:
     return _numeric(path, name, column).astype(np.float64)
 
 
-def whole_numbers_of(path: Path, name: str, column: Any, missing: int | None = None) -> NDArray[np.int64]:
-    """A column as integers, including ones written as ``7.0``; empty values become ``missing`` if it is given."""
+def whole_numbers_of(
+    path: Path, name: str, column: Any, missing: int | None = None
+) -> NDArray[np.int64]:
+    """A column as integers, including ones written as ``7.0``.
+
+    Empty values become ``missing`` if it is given.
+    """
     numbers = _numeric(path, name, column)
     if numbers.dtype.kind == "f" and missing is not None:
         numbers = np.where(np.isnan(numbers), missing, numbers)
@@ -181,9 +207,15 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
     kind = column.dtype.kind
     if kind in "biuf":
         return column
-    values = ["" if np.isnat(time) else str(time) for time in column] if kind in "mM" else column.tolist()
+    values = (
+        ["" if np.isnat(time) else str(time) for time in column]
+        if kind in "mM"
+        else column.tolist()
+    )
     present = [value for value in values if not is_missing(value)]
-    if present and all(isinstance(value, Real) and not isinstance(value, bool) for value in present):
+    if present and all(
+        isinstance(value, Real) and not isinstance(value, bool) for value in present
+    ):
         return np.array([math.nan if is_missing(value) else float(value) for value in values])
     return np.array(["" if is_missing(value) else str(value) for value in values], dtype=object)
 
@@ -212,26 +244,30 @@ _SEQUENCES: Final = {"relion": "ZYZ", "dynamo": "zxz"}
 def matrices_of(angles_degree: NDArray[np.float64], convention: Convention) -> NDArray[np.float64]:
     """Rotation matrices (n, 3, 3) acting on x, y, z, from angles (n, 3) in the file's order; NaN for missing angles.
 
-    Matrices follow the portal's files: active, on column vectors, from the particle's frame to the tomogram's. Their
-    columns are the particle's axes in the tomogram.
+    Matrices follow the portal's files: active, on column vectors, from the particle's frame to the
+    tomogram's. Their columns are the particle's axes in the tomogram.
 
-    RELION: rot, tilt, psi. ``Euler_angles2matrix`` (``src/euler.cpp``) computes a matrix A. According to
-    ``ParticleSet::getMatrix4x4`` (``src/jaz/tomography/particle_set.cpp``), A "maps coordinates from particle space to
-    tomogram space", so A is our matrix. If positive angles turn counter-clockwise, A = Rz(-psi) Ry(-tilt) Rz(-rot):
-    the inverse of the intrinsic ZYZ rotation by (rot, tilt, psi). Other programs call this "intrinsic ZYZ, passive"
-    (eulerangles) or "clockwise" (pytom-match-pick).
+    RELION: rot, tilt, psi. ``Euler_angles2matrix`` (``src/euler.cpp``) computes a matrix A.
+    According to ``ParticleSet::getMatrix4x4`` (``src/jaz/tomography/particle_set.cpp``), A "maps
+    coordinates from particle space to tomogram space", so A is our matrix. If positive angles turn
+    counter-clockwise, A = Rz(-psi) Ry(-tilt) Rz(-rot): the inverse of the intrinsic ZYZ rotation by
+    (rot, tilt, psi). Other programs call this "intrinsic ZYZ, passive" (eulerangles) or "clockwise"
+    (pytom-match-pick).
 
-    Dynamo: tdrot, tilt, narot. Its wiki (*Euler angles convention*) turns the particle clockwise about its z axis,
-    then about its new x axis, then about its new z axis. Our matrix is therefore Rz(-tdrot) Rx(-tilt) Rz(-narot): the
-    inverse of the extrinsic ZXZ rotation by (tdrot, tilt, narot). It is also the inverse of ``dynamo_euler2matrix``,
-    which maps coordinates back to the template.
+    Dynamo: tdrot, tilt, narot. Its wiki (*Euler angles convention*) turns the particle clockwise
+    about its z axis, then about its new x axis, then about its new z axis. Our matrix is therefore
+    Rz(-tdrot) Rx(-tilt) Rz(-narot): the inverse of the extrinsic ZXZ rotation by (tdrot, tilt,
+    narot). It is also the inverse of ``dynamo_euler2matrix``, which maps coordinates back to the
+    template.
     """
     from scipy.spatial.transform import Rotation
 
     matrices = np.full((len(angles_degree), 3, 3), np.nan)
     is_known = np.isfinite(angles_degree).all(axis=1)
     if is_known.any():
-        rotations = Rotation.from_euler(_SEQUENCES[convention], angles_degree[is_known], degrees=True)
+        rotations = Rotation.from_euler(
+            _SEQUENCES[convention], angles_degree[is_known], degrees=True
+        )
         matrices[is_known] = rotations.inv().as_matrix()
     return matrices
 
@@ -239,7 +275,8 @@ def matrices_of(angles_degree: NDArray[np.float64], convention: Convention) -> N
 def angles_of(matrices_xyz: NDArray[np.float64], convention: Convention) -> NDArray[np.float64]:
     """Euler angles (n, 3) in degrees, in the file's order, of rotations (n, 3, 3) acting on x, y, z; NaN for NaN.
 
-    At a tilt of 0 or 180, only the sum or difference of the other two angles is defined; the last one is set to 0.
+    At a tilt of 0 or 180, only the sum or difference of the other two angles is defined; the last
+    one is set to 0.
     """
     from scipy.spatial.transform import Rotation
 

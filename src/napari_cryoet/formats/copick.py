@@ -1,11 +1,13 @@
 """copick's pick files: JSON with positions in ångström, one file per object, run, user and session.
 
-Conventions, from copick's source (``models.py``): ``location`` is x, y, z in ångström, 0 at the centre of the first
-voxel. ``transformation_`` is a 4 x 4 matrix from the object's space to the tomogram's: active, on column vectors in
-x, y, z. Its last column is added to the location. The identity for all points, or ``trust_orientation`` false, means
-no orientation. Likewise, copick's defaults are instance id 0 and score 1 for all points. Scores may be NaN.
+Conventions, from copick's source (``models.py``): ``location`` is x, y, z in ångström, 0 at the
+centre of the first voxel. ``transformation_`` is a 4 x 4 matrix from the object's space to the
+tomogram's: active, on column vectors in x, y, z. Its last column is added to the location. The
+identity for all points, or ``trust_orientation`` false, means no orientation. Likewise, copick's
+defaults are instance id 0 and score 1 for all points. Scores may be NaN.
 
-In a project, the path is ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json``. copick relies on this name.
+In a project, the path is ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json``. copick
+relies on this name.
 """
 
 from __future__ import annotations
@@ -71,22 +73,33 @@ def read(path: Path, context: Context) -> Picks:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} isn't a copick pick file ({error}).") from error
     if document.unit != "angstrom":
-        raise FormatError(f"{path.name} has positions in {document.unit!r}; copick's are in angstrom.")
+        raise FormatError(
+            f"{path.name} has positions in {document.unit!r}; copick's are in angstrom."
+        )
     spacing = document.voxel_spacing or context.spacing_angstrom
     if spacing is None:
         raise lacking(
-            f"{path.name} has its positions in ångström and doesn't say how wide a voxel is", "spacing_angstrom"
+            f"{path.name} has its positions in ångström and doesn't say how wide a voxel is",
+            "spacing_angstrom",
         )
     points = document.points or []
     identity = tuple(map(tuple, np.eye(4).tolist()))
-    transformations = np.array([point.transformation_ or identity for point in points], float).reshape(-1, 4, 4)
+    transformations = np.array(
+        [point.transformation_ or identity for point in points], float
+    ).reshape(-1, 4, 4)
     if (transformations[:, 3] != identity[3]).any():
         raise FormatError(f"{path.name}: the last row of a transformation_ isn't 0, 0, 0, 1.")
-    locations = np.array([(point.location.x, point.location.y, point.location.z) for point in points]).reshape(-1, 3)
+    locations = np.array(
+        [(point.location.x, point.location.y, point.location.z) for point in points]
+    ).reshape(-1, 3)
     rotations = transformations[:, :3, :3]
     has_rotations = document.trust_orientation is not False and bool((rotations != np.eye(3)).any())
-    instances = [NO_INSTANCE if point.instance_id is None else point.instance_id for point in points]
-    scores = np.array([math.nan if point.score is None else point.score for point in points], dtype=np.float64)
+    instances = [
+        NO_INSTANCE if point.instance_id is None else point.instance_id for point in points
+    ]
+    scores = np.array(
+        [math.nan if point.score is None else point.score for point in points], dtype=np.float64
+    )
     return picks_of_file(
         path,
         points_zyx=(locations + transformations[:, :3, 3])[:, ::-1] / spacing,
@@ -101,11 +114,19 @@ def read(path: Path, context: Context) -> Picks:
 def losses(picks: Picks) -> list[str]:
     """Warnings about data that the format can't hold."""
     warnings = []
-    have_rotation = np.zeros(0, dtype=bool) if picks.rotations_zyx is None else ~np.isnan(picks.rotations_zyx[:, 0, 0])
+    have_rotation = (
+        np.zeros(0, dtype=bool)
+        if picks.rotations_zyx is None
+        else ~np.isnan(picks.rotations_zyx[:, 0, 0])
+    )
     if have_rotation.any() and not have_rotation.all():
-        warnings.append("Picks without orientation get the identity matrix, which copick treats as an orientation.")
+        warnings.append(
+            "Picks without orientation get the identity matrix, which copick treats as an orientation."
+        )
     if not np.array_equal(picks.ids, np.arange(len(picks))):
-        warnings.append("copick numbers points by their order in the file: the picks' own ids are left out.")
+        warnings.append(
+            "copick numbers points by their order in the file: the picks' own ids are left out."
+        )
     if picks.features:
         warnings.append(f"copick points can't hold {listed(list(picks.features))}.")
     return warnings
@@ -119,7 +140,9 @@ def write(picks: Picks, path: Path, final_path: Path) -> None:
     if picks.rotations_xyz is not None:
         are_turned = ~np.isnan(picks.rotations_xyz[:, 0, 0])
         transformations[are_turned, :3, :3] = picks.rotations_xyz[are_turned]
-    instances = [NO_INSTANCE] * len(picks) if picks.instance_ids is None else picks.instance_ids.tolist()
+    instances = (
+        [NO_INSTANCE] * len(picks) if picks.instance_ids is None else picks.instance_ids.tolist()
+    )
     scores = [math.nan] * len(picks) if picks.scores is None else picks.scores.tolist()
     locations = (picks.points_xyz * picks.spacing_angstrom).tolist()
     points = [
@@ -158,7 +181,12 @@ def _names_of(path: Path, document: _File) -> dict[str, str]:
 
 
 def _names_to_write(final_path: Path, about: Mapping[str, Any]) -> dict[str, str]:
-    names = {"object_name": final_path.stem, "user_id": _USER, "session_id": _SESSION, "run_name": ""}
+    names = {
+        "object_name": final_path.stem,
+        "user_id": _USER,
+        "session_id": _SESSION,
+        "run_name": "",
+    }
     names |= {key: str(about[key]) for key in names if about.get(key)}
     in_project = _names_in_project(final_path)
     if not in_project and run_of_copick_project(final_path):

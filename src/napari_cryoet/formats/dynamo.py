@@ -1,11 +1,12 @@
 """Dynamo tables (.tbl): 26 to 42 columns of numbers without a header, one row per particle.
 
-Conventions, from Dynamo's wiki (*Table convention*): x, y, z (columns 24 to 26) are the position "in original volume".
-dx, dy, dz (4 to 6) are a shift that is added to it. Both are in voxels. Dynamo indexes volumes like MATLAB, so the
-centre of the first voxel is 1, 1, 1 here; copick, ArtiaX and dynamo2m count from 0 and differ by one voxel.
-`matrices_of` explains tdrot, tilt, narot (7 to 9). ``tag`` (1) identifies a particle, ``cc`` (10) is the score,
-``tomo`` (20) the tomogram number, ``reg`` (21) a region of it (read as instances), ``apix`` (36) the voxel size in
-ångström. Columns of zeros are treated as unset, and so are tags that only number the rows.
+Conventions, from Dynamo's wiki (*Table convention*): x, y, z (columns 24 to 26) are the position
+"in original volume". dx, dy, dz (4 to 6) are a shift that is added to it. Both are in voxels.
+Dynamo indexes volumes like MATLAB, so the centre of the first voxel is 1, 1, 1 here; copick, ArtiaX
+and dynamo2m count from 0 and differ by one voxel. `matrices_of` explains tdrot, tilt, narot (7 to
+9). ``tag`` (1) identifies a particle, ``cc`` (10) is the score, ``tomo`` (20) the tomogram number,
+``reg`` (21) a region of it (read as instances), ``apix`` (36) the voxel size in ångström. Columns
+of zeros are treated as unset, and so are tags that only number the rows.
 """
 
 from __future__ import annotations
@@ -55,21 +56,31 @@ def read(path: Path, context: Context) -> Picks:
     numbers = np.array([f"{number:.15g}" for number in table["tomo"].tolist()], dtype=object)
     tomogram = choose_tomogram(numbers.tolist(), context.tomogram, path.name)
     table = table[numbers == tomogram]
-    pixels, shifts, angles = table["apix"], table[list(_SHIFTS)].to_numpy(), table[list(_ANGLES)].to_numpy()
+    pixels, shifts, angles = (
+        table["apix"],
+        table[list(_SHIFTS)].to_numpy(),
+        table[list(_ANGLES)].to_numpy(),
+    )
     tags = whole_numbers_of(path, "tag", table["tag"])
-    has_tags = len(np.unique(tags)) == len(tags) and not np.array_equal(tags, np.arange(1, len(tags) + 1))
+    has_tags = len(np.unique(tags)) == len(tags) and not np.array_equal(
+        tags, np.arange(1, len(tags) + 1)
+    )
     kept = [name for name in table if name not in _OWN and _is_set(name, table[name].to_numpy())]
     return picks_of_file(
         path,
         points_zyx=(table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL)[:, ::-1],
-        spacing_angstrom=float(pixels.iloc[0]) if pixels.nunique() == 1 and pixels.any() else context.spacing_angstrom,
+        spacing_angstrom=float(pixels.iloc[0])
+        if pixels.nunique() == 1 and pixels.any()
+        else context.spacing_angstrom,
         rotations_zyx=matrices_of(angles, "dynamo")[:, ::-1, ::-1] if np.any(angles) else None,
         scores=table["cc"].to_numpy() if table["cc"].any() else None,
         instance_ids=whole_numbers_of(path, "reg", table["reg"]) if table["reg"].any() else None,
         ids=tags if has_tags else None,
         features={name: _narrowed(table[name].to_numpy()) for name in kept},
         about={
-            _TOMOGRAM_NUMBER: int(tomogram) if tomogram is not None and tomogram.isdecimal() else None,
+            _TOMOGRAM_NUMBER: int(tomogram)
+            if tomogram is not None and tomogram.isdecimal()
+            else None,
             "warnings": [_COUNTED_FROM_1, *([_SHIFTED] if shifts.any() else [])],
         },
     )
@@ -82,7 +93,9 @@ def losses(picks: Picks) -> list[str]:
     warnings = [*rotation_losses(picks), _COUNTED_FROM_1]
     known = known_rotations(picks)
     if known is None or not known[1].all():
-        warnings.append("Picks without orientation get the angles 0, 0, 0, which Dynamo treats as an orientation.")
+        warnings.append(
+            "Picks without orientation get the angles 0, 0, 0, which Dynamo treats as an orientation."
+        )
     if picks.ids.min() < 1 and not np.array_equal(picks.ids, np.arange(len(picks))):
         warnings.append("Tags start at 1: the picks are renumbered.")
     unnamed = [name for name in picks.features if name not in _further_columns(picks)]
@@ -111,10 +124,14 @@ def write(picks: Picks, path: Path, _final_path: Path) -> None:
     if picks.spacing_angstrom is not None:
         columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
     columns |= _further_columns(picks)
-    table = {name: columns.get(name, np.full(len(picks), _default(name))) for name in _column_names()}
+    table = {
+        name: columns.get(name, np.full(len(picks), _default(name))) for name in _column_names()
+    }
     with path.open("wb") as file:
         csv.write_csv(
-            pa.table(table), file, csv.WriteOptions(include_header=False, delimiter=" ", quoting_style="none")
+            pa.table(table),
+            file,
+            csv.WriteOptions(include_header=False, delimiter=" ", quoting_style="none"),
         )
 
 
@@ -130,11 +147,15 @@ def _read_table(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise FormatError(f"{path.name} isn't a Dynamo table ({brief(error)}).") from error
     if table.shape[1] < _LEAST_COLUMNS:
-        raise FormatError(f"{path.name} isn't a Dynamo table: it has {table.shape[1]} columns; at least 26 are needed.")
+        raise FormatError(
+            f"{path.name} isn't a Dynamo table: it has {table.shape[1]} columns; at least 26 are needed."
+        )
     if table.iloc[:, -1].isna().any():
         _refuse_short_rows(path, table.shape[1])
     columns = {
-        name: numbers_of(path, name, table[name]) if name in _OWN else pd.to_numeric(table[name], errors="coerce")
+        name: numbers_of(path, name, table[name])
+        if name in _OWN
+        else pd.to_numeric(table[name], errors="coerce")
         for name in known
         if name in table
     }
@@ -145,9 +166,18 @@ def _refuse_short_rows(path: Path, n_columns: int) -> None:
     """Refuse rows with missing values: pandas would shift the values after them."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         rows = filter(None, (line.split() for line in file))
-        short = next(((number, len(words)) for number, words in enumerate(rows, 1) if len(words) < n_columns), None)
+        short = next(
+            (
+                (number, len(words))
+                for number, words in enumerate(rows, 1)
+                if len(words) < n_columns
+            ),
+            None,
+        )
     if short is not None:
-        raise FormatError(f"{path.name}, row {short[0]}: {short[1]} values where other rows have {n_columns}.")
+        raise FormatError(
+            f"{path.name}, row {short[0]}: {short[1]} values where other rows have {n_columns}."
+        )
 
 
 def _column_names() -> list[str]:
@@ -172,4 +202,8 @@ def _narrowed(column: NDArray[Any]) -> NDArray[Any]:
 def _further_columns(picks: Picks) -> dict[str, NDArray[Any]]:
     """The picks' features that have a column in a table."""
     available = {*_column_names()} - _OWN
-    return {name: column for name, column in picks.features.items() if name in available and column.dtype.kind in "iuf"}
+    return {
+        name: column
+        for name, column in picks.features.items()
+        if name in available and column.dtype.kind in "iuf"
+    }

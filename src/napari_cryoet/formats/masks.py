@@ -1,7 +1,7 @@
 """Write masks as OME-Zarr 0.4 (like the portal), OME-Zarr 0.5 or MRC. Writing is lazy and atomic.
 
-A mask is read twice, a few planes at a time. The first pass finds the largest value, so that ids that don't fit are
-refused before anything is written.
+A mask is read twice, a few planes at a time. The first pass finds the largest value, so that ids
+that don't fit are refused before anything is written.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class WrittenMask:
     format: MaskFormat
     dtype: str
     is_instances: bool  # False if it has only 0 and 1
-    provenance_path: Path | None  # the provenance file beside it; None if the mask itself has the provenance
+    provenance_path: (
+        Path | None
+    )  # the provenance file beside it; None if the mask itself has the provenance
 
 
 def write_mask(
@@ -131,16 +133,23 @@ def write_mask(
                 stop=stop,
             )
             raise_if_stopped(stop)
-    return WrittenMask(path, name, source.dtype.name, largest > 1, path_beside(path) if name == "mrc" else None)
+    return WrittenMask(
+        path, name, source.dtype.name, largest > 1, path_beside(path) if name == "mrc" else None
+    )
 
 
 class _Source:
-    """A mask that is read a few planes at a time; set ``dtype`` to the type to write before the second pass."""
+    """A mask that is read a few planes at a time.
+
+    Set ``dtype`` to the type to write before the second pass.
+    """
 
     def __init__(self, voxels: VoxelSource, progress: BytesProgress | None) -> None:
         self.dtype = np.dtype(voxels.dtype)
         if len(voxels.shape) != 3 or 0 in voxels.shape:
-            raise SaveError(f"A mask needs three axes that aren't empty; this one has the shape {tuple(voxels.shape)}.")
+            raise SaveError(
+                f"A mask needs three axes that aren't empty; this one has the shape {tuple(voxels.shape)}."
+            )
         if self.dtype.kind not in "biu":
             raise SaveError(
                 f"A mask needs whole numbers; this one has {voxels.dtype} values.",
@@ -156,7 +165,9 @@ class _Source:
         largest = 0
         for _, slab in slabs(self, _PLANES, stop):
             if slab.dtype.kind == "i" and int(slab.min()) < 0:
-                raise SaveError(f"A mask can't have values below 0; this one has {int(slab.min())}.")
+                raise SaveError(
+                    f"A mask can't have values below 0; this one has {int(slab.min())}."
+                )
             largest = max(largest, int(slab.max()))
         return largest
 
@@ -167,7 +178,9 @@ class _Source:
             self._progress(self._bytes_done, self._bytes)
         typed = block.astype(self.dtype)
         if not np.array_equal(typed, block):
-            raise SaveError(f"The mask changed while it was written: a value doesn't fit {self.dtype}.")
+            raise SaveError(
+                f"The mask changed while it was written: a value doesn't fit {self.dtype}."
+            )
         return typed
 
 
@@ -177,14 +190,22 @@ def _format_to_write(path: Path, wanted: MaskFormat | None) -> MaskFormat:
     of_suffix = _OF_SUFFIX.get(path.suffix.lower())
     name = wanted or of_suffix
     if name is None:
-        raise SaveError(f"The name {path.name} doesn't tell the format.", hint="Use a name that ends in .zarr or .mrc.")
+        raise SaveError(
+            f"The name {path.name} doesn't tell the format.",
+            hint="Use a name that ends in .zarr or .mrc.",
+        )
     if of_suffix is not None and (of_suffix == "mrc") != (name == "mrc"):
-        raise SaveError(f"The suffix of {path.name} doesn't fit {TITLES[name]}.", hint="Choose another name.")
+        raise SaveError(
+            f"The suffix of {path.name} doesn't fit {TITLES[name]}.", hint="Choose another name."
+        )
     return name
 
 
 def _dtype_for(largest: int, name: MaskFormat) -> np.dtype[Any]:
-    """The smallest type of the format that fits all values; int8 for a plain mask, like the portal's."""
+    """The smallest type of the format that fits all values.
+
+    Int8 for a plain mask, like the portal's.
+    """
     for dtype in map(np.dtype, ("int8",) if largest <= 1 else _TYPES[name]):
         if largest <= np.iinfo(dtype).max:
             return dtype

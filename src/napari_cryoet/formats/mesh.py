@@ -1,7 +1,8 @@
 """Read meshes from binary glTF files (.glb), as vertices in z, y, x and triangles.
 
-A .glb has no cryo-ET metadata. Like copick, whose meshes the portal distributes, we assume vertices in **ångström**, in
-x, y, z, relative to the origin of the voxel grid. Every layer states this. glTF's metres and "y is up" are ignored.
+A .glb has no cryo-ET metadata. Like copick, whose meshes the portal distributes, we assume vertices
+in **ångström**, in x, y, z, relative to the origin of the voxel grid. Every layer states this.
+glTF's metres and "y is up" are ignored.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ MAX_FILE_BYTES: Final = 512 * 2**20
 #: Over all instances of all parts.
 MAX_CORNERS: Final = 60_000_000
 
-ASSUMED_UNIT: Final = "The mesh file has no unit: it is drawn in ångström, in x, y, z, like copick's meshes."
+ASSUMED_UNIT: Final = (
+    "The mesh file has no unit: it is drawn in ångström, in x, y, z, like copick's meshes."
+)
 ONLY_IN_3D: Final = "Meshes are drawn only in 3D."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """A surface of triangles; corners of faces are reversed like the axes, so that normals keep pointing outwards."""
+    """A surface of triangles.
+
+    Corners of faces are reversed like the axes, so that normals keep pointing outwards.
+    """
 
     vertices_zyx: NDArray[np.float64]  # (n, 3), presumably in ångström
     faces: NDArray[np.int64]  # (m, 3), indices of vertices
@@ -39,10 +45,14 @@ def read_mesh(content: bytes, where: str) -> Mesh:
     import trimesh
 
     if len(content) > MAX_FILE_BYTES:
-        raise FormatError(f"{where} is too large for a mesh (the limit is {MAX_FILE_BYTES >> 20} MB).")
+        raise FormatError(
+            f"{where} is too large for a mesh (the limit is {MAX_FILE_BYTES >> 20} MB)."
+        )
     try:
         _check_description(content)
-        scene = trimesh.load_scene(io.BytesIO(content), file_type="glb", skip_materials=True, process=False)
+        scene = trimesh.load_scene(
+            io.BytesIO(content), file_type="glb", skip_materials=True, process=False
+        )
         _check_size(scene)
         parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
         whole: Any = trimesh.util.concatenate(parts)

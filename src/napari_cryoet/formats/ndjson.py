@@ -6,9 +6,10 @@ The portal writes three kinds of line::
     {"type": "orientedPoint", "location": {...}, "xyz_rotation_matrix": [[...], [...], [...]]}
     {"type": "instancePoint", "location": {...}, "instance_id": 3}
 
-Coordinates are 0-based voxel indices of the volume that the file was made on, not ångström. A rotation matrix is
-active, maps the particle's frame to the tomogram's, and acts on column vectors in x, y, z. An ``instance_id`` of null
-or -1 means no instance. Our exports add ``score``, features, and ``pick_id`` if ids aren't 0, 1, 2...
+Coordinates are 0-based voxel indices of the volume that the file was made on, not ångström. A
+rotation matrix is active, maps the particle's frame to the tomogram's, and acts on column vectors
+in x, y, z. An ``instance_id`` of null or -1 means no instance. Our exports add ``score``, features,
+and ``pick_id`` if ids aren't 0, 1, 2...
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.common import MAX_FILE_BYTES, MAX_PICKS, Context, is_missing, listed, picks_of_file
+from napari_cryoet.formats.common import (
+    MAX_FILE_BYTES,
+    MAX_PICKS,
+    Context,
+    is_missing,
+    listed,
+    picks_of_file,
+)
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 MAX_COLUMNS: Final = 64
@@ -63,8 +71,13 @@ def read(path: Path, context: Context) -> Picks:
     return read_points(path.read_bytes(), path.name, context.spacing_angstrom)
 
 
-def read_points(content: bytes, where: str, spacing_angstrom: float | None = None, **known: Any) -> Picks:
-    """Parse a file's content. ``known`` are further attributes of the picks; ``where`` names the file in messages."""
+def read_points(
+    content: bytes, where: str, spacing_angstrom: float | None = None, **known: Any
+) -> Picks:
+    """Parse a file's content.
+
+    ``known`` are further attributes of the picks; ``where`` names the file in messages.
+    """
     if len(content) > MAX_FILE_BYTES:
         raise FormatError(f"{where} is too large for point annotations ({len(content):,} bytes).")
     columns = _Columns()
@@ -74,7 +87,9 @@ def read_points(content: bytes, where: str, spacing_angstrom: float | None = Non
                 columns.add(line)
             except (ValueError, RecursionError) as error:
                 shown = line.strip()[:_SHOWN_CHARACTERS].decode(errors="replace")
-                raise FormatError(f"{where}, line {number} is not a portal point ({error}): {shown}") from error
+                raise FormatError(
+                    f"{where}, line {number} is not a portal point ({error}): {shown}"
+                ) from error
     if columns.n_unknown and not columns.n_points:
         raise FormatError(f"None of the {columns.n_unknown:,} lines in {where} is a point.")
     about = dict(known.pop("about", {}))
@@ -106,8 +121,12 @@ def lines_of(picks: Picks) -> Iterator[bytes]:
     """Encode picks, one line each."""
     encode = msgspec.json.Encoder().encode
     matrices = picks.rotations_xyz
-    instances = np.full(len(picks), NO_INSTANCE) if picks.instance_ids is None else picks.instance_ids
-    further = {name: column.tolist() for name, column in picks.features.items() if name not in _TAKEN}
+    instances = (
+        np.full(len(picks), NO_INSTANCE) if picks.instance_ids is None else picks.instance_ids
+    )
+    further = {
+        name: column.tolist() for name, column in picks.features.items() if name not in _TAKEN
+    }
     if picks.scores is not None:
         further["score"] = picks.scores.tolist()
     if not np.array_equal(picks.ids, np.arange(len(picks))):
@@ -122,7 +141,11 @@ def lines_of(picks: Picks) -> Iterator[bytes]:
         if instance != NO_INSTANCE:
             line["instance_id"] = instance
         values = ((name, column[row]) for name, column in further.items())
-        line |= {name: value for name, value in values if not is_missing(value) and value not in _INFINITE}
+        line |= {
+            name: value
+            for name, value in values
+            if not is_missing(value) and value not in _INFINITE
+        }
         yield encode(line) + b"\n"
 
 
@@ -142,7 +165,10 @@ class _Columns:
 
     def __init__(self) -> None:
         self.n_points = self.n_unknown = 0
-        self._xyz, self._rotations = array("d"), array("d")  # flat: millions of small lists would be slow
+        self._xyz, self._rotations = (
+            array("d"),
+            array("d"),
+        )  # flat: millions of small lists would be slow
         self._oriented: list[int] = []
         self._instances: dict[int, int] = {}
         self._further: dict[str, dict[int, Any]] = {}
@@ -176,7 +202,9 @@ class _Columns:
                 self._add_feature(index, name, value)
 
     def _add_feature(self, index: int, name: str, value: Any) -> None:
-        has_room = name in self._further or len(self._further) < MAX_COLUMNS  # a malicious file may have millions
+        has_room = (
+            name in self._further or len(self._further) < MAX_COLUMNS
+        )  # a malicious file may have millions
         if has_room and isinstance(value, str | bool | int | float):
             self._further.setdefault(name, {})[index] = value
         elif value is not None:
@@ -190,9 +218,13 @@ class _Columns:
         attributes: dict[str, Any] = {"points_zyx": points_zyx, "features": features}
         if self._oriented:
             attributes["rotations_zyx"] = np.full((count, 3, 3), np.nan)
-            attributes["rotations_zyx"][self._oriented] = np.array(self._rotations).reshape(-1, 3, 3)[:, ::-1, ::-1]
+            attributes["rotations_zyx"][self._oriented] = np.array(self._rotations).reshape(
+                -1, 3, 3
+            )[:, ::-1, ::-1]
         if self._instances:
-            attributes["instance_ids"] = [self._instances.get(index, NO_INSTANCE) for index in range(count)]
+            attributes["instance_ids"] = [
+                self._instances.get(index, NO_INSTANCE) for index in range(count)
+            ]
         if "score" in features and features["score"].dtype.kind in "if":
             attributes["scores"] = features.pop("score")
         ids = features.get("pick_id")
@@ -204,17 +236,23 @@ class _Columns:
         """Warnings about ignored lines and columns."""
         messages = []
         if self.n_unknown:
-            messages.append(f"{self.n_unknown:,} lines of the file aren't a known kind of point and were left out.")
+            messages.append(
+                f"{self.n_unknown:,} lines of the file aren't a known kind of point and were left out."
+            )
         if self._left_out:
             names = listed(sorted(self._left_out))
-            messages.append(f"Columns that aren't numbers or text, or exceed the limit, were left out: {names}.")
+            messages.append(
+                f"Columns that aren't numbers or text, or exceed the limit, were left out: {names}."
+            )
         return messages
 
 
 def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
     """An array of bool or int if every point has a value, else float with NaN, or str with ""."""
     kinds = {type(value) for value in values.values()}
-    are_numbers = kinds <= {int, float} and all(-(2**63) <= value < 2**63 for value in values.values())
+    are_numbers = kinds <= {int, float} and all(
+        -(2**63) <= value < 2**63 for value in values.values()
+    )
     if len(values) == count and (kinds == {bool} or (kinds == {int} and are_numbers)):
         return np.array(list(values.values()))
     if are_numbers:

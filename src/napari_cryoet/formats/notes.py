@@ -1,7 +1,7 @@
 """Provenance notes of exports, in a ``.provenance.json`` beside the file or in an attribute of an OME-Zarr.
 
-The notes file has a checksum and is ignored once the export has changed. In a copick project its name starts with a
-dot, because copick treats every other JSON file beside picks as picks.
+The notes file has a checksum and is ignored once the export has changed. In a copick project its
+name starts with a dot, because copick treats every other JSON file beside picks as picks.
 """
 
 from __future__ import annotations
@@ -26,14 +26,23 @@ from napari_cryoet.files import without_login, written_whole
 SUFFIX: Final = ".provenance.json"
 #: The OME-Zarr attribute with the notes.
 ATTRIBUTE: Final = "napari_cryoet"
-#: The key in `about` for the position of a volume's first voxel, z, y, x, in ångström, if its file has one.
+#: The key in `about` for the position of a volume's first voxel, z, y, x, in ångström, if its file
+#: has one.
 ORIGIN_KEY: Final = "origin_zyx_angstrom"
 _EXPORT: Final = "{} exported by napari-cryoet"
 #: The kind of an exported mask.
 MASK_EXPORT: Final = _EXPORT.format("mask")
 #: Keys that describe only the source's own file or layer, not an export of it.
 _OF_THE_SOURCE_ONLY: Final = frozenset(
-    {"warnings", "voxel_spacing_angstrom", ORIGIN_KEY, "software", "layer_id", "group", "is_main_layer"}
+    {
+        "warnings",
+        "voxel_spacing_angstrom",
+        ORIGIN_KEY,
+        "software",
+        "layer_id",
+        "group",
+        "is_main_layer",
+    }
 )
 _MANIFEST: Final = "manifest.json"
 
@@ -52,12 +61,16 @@ class Notes(msgspec.Struct, frozen=True):
     source: dict[str, Any] = {}
 
 
-def of_bare_file(kind: str, address: str, spacing_angstrom: float | tuple[float, ...] | None) -> dict[str, Any]:
+def of_bare_file(
+    kind: str, address: str, spacing_angstrom: float | tuple[float, ...] | None
+) -> dict[str, Any]:
     """The provenance of a file without portal records, hence without licence or authors."""
     return {
         "kind": kind,
         "source_url": without_login(address),
-        "voxel_spacing_angstrom": list(spacing_angstrom) if isinstance(spacing_angstrom, tuple) else spacing_angstrom,
+        "voxel_spacing_angstrom": list(spacing_angstrom)
+        if isinstance(spacing_angstrom, tuple)
+        else spacing_angstrom,
         "software": f"napari-cryoet {__version__}",
     }
 
@@ -72,7 +85,10 @@ def of_export(
     edits: Iterable[str],
     who: str,
 ) -> dict[str, Any]:
-    """Create notes for an export of "picks" or a "mask"; ``source`` is the provenance of what is exported."""
+    """Create notes for an export of "picks" or a "mask".
+
+    ``source`` is the provenance of what is exported.
+    """
     return {
         "kind": _EXPORT.format(what),
         "software": f"napari-cryoet {__version__}",
@@ -89,8 +105,8 @@ def of_export(
 def plain_data(value: Any) -> Any:
     """Convert a record, or any value in one, to dicts, lists, strings and numbers.
 
-    Dates become ISO strings, NaN and infinity become None, and NumPy numbers become Python numbers. Anything else
-    becomes a string.
+    Dates become ISO strings, NaN and infinity become None, and NumPy numbers become Python numbers.
+    Anything else becomes a string.
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
@@ -113,8 +129,8 @@ def plain_data(value: Any) -> Any:
 def source_of(path: Path | None, notes: Notes | None) -> dict[str, Any]:
     """A file's provenance, with ``edits`` and ``alignment_id``; empty if unknown.
 
-    It comes from the notes of our export, else from the manifest of the download that the file is in. ``path`` is None
-    for a URL.
+    It comes from the notes of our export, else from the manifest of the download that the file is
+    in. ``path`` is None for a URL.
     """
     if notes is None:
         return {} if path is None else _source_of_download(path)
@@ -133,18 +149,35 @@ def path_beside(path: Path) -> Path:
 def run_of_copick_project(path: Path) -> str:
     """The run of a file in a copick project, from its path; empty outside a project."""
     folders = [folder.name for folder in path.absolute().parents[:3]]
-    return folders[1] if len(folders) == 3 and (folders[0], folders[2]) == ("Picks", "ExperimentRuns") else ""
+    return (
+        folders[1]
+        if len(folders) == 3 and (folders[0], folders[2]) == ("Picks", "ExperimentRuns")
+        else ""
+    )
 
 
 @contextmanager
-def written_with_notes(path: Path, notes: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Path]:
-    """Like `written_whole`, but also write the notes; both files are complete before either appears."""
+def written_with_notes(
+    path: Path, notes: Mapping[str, Any], *, overwrite: bool = False
+) -> Iterator[Path]:
+    """Like `written_whole`, but also write the notes.
+
+    Both files are complete before either appears.
+    """
     beside = path_beside(path)
     if overwrite and os.path.exists(beside) and not _read(beside).sha256:
-        raise SaveError(f"{beside.name} wasn't written by napari-cryoet.", hint="Choose another name, or move it.")
-    with written_whole(beside, overwrite=overwrite) as hidden_notes, written_whole(path, overwrite=overwrite) as hidden:
+        raise SaveError(
+            f"{beside.name} wasn't written by napari-cryoet.",
+            hint="Choose another name, or move it.",
+        )
+    with (
+        written_whole(beside, overwrite=overwrite) as hidden_notes,
+        written_whole(path, overwrite=overwrite) as hidden,
+    ):
         yield hidden
-        hidden_notes.write_text(json.dumps({**notes, "file": path.name, "sha256": _sha256(hidden)}, indent=1))
+        hidden_notes.write_text(
+            json.dumps({**notes, "file": path.name, "sha256": _sha256(hidden)}, indent=1)
+        )
 
 
 def read_beside(path: Path) -> Notes | None:
@@ -169,18 +202,33 @@ def _read(beside: Path) -> Notes:
 
 
 def _source_of_download(path: Path) -> dict[str, Any]:
-    """The provenance of a downloaded file or folder, from the manifest in a parent folder; else empty."""
+    """The provenance of a downloaded file or folder, from the manifest in a parent folder.
+
+    Else empty.
+    """
     path = path.absolute()
     for folder in path.parents:
         try:
             manifest = json.loads((folder / _MANIFEST).read_bytes())
             name = path.relative_to(folder).as_posix()
-            source = _portable(next(row["source"] for row in manifest["items"] if row["path"] == name))
+            source = _portable(
+                next(row["source"] for row in manifest["items"] if row["path"] == name)
+            )
             digest = next((row["sha256"] for row in manifest["files"] if row["path"] == name), None)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            StopIteration,
+            RecursionError,
+        ):
             continue
         edits = source.pop("edits", None) or ()
-        if digest is not None and "tomogram_id" not in source and digest != _sha256(path):  # tomograms are huge
+        if (
+            digest is not None and "tomogram_id" not in source and digest != _sha256(path)
+        ):  # tomograms are huge
             edits = [*edits, "changed since its download"]
         return source | ({"edits": list(edits)} if edits else {})
     return {}

@@ -3,9 +3,10 @@
 Up to 0.4, the metadata is in the group's attributes; in 0.5, it is in their ``ome`` entry. See
 https://ngff.openmicroscopy.org.
 
-The portal's pyramids have the levels ``0``, ``1``, ``2``; chunks of 256 x 256 x 256, full size even at the edges; ``/``
-between chunk indices; Blosc with lz4, level 5, byte shuffle; no ``.zmetadata``; a scale in ångström and no translation.
-Tilt series have chunks of 1 x 1024 x 1024 and the full number of images at every level.
+The portal's pyramids have the levels ``0``, ``1``, ``2``; chunks of 256 x 256 x 256, full size even
+at the edges; ``/`` between chunk indices; Blosc with lz4, level 5, byte shuffle; no ``.zmetadata``;
+a scale in ångström and no translation. Tilt series have chunks of 1 x 1024 x 1024 and the full
+number of images at every level.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, raise_if_stopped
 
-#: The position of a coarse voxel: at the centre of the voxels it averages, or at the one it was sampled from.
+#: The position of a coarse voxel: at the centre of the voxels it averages, or at the one it was
+#: sampled from.
 CoarseOffset = Literal["mean", "strided"]
 
 ImageKind = Literal["tomogram", "mask", "instances", "tiltseries"]
@@ -110,7 +112,9 @@ def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
     """Parse the first image in a group's attributes; ``where`` names the group in messages."""
     multiscales = find_multiscales(attributes)
     if not multiscales or not isinstance(multiscales[0], dict):
-        raise FormatError(f"{where} holds no OME-Zarr image: there are no multiscales in its attributes.")
+        raise FormatError(
+            f"{where} holds no OME-Zarr image: there are no multiscales in its attributes."
+        )
     try:
         image = msgspec.convert(multiscales[0], _Image)
     except (ValueError, RecursionError) as error:
@@ -135,14 +139,19 @@ def with_old_axes(multiscale: Multiscale, n_axes: int) -> Multiscale:
 
 
 def as_labels(multiscale: Multiscale) -> Multiscale:
-    """A copy of the image marked as labels; its coarse levels count as strided unless it says otherwise."""
+    """A copy of the image marked as labels.
+
+    Its coarse levels count as strided unless it says otherwise.
+    """
     return replace(multiscale, is_labels=True, coarse_offset=multiscale.coarse_offset or "strided")
 
 
 def is_safe_path(path: str) -> bool:
     """Whether a path is relative and doesn't leave its folder."""
     is_relative = not path.startswith("/") and "\\" not in path and ":" not in path
-    return is_relative and path.isprintable() and not {"", ".", ".."} & set(path.strip("/").split("/"))
+    return (
+        is_relative and path.isprintable() and not {"", ".", ".."} & set(path.strip("/").split("/"))
+    )
 
 
 def parse_channels(attributes: dict[str, Any]) -> tuple[Channel, ...]:
@@ -156,14 +165,20 @@ def parse_channels(attributes: dict[str, Any]) -> tuple[Channel, ...]:
 def _level(dataset: _Dataset, common: tuple[Any, Any], n_axes: int, where: str) -> Level:
     """Create a level; the transformations of the image are applied after its own."""
     if not is_safe_path(dataset.path):
-        raise FormatError(f"{where}: the dataset path {dataset.path!r} isn't the name of an array in this image.")
+        raise FormatError(
+            f"{where}: the dataset path {dataset.path!r} isn't the name of an array in this image."
+        )
     scale, translation = _scale_and_translation(dataset.coordinate_transformations)
     for values in (scale, translation, *common):
         if values is not None and n_axes and len(values) != n_axes:
-            raise FormatError(f"{where}: level {dataset.path!r} has {len(values)} numbers for {n_axes} axes.")
+            raise FormatError(
+                f"{where}: level {dataset.path!r} has {len(values)} numbers for {n_axes} axes."
+            )
     common_scale, common_translation = common
     if common_scale is not None:
-        scale = tuple(a * b for a, b in zip(scale or (1.0,) * len(common_scale), common_scale, strict=False))
+        scale = tuple(
+            a * b for a, b in zip(scale or (1.0,) * len(common_scale), common_scale, strict=False)
+        )
         if translation is not None:
             translation = tuple(a * b for a, b in zip(translation, common_scale, strict=False))
     if common_translation is not None:
@@ -176,14 +191,22 @@ def _scale_and_translation(transformations: list[_Transformation] | None) -> tup
     scale = translation = None
     for transformation in transformations or ():
         scale = transformation.scale if transformation.type == "scale" else scale
-        translation = transformation.translation if transformation.type == "translation" else translation
+        translation = (
+            transformation.translation if transformation.type == "translation" else translation
+        )
     return scale, translation
 
 
 def _coarse_offset(method: str, levels: tuple[Level, ...]) -> CoarseOffset | None:
     """The position of coarse voxels, from the translations of the levels or the name of the method."""
     first, last = levels[0], levels[-1]
-    if first.scale and last.scale and first.translation and last.translation and last.scale != first.scale:
+    if (
+        first.scale
+        and last.scale
+        and first.translation
+        and last.translation
+        and last.scale != first.scale
+    ):
         shifts = [b - a for a, b in zip(first.translation, last.translation, strict=False)]
         means = [(b - a) / 2 for a, b in zip(first.scale, last.scale, strict=False)]
         return "mean" if sum(map(abs, shifts)) > sum(means) / 2 else "strided"
@@ -197,11 +220,17 @@ def _channel(entry: Any) -> Channel:
         return Channel()
     label, color, window = entry.get("label"), entry.get("color"), entry.get("window")
     limits: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, dict) else []
-    are_limits = limits and all(type(limit) in {int, float} and math.isfinite(limit) for limit in limits)
+    are_limits = limits and all(
+        type(limit) in {int, float} and math.isfinite(limit) for limit in limits
+    )
     return Channel(
         name=label if isinstance(label, str) else "",
-        color=f"#{color.lower()}" if isinstance(color, str) and re.fullmatch("[0-9A-Fa-f]{6}", color) else "",
-        window=(float(limits[0]), float(limits[1])) if are_limits and limits[0] < limits[1] else None,
+        color=f"#{color.lower()}"
+        if isinstance(color, str) and re.fullmatch("[0-9A-Fa-f]{6}", color)
+        else "",
+        window=(float(limits[0]), float(limits[1]))
+        if are_limits and limits[0] < limits[1]
+        else None,
         is_visible=entry.get("active") is not False,
     )
 
@@ -236,28 +265,35 @@ def write_pyramid(
 ) -> int:
     """Write a volume as an OME-Zarr pyramid to a new folder; return its size in bytes.
 
-    The portal uses float32 for tomograms and tilt series, int8 for masks, uint16 for instances. One slab of planes is
-    read at a time; the coarser levels stay in memory.
+    The portal uses float32 for tomograms and tilt series, int8 for masks, uint16 for instances. One
+    slab of planes is read at a time; the coarser levels stay in memory.
 
-    A coarse voxel of a tomogram is the mean of 2 x 2 x 2 voxels, padded with zeros; of a tilt series, of 1 x 2 x 2
-    pixels. In a mask, it is one if any of its voxels is. Of instances, every second voxel is kept; they are always
-    marked as labels. Files written before a stop are not removed.
+    A coarse voxel of a tomogram is the mean of 2 x 2 x 2 voxels, padded with zeros; of a tilt
+    series, of 1 x 2 x 2 pixels. In a mask, it is one if any of its voxels is. Of instances, every
+    second voxel is kept; they are always marked as labels. Files written before a stop are not
+    removed.
     """
     import zarr
 
     group = zarr.open_group(path, mode="w-", zarr_format=2 if version == "0.4" else 3)
     level = volume_zyx
     for number in range(_LEVELS_WRITTEN):
-        level = _write_level(_create_array(group, str(number), level, kind, version), level, kind, stop)
+        level = _write_level(
+            _create_array(group, str(number), level, kind, version), level, kind, stop
+        )
     ome: dict[str, Any] = {"multiscales": [_multiscale(spacing_angstrom, kind, version)]}
     if is_labels or kind == "instances":
         ome["image-label"] = {}
     # written last: without attributes, the folder isn't an image
-    group.attrs.update((ome if version == "0.4" else {"ome": {"version": version} | ome}) | dict(attributes or {}))
+    group.attrs.update(
+        (ome if version == "0.4" else {"ome": {"version": version} | ome}) | dict(attributes or {})
+    )
     return folder_bytes(path)
 
 
-def slabs(volume_zyx: VoxelSource, planes: int, stop: threading.Event | None) -> Iterator[tuple[int, NDArray[Any]]]:
+def slabs(
+    volume_zyx: VoxelSource, planes: int, stop: threading.Event | None
+) -> Iterator[tuple[int, NDArray[Any]]]:
     """Iterate over slabs of planes, each with the index of its first plane."""
     for start in range(0, volume_zyx.shape[0], planes):
         raise_if_stopped(stop)
@@ -269,7 +305,9 @@ def folder_bytes(folder: Path | str) -> int:
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def _create_array(group: Any, name: str, volume: VoxelSource, kind: ImageKind, version: OmeZarrVersion) -> Any:
+def _create_array(
+    group: Any, name: str, volume: VoxelSource, kind: ImageKind, version: OmeZarrVersion
+) -> Any:
     chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
     options: dict[str, Any] = {"chunks": chunks}
     if version == "0.4":
@@ -280,16 +318,24 @@ def _create_array(group: Any, name: str, volume: VoxelSource, kind: ImageKind, v
     else:
         options |= {"chunks": (128,) * 3, "dimension_names": ["z", "y", "x"]}
     config = {"write_empty_chunks": True}
-    return group.create_array(name, shape=volume.shape, dtype=volume.dtype, fill_value=0, config=config, **options)
+    return group.create_array(
+        name, shape=volume.shape, dtype=volume.dtype, fill_value=0, config=config, **options
+    )
 
 
-def _write_level(array: Any, volume: VoxelSource, kind: ImageKind, stop: threading.Event | None) -> NDArray[Any]:
+def _write_level(
+    array: Any, volume: VoxelSource, kind: ImageKind, stop: threading.Event | None
+) -> NDArray[Any]:
     """Write one level and return the next coarser one."""
     factor = _factor(kind)
-    coarse = np.zeros([-(-size // step) for size, step in zip(array.shape, factor, strict=True)], array.dtype)
+    coarse = np.zeros(
+        [-(-size // step) for size, step in zip(array.shape, factor, strict=True)], array.dtype
+    )
     _, rows, columns = array.chunks
     for z, slab in slabs(volume, array.chunks[0], stop):
-        for y, x in itertools.product(range(0, slab.shape[1], rows), range(0, slab.shape[2], columns)):
+        for y, x in itertools.product(
+            range(0, slab.shape[1], rows), range(0, slab.shape[2], columns)
+        ):
             raise_if_stopped(stop)
             box = (slice(y, y + rows), slice(x, x + columns))
             array[(slice(z, z + len(slab)), *box)] = slab[:, *box]
@@ -303,8 +349,12 @@ def _coarser(block: NDArray[Any], kind: ImageKind) -> NDArray[Any]:
     if kind == "instances":
         return block[::2, ::2, ::2]
     factor = _factor(kind)
-    padded = np.pad(block, [(0, -size % step) for size, step in zip(block.shape, factor, strict=True)])
-    parts = [padded[z :: factor[0], y :: factor[1], x :: factor[2]] for z, y, x in np.ndindex(*factor)]
+    padded = np.pad(
+        block, [(0, -size % step) for size, step in zip(block.shape, factor, strict=True)]
+    )
+    parts = [
+        padded[z :: factor[0], y :: factor[1], x :: factor[2]] for z, y, x in np.ndindex(*factor)
+    ]
     if kind == "mask":
         return np.asarray(np.logical_or.reduce(parts), dtype=block.dtype)
     return np.asarray(sum(parts[1:], start=parts[0]) / np.float32(len(parts)))
@@ -314,13 +364,17 @@ def _factor(kind: ImageKind) -> tuple[int, int, int]:
     return (1, 2, 2) if kind == "tiltseries" else (2, 2, 2)
 
 
-def _multiscale(spacing_angstrom: float, kind: ImageKind, version: OmeZarrVersion) -> dict[str, Any]:
+def _multiscale(
+    spacing_angstrom: float, kind: ImageKind, version: OmeZarrVersion
+) -> dict[str, Any]:
     datasets = []
     for level in range(_LEVELS_WRITTEN):
         scale = [spacing_angstrom * step**level for step in _factor(kind)]
         transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
         if version == "0.5":  # see `CoarseOffset`
-            shift = [0.0 if kind == "instances" else (width - spacing_angstrom) / 2 for width in scale]
+            shift = [
+                0.0 if kind == "instances" else (width - spacing_angstrom) / 2 for width in scale
+            ]
             transformations.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transformations})
     axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]

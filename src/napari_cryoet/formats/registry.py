@@ -1,7 +1,7 @@
 """Read and write picks in every format; what each format requires and can't hold.
 
-Reading doesn't guess. If a file needs the voxel spacing or the size of its volume and doesn't have it,
-`MissingContextError` names the missing arguments.
+Reading doesn't guess. If a file needs the voxel spacing or the size of its volume and doesn't have
+it, `MissingContextError` names the missing arguments.
 """
 
 from __future__ import annotations
@@ -28,10 +28,19 @@ from napari_cryoet.formats.common import (
     spacing_in_layout,
     with_warning,
 )
-from napari_cryoet.formats.notes import of_bare_file, of_export, path_beside, read_beside, source_of, written_with_notes
+from napari_cryoet.formats.notes import (
+    of_bare_file,
+    of_export,
+    path_beside,
+    read_beside,
+    source_of,
+    written_with_notes,
+)
 from napari_cryoet.picks import Picks
 
-PickFormat = Literal["ndjson", "relion5", "relion4", "relion3", "dynamo", "copick", "csv", "parquet"]
+PickFormat = Literal[
+    "ndjson", "relion5", "relion4", "relion3", "dynamo", "copick", "csv", "parquet"
+]
 FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
 
 
@@ -43,32 +52,55 @@ class _Format:
     write: Callable[[Picks, Path, Path], None]  # to a temporary path; the second is the final one
     losses: Callable[[Picks], list[str]]
     needs: tuple[ContextField, ...] = ()  # attributes that picks must have to be written
-    holds: Callable[[Path, bytes], bool] = lambda _path, _head: True  # from a file's path and its first bytes
+    holds: Callable[[Path, bytes], bool] = lambda _path, _head: (
+        True
+    )  # from a file's path and its first bytes
 
 
 def _relion(title: str, version: relion.RelionVersion, *needs: ContextField) -> _Format:
-    write, losses_of = partial(relion.write, version=version), partial(relion.losses, version=version)
+    write, losses_of = (
+        partial(relion.write, version=version),
+        partial(relion.losses, version=version),
+    )
     return _Format(title, ".star", relion.read, write, losses_of, needs)
 
 
 _FORMATS: Final[dict[PickFormat, _Format]] = {
-    "ndjson": _Format("portal ndjson", ".ndjson", ndjson.read, ndjson.write, ndjson.losses, (), ndjson.holds),
+    "ndjson": _Format(
+        "portal ndjson", ".ndjson", ndjson.read, ndjson.write, ndjson.losses, (), ndjson.holds
+    ),
     "relion5": _relion("RELION 5 STAR", "relion5", "spacing_angstrom", "shape_zyx"),
     "relion4": _relion("RELION 4 STAR", "relion4", "spacing_angstrom"),
     "relion3": _relion("RELION 3.1 STAR", "relion3"),
     "dynamo": _Format("Dynamo table", ".tbl", dynamo.read, dynamo.write, dynamo.losses),
     "copick": _Format(
-        "copick picks", ".json", copick.read, copick.write, copick.losses, ("spacing_angstrom",), copick.holds
+        "copick picks",
+        ".json",
+        copick.read,
+        copick.write,
+        copick.losses,
+        ("spacing_angstrom",),
+        copick.holds,
     ),
-    "csv": _Format("CSV", ".csv", tables.read_csv, tables.write_csv, tables.losses, (), tables.holds_csv),
+    "csv": _Format(
+        "CSV", ".csv", tables.read_csv, tables.write_csv, tables.losses, (), tables.holds_csv
+    ),
     "parquet": _Format(
-        "Parquet", ".parquet", tables.read_parquet, tables.write_parquet, tables.losses, (), tables.holds_parquet
+        "Parquet",
+        ".parquet",
+        tables.read_parquet,
+        tables.write_parquet,
+        tables.losses,
+        (),
+        tables.holds_parquet,
     ),
 }
 #: Titles for menus and messages, and suffixes of files.
 TITLES: Final[dict[PickFormat, str]] = {name: entry.title for name, entry in _FORMATS.items()}
 SUFFIXES: Final[dict[PickFormat, str]] = {name: entry.suffix for name, entry in _FORMATS.items()}
-_OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
+_OF_SUFFIX: Final[dict[str, PickFormat]] = {
+    suffix: name for name, suffix in reversed(SUFFIXES.items())
+}
 #: Other programs' formats, with how to convert them.
 _FOREIGN: Final = {
     ".em": (
@@ -97,7 +129,10 @@ class Written:
 
 
 def detect_format(path: str | Path) -> PickFormat | None:
-    """A file's format, from suffix and content; None if it has no picks. Any STAR file is "relion5"."""
+    """A file's format, from suffix and content; None if it has no picks.
+
+    Any STAR file is "relion5".
+    """
     path = path_to_read(path)
     name = format_of_name(path)
     if name is None:
@@ -114,7 +149,10 @@ def format_of_name(path: str | Path) -> PickFormat | None:
 
 
 def format_for(path: str | Path, picks: Picks) -> PickFormat:
-    """The format to write for a file name, or SaveError. For ``.star``, the newest version that the picks allow."""
+    """The format to write for a file name, or SaveError.
+
+    For ``.star``, the newest version that the picks allow.
+    """
     name = format_of_name(path)
     if name is None:
         raise SaveError(
@@ -181,12 +219,24 @@ def read_picks(
     MissingContextError
         If the file alone doesn't define positions; ``missing`` names the arguments to give.
     """
-    picks = read_in_own_grid(path, Context(spacing_angstrom, shape_zyx, tomogram, unit), format=format)
-    return _in_grid(_of_alignment(picks, alignment_id, Path(path).name), spacing_angstrom, shape_zyx)
+    picks = read_in_own_grid(
+        path, Context(spacing_angstrom, shape_zyx, tomogram, unit), format=format
+    )
+    return _in_grid(
+        _of_alignment(picks, alignment_id, Path(path).name), spacing_angstrom, shape_zyx
+    )
 
 
-def read_in_own_grid(path: str | Path, known: Context, *, format: PickFormat | None = None) -> Picks:  # noqa: A002
-    """Like `read_picks`, but in the file's own grid; ``known`` is used only where the file lacks a value."""
+def read_in_own_grid(
+    path: str | Path,
+    known: Context,
+    *,
+    format: PickFormat | None = None,  # noqa: A002
+) -> Picks:
+    """Like `read_picks`, but in the file's own grid.
+
+    ``known`` is used only where the file lacks a value.
+    """
     path = path_to_read(path)
     _refuse_unknown(format)
     spacing_angstrom, shape_zyx = known.spacing_angstrom, known.shape_zyx
@@ -201,7 +251,9 @@ def read_in_own_grid(path: str | Path, known: Context, *, format: PickFormat | N
     spacing = spacing_angstrom or spacing_in_layout(path)
     picks = _FORMATS[name].read(path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx))
     source = of_bare_file("picks", str(path), picks.spacing_angstrom)
-    source |= {key: value for key, value in picks.about.items() if value not in (None, [])} | source_of(path, notes)
+    source |= {
+        key: value for key, value in picks.about.items() if value not in (None, [])
+    } | source_of(path, notes)
     edits, alignment = source.pop("edits", ()), source.get(_ALIGNMENT)
     picks = replace(
         picks,
@@ -221,22 +273,30 @@ def _format_to_read(path: Path) -> PickFormat:
         what, hint = _FOREIGN[path.suffix.lower()]
         raise FormatError(f"{path.name} is {what}, which can't be read here.", hint=hint)
     raise FormatError(
-        f"{path.name} isn't a known kind of pick file.", hint=f"Supported formats: {', '.join(TITLES.values())}."
+        f"{path.name} isn't a known kind of pick file.",
+        hint=f"Supported formats: {', '.join(TITLES.values())}.",
     )
 
 
-def _in_grid(picks: Picks, spacing_angstrom: float | None, shape_zyx: tuple[int, int, int] | None) -> Picks:
+def _in_grid(
+    picks: Picks, spacing_angstrom: float | None, shape_zyx: tuple[int, int, int] | None
+) -> Picks:
     """Convert picks to a grid, as far as both grids are known."""
     own = picks.spacing_angstrom
     if spacing_angstrom is not None and own is not None and own != spacing_angstrom:
         return picks.rescaled(spacing_angstrom, shape_zyx)
-    return replace(picks, spacing_angstrom=spacing_angstrom or own, shape_zyx=shape_zyx or picks.shape_zyx)
+    return replace(
+        picks, spacing_angstrom=spacing_angstrom or own, shape_zyx=shape_zyx or picks.shape_zyx
+    )
 
 
 def _of_alignment(picks: Picks, wanted: int | None, file_name: str) -> Picks:
     """Select the picks of an alignment if the file names any; warn if several remain."""
     column = picks.features.get(_ALIGNMENT, np.zeros(0))
-    numbers = np.array([str(value).removeprefix("AL-").removesuffix(".0") for value in column.tolist()], dtype=object)
+    numbers = np.array(
+        [str(value).removeprefix("AL-").removesuffix(".0") for value in column.tolist()],
+        dtype=object,
+    )
     known = sorted({*numbers.tolist()} - {"", "nan"})
     if wanted is None:
         warning = f"Its picks belong to several alignments ({listed(known)}), whose coordinates don't match."
@@ -244,7 +304,9 @@ def _of_alignment(picks: Picks, wanted: int | None, file_name: str) -> Picks:
     own = known or ([] if picks.alignment_id is None else [str(picks.alignment_id)])
     if own and str(wanted) not in own:
         names = listed([f"AL-{number}" for number in own])
-        raise FormatError(f"{file_name} has no picks of AL-{wanted}.", hint=f"It has picks of {names}.")
+        raise FormatError(
+            f"{file_name} has no picks of AL-{wanted}.", hint=f"It has picks of {names}."
+        )
     if len(known) > 1:
         picks = picks.take(numbers == str(wanted), f"kept those of AL-{wanted}")
     return replace(picks, alignment_id=wanted)
@@ -291,9 +353,16 @@ def write_picks(
     title, suffix = TITLES[name], SUFFIXES[name]
     other, missing = format_of_name(path), missing_for(picks, name)
     if other is not None and SUFFIXES[other] != suffix:
-        raise SaveError(f"The suffix of {path.name} doesn't fit {title}.", hint=f"Use a name that ends in {suffix}.")
+        raise SaveError(
+            f"The suffix of {path.name} doesn't fit {title}.",
+            hint=f"Use a name that ends in {suffix}.",
+        )
     if missing:
-        raise lacking(f"These picks can't be written as {title}", *missing, way_out=", or choose another format")
+        raise lacking(
+            f"These picks can't be written as {title}",
+            *missing,
+            way_out=", or choose another format",
+        )
     warnings = losses(picks, name)
     notes = of_export(
         "picks",
@@ -304,9 +373,13 @@ def write_picks(
         edits=picks.edits,
         who=who,
     )
-    with written_with_notes(path, notes | {"format": name, "losses": warnings}, overwrite=overwrite) as unfinished:
+    with written_with_notes(
+        path, notes | {"format": name, "losses": warnings}, overwrite=overwrite
+    ) as unfinished:
         try:
-            _FORMATS[name].write(replace(picks, features=plain_columns(picks.features)), unfinished, path)
+            _FORMATS[name].write(
+                replace(picks, features=plain_columns(picks.features)), unfinished, path
+            )
         except (ValueError, TypeError, NotImplementedError) as error:  # raised by libraries
             raise SaveError(f"These picks can't be written as {title} ({error}).") from error
     return Written(path, name, len(picks), warnings, path_beside(path))

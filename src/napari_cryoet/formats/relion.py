@@ -1,6 +1,7 @@
 """Read and write RELION STAR files of particles in tomograms, versions 3.1, 4 and 5.
 
-Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.0; labels in ``metadata_label.h``):
+Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.0; labels in
+``metadata_label.h``):
 
 - Positions are 0-based: 0 is the centre of the first pixel. 3.1 uses pixels of the micrograph (here: the tomogram),
   whose size is ``rlnMicrographPixelSize``. 4 uses pixels of the unbinned tilt series, ``rlnTomoTiltSeriesPixelSize``.
@@ -50,11 +51,19 @@ if TYPE_CHECKING:
 
 RelionVersion = Literal["relion5", "relion4", "relion3"]
 
-_CENTRED: Final = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
+_CENTRED: Final = (
+    "rlnCenteredCoordinateXAngst",
+    "rlnCenteredCoordinateYAngst",
+    "rlnCenteredCoordinateZAngst",
+)
 _PIXELS: Final = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 _SHIFTS: Final = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 _SHIFTS_OF_3_0: Final = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
-_SUBTOMOGRAM_ANGLES: Final = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
+_SUBTOMOGRAM_ANGLES: Final = (
+    "rlnTomoSubtomogramRot",
+    "rlnTomoSubtomogramTilt",
+    "rlnTomoSubtomogramPsi",
+)
 _ANGLES: Final = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
 _PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
@@ -62,7 +71,11 @@ _TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
 #: Candidates for the score, in order of preference: RELION's own, then those of pytom-match-pick.
 _SCORES: Final = ("rlnAutopickFigureOfMerit", "rlnLCCmax", "ptmLCCmax")
 _GROUP, _GROUP_NAME = "rlnOpticsGroup", "rlnOpticsGroupName"
-_PICK_ID, _INSTANCE_ID, _IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
+_PICK_ID, _INSTANCE_ID, _IS_ORIENTED = (
+    "napariCryoetPickId",
+    "napariCryoetInstanceId",
+    "napariCryoetIsOriented",
+)
 _OF_IMAGES: Final = (*_SHIFTS, *_SUBTOMOGRAM_ANGLES)
 #: Columns that describe one particle's image and don't apply to a copy of the particle.
 OF_ONE_PARTICLE: Final = (*_OF_IMAGES, "rlnImageName", "rlnTomoParticleName")
@@ -85,7 +98,9 @@ _ENCODED: Final = "napariCryoet:"
 def read(path: Path, context: Context) -> Picks:
     """Read the picks of one tomogram, in the file's own pixels if it states their size."""
     blocks = _read_blocks(path)
-    table = next((block for block in blocks.values() if _has(block, _PIXELS) or _has(block, _CENTRED)), None)
+    table = next(
+        (block for block in blocks.values() if _has(block, _PIXELS) or _has(block, _CENTRED)), None
+    )
     if table is None:
         raise FormatError(
             f"{path.name} has no particle positions.",
@@ -114,7 +129,9 @@ def read(path: Path, context: Context) -> Picks:
         scores=None if score is None else numbers_of(path, score, table[score]),
         instance_ids=whole(_INSTANCE_ID, NO_INSTANCE),
         ids=whole(_PICK_ID),
-        features=_decoded(plain_columns({label: table[label] for label in table if label not in left_out})),
+        features=_decoded(
+            plain_columns({label: table[label] for label in table if label not in left_out})
+        ),
         about={"tomogram_name": tomogram, _PROJECT: _project_of(blocks)},
     )
 
@@ -127,7 +144,9 @@ def losses(picks: Picks, version: RelionVersion) -> list[str]:
         warnings.append(f"The tomogram is named {name!r} in the file.")
     images = [label for label in _OF_IMAGES if label in picks.features]
     if version == "relion3" and images:
-        warnings.append(f"{listed(images)} are merged into positions and angles: extract the particles again.")
+        warnings.append(
+            f"{listed(images)} are merged into positions and angles: extract the particles again."
+        )
     return warnings
 
 
@@ -139,12 +158,19 @@ def write(picks: Picks, path: Path, _final_path: Path, version: RelionVersion) -
     write_blocks(path, blocks | {"optics": optics, "particles": particles}, version)
 
 
-def tables_of(several: Sequence[Picks], version: RelionVersion) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``optics`` and ``particles`` for picks of one or more tomograms; optics groups come from the first."""
+def tables_of(
+    several: Sequence[Picks], version: RelionVersion
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``optics`` and ``particles`` for picks of one or more tomograms.
+
+    Optics groups come from the first.
+    """
     import pandas as pd
 
     optics, _ = _optics_to_write(several[0], _pixel_size_of(version))
-    particles = pd.concat([pd.DataFrame(_columns_to_write(picks, version)) for picks in several], ignore_index=True)
+    particles = pd.concat(
+        [pd.DataFrame(_columns_to_write(picks, version)) for picks in several], ignore_index=True
+    )
     if _has(particles, _ANGLES) and (are_missing := particles[_ANGLES[0]].isna()).any():
         are_known = particles[_IS_ORIENTED].fillna(1) if _IS_ORIENTED in particles else 1
         particles[_IS_ORIENTED] = np.where(are_missing, 0, are_known).astype(int)
@@ -157,12 +183,18 @@ def write_blocks(path: Path, blocks: Mapping[str, Any], version: RelionVersion) 
     import starfile
 
     text = starfile.to_string(dict(blocks), float_format=None, na_rep="nan")
-    path.write_text(text.replace("\ndata_", f"\n# version {_FILE_VERSIONS[version]}\n\ndata_"), encoding="utf-8")
+    path.write_text(
+        text.replace("\ndata_", f"\n# version {_FILE_VERSIONS[version]}\n\ndata_"), encoding="utf-8"
+    )
 
 
 def tomogram_word(name: str) -> str:
     """A tomogram's name as one word, which STAR files require."""
-    return name if _WORD.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
+    return (
+        name
+        if _WORD.fullmatch(name)
+        else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
+    )
 
 
 # reading
@@ -182,11 +214,17 @@ def _read_blocks(path: Path) -> dict[str, pd.DataFrame]:
             f"{path.name} isn't a valid STAR file ({brief(error)}).",
             hint="Each row needs one value per label.",
         ) from error
-    return {name: pd.DataFrame([block]) if isinstance(block, dict) else block for name, block in blocks.items()}
+    return {
+        name: pd.DataFrame([block]) if isinstance(block, dict) else block
+        for name, block in blocks.items()
+    }
 
 
 def _checked_labels(path: Path) -> set[str]:
-    """The labels of all blocks; FormatError for too many labels or short rows, which pandas would pad."""
+    """The labels of all blocks.
+
+    FormatError for too many labels or short rows, which pandas would pad.
+    """
     labels: set[str] = set()
     n_labels = 0
     try:
@@ -199,22 +237,33 @@ def _checked_labels(path: Path) -> set[str]:
                     n_labels += 1
                     labels.add(words[0][1:])
                     if n_labels > _MAX_LABELS:
-                        raise FormatError(f"{path.name} has a block of more than {_MAX_LABELS:,} labels.")
+                        raise FormatError(
+                            f"{path.name} has a block of more than {_MAX_LABELS:,} labels."
+                        )
                 elif words and not line.startswith("#") and len(words) < n_labels:
-                    raise FormatError(f"{path.name}, line {number}: the row has fewer values than there are labels.")
+                    raise FormatError(
+                        f"{path.name}, line {number}: the row has fewer values than there are labels."
+                    )
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path.name} isn't UTF-8 text.", hint="Save it with the encoding UTF-8.") from error
+        raise FormatError(
+            f"{path.name} isn't UTF-8 text.", hint="Save it with the encoding UTF-8."
+        ) from error
     return labels
 
 
 def _project_of(blocks: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The optics groups and the general block of a file."""
-    optics, general = (blocks[name].to_dict("records") if name in blocks else [] for name in ("optics", "general"))
+    optics, general = (
+        blocks[name].to_dict("records") if name in blocks else [] for name in ("optics", "general")
+    )
     return {"optics": optics, "general": general[0] if general else {}}
 
 
 def _tomogram_beside(path: Path, tomogram: str | None) -> dict[str, Any]:
-    """The row of a tomogram in the ``tomograms.star`` beside a particle file; empty if there is none."""
+    """The row of a tomogram in the ``tomograms.star`` beside a particle file.
+
+    Empty if there is none.
+    """
     beside = path.with_name("tomograms.star")
     if tomogram is None or beside == path or not beside.is_file():
         return {}
@@ -233,7 +282,9 @@ def _decoded(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     for label, column in columns.items():
         is_encoded = label.startswith(_ENCODED)
         name = unquote(label.removeprefix(_ENCODED)) if is_encoded else label
-        texts = [unquote(text) for text in column] if is_encoded and column.dtype.kind == "O" else None
+        texts = (
+            [unquote(text) for text in column] if is_encoded and column.dtype.kind == "O" else None
+        )
         decoded[name] = column if texts is None else np.array(texts, dtype=object)
     return decoded
 
@@ -255,7 +306,9 @@ def _with_widths_and_sizes(
     return table
 
 
-def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArray[np.float64], float | None]:
+def _positions(
+    path: Path, table: pd.DataFrame, context: Context
+) -> tuple[NDArray[np.float64], float | None]:
     """Positions in voxels, x, y, z, with shifts applied; and the voxel size if known."""
     spacing, shifts = context.spacing_angstrom, _shifts_angstrom(path, table)
     widths = np.full((len(table), 1), spacing or 1.0)
@@ -263,7 +316,9 @@ def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArr
     if label is not None and len(table):
         widths = _columns_of(path, table, [label])
         if not (np.isfinite(widths) & (widths > 0)).all():
-            raise FormatError(f"{path.name} doesn't state how wide the pixels of all particles are.")
+            raise FormatError(
+                f"{path.name} doesn't state how wide the pixels of all particles are."
+            )
         spacing = float(widths[0, 0])
     size_xyz = None
     if _has(table, _SIZES):
@@ -302,17 +357,23 @@ def _rotations_zyx(path: Path, table: pd.DataFrame) -> NDArray[np.float64] | Non
     if not any(label in table for label in (*_SUBTOMOGRAM_ANGLES, *_ANGLES)):
         return None
     outer, inner = (
-        matrices_of(_columns_of(path, table, labels, 0.0), "relion") for labels in (_SUBTOMOGRAM_ANGLES, _ANGLES)
+        matrices_of(_columns_of(path, table, labels, 0.0), "relion")
+        for labels in (_SUBTOMOGRAM_ANGLES, _ANGLES)
     )
     rotations = outer @ inner
     rotations[(_columns_of(path, table, [_IS_ORIENTED], 1.0) == 0)[:, 0]] = np.nan
     return rotations[:, ::-1, ::-1]
 
 
-def _columns_of(path: Path, table: pd.DataFrame, labels: Sequence[str], missing: float = np.nan) -> NDArray[np.float64]:
+def _columns_of(
+    path: Path, table: pd.DataFrame, labels: Sequence[str], missing: float = np.nan
+) -> NDArray[np.float64]:
     """Stack columns of numbers; absent columns are filled with ``missing``."""
     filler = np.full(len(table), missing)
-    return np.stack([numbers_of(path, label, table[label]) if label in table else filler for label in labels], axis=1)
+    return np.stack(
+        [numbers_of(path, label, table[label]) if label in table else filler for label in labels],
+        axis=1,
+    )
 
 
 # writing
@@ -327,7 +388,8 @@ def _particles_to_write(
 ) -> dict[str, Any]:
     """Positions and angles, with the shifts and angles of the particles' images if the version has them.
 
-    Positions come first: a line that starts with a number can't be mistaken for the start of a block.
+    Positions come first: a line that starts with a number can't be mistaken for the start of a
+    block.
     """
     points_xyz, spacing, known = picks.points_xyz, picks.spacing_angstrom, known_rotations(picks)
     of_images = () if version == "relion3" else _OF_IMAGES
@@ -341,10 +403,16 @@ def _particles_to_write(
         points_xyz = (points_xyz - np.array(picks.shape_zyx[::-1]) / 2) * spacing
     elif spacing is not None:
         pixels = {row[_GROUP]: float(row[_pixel_size_of(version)]) for row in optics}
-        points_xyz = points_xyz * (spacing / np.array([pixels[group] for group in groups.tolist()])[:, None])
-    columns: dict[str, Any] = dict(zip(_CENTRED if version == "relion5" else _PIXELS, points_xyz.T, strict=True))
+        points_xyz = points_xyz * (
+            spacing / np.array([pixels[group] for group in groups.tolist()])[:, None]
+        )
+    columns: dict[str, Any] = dict(
+        zip(_CENTRED if version == "relion5" else _PIXELS, points_xyz.T, strict=True)
+    )
     values = zip(_OF_IMAGES, [*shifts.T, *image_angles.T], strict=True)
-    columns |= {label: value for label, value in values if label in picks.features and label in of_images}
+    columns |= {
+        label: value for label, value in values if label in picks.features and label in of_images
+    }
     if known is not None:
         matrices, are_known = known
         particle_angles = angles_of(np.swapaxes(matrices_of_images, 1, 2) @ matrices, "relion")
@@ -372,7 +440,9 @@ def _columns_to_write(picks: Picks, version: RelionVersion) -> dict[str, Any]:
     return columns
 
 
-def _triple_of(picks: Picks, labels: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.float64]:
+def _triple_of(
+    picks: Picks, labels: tuple[str, ...], known: tuple[str, ...]
+) -> NDArray[np.float64]:
     """Three columns of numbers, 0 where a value is missing or its label isn't ``known``."""
     zeros = np.zeros(len(picks))
     columns = [picks.features.get(label, zeros) if label in known else zeros for label in labels]
@@ -385,14 +455,25 @@ def _optics_to_write(picks: Picks, label: str) -> tuple[list[dict[str, Any]], ND
 
     Picks without a known group, such as added ones, get the first.
     """
-    rows = [row for row in _source_project(picks).get("optics") or () if _GROUP in row] or [{_GROUP: 1}]
+    rows = [row for row in _source_project(picks).get("optics") or () if _GROUP in row] or [
+        {_GROUP: 1}
+    ]
     known = [row[_GROUP] for row in rows]
     column = picks.features.get(_GROUP)
-    groups = np.full(len(picks), known[0]) if column is None else np.where(np.isin(column, known), column, known[0])
+    groups = (
+        np.full(len(picks), known[0])
+        if column is None
+        else np.where(np.isin(column, known), column, known[0])
+    )
     if picks.spacing_angstrom is not None:
         width = picks.spacing_angstrom
-        rows = [{**row, label: next((row[size] for size in _PIXEL_SIZES if size in row), width)} for row in rows]
-    return [{_GROUP_NAME: f"opticsGroup{row[_GROUP]}", **row} for row in rows], groups.astype(np.int64)
+        rows = [
+            {**row, label: next((row[size] for size in _PIXEL_SIZES if size in row), width)}
+            for row in rows
+        ]
+    return [{_GROUP_NAME: f"opticsGroup{row[_GROUP]}", **row} for row in rows], groups.astype(
+        np.int64
+    )
 
 
 def _source_project(picks: Picks) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@
 | ``particle_x_axis_z``, ... (nine) | z component of the particle's x axis, in the volume's frame |
 | ``pick_id``, ``instance_id``, ``score`` | as in `Picks`; empty if a pick has none |
 
-Positions in several units must agree. Other columns are kept. Columns x, y, z without a unit are refused, unless the
-caller gives the unit.
+Positions in several units must agree. Other columns are kept. Columns x, y, z without a unit are
+refused, unless the caller gives the unit.
 """
 
 from __future__ import annotations
@@ -43,14 +43,30 @@ if TYPE_CHECKING:
 
 _AXES: Final = "zyx"
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
-_POSITIONS: Final = {unit: tuple(f"{axis}_{unit}" for axis in _AXES) for unit in ("voxel", *_UNITS_ANGSTROM)}
+_POSITIONS: Final = {
+    unit: tuple(f"{axis}_{unit}" for axis in _AXES) for unit in ("voxel", *_UNITS_ANGSTROM)
+}
 _ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in _AXES for own in _AXES)
-_SPACING, _PICK_ID, _INSTANCE_ID, _SCORE = "voxel_spacing_angstrom", "pick_id", "instance_id", "score"
+_SPACING, _PICK_ID, _INSTANCE_ID, _SCORE = (
+    "voxel_spacing_angstrom",
+    "pick_id",
+    "instance_id",
+    "score",
+)
 _OWN: Final = frozenset(
-    {*_ROTATION, *(name for names in _POSITIONS.values() for name in names), _SPACING, _PICK_ID, _INSTANCE_ID, _SCORE}
+    {
+        *_ROTATION,
+        *(name for names in _POSITIONS.values() for name in names),
+        _SPACING,
+        _PICK_ID,
+        _INSTANCE_ID,
+        _SCORE,
+    }
 )
 #: Other programs' names for positions in ångström and nanometres: ``X [A]``, ``x (Å)``, ``Z[nm]``.
-_OTHER_SPELLING: Final = re.compile(r"([xyz])\s*[\[(]\s*(?:(å|a|ang|angstroms?)|(nm))\s*[\])]", re.IGNORECASE)
+_OTHER_SPELLING: Final = re.compile(
+    r"([xyz])\s*[\[(]\s*(?:(å|a|ang|angstroms?)|(nm))\s*[\])]", re.IGNORECASE
+)
 _SEPARATORS: Final = ",;\t"
 _MISSING: Final = ["", "NA", "NaN", "nan"]
 #: Tolerance between positions in two units, in voxels; allows for rounding to one decimal.
@@ -76,11 +92,15 @@ def read_csv(path: Path, context: Context) -> Picks:
     try:
         content = path.read_text(encoding="utf-8-sig").encode()
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path.name} isn't UTF-8 text.", hint="Save it with the encoding UTF-8.") from error
+        raise FormatError(
+            f"{path.name} isn't UTF-8 text.", hint="Save it with the encoding UTF-8."
+        ) from error
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(content),
-            arrow_csv.ReadOptions(block_size=len(content) + 1),  # column types are inferred from the first block
+            arrow_csv.ReadOptions(
+                block_size=len(content) + 1
+            ),  # column types are inferred from the first block
             arrow_csv.ParseOptions(delimiter=_separator(content), newlines_in_values=True),
             arrow_csv.ConvertOptions(null_values=_MISSING, strings_can_be_null=True),
         )
@@ -114,7 +134,9 @@ def write_csv(picks: Picks, path: Path, _final_path: Path) -> None:
     from pyarrow import csv as arrow_csv
 
     with path.open("wb") as file:
-        arrow_csv.write_csv(arrow_table(picks), file, arrow_csv.WriteOptions(quoting_style="needed"))
+        arrow_csv.write_csv(
+            arrow_table(picks), file, arrow_csv.WriteOptions(quoting_style="needed")
+        )
 
 
 def write_parquet(picks: Picks, path: Path, _final_path: Path) -> None:
@@ -135,7 +157,9 @@ def _parquet_file(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(pa.BufferReader(path.read_bytes()))  # Arrow's threads may keep files open until exit
+        return pq.ParquetFile(
+            pa.BufferReader(path.read_bytes())
+        )  # Arrow's threads may keep files open until exit
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} isn't a valid Parquet file ({brief(error)}).") from error
 
@@ -149,20 +173,27 @@ def _recognized(name: str) -> str:
 
 
 def _has_positions(names: Sequence[str]) -> bool:
-    return any(set(wanted) <= {_recognized(name) for name in names} for wanted in _POSITIONS.values())
+    return any(
+        set(wanted) <= {_recognized(name) for name in names} for wanted in _POSITIONS.values()
+    )
 
 
 def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
     names = [_recognized(name) for name in table.columns]
     if context.unit is not None and not _has_positions(names):
-        names = [f"{name.lower()}_{context.unit}" if name.lower() in set(_AXES) else name for name in names]
+        names = [
+            f"{name.lower()}_{context.unit}" if name.lower() in set(_AXES) else name
+            for name in names
+        ]
     if len(set(names)) < len(names):
         raise FormatError(f"{path.name} has several columns with the same name.")
     table = table.set_axis(names, axis=1)
     points_zyx, spacing = _positions(path, table, context)
     absent = [name for name in _ROTATION if name not in table]
     if 0 < len(absent) < len(_ROTATION):
-        raise FormatError(f"{path.name} has some columns of the particles' axes, but lacks {listed(absent)}.")
+        raise FormatError(
+            f"{path.name} has some columns of the particles' axes, but lacks {listed(absent)}."
+        )
     return picks_of_file(
         path,
         points_zyx=points_zyx,
@@ -173,11 +204,15 @@ def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
         else None,
         scores=numbers_of(path, _SCORE, table[_SCORE]) if _SCORE in table else None,
         ids=whole_numbers_of(path, _PICK_ID, table[_PICK_ID]) if _PICK_ID in table else None,
-        features=plain_columns({name: table[name].to_numpy() for name in names if name not in _OWN}),
+        features=plain_columns(
+            {name: table[name].to_numpy() for name in names if name not in _OWN}
+        ),
     )
 
 
-def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArray[np.float64], float | None]:
+def _positions(
+    path: Path, table: pd.DataFrame, context: Context
+) -> tuple[NDArray[np.float64], float | None]:
     """Voxel indices in z, y, x, and the voxel spacing if known."""
     units = [unit for unit, names in _POSITIONS.items() if all(name in table for name in names)]
     if not units:
@@ -190,10 +225,14 @@ def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArr
     if spacing is None and units == ["voxel"]:
         return _stacked(path, table, _POSITIONS["voxel"]), None
     if spacing is None:
-        message = f"{path.name} has its positions in {units[-1]} and doesn't state how wide a voxel is"
+        message = (
+            f"{path.name} has its positions in {units[-1]} and doesn't state how wide a voxel is"
+        )
         raise lacking(message, "spacing_angstrom", way_out=f", or add a column {_SPACING}")
     widths = {"voxel": spacing} | _UNITS_ANGSTROM
-    points, *others = (_stacked(path, table, _POSITIONS[unit]) * (widths[unit] / spacing) for unit in units)
+    points, *others = (
+        _stacked(path, table, _POSITIONS[unit]) * (widths[unit] / spacing) for unit in units
+    )
     for other in others:
         differ = (np.abs(other - points) > _ROUNDING_VOXELS).any(axis=1)
         if differ.any():
@@ -209,7 +248,9 @@ def _own_spacing(path: Path, table: pd.DataFrame) -> float | None:
         return None
     spacings = np.unique(numbers_of(path, _SPACING, table[_SPACING]))
     if len(spacings) > 1:
-        raise FormatError(f"{path.name} has picks of several voxel spacings ({listed([f'{s:g}' for s in spacings])}).")
+        raise FormatError(
+            f"{path.name} has picks of several voxel spacings ({listed([f'{s:g}' for s in spacings])})."
+        )
     return float(spacings[0]) if len(spacings) and not np.isnan(spacings[0]) else None
 
 
@@ -230,8 +271,13 @@ def arrow_table(picks: Picks) -> pa.Table:
         columns |= dict(zip(_ROTATION, picks.rotations_zyx.reshape(-1, 9).T, strict=True))
     if picks.scores is not None:
         columns[_SCORE] = picks.scores
-    columns |= {name: column for name, column in picks.features.items() if _recognized(name) not in _OWN}
-    arrays = {name: pa.array(np.ascontiguousarray(column), from_pandas=True) for name, column in columns.items()}
+    columns |= {
+        name: column for name, column in picks.features.items() if _recognized(name) not in _OWN
+    }
+    arrays = {
+        name: pa.array(np.ascontiguousarray(column), from_pandas=True)
+        for name, column in columns.items()
+    }
     if picks.instance_ids is not None:
         arrays[_INSTANCE_ID] = pa.array(picks.instance_ids, mask=picks.instance_ids == NO_INSTANCE)
     return pa.table(arrays)

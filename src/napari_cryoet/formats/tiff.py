@@ -1,7 +1,8 @@
 """Local TIFF volumes (.tif, .tiff), opened lazily with tifffile: planes are read on demand.
 
-Voxel sizes come from ImageJ's description (``unit``, ``spacing``, and the resolution tags) or from OME-XML
-(``PhysicalSizeX`` …, in µm by default). Resolution tags of other files are for printing and ignored.
+Voxel sizes come from ImageJ's description (``unit``, ``spacing``, and the resolution tags) or from
+OME-XML (``PhysicalSizeX`` …, in µm by default). Resolution tags of other files are for printing and
+ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, OtherKindError, StreamError
+from napari_cryoet.exceptions import (
+    ChangedError,
+    CryoETError,
+    FormatError,
+    OtherKindError,
+    StreamError,
+)
 from napari_cryoet.files import brief
 
 if TYPE_CHECKING:
@@ -29,16 +36,31 @@ _BYTES_AT_ONCE: Final = 2**24
 _LARGEST_PLANE_BYTES: Final = 2**30
 #: Axes that count as z: z itself and unnamed ones.
 _ALONG_Z: Final = "ZIQ"
-_MICROMETRES: Final = ("um", "µm", "μm", "\\u00b5m", "micron", "microns")  # ImageJ escapes what isn't ASCII
+_MICROMETRES: Final = (
+    "um",
+    "µm",
+    "μm",
+    "\\u00b5m",
+    "micron",
+    "microns",
+)  # ImageJ escapes what isn't ASCII
 _ANGSTROMS: Final = ("å", "\u212b", "\\u00c5", "angstrom")
-_ANGSTROM_PER: Final = {"m": 1e10, "cm": 1e8, "mm": 1e7, "nm": 10.0, "nanometer": 10.0, "pm": 0.01} | (
-    dict.fromkeys(_MICROMETRES, 1e4) | dict.fromkeys(_ANGSTROMS, 1.0)
-)
+_ANGSTROM_PER: Final = {
+    "m": 1e10,
+    "cm": 1e8,
+    "mm": 1e7,
+    "nm": 10.0,
+    "nanometer": 10.0,
+    "pm": 0.01,
+} | (dict.fromkeys(_MICROMETRES, 1e4) | dict.fromkeys(_ANGSTROMS, 1.0))
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 
 
 def open_tiff(path: Path) -> tuple[da.Array, Triple | None]:
-    """Open a TIFF file as a dask array in z, y, x, with its voxel size; OtherKindError if it isn't a volume."""
+    """Open a TIFF file as a dask array in z, y, x, with its voxel size.
+
+    OtherKindError if it isn't a volume.
+    """
     from dask.array import from_array
     from tifffile import TiffFile
 
@@ -48,24 +70,38 @@ def open_tiff(path: Path) -> tuple[da.Array, Triple | None]:
         version = _version_of(path)
         with TiffFile(path) as file:
             if len(file.series) != 1:
-                raise OtherKindError(f"{path.name} holds {len(file.series)} images, not one volume.")
+                raise OtherKindError(
+                    f"{path.name} holds {len(file.series)} images, not one volume."
+                )
             shape = _shape(path, file.series[0])
             _refuse_truncated(path, file, shape[0])
             spacing, dtype = _spacing(file), file.series[0].dtype
     planes = _Planes(path.absolute(), version, shape, dtype)
     at_once = max(1, _BYTES_AT_ONCE // (math.prod(shape[1:]) * dtype.itemsize))
     level: da.Array = from_array(  # type: ignore[no-untyped-call]
-        planes, chunks=(min(shape[0], at_once), *shape[1:]), name=False, meta=np.empty((0, 0, 0), dtype)
+        planes,
+        chunks=(min(shape[0], at_once), *shape[1:]),
+        name=False,
+        meta=np.empty((0, 0, 0), dtype),
     )
     return level, spacing
 
 
 class _Planes:
-    """Array interface for dask. The file must not change; it stays open, and is reopened after unpickling."""
+    """Array interface for dask.
+
+    The file must not change; it stays open, and is reopened after unpickling.
+    """
 
     ndim = 3
 
-    def __init__(self, path: Path, version: tuple[int, int], shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        version: tuple[int, int],
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+    ) -> None:
         self._path, self._version, self.shape, self.dtype = path, version, shape, dtype
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,7 +112,9 @@ class _Planes:
             has_z = len(self._array.shape) == 3
             planes = np.asarray(self._array[region if has_z else region[1:]])
             if _version_of(self._path) != self._version:
-                raise ChangedError(f"{self._path.name} changed since it was opened.", hint="Reopen it.")
+                raise ChangedError(
+                    f"{self._path.name} changed since it was opened.", hint="Reopen it."
+                )
         return planes if has_z else planes[np.newaxis][region[0]]
 
     @cached_property
@@ -84,7 +122,9 @@ class _Planes:
         import zarr
         from tifffile import TiffFile
 
-        return zarr.open_array(TiffFile(self._path).series[0].aszarr(level=0, chunkmode="page"), mode="r")
+        return zarr.open_array(
+            TiffFile(self._path).series[0].aszarr(level=0, chunkmode="page"), mode="r"
+        )
 
 
 @contextmanager
@@ -96,8 +136,12 @@ def _damage_explained(path: Path, kind: type[CryoETError]) -> Iterator[None]:
         raise
     except OSError as error:
         raise StreamError(f"{path.name} can't be read ({error.strerror or error}).") from error
-    except Exception as error:  # tifffile and its codecs raise all kinds of errors, also for a missing codec
-        raise kind(f"{path.name} isn't a valid TIFF file ({brief(error)}).", hint="Save it again.") from error
+    except (
+        Exception
+    ) as error:  # tifffile and its codecs raise all kinds of errors, also for a missing codec
+        raise kind(
+            f"{path.name} isn't a valid TIFF file ({brief(error)}).", hint="Save it again."
+        ) from error
 
 
 def _version_of(path: Path) -> tuple[int, int]:
@@ -106,9 +150,16 @@ def _version_of(path: Path) -> tuple[int, int]:
 
 
 def _shape(path: Path, series: TiffPageSeries) -> tuple[int, int, int]:
-    """Size along z, y, x; OtherKindError unless the file is a single volume with axes in that order."""
+    """Size along z, y, x.
+
+    OtherKindError unless the file is a single volume with axes in that order.
+    """
     axes, full_shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
-    kept = [(axis, int(size)) for axis, size in zip(axes, full_shape, strict=True) if axis in "YX" or size != 1]
+    kept = [
+        (axis, int(size))
+        for axis, size in zip(axes, full_shape, strict=True)
+        if axis in "YX" or size != 1
+    ]
     names, sizes = "".join(axis for axis, _ in kept), [size for _, size in kept]
     is_volume = (len(names) == 3 and names[0] in _ALONG_Z) or (len(names) == 2 and "Z" in axes)
     if not is_volume or not names.endswith("YX") or series.dtype.kind not in "biuf":
@@ -119,14 +170,20 @@ def _shape(path: Path, series: TiffPageSeries) -> tuple[int, int, int]:
         )
     z, y, x = sizes if len(sizes) == 3 else (1, *sizes)
     if not 0 < y * x * series.dtype.itemsize <= _LARGEST_PLANE_BYTES or not z:
-        raise FormatError(f"{path.name} is a damaged TIFF file: it states a size of {z} x {y} x {x} voxels.")
+        raise FormatError(
+            f"{path.name} is a damaged TIFF file: it states a size of {z} x {y} x {x} voxels."
+        )
     return z, y, x
 
 
 def _refuse_truncated(path: Path, file: TiffFile, n_planes: int) -> None:
     """Refuse truncated files: they would look like smaller volumes, or contain zeros."""
     series = file.series[0]
-    parts = [part for page in file.pages for part in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    parts = [
+        part
+        for page in file.pages
+        for part in zip(page.dataoffsets, page.databytecounts, strict=False)
+    ]
     n_present, n_stated = n_planes, (file.imagej_metadata or {}).get("images", n_planes)
     if series.dataoffset is not None:  # all planes follow the first one, whatever the pages say
         parts.append((series.dataoffset, series.nbytes))
@@ -136,11 +193,16 @@ def _refuse_truncated(path: Path, file: TiffFile, n_planes: int) -> None:
     ends_well = file.filehandle.read(file.tiff.offsetsize) == bytes(file.tiff.offsetsize)
     is_whole = all(count and offset + count <= file.filehandle.size for offset, count in parts)
     if not (ends_well and is_whole and n_stated == n_present == n_planes):
-        raise StreamError(f"{path.name} is truncated or lacks some of its planes.", hint="Copy or save it again.")
+        raise StreamError(
+            f"{path.name} is truncated or lacks some of its planes.", hint="Copy or save it again."
+        )
 
 
 def _spacing(file: TiffFile) -> Triple | None:
-    """Voxel sizes along z, y, x in ångström, from ImageJ's or OME's metadata; None if one is missing."""
+    """Voxel sizes along z, y, x in ångström, from ImageJ's or OME's metadata.
+
+    None if one is missing.
+    """
     from tifffile import xml2dict
 
     if file.ome_metadata:
@@ -162,7 +224,9 @@ def _spacing(file: TiffFile) -> Triple | None:
 def _angstrom(length: Any, unit: str) -> float:
     """Convert a length to ångström; 0 if it is invalid."""
     try:
-        angstrom = float(f"{float(length) * _ANGSTROM_PER[unit.strip().lower()]:.6g}")  # programs store few digits
+        angstrom = float(
+            f"{float(length) * _ANGSTROM_PER[unit.strip().lower()]:.6g}"
+        )  # programs store few digits
     except (TypeError, ValueError, KeyError):
         return 0.0
     return angstrom if 0 < angstrom < math.inf else 0.0

@@ -27,8 +27,8 @@ _TAGS: Final = ("layer_id", "group", "is_main_layer")
 def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerSpec, ...]:
     """Create Points layers of matching picks, of those only in A, and of those only in B.
 
-    Picks keep their ids. The features of matching picks have the partner's id and distance. A comparison with a mask
-    gives two layers, inside and outside, with distances from the surface.
+    Picks keep their ids. The features of matching picks have the partner's id and distance. A
+    comparison with a mask gives two layers, inside and outside, with distances from the surface.
     """
     from napari_cryoet.comparison.masks import PicksInMask
     from napari_cryoet.comparison.report import name_of_side
@@ -50,7 +50,9 @@ def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerS
 def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
     color_name, symbol = LOOKS[look]
     color = rgba_of(PALETTE[color_name])
-    about = {key: value for key, value in picks.about.items() if key not in _TAGS} | {"edits": list(picks.edits)}
+    about = {key: value for key, value in picks.about.items() if key not in _TAGS} | {
+        "edits": list(picks.edits)
+    }
     spacing = picks.spacing_angstrom or 1.0  # known, since comparing requires it
     spec = points_spec(
         picks,

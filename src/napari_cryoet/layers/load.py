@@ -1,7 +1,8 @@
 """Load tomograms, annotations, tilt series and picks as layer specs, from portal records or bare files.
 
-A record's voxel spacing comes from the API. For a bare file it is the caller's, else that of the portal's folder
-layout, else the file's own. Nothing is guessed. Set ``stop`` to cancel with `StoppedError`.
+A record's voxel spacing comes from the API. For a bare file it is the caller's, else that of the
+portal's folder layout, else the file's own. Nothing is guessed. Set ``stop`` to cancel with
+`StoppedError`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ from napari_cryoet.layers.specs import (
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.run import fit as fits
-from napari_cryoet.volumes import Volume, fetch_file, name_of, open_volume, own_provenance, suffix_of
+from napari_cryoet.volumes import (
+    Volume,
+    fetch_file,
+    name_of,
+    open_volume,
+    own_provenance,
+    suffix_of,
+)
 from napari_cryoet.wording import joined, plain, spacing_text
 
 TILT_AXES: Final = ("tilt", "y", "x")
@@ -64,8 +72,8 @@ def load_tomogram(
 ) -> LayerSpec:
     """Load a tomogram as a lazy multiscale image.
 
-    Only the planes that are displayed first are read, for contrast limits. Raises FormatError if there is no readable
-    volume, StreamError if it can't be reached.
+    Only the planes that are displayed first are read, for contrast limits. Raises FormatError if
+    there is no readable volume, StreamError if it can't be reached.
 
     Parameters
     ----------
@@ -77,7 +85,9 @@ def load_tomogram(
     if not isinstance(tomogram, Tomogram):
         address = _address(tomogram, "tomogram")
         with _opened(address, stop) as volume:
-            options = {"name": _bare_name(address)} | _world_of_file(volume, address, spacing_angstrom)
+            options = {"name": _bare_name(address)} | _world_of_file(
+                volume, address, spacing_angstrom
+            )
             source = _of_download(address)
             if source.get("tomogram_id"):
                 options["metadata"][METADATA_KEY] |= source
@@ -90,16 +100,25 @@ def load_tomogram(
     about, spacing = provenance.of_tomogram(tomogram, url), tomogram.voxel_spacing
     with _opened(url, stop) as volume:
         if volume.shape_zyx != tomogram.shape_zyx:
-            stated, actual = (" x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx))
-            about = with_warnings(about, f"The portal states {stated} voxels (z, y, x), the file has {actual}.")
-        # a download of only coarse levels has their origin in its file; an MRC's origin isn't reliable
+            stated, actual = (
+                " x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx)
+            )
+            about = with_warnings(
+                about, f"The portal states {stated} voxels (z, y, x), the file has {actual}."
+            )
+        # a download of only coarse levels has their origin in its file; an MRC's origin isn't
+        # reliable
         start = volume.origin_angstrom if tomogram.https_omezarr_dir else None
         about = about if start else _with_remarks(about, volume)
-        # offsets are in voxels, relative to the run's canonical tomogram, whose frame annotations use
+        # offsets are in voxels, relative to the run's canonical tomogram, whose frame annotations
+        # use
         offsets = (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
         options = world(about, spacing) | {
             "name": tomogram_name(tomogram),
-            "translate": tuple(n * spacing + shift for n, shift in zip(offsets, start or (0.0, 0.0, 0.0), strict=True)),
+            "translate": tuple(
+                n * spacing + shift
+                for n, shift in zip(offsets, start or (0.0, 0.0, 0.0), strict=True)
+            ),
             "rendering": "minip",  # protein is dark in the portal's tomograms
         }
         return image_spec(volume, options, stop)
@@ -115,8 +134,9 @@ def load_annotation(
 ) -> tuple[LayerSpec, ...]:
     """Load an annotation file as layers: points (with arrows if oriented), a multiscale mask, or a mesh.
 
-    Positions are those in the file; `fit` tells whether they fit a tomogram. If they don't fit the given tomogram, the
-    layer's name and warnings say so. Raises FormatError if the file can't be drawn, StreamError if it can't be reached.
+    Positions are those in the file; `fit` tells whether they fit a tomogram. If they don't fit the
+    given tomogram, the layer's name and warnings say so. Raises FormatError if the file can't be
+    drawn, StreamError if it can't be reached.
 
     Parameters
     ----------
@@ -136,22 +156,32 @@ def load_annotation(
     if not isinstance(file, AnnotationFile):
         return _load_bare_annotation(_address(file, "file"), known_spacing, color, stop)
     if obstacle := fits.why_not_drawable(file):
-        raise FormatError(obstacle, hint="Read it with load_captions." if fits.is_caption(file) else "")
+        raise FormatError(
+            obstacle, hint="Read it with load_captions." if fits.is_caption(file) else ""
+        )
     shown_on = tomogram if isinstance(tomogram, Tomogram) else None
     spacing = fits.spacing_angstrom(file, shown_on) or known_spacing
     about, mark = provenance.of_annotation_file(file, file.https_path, spacing), ""
     if shown_on is not None:
         fit = fits.fit(file, shown_on)
-        about["fit"] = {"kind": fit.kind, "tomogram_id": shown_on.id, "tomogram_alignment_id": shown_on.alignment_id}
+        about["fit"] = {
+            "kind": fit.kind,
+            "tomogram_id": shown_on.id,
+            "tomogram_alignment_id": shown_on.alignment_id,
+        }
         about = with_warnings(about, fit.reason) if fit.is_unaligned else about
         mark = fit.mark
     assert file.shape is not None  # noqa: S101 - see `fits.why_not_drawable`
     annotation, shape_type = file.shape.annotation, file.shape.shape_type
-    object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
+    object_id, object_name = (
+        (annotation.object_id, annotation.object_name) if annotation else (None, None)
+    )
     name = joined(annotation_name(annotation), mark)
     color_chosen = color or color_of(object_key(object_id, object_name))
     if file.format == "ndjson":
-        size = fits.shape_zyx(file, [shown_on] if shown_on else []) or fits.shape_zyx(file, run_tomograms)
+        size = fits.shape_zyx(file, [shown_on] if shown_on else []) or fits.shape_zyx(
+            file, run_tomograms
+        )
         picks = ndjson.read_points(
             fetch_file(file.https_path, MAX_FILE_BYTES, stop),
             where=name_of(file.https_path),
@@ -162,17 +192,25 @@ def load_annotation(
         )
         return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name))
     if shape_type == ShapeType.MESH:
-        surface = mesh.read_mesh(fetch_file(file.https_path, mesh.MAX_FILE_BYTES, stop), where=name_of(file.https_path))
-        return (surface_spec(surface, about, spacing, name=joined(name, "mesh"), color=color_chosen),)
+        surface = mesh.read_mesh(
+            fetch_file(file.https_path, mesh.MAX_FILE_BYTES, stop), where=name_of(file.https_path)
+        )
+        return (
+            surface_spec(surface, about, spacing, name=joined(name, "mesh"), color=color_chosen),
+        )
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
     with _opened(file.https_path, stop) as volume:
         if is_instances and volume.pyramid is not None:
-            volume.pyramid.coarse_offset = "strided"  # the portal keeps every second voxel, often without saying so
+            volume.pyramid.coarse_offset = (
+                "strided"  # the portal keeps every second voxel, often without saying so
+            )
         options = world(_with_remarks(about, volume), spacing) | {"name": name}
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
 
 
-def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | None = None) -> tuple[Caption, ...]:
+def load_captions(
+    file: AnnotationFile | str | Path, *, stop: threading.Event | None = None
+) -> tuple[Caption, ...]:
     """Load the texts of a caption file; FormatError if it isn't one, StreamError if it can't be reached.
 
     Parameters
@@ -184,11 +222,15 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
         raise FormatError("This annotation isn't a caption.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else _address(file, "file")
     try:
-        captions = msgspec.json.decode(fetch_file(address, _MAX_TEXT_BYTES, stop), type=_Captions).captions
+        captions = msgspec.json.decode(
+            fetch_file(address, _MAX_TEXT_BYTES, stop), type=_Captions
+        ).captions
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{name_of(address)} isn't a caption file ({error}).") from error
     texts = ["\n".join(map(plain, caption.text.splitlines())).strip() for caption in captions]
-    return tuple(Caption(text, caption.id) for text, caption in zip(texts, captions, strict=True) if text)
+    return tuple(
+        Caption(text, caption.id) for text, caption in zip(texts, captions, strict=True) if text
+    )
 
 
 def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[LayerSpec, ...]:
@@ -204,20 +246,28 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
         The colour of the object; by default from `color_of`.
     """
     if not isinstance(picks, Picks):
-        raise TypeError(f"picks must be Picks, not {type(picks).__name__}. Read a file with read_picks first.")
+        raise TypeError(
+            f"picks must be Picks, not {type(picks).__name__}. Read a file with read_picks first."
+        )
     object_id, object_name = picks.about.get("object_id"), picks.about.get("object_name")
     key = object_key(object_id, object_name) if object_id or object_name else name
     return _picks_specs(
-        picks, layer_name(name), color or color_of(key), diameter_angstrom(object_id, object_name or name)
+        picks,
+        layer_name(name),
+        color or color_of(key),
+        diameter_angstrom(object_id, object_name or name),
     )
 
 
-def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: threading.Event | None = None) -> LayerSpec:
+def load_tilt_series(
+    series: TiltSeries, *, run: Run | None = None, stop: threading.Event | None = None
+) -> LayerSpec:
     """Load a tilt series as a lazy multiscale image with the axes tilt, y, x.
 
-    y and x are in ångström. The tilt axis is in degrees if the portal's angle list is evenly spaced; else it counts
-    images, with the unit ``"pixel"``. The metadata has the angles as ``tilt_angles_degree``, None if there is no
-    matching list. Raises FormatError if there is no readable stack, StreamError if it can't be reached.
+    y and x are in ångström. The tilt axis is in degrees if the portal's angle list is evenly
+    spaced; else it counts images, with the unit ``"pixel"``. The metadata has the angles as
+    ``tilt_angles_degree``, None if there is no matching list. Raises FormatError if there is no
+    readable stack, StreamError if it can't be reached.
 
     Parameters
     ----------
@@ -233,10 +283,14 @@ def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: thread
     with _opened(url, stop) as volume:
         angles, warnings = _tilt_angles(series, volume.shape_zyx[0], stop)
         first, step, unit = _tilt_scale(angles)
-        options = world(with_warnings(about | {"tilt_angles_degree": angles}, *warnings), series.pixel_spacing)
+        options = world(
+            with_warnings(about | {"tilt_angles_degree": angles}, *warnings), series.pixel_spacing
+        )
         options |= {
             "name": layer_name(
-                run.name if run else f"TS-{series.id}", "tilt series", spacing_text(series.pixel_spacing)
+                run.name if run else f"TS-{series.id}",
+                "tilt series",
+                spacing_text(series.pixel_spacing),
             ),
             "scale": (step, *options["scale"][1:]),
             "translate": (first, 0.0, 0.0),
@@ -248,7 +302,9 @@ def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: thread
 
 def tomogram_name(tomogram: Tomogram) -> str:
     """The layer name of a tomogram: ``TS_026 · raw · 13.48 Å``."""
-    run_name = tomogram.run.name if tomogram.run is not None else tomogram.name or f"TM-{tomogram.id}"
+    run_name = (
+        tomogram.run.name if tomogram.run is not None else tomogram.name or f"TM-{tomogram.id}"
+    )
     return layer_name(run_name, str(tomogram.processing), spacing_text(tomogram.voxel_spacing))
 
 
@@ -274,29 +330,44 @@ def _load_bare_annotation(
     portal = downloaded_annotation(address)
     object_id, object_name = portal.get("object_id"), portal.get("object_name")
     if portal:
-        method = "ground truth" if portal.get("is_ground_truth") else str(portal.get("method_type") or "")
+        method = (
+            "ground truth"
+            if portal.get("is_ground_truth")
+            else str(portal.get("method_type") or "")
+        )
         name = layer_name(str(portal.get("run_name") or ""), str(object_name or ""), method)
     color_chosen = color or color_of(object_key(object_id, object_name) if portal else name)
     if suffix in {".ndjson", ".glb"}:
         spacing = spacing if spacing is not None else spacing_in_layout(address)
         about = of_bare_file("annotation", address, spacing) | portal
         if suffix == ".glb":
-            surface = mesh.read_mesh(fetch_file(address, mesh.MAX_FILE_BYTES, stop), where=name_of(address))
+            surface = mesh.read_mesh(
+                fetch_file(address, mesh.MAX_FILE_BYTES, stop), where=name_of(address)
+            )
             return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
         content = fetch_file(address, MAX_FILE_BYTES, stop)
-        picks = ndjson.read_points(content, where=name_of(address), spacing_angstrom=spacing, about=about)
-        return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name or name))
+        picks = ndjson.read_points(
+            content, where=name_of(address), spacing_angstrom=spacing, about=about
+        )
+        return _picks_specs(
+            picks, name, color_chosen, diameter_angstrom(object_id, object_name or name)
+        )
     with _opened(address, stop) as volume:
         options = {"name": name} | _world_of_file(volume, address, spacing)
         options["metadata"][METADATA_KEY] |= own_provenance(volume, address)
-        is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal stores plain masks as int8
+        is_instances = (
+            volume.is_labels or volume.dtype.itemsize > 1
+        )  # the portal stores plain masks as int8
         if portal.get("shape_type"):
             is_instances = portal["shape_type"] == ShapeType.INSTANCE_SEGMENTATION_MASK
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
 
 
 def downloaded_annotation(address: str) -> dict[str, Any]:
-    """The provenance of a downloaded annotation file, from the download's manifest; empty for other files."""
+    """The provenance of a downloaded annotation file, from the download's manifest.
+
+    Empty for other files.
+    """
     source = _of_download(address)
     return source if source.get("annotation_id") and source.get("object_name") else {}
 
@@ -373,5 +444,7 @@ def _tilt_scale(angles: list[float] | None) -> tuple[float, float, str]:
 def _address(source: str | Path, name: str) -> str:
     """Convert a path or URL to text."""
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(f"{name} must be a portal record, a path or a URL, not {type(source).__name__}.")
+        raise TypeError(
+            f"{name} must be a portal record, a path or a URL, not {type(source).__name__}."
+        )
     return os.fsdecode(source)

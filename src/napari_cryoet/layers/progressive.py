@@ -3,8 +3,8 @@
 >>> from napari_cryoet import layer_specs, make_layer
 >>> from napari_cryoet.streaming import open_pyramid
 
-`open_pyramid` and `layer_specs` don't need napari, and you can call them from any thread. Call `make_layer` from the
-viewer's thread; it doesn't block.
+`open_pyramid` and `layer_specs` don't need napari, and you can call them from any thread. Call
+`make_layer` from the viewer's thread; it doesn't block.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_cryoet.formats.ome_zarr import Channel, find_multiscales, parse_channels
-from napari_cryoet.layers.specs import LayerSpec, layer_name, robust_limits, volume_spec, whole_range
+from napari_cryoet.layers.specs import (
+    LayerSpec,
+    layer_name,
+    robust_limits,
+    volume_spec,
+    whole_range,
+)
 from napari_cryoet.volumes import name_of
 from napari_cryoet.wording import plain
 
@@ -34,8 +40,9 @@ _UNIT: Final = re.compile(
 def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
     """Create layer specs for a pyramid: one, or one per channel if it has channels and three more axes.
 
-    Scale, translation, units, axis names, channel names, colours and contrast come from the file's metadata. Missing
-    contrast limits are computed from a plane of the coarsest level, which is read.
+    Scale, translation, units, axis names, channel names, colours and contrast come from the file's
+    metadata. Missing contrast limits are computed from a plane of the coarsest level, which is
+    read.
 
     Parameters
     ----------
@@ -51,7 +58,9 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
     from napari_cryoet.streaming import split_pyramid
 
     axis = pyramid.axes.index("c")
-    common |= {key: (*common[key][:axis], *common[key][axis + 1 :]) for key in _ALONG_AXES if key in common}
+    common |= {
+        key: (*common[key][:axis], *common[key][axis + 1 :]) for key in _ALONG_AXES if key in common
+    }
     parts = split_pyramid(pyramid, axis)
     specs = []
     for number, part in enumerate(parts):
@@ -59,12 +68,18 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
         extra: dict[str, Any] = {"name": name}
         if len(parts) > 1:
             extra["name"] = layer_name(name, channel.name or str(number))
-            extra |= {} if _is_labels(part) else {"blending": "additive", "colormap": _COLORS[number % len(_COLORS)]}
+            extra |= (
+                {}
+                if _is_labels(part)
+                else {"blending": "additive", "colormap": _COLORS[number % len(_COLORS)]}
+            )
         specs.append(_spec(part, extra | common, channel, options))
     return specs
 
 
-def _spec(pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, options: dict[str, Any]) -> LayerSpec:
+def _spec(
+    pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, options: dict[str, Any]
+) -> LayerSpec:
     """Create one layer; given options override the file's metadata, which overrides defaults."""
     if _is_labels(pyramid):
         return volume_spec(pyramid.levels, defaults | options, "labels")
@@ -99,11 +114,15 @@ def _limits(pyramid: Pyramid) -> tuple[float, float]:
     for axis, size in enumerate(shape):
         width = 1 if axis < len(shape) - 2 else min(size, _SAMPLE_SIDE)
         box.append(((size - width) // 2, (size - width) // 2 + width))
-    return robust_limits(pyramid.read(len(pyramid.shapes) - 1, tuple(box))) or whole_range(pyramid.dtype)
+    return robust_limits(pyramid.read(len(pyramid.shapes) - 1, tuple(box))) or whole_range(
+        pyramid.dtype
+    )
 
 
 def _name_of(pyramid: Pyramid) -> str:
     """The image's name in the metadata, else the file name without suffix."""
     images = find_multiscales(pyramid.metadata)
     name = str(images[0].get("name") or "") if images else ""
-    return layer_name(name.strip("/")) or layer_name(name_of(pyramid.url).rpartition(".")[0] or name_of(pyramid.url))
+    return layer_name(name.strip("/")) or layer_name(
+        name_of(pyramid.url).rpartition(".")[0] or name_of(pyramid.url)
+    )

@@ -1,8 +1,8 @@
 """Read files, folders and URLs as layers, for napari's reader plugins.
 
-Readers are chosen by content. Damaged files of our formats raise an error: no other plugin could open them either.
-Files of another kind (a text named .map, zarr tables, images with several times or channels) are left to other
-plugins.
+Readers are chosen by content. Damaged files of our formats raise an error: no other plugin could
+open them either. Files of another kind (a text named .map, zarr tables, images with several times
+or channels) are left to other plugins.
 """
 
 from __future__ import annotations
@@ -20,13 +20,25 @@ from napari_cryoet.exceptions import OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
 from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
-from napari_cryoet.layers.load import downloaded_annotation, load_annotation, load_picks, load_tomogram
+from napari_cryoet.layers.load import (
+    downloaded_annotation,
+    load_annotation,
+    load_picks,
+    load_tomogram,
+)
 from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec, mesh_colormap
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.run.outline import outline_run
-from napari_cryoet.volumes import MRC_SUFFIXES, Volume, is_packed_volume, name_of, open_volume, suffix_of
+from napari_cryoet.volumes import (
+    MRC_SUFFIXES,
+    Volume,
+    is_packed_volume,
+    name_of,
+    open_volume,
+    suffix_of,
+)
 
 LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
@@ -35,7 +47,10 @@ _HEAD_BYTES: Final = 2**16
 
 
 def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
-    """Find a reader for a path or URL. If there is none, return None, and the reason if the suffix is one of ours."""
+    """Find a reader for a path or URL.
+
+    If there is none, return None, and the reason if the suffix is one of ours.
+    """
     if not isinstance(path, str):
         return find_reader(path[0]) if len(path) == 1 else (None, "")
     pack = pack_folder(path)
@@ -76,15 +91,24 @@ def read_pick_file(
 ) -> list[LayerData]:
     """Read a pick file as layers; see `read_picks` for formats, parameters and errors."""
     path = Path(path)
-    picks = read_picks(path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+    picks = read_picks(
+        path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram
+    )
     return _layer_data(load_picks(picks, name=path.stem))
 
 
-def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None) -> list[LayerData]:
-    """Read a run's default tomogram and annotations from a pack; by default the first run with a tomogram."""
+def read_pack(
+    folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None
+) -> list[LayerData]:
+    """Read a run's default tomogram and annotations from a pack.
+
+    By default the first run with a tomogram.
+    """
     portal = open_portal(folder)
     try:
-        page = portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)
+        page = (
+            portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)
+        )
         tomogram = page.default_tomogram
         if tomogram is None:
             raise PackError(f"Run {page.run.name} has no tomogram.")
@@ -93,7 +117,9 @@ def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event 
         for file in outline_run(page, tomogram).defaults():
             annotation = file.shape.annotation if file.shape is not None else None
             color = None if annotation is None else colors.get(annotation.id)
-            specs += load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=stop)
+            specs += load_annotation(
+                file, tomogram, run_tomograms=page.tomograms, color=color, stop=stop
+            )
         return _layer_data(specs)
     finally:
         portal.close()
@@ -110,7 +136,9 @@ def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
 def with_own_color(layers: list[LayerData], taken: Iterable[RGBA]) -> list[LayerData]:
     """Give layers of a user's file an unused colour; layers with several colours keep them."""
     chosen = own_color(taken)  # points and their arrows have the same
-    return [(data, options | _painted(options, kind, chosen), kind) for data, options, kind in layers]
+    return [
+        (data, options | _painted(options, kind, chosen), kind) for data, options, kind in layers
+    ]
 
 
 def _first_run(portal: Portal, stop: threading.Event | None) -> RunPage:
@@ -129,8 +157,14 @@ def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
             raise
         return None, str(error)
     try:
-        is_mask = _looks_like_labels(volume) or _is_our_mask(path, suffix) or bool(downloaded_annotation(path))
-        return lambda _path: _layer_data(load_annotation(path) if is_mask else [load_tomogram(path)]), ""
+        is_mask = (
+            _looks_like_labels(volume)
+            or _is_our_mask(path, suffix)
+            or bool(downloaded_annotation(path))
+        )
+        return lambda _path: _layer_data(
+            load_annotation(path) if is_mask else [load_tomogram(path)]
+        ), ""
     finally:
         volume.close()
 
@@ -156,13 +190,18 @@ def _is_our_mask(path: str, suffix: str) -> bool:
 
 
 def _is_pick_file(path: str, suffix: str) -> bool:
-    """Whether a path is a local pick file. Portal ndjson without notes beside it is read as an annotation instead."""
+    """Whether a path is a local pick file.
+
+    Portal ndjson without notes beside it is read as an annotation instead.
+    """
     local = Path(path)
     if "://" in path or suffix not in set(SUFFIXES.values()) or not local.is_file():
         return False
     if suffix in {".star", ".tbl"} or local.name.lower().endswith(".picks.csv"):
         return True  # if it can't be read, the reader explains why
-    return (suffix != ".ndjson" or os.path.isfile(path_beside(local))) and detect_format(local) is not None
+    return (suffix != ".ndjson" or os.path.isfile(path_beside(local))) and detect_format(
+        local
+    ) is not None
 
 
 def _holds_points(path: str) -> bool:
@@ -183,7 +222,10 @@ def _painted(options: dict[str, Any], kind: LayerKind, color: RGBA) -> dict[str,
     colormap = options.get("colormap")
     match kind:
         case "points" if np.asarray(options.get("border_color")).shape == (4,):
-            return {"border_color": list(color), "face_color": [*color[:3], options["face_color"][3]]}
+            return {
+                "border_color": list(color),
+                "face_color": [*color[:3], options["face_color"][3]],
+            }
         case "vectors" if np.asarray(options.get("edge_color")).shape == (4,):
             return {"edge_color": list(color)}
         case "labels" if isinstance(colormap, dict):

@@ -1,8 +1,8 @@
 """Layer specs: data and options of napari layers for volumes, picks and meshes.
 
-World coordinates are ångström in z, y, x, with the origin at the centre of voxel (0, 0, 0):
-``world = index * spacing``. Without a known voxel spacing, layers are in voxels: their unit is ``"pixel"`` and their
-metadata has a warning.
+World coordinates are ångström in z, y, x, with the origin at the centre of voxel (0, 0, 0): ``world
+= index * spacing``. Without a known voxel spacing, layers are in voxels: their unit is ``"pixel"``
+and their metadata has a warning.
 """
 
 from __future__ import annotations
@@ -84,11 +84,14 @@ class LayerSpec(NamedTuple):
 
 
 def world(
-    about: dict[str, Any], spacing_angstrom: float | Triple | None, proportions: Triple = (1.0, 1.0, 1.0)
+    about: dict[str, Any],
+    spacing_angstrom: float | Triple | None,
+    proportions: Triple = (1.0, 1.0, 1.0),
 ) -> dict[str, Any]:
     """Create the options for a layer's placement, and its metadata with provenance.
 
-    Give an anisotropic spacing as z, y, x. If the spacing is unknown, voxels have the file's proportions.
+    Give an anisotropic spacing as z, y, x. If the spacing is unknown, voxels have the file's
+    proportions.
     """
     if spacing_angstrom is None:
         about, scale, unit = with_warnings(about, _NO_SPACING), proportions, "pixel"
@@ -97,8 +100,16 @@ def world(
     else:
         scale, unit = (float(spacing_angstrom),) * 3, "angstrom"
     if not all(0 < width <= MAX_SPACING_ANGSTROM for width in scale):  # NaN compares false
-        raise FormatError(f"A voxel can't be {scale[0]:g} Å wide.", hint="Give the voxel spacing in ångström yourself.")
-    return {"scale": scale, "units": (unit,) * 3, "axis_labels": AXES, "metadata": {METADATA_KEY: about}}
+        raise FormatError(
+            f"A voxel can't be {scale[0]:g} Å wide.",
+            hint="Give the voxel spacing in ångström yourself.",
+        )
+    return {
+        "scale": scale,
+        "units": (unit,) * 3,
+        "axis_labels": AXES,
+        "metadata": {METADATA_KEY: about},
+    }
 
 
 def with_warnings(about: dict[str, Any], *warnings: str) -> dict[str, Any]:
@@ -114,8 +125,13 @@ def layer_name(*parts: str) -> str:
 # volumes
 
 
-def image_spec(volume: Volume, options: dict[str, Any], stop: threading.Event | None = None) -> LayerSpec:
-    """Create an Image layer. Only the planes that are displayed first are read, for contrast limits."""
+def image_spec(
+    volume: Volume, options: dict[str, Any], stop: threading.Event | None = None
+) -> LayerSpec:
+    """Create an Image layer.
+
+    Only the planes that are displayed first are read, for contrast limits.
+    """
     common = {"colormap": "gray", "rgb": False, "contrast_limits": _first_limits(volume, stop)}
     return volume_spec(volume.levels, common | options, "image")
 
@@ -124,7 +140,9 @@ def labels_spec(
     volume: Volume, options: dict[str, Any], color: RGBA | None, stop: threading.Event | None = None
 ) -> LayerSpec:
     """Create a Labels layer with one colour, or with cycling colours for instances if ``color`` is None."""
-    colormap = instance_colormap() if color is None else {None: color, 0: (0.0, 0.0, 0.0, 0.0), 1: color}
+    colormap = (
+        instance_colormap() if color is None else {None: color, 0: (0.0, 0.0, 0.0, 0.0), 1: color}
+    )
     levels = volume.levels if volume.dtype.kind in "iu" else [_labels_in_memory(volume, stop)]
     return volume_spec(levels, options | {"colormap": colormap, "opacity": _MASK_OPACITY}, "labels")
 
@@ -132,13 +150,16 @@ def labels_spec(
 def volume_spec(levels: list[Any], options: dict[str, Any], kind: LayerKind) -> LayerSpec:
     """Create a layer from a volume's levels; napari's Labels don't accept a list of one."""
     is_multiscale = len(levels) > 1
-    return LayerSpec(levels if is_multiscale else levels[0], options | {"multiscale": is_multiscale}, kind)
+    return LayerSpec(
+        levels if is_multiscale else levels[0], options | {"multiscale": is_multiscale}, kind
+    )
 
 
 def _labels_in_memory(volume: Volume, stop: threading.Event | None) -> Any:
     """Read the finest level of a float or boolean mask as uint16.
 
-    Some of the portal's masks exist only as float32 MRC. Lazy conversion would reread the file for every plane.
+    Some of the portal's masks exist only as float32 MRC. Lazy conversion would reread the file for
+    every plane.
     """
     from dask.array import from_array
 
@@ -176,8 +197,9 @@ def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, 
 def robust_limits(values: NDArray[Any]) -> tuple[float, float] | None:
     """Contrast limits at which background noise fills the grey scale; None if all values are equal.
 
-    Exact zeros in float data are ignored if there are other values: reconstructions are padded with them. Pass values
-    of the displayed level: averaging reduces noise, so limits from a coarse level saturate a fine one.
+    Exact zeros in float data are ignored if there are other values: reconstructions are padded with
+    them. Pass values of the displayed level: averaging reduces noise, so limits from a coarse level
+    saturate a fine one.
     """
     flat = values.ravel()
     flat = flat[:: max(1, flat.size // _MAX_SAMPLES)].astype(np.float64)
@@ -204,11 +226,18 @@ def whole_range(dtype: np.dtype[Any]) -> tuple[float, float]:
 
 
 def points_spec(
-    picks: Picks, common: dict[str, Any], *, name: str, color: RGBA, diameter_angstrom: float, spacing_angstrom: float
+    picks: Picks,
+    common: dict[str, Any],
+    *,
+    name: str,
+    color: RGBA,
+    diameter_angstrom: float,
+    spacing_angstrom: float,
 ) -> LayerSpec:
     """Create the Points layer of picks, in voxels of their grid, scaled to ångström by ``common["scale"]``.
 
-    In a slice, a point appears as the cross-section of its sphere, if it is within the slice's thickness.
+    In a slice, a point appears as the cross-section of its sphere, if it is within the slice's
+    thickness.
     """
     face: Any
     border: Any
@@ -234,11 +263,18 @@ def points_spec(
 
 
 def arrows_spec(
-    picks: Picks, common: dict[str, Any], *, name: str, color: RGBA, diameter_angstrom: float, spacing_angstrom: float
+    picks: Picks,
+    common: dict[str, Any],
+    *,
+    name: str,
+    color: RGBA,
+    diameter_angstrom: float,
+    spacing_angstrom: float,
 ) -> LayerSpec | None:
     """Create the Vectors layer of picks: an arrow of the particle's diameter along its z axis for each proper rotation.
 
-    None if no pick has one. Like the Points layer, its metadata has the picks, so that arrows can follow the points.
+    None if no pick has one. Like the Points layer, its metadata has the picks, so that arrows can
+    follow the points.
     """
     length_voxels = diameter_angstrom / spacing_angstrom
     arrows = orientation_vectors(picks, Orientation.ARROWS, length_voxels)
@@ -259,15 +295,22 @@ def arrows_spec(
 
 def features_of(picks: Picks) -> dict[str, Any]:
     """Features of a layer: all columns of the picks, and their ids."""
-    return {name: np.array(column) for name, column in picks.table().items()} | {PICK_ID: np.array(picks.ids)}
+    return {name: np.array(column) for name, column in picks.table().items()} | {
+        PICK_ID: np.array(picks.ids)
+    }
 
 
 def blank_features(features: Mapping[str, Any]) -> dict[str, Any]:
-    """Missing values for the features of a new pick; by default napari copies those of the last one."""
+    """Missing values for the features of a new pick.
+
+    By default napari copies those of the last one.
+    """
     blanks: dict[str, Any] = {}
     for name in features:
         kind = np.asarray(features[name]).dtype.kind
-        blanks[str(name)] = _BLANKS.get(str(name), np.nan if kind in "iufc" else False if kind == "b" else "")
+        blanks[str(name)] = _BLANKS.get(
+            str(name), np.nan if kind in "iufc" else False if kind == "b" else ""
+        )
     return blanks
 
 
@@ -296,4 +339,7 @@ def surface_spec(
 def mesh_colormap(color: RGBA) -> dict[str, Any]:
     """A single-colour colormap for napari's Surface layer."""
     rgba = [float(part) for part in color]
-    return {"colors": [rgba, rgba], "name": "mesh #" + "".join(f"{round(255 * part):02x}" for part in rgba)}
+    return {
+        "colors": [rgba, rgba],
+        "name": "mesh #" + "".join(f"{round(255 * part):02x}" for part in rgba),
+    }

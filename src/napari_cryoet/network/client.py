@@ -1,8 +1,9 @@
 """HTTP for metadata, pictures, pixels and downloads.
 
-`get`, `post_json` and `stream` run on one background event loop. `run` and `submit` start coroutines on it from any
-other thread; `fetch` is the blocking version of `get`. Body sizes are limited, every request obeys `policy`, and every
-failure is a `NetworkError` with a message for the user.
+`get`, `post_json` and `stream` run on one background event loop. `run` and `submit` start
+coroutines on it from any other thread; `fetch` is the blocking version of `get`. Body sizes are
+limited, every request obeys `policy`, and every failure is a `NetworkError` with a message for the
+user.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII 
 class Response:
     """A server's response.
 
-    ``status`` is 206 for a part, or 200 for a part that was cut from a whole file because the server ignores ranges.
-    ``etag`` identifies the version of the file: its ETag, else its modification date and size, else None.
-    ``total_bytes`` is the size of the whole file, or None if unknown.
+    ``status`` is 206 for a part, or 200 for a part that was cut from a whole file because the
+    server ignores ranges. ``etag`` identifies the version of the file: its ETag, else its
+    modification date and size, else None. ``total_bytes`` is the size of the whole file, or None if
+    unknown.
     """
 
     url: str
@@ -130,7 +132,12 @@ def _retried(attempt: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, A
 
 @_retried
 async def get(
-    url: str, *, start: int = 0, length: int | None = None, etag: str | None = None, limit_bytes: int
+    url: str,
+    *,
+    start: int = 0,
+    length: int | None = None,
+    etag: str | None = None,
+    limit_bytes: int,
 ) -> Response | None:
     """Read a file, or a part of it.
 
@@ -171,8 +178,12 @@ async def get(
         if etag is not None and body.etag != etag:
             is_page = body.headers.get("Content-Type", "").startswith("text/html")
             raise _error(url, "web page", status=body.status) if is_page else _changed(url)
-        content = await (_read_part(body, start, length, limit_bytes) if is_part else body.read(limit_bytes))
-        if body.start == 0 and content[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        content = await (
+            _read_part(body, start, length, limit_bytes) if is_part else body.read(limit_bytes)
+        )
+        if body.start == 0 and content[:512].lstrip().lower().startswith(
+            (b"<!doctype html", b"<html")
+        ):
             raise _error(url, "web page", status=body.status)
         return body.response(content)
 
@@ -210,9 +221,14 @@ async def _read_part(body: Body, start: int, length: int | None, limit_bytes: in
 async def post_json(url: str, payload: Mapping[str, Any], *, limit_bytes: int) -> Response:
     """Post JSON and return the response. Retries, so posting twice must be safe.
 
-    Responses with status 400 and 422 are returned too: in GraphQL they explain what is wrong with a query.
+    Responses with status 400 and 422 are returned too: in GraphQL they explain what is wrong with a
+    query.
     """
-    headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip"}
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+    }
     async with _respond("POST", url, headers, content=json.dumps(payload).encode()) as body:
         if body.status not in {400, 422}:
             body.require_success()
@@ -223,8 +239,8 @@ async def post_json(url: str, payload: Mapping[str, Any], *, limit_bytes: int) -
 async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncIterator[Body]:
     """Read a file chunk by chunk, from ``start`` on if it is still the version ``etag``.
 
-    Check ``body.start``: it is 0 if the file changed or the server ignores ranges. Any status but 200 and 206 is a
-    NetworkError, including 404.
+    Check ``body.start``: it is 0 if the file changed or the server ignores ranges. Any status but
+    200 and 206 is a NetworkError, including 404.
     """
     headers = {"Range": f"bytes={start}-"} if start else {}
     if start and etag:
@@ -245,18 +261,35 @@ async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncI
 
 
 class Body:
-    """A response whose body isn't read yet; ``start`` and ``stop`` delimit a partial response in its file."""
+    """A response whose body isn't read yet.
+
+    ``start`` and ``stop`` delimit a partial response in its file.
+    """
 
     def __init__(self, url: str, answer: aiohttp.ClientResponse, receipt: Receipt) -> None:
         self.url, self.status, self.headers = url, answer.status, answer.headers
-        self.is_encoded = self.headers.get("Content-Encoding", "").lower() not in {"", "identity", "aws-chunked"}
-        self.start, self.stop, self.total_bytes = 0, 0, None if self.is_encoded else answer.content_length
+        self.is_encoded = self.headers.get("Content-Encoding", "").lower() not in {
+            "",
+            "identity",
+            "aws-chunked",
+        }
+        self.start, self.stop, self.total_bytes = (
+            0,
+            0,
+            None if self.is_encoded else answer.content_length,
+        )
         if self.status == 206:
             content_range = _CONTENT_RANGE.fullmatch(self.headers.get("Content-Range", "").strip())
             first, last, total = map(int, content_range.groups()) if content_range else (-1, -1, -1)
-            self.start, self.stop, self.total_bytes = first, last + 1, total if content_range else None
+            self.start, self.stop, self.total_bytes = (
+                first,
+                last + 1,
+                total if content_range else None,
+            )
         changed = self.headers.get("Last-Modified")
-        self.etag = self.headers.get("ETag") or (f"{changed} {self.total_bytes}" if changed else None)
+        self.etag = self.headers.get("ETag") or (
+            f"{changed} {self.total_bytes}" if changed else None
+        )
         self._answer, self._receipt = answer, receipt
         self._received_bytes = self._recent_bytes = 0
         self._deadline = asyncio.get_running_loop().time() + STALL_S
@@ -273,7 +306,10 @@ class Body:
             raise _error(self.url, "interrupted")
 
     async def read(self, limit_bytes: int, *, is_enough: bool = False) -> bytes:
-        """Read the body; beyond ``limit_bytes`` a NetworkError, or cut if the beginning ``is_enough``."""
+        """Read the body.
+
+        Beyond ``limit_bytes`` a NetworkError, or cut if the beginning ``is_enough``.
+        """
         announced = self._answer.content_length or 0
         if announced > limit_bytes and not is_enough:
             raise _error(self.url, "too large", limit=limit_bytes)
@@ -311,15 +347,25 @@ class Body:
         error = _error(self.url, _STATUSES.get(self.status, "refused"), status=self.status)
         if self.status in _RETRIED_STATUSES:
             wait = self.headers.get("Retry-After", "")
-            error = _TransientError(error, _ATTEMPTS, float(wait) if wait.isascii() and wait.isdigit() else 0.0)
+            error = _TransientError(
+                error, _ATTEMPTS, float(wait) if wait.isascii() and wait.isdigit() else 0.0
+            )
         raise error
 
 
 @asynccontextmanager
 async def _respond(
-    method: str, url: str, headers: Mapping[str, str], *, content: bytes | None = None, wanted_bytes: int = 0
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    content: bytes | None = None,
+    wanted_bytes: int = 0,
 ) -> AsyncIterator[Body]:
-    """Send a request and follow redirects; the connection is reused if the body is read to its end."""
+    """Send a request and follow redirects.
+
+    The connection is reused if the body is read to its end.
+    """
     connections = network()
     target = first = _parse_url(url)
     async with connections.slot(method, first), AsyncExitStack() as stack:
@@ -340,7 +386,9 @@ async def _respond(
                 connections.forget_proxies()
                 raise _network_error(url, error) from error
             stack.push_async_callback(_release, answer)
-            location = answer.headers.get("Location", "") if answer.status in _REDIRECT_STATUSES else ""
+            location = (
+                answer.headers.get("Location", "") if answer.status in _REDIRECT_STATUSES else ""
+            )
             if not location or (method == "POST" and answer.status not in {307, 308}):
                 yield Body(url, answer, receipt)
                 return
@@ -435,11 +483,17 @@ _MESSAGES = {  # message and hint
         "The server {host} sent a web page instead of {file}.",
         "This network may want you to sign in: open any web page in a browser, then try again.",
     ),
-    "wrong part": ("The server {host} can't send the requested part of {file}.", "Download the whole file."),
+    "wrong part": (
+        "The server {host} can't send the requested part of {file}.",
+        "Download the whole file.",
+    ),
     "too large": ("The server {host} sent more than the {limit:,} bytes expected for {file}.", ""),
     "forbidden": ("The server {host} doesn't allow access to {file} (status {status}).", ""),
     "missing": ("The server {host} doesn't have {file} (status {status}).", ""),
-    "refused": ("The server {host} can't answer the request for {file} (status {status}).", "Try again later."),
+    "refused": (
+        "The server {host} can't answer the request for {file} (status {status}).",
+        "Try again later.",
+    ),
 }
 _STATUSES = {401: "forbidden", 403: "forbidden", 404: "missing", 407: "proxy", 410: "missing"}
 _RETRIED = {"interrupted": _ATTEMPTS, "timeout": 2, "unreachable": 2}

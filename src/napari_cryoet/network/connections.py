@@ -49,7 +49,9 @@ class Network:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._loop.set_default_executor(_DaemonThreads())
-                threading.Thread(target=self._loop.run_forever, name="napari-cryoet-network", daemon=True).start()
+                threading.Thread(
+                    target=self._loop.run_forever, name="napari-cryoet-network", daemon=True
+                ).start()
                 atexit.register(self._close)
             return self._loop
 
@@ -57,7 +59,9 @@ class Network:
         """The session. This and the methods below are for the loop's own thread."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, resolver=_Resolver()),
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=_IDLE_S, resolver=_Resolver()
+                ),
                 timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": _USER_AGENT},
@@ -98,7 +102,9 @@ class Network:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
-_networks: dict[int, Network] = {}  # by process id: a forked process can't use its parent's thread and connections
+_networks: dict[
+    int, Network
+] = {}  # by process id: a forked process can't use its parent's thread and connections
 
 
 def network() -> Network:
@@ -125,7 +131,11 @@ def is_this_computer(host: str) -> bool:
     (True, True, False)
     """
     address = _ip_address(host)
-    return host.lower() == "localhost" if address is None else address.is_loopback or address.is_unspecified
+    return (
+        host.lower() == "localhost"
+        if address is None
+        else address.is_loopback or address.is_unspecified
+    )
 
 
 def is_link_local(host: str) -> bool:
@@ -178,7 +188,9 @@ class _Resolver(AbstractResolver):
 class _DaemonThreads(concurrent.futures.ThreadPoolExecutor):
     """A daemon thread for each blocking call, so that a stalled name server or disk doesn't delay the exit."""
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+    def submit(
+        self, fn: Callable[..., T], /, *args: Any, **kwargs: Any
+    ) -> concurrent.futures.Future[T]:
         """Start a call in a new thread."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 

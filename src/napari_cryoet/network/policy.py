@@ -1,6 +1,7 @@
 """Limits on the use of the network: none at all in offline mode, or so many bytes with the data saver.
 
-One policy covers the whole process: metadata, pictures, pixels and downloads. Files on this computer don't count.
+One policy covers the whole process: metadata, pictures, pixels and downloads. Files on this
+computer don't count.
 """
 
 from __future__ import annotations
@@ -51,12 +52,18 @@ class Policy:
         return self.coarse_only or self.max_session_bytes is not None
 
     def require(self, wanted_bytes: int = 0) -> None:
-        """Check, before many requests, that so many bytes are still allowed; WithheldError if not."""
+        """Check, before many requests, that so many bytes are still allowed.
+
+        WithheldError if not.
+        """
         if self.offline:
             message = "This isn't on this computer, and offline mode is on."
             raise WithheldError(message, hint="Turn offline mode off to load it.")
         limit_bytes, used_bytes = self.max_session_bytes, self.received_bytes
-        if limit_bytes is None or used_bytes + self._reserved_bytes + max(1, wanted_bytes) <= limit_bytes:
+        if (
+            limit_bytes is None
+            or used_bytes + self._reserved_bytes + max(1, wanted_bytes) <= limit_bytes
+        ):
             return
         used = "and these are used up."
         if wanted_bytes >= MEGABYTE:
@@ -66,7 +73,10 @@ class Policy:
 
     @contextmanager
     def request(self, wanted_bytes: int = 0) -> Iterator[Receipt]:
-        """Reserve bytes for a request and count those received; WithheldError if it isn't allowed."""
+        """Reserve bytes for a request and count those received.
+
+        WithheldError if it isn't allowed.
+        """
         self.reserve(wanted_bytes)
         receipt = Receipt(self, wanted_bytes)
         try:
@@ -88,13 +98,19 @@ class Policy:
 
 
 class Receipt:
-    """The received bytes of one request; ``left_bytes`` are reserved for it and not received yet."""
+    """The received bytes of one request.
+
+    ``left_bytes`` are reserved for it and not received yet.
+    """
 
     def __init__(self, policy: Policy, left_bytes: int) -> None:
         self._policy, self.left_bytes = policy, left_bytes
 
     def expect(self, size_bytes: int) -> None:
-        """Reserve the rest of the response once its size is known; WithheldError if it isn't allowed."""
+        """Reserve the rest of the response once its size is known.
+
+        WithheldError if it isn't allowed.
+        """
         if size_bytes > self.left_bytes:
             self._policy.reserve(size_bytes - self.left_bytes)
             self.left_bytes = size_bytes
@@ -125,7 +141,9 @@ def save_data(*, mb_a_session: int = 0, coarse_only: bool = False) -> None:
         Show only the coarsest level of remote images, until you ask for more.
     """
     if not 0 <= mb_a_session < math.inf:
-        raise ValueError(f"mb_a_session is {mb_a_session}; it has to be a number of megabytes, or 0 for any amount.")
+        raise ValueError(
+            f"mb_a_session is {mb_a_session}; it has to be a number of megabytes, or 0 for any amount."
+        )
     _policy.max_session_bytes = math.ceil(mb_a_session * MEGABYTE) or None
     _policy.coarse_only = coarse_only
 
@@ -143,6 +161,8 @@ def network_use_text(policy: Policy) -> str:
     if policy.offline:
         return "offline: only what was loaded before"
     allowed, used = policy.max_session_bytes, policy.received_bytes
-    amount = f"{used / MEGABYTE:,.0f} of {allowed / MEGABYTE:,.4g} MB" if allowed is not None else ""
+    amount = (
+        f"{used / MEGABYTE:,.0f} of {allowed / MEGABYTE:,.4g} MB" if allowed is not None else ""
+    )
     coarse = "coarse only" if policy.coarse_only else ""
     return f"data saver: {joined(amount, coarse)}" if policy.saves_data else ""

@@ -1,8 +1,9 @@
 """Answer GraphQL queries from tables: the official client's schema, with resolvers derived from its structure.
 
-The queries for the live portal run here unchanged. As there, a nested connection silently ends after 100 edges, and a
-reply with an error has no data. Features that neither our queries nor the official client use are refused: cursors,
-conditions on counts, and aggregates other than plain counts.
+The queries for the live portal run here unchanged. As there, a nested connection silently ends
+after 100 edges, and a reply with an error has no data. Features that neither our queries nor the
+official client use are refused: cursors, conditions on counts, and aggregates other than plain
+counts.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def execute(
             field_resolver=_cell,
         )
     except (GraphQLError, RecursionError) as error:
-        raise PortalError(f"The query can't be answered: {getattr(error, 'message', error)}") from error
+        raise PortalError(
+            f"The query can't be answered: {getattr(error, 'message', error)}"
+        ) from error
     for first in result.errors or ():
         if isinstance(first.original_error, CryoETError):
             raise first.original_error
@@ -167,7 +170,9 @@ def _children(
         raise PortalError(f"The argument 'first' must be between 1 and {PAGE}.")
     context: _Context = info.context
     own = {relation.key: {"_eq": row["id"]}}
-    rows = context.database.rows(relation.table, own, where, order_by=orderBy or (), limit=limit, limits=context.limits)
+    rows = context.database.rows(
+        relation.table, own, where, order_by=orderBy or (), limit=limit, limits=context.limits
+    )
     return {"edges": [{"node": each} for each in rows]}
 
 
@@ -186,7 +191,10 @@ def _aggregate(
 
 
 def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> list[dict[str, Any]]:
-    """Resolve the counts of an aggregate by group; without ``groupBy`` one count, or none if a nested one is 0."""
+    """Resolve the counts of an aggregate by group.
+
+    Without ``groupBy`` one count, or none if a nested one is 0.
+    """
     table, own, where = source
     context: _Context = info.context
     paths: list[ColumnPath] = []
@@ -196,7 +204,9 @@ def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> lis
         elif node.name.value != "count":
             raise PortalError("Only counts are supported in aggregates.")
     groups = []
-    for count, *cells in context.database.counts(table, own, where, group_by=paths, limits=context.limits):
+    for count, *cells in context.database.counts(
+        table, own, where, group_by=paths, limits=context.limits
+    ):
         if count or own is None:
             group: dict[str, Any] = {}
             for path, cell in zip(paths, cells, strict=True):

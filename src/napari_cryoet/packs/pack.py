@@ -3,11 +3,11 @@
 ::
 
     PACK/pack.json                 title, origin, licence, and the prefixes of URLs in its rows
-    PACK/tables/datasets.json ...  a list of rows per table, spelled as in the portal's API; a missing table is empty
-    PACK/files/10000/TS_026/ ...   the files below the prefixes
+    PACK/tables/datasets.json ...  a list of rows per table, spelled as in the portal's API; a
+    missing table is empty PACK/files/10000/TS_026/ ...   the files below the prefixes
 
-Packs aren't trusted: sizes are limited, paths that leave the folder are refused, and every fault is a `PackError` that
-names the file and the problem.
+Packs aren't trusted: sizes are limited, paths that leave the folder are refused, and every fault is
+a `PackError` that names the file and the problem.
 """
 
 from __future__ import annotations
@@ -37,17 +37,21 @@ MAX_MANIFEST_BYTES: Final = 1 << 20
 MAX_TABLE_BYTES: Final = 1 << 30
 
 _ELSEWHERE: Final = ("https://", "http://", "s3://")
-_PLAIN: Final = "/~!$&'()*,;=:@"  # allowed unencoded in a path, except "+", which some servers read as a space
+_PLAIN: Final = (
+    "/~!$&'()*,;=:@"  # allowed unencoded in a path, except "+", which some servers read as a space
+)
 _DRIVE: Final = re.compile("[A-Za-z]:")
 _TABLE: Final = re.compile("[A-Za-z]{1,40}")
 _Web = Annotated[str, msgspec.Meta(pattern="^(https?://|$)")]
 
 
-class PackManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT):
+class PackManifest(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT
+):
     """The manifest of a pack.
 
-    URLs in rows start with one of the prefixes, which end with the slash before the dataset's folder. The rest of such
-    a URL is a path below ``PACK/files``.
+    URLs in rows start with one of the prefixes, which end with the slash before the dataset's
+    folder. The rest of such a URL is a path below ``PACK/files``.
     """
 
     version: int = VERSION
@@ -62,11 +66,16 @@ class PackManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", ta
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= VERSION:
-            raise ValueError(f"the format version {self.version} is unknown; a newer napari-cryoet may read it")
+            raise ValueError(
+                f"the format version {self.version} is unknown; a newer napari-cryoet may read it"
+            )
 
     @property
     def terms(self) -> Terms:
-        """The licence and the site; if the manifest has none, the portal's for the portal's own files."""
+        """The licence and the site.
+
+        If the manifest has none, the portal's for the portal's own files.
+        """
         own = Terms(licence=self.licence, licence_url=self.licence_url, site=self.site)
         return terms_of(self.s3_prefix, own if self.licence or self.site else None)
 
@@ -91,8 +100,8 @@ class Pack:
     def moved_url(self, url: str, base: str) -> str:
         """A URL of a row: below ``base``, percent-encoded, for the pack's files; other web and S3 URLs unchanged.
 
-        Anything else could name any file on this computer and becomes empty. Raises PackError if a URL leads out of
-        the pack's files.
+        Anything else could name any file on this computer and becomes empty. Raises PackError if a
+        URL leads out of the pack's files.
         """
         prefix = self.manifest.https_prefix
         if url.startswith(prefix):
@@ -102,8 +111,9 @@ class Pack:
     def path_below(self, rest: str) -> str:
         """The path below `files` for the rest of a URL, with slashes; a trailing slash is kept.
 
-        Portals store paths plainly (``run 1/``) or percent-encoded (``run%201/``). A percent sign may be part of the
-        name, so a file with exactly that name takes precedence over the decoded name.
+        Portals store paths plainly (``run 1/``) or percent-encoded (``run%201/``). A percent sign
+        may be part of the name, so a file with exactly that name takes precedence over the decoded
+        name.
         """
         if "%" in rest and not (is_safe(rest) and (self.files / rest).exists()):
             rest = unquote(rest)
@@ -127,7 +137,9 @@ def open_pack(folder: Path | str) -> Pack:
     return Pack(folder, _read_manifest(folder))
 
 
-def write_pack(folder: Path | str, manifest: PackManifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
+def write_pack(
+    folder: Path | str, manifest: PackManifest, tables: Mapping[str, Iterable[Row]]
+) -> Pack:
     """Write a pack's tables, then its manifest; ``folder/files`` stays unchanged.
 
     Raises PackError before writing anything if rows can't be stored as JSON.
@@ -139,7 +151,9 @@ def write_pack(folder: Path | str, manifest: PackManifest, tables: Mapping[str, 
         unfinished.mkdir()
         for name, text in texts.items():
             (unfinished / f"{name}.json").write_text(text, encoding="utf-8")
-    replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    replace_file(
+        folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    )
     return Pack(folder, manifest)
 
 
@@ -166,7 +180,9 @@ class _Tables(Mapping[str, "Sequence[Row]"]):
         return _read(path, list[dict[str, Any]], MAX_TABLE_BYTES) if path.is_file() else ()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(path.stem for path in self._folder.glob("*.json") if _TABLE.fullmatch(path.stem)))
+        return iter(
+            sorted(path.stem for path in self._folder.glob("*.json") if _TABLE.fullmatch(path.stem))
+        )
 
     def __len__(self) -> int:
         return len(list(iter(self)))

@@ -2,12 +2,13 @@
 
 ::
 
-    POST /graphql                    {"query", "variables", "operationName"}; errors have status 200, as in the portal
-    GET, HEAD /files/10000/...       a file or a range of it
-    GET, HEAD /s3/BUCKET[/KEY]       keys with a prefix, or a file; the BOTO_ENDPOINT_URL of the official client
+    POST /graphql                    {"query", "variables", "operationName"}; errors have status
+    200, as in the portal GET, HEAD /files/10000/...       a file or a range of it GET, HEAD
+    /s3/BUCKET[/KEY]       keys with a prefix, or a file; the BOTO_ENDPOINT_URL of the official
+    client
 
-Web pages can't read a pack: there are no CORS headers unless you name an origin. Requests for other host names are
-refused, so that no page can use its own host name for this computer (DNS rebinding).
+Web pages can't read a pack: there are no CORS headers unless you name an origin. Requests for other
+host names are refused, so that no page can use its own host name for this computer (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -49,21 +50,29 @@ try:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
     raise CryoETError(
-        "Serving a pack needs starlette and uvicorn.", hint="Run: pip install 'napari-cryoet[serve]'"
+        "Serving a pack needs starlette and uvicorn.",
+        hint="Run: pip install 'napari-cryoet[serve]'",
     ) from error
 
 MAX_BODY_BYTES: Final = 4 << 20
 MAX_CONNECTIONS_A_CLIENT: Final = 64
 
 _STOP_S: Final = 5.0
-_OWN_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", socket.gethostname(), f"{socket.gethostname()}.local")
+_OWN_NAMES: Final = (
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    socket.gethostname(),
+    f"{socket.gethostname()}.local",
+)
 
 
 class PackServer(AbstractContextManager["PackServer"]):
     """Serves a pack until `close`; also a context manager. NetworkError if the address isn't available.
 
-    By default only this machine can connect, at a free port. ``names`` are further host names that clients may use,
-    such as one given by a router; ``cors`` are origins whose web pages may read the pack.
+    By default only this machine can connect, at a free port. ``names`` are further host names that
+    clients may use, such as one given by a router; ``cors`` are origins whose web pages may read
+    the pack.
     """
 
     def __init__(
@@ -130,7 +139,11 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        clients = [each.client[0] for each in self.connections if isinstance(each, _Connection) and each.client]
+        clients = [
+            each.client[0]
+            for each in self.connections
+            if isinstance(each, _Connection) and each.client
+        ]
         if self.client is not None and clients.count(self.client[0]) > MAX_CONNECTIONS_A_CLIENT:
             transport.abort()
 
@@ -142,11 +155,21 @@ class PackFile(FileResponse):
 
 
 class _Files(StaticFiles):
-    """The files below a folder, without links that lead out of it; browsers don't show them as pages."""
+    """The files below a folder, without links that lead out of it.
 
-    def file_response(self, full_path: Any, stat_result: os.stat_result, *_: Any, **__: Any) -> Response:
+    Browsers don't show them as pages.
+    """
+
+    def file_response(
+        self, full_path: Any, stat_result: os.stat_result, *_: Any, **__: Any
+    ) -> Response:
         headers = {"X-Content-Type-Options": "nosniff"}
-        return PackFile(full_path, headers=headers, media_type="application/octet-stream", stat_result=stat_result)
+        return PackFile(
+            full_path,
+            headers=headers,
+            media_type="application/octet-stream",
+            stat_result=stat_result,
+        )
 
 
 class _Query(msgspec.Struct, rename="camel"):
@@ -176,7 +199,9 @@ class _Handlers:
         try:
             query = msgspec.json.decode(body, type=_Query)
         except (msgspec.MsgspecError, RecursionError):
-            return PlainTextResponse("A request is a JSON object with a query and optional variables.", 400)
+            return PlainTextResponse(
+                "A request is a JSON object with a query and optional variables.", 400
+            )
         reply = await run_in_threadpool(self._answer, query, f"{request.base_url}files/")
         return Response(msgspec.json.encode(reply), media_type="application/json")
 
@@ -186,12 +211,18 @@ class _Handlers:
         start = prefix.removeprefix(self._key_prefix)
         paths = (self._root / start.rpartition("/")[0]).rglob("*") if is_safe(start) else ()
         entries = []
-        for path in sorted(path for path in paths if path.is_file() and path.resolve().is_relative_to(self._root)):
+        for path in sorted(
+            path for path in paths if path.is_file() and path.resolve().is_relative_to(self._root)
+        ):
             key = self._key_prefix + path.relative_to(self._root).as_posix()
             if key.startswith(prefix):
                 stat_result = path.stat()
-                changed = datetime.fromtimestamp(stat_result.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-                details = f"<LastModified>{changed}</LastModified><Size>{stat_result.st_size}</Size>"
+                changed = datetime.fromtimestamp(stat_result.st_mtime, UTC).strftime(
+                    "%Y-%m-%dT%H:%M:%S.000Z"
+                )
+                details = (
+                    f"<LastModified>{changed}</LastModified><Size>{stat_result.st_size}</Size>"
+                )
                 entries.append(f"<Contents><Key>{escape(key)}</Key>{details}</Contents>")
         text = (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -205,7 +236,11 @@ class _Handlers:
 
         try:
             data = execute(
-                self._database, request.query, request.variables, request.operation_name, moved_url=moved_url
+                self._database,
+                request.query,
+                request.variables,
+                request.operation_name,
+                moved_url=moved_url,
             )
         except PortalError as error:
             return {"data": None, "errors": [{"message": str(error)}]}
@@ -229,7 +264,13 @@ def _application(pack: Pack, names: Sequence[str], cors: Sequence[str]) -> Starl
                 allow_origins=list(cors),
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=["*"],
-                expose_headers=["Accept-Ranges", "Content-Length", "Content-Range", "ETag", "Last-Modified"],
+                expose_headers=[
+                    "Accept-Ranges",
+                    "Content-Length",
+                    "Content-Range",
+                    "ETag",
+                    "Last-Modified",
+                ],
             )
         )
     return Starlette(routes=routes, middleware=middleware)
@@ -247,7 +288,9 @@ def _listening_socket(host: str, port: int) -> socket.socket:
 def _public_host(host: str) -> str:
     """The host in URLs; when listening on all addresses, the one that other machines can reach."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - the user's choice
-        family, elsewhere = (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
+        family, elsewhere = (
+            (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
+        )
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
                 probe.connect((elsewhere, 9))  # sends nothing, only selects the outgoing address

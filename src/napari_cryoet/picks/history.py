@@ -12,7 +12,9 @@ from napari_cryoet.picks.picks import NO_INSTANCE, Picks
 
 def what_changed(before: Picks, after: Picks) -> str:
     """Describe how ``after`` differs from ``before``, matched by id; empty if they are equal."""
-    _, rows_before, rows_after = np.intersect1d(before.ids, after.ids, assume_unique=True, return_indices=True)
+    _, rows_before, rows_after = np.intersect1d(
+        before.ids, after.ids, assume_unique=True, return_indices=True
+    )
 
     def differing(one: NDArray[Any], other: NDArray[Any]) -> int:
         differs = ~same_values(one[rows_before], other[rows_after])
@@ -27,7 +29,9 @@ def what_changed(before: Picks, after: Picks) -> str:
     changes = [f"{verb} {_picks(count)}" for verb, count in counts.items() if count]
     one, other = _columns(before), _columns(after)
     for name in dict.fromkeys([*one, *other]):
-        count = differing(one[name], other[name]) if name in one and name in other else len(rows_after)
+        count = (
+            differing(one[name], other[name]) if name in one and name in other else len(rows_after)
+        )
         if count:
             changes.append(f"changed {name} of {_picks(count)}")
     if not changes and not np.array_equal(before.ids, after.ids):
@@ -49,12 +53,18 @@ def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 def _without_na(column: NDArray[Any]) -> NDArray[Any]:
     """Replace pandas' NA, which can't be compared, with None."""
     comparable = np.empty(len(column), dtype=object)
-    comparable[:] = [None if type(value).__name__ == "NAType" else value for value in column.tolist()]
+    comparable[:] = [
+        None if type(value).__name__ == "NAType" else value for value in column.tolist()
+    ]
     return comparable
 
 
 def _rotations(picks: Picks) -> NDArray[np.float64]:
-    return np.full((len(picks), 9), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx.reshape(-1, 9)
+    return (
+        np.full((len(picks), 9), np.nan)
+        if picks.rotations_zyx is None
+        else picks.rotations_zyx.reshape(-1, 9)
+    )
 
 
 def _columns(picks: Picks) -> dict[str, NDArray[Any]]:

@@ -20,7 +20,8 @@ class Orientation(StrEnum):
     OFF = "off"
 
 
-#: RGBA; Okabe and Ito's vermillion, bluish green and sky blue, which colour-blind people can tell apart.
+#: RGBA; Okabe and Ito's vermillion, bluish green and sky blue, which colour-blind people can tell
+#: apart.
 AXIS_COLORS: Final = ((0.835, 0.369, 0.0, 1.0), (0.0, 0.62, 0.451, 1.0), (0.337, 0.706, 0.914, 1.0))
 #: The length of each axis of a triad relative to z, so that they differ in print too.
 AXIS_SHARES: Final = (0.5, 0.75, 1.0)
@@ -31,7 +32,9 @@ _AXES_DRAWN: Final = {Orientation.OFF: (), Orientation.ARROWS: (2,), Orientation
 class OrientationVectors:
     """Arrows to draw, grouped by pick."""
 
-    data: NDArray[np.float64]  # (n, 2, 3), start and direction, z, y, x, in voxels of the picks' grid
+    data: NDArray[
+        np.float64
+    ]  # (n, 2, 3), start and direction, z, y, x, in voxels of the picks' grid
     rows: NDArray[np.intp]  # of the arrows' picks
     axes: NDArray[np.intp]  # of the particle: 0 for x, 1 for y, 2 for z
 
@@ -40,9 +43,15 @@ class OrientationVectors:
 
 
 def orientation_vectors(
-    picks: Picks, orientation: Orientation, length_voxels: float, which: NDArray[np.bool_] | None = None
+    picks: Picks,
+    orientation: Orientation,
+    length_voxels: float,
+    which: NDArray[np.bool_] | None = None,
 ) -> OrientationVectors:
-    """Arrows for picks with a proper rotation, optionally limited to a mask; ``length_voxels`` is the length of z."""
+    """Arrows for picks with a proper rotation, optionally limited to a mask.
+
+    ``length_voxels`` is the length of z.
+    """
     is_drawn = picks.are_oriented if which is None else picks.are_oriented & which
     rows = np.flatnonzero(is_drawn)
     axes = _AXES_DRAWN[orientation]
@@ -53,7 +62,9 @@ def orientation_vectors(
         if directions is not None:
             data[:, column, 1] = directions[rows] * (length_voxels * AXIS_SHARES[axis])
     return OrientationVectors(
-        data.reshape(-1, 2, 3), np.repeat(rows, len(axes)), np.tile(np.array(axes, dtype=np.intp), len(rows))
+        data.reshape(-1, 2, 3),
+        np.repeat(rows, len(axes)),
+        np.tile(np.array(axes, dtype=np.intp), len(rows)),
     )
 
 

@@ -1,7 +1,7 @@
 """Picks as a frozen dataclass: positions, rotations, instances, scores and features, one row per pick.
 
-Every change creates new picks and is recorded in their `edits`. A pick keeps its id, which links it to its row in a
-layer, its line in a file and its verdict in a review.
+Every change creates new picks and is recorded in their `edits`. A pick keeps its id, which links it
+to its row in a layer, its line in a file and its verdict in a review.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
-#: Ids are within ±`LARGEST_ID`, in memory and in files, so that added picks can always get a new one.
+#: Ids are within ±`LARGEST_ID`, in memory and in files, so that added picks can always get a new
+#: one.
 LARGEST_ID: Final = 2**62
 #: Tolerance for rotation matrices; some of the portal's files have only three or four digits.
 ROTATION_TOLERANCE: Final = 1e-2
@@ -76,20 +77,30 @@ class Picks:
         _refuse_infinite(points)
         count = len(points)
         ids_or_none: Any = self.ids
-        ids = _frozen(np.arange(count) if ids_or_none is None else ids_or_none, np.int64, (count,), "ids")
+        ids = _frozen(
+            np.arange(count) if ids_or_none is None else ids_or_none, np.int64, (count,), "ids"
+        )
         in_order = np.sort(ids)  # faster than `np.unique`
-        if (in_order[1:] == in_order[:-1]).any() or (count and not -LARGEST_ID <= ids.min() <= ids.max() <= LARGEST_ID):
+        if (in_order[1:] == in_order[:-1]).any() or (
+            count and not -LARGEST_ID <= ids.min() <= ids.max() <= LARGEST_ID
+        ):
             raise ValueError("ids must be unique and within ±2^62")
         values: dict[str, Any] = {
             "points_zyx": points,
-            "spacing_angstrom": None if self.spacing_angstrom is None else _checked_spacing(self.spacing_angstrom),
-            "rotations_zyx": _frozen_or_none(self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"),
+            "spacing_angstrom": None
+            if self.spacing_angstrom is None
+            else _checked_spacing(self.spacing_angstrom),
+            "rotations_zyx": _frozen_or_none(
+                self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"
+            ),
             "instance_ids": _frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),
             "scores": _frozen_or_none(self.scores, np.float64, (count,), "scores"),
             "features": MappingProxyType(_frozen_features(self.features, count)),
             "ids": ids,
             "shape_zyx": None if self.shape_zyx is None else _checked_shape(self.shape_zyx),
-            "alignment_id": None if self.alignment_id is None else _checked_alignment(self.alignment_id),
+            "alignment_id": None
+            if self.alignment_id is None
+            else _checked_alignment(self.alignment_id),
             "about": MappingProxyType(dict(self.about)),
             "edits": tuple(self.edits),
             "next_id": max(self.next_id, int(ids.max(initial=-1)) + 1),
@@ -121,7 +132,11 @@ class Picks:
     @property
     def rotations_xyz(self) -> NDArray[np.float64] | None:
         """The same rotations acting on x, y, z vectors: rows and columns reversed."""
-        return None if self.rotations_zyx is None else np.ascontiguousarray(self.rotations_zyx[:, ::-1, ::-1])
+        return (
+            None
+            if self.rotations_zyx is None
+            else np.ascontiguousarray(self.rotations_zyx[:, ::-1, ::-1])
+        )
 
     @cached_property
     def are_oriented(self) -> NDArray[np.bool_]:
@@ -134,10 +149,18 @@ class Picks:
     def is_cloud(self) -> bool:
         """Whether the points outline instances, like points of a segmentation, instead of marking particles."""
         ids = self.instance_ids
-        return ids is not None and self.rotations_zyx is None and len(self) > 0 and bool((ids != NO_INSTANCE).all())
+        return (
+            ids is not None
+            and self.rotations_zyx is None
+            and len(self) > 0
+            and bool((ids != NO_INSTANCE).all())
+        )
 
     def particle_axes_zyx(self, axis: int = 2) -> NDArray[np.float64] | None:
-        """Unit vectors (n, 3), z, y, x, along the particles' x (0), y (1) or z (2) axis; NaN where unknown."""
+        """Unit vectors (n, 3), z, y, x, along the particles' x (0), y (1) or z (2) axis.
+
+        NaN where unknown.
+        """
         if self.rotations_zyx is None:
             return None
         columns = self.rotations_zyx[:, :, 2 - axis]
@@ -151,7 +174,9 @@ class Picks:
             columns["instance_id"] = self.instance_ids
         if self.scores is not None:
             columns["score"] = self.scores
-        return columns | {name: column for name, column in self.features.items() if name not in columns}
+        return columns | {
+            name: column for name, column in self.features.items() if name not in columns
+        }
 
     def take(self, which: ArrayLike, edit: str = "") -> Picks:
         """Select picks by a mask, or by row numbers in any order."""
@@ -171,12 +196,19 @@ class Picks:
         features = {name: part(column) for name, column in self.features.items()}
         return self.changed(edit, **columns, features=features)
 
-    def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
-        """Convert positions to another voxel size; ``shape_zyx`` is the size of the new grid, if known."""
+    def rescaled(
+        self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None
+    ) -> Picks:
+        """Convert positions to another voxel size.
+
+        ``shape_zyx`` is the size of the new grid, if known.
+        """
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing can't be rescaled")
         points = self.points_zyx * (self.spacing_angstrom / _checked_spacing(spacing_angstrom))
-        return replace(self, points_zyx=points, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
+        return replace(
+            self, points_zyx=points, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx
+        )
 
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
         """Append picks at positions in voxels of the same grid; their other values are missing."""
@@ -188,7 +220,9 @@ class Picks:
             rotations_zyx=_extended(self.rotations_zyx, count, np.nan),
             instance_ids=_extended(self.instance_ids, count, NO_INSTANCE),
             scores=_extended(self.scores, count, np.nan),
-            features={name: _extended(column, count, np.nan) for name, column in self.features.items()},
+            features={
+                name: _extended(column, count, np.nan) for name, column in self.features.items()
+            },
             ids=np.concatenate([self.ids, np.arange(self.next_id, self.next_id + count)]),
         )
 
@@ -198,16 +232,23 @@ class Picks:
 
 
 def are_rotations(matrices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mask of (n, 3, 3) matrices that are proper rotations within `ROTATION_TOLERANCE`; NaN ones aren't."""
+    """Mask of (n, 3, 3) matrices that are proper rotations within `ROTATION_TOLERANCE`.
+
+    NaN ones aren't.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         identity_error = np.abs(np.swapaxes(matrices, 1, 2) @ matrices - np.eye(3)).max(axis=(1, 2))
-        return np.asarray((identity_error <= ROTATION_TOLERANCE) & (np.linalg.det(matrices) > 0), dtype=bool)
+        return np.asarray(
+            (identity_error <= ROTATION_TOLERANCE) & (np.linalg.det(matrices) > 0), dtype=bool
+        )
 
 
 def _checked_shape(shape: Any) -> tuple[int, int, int]:
     """Convert to a tuple of three positive integers, or raise ValueError."""
     sizes = tuple(shape) if np.iterable(shape) else ()
-    if len(sizes) != 3 or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
+    if len(sizes) != 3 or not all(
+        isinstance(size, int | np.integer) and size > 0 for size in sizes
+    ):
         raise ValueError(f"shape_zyx must be three whole numbers above 0, not {shape!r}")
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
@@ -233,15 +274,22 @@ def _refuse_infinite(points_zyx: NDArray[np.float64]) -> None:
 
 
 def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    """Convert to a read-only array, copying unless it already is one; -1 in ``shape`` allows any length."""
-    is_frozen = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
+    """Convert to a read-only array, copying unless it already is one.
+
+    -1 in ``shape`` allows any length.
+    """
+    is_frozen = (
+        isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
+    )
     unchecked = np.asarray(values)
     if dtype is np.int64:
         _refuse_rounding(unchecked, name)
     array = np.asarray(unchecked, dtype) if is_frozen else np.array(unchecked, dtype)
     if array.size == 0 and shape[0] in (-1, 0):
         array = array.reshape(0, *shape[1:])
-    if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
+    if array.ndim != len(shape) or any(
+        want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)
+    ):
         wanted = ", ".join("n" if size == -1 else str(size) for size in shape)
         raise ValueError(f"{name} must have the shape ({wanted}), not {array.shape}")
     array.setflags(write=False)
@@ -259,7 +307,9 @@ def _refuse_rounding(numbers: NDArray[Any], name: str) -> None:
         raise ValueError(f"{name} must be 64-bit integers")
 
 
-def _frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+def _frozen_or_none(
+    values: Any, dtype: Any, shape: tuple[int, ...], name: str
+) -> NDArray[Any] | None:
     return None if values is None else _frozen(values, dtype, shape, name)
 
 

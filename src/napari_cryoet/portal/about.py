@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from napari_cryoet.portal.pages import CatalogueRow, DepositionPage, DepositionRow, ObjectCount, RunRow, objects_text
+from napari_cryoet.portal.pages import (
+    CatalogueRow,
+    DepositionPage,
+    DepositionRow,
+    ObjectCount,
+    RunRow,
+    objects_text,
+)
 from napari_cryoet.records import Dataset, DepositionTitle
 from napari_cryoet.wording import (
     count_text,
@@ -40,7 +47,9 @@ class About:
     entries: str | None = None
 
 
-def about_listed_dataset(dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None) -> About:
+def about_listed_dataset(
+    dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None
+) -> About:
     """A dataset's header, from the catalogue."""
     if row is None:
         return About(f"DS-{dataset_id}")
@@ -48,7 +57,9 @@ def about_listed_dataset(dataset_id: int, row: CatalogueRow | None, deposition: 
         row.title,
         authors=tuple(author.name for author in row.authors),
         facts=joined(short_species(row.organism_name), date_text(row.release_date)),
-        deposition=DepositionTitle(id=deposition.id, title=deposition.title) if deposition is not None else None,
+        deposition=DepositionTitle(id=deposition.id, title=deposition.title)
+        if deposition is not None
+        else None,
     )
 
 
@@ -100,7 +111,10 @@ def about_deposition(page: DepositionPage, portal_page: str) -> About:
 
 def _dataset_details(dataset: Dataset) -> str:
     taxid = f"taxid {dataset.organism_taxid}" if dataset.organism_taxid else ""
-    grants = (f"{each.funding_agency_name or ''} {each.grant_id or ''}".strip() for each in dataset.funding_sources)
+    grants = (
+        f"{each.funding_agency_name or ''} {each.grant_id or ''}".strip()
+        for each in dataset.funding_sources
+    )
     facts = (
         ("Sample", str(dataset.sample_type).replace("_", " ") if dataset.sample_type else ""),
         ("Organism", joined(reported(dataset.organism_name), taxid)),
@@ -114,7 +128,12 @@ def _dataset_details(dataset: Dataset) -> str:
         ("Funding", ", ".join(grant for grant in grants if grant)),
         ("Publications", reported(dataset.dataset_publications)),
         ("Database entries", reported(dataset.related_database_entries)),
-        ("Deposition", f"{dataset.deposition.title} (CZCDP-{dataset.deposition.id})" if dataset.deposition else ""),
+        (
+            "Deposition",
+            f"{dataset.deposition.title} (CZCDP-{dataset.deposition.id})"
+            if dataset.deposition
+            else "",
+        ),
     )
     return _lines(facts)
 
@@ -133,8 +152,14 @@ def _deposition_details(page: DepositionPage) -> str:
         ("Dates", ", ".join(dates)),
         ("Publications", reported(deposition.deposition_publications)),
         ("Database entries", reported(deposition.related_database_entries)),
-        ("Annotated objects", ", ".join(f"{each.object_name} {each.count:,}" for each in page.objects)),
-        ("Methods", ", ".join(_methods(each for dataset in page.datasets for each in dataset.objects))),
+        (
+            "Annotated objects",
+            ", ".join(f"{each.object_name} {each.count:,}" for each in page.objects),
+        ),
+        (
+            "Methods",
+            ", ".join(_methods(each for dataset in page.datasets for each in dataset.objects)),
+        ),
     )
     return _lines(facts)
 
@@ -150,7 +175,9 @@ def _counts_text(page: DepositionPage) -> str:
     counts = ((page.tomogram_count, "tomogram"), (page.annotation_count, "annotation"))
     return joined(
         count_text(own, "dataset") if own else "",
-        f"adds to {count_text(enriched, 'other dataset' if own else 'dataset')}" if enriched else "",
+        f"adds to {count_text(enriched, 'other dataset' if own else 'dataset')}"
+        if enriched
+        else "",
         *(count_text(count, noun) for count, noun in counts if count),
     )
 
@@ -160,13 +187,18 @@ def _methods(contributions: Iterable[ObjectCount]) -> list[str]:
     counts: dict[str, int] = {}
     for each in contributions:
         counts[str(each.method_type)] = counts.get(str(each.method_type), 0) + each.count
-    return [f"{method} {count:,}" for method, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    return [
+        f"{method} {count:,}"
+        for method, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
 
 
 def dataset_tooltip(dataset: CatalogueRow, named: Sequence[ObjectCount]) -> str:
     """The tooltip in the list of datasets, with the objects ``named``."""
     runs = count_text(dataset.run_count, "run")
-    annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
+    annotations = (
+        count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
+    )
     return _joined_lines(
         dataset.title,
         joined(f"DS-{dataset.id}", date_text(dataset.release_date)),
@@ -190,9 +222,12 @@ def run_tooltip(run: RunRow, facts: str) -> str:
     """The tooltip in a list of runs."""
     size = dimensions_text(run.size_x, run.size_y, run.size_z)
     counts = (
-        f"{each.object_name}: {count_text(each.count, 'annotation')}" for each in run.objects[:OBJECTS_IN_TOOLTIP]
+        f"{each.object_name}: {count_text(each.count, 'annotation')}"
+        for each in run.objects[:OBJECTS_IN_TOOLTIP]
     )
-    return _joined_lines(f"{run.name} (RN-{run.id})", joined(facts, f"{size} voxels" if size else ""), *counts)
+    return _joined_lines(
+        f"{run.name} (RN-{run.id})", joined(facts, f"{size} voxels" if size else ""), *counts
+    )
 
 
 def _joined_lines(*lines: str) -> str:

@@ -27,7 +27,9 @@ class PortalAnswer(msgspec.Struct, frozen=True):
 
     data: dict[str, Any]
     terms: Terms | None = None
-    freshness: Freshness = msgspec.field(default_factory=lambda: Freshness(fetched_at=datetime.now(UTC)))
+    freshness: Freshness = msgspec.field(
+        default_factory=lambda: Freshness(fetched_at=datetime.now(UTC))
+    )
 
     def rows(self, name: str, kind: type[R]) -> list[R]:
         """The rows of a root list as records."""
@@ -42,10 +44,15 @@ class PortalAnswer(msgspec.Struct, frozen=True):
         return {value: tuple(records) for value, records in groups.items()}
 
     def the_row(self, name: str, kind: type[R], wanted: str) -> R:
-        """The only row of a root list requested by id; ``wanted`` names the record in the NotFoundError."""
+        """The only row of a root list requested by id.
+
+        ``wanted`` names the record in the NotFoundError.
+        """
         for record in self.rows(name, kind):
             return record
-        raise NotFoundError(f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered.")
+        raise NotFoundError(
+            f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered."
+        )
 
     def counts(self, name: str, *paths: str) -> GroupCounts:
         """The counts of a root aggregate, grouped by the cells at the ends of paths."""
@@ -84,10 +91,14 @@ def catalogue(answer: PortalAnswer) -> pages.Catalogue:
         )
         for row in answer.rows("datasets", pages.CatalogueRow)
     )
-    return pages.Catalogue(rows=rows, freshness=answer.freshness, depositions=_deposition_rows(answer, rows))
+    return pages.Catalogue(
+        rows=rows, freshness=answer.freshness, depositions=_deposition_rows(answer, rows)
+    )
 
 
-def _deposition_rows(answer: PortalAnswer, datasets: Iterable[pages.CatalogueRow]) -> tuple[pages.DepositionRow, ...]:
+def _deposition_rows(
+    answer: PortalAnswer, datasets: Iterable[pages.CatalogueRow]
+) -> tuple[pages.DepositionRow, ...]:
     authors = answer.rows_by("depositionId", "depositionAuthors", Author)
     kinds = _kinds(answer)
     objects = _by_first(answer.counts("annotationCounts", "deposition.id", "objectName"))
@@ -103,7 +114,11 @@ def _deposition_rows(answer: PortalAnswer, datasets: Iterable[pages.CatalogueRow
             authors=authors.get(row.id, ()),
             dataset_ids=tuple(sorted(brought[row.id])),
             enriched_dataset_ids=tuple(
-                sorted({key for (key,) in tomograms[row.id] | annotations[row.id]}.difference(brought[row.id]))
+                sorted(
+                    {key for (key,) in tomograms[row.id] | annotations[row.id]}.difference(
+                        brought[row.id]
+                    )
+                )
             ),
             tomogram_count=tomograms[row.id].total(),
             annotation_count=annotations[row.id].total(),
@@ -138,14 +153,18 @@ def run_page(run_id: int, answer: PortalAnswer) -> pages.RunPage:
     authors = answer.rows_by("annotationId", "annotationAuthors", Author)
     links = answer.rows_by("annotationId", "annotationMethodLinks", records.MethodLink)
     annotations = {
-        each.id: replace(each, authors=authors.get(each.id, ()), method_links=links.get(each.id, ()), run=run)
+        each.id: replace(
+            each, authors=authors.get(each.id, ()), method_links=links.get(each.id, ()), run=run
+        )
         for each in answer.rows("annotations", records.Annotation)
     }
     shapes = {
         each.id: replace(each, annotation=annotations.get(each.annotation_id or 0))
         for each in answer.rows("annotationShapes", records.AnnotationShape)
     }
-    spacings = {each.id: each for each in answer.rows("tomogramVoxelSpacings", records.VoxelSpacing)}
+    spacings = {
+        each.id: each for each in answer.rows("tomogramVoxelSpacings", records.VoxelSpacing)
+    }
     files = tuple(
         replace(
             each,
@@ -170,11 +189,20 @@ def run_page(run_id: int, answer: PortalAnswer) -> pages.RunPage:
 def deposition_page(deposition_id: int, answer: PortalAnswer) -> pages.DepositionPage:
     """A deposition, from `queries.DEPOSITION_PAGE`."""
     deposition = answer.the_row("depositions", records.Deposition, f"deposition {deposition_id}")
-    authors, kinds = tuple(answer.rows("depositionAuthors", Author)), _kinds(answer).get(deposition_id, ())
-    runs = {run.id: run for name in ("annotatedRuns", "reconstructedRuns") for run in _run_rows(answer, name)}
+    authors, kinds = (
+        tuple(answer.rows("depositionAuthors", Author)),
+        _kinds(answer).get(deposition_id, ()),
+    )
+    runs = {
+        run.id: run
+        for name in ("annotatedRuns", "reconstructedRuns")
+        for run in _run_rows(answer, name)
+    }
     objects = answer.counts("annotationCounts", "objectName")
     return pages.DepositionPage(
-        deposition=replace(deposition, kinds=kinds, authors=authors, terms=terms_of("", answer.terms)),
+        deposition=replace(
+            deposition, kinds=kinds, authors=authors, terms=terms_of("", answer.terms)
+        ),
         datasets=_dataset_counts(answer, runs.values()),
         objects=_objects(objects),
         tomogram_count=answer.counts("tomogramCounts").total(),
@@ -184,18 +212,24 @@ def deposition_page(deposition_id: int, answer: PortalAnswer) -> pages.Depositio
     )
 
 
-def _dataset_counts(answer: PortalAnswer, listed: Iterable[pages.RunRow]) -> tuple[pages.DatasetCount, ...]:
+def _dataset_counts(
+    answer: PortalAnswer, listed: Iterable[pages.RunRow]
+) -> tuple[pages.DatasetCount, ...]:
     """A deposition's own datasets, then those that it only added to."""
     runs = Counter((run.dataset_id,) for run in listed)
     for name in ("ownRunCounts", "annotatedRunCounts", "reconstructedRunCounts"):
         runs |= answer.counts(name, "dataset.id")
     tomograms = answer.counts("tomogramCounts", "run.dataset.id")
-    objects = _by_first(answer.counts("annotationCounts", "run.dataset.id", "objectName", "methodType"))
+    objects = _by_first(
+        answer.counts("annotationCounts", "run.dataset.id", "objectName", "methodType")
+    )
     names = ("id", "title", "organismName", "keyPhotoThumbnailUrl")
     paths = [f"run.dataset.{name}" for name in names]
     cells = answer.counts("tomogramCounts", *paths) | answer.counts("annotationCounts", *paths)
     rows = [dict(zip(names, each, strict=True)) for each in cells]
-    enriched: list[pages.DatasetCount] = _converted(rows, list[pages.DatasetCount], "tomogramCounts")
+    enriched: list[pages.DatasetCount] = _converted(
+        rows, list[pages.DatasetCount], "tomogramCounts"
+    )
     own = [replace(each, is_own=True) for each in answer.rows("datasets", pages.DatasetCount)]
     counts = [
         replace(
@@ -214,14 +248,24 @@ def lookup(answer: PortalAnswer) -> tuple[pages.LookupHit, ...]:
     """All records with an id, from `queries.LOOKUP`."""
     return tuple(
         replace(hit, kind=kind)
-        for kind in ("dataset", "deposition", "run", "tomogram", "annotation", "alignment", "tilt series")
+        for kind in (
+            "dataset",
+            "deposition",
+            "run",
+            "tomogram",
+            "annotation",
+            "alignment",
+            "tilt series",
+        )
         for hit in answer.rows(kind.replace(" ", ""), pages.LookupHit)
     )
 
 
 def run_of_file(answer: PortalAnswer) -> int | None:
     """The id of an annotation file's run, from `queries.FILE_RUN`; None if there is none."""
-    rows: list[dict[str, Any]] = _converted(answer.data.get("annotationFiles"), list[dict[str, Any]], "annotationFiles")
+    rows: list[dict[str, Any]] = _converted(
+        answer.data.get("annotationFiles"), list[dict[str, Any]], "annotationFiles"
+    )
     return next((_at(row, "annotationShape.annotation.runId") for row in rows), None)
 
 
@@ -257,20 +301,28 @@ class _Kind(Record, frozen=True):
 def _kinds(answer: PortalAnswer) -> dict[Any, tuple[str, ...]]:
     """The kinds of data in each deposition."""
     rows = answer.rows_by("depositionId", "depositionTypes", _Kind)
-    return {key: tuple(dict.fromkeys(each.type for each in members if each.type)) for key, members in rows.items()}
+    return {
+        key: tuple(dict.fromkeys(each.type for each in members if each.type))
+        for key, members in rows.items()
+    }
 
 
 def _objects(counts: GroupCounts) -> tuple[pages.ObjectCount, ...]:
     """Counts by object, or by object and method type, in descending order."""
     return tuple(
-        pages.ObjectCount(object_name=name or "", count=count, method_type=(method or [""])[0] or "")
+        pages.ObjectCount(
+            object_name=name or "", count=count, method_type=(method or [""])[0] or ""
+        )
         for (name, *method), count in _most_first(counts)
     )
 
 
 def _most_first(counts: GroupCounts) -> list[tuple[tuple[Any, ...], int]]:
     """Counts in descending order; ties are sorted by name."""
-    return sorted(counts.items(), key=lambda item: (-item[1], [(str(cell).casefold(), str(cell)) for cell in item[0]]))
+    return sorted(
+        counts.items(),
+        key=lambda item: (-item[1], [(str(cell).casefold(), str(cell)) for cell in item[0]]),
+    )
 
 
 def _by_first(counts: GroupCounts) -> dict[Any, GroupCounts]:

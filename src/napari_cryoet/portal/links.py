@@ -79,7 +79,10 @@ def publication_links(publications: str | None) -> tuple[Link, ...]:
 
 
 def database_links(entries: str | None) -> tuple[Link, ...]:
-    """Links to entries of other databases, from the portal's comma-separated names; unknown databases are skipped."""
+    """Links to entries of other databases, from the portal's comma-separated names.
+
+    Unknown databases are skipped.
+    """
     links = []
     for entry in dict.fromkeys(part.strip() for part in (entries or "").split(",")):
         database, _, number = entry.partition("-")

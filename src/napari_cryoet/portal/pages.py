@@ -81,7 +81,9 @@ class DepositionRow(Record, frozen=True, kw_only=True):
     kinds: tuple[str, ...] = ()
     authors: tuple[Author, ...] = ()  # names and ORCIDs only
     dataset_ids: tuple[int, ...] = ()  # its own
-    enriched_dataset_ids: tuple[int, ...] = ()  # of other depositions, to which it added tomograms or annotations
+    enriched_dataset_ids: tuple[
+        int, ...
+    ] = ()  # of other depositions, to which it added tomograms or annotations
     tomogram_count: int = 0
     annotation_count: int = 0
     objects: tuple[ObjectCount, ...] = ()  # most annotated first
@@ -159,7 +161,9 @@ class RunPage(Record, frozen=True, kw_only=True):
 
     def shapes_of(self, annotation: Annotation) -> tuple[AnnotationShape, ...]:
         """The shapes of an annotation."""
-        return tuple(shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id)
+        return tuple(
+            shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id
+        )
 
 
 class DatasetCount(Record, frozen=True, kw_only=True):
@@ -185,7 +189,9 @@ class DepositionPage(Record, frozen=True, kw_only=True):
     tomogram_count: int
     annotation_count: int
     freshness: Freshness
-    runs: tuple[RunRow, ...] = ()  # in others' datasets, by name; only the first if there are very many
+    runs: tuple[
+        RunRow, ...
+    ] = ()  # in others' datasets, by name; only the first if there are very many
 
     def runs_of(self, dataset_id: int) -> tuple[RunRow, ...]:
         """The runs of another deposition's dataset that this one added to."""
@@ -195,18 +201,23 @@ class DepositionPage(Record, frozen=True, kw_only=True):
 class LookupHit(Record, frozen=True, kw_only=True):
     """A record with the looked-up id; ids of different kinds overlap."""
 
-    kind: str = ""  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
+    kind: str = (
+        ""  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
+    )
     id: Id
     title: str | None = None
     run_id: Id | None = None
 
 
-def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False) -> str:
+def objects_text(
+    objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False
+) -> str:
     """The most annotated objects, and the number of others: ``ribosome · FAS · membrane  +4``.
 
     With counts: ``ribosome 5 · FAS 1 · membrane 2  +4``.
     """
     named = " · ".join(
-        plain(item.object_name) + (f" {item.count:,}" if with_counts and item.count else "") for item in objects[:limit]
+        plain(item.object_name) + (f" {item.count:,}" if with_counts and item.count else "")
+        for item in objects[:limit]
     )
     return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"

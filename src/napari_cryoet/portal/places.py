@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 MOST_CRUMBS: Final = 4
-PageKind: TypeAlias = Literal["datasets", "runs", "depositions", "dataset", "deposition", "run", "basket"]
+PageKind: TypeAlias = Literal[
+    "datasets", "runs", "depositions", "dataset", "deposition", "run", "basket"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,10 @@ def begin(place: Place) -> Crumbs:
 
 
 def follow(crumbs: Crumbs, place: Place) -> Crumbs:
-    """Append a place, or go back to it if it is a crumb already; the oldest crumb after the list may be dropped."""
+    """Append a place, or go back to it if it is a crumb already.
+
+    The oldest crumb after the list may be dropped.
+    """
     if place in crumbs:
         return (*crumbs[: crumbs.index(place)], place)
     return (crumbs[0], *crumbs[1:][2 - MOST_CRUMBS :], place)

@@ -1,4 +1,7 @@
-"""Read a portal: the live one, another server, the demo or a pack. A page is one request, cached for offline use."""
+"""Read a portal: the live one, another server, the demo or a pack.
+
+A page is one request, cached for offline use.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ LIVE_URL: Final = "https://graphql.cryoetdataportal.czscience.com/graphql"
 RUNS_A_PAGE: Final = 50
 
 _MAX_RUNS_A_PAGE: Final = 500  # the server reads 0 as "all" and has no limit of its own
-_SOURCE_HINT: Final = 'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
+_SOURCE_HINT: Final = (
+    'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
+)
 
 
 class Source(Record, frozen=True):
@@ -63,7 +68,9 @@ class Source(Record, frozen=True):
 _LIVE: Final = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
 
 
-def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, offline: bool = False) -> Portal:
+def open_portal(
+    source: str | Path = "live", *, cache_dir: Path | None = None, offline: bool = False
+) -> Portal:
     """Open a portal; nothing is requested yet.
 
     Parameters
@@ -91,15 +98,20 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
         return _open_pack(Path(source).expanduser())
     origin = _LIVE if text == "live" else Source("url", text, host_of(text))
     if not is_web_address(origin.location):
-        raise PortalError(f"{without_login(text)!r} isn't the address of a portal.", hint=_SOURCE_HINT)
+        raise PortalError(
+            f"{without_login(text)!r} isn't the address of a portal.", hint=_SOURCE_HINT
+        )
     cache = AnswerCache(cache_dir or cache_path() / "answers")
-    return Portal(origin, lambda _: partial(ask_server, origin.location), cache=cache, offline=offline)
+    return Portal(
+        origin, lambda _: partial(ask_server, origin.location), cache=cache, offline=offline
+    )
 
 
 def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
     """The endpoint for a portal's address as typed by a user; checks that a portal answers there.
 
-    The default path is ``/graphql``. The default scheme is ``https``, or ``http`` for ports and IP addresses.
+    The default path is ``/graphql``. The default scheme is ``https``, or ``http`` for ports and IP
+    addresses.
 
     Raises
     ------
@@ -114,7 +126,9 @@ def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
         is_plain = host == "localhost" or ":" in host or host.replace(".", "").isdigit()
         text = f"{'http' if is_plain else 'https'}://{text}"
     if not is_web_address(text):
-        raise PortalError(f"{without_login(address.strip())!r} isn't the address of a portal.", hint=_SOURCE_HINT)
+        raise PortalError(
+            f"{without_login(address.strip())!r} isn't the address of a portal.", hint=_SOURCE_HINT
+        )
     url = text if urlsplit(text).path.strip("/") else f"{text.rstrip('/')}/graphql"
     ask_server(url, "{ __typename }", {}, stop)
     return url
@@ -123,8 +137,8 @@ def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
 class Portal:
     """The depositions, datasets and runs of a portal, made by `open_portal`. Methods may be called from any thread.
 
-    Without network, methods return the cached answer, and its ``freshness`` says so; NetworkError if there is none. An
-    invalid answer is a PortalError, a missing record a NotFoundError.
+    Without network, methods return the cached answer, and its ``freshness`` says so; NetworkError
+    if there is none. An invalid answer is a PortalError, a missing record a NotFoundError.
     """
 
     def __init__(
@@ -164,19 +178,26 @@ class Portal:
         name_contains: str = "",
         stop: threading.Event | None = None,
     ) -> DatasetPage:
-        """A dataset and one page of its runs, sorted by name; ``name_contains`` filters the runs."""
+        """A dataset and one page of its runs, sorted by name.
+
+        ``name_contains`` filters the runs.
+        """
         offset, limit = max(0, offset), min(max(1, limit), _MAX_RUNS_A_PAGE)
         runs: dict[str, Any] = {"datasetId": {"_eq": dataset_id}}
         if name := name_contains.strip():
             runs["name"] = {"_ilike": queries.containing(name)}
         variables = {"id": dataset_id, "runs": runs, "page": {"limit": limit, "offset": offset}}
-        return self._page(queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), stop)
+        return self._page(
+            queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), stop
+        )
 
     def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
         """A run with all its records, in one request."""
         return self._page(queries.RUN_PAGE, {"id": run_id}, partial(answers.run_page, run_id), stop)
 
-    def annotation_file(self, file_id: int, *, stop: threading.Event | None = None) -> AnnotationFile:
+    def annotation_file(
+        self, file_id: int, *, stop: threading.Event | None = None
+    ) -> AnnotationFile:
         """An annotation file with its parents, in two requests: for the id of its run, and for the run's page."""
         run_id = self._page(queries.FILE_RUN, {"id": file_id}, answers.run_of_file, stop)
         files = self.run_page(run_id, stop=stop).annotation_files if run_id is not None else ()
@@ -185,12 +206,24 @@ class Portal:
                 return file
         raise NotFoundError(f"The portal has no annotation file {file_id}.")
 
-    def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
+    def deposition_page(
+        self, deposition_id: int, *, stop: threading.Event | None = None
+    ) -> DepositionPage:
         """A deposition, its own datasets, and the datasets and runs of others that it added to."""
-        variables = {"id": deposition_id, "page": {"limit": queries.MAX_CONTRIBUTED_RUNS, "offset": 0}}
-        return self._page(queries.DEPOSITION_PAGE, variables, partial(answers.deposition_page, deposition_id), stop)
+        variables = {
+            "id": deposition_id,
+            "page": {"limit": queries.MAX_CONTRIBUTED_RUNS, "offset": 0},
+        }
+        return self._page(
+            queries.DEPOSITION_PAGE,
+            variables,
+            partial(answers.deposition_page, deposition_id),
+            stop,
+        )
 
-    def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
+    def lookup(
+        self, record_id: int, *, stop: threading.Event | None = None
+    ) -> tuple[LookupHit, ...]:
         """All records with an id; ids of different kinds overlap."""
         return self._page(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
 
@@ -212,7 +245,9 @@ class Portal:
             if page.is_last or not page.runs:
                 return
 
-    def query(self, text: str, variables: dict[str, Any], *, stop: threading.Event | None = None) -> dict[str, Any]:
+    def query(
+        self, text: str, variables: dict[str, Any], *, stop: threading.Event | None = None
+    ) -> dict[str, Any]:
         """The data for any query; the answer isn't cached."""
         return self._decoded(self._ask(text, variables, stop), lambda answer: answer.data)
 
@@ -227,7 +262,8 @@ class Portal:
     ) -> Iterator[list[Row]]:
         """Pages of matching rows of a table, sorted by id: the id and some columns, ``size`` rows per request.
 
-        Each page starts after the last id, so rows added or removed meanwhile cause no duplicates or gaps.
+        Each page starts after the last id, so rows added or removed meanwhile cause no duplicates
+        or gaps.
         """
         from napari_cryoet.tables.schema import tables
 
@@ -267,7 +303,11 @@ class Portal:
         self._opened = None
 
     def _page(
-        self, query: str, variables: dict[str, Any], decode: Callable[[PortalAnswer], T], stop: threading.Event | None
+        self,
+        query: str,
+        variables: dict[str, Any],
+        decode: Callable[[PortalAnswer], T],
+        stop: threading.Event | None,
     ) -> T:
         """Run a query and decode its answer; without network, use the cached answer."""
         raise_if_stopped(stop)
@@ -275,7 +315,9 @@ class Portal:
             page = self._cached(query, variables, decode, "Working offline.")
             if page is None:
                 hint = "Connect to the network and go online to see it."
-                raise PortalError("This wasn't loaded before, and you are working offline.", hint=hint)
+                raise PortalError(
+                    "This wasn't loaded before, and you are working offline.", hint=hint
+                )
             return page
         try:
             answer = self._ask(query, variables, stop)
@@ -289,15 +331,25 @@ class Portal:
             self._cache.put(answer, self.source.location, query, variables)
         return page
 
-    def _ask(self, query: str, variables: dict[str, Any], stop: threading.Event | None) -> PortalAnswer:
+    def _ask(
+        self, query: str, variables: dict[str, Any], stop: threading.Event | None
+    ) -> PortalAnswer:
         ask = self._opened = self._opened or self._open_source(stop)
         return ask(query, variables, stop)
 
     def _cached(
-        self, query: str, variables: dict[str, Any], decode: Callable[[PortalAnswer], T], reason: str = ""
+        self,
+        query: str,
+        variables: dict[str, Any],
+        decode: Callable[[PortalAnswer], T],
+        reason: str = "",
     ) -> T | None:
         """The cached answer, or None; a ``reason`` marks it as offline."""
-        answer = self._cache.get(self.source.location, query, variables) if self._cache is not None else None
+        answer = (
+            self._cache.get(self.source.location, query, variables)
+            if self._cache is not None
+            else None
+        )
         if answer is None:
             return None
         freshness = replace(answer.freshness, is_offline=bool(reason), reason=reason)
@@ -316,7 +368,9 @@ def _open_pack(folder: Path) -> Portal:
     from napari_cryoet.packs.pack import open_pack
 
     pack = open_pack(folder)
-    source = Source("pack", str(folder.resolve()), pack.manifest.title or folder.name, pack.manifest.terms)
+    source = Source(
+        "pack", str(folder.resolve()), pack.manifest.title or folder.name, pack.manifest.terms
+    )
     return Portal(source, lambda _: PackAsker(pack))
 
 

@@ -9,8 +9,8 @@ Limitations of the portal's server, all measured; it reports no errors for them:
 - A root list without a filter has no limit. So ours have no nested relations.
 - `neuroglancerConfig` makes up most of a tomogram's bytes and isn't needed. So it is never requested.
 
-``...Name`` is replaced by the fields of a record, so that records are complete in every query, or by a text of
-`_SHARED`. (The server's aggregates fail in real fragments.)
+``...Name`` is replaced by the fields of a record, so that records are complete in every query, or
+by a text of `_SHARED`. (The server's aggregates fail in real fragments.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ import msgspec
 
 from napari_cryoet import records
 
-MAX_CONTRIBUTED_RUNS: Final = 500  # in others' datasets, on a deposition's page; their counts are complete
+MAX_CONTRIBUTED_RUNS: Final = (
+    500  # in others' datasets, on a deposition's page; their counts are complete
+)
 
 _SHARED: Final = {
     "DefaultTomogramFirst": """
@@ -42,7 +44,9 @@ _SHARED: Final = {
 
 def fields_of(record: type[msgspec.Struct]) -> str:
     """The scalar fields of a record, spelled as in the API; nested records are left out."""
-    return " ".join(field.encode_name for field in msgspec.structs.fields(record) if not _is_nested(field.type))
+    return " ".join(
+        field.encode_name for field in msgspec.structs.fields(record) if not _is_nested(field.type)
+    )
 
 
 def _is_nested(hint: Any) -> bool:
@@ -53,7 +57,11 @@ def _is_nested(hint: Any) -> bool:
 
 def _expanded(query: str) -> str:
     """Expand each ``...Name`` in a query."""
-    return re.sub(r"\.\.\.(\w+)", lambda match: _SHARED.get(match[1]) or fields_of(getattr(records, match[1])), query)
+    return re.sub(
+        r"\.\.\.(\w+)",
+        lambda match: _SHARED.get(match[1]) or fields_of(getattr(records, match[1])),
+        query,
+    )
 
 
 CATALOGUE: Final = """

@@ -46,7 +46,9 @@ class _Reply(msgspec.Struct):
     extensions: _Extensions | None = None
 
 
-def ask_server(url: str, query: str, variables: Variables, stop: threading.Event | None = None) -> PortalAnswer:
+def ask_server(
+    url: str, query: str, variables: Variables, stop: threading.Event | None = None
+) -> PortalAnswer:
     """Ask a GraphQL server; the HTTP client retries and limits concurrent requests."""
     from napari_cryoet.network import client
 
@@ -57,9 +59,14 @@ def ask_server(url: str, query: str, variables: Variables, stop: threading.Event
     except (msgspec.MsgspecError, RecursionError):
         reply = _Reply()
     for error in reply.errors or ():
-        raise PortalError(f"The portal couldn't answer: {brief(error.message).rstrip('.')}.", hint="Try again later.")
+        raise PortalError(
+            f"The portal couldn't answer: {brief(error.message).rstrip('.')}.",
+            hint="Try again later.",
+        )
     if reply.data is None:
-        message = f"The server {host_of(url)} doesn't answer like a portal (status {response.status})."
+        message = (
+            f"The server {host_of(url)} doesn't answer like a portal (status {response.status})."
+        )
         hint = "Check the address; a sign-in page of this network may be in the way."
         raise NetworkError(message, hint=hint, url=without_login(url), status=response.status)
     _blank_unsafe_urls(reply.data)
@@ -75,12 +82,16 @@ class PackAsker:
         self.pack = pack
         self.database = Database(pack.tables)
 
-    def __call__(self, query: str, variables: Variables, stop: threading.Event | None = None) -> PortalAnswer:
+    def __call__(
+        self, query: str, variables: Variables, stop: threading.Event | None = None
+    ) -> PortalAnswer:
         """Answer a query; see `Ask`."""
         from napari_cryoet.packs.graphql import execute
         from napari_cryoet.tables.database import Limits
 
-        data = execute(self.database, query, variables, moved_url=self.pack.local_url, limits=Limits(stop))
+        data = execute(
+            self.database, query, variables, moved_url=self.pack.local_url, limits=Limits(stop)
+        )
         return PortalAnswer(data, self.pack.manifest.terms)
 
 
@@ -92,7 +103,10 @@ class AnswerCache:
         self._max_bytes = max_bytes
 
     def get(self, *request: Any) -> PortalAnswer | None:
-        """The cached answer for a request, given as plain data; None if it is missing or unreadable."""
+        """The cached answer for a request, given as plain data.
+
+        None if it is missing or unreadable.
+        """
         try:
             return msgspec.json.decode(self._path(request).read_bytes(), type=PortalAnswer)
         except (OSError, msgspec.MsgspecError, RecursionError):
@@ -115,15 +129,22 @@ class AnswerCache:
 
     def _shrink(self) -> None:
         """Remove the oldest answers until the rest fits."""
-        newest_first = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        newest_first = sorted(
+            self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True
+        )
         totals = accumulate([path.stat().st_size for path in newest_first])
         for path, total in zip(newest_first, totals, strict=True):
             if total > self._max_bytes:
                 path.unlink(missing_ok=True)
 
 
-def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event | None = None) -> bytes:
-    """The bytes of a key photo or thumbnail; ``file:`` URLs are read only below the pack's ``folder``."""
+def read_picture(
+    url: str, *, folder: Path | None = None, stop: threading.Event | None = None
+) -> bytes:
+    """The bytes of a key photo or thumbnail.
+
+    ``file:`` URLs are read only below the pack's ``folder``.
+    """
     if is_web_address(url):
         from napari_cryoet.network.client import fetch
 
@@ -148,6 +169,8 @@ def _blank_unsafe_urls(data: Any) -> None:
         elif isinstance(item, dict):
             pending.extend(item.values())
             for name, value in item.items():
-                is_url = isinstance(value, str) and (name.startswith("https") or name.endswith("Url"))
+                is_url = isinstance(value, str) and (
+                    name.startswith("https") or name.endswith("Url")
+                )
                 if is_url and not value.lower().startswith(("https://", "http://")):
                     item[name] = ""

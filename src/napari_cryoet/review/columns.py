@@ -39,7 +39,9 @@ class Order:
     is_descending: bool = False
 
 
-def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[NDArray[np.intp], int]:
+def sorted_rows(
+    column: NDArray[Any], *, is_descending: bool = False
+) -> tuple[NDArray[np.intp], int]:
     """Sort rows by a column; also return the number of missing values.
 
     Sorting is stable in both directions. Missing values (NaN, None, empty) come last in both.
@@ -55,12 +57,20 @@ def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[N
 
 
 def matching(filter_text: str, columns: Columns) -> BoolColumn:
-    """Mask of rows that match a filter; all rows if it is empty. Missing values never match a comparison."""
+    """Mask of rows that match a filter; all rows if it is empty.
+
+    Missing values never match a comparison.
+    """
     tokens = _TOKEN.findall(filter_text)
     if not tokens:
         return np.ones(len(next(iter(columns.values()))), dtype=bool)
-    groups = [[_condition(part, columns) for part in _split(group, "and")] for group in _split(tokens, "or")]
-    return np.asarray(np.logical_or.reduce([np.logical_and.reduce(group) for group in groups]), dtype=bool)
+    groups = [
+        [_condition(part, columns) for part in _split(group, "and")]
+        for group in _split(tokens, "or")
+    ]
+    return np.asarray(
+        np.logical_or.reduce([np.logical_and.reduce(group) for group in groups]), dtype=bool
+    )
 
 
 def _split(tokens: list[str], keyword: str) -> list[list[str]]:
@@ -83,14 +93,20 @@ def _condition(tokens: list[str], columns: Columns) -> BoolColumn:
         case "is", ["missing" | "known" as state]:
             return known if state == "known" else ~known
         case "contains", [part]:
-            return known & np.array([part.lower() in str(value).lower() for value in column.tolist()], dtype=np.bool_)
+            return known & np.array(
+                [part.lower() in str(value).lower() for value in column.tolist()], dtype=np.bool_
+            )
         case "=" | "==" | "!=", [value]:
             return np.asarray(known & (_equals(column, value) ^ (operator == "!=")), dtype=bool)
         case ">" | ">=" | "<" | "<=", [value]:
-            return np.asarray(_COMPARE[operator](_numbers(column, name), _number(value, name)), dtype=bool)
+            return np.asarray(
+                _COMPARE[operator](_numbers(column, name), _number(value, name)), dtype=bool
+            )
         case "in", _ if ".." in "".join(values):
             numbers, (low, _, high) = _numbers(column, name), "".join(values).partition("..")
-            return np.asarray((numbers >= _number(low, name)) & (numbers <= _number(high, name)), dtype=bool)
+            return np.asarray(
+                (numbers >= _number(low, name)) & (numbers <= _number(high, name)), dtype=bool
+            )
     raise FormatError(f"“{' '.join(tokens)}” isn't a valid condition.", hint=_HINT)
 
 
@@ -101,7 +117,9 @@ def _unquoted(token: str) -> str:
 def _column_name(word: str, columns: Columns) -> str:
     alike = [name for name in columns if name.lower() == word.lower()]
     if word not in columns and not alike:
-        raise FormatError(f"There is no column “{word}”. Columns: {', '.join(columns)}.", hint=_HINT)
+        raise FormatError(
+            f"There is no column “{word}”. Columns: {', '.join(columns)}.", hint=_HINT
+        )
     return word if word in columns else alike[0]
 
 
@@ -109,7 +127,9 @@ def _number(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise FormatError(f"“{text}” isn't a number, so it can't be compared with {name}.", hint=_HINT) from None
+        raise FormatError(
+            f"“{text}” isn't a number, so it can't be compared with {name}.", hint=_HINT
+        ) from None
 
 
 def _numbers(column: NDArray[Any], name: str) -> NDArray[Any]:
@@ -124,7 +144,9 @@ def _numbers_of(column: NDArray[Any]) -> NDArray[Any] | None:
     if column.dtype.kind in "iufb":
         return column
     try:
-        return np.array([np.nan if value in (None, "") else float(value) for value in column.tolist()])
+        return np.array(
+            [np.nan if value in (None, "") else float(value) for value in column.tolist()]
+        )
     except (TypeError, ValueError):
         return None
 

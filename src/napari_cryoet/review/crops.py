@@ -1,7 +1,7 @@
 """Crops around picks, from arrays or streamed volumes, and their running average.
 
-A crop is a grid of samples centred on a pick, aligned with the volume's axes or the particle's own. Samples are
-interpolated linearly; those outside the volume are NaN.
+A crop is a grid of samples centred on a pick, aligned with the volume's axes or the particle's own.
+Samples are interpolated linearly; those outside the volume are NaN.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ from napari_cryoet.volumes import are_inside
 PlaneName = Literal["xy", "xz", "yz"]
 
 #: Axes (z 0, y 1, x 2) that point into, down and to the right of a plane as napari displays it.
-_DEPTH_DOWN_RIGHT: Final[dict[PlaneName, tuple[int, int, int]]] = {"xy": (0, 1, 2), "xz": (1, 0, 2), "yz": (2, 0, 1)}
+_DEPTH_DOWN_RIGHT: Final[dict[PlaneName, tuple[int, int, int]]] = {
+    "xy": (0, 1, 2),
+    "xz": (1, 0, 2),
+    "yz": (2, 0, 1),
+}
 _FEWEST_PIXELS: Final = 9
 _REMOTE_READS: Final = 8  # concurrent crops from a server
 
@@ -37,11 +41,17 @@ _REMOTE_READS: Final = 8  # concurrent crops from a server
 class ReviewVolume:
     """A volume to crop. Created by `open_for_review`."""
 
-    read: Callable[..., NDArray[Any]]  # takes a level, a box and ``stop``, and returns the values in the box
+    read: Callable[
+        ..., NDArray[Any]
+    ]  # takes a level, a box and ``stop``, and returns the values in the box
     shapes: tuple[tuple[int, ...], ...]  # of the levels in z, y, x, finest first
-    factors: tuple[tuple[float, ...], ...]  # per level: its voxel size in finest voxels along z, y, x
+    factors: tuple[
+        tuple[float, ...], ...
+    ]  # per level: its voxel size in finest voxels along z, y, x
     spacing_zyx: NDArray[np.float64]  # of finest voxels, in ångström; negative along mirrored axes
-    is_mean: bool = True  # a coarse voxel is centred on the finest voxels it spans; else it is at the first one
+    is_mean: bool = (
+        True  # a coarse voxel is centred on the finest voxels it spans; else it is at the first one
+    )
     is_local: bool = True  # reads are cheap
 
     @property
@@ -55,7 +65,11 @@ class ReviewVolume:
 
     def level_for(self, pixel_angstrom: float) -> int:
         """The coarsest level whose voxels aren't larger than the pixels, else the finest."""
-        fine = [level for level in range(len(self.shapes)) if self.voxel_angstrom(level) <= pixel_angstrom * 1.001]
+        fine = [
+            level
+            for level in range(len(self.shapes))
+            if self.voxel_angstrom(level) <= pixel_angstrom * 1.001
+        ]
         return max(fine, default=0)
 
     def to_level(self, level: int, finest_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -67,7 +81,10 @@ class ReviewVolume:
     def sample(
         self, finest_zyx: NDArray[np.float64], level: int, stop: threading.Event | None = None
     ) -> NDArray[np.float32]:
-        """Interpolate a level at positions (..., 3) in voxels of the finest level; NaN outside the volume."""
+        """Interpolate a level at positions (..., 3) in voxels of the finest level.
+
+        NaN outside the volume.
+        """
         from scipy.ndimage import map_coordinates
 
         # axis-major memory layout makes the following steps three times as fast
@@ -78,8 +95,14 @@ class ReviewVolume:
         last = np.asarray(self.shapes[level]) - 1
         positions = np.clip(self.to_level(level, finest_zyx), 0, last)
         axes = tuple(range(positions.ndim - 1))
-        low, high = np.floor(positions.min(axis=axes)).astype(int), np.floor(positions.max(axis=axes)).astype(int) + 1
-        box = tuple((int(start), int(end) + 1) for start, end in zip(low, np.minimum(high, last), strict=True))
+        low, high = (
+            np.floor(positions.min(axis=axes)).astype(int),
+            np.floor(positions.max(axis=axes)).astype(int) + 1,
+        )
+        box = tuple(
+            (int(start), int(end) + 1)
+            for start, end in zip(low, np.minimum(high, last), strict=True)
+        )
         content = self.read(level, box, stop=stop).astype(np.float32, copy=False)
         offsets = np.moveaxis(positions - low, -1, 0)
         values = map_coordinates(content, offsets, order=1, mode="nearest", output=np.float32)
@@ -108,13 +131,19 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> ReviewVolume:
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
     if pyramid is not None:
         is_mean, is_local = pyramid.coarse_offset == "mean", not pyramid.server
-        volume = ReviewVolume(pyramid.read, pyramid.shapes, pyramid.factors, spacing, is_mean, is_local)
+        volume = ReviewVolume(
+            pyramid.read, pyramid.shapes, pyramid.factors, spacing, is_mean, is_local
+        )
     else:
         is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")
         array = data[0] if is_multiscale else data
-        volume = ReviewVolume(volumes.Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing)
+        volume = ReviewVolume(
+            volumes.Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing
+        )
     if len(volume.shape) != 3:
-        raise FormatError(f"Crops need a volume with three axes; this image has {len(volume.shape)}.")
+        raise FormatError(
+            f"Crops need a volume with three axes; this image has {len(volume.shape)}."
+        )
     return volume
 
 
@@ -141,10 +170,13 @@ class Cube:
     pixels: int = 41  # maximum along an edge
 
 
-def _samples_angstrom(shape: Frame | Cube, voxel_angstrom: float, axes_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+def _samples_angstrom(
+    shape: Frame | Cube, voxel_angstrom: float, axes_zyx: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Vectors from the pick to the samples, (depth, down, right, 3), in z, y, x.
 
-    The number of samples is odd along each axis, so that one is at the pick, and doesn't exceed that of voxels.
+    The number of samples is odd along each axis, so that one is at the pick, and doesn't exceed
+    that of voxels.
     """
     across = _offsets(shape.side_angstrom, voxel_angstrom, _FEWEST_PIXELS, shape.pixels)
     if isinstance(shape, Cube):
@@ -152,13 +184,18 @@ def _samples_angstrom(shape: Frame | Cube, voxel_angstrom: float, axes_zyx: NDAr
     else:
         depth = _offsets(shape.slab_angstrom, voxel_angstrom, 1, 99)
         offsets, order = (depth, across, across), _DEPTH_DOWN_RIGHT[shape.plane]
-    into, down, right = (along[:, None] * axes_zyx[:, axis] for along, axis in zip(offsets, order, strict=True))
+    into, down, right = (
+        along[:, None] * axes_zyx[:, axis] for along, axis in zip(offsets, order, strict=True)
+    )
     vectors: NDArray[np.float64] = into[:, None, None] + down[None, :, None] + right[None, None, :]
     return vectors
 
 
 def _offsets(length: float, step: float, fewest: int, most: int) -> NDArray[np.float64]:
-    """Divide a length into an odd number of equal parts; their centres relative to that of the length."""
+    """Divide a length into an odd number of equal parts.
+
+    Their centres relative to that of the length.
+    """
     count = max(fewest, min(most, math.ceil(length / step - 1e-6)))
     count += 1 - count % 2
     count = count if count <= most else count - 2
@@ -170,7 +207,10 @@ def _offsets(length: float, step: float, fewest: int, most: int) -> NDArray[np.f
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """The crop around one pick, in (down, right) for a frame and (z, y, x) for a cube; NaN outside the volume."""
+    """The crop around one pick, in (down, right) for a frame and (z, y, x) for a cube.
+
+    NaN outside the volume.
+    """
 
     row: int
     values: NDArray[np.float32]
@@ -202,12 +242,18 @@ class CropReader:
     ) -> None:
         self.volume = volume
         self.points_zyx = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
-        self._rotations = None if rotations_zyx is None else np.asarray(rotations_zyx, dtype=np.float64)
+        self._rotations = (
+            None if rotations_zyx is None else np.asarray(rotations_zyx, dtype=np.float64)
+        )
         self.are_oriented = np.zeros(len(self.points_zyx), dtype=bool)
         if self._rotations is not None:
-            self.are_oriented = are_rotations(self._rotations) if are_oriented is None else are_oriented
+            self.are_oriented = (
+                are_rotations(self._rotations) if are_oriented is None else are_oriented
+            )
 
-    def read(self, rows: Iterable[int], shape: Frame | Cube, *, stop: threading.Event | None = None) -> Iterator[Crop]:
+    def read(
+        self, rows: Iterable[int], shape: Frame | Cube, *, stop: threading.Event | None = None
+    ) -> Iterator[Crop]:
         """Iterate over the crops of some picks. From a server, several are read concurrently and arrive in any order.
 
         Raises
@@ -223,10 +269,16 @@ class CropReader:
             return
         pool = ThreadPoolExecutor(_REMOTE_READS, thread_name_prefix="napari-cryoet crops")
         try:
-            in_flight = {pool.submit(self._crop, row, shape, stop) for row in islice(remaining, _REMOTE_READS)}
+            in_flight = {
+                pool.submit(self._crop, row, shape, stop)
+                for row in islice(remaining, _REMOTE_READS)
+            }
             while in_flight:
                 done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
-                in_flight |= {pool.submit(self._crop, row, shape, stop) for row in islice(remaining, len(done))}
+                in_flight |= {
+                    pool.submit(self._crop, row, shape, stop)
+                    for row in islice(remaining, len(done))
+                }
                 yield from (future.result() for future in done)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -272,7 +324,10 @@ class RunningMean:
     def change(self, crop: Crop) -> None:
         """Add a cube, or remove it if it is included already."""
         if not self.rows:  # reset accumulated rounding errors
-            self._total, self._count = np.zeros(crop.values.shape), np.zeros(crop.values.shape, dtype=np.int64)
+            self._total, self._count = (
+                np.zeros(crop.values.shape),
+                np.zeros(crop.values.shape, dtype=np.int64),
+            )
         sign = -1 if crop.row in self.rows else 1
         is_known = np.isfinite(crop.values)
         self._total += sign * np.where(is_known, crop.values, 0)
@@ -284,9 +339,13 @@ class RunningMean:
         """float32 (z, y, x), NaN where no pick has data; None if no cube is included."""
         if not self.rows:
             return None
-        return np.where(self._count > 0, self._total / np.maximum(self._count, 1), np.nan).astype(np.float32)
+        return np.where(self._count > 0, self._total / np.maximum(self._count, 1), np.nan).astype(
+            np.float32
+        )
 
-    def sections(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None:
+    def sections(
+        self,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None:
         """The three central sections, as displayed: XY (y, x), XZ (z, x) and YZ (z, y)."""
         mean = self.mean
         if mean is None:

@@ -51,18 +51,24 @@ class Decisions:
 
     def codes(self, pick_ids: NDArray[np.int64]) -> NDArray[np.int8]:
         """The verdicts of picks, as integers."""
-        return np.fromiter(map(self._codes.get, pick_ids.tolist(), repeat(0)), dtype=np.int8, count=len(pick_ids))
+        return np.fromiter(
+            map(self._codes.get, pick_ids.tolist(), repeat(0)), dtype=np.int8, count=len(pick_ids)
+        )
 
     # these methods return the ids of the picks whose verdict changed
 
-    def judge(self, pick_ids: Iterable[int] | NDArray[np.int64], verdict: Verdict) -> NDArray[np.int64]:
+    def judge(
+        self, pick_ids: Iterable[int] | NDArray[np.int64], verdict: Verdict
+    ) -> NDArray[np.int64]:
         """Give picks a verdict, as one step."""
         ids = np.unique(np.fromiter(pick_ids, dtype=np.int64))
         before = self.codes(ids)
         is_changed = before != verdict
         if not is_changed.any():
             return ids[:0]
-        step = _Step(ids[is_changed], before[is_changed], np.full(is_changed.sum(), verdict, dtype=np.int8))
+        step = _Step(
+            ids[is_changed], before[is_changed], np.full(is_changed.sum(), verdict, dtype=np.int8)
+        )
         self._undo_stack.append(step)
         self._redo_stack.clear()
         return self._set(step.ids, step.after)

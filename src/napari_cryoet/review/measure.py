@@ -53,8 +53,9 @@ def densities_at(
 ) -> NDArray[np.float64]:
     """The mean density in a ball around each point, in voxels of the finest level; NaN if the ball is outside.
 
-    Reads the coarsest level with six voxels across the ball, cell by cell. The cost grows with the occupied part of the
-    volume rather than with the number of picks. ``progress`` is called with the number of picks done and the total.
+    Reads the coarsest level with six voxels across the ball, cell by cell. The cost grows with the
+    occupied part of the volume rather than with the number of picks. ``progress`` is called with
+    the number of picks done and the total.
 
     Raises
     ------
@@ -65,7 +66,9 @@ def densities_at(
     """
     level = volume.level_for(diameter_angstrom / _VOXELS_ACROSS)
     radius = diameter_angstrom / 2
-    offsets = _ball(radius, max(volume.voxel_angstrom(level), radius / _MOST_STEPS)) / volume.spacing_zyx
+    offsets = (
+        _ball(radius, max(volume.voxel_angstrom(level), radius / _MOST_STEPS)) / volume.spacing_zyx
+    )
     batch_size = max(1, _SAMPLES_AT_ONCE // len(offsets))
     densities, n_done = np.full(len(points_zyx), np.nan), 0
     for cell in _cells(volume.to_level(level, points_zyx)):

@@ -108,10 +108,15 @@ class Review:
         return np.flatnonzero(self.decisions.codes(self.ids) == verdict)
 
     def next_undecided(self, after: int, step: int = 1) -> int | None:
-        """The index in ``rows`` of the next undecided pick after one, wrapping around; None if all are judged."""
+        """The index in ``rows`` of the next undecided pick after one, wrapping around.
+
+        None if all are judged.
+        """
         count = len(self.rows)
         indices = (after + step * np.arange(1, count + 1)) % max(count, 1)
-        undecided = np.flatnonzero(self.decisions.codes(self.ids[self.rows[indices]]) == Verdict.UNDECIDED)
+        undecided = np.flatnonzero(
+            self.decisions.codes(self.ids[self.rows[indices]]) == Verdict.UNDECIDED
+        )
         return int(indices[undecided[0]]) if len(undecided) else None
 
     # judging; these methods return the ids of the picks whose verdict changed
@@ -136,7 +141,9 @@ class Review:
         positions = self.picks.points_zyx[rows].tolist()
         self._unsaved += [
             Decision(pick_id, verdict, position, self.picks.spacing_angstrom)
-            for pick_id, verdict, position in zip(self.ids[rows].tolist(), verdicts, positions, strict=True)
+            for pick_id, verdict, position in zip(
+                self.ids[rows].tolist(), verdicts, positions, strict=True
+            )
         ]
         return ids
 
@@ -162,7 +169,10 @@ class Review:
         elif order.is_descending:
             rows = rows[::-1]
         self.rows, self.n_unsorted, self.sort_values = rows, n_unsorted, values
-        self.order, self.filter_text = replace(order, column=order.column if values is not None else ""), filter_text
+        self.order, self.filter_text = (
+            replace(order, column=order.column if values is not None else ""),
+            filter_text,
+        )
         self.shown_verdict = verdict
 
     def set_measured(self, columns: Mapping[str, ArrayLike]) -> None:
@@ -232,10 +242,20 @@ def _judged(picks: Picks, decisions: Decisions, verdict: Verdict, by: str) -> Pi
     chosen, counts = codes == verdict, Counts.of(codes)
     name, day = by or reviewer(), datetime.now(UTC).date().isoformat()
     who = f" by {name}" if name else ""
-    undecided = f" ({counts.total - counts.judged} undecided)" if counts.judged < counts.total else ""
-    return picks.take(chosen, f"{verdict.word} {chosen.sum()} of {len(picks)} in review{who} on {day}{undecided}")
+    undecided = (
+        f" ({counts.total - counts.judged} undecided)" if counts.judged < counts.total else ""
+    )
+    return picks.take(
+        chosen, f"{verdict.word} {chosen.sum()} of {len(picks)} in review{who} on {day}{undecided}"
+    )
 
 
 def _remark(n_found: int, n_lost: int) -> str:
-    resumed = f"Resumed {count_text(n_found, 'decision')} of an earlier review." if n_found or n_lost else ""
-    return resumed + (f" {n_lost:,} more match no pick; they are kept in the file." if n_lost else "")
+    resumed = (
+        f"Resumed {count_text(n_found, 'decision')} of an earlier review."
+        if n_found or n_lost
+        else ""
+    )
+    return resumed + (
+        f" {n_lost:,} more match no pick; they are kept in the file." if n_lost else ""
+    )

@@ -1,10 +1,12 @@
 """A review's file: append-only JSON lines, replayed when the same picks are opened again.
 
-The first line identifies the picks. Every other line is a decision, ``[pick id, verdict, z, y, x, spacing]``, or the
-view settings, ``{"view": {...}}``. Positions are in voxels; the spacing is in ångström, or null if unknown. The last
-line about a pick wins, even if several windows write to the file.
+The first line identifies the picks. Every other line is a decision, ``[pick id, verdict, z, y, x,
+spacing]``, or the view settings, ``{"view": {...}}``. Positions are in voxels; the spacing is in
+ångström, or null if unknown. The last line about a pick wins, even if several windows write to the
+file.
 
-Lines start, rather than end, with a line break. A line that was cut off by a crash can't corrupt the next one.
+Lines start, rather than end, with a line break. A line that was cut off by a crash can't corrupt
+the next one.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class Subject:
         """Identify picks by their portal annotation file, else by their path, else by their name."""
         about = picks.about
         file_id, source = about.get("annotation_file_id"), about.get("source_url")
-        if file_id is not None and (s3_path := _s3_path(about)):  # the same for the portal, packs and servers
+        if file_id is not None and (
+            s3_path := _s3_path(about)
+        ):  # the same for the portal, packs and servers
             return cls(f"annotation file {file_id} of {s3_path}", name)
         if source or file_id is not None:
             key = f"annotation file {file_id} of {_resolved(source)}"
@@ -98,7 +102,9 @@ class SessionFile:
 
     def __init__(self, subject: Subject, folder: Path | None = None) -> None:
         self._subject = subject
-        self.path = (data_path() / "reviews" if folder is None else Path(folder)) / subject.file_name
+        self.path = (
+            data_path() / "reviews" if folder is None else Path(folder)
+        ) / subject.file_name
 
     def read(self) -> tuple[dict[int, Decision], dict[str, Any]]:
         """The last decision about each decided pick, and the view settings."""
@@ -107,7 +113,9 @@ class SessionFile:
         except FileNotFoundError:
             return {}, {}
         except OSError as error:
-            raise FormatError(f"The saved review can't be read: {error.strerror}.", hint=str(self.path)) from error
+            raise FormatError(
+                f"The saved review can't be read: {error.strerror}.", hint=str(self.path)
+            ) from error
         return _replayed(content.decode("utf-8", errors="replace").split("\n"))
 
     def append(self, entries: Iterable[Decision | Mapping[str, Any]]) -> None:
@@ -115,12 +123,23 @@ class SessionFile:
 
         After an error you can append the same entries again: duplicate lines do no harm.
         """
-        header = {"format": "napari-cryoet review", "key": self._subject.key, "name": self._subject.name}
-        lines = [entry.line() if isinstance(entry, Decision) else json.dumps({"view": entry}) for entry in entries]
+        header = {
+            "format": "napari-cryoet review",
+            "key": self._subject.key,
+            "name": self._subject.name,
+        }
+        lines = [
+            entry.line() if isinstance(entry, Decision) else json.dumps({"view": entry})
+            for entry in entries
+        ]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
-                start = [""] if file.tell() else [json.dumps(header | {"began_at": f"{datetime.now(UTC):%FT%TZ}"})]
+                start = (
+                    [""]
+                    if file.tell()
+                    else [json.dumps(header | {"began_at": f"{datetime.now(UTC):%FT%TZ}"})]
+                )
                 file.write("\n".join([*start, *lines]).encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -146,20 +165,26 @@ def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
             case [int(pick_id), str(word), float(z), float(y), float(x), float() | None as spacing]:
                 if word in _VERDICTS:
                     decisions[pick_id] = Decision(pick_id, _VERDICTS[word], (z, y, x), spacing)
-    return {pick_id: decision for pick_id, decision in decisions.items() if decision.verdict}, latest_view
+    return {
+        pick_id: decision for pick_id, decision in decisions.items() if decision.verdict
+    }, latest_view
 
 
 def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
     """The row of each decision's pick; -1 if there is none.
 
-    A decision matches the pick with its id if that is within half a voxel of the saved position. Remaining decisions
-    are assigned to the nearest remaining picks within that distance, one per pick.
+    A decision matches the pick with its id if that is within half a voxel of the saved position.
+    Remaining decisions are assigned to the nearest remaining picks within that distance, one per
+    pick.
     """
     if not len(decisions) or not len(picks):
         return np.full(len(decisions), -1, dtype=np.intp)
     widths = [(decision.spacing_angstrom, picks.spacing_angstrom) for decision in decisions]
     factors = np.array([own / width if own and width else 1.0 for own, width in widths])
-    positions = np.array([decision.position_zyx for decision in decisions], dtype=np.float64) * factors[:, None]
+    positions = (
+        np.array([decision.position_zyx for decision in decisions], dtype=np.float64)
+        * factors[:, None]
+    )
     ids = np.array([decision.pick_id for decision in decisions])
 
     order = np.argsort(picks.ids)
@@ -176,10 +201,14 @@ def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
     return rows
 
 
-def _nearest_first(positions: NDArray[np.float64], points: NDArray[np.float64]) -> list[tuple[int, int]]:
+def _nearest_first(
+    positions: NDArray[np.float64], points: NDArray[np.float64]
+) -> list[tuple[int, int]]:
     """Index pairs of positions and points within half a voxel, nearest first."""
     from scipy.spatial import KDTree
 
-    pairs = KDTree(positions).sparse_distance_matrix(KDTree(points), _TOLERANCE_VOXELS, output_type="ndarray")
+    pairs = KDTree(positions).sparse_distance_matrix(
+        KDTree(points), _TOLERANCE_VOXELS, output_type="ndarray"
+    )
     pairs.sort(order=["v", "i", "j"])
     return list(zip(pairs["i"].tolist(), pairs["j"].tolist(), strict=True))

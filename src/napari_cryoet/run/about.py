@@ -32,7 +32,9 @@ def about_tomogram(tomogram: Tomogram) -> str:
         joined(processing_text(tomogram), size and f"{size} voxels", alignment),
         f"Reconstructed with {tomogram.reconstruction_software}",
         f"Processed with {tomogram.processing_software}" if tomogram.processing_software else "",
-        f"Authors: {', '.join(author.name for author in tomogram.authors)}" if tomogram.authors else "",
+        f"Authors: {', '.join(author.name for author in tomogram.authors)}"
+        if tomogram.authors
+        else "",
         f"Publications: {tomogram.publications}" if tomogram.publications else "",
         deposition_text(tomogram.deposition_id, tomogram.deposition),
         f"OME-Zarr {size_text(tomogram.file_size_omezarr)}" if tomogram.file_size_omezarr else "",
@@ -43,7 +45,8 @@ def about_tomogram(tomogram: Tomogram) -> str:
 def titles_of(row: AnnotationRow) -> tuple[str, ...]:
     """Titles of an annotation row, longest first: ``85 oriented``.
 
-    On another alignment, where rows aren't grouped by object, they name the object: ``ribosome · 9 points · AL-17``.
+    On another alignment, where rows aren't grouped by object, they name the object: ``ribosome · 9
+    points · AL-17``.
     """
     if row.fit is None or not row.fit.is_unaligned or not row.files:
         return (row.summary,)
@@ -54,13 +57,20 @@ def titles_of(row: AnnotationRow) -> tuple[str, ...]:
 
 
 def tomogram_of(page: RunPage, row: AnnotationRow) -> Tomogram | None:
-    """The tomogram that an annotation was made on, or another one with the same alignment; None if there is none."""
+    """The tomogram that an annotation was made on, or another one with the same alignment.
+
+    None if there is none.
+    """
     if not row.files or row.files[0].alignment_id is None:
         return None
     file = row.files[0]
-    aligned = [tomogram for tomogram in page.tomograms if tomogram.alignment_id == file.alignment_id]
+    aligned = [
+        tomogram for tomogram in page.tomograms if tomogram.alignment_id == file.alignment_id
+    ]
     spacing_id = file.tomogram_voxel_spacing_id
-    return min(aligned, key=lambda tomogram: tomogram.tomogram_voxel_spacing_id != spacing_id, default=None)
+    return min(
+        aligned, key=lambda tomogram: tomogram.tomogram_voxel_spacing_id != spacing_id, default=None
+    )
 
 
 def about_annotation(row: AnnotationRow) -> str:
@@ -68,7 +78,12 @@ def about_annotation(row: AnnotationRow) -> str:
     annotation = row.annotation
     precision, recall = annotation.confidence_precision, annotation.confidence_recall
     return _lines(
-        joined(annotation.object_name, annotation.object_state or "", annotation.object_id, f"AN-{annotation.id}"),
+        joined(
+            annotation.object_name,
+            annotation.object_state or "",
+            annotation.object_id,
+            f"AN-{annotation.id}",
+        ),
         joined(
             titles_of(row)[0],
             "ground truth" if annotation.ground_truth_status else "",
@@ -78,8 +93,12 @@ def about_annotation(row: AnnotationRow) -> str:
         annotation.object_description or "",
         f"Method: {annotation.annotation_method}",
         f"Software: {annotation.annotation_software}" if annotation.annotation_software else "",
-        f"Authors: {', '.join(author.name for author in annotation.authors)}" if annotation.authors else "",
-        f"Publication: {annotation.annotation_publication}" if annotation.annotation_publication else "",
+        f"Authors: {', '.join(author.name for author in annotation.authors)}"
+        if annotation.authors
+        else "",
+        f"Publication: {annotation.annotation_publication}"
+        if annotation.annotation_publication
+        else "",
         deposition_text(annotation.deposition_id, annotation.deposition),
         f"Precision {precision:g} %" if precision is not None else "",
         f"Recall {recall:g} %" if recall is not None else "",
@@ -115,30 +134,51 @@ def about_tilt_series(series: TiltSeries) -> str:
     microscope = f"{series.microscope_manufacturer} {series.microscope_model}"
     camera = f"{series.camera_manufacturer} {series.camera_model}"
     return _lines(
-        joined(f"TS-{series.id}", tilt_series_text(series), f"quality {series.tilt_series_quality} of 5"),
+        joined(
+            f"TS-{series.id}",
+            tilt_series_text(series),
+            f"quality {series.tilt_series_quality} of 5",
+        ),
         joined(plain(microscope), f"{series.acceleration_voltage / 1000:g} kV", plain(camera)),
-        joined(f"{series.total_flux:g} e⁻/Å²", plain(series.tilting_scheme), f"tilt axis {series.tilt_axis:g}°"),
+        joined(
+            f"{series.total_flux:g} e⁻/Å²",
+            plain(series.tilting_scheme),
+            f"tilt axis {series.tilt_axis:g}°",
+        ),
         plain(series.data_acquisition_software),
         "Opens in its own window, because its images aren't in the tomogram's space.",
     )
 
 
-def tilt_text(step: int, n_images: int, angles: Sequence[float] | None, warnings: Sequence[str] = ()) -> str:
+def tilt_text(
+    step: int, n_images: int, angles: Sequence[float] | None, warnings: Sequence[str] = ()
+) -> str:
     """The number and tilt of an image: ``image 21 of 41 · tilt −3°``.
 
     >>> tilt_text(20, 41, None, ["There are 40 tilt angles for 41 images."])
     'image 21 of 41 · There are 40 tilt angles for 41 images.'
     """
-    tilt = f"tilt {angles[step]:.4g}°".replace("-", "−") if angles is not None and step < len(angles) else ""
+    tilt = (
+        f"tilt {angles[step]:.4g}°".replace("-", "−")
+        if angles is not None and step < len(angles)
+        else ""
+    )
     return joined(f"image {step + 1} of {n_images}", tilt, *map(plain, warnings))
 
 
 def deposition_text(deposition_id: int | None, deposition: DepositionTitle | None) -> str:
-    """The deposition of a record: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty if unknown."""
+    """The deposition of a record: ``Deposition: S. pombe lamellae (CZCDP-10301)``.
+
+    Empty if unknown.
+    """
     if deposition_id is None:
         return ""
     number = f"CZCDP-{deposition_id}"
-    return f"Deposition: {deposition.title} ({number})" if deposition is not None else f"Deposition: {number}"
+    return (
+        f"Deposition: {deposition.title} ({number})"
+        if deposition is not None
+        else f"Deposition: {number}"
+    )
 
 
 def _lines(*lines: str) -> str:

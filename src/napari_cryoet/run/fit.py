@@ -1,8 +1,8 @@
 """Which annotations fit which tomogram: the alignment defines the frame of positions, the spacing only their scale.
 
-Annotations of the same alignment are drawn over the tomogram, each at its own spacing. Those of another or an unknown
-alignment are listed with the reason and drawn only on request. The portal's affine matrices are placeholders, so
-nothing is transformed.
+Annotations of the same alignment are drawn over the tomogram, each at its own spacing. Those of
+another or an unknown alignment are listed with the reason and drawn only on request. The portal's
+affine matrices are placeholders, so nothing is transformed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Final, Literal
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.wording import plain, spacing_text
 
-FitKind = Literal["same", "rescaled", "other_alignment", "unknown_alignment", "text", "not_drawable"]
+FitKind = Literal[
+    "same", "rescaled", "other_alignment", "unknown_alignment", "text", "not_drawable"
+]
 
 _CAPTIONS: Final[dict[str, str]] = {
     ShapeType.GLOBAL_CAPTION: "This is a text about the whole tomogram: it can be read, not drawn.",
@@ -73,7 +75,10 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
         return Fit("text" if is_caption(file) else "not_drawable", obstacle)
     spacing = spacing_angstrom(file, tomogram)
     if spacing is None:
-        return Fit("not_drawable", "The portal doesn't say at which voxel spacing this annotation was made.")
+        return Fit(
+            "not_drawable",
+            "The portal doesn't say at which voxel spacing this annotation was made.",
+        )
     annotation = file.shape.annotation if file.shape is not None else None
     run_ids = {tomogram.run_id, annotation.run_id if annotation is not None else None}
     if None not in run_ids and len(run_ids) > 1:
@@ -85,11 +90,16 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
         reason = f"The portal doesn't say on which alignment this {what} was made, so the positions may not fit."
         return Fit("unknown_alignment", reason, mark)
     if file.alignment_id != tomogram.alignment_id:
-        reason = f"This annotation was made on another alignment of this run (AL-{file.alignment_id}), "
+        reason = (
+            f"This annotation was made on another alignment of this run (AL-{file.alignment_id}), "
+        )
         return Fit("other_alignment", reason + "so its positions don't fit this tomogram.", mark)
     if not math.isclose(spacing, tomogram.voxel_spacing, rel_tol=1e-6):
         here = spacing_text(tomogram.voxel_spacing)
-        return Fit("rescaled", f"Made at {spacing_text(spacing)} and drawn to scale over this tomogram ({here}).")
+        return Fit(
+            "rescaled",
+            f"Made at {spacing_text(spacing)} and drawn to scale over this tomogram ({here}).",
+        )
     return Fit("same")
 
 
@@ -108,7 +118,9 @@ def why_not_drawable(file: AnnotationFile) -> str:
     if shape not in SHAPES:
         return f"This version of napari-cryoet doesn't know this kind of annotation ({plain(str(shape))!r})."
     if file.format not in SHAPES[shape][2]:
-        return f"{shape} files in the format {plain(file.format)!r} can be downloaded but not drawn."
+        return (
+            f"{shape} files in the format {plain(file.format)!r} can be downloaded but not drawn."
+        )
     return ""
 
 
@@ -120,7 +132,11 @@ def spacing_angstrom(file: AnnotationFile, tomogram: Tomogram | None = None) -> 
     spacing_id = file.tomogram_voxel_spacing_id
     if file.voxel_spacing is not None:
         spacing = file.voxel_spacing.voxel_spacing
-    elif tomogram is not None and spacing_id is not None and spacing_id == tomogram.tomogram_voxel_spacing_id:
+    elif (
+        tomogram is not None
+        and spacing_id is not None
+        and spacing_id == tomogram.tomogram_voxel_spacing_id
+    ):
         spacing = tomogram.voxel_spacing
     else:
         return None
@@ -135,7 +151,8 @@ def shape_zyx(file: AnnotationFile, tomograms: Iterable[Tomogram]) -> tuple[int,
     sizes = {
         tomogram.shape_zyx
         for tomogram in tomograms
-        if fit(file, tomogram).kind == "same" and not (tomogram.offset_x or tomogram.offset_y or tomogram.offset_z)
+        if fit(file, tomogram).kind == "same"
+        and not (tomogram.offset_x or tomogram.offset_y or tomogram.offset_z)
     }
     size = sizes.pop() if len(sizes) == 1 else None
     return size if size is not None and min(size) > 0 else None

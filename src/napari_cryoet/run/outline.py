@@ -41,7 +41,11 @@ class AnnotationRow:
     @property
     def shown_file(self) -> AnnotationFile | None:
         """The file that *show* adds as a layer, or None if none can be drawn."""
-        if not self.files or (self.fit is not None and not self.fit.is_drawable) or self.caption_file is not None:
+        if (
+            not self.files
+            or (self.fit is not None and not self.fit.is_drawable)
+            or self.caption_file is not None
+        ):
             return None
         return self.files[0]
 
@@ -91,7 +95,9 @@ class RunOutline:
     """A run's annotations as listed for one tomogram."""
 
     groups: tuple[ObjectGroup, ...]  # annotations that fit the tomogram or can't be drawn at all
-    other_alignment: tuple[AnnotationRow, ...]  # made on another alignment of the run, or on an unknown one
+    other_alignment: tuple[
+        AnnotationRow, ...
+    ]  # made on another alignment of the run, or on an unknown one
 
     def rows(self) -> Iterator[AnnotationRow]:
         """All rows, in the order of the page."""
@@ -110,7 +116,9 @@ def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
     rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
     aligned = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
     unaligned = [row for row in rows if row.fit is not None and row.fit.is_unaligned]
-    return RunOutline(groups=_grouped(aligned), other_alignment=tuple(sorted(unaligned, key=_row_order)))
+    return RunOutline(
+        groups=_grouped(aligned), other_alignment=tuple(sorted(unaligned, key=_row_order))
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,18 +148,22 @@ def deposition_shares(page: RunPage) -> tuple[DepositionShare, ...]:
     tomograms = Counter(tomogram.deposition_id for tomogram in page.tomograms)
     annotations = Counter(annotation.deposition_id for annotation in page.annotations)
     shares = [
-        DepositionShare(id=key, title=title, tomogram_count=tomograms[key], annotation_count=annotations[key])
+        DepositionShare(
+            id=key, title=title, tomogram_count=tomograms[key], annotation_count=annotations[key]
+        )
         for key, title in titles.items()
     ]
     own_id = None if dataset is None else dataset.deposition_id
-    return tuple(sorted(shares, key=lambda s: (s.id != own_id, -s.tomogram_count, -s.annotation_count, s.id)))
+    return tuple(
+        sorted(shares, key=lambda s: (s.id != own_id, -s.tomogram_count, -s.annotation_count, s.id))
+    )
 
 
 def first_sight_bytes(tomogram: Tomogram) -> int:
     """Estimated bytes to fetch until the middle plane of a portal tomogram is sharp.
 
-    For an MRC file that is one plane. Blocks of the portal's OME-Zarr hold two z planes of 256 x 256 float32 voxels,
-    and noise hardly compresses.
+    For an MRC file that is one plane. Blocks of the portal's OME-Zarr hold two z planes of 256 x
+    256 float32 voxels, and noise hardly compresses.
     """
     if not tomogram.https_omezarr_dir and tomogram.https_mrc_file:
         return 4 * tomogram.size_x * tomogram.size_y
@@ -165,7 +177,9 @@ def is_openable(tomogram: Tomogram) -> bool:
     return bool(tomogram.https_omezarr_dir or tomogram.https_mrc_file)
 
 
-def _rows_of(page: RunPage, annotation: Annotation, tomogram: Tomogram | None) -> Iterator[AnnotationRow]:
+def _rows_of(
+    page: RunPage, annotation: Annotation, tomogram: Tomogram | None
+) -> Iterator[AnnotationRow]:
     shapes = page.shapes_of(annotation)
     if not shapes:
         yield AnnotationRow(annotation=annotation)
@@ -195,7 +209,11 @@ def _grouped(rows: Iterable[AnnotationRow]) -> tuple[ObjectGroup, ...]:
         ObjectGroup(object_name=name, object_id=object_id, rows=tuple(sorted(rows, key=_row_order)))
         for (name, object_id), rows in by_object.items()
     ]
-    return tuple(sorted(groups, key=lambda group: (_row_order(group.rows[0])[:4], group.object_name.casefold())))
+    return tuple(
+        sorted(
+            groups, key=lambda group: (_row_order(group.rows[0])[:4], group.object_name.casefold())
+        )
+    )
 
 
 def _row_order(row: AnnotationRow) -> tuple[bool, bool, bool, bool, bool, int, int]:
@@ -236,7 +254,11 @@ def chosen_files(
     if which != "all":
         for annotation_id in which:
             if annotation_id not in {row.annotation.id for row in shown}:
-                raise _not_shown(page, int(annotation_id), [row for row in rows if row.annotation.id == annotation_id])
+                raise _not_shown(
+                    page,
+                    int(annotation_id),
+                    [row for row in rows if row.annotation.id == annotation_id],
+                )
         shown = [row for row in shown if row.annotation.id in which]
     return tuple(row.shown_file for row in shown if row.shown_file is not None)
 
@@ -248,7 +270,9 @@ def _without_duplicate_points(rows: list[AnnotationRow]) -> list[AnnotationRow]:
         return None if row.shape is None else row.shape.shape_type
 
     oriented = {row.annotation.id for row in rows if kind(row) == ShapeType.ORIENTED_POINT}
-    return [row for row in rows if kind(row) != ShapeType.POINT or row.annotation.id not in oriented]
+    return [
+        row for row in rows if kind(row) != ShapeType.POINT or row.annotation.id not in oriented
+    ]
 
 
 def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> CryoETError:

@@ -1,7 +1,8 @@
 """The levels of a pyramid as dask arrays that compute exact values, in any thread and in other processes.
 
-dask reads block by block and then copies all blocks into one array, on one core and with twice the memory. So an
-unmodified box of a level is read straight into one array. Everything derived from it is an ordinary dask array.
+dask reads block by block and then copies all blocks into one array, on one core and with twice the
+memory. So an unmodified box of a level is read straight into one array. Everything derived from it
+is an ordinary dask array.
 """
 
 from __future__ import annotations
@@ -26,19 +27,27 @@ _BLOCKS_AHEAD = 8
 class ExactLevel:
     """One level of a pyramid as dask reads it, one block per task.
 
-    dask runs as many tasks as there are cores, far fewer than the requests that a connection can carry. So if blocks
-    of a chunk are read in sequence, the next ones are prefetched together.
+    dask runs as many tasks as there are cores, far fewer than the requests that a connection can
+    carry. So if blocks of a chunk are read in sequence, the next ones are prefetched together.
     """
 
     def __init__(self, pyramid: Pyramid, level: int) -> None:
         self._pyramid, self._level = pyramid, level
-        self.shape, self.dtype, self.ndim = pyramid.shapes[level], pyramid.dtype, len(pyramid.shapes[level])
+        self.shape, self.dtype, self.ndim = (
+            pyramid.shapes[level],
+            pyramid.dtype,
+            len(pyramid.shapes[level]),
+        )
         self._grid = grid = pyramid.grid(level)
         self.chunks = tuple(tuple(np.diff(borders).tolist()) for borders in grid.borders)
         sizes = zip(grid.block_shape, grid.chunk_shape, self.shape, strict=True)
         cut = (axis for axis, (block, chunk, size) in enumerate(sizes) if block < min(chunk, size))
-        self._axis = next(cut, None) if pyramid.server else None  # the axis along which chunks are cut into blocks
-        self._rows: dict[tuple[int, ...], tuple[int, int]] = {}  # chunk: last block, and how many in sequence
+        self._axis = (
+            next(cut, None) if pyramid.server else None
+        )  # the axis along which chunks are cut into blocks
+        self._rows: dict[
+            tuple[int, ...], tuple[int, int]
+        ] = {}  # chunk: last block, and how many in sequence
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ExactLevel, (self._pyramid, self._level)
@@ -52,7 +61,9 @@ class ExactLevel:
         box = tuple((min(r[0], r[-1]), max(r[0], r[-1]) + 1) if r else (0, 0) for r in ranges)
         self._fetch_ahead(box)
         values = self._pyramid.read(self._level, box)
-        return values[tuple(slice(None, None, each.step) if isinstance(each, slice) else 0 for each in index)]
+        return values[
+            tuple(slice(None, None, each.step) if isinstance(each, slice) else 0 for each in index)
+        ]
 
     def _fetch_ahead(self, box: Box) -> None:
         if self._axis is None or self._grid.count(box) != 1 or self._pyramid.has(self._level, box):
@@ -64,9 +75,16 @@ class ExactLevel:
         self._rows[chunk] = position, consecutive
         if consecutive < _CONSECUTIVE_BLOCKS:
             return
-        start, end = box[self._axis][0], (chunk[self._axis] + 1) * self._grid.chunk_shape[self._axis]
-        stop = min(start + _BLOCKS_AHEAD * self._grid.block_shape[self._axis], end, self.shape[self._axis])
-        self._pyramid.fetch(self._level, (*box[: self._axis], (start, stop), *box[self._axis + 1 :]))
+        start, end = (
+            box[self._axis][0],
+            (chunk[self._axis] + 1) * self._grid.chunk_shape[self._axis],
+        )
+        stop = min(
+            start + _BLOCKS_AHEAD * self._grid.block_shape[self._axis], end, self.shape[self._axis]
+        )
+        self._pyramid.fetch(
+            self._level, (*box[: self._axis], (start, stop), *box[self._axis + 1 :])
+        )
 
 
 def exact_array(pyramid: Pyramid, level: int, name: str) -> ExactArray:
@@ -78,7 +96,10 @@ def exact_array(pyramid: Pyramid, level: int, name: str) -> ExactArray:
 
 
 class ExactArray(da.Array):
-    """A level of a pyramid, or a box of it; the box is one voxel wide along axes that aren't ``kept``."""
+    """A level of a pyramid, or a box of it.
+
+    The box is one voxel wide along axes that aren't ``kept``.
+    """
 
     pyramid: Pyramid
     level: int
@@ -87,7 +108,9 @@ class ExactArray(da.Array):
     _original_name: str
 
     @classmethod
-    def of(cls, array: da.Array, pyramid: Pyramid, level: int, box: Box, kept: tuple[int, ...]) -> Self:
+    def of(
+        cls, array: da.Array, pyramid: Pyramid, level: int, box: Box, kept: tuple[int, ...]
+    ) -> Self:
         """Wrap a dask array whose values are a box of a level."""
         exact: Self = cls(array.dask, array.name, array.chunks, meta=array._meta)
         exact.pyramid, exact.level, exact.box, exact.kept = pyramid, level, box, kept
@@ -108,8 +131,14 @@ class ExactArray(da.Array):
 
     def compute(self, **options: Any) -> Any:
         """Compute the values, read at once unless a dask scheduler or callback is set."""
-        uses_dask = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
+        uses_dask = (
+            "scheduler" in options
+            or dask.config.get("scheduler", None) is not None
+            or Callback.active
+        )
         if uses_dask or not self._is_unmodified:
             return super().compute(**options)  # type: ignore[no-untyped-call]
         values = self.pyramid.read(self.level, self.box)
-        return values.reshape([stop - start for axis, (start, stop) in enumerate(self.box) if axis in self.kept])
+        return values.reshape(
+            [stop - start for axis, (start, stop) in enumerate(self.box) if axis in self.kept]
+        )

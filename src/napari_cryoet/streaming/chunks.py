@@ -1,7 +1,8 @@
 """Read and decode the blocks of an array.
 
-Only the needed bytes of Blosc frames and uncompressed chunks are read; small or otherwise compressed chunks are read
-whole. Rare codecs are left to zarr. Every request and every decoded chunk has a size limit.
+Only the needed bytes of Blosc frames and uncompressed chunks are read; small or otherwise
+compressed chunks are read whole. Rare codecs are left to zarr. Every request and every decoded
+chunk has a size limit.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ Block = npt.NDArray[Any]
 Span = tuple[int, int | None]
 
 _RUN_BYTES = 4 * 2**20  # neighbouring spans are merged into requests up to this size
-_WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: reading parts costs more than it saves
-_SMALL_CHUNK_BYTES = 2**19  # compressed chunks below this are read whole: the table alone would take as long
+_WHOLE_CHUNK_BYTES = (
+    4 * 2**20
+)  # smaller chunks are read whole: reading parts costs more than it saves
+_SMALL_CHUNK_BYTES = (
+    2**19
+)  # compressed chunks below this are read whole: the table alone would take as long
 _MAX_GAP_BYTES = 2**18  # larger gaps between wanted bytes split a request
 _SMALLEST_BLOCK_BYTES = 2**17  # smaller blocks take longer to manage than to decode
 _USUAL_BLOCK_BYTES, _BLOCK_BYTES_IN_SMALL_CHUNKS = 2**19, 2**20
@@ -54,15 +59,21 @@ class Files:
         self.source = source
         self._versions: dict[str, str | int | None] = dict(etags)
 
-    async def read(self, key: str, *, start: int = 0, length: int | None = None, limit_bytes: int) -> Piece | None:
+    async def read(
+        self, key: str, *, start: int = 0, length: int | None = None, limit_bytes: int
+    ) -> Piece | None:
         """Read a file or a part of it; None if it doesn't exist, ChangedError if it has changed."""
         known = self._versions.get(key)
         etag = known if isinstance(known, str) else None
-        piece = await self.source.read(key, start=start, length=length, etag=etag or None, limit_bytes=limit_bytes)
+        piece = await self.source.read(
+            key, start=start, length=length, etag=etag or None, limit_bytes=limit_bytes
+        )
         version = _NO_FILE if piece is None else piece.etag or piece.total_bytes
         known = self._versions.setdefault(key, version)
         if known != version and None not in (known, version):
-            raise ChangedError(f"{self.source.place}/{key} changed since it was opened.", hint="Reopen it.")
+            raise ChangedError(
+                f"{self.source.place}/{key} changed since it was opened.", hint="Reopen it."
+            )
         return piece
 
 
@@ -73,7 +84,13 @@ class Chunks:
     """
 
     def __init__(
-        self, files: Files, layout: ArrayLayout, *, memory: MemoryCache, owner: tuple[Any, ...], block_bytes: int
+        self,
+        files: Files,
+        layout: ArrayLayout,
+        *,
+        memory: MemoryCache,
+        owner: tuple[Any, ...],
+        block_bytes: int,
     ) -> None:
         self.layout = layout
         self._files, self._memory, self._owner = files, memory, owner
@@ -132,14 +149,20 @@ class Chunks:
     def _byte_span(self, block: BlockIndex) -> tuple[int, int]:
         """Start and stop of a block in its decoded chunk, in bytes."""
         box, chunk = self.grid.box(block), self.layout.chunk_shape
-        start = sum(box[axis][0] % chunk[axis] * self._bytes_below(axis) for axis in range(self._axis + 1))
-        return start, start + (box[self._axis][1] - box[self._axis][0]) * self._bytes_below(self._axis)
+        start = sum(
+            box[axis][0] % chunk[axis] * self._bytes_below(axis) for axis in range(self._axis + 1)
+        )
+        return start, start + (box[self._axis][1] - box[self._axis][0]) * self._bytes_below(
+            self._axis
+        )
 
     def _as_array(self, block: BlockIndex, content: blosc.Bytes, start: int = 0) -> Block:
         """The values of a block from bytes that hold it at ``start``, cut at the end of the array."""
         shape = box_shape(self.grid.box(block))
         full = (*shape[: self._axis + 1], *self.layout.chunk_shape[self._axis + 1 :])
-        values = np.frombuffer(content, self.layout.stored_dtype, math.prod(full), start).reshape(full)
+        values = np.frombuffer(content, self.layout.stored_dtype, math.prod(full), start).reshape(
+            full
+        )
         values = values[tuple(slice(size) for size in shape)].astype(self.layout.dtype, copy=False)
         values = np.ascontiguousarray(values)
         if values.base is not None and 2 * values.nbytes < len(content):
@@ -165,8 +188,12 @@ class Chunks:
         shards = self.layout.chunks_per_shard
         return (0, None) if shards is None else await self._span_in_shard(chunk, shards)
 
-    async def _span_in_shard(self, chunk: tuple[int, ...], shards: tuple[int, ...]) -> tuple[int, int] | None:
-        spans = await self._load_once("index", self._file(chunk), lambda: self._read_index(chunk, shards))
+    async def _span_in_shard(
+        self, chunk: tuple[int, ...], shards: tuple[int, ...]
+    ) -> tuple[int, int] | None:
+        spans = await self._load_once(
+            "index", self._file(chunk), lambda: self._read_index(chunk, shards)
+        )
         if spans is None:
             return None
         start, stop = spans[tuple(i % n for i, n in zip(chunk, shards, strict=True))].tolist()
@@ -176,7 +203,9 @@ class Chunks:
         self, chunk: tuple[int, ...], shards: tuple[int, ...]
     ) -> tuple[npt.NDArray[np.int64] | None, int]:
         size = 16 * math.prod(shards) + 4
-        piece = await self._files.read(self._file_key(chunk), start=-size, length=size, limit_bytes=size)
+        piece = await self._files.read(
+            self._file_key(chunk), start=-size, length=size, limit_bytes=size
+        )
         if piece is None:
             return None, 0
         spans = parse_index(piece.content, shards, file_bytes=piece.total_bytes)
@@ -186,13 +215,17 @@ class Chunks:
         """Read a part of a file, or all of it, bounded by the largest possible chunk."""
         length = None if stop is None else stop - start
         largest = (
-            self.layout.chunk_bytes if self.layout.codecs == () else self.layout.chunk_bytes * 9 // 8 + _SLACK_BYTES
+            self.layout.chunk_bytes
+            if self.layout.codecs == ()
+            else self.layout.chunk_bytes * 9 // 8 + _SLACK_BYTES
         )
         return await self._files.read(
             key, start=start, length=length, limit_bytes=largest if length is None else length
         )
 
-    async def _read_spans(self, key: str, spans: Mapping[K, tuple[int, int]]) -> dict[K, blosc.Bytes] | None:
+    async def _read_spans(
+        self, key: str, spans: Mapping[K, tuple[int, int]]
+    ) -> dict[K, blosc.Bytes] | None:
         """Read spans of a file, merging neighbours; None if the file doesn't exist."""
         contents: dict[K, blosc.Bytes] = {}
         for start, stop, names in _merged(spans):
@@ -202,10 +235,14 @@ class Chunks:
             if len(piece.content) != stop - start:
                 raise FormatError(f"It ends after {len(piece.content)} of {stop - start} bytes.")
             view = memoryview(piece.content)
-            contents |= {name: view[spans[name][0] - start : spans[name][1] - start] for name in names}
+            contents |= {
+                name: view[spans[name][0] - start : spans[name][1] - start] for name in names
+            }
         return contents
 
-    async def _load_once(self, kind: str, index: Any, load: Callable[[], Coroutine[Any, Any, tuple[Any, int]]]) -> Any:
+    async def _load_once(
+        self, kind: str, index: Any, load: Callable[[], Coroutine[Any, Any, tuple[Any, int]]]
+    ) -> Any:
         """Load something once: from memory, from a load in progress, or with ``load``."""
         key = (*self._owner, kind, index)
         if (cached := self._memory.get(key)) is not None:
@@ -256,15 +293,23 @@ class WholeChunks(Chunks):
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
         """Read whole chunks of one file; see `Chunks`."""
-        chunks, shards = {block: self.grid.chunk(block) for block in blocks}, self.layout.chunks_per_shard
+        chunks, shards = (
+            {block: self.grid.chunk(block) for block in blocks},
+            self.layout.chunks_per_shard,
+        )
         key = self._file_key(chunks[blocks[0]])
         contents: dict[BlockIndex, blosc.Bytes] = {}
         if shards is None:
             piece = await self._read(key, 0, None)
             contents = dict.fromkeys(blocks, piece.content) if piece is not None else {}
         else:
-            spans = {block: await self._span_in_shard(chunk, shards) for block, chunk in chunks.items()}
-            contents = await self._read_spans(key, {block: span for block, span in spans.items() if span}) or {}
+            spans = {
+                block: await self._span_in_shard(chunk, shards) for block, chunk in chunks.items()
+            }
+            contents = (
+                await self._read_spans(key, {block: span for block, span in spans.items() if span})
+                or {}
+            )
         for block, chunk in chunks.items():
             self._record_size(chunk, len(contents.get(block, b"")))
         return partial(self._decode, blocks, contents)
@@ -274,12 +319,16 @@ class WholeChunks(Chunks):
     ) -> dict[BlockIndex, Block]:
         blank = self._filled(block for block in blocks if block not in contents)
         return blank | {
-            block: self._as_array(block, unpack(content, self.layout)) for block, content in contents.items()
+            block: self._as_array(block, unpack(content, self.layout))
+            for block, content in contents.items()
         }
 
 
 class PlainChunks(Chunks):
-    """Uncompressed chunks, read block by block; ``offset`` is the position of the first value in the file."""
+    """Uncompressed chunks, read block by block.
+
+    ``offset`` is the position of the first value in the file.
+    """
 
     def __init__(self, *args: Any, offset: int = 0, **options: Any) -> None:
         super().__init__(*args, block_bytes=_USUAL_BLOCK_BYTES, **options)
@@ -292,19 +341,30 @@ class PlainChunks(Chunks):
         if span is None:
             return partial(self._filled, blocks)
         if span[1] is not None and span[1] - span[0] != self.layout.chunk_bytes:
-            raise FormatError(f"It has {span[1] - span[0]} bytes instead of {self.layout.chunk_bytes}.")
+            raise FormatError(
+                f"It has {span[1] - span[0]} bytes instead of {self.layout.chunk_bytes}."
+            )
         begin = span[0] + self._offset
-        spans = {block: (begin + start, begin + stop) for block in blocks for start, stop in [self._byte_span(block)]}
+        spans = {
+            block: (begin + start, begin + stop)
+            for block in blocks
+            for start, stop in [self._byte_span(block)]
+        }
         contents = await self._read_spans(self._file_key(chunk), spans)
         if contents is None:
             return partial(self._filled, blocks)
         self._record_size(chunk, self.layout.chunk_bytes)
-        return lambda: {block: self._as_array(block, content) for block, content in contents.items()}
+        return lambda: {
+            block: self._as_array(block, content) for block, content in contents.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HeldFrame:
-    """A chunk's Blosc table and its start in the file; ``content`` is the whole chunk if it is small."""
+    """A chunk's Blosc table and its start in the file.
+
+    ``content`` is the whole chunk if it is small.
+    """
 
     start: int
     frame: blosc.BloscFrame
@@ -314,15 +374,21 @@ class _HeldFrame:
 class FrameChunks(Chunks):
     """Chunks that are Blosc frames: read the table once, then only the parts that hold the wanted blocks.
 
-    Chunks that compress well, such as masks, are kept compressed in memory. ``head``, the first bytes of the first
-    chunk, gives the block size of all chunks.
+    Chunks that compress well, such as masks, are kept compressed in memory. ``head``, the first
+    bytes of the first chunk, gives the block size of all chunks.
     """
 
-    def __init__(self, files: Files, layout: ArrayLayout, *, head: Piece | None, **options: Any) -> None:
+    def __init__(
+        self, files: Files, layout: ArrayLayout, *, head: Piece | None, **options: Any
+    ) -> None:
         self._head = head
         sample = _sample_header(head, layout)
         # Read whole chunks until one isn't small: neighbours are alike.
-        self._is_small = layout.stored_dtype.itemsize == 1 if sample is None else sample.cbytes <= _SMALL_CHUNK_BYTES
+        self._is_small = (
+            layout.stored_dtype.itemsize == 1
+            if sample is None
+            else sample.cbytes <= _SMALL_CHUNK_BYTES
+        )
         block_bytes = sample.blocksize if sample else _USUAL_BLOCK_BYTES
         self._table_bytes = sample.table_end if sample else _TABLE_BYTES
         if self._is_small:
@@ -364,9 +430,13 @@ class FrameChunks(Chunks):
         decoded = {}
         for block, own in parts.items():
             content = blosc.decode_blocks(frame, own, bodies)
-            values = self._as_array(block, content, spans[block][0] - own.start * frame.header.blocksize)
+            values = self._as_array(
+                block, content, spans[block][0] - own.start * frame.header.blocksize
+            )
             stored_bytes = sum(len(bodies[part]) for part in own)
-            decoded[block] = _shrunk(values) if stored_bytes * _UNIFORM_RATIO < len(content) else values
+            decoded[block] = (
+                _shrunk(values) if stored_bytes * _UNIFORM_RATIO < len(content) else values
+            )
         return decoded
 
     async def prepare(self, chunk: tuple[int, ...]) -> None:
@@ -375,7 +445,9 @@ class FrameChunks(Chunks):
             await self._held(chunk)
 
     async def _held(self, chunk: tuple[int, ...]) -> _HeldFrame | None:
-        held: _HeldFrame | None = await self._load_once("chunk", chunk, lambda: self._read_frame(chunk))
+        held: _HeldFrame | None = await self._load_once(
+            "chunk", chunk, lambda: self._read_frame(chunk)
+        )
         return held
 
     async def _read_frame(self, chunk: tuple[int, ...]) -> tuple[_HeldFrame | None, int]:
@@ -387,13 +459,17 @@ class FrameChunks(Chunks):
         content, header = piece.content, blosc.parse_header(piece.content)
         size = piece.total_bytes if span[1] is None else span[1] - span[0]
         if header.nbytes != self.layout.chunk_bytes:
-            raise FormatError(f"It holds {header.nbytes} bytes instead of {self.layout.chunk_bytes}.")
+            raise FormatError(
+                f"It holds {header.nbytes} bytes instead of {self.layout.chunk_bytes}."
+            )
         if size not in {None, header.cbytes}:
             raise FormatError(f"It has {size} bytes instead of {header.cbytes}.")
         self._is_small &= header.cbytes <= _SMALL_CHUNK_BYTES
         self._record_size(chunk, header.cbytes)
         if len(content) < header.table_end:
-            rest = await self._read(self._file_key(chunk), span[0] + len(content), span[0] + header.table_end)
+            rest = await self._read(
+                self._file_key(chunk), span[0] + len(content), span[0] + header.table_end
+            )
             content += rest.content if rest is not None else b""
         frame = blosc.parse_frame(content)
         if header.cbytes > min(len(content), _SMALL_CHUNK_BYTES):
@@ -405,11 +481,18 @@ class FrameChunks(Chunks):
         if head is not None and (not self._is_small or len(head.content) == head.total_bytes):
             return head
         stop = span[0] + (_SMALL_CHUNK_BYTES if self._is_small else self._table_bytes)
-        return await self._read(self._file_key(chunk), span[0], stop if span[1] is None else min(stop, span[1]))
+        return await self._read(
+            self._file_key(chunk), span[0], stop if span[1] is None else min(stop, span[1])
+        )
 
 
 def make_chunks(
-    files: Files, layout: ArrayLayout, *, head: Piece | None, memory: MemoryCache, owner: tuple[Any, ...]
+    files: Files,
+    layout: ArrayLayout,
+    *,
+    head: Piece | None,
+    memory: MemoryCache,
+    owner: tuple[Any, ...],
 ) -> Chunks:
     """Choose how to read an array; ``head`` holds the first bytes of its first chunk."""
     options: dict[str, Any] = {"memory": memory, "owner": owner}
@@ -454,11 +537,15 @@ def _merged(spans: Mapping[K, tuple[int, int]]) -> list[tuple[int, int, list[K]]
     return merged
 
 
-def parse_index(content: bytes, shards: tuple[int, ...], *, file_bytes: int | None) -> npt.NDArray[np.int64]:
+def parse_index(
+    content: bytes, shards: tuple[int, ...], *, file_bytes: int | None
+) -> npt.NDArray[np.int64]:
     """Start and stop of each chunk in a shard, -1 for missing ones; shape ``(*shards, 2)``."""
     entries = np.frombuffer(without_checksum(content), np.uint8)
     if entries.size != 16 * math.prod(shards):
-        raise FormatError(f"The index of a shard has {len(content)} bytes instead of {16 * math.prod(shards) + 4}.")
+        raise FormatError(
+            f"The index of a shard has {len(content)} bytes instead of {16 * math.prod(shards) + 4}."
+        )
     starts, sizes = entries.view("<u8").reshape(-1, 2).astype(np.uint64).T
     is_missing = starts == _NO_CHUNK
     limit = np.uint64(2**62 if file_bytes is None else file_bytes)
@@ -483,10 +570,14 @@ def unpack(content: blosc.Bytes, layout: ArrayLayout) -> blosc.Bytes:
             case "zstd":
                 content = _unpack_zstd(content, layout.chunk_bytes)
             case "gzip" | "zlib":
-                content = _unpack_deflate(content, layout.chunk_bytes, 31 if codec == "gzip" else 15)
+                content = _unpack_deflate(
+                    content, layout.chunk_bytes, 31 if codec == "gzip" else 15
+                )
     if len(content) != layout.chunk_bytes:
         raise FormatError(f"It has {len(content)} bytes instead of {layout.chunk_bytes}.")
-    return bytes(content) if isinstance(content, memoryview) else content  # a view would keep the whole shard in memory
+    return (
+        bytes(content) if isinstance(content, memoryview) else content
+    )  # a view would keep the whole shard in memory
 
 
 def without_checksum(content: blosc.Bytes) -> blosc.Bytes:
@@ -502,7 +593,9 @@ def without_checksum(content: blosc.Bytes) -> blosc.Bytes:
 def _unpack_blosc(content: blosc.Bytes, nbytes: int) -> bytes:
     header = blosc.parse_header(content)
     if header.nbytes != nbytes or header.cbytes != len(content):
-        raise FormatError(f"Its Blosc frame says {header.nbytes} bytes in {header.cbytes}, but it has {len(content)}.")
+        raise FormatError(
+            f"Its Blosc frame says {header.nbytes} bytes in {header.cbytes}, but it has {len(content)}."
+        )
     return blosc.decode_frame(content) if nbytes else b""
 
 
@@ -514,7 +607,9 @@ def _unpack_zstd(content: blosc.Bytes, nbytes: int) -> bytearray:
         decompress(content, unpacked)
     except (RuntimeError, ValueError) as error:
         raise FormatError("It does not decompress (zstd).") from error
-    if _zstd_size(content) != nbytes:  # zstd accepts a buffer that is too large: check that a smaller one fails
+    if (
+        _zstd_size(content) != nbytes
+    ):  # zstd accepts a buffer that is too large: check that a smaller one fails
         try:
             decompress(content, bytearray(nbytes - 1))
         except (RuntimeError, ValueError):
@@ -531,7 +626,11 @@ def _zstd_size(content: blosc.Bytes) -> int | None:
     is_single_segment, kind = bool(head[4] & 0x20), head[4] >> 6
     start = 5 + (not is_single_segment) + (0, 1, 2, 4)[head[4] & 3]
     size_bytes = (int(is_single_segment), 2, 4, 8)[kind]
-    return int.from_bytes(head[start : start + size_bytes], "little") + 256 * (kind == 1) if size_bytes else None
+    return (
+        int.from_bytes(head[start : start + size_bytes], "little") + 256 * (kind == 1)
+        if size_bytes
+        else None
+    )
 
 
 def _unpack_deflate(content: blosc.Bytes, nbytes: int, window: int) -> bytes:
@@ -556,5 +655,7 @@ def _unpack_by_zarr(content: blosc.Bytes, layout: ArrayLayout) -> bytes:
     try:
         values = np.asarray(zarr.Array.from_dict(StorePath(store), layout.chunk_document)[...])
     except Exception as error:  # codecs may raise anything
-        raise FormatError(f"It is damaged, or in a form that zarr can't decode ({error}).") from error
+        raise FormatError(
+            f"It is damaged, or in a form that zarr can't decode ({error})."
+        ) from error
     return np.ascontiguousarray(values, dtype=layout.stored_dtype).tobytes()

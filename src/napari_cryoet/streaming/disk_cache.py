@@ -1,11 +1,12 @@
 """The disk cache of network reads: bounded in bytes, least recently used evicted first, shared by processes.
 
-An *image* is an address that was opened. A *part* is a range of a file below it with the ETag of its server, or the
-fact that the file doesn't exist. All parts are in one SQLite database. A checksum covers a part's bytes and its row;
-parts that don't match are never used. A damaged database is deleted and created again.
+An *image* is an address that was opened. A *part* is a range of a file below it with the ETag of
+its server, or the fact that the file doesn't exist. All parts are in one SQLite database. A
+checksum covers a part's bytes and its row; parts that don't match are never used. A damaged
+database is deleted and created again.
 
-One thread writes in the background, many parts per transaction. The folder, the size limit and how long an image counts
-as current come from the environment, the settings or defaults.
+One thread writes in the background, many parts per transaction. The folder, the size limit and how
+long an image counts as current come from the environment, the settings or defaults.
 """
 
 from __future__ import annotations
@@ -42,13 +43,19 @@ _SCHEMA = (
     "CREATE TABLE images (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, checked_at REAL)",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, image INTEGER, key TEXT, start INTEGER, stop INTEGER, etag TEXT, "
     "modified TEXT, total INTEGER, stored_at REAL, checksum BLOB, cost INTEGER, used_at REAL)",
-    "CREATE TABLE contents (part INTEGER PRIMARY KEY, content BLOB)",  # separate, because using a part rewrites its row
+    # separate, because using a part rewrites its row
+    "CREATE TABLE contents (part INTEGER PRIMARY KEY, content BLOB)",
     "CREATE INDEX parts_by_place ON parts (image, key, start)",
     "CREATE INDEX parts_by_use ON parts (used_at, cost)",
     "CREATE TRIGGER part_deleted AFTER DELETE ON parts BEGIN DELETE FROM contents WHERE part = old.id; END",
     f"PRAGMA user_version = {_SCHEMA_VERSION}",
 )
-_PRAGMAS = ("page_size = 32768", "auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL")
+_PRAGMAS = (
+    "page_size = 32768",
+    "auto_vacuum = INCREMENTAL",
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+)
 _COLUMNS = "id, key, start, stop, etag, modified, total, stored_at, checksum"
 _SIZE = "SELECT coalesce(sum(cost), 0) FROM parts"
 _WHOLE_FILE = 2**62  # the stop of a missing file
@@ -82,7 +89,10 @@ class CachedImage:
 
 @dataclass(frozen=True, slots=True)
 class CachedPart:
-    """A cached range of a file, and when it was stored (seconds since 1970); no piece if the file doesn't exist."""
+    """A cached range of a file, and when it was stored (seconds since 1970).
+
+    No piece if the file doesn't exist.
+    """
 
     piece: Piece | None
     stored_at: float
@@ -91,7 +101,8 @@ class CachedPart:
 class DiskCache:
     """The cache in one folder. All methods may be called from any thread; only `clear` and `shrink` raise OSError.
 
-    Folder and limit come from the settings by default. At least ``keep_free_bytes`` of the disk stay free.
+    Folder and limit come from the settings by default. At least ``keep_free_bytes`` of the disk
+    stay free.
     """
 
     def __init__(
@@ -121,11 +132,15 @@ class DiskCache:
 
     def image(self, address: str) -> CachedImage:
         """The image of an address."""
-        digest = xxhash.xxh3_128_digest(address.encode())  # addresses may hold secrets, so only their hash is stored
+        digest = xxhash.xxh3_128_digest(
+            address.encode()
+        )  # addresses may hold secrets, so only their hash is stored
         rows = self._query("SELECT id, checked_at FROM images WHERE digest = ?", digest)
         return CachedImage(digest, *rows[0]) if rows else CachedImage(digest)
 
-    def find(self, image: CachedImage, key: str, start: int = 0, length: int | None = None) -> CachedPart | None:
+    def find(
+        self, image: CachedImage, key: str, start: int = 0, length: int | None = None
+    ) -> CachedPart | None:
         """A range of a file, as in `ByteSource.read`; None unless all of it is cached."""
         if image.number is None or image.is_dropped:
             return None
@@ -157,7 +172,9 @@ class DiskCache:
     def first_document(self, image: CachedImage) -> tuple[str, Piece] | None:
         """The cached file nearest to the image's root: its key and first bytes."""
         depth = "length(key) - length(replace(key, '/', ''))"
-        rows = self._rows(f"image = ? AND etag NOT NULL AND start = 0 ORDER BY {depth}, key LIMIT 1", image.number)
+        rows = self._rows(
+            f"image = ? AND etag NOT NULL AND start = 0 ORDER BY {depth}, key LIMIT 1", image.number
+        )
         part = self.find(image, rows[0].key, 0, rows[0].stop) if rows else None
         return (rows[0].key, part.piece) if part is not None and part.piece is not None else None
 
@@ -178,19 +195,28 @@ class DiskCache:
         """Record that the server has just confirmed the image; returns it."""
         image.checked_at = time.time()
         values = image.checked_at, image.number
-        self._enqueue(lambda sql: sql.execute("UPDATE images SET checked_at = ? WHERE id = ?", values))
+        self._enqueue(
+            lambda sql: sql.execute("UPDATE images SET checked_at = ? WHERE id = ?", values)
+        )
         return image
 
     def forget(self, image: CachedImage, key: str) -> None:
         """Delete all parts of a file."""
-        self._enqueue(lambda sql: sql.execute("DELETE FROM parts WHERE image = ? AND key = ?", (image.number, key)))
+        self._enqueue(
+            lambda sql: sql.execute(
+                "DELETE FROM parts WHERE image = ? AND key = ?", (image.number, key)
+            )
+        )
 
     def drop(self, image: CachedImage) -> CachedImage:
         """Delete all parts of an image that changed on its server. Returns a fresh image."""
         image.is_dropped = True
 
         def forget(sql: sqlite3.Connection) -> None:
-            sql.execute("DELETE FROM parts WHERE image IN (SELECT id FROM images WHERE digest = ?)", (image.digest,))
+            sql.execute(
+                "DELETE FROM parts WHERE image IN (SELECT id FROM images WHERE digest = ?)",
+                (image.digest,),
+            )
             sql.execute("DELETE FROM images WHERE digest = ?", (image.digest,))
 
         self._enqueue(forget)
@@ -232,11 +258,22 @@ class DiskCache:
     # Reading
 
     def _joined(self, image: CachedImage, rows: list[_Row], start: int, stop: int) -> bytes | None:
-        """Join parts of one version into the bytes ``start`` to ``stop``; None if any are missing."""
+        """Join parts of one version into the bytes ``start`` to ``stop``.
+
+        None if any are missing.
+        """
         chunks, position = [], start
         while position < stop:
-            best = max((row for row in rows if row.start <= position), key=lambda row: row.stop, default=None)
-            if best is None or best.stop <= position or (content := self._content(image, best)) is None:
+            best = max(
+                (row for row in rows if row.start <= position),
+                key=lambda row: row.stop,
+                default=None,
+            )
+            if (
+                best is None
+                or best.stop <= position
+                or (content := self._content(image, best)) is None
+            ):
                 return None
             end = min(best.stop, stop)
             is_all = (position, end) == (best.start, best.stop)
@@ -272,7 +309,11 @@ class DiskCache:
                     address = f"{path.as_uri()}?mode=rw"
                     self._reader = sqlite3.connect(address, uri=True, check_same_thread=False)
                     self._reader.execute("PRAGMA query_only = ON")
-                return self._reader.execute(query, values).fetchall() if self._reader is not None else []
+                return (
+                    self._reader.execute(query, values).fetchall()
+                    if self._reader is not None
+                    else []
+                )
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             self._disconnect()
             if _is_damage(error):
@@ -301,7 +342,12 @@ class DiskCache:
                     for job in jobs:
                         job(sql)
                     free_bytes = shutil.disk_usage(self._folder).free - self._keep_free_bytes
-                    _evict(sql, max(0, min(self.limit_bytes, sql.execute(_SIZE).fetchone()[0] + free_bytes)))
+                    _evict(
+                        sql,
+                        max(
+                            0, min(self.limit_bytes, sql.execute(_SIZE).fetchone()[0] + free_bytes)
+                        ),
+                    )
                 sql.execute("PRAGMA incremental_vacuum(1000)").fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if _is_damage(error):
@@ -317,7 +363,9 @@ class DiskCache:
                 sql.execute(f"PRAGMA {pragma}").fetchall()
             if _version(sql) == 0:
                 with _transaction(sql):
-                    for statement in _SCHEMA if _version(sql) == 0 else ():  # else another process created them
+                    for statement in (
+                        _SCHEMA if _version(sql) == 0 else ()
+                    ):  # else another process created them
                         sql.execute(statement)
             if _version(sql) != _SCHEMA_VERSION:
                 _report_damage(sql)
@@ -329,7 +377,9 @@ class DiskCache:
     def _discard_damaged(self) -> None:
         """Rename a damaged cache, for all processes at once, and delete it."""
         with contextlib.suppress(OSError):
-            self._folder.rename(self._folder.with_name(f"{OWN_FOLDER}.broken-{secrets.token_hex(4)}"))
+            self._folder.rename(
+                self._folder.with_name(f"{OWN_FOLDER}.broken-{secrets.token_hex(4)}")
+            )
         for broken in self._folder.parent.glob(f"{OWN_FOLDER}.broken-*"):
             shutil.rmtree(broken, ignore_errors=True)
 
@@ -372,7 +422,8 @@ def _store(sql: sqlite3.Connection, image: CachedImage, row: _Row, content: byte
     if sql.execute(others, (number, row.key, row.etag, row.total)).fetchone():
         sql.execute("DELETE FROM parts WHERE image = ?", (number,))  # of the previous version
     within = "image = ? AND key = ? AND start BETWEEN ? AND ? AND stop <= ?"
-    sql.execute(f"DELETE FROM parts WHERE {within}", (number, row.key, row.start, row.stop, row.stop))  # noqa: S608
+    delete = f"DELETE FROM parts WHERE {within}"  # noqa: S608
+    sql.execute(delete, (number, row.key, row.start, row.stop, row.stop))
     checksum, cost = row.checksum_with(image.digest, content), _PART_COST_BYTES + len(content)
     insert = "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     part = sql.execute(insert, (number, *row[1:8], checksum, cost, row.stored_at)).lastrowid
@@ -391,14 +442,19 @@ class _Writer:
     def add(self, job: _Job, size_bytes: int) -> None:
         """Queue a job, unless the queue is full or a write failed recently."""
         with self._state:
-            if time.monotonic() < self._paused_until or self._queued_bytes + size_bytes > _QUEUE_BYTES:
+            if (
+                time.monotonic() < self._paused_until
+                or self._queued_bytes + size_bytes > _QUEUE_BYTES
+            ):
                 return
             self._jobs.append(job)
             self._queued_bytes += size_bytes
             self._state.notify_all()
             if not self._is_running:
                 with contextlib.suppress(RuntimeError):  # no thread available, or Python is exiting
-                    threading.Thread(target=self._serve, name="napari-cryoet-disk", daemon=True).start()
+                    threading.Thread(
+                        target=self._serve, name="napari-cryoet-disk", daemon=True
+                    ).start()
                     self._is_running = True
 
     def flush(self, timeout_s: float) -> bool:
@@ -421,7 +477,9 @@ class _Writer:
     def _take(self) -> list[_Job]:
         """Wait briefly for more jobs and take them all; an empty list ends the thread."""
         with self._state:
-            self._state.wait_for(lambda: self._is_urgent or self._queued_bytes > _BATCH_BYTES, _GATHER_S)
+            self._state.wait_for(
+                lambda: self._is_urgent or self._queued_bytes > _BATCH_BYTES, _GATHER_S
+            )
             jobs, self._jobs, self._queued_bytes = self._jobs, [], 0
             if not jobs:
                 self._is_running = self._is_urgent = False
@@ -497,12 +555,15 @@ def cache_folder() -> Path:
 def limit_bytes() -> int:
     """The size limit of the disk cache; 0 turns it off.
 
-    It comes from the environment, else the setting, else it is 10 GB or a tenth of the free disk, whichever is less.
+    It comes from the environment, else the setting, else it is 10 GB or a tenth of the free disk,
+    whichever is less.
     """
     if (chosen := named_limit_bytes()) is not None:
         return chosen
     folder = cache_folder()
-    existing = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder)
+    existing = next(
+        (parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder
+    )
     try:
         return int(min(_LARGEST_BYTES, _FREE_FRACTION * shutil.disk_usage(existing).free))
     except OSError:
@@ -528,7 +589,10 @@ def environment_limit_bytes() -> int | None:
 
 
 def choose_limit(size_bytes: int | None) -> None:
-    """Set the limit, for running processes too; None restores the default. OSError if it can't be saved."""
+    """Set the limit, for running processes too; None restores the default.
+
+    OSError if it can't be saved.
+    """
     if size_bytes is None:
         _settings_path().unlink(missing_ok=True)
     else:

@@ -1,7 +1,7 @@
 """Arrays that a viewer can slice without waiting: exact where blocks are in memory, coarse elsewhere.
 
-A viewer slices `Display.levels` like any arrays and gets the best picture in memory at once. Missing blocks are fetched
-in the order of `plan`; ``on_change`` tells the viewer to slice again.
+A viewer slices `Display.levels` like any arrays and gets the best picture in memory at once.
+Missing blocks are fetched in the order of `plan`; ``on_change`` tells the viewer to slice again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,23 @@ import numpy as np
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.streaming.compose import compose, missing_keys
 from napari_cryoet.streaming.engine import Priority, Want
-from napari_cryoet.streaming.grid import Box, PlanePosition, box_shape, cut_part, plane_of, whole_box
-from napari_cryoet.streaming.plan import Motion, PlannedPart, View, affordable_level, kept_bytes, motion_between, plan
+from napari_cryoet.streaming.grid import (
+    Box,
+    PlanePosition,
+    box_shape,
+    cut_part,
+    plane_of,
+    whole_box,
+)
+from napari_cryoet.streaming.plan import (
+    Motion,
+    PlannedPart,
+    View,
+    affordable_level,
+    kept_bytes,
+    motion_between,
+    plan,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,7 +87,9 @@ class DisplayState:
     @property
     def is_settled(self) -> bool:
         """Whether the picture stays as it is unless you ask for more."""
-        return self.is_exact or self.error is not None or (self.is_limited and not self.missing_blocks)
+        return (
+            self.is_exact or self.error is not None or (self.is_limited and not self.missing_blocks)
+        )
 
 
 class Display:
@@ -111,8 +128,12 @@ class Display:
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
         self.is_blank = False
-        self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(image.levels)))
-        self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(image.levels)))
+        self.levels = tuple(
+            DisplayLevel(self, level, is_view=True) for level in range(len(image.levels))
+        )
+        self.overviews = tuple(
+            DisplayLevel(self, level, is_view=False) for level in range(len(image.levels))
+        )
         self._engine = engine
         self._usual_view_bytes = min(_LARGEST_VIEW_BYTES, engine.memory.limit_bytes // 2)
         self._chosen_view_bytes: int | None = None
@@ -123,7 +144,9 @@ class Display:
         self._full_view: View | None = None  # shown in full, whatever it costs
         self._foreseen: View | None = None
         self._is_exact = False
-        self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # the last picture of the view
+        self._latest: tuple[int, Box, weakref.ref[Block]] | None = (
+            None  # the last picture of the view
+        )
         # its requests, on the loop thread
         self._planned_view: View | None = None
         self._motion: Motion | None = None
@@ -132,7 +155,9 @@ class Display:
         self._arrived: set[Key] = set()  # awaited blocks that have arrived for this view
         self._evicted = 0  # how many of these were evicted again
         self._arrivals = 0  # how often blocks of the image arrived
-        self._incomplete_at: int | None = None  # arrivals before the last picture, if that was incomplete
+        self._incomplete_at: int | None = (
+            None  # arrivals before the last picture, if that was incomplete
+        )
         self._failed: dict[Key, tuple[float, CryoETError]] = {}
         self._retried_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -141,14 +166,16 @@ class Display:
     @property
     def usual_view_bytes(self) -> int:
         """The limit of decoded bytes in a view, ignoring the data saver."""
-        return self._usual_view_bytes if self._chosen_view_bytes is None else self._chosen_view_bytes
+        return (
+            self._usual_view_bytes if self._chosen_view_bytes is None else self._chosen_view_bytes
+        )
 
     @property
     def largest_view_bytes(self) -> int:
         """The limit of decoded bytes in a view; half of it for planes across the blocks.
 
-        Larger views are shown at a coarser level. 0 keeps views coarse, as the data saver does. Setting it applies to
-        the current view at once; None restores the usual limit.
+        Larger views are shown at a coarser level. 0 keeps views coarse, as the data saver does.
+        Setting it applies to the current view at once; None restores the usual limit.
         """
         is_coarse = self._chosen_view_bytes is None and self.pyramid.stays_coarse
         return 0 if is_coarse else self.usual_view_bytes
@@ -167,7 +194,9 @@ class Display:
         errors = [self._failed[key][1] for key in missing if key in self._failed]
         full_bytes = 0
         if is_limited and view is not None and plane_of(view.box) is not None:
-            full_bytes = self.image.wire_bytes(view.level, self.image.size_bytes(view.level, view.box))
+            full_bytes = self.image.wire_bytes(
+                view.level, self.image.size_bytes(view.level, view.box)
+            )
         return DisplayState(
             is_exact=self._is_exact,
             missing_blocks=len(missing),
@@ -196,7 +225,12 @@ class Display:
             self._view = View(level, stored)
             self._latest = level, stored, weakref.ref(picture.values)
             self._is_exact, self.is_blank = not picture.missing, picture.is_blank
-            self._engine.call(self._record_picture, self._view, time.monotonic(), arrivals if picture.missing else None)
+            self._engine.call(
+                self._record_picture,
+                self._view,
+                time.monotonic(),
+                arrivals if picture.missing else None,
+            )
         return self.pyramid.from_stored(picture.values)
 
     def foresee(self, level: int, box: Box) -> None:
@@ -271,12 +305,18 @@ class Display:
         """The plane to keep of each block, if whole blocks would take too much memory."""
         plane, limit = plane_of(box), self._engine.memory.limit_bytes
         is_cut = kept_bytes(self.image, level, box, is_cut=False) > limit // 2
-        is_cut |= self._evicted > self.image.levels[level].grid.count(box) // 4  # other blocks evict them
+        is_cut |= (
+            self._evicted > self.image.levels[level].grid.count(box) // 4
+        )  # other blocks evict them
         return plane if is_cut else None
 
     def _missing(self) -> list[Key]:
         """The missing blocks of the view."""
-        return [] if self._view is None else missing_keys(self.image, self._engine.memory, *self._target(self._view))
+        return (
+            []
+            if self._view is None
+            else missing_keys(self.image, self._engine.memory, *self._target(self._view))
+        )
 
     def _does_not_fit(self) -> StreamError | None:
         """An error if the blocks of the view would keep evicting each other."""
@@ -287,13 +327,18 @@ class Display:
         is_thrashing = self._evicted > 2 * self.image.levels[target].grid.count(box) + 2
         if not is_thrashing and kept_bytes(self.image, target, box, is_cut=is_cut) <= limit:
             return None
-        message = f"This view needs more than the {limit / 1e6:,.0f} MB of memory that pixels may use."
+        message = (
+            f"This view needs more than the {limit / 1e6:,.0f} MB of memory that pixels may use."
+        )
         return StreamError(message, hint="Look at a plane, a smaller part or a coarser level.")
 
     # on the loop thread
 
     def _record_picture(self, view: View, at: float, incomplete_at: int | None) -> None:
-        """Record the last picture; ``incomplete_at`` counts the arrivals before it if it was incomplete, else None."""
+        """Record the last picture.
+
+        ``incomplete_at`` counts the arrivals before it if it was incomplete, else None.
+        """
         self._incomplete_at = incomplete_at
         if view != self._planned_view:
             before = None if self._is_held else self._planned_view  # a held viewer still moves
@@ -320,12 +365,22 @@ class Display:
             self._engine.forget(self)
             return
         view = self._foreseen if self._is_held else self._planned_view
-        if view is None or self._is_stopped or self._is_paused or self.image.error or self._does_not_fit():
+        if (
+            view is None
+            or self._is_stopped
+            or self._is_paused
+            or self.image.error
+            or self._does_not_fit()
+        ):
             self._awaited = set()
             self._engine.want(self, ())
             self._engine.cancel_unwanted(self.image)
             return
-        (target, box), motion, still_for_s = self._target(view), self._motion, time.monotonic() - self._moved_at
+        (target, box), motion, still_for_s = (
+            self._target(view),
+            self._motion,
+            time.monotonic() - self._moved_at,
+        )
         again_s = motion.still_after_s if motion is not None else 0.0
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)
@@ -375,8 +430,13 @@ class Display:
         if plane is not None and part.priority > Priority.VIEW:
             return []  # prefetched whole blocks would evict the view
         missing = missing_keys(image, self._engine.memory, part.level, part.box)
-        blocks = [key[2] for key in missing if now - self._failed.get(key, (-math.inf,))[0] >= _FAILED_S]
-        return [Want(part.priority, part.level, run, plane) for run in image.runs(part.level, blocks, _RUN_BYTES)]
+        blocks = [
+            key[2] for key in missing if now - self._failed.get(key, (-math.inf,))[0] >= _FAILED_S
+        ]
+        return [
+            Want(part.priority, part.level, run, plane)
+            for run in image.runs(part.level, blocks, _RUN_BYTES)
+        ]
 
     def blocks_arrived(self, keys: Sequence[Key]) -> None:
         """Blocks are in memory; see `engine.Viewer`."""
@@ -408,7 +468,9 @@ class Display:
             if not self._is_closed:
                 self.on_change()
         except Exception:  # noqa: BLE001 - an error in the viewer must not stop the loop
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            threading.excepthook(
+                threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
+            )
 
 
 class DisplayLevel:
@@ -456,7 +518,9 @@ class DisplayLevel:
         cut = cut_part(self._box, self._kept, index)
         if cut is None:
             return np.asarray(self)[index]
-        return DisplayLevel(self._display, self._level, is_view=self._is_view, box=cut[0], kept=cut[1])
+        return DisplayLevel(
+            self._display, self._level, is_view=self._is_view, box=cut[0], kept=cut[1]
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Block:
         """The best picture available now; never waits. Raises ValueError with ``copy=False``."""
@@ -464,7 +528,9 @@ class DisplayLevel:
             raise ValueError("a picture is always a new array: copy=False isn't possible")
         if not all(box_shape(self._box)):
             return np.empty(self.shape, dtype or self.dtype)
-        values = self._display.picture(self._level, self._box, is_view=self._is_view).reshape(self.shape)
+        values = self._display.picture(self._level, self._box, is_view=self._is_view).reshape(
+            self.shape
+        )
         if copy:
             return np.array(values, dtype)  # the picture may be shared or read-only
         return values if dtype is None else values.astype(dtype, copy=False)

@@ -1,8 +1,9 @@
 """The scheduler: fetches blocks into memory with a bounded number of requests, visible blocks first.
 
-All state lives on the loop thread of `network.client`; other threads hand their requests over to it. Two kinds of
-callers share the bandwidth of a server. Readers wait for exact values. Displays replace their list of wanted blocks,
-most important first, whenever the view changes. Requests already in flight are shared.
+All state lives on the loop thread of `network.client`; other threads hand their requests over to
+it. Two kinds of callers share the bandwidth of a server. Readers wait for exact values. Displays
+replace their list of wanted blocks, most important first, whenever the view changes. Requests
+already in flight are shared.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, StoppedError, StreamError
+from napari_cryoet.exceptions import (
+    ChangedError,
+    CryoETError,
+    FormatError,
+    StoppedError,
+    StreamError,
+)
 from napari_cryoet.network import client
 from napari_cryoet.streaming.grid import box_slices, cut_box
 from napari_cryoet.streaming.memory import Key, MemoryCache, default_limit_bytes, owned_bytes
@@ -39,10 +46,16 @@ _RUN_BYTES = 4 * 2**20  # decoded bytes in one request of a reader
 
 _LOCAL_S = 0.005  # faster answers come from this machine and say nothing about a network
 _GROWTH, _ANSWERS_TO_GROW = 1.3, 10  # raise the estimate while the connection is used but not full
-_ROUNDS, _MOST_AVERAGED = 2.5, 64  # rounds of answers before the estimate changes; answers to average
+_ROUNDS, _MOST_AVERAGED = (
+    2.5,
+    64,
+)  # rounds of answers before the estimate changes; answers to average
 _LONG_S = 1.0  # after this long, one round is enough
-_AHEAD_S = 0.15  # how long prefetching may delay a more urgent request, in addition to one round trip
-_CANCEL_S = 0.3  # cancelling a request pays off if more than this is left; a new connection costs about as much
+_AHEAD_S = (
+    0.15  # how long prefetching may delay a more urgent request, in addition to one round trip
+)
+# cancelling a request pays off if more than this is left; a new connection costs about as much
+_CANCEL_S = 0.3
 
 
 class Priority(IntEnum):
@@ -95,8 +108,8 @@ class Viewer(Protocol):
 class Bandwidth:
     """Estimates the bandwidth and latency of a server from the requests that were answered.
 
-    Throughput equals bandwidth only while the connection is full. It counts as full once three quarters of the
-    allowed requests are in flight, until fewer than half are.
+    Throughput equals bandwidth only while the connection is full. It counts as full once three
+    quarters of the allowed requests are in flight, until fewer than half are.
 
     Attributes
     ----------
@@ -110,7 +123,9 @@ class Bandwidth:
         self.bytes_per_s, self.quickest_s = math.inf, 0.0
         self._in_flight, self._updated_at = 0, 0.0
         self._full_since: float | None = None
-        self._ended: deque[tuple[float, int]] = deque(maxlen=_MOST_AVERAGED)  # since the connection is full
+        self._ended: deque[tuple[float, int]] = deque(
+            maxlen=_MOST_AVERAGED
+        )  # since the connection is full
         self._durations: deque[float] = deque(maxlen=_MOST_AVERAGED // 2)
 
     def began(self, now: float) -> None:
@@ -154,7 +169,9 @@ class Bandwidth:
 
     def may_carry_more(self, bytes_in_flight: int, size_bytes: int) -> bool:
         """Whether one more prefetch request would delay an urgent one only briefly."""
-        return bytes_in_flight == 0 or bytes_in_flight + size_bytes <= self.bytes_per_s * (self.quickest_s + _AHEAD_S)
+        return bytes_in_flight == 0 or bytes_in_flight + size_bytes <= self.bytes_per_s * (
+            self.quickest_s + _AHEAD_S
+        )
 
     def saves_by_cancelling(self, age_s: float, size_bytes: int) -> bool:
         """Whether cancelling a request saves more time than the new connection it costs."""
@@ -186,7 +203,10 @@ class _Request:
 
 @dataclass(slots=True)
 class _Wanted:
-    """The blocks that one display wants, most important first; ``keys`` includes those in flight."""
+    """The blocks that one display wants, most important first.
+
+    ``keys`` includes those in flight.
+    """
 
     wants: deque[Want] = field(default_factory=deque)
     keys: set[Key] = field(default_factory=set)
@@ -211,8 +231,14 @@ class _Queue:
 
     def next_wanted(self, lowest: Priority) -> tuple[Viewer, _Wanted] | None:
         """The display with the most important want; displays with equal priority take turns."""
-        ready = [item for item in self.wanted.items() if item[1].wants and item[1].wants[0].priority <= lowest]
-        return min(ready, key=lambda item: (item[1].wants[0].priority, item[1].served_at), default=None)
+        ready = [
+            item
+            for item in self.wanted.items()
+            if item[1].wants and item[1].wants[0].priority <= lowest
+        ]
+        return min(
+            ready, key=lambda item: (item[1].wants[0].priority, item[1].served_at), default=None
+        )
 
     def any_wants(self, keys: Iterable[Key]) -> bool:
         """Whether any display wants any of these blocks."""
@@ -221,20 +247,28 @@ class _Queue:
 
     def unwanted(self) -> list[_Request]:
         """Requests in flight that are no longer needed."""
-        return [request for request in self.in_flight if not request.readers and not self.any_wants(request.keys)]
+        return [
+            request
+            for request in self.in_flight
+            if not request.readers and not self.any_wants(request.keys)
+        ]
 
     def lowest_priority(self) -> Priority:
         """The least important priority that may be sent now."""
         ahead = sum(request.is_ahead and request.is_transferring for request in self.in_flight)
         if ahead >= REQUESTS * 3 // 4:
             return Priority.VIEW
-        if ahead >= REQUESTS // 2 or any(not (request.is_ahead or request.is_read) for request in self.in_flight):
+        if ahead >= REQUESTS // 2 or any(
+            not (request.is_ahead or request.is_read) for request in self.in_flight
+        ):
             return Priority.AHEAD  # background requests would delay the visible blocks
         return Priority.BACKGROUND
 
     def has_room_ahead(self, request: _Request) -> bool:
         """Whether the connection has room for this prefetch request."""
-        ahead = sum(other.size_bytes for other in self.in_flight if other.is_ahead and other.is_transferring)
+        ahead = sum(
+            other.size_bytes for other in self.in_flight if other.is_ahead and other.is_transferring
+        )
         return self.bandwidth.may_carry_more(ahead, request.size_bytes)
 
 
@@ -244,7 +278,9 @@ class Engine:
     def __init__(self) -> None:
         self.memory = MemoryCache(default_limit_bytes())
         self.loop = client.loop()
-        self._threads = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2)), "napari-cryoet-decode")
+        self._threads = ThreadPoolExecutor(
+            max(2, min(8, os.cpu_count() or 2)), "napari-cryoet-decode"
+        )
         self._queues: dict[str, _Queue] = {}
         self._requests: dict[Key, _Request] = {}
         self._is_warm = False
@@ -275,11 +311,18 @@ class Engine:
         return self._queue(image).bandwidth.bytes_per_s
 
     async def read(
-        self, image: SharedImage, level: int, blocks: Iterable[BlockIndex], place: PlaceBlocks, *, keep: bool
+        self,
+        image: SharedImage,
+        level: int,
+        blocks: Iterable[BlockIndex],
+        place: PlaceBlocks,
+        *,
+        keep: bool,
     ) -> None:
         """Call ``place`` with each block at least once, on any thread.
 
-        With ``keep`` the blocks stay in the memory cache. Raises the first CryoETError of any request.
+        With ``keep`` the blocks stay in the memory cache. Raises the first CryoETError of any
+        request.
         """
         queue, missing = self._queue(image), set(blocks)
         while missing:
@@ -317,15 +360,22 @@ class Engine:
         finally:
             for request in requests:
                 request.readers -= 1
-                if not request.readers and (request.began_at is None or not queue.any_wants(request.keys)):
+                if not request.readers and (
+                    request.began_at is None or not queue.any_wants(request.keys)
+                ):
                     self._end(request, StoppedError())
 
     def want(self, viewer: Viewer, wants: Iterable[Want], in_flight: Iterable[Want] = ()) -> None:
-        """Replace the wants of a display; ``in_flight`` keeps running requests alive but starts none."""
+        """Replace the wants of a display.
+
+        ``in_flight`` keeps running requests alive but starts none.
+        """
         queue = self._queue(viewer.image)
         wanted = queue.wanted.setdefault(viewer, _Wanted())
         wanted.wants = deque(wants)
-        wanted.keys = {key for want in (*wanted.wants, *in_flight) for key in want.keys(viewer.image.owner)}
+        wanted.keys = {
+            key for want in (*wanted.wants, *in_flight) for key in want.keys(viewer.image.owner)
+        }
         self._cancel_slow(queue)
         self._dispatch(queue)
 
@@ -356,7 +406,9 @@ class Engine:
 
     def _register(self, image: SharedImage, want: Want) -> _Request:
         size_bytes = image.wire_bytes(want.level, len(want.blocks) * image.block_bytes(want.level))
-        request = _Request(image, want, want.keys(image.owner), self.loop.create_future(), size_bytes)
+        request = _Request(
+            image, want, want.keys(image.owner), self.loop.create_future(), size_bytes
+        )
         self._requests.update(dict.fromkeys(request.keys, request))
         return request
 
@@ -413,14 +465,19 @@ class Engine:
 
     def _queued(self, keys: Iterable[Key]) -> _Request | None:
         requests = (self._requests.get(key) for key in keys)
-        return next((request for request in requests if request is not None and request.began_at is None), None)
+        return next(
+            (request for request in requests if request is not None and request.began_at is None),
+            None,
+        )
 
     def _cancel_slow(self, queue: _Queue) -> None:
         """Cancel unneeded requests if that saves time."""
         now = self.loop.time()
         for request in queue.unwanted():
             age_s = now - (request.began_at or now)
-            if request.is_transferring and queue.bandwidth.saves_by_cancelling(age_s, request.size_bytes):
+            if request.is_transferring and queue.bandwidth.saves_by_cancelling(
+                age_s, request.size_bytes
+            ):
                 self._end(request, StoppedError())
 
     def _end(self, request: _Request, error: CryoETError | None = None) -> None:
@@ -484,7 +541,9 @@ class Engine:
                 decode = await chunks.fetch(want.blocks)
                 self._end_transfer(queue, request, request.size_bytes)
                 self._dispatch(queue)
-                return await self.loop.run_in_executor(self._threads, _decoded, decode, request, chunks)
+                return await self.loop.run_in_executor(
+                    self._threads, _decoded, decode, request, chunks
+                )
             except FormatError as error:
                 if is_last_try:
                     message = f"A part of {chunks.describe(chunk)} is damaged. {error.message}"

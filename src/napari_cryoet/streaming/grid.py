@@ -44,7 +44,9 @@ def box_shape(box: Box) -> tuple[int, ...]:
 def box_slices(box: Box, origin: Box | None = None) -> tuple[slice, ...]:
     """A box as slices, relative to the start of ``origin`` if given."""
     starts = [start for start, _ in origin] if origin else [0] * len(box)
-    return tuple(slice(start - zero, stop - zero) for (start, stop), zero in zip(box, starts, strict=True))
+    return tuple(
+        slice(start - zero, stop - zero) for (start, stop), zero in zip(box, starts, strict=True)
+    )
 
 
 def intersect(box: Box, other: Box) -> Box | None:
@@ -55,13 +57,18 @@ def intersect(box: Box, other: Box) -> Box | None:
 
 def plane_of(box: Box) -> PlanePosition | None:
     """The plane that contains a box, or None."""
-    return tuple((axis, start) for axis, (start, stop) in enumerate(box) if stop - start == 1) or None
+    return (
+        tuple((axis, start) for axis, (start, stop) in enumerate(box) if stop - start == 1) or None
+    )
 
 
 def cut_box(box: Box, plane: PlanePosition) -> Box:
     """The part of a box that lies in a plane."""
     positions = dict(plane)
-    return tuple((positions[axis], positions[axis] + 1) if axis in positions else span for axis, span in enumerate(box))
+    return tuple(
+        (positions[axis], positions[axis] + 1) if axis in positions else span
+        for axis, span in enumerate(box)
+    )
 
 
 def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[int, ...]] | None:
@@ -72,7 +79,11 @@ def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[in
     index = index if isinstance(index, tuple) else (index,)
     ellipses = [at for at, item in enumerate(index) if item is Ellipsis]
     if len(ellipses) == 1:
-        index = (*index[: ellipses[0]], *[slice(None)] * (len(kept) + 1 - len(index)), *index[ellipses[0] + 1 :])
+        index = (
+            *index[: ellipses[0]],
+            *[slice(None)] * (len(kept) + 1 - len(index)),
+            *index[ellipses[0] + 1 :],
+        )
     if len(index) > len(kept):
         return None
     cut, remaining = list(box), list(kept)
@@ -96,8 +107,9 @@ def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[in
 class Grid:
     """The blocks of an array, the units that are fetched, decoded and cached.
 
-    ``borders`` holds the start of each block along an axis, and the end of the last. No block spans two chunks. Blocks
-    in the same box of ``run_shape`` (a chunk, or a file of small ones) may share a request.
+    ``borders`` holds the start of each block along an axis, and the end of the last. No block spans
+    two chunks. Blocks in the same box of ``run_shape`` (a chunk, or a file of small ones) may share
+    a request.
     """
 
     borders: tuple[tuple[int, ...], ...]
@@ -112,7 +124,9 @@ class Grid:
     @property
     def n_chunks(self) -> int:
         """How many chunks there are, including those without a file."""
-        return math.prod(-(-size // chunk) for size, chunk in zip(self.shape, self.chunk_shape, strict=True))
+        return math.prod(
+            -(-size // chunk) for size, chunk in zip(self.shape, self.chunk_shape, strict=True)
+        )
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -121,19 +135,25 @@ class Grid:
 
     def box(self, block: BlockIndex) -> Box:
         """The voxels of a block."""
-        return tuple((borders[i], borders[i + 1]) for borders, i in zip(self.borders, block, strict=True))
+        return tuple(
+            (borders[i], borders[i + 1]) for borders, i in zip(self.borders, block, strict=True)
+        )
 
     def chunk(self, block: BlockIndex) -> tuple[int, ...]:
         """The chunk that contains a block."""
         return self._within(block, self.chunk_shape)
 
     def _within(self, block: BlockIndex, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(borders[i] // size for borders, i, size in zip(self.borders, block, shape, strict=True))
+        return tuple(
+            borders[i] // size for borders, i, size in zip(self.borders, block, shape, strict=True)
+        )
 
     def span(self, box: Box) -> list[tuple[int, int]]:
         """On each axis, the first block that overlaps a box and one past the last."""
         return [
-            (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)
+            (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1))
+            if start < stop
+            else (0, 0)
             for (start, stop), borders in zip(box, self.borders, strict=True)
         ]
 
@@ -155,7 +175,9 @@ class Grid:
     def chunks(self, box: Box) -> Iterator[tuple[int, ...]]:
         """The chunks that overlap a box."""
         spans = zip(box, self.chunk_shape, strict=True)
-        return itertools.product(*(range(start // size, -(-stop // size)) for (start, stop), size in spans))
+        return itertools.product(
+            *(range(start // size, -(-stop // size)) for (start, stop), size in spans)
+        )
 
     def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
         """Group blocks that can share a request, at most ``longest`` in one."""
@@ -170,7 +192,10 @@ class Grid:
 
 
 def make_grid(
-    shape: Sequence[int], chunk_shape: Sequence[int], block_shape: Sequence[int], run_shape: Sequence[int]
+    shape: Sequence[int],
+    chunk_shape: Sequence[int],
+    block_shape: Sequence[int],
+    run_shape: Sequence[int],
 ) -> Grid:
     """Cut chunks into blocks, smaller ones at their ends; FormatError if there are too many."""
     borders = []
@@ -207,7 +232,9 @@ def _factor(finest: int, coarse: int, scale_ratio: float | None) -> float:
             return by_shape  # the level was resized to its shape
         is_whole = abs(scale_ratio - round(scale_ratio)) <= _NEARLY_WHOLE
         candidates.insert(0, float(round(scale_ratio)) if is_whole else scale_ratio)
-    return next((factor for factor in candidates if factor >= 1 and _fits(finest, coarse, factor)), by_shape)
+    return next(
+        (factor for factor in candidates if factor >= 1 and _fits(finest, coarse, factor)), by_shape
+    )
 
 
 def _fits(finest: int, coarse: int, factor: float) -> bool:
@@ -221,17 +248,22 @@ def coarse_indices(
 ) -> list[npt.NDArray[np.intp]]:
     """For each voxel of a box and each axis, the index of the coarse voxel there.
 
-    In a level of block means that is the voxel it was averaged into; in a strided level, the nearest one.
+    In a level of block means that is the voxel it was averaged into; in a strided level, the
+    nearest one.
     """
     indices = []
     for (start, stop), ratio, size in zip(box, ratios, coarse_shape, strict=True):
         voxels = np.arange(start, stop)
-        nearest = np.floor((voxels + 0.5) / ratio) if offset == "mean" else np.floor(voxels / ratio + 0.5)
+        nearest = (
+            np.floor((voxels + 0.5) / ratio) if offset == "mean" else np.floor(voxels / ratio + 0.5)
+        )
         indices.append(np.clip(nearest, 0, size - 1).astype(np.intp))
     return indices
 
 
-def coarse_box(box: Box, ratios: Sequence[float], coarse_shape: Sequence[int], offset: CoarseOffset) -> Box:
+def coarse_box(
+    box: Box, ratios: Sequence[float], coarse_shape: Sequence[int], offset: CoarseOffset
+) -> Box:
     """The box of a coarser level that covers a box."""
     ends = [(start, stop - 1) for start, stop in box]
     spans = []

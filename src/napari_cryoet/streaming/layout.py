@@ -1,7 +1,7 @@
 """Find and parse the metadata of an OME-Zarr image or zarr array (v2, v3, shards) in a few rounds of requests.
 
-The first round requests all documents of the usual layout at once; a second one fetches the rest. zarr-python
-parses the metadata of arrays, once their codecs are known to be safe.
+The first round requests all documents of the usual layout at once; a second one fetches the rest.
+zarr-python parses the metadata of arrays, once their codecs are known to be safe.
 """
 
 from __future__ import annotations
@@ -43,16 +43,40 @@ _MAX_CHUNKS_ALONG_AN_AXIS = 2**20
 _MAX_CHUNKS_PER_SHARD = 2**22
 _MAX_LABELS = 1024
 
-#: Codecs that do nothing but compress or filter numbers; numcodecs knows others, such as ``pickle``.
+#: Codecs that do nothing but compress or filter numbers; numcodecs knows others, such as
+#: ``pickle``.
 _SAFE_V2_CODECS = frozenset(
-    {"blosc", "zlib", "gzip", "bz2", "lzma", "zstd", "lz4", "shuffle", "delta", "fixedscaleoffset", "quantize"}
-    | {"bitround", "packbits", "astype", "crc32", "crc32c", "adler32", "fletcher32", "zfpy", "pcodec"}
+    {
+        "blosc",
+        "zlib",
+        "gzip",
+        "bz2",
+        "lzma",
+        "zstd",
+        "lz4",
+        "shuffle",
+        "delta",
+        "fixedscaleoffset",
+        "quantize",
+    }
+    | {
+        "bitround",
+        "packbits",
+        "astype",
+        "crc32",
+        "crc32c",
+        "adler32",
+        "fletcher32",
+        "zfpy",
+        "pcodec",
+    }
 )
 _SAFE_V3_CODECS = frozenset(
     {"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"}
     | {f"numcodecs.{name}" for name in _SAFE_V2_CODECS}
 )
-#: Codecs that are decoded here, by their names in the file. numcodecs' checksums differ from those of zarr v3.
+#: Codecs that are decoded here, by their names in the file. numcodecs' checksums differ from those
+#: of zarr v3.
 _COMPRESSORS = {name: name for name in ("blosc", "zstd", "gzip", "zlib")}
 _COMPRESSORS |= {f"numcodecs.{name}": name for name in _COMPRESSORS}
 
@@ -118,7 +142,10 @@ class ArrayLayout:
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """The metadata at an address; a single array has no ``multiscale``. ``pieces`` maps keys to the pieces read."""
+    """The metadata at an address; a single array has no ``multiscale``.
+
+    ``pieces`` maps keys to the pieces read.
+    """
 
     attributes: dict[str, Any]
     multiscale: Multiscale | None
@@ -138,7 +165,9 @@ class ImageMetadata:
     def dimension_names(self) -> tuple[str, ...]:
         """The arrays' own axis names; empty unless all axes are named."""
         finest = self.arrays[0]
-        return finest.dimension_names or _all_names(self.attributes.get("_ARRAY_DIMENSIONS"), len(finest.shape))
+        return finest.dimension_names or _all_names(
+            self.attributes.get("_ARRAY_DIMENSIONS"), len(finest.shape)
+        )
 
 
 def find(source: ByteSource, stop: threading.Event | None = None) -> ImageMetadata:
@@ -148,7 +177,9 @@ def find(source: ByteSource, stop: threading.Event | None = None) -> ImageMetada
     """
     documents, where = _Documents(source, stop), source.place
     guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
-    documents.read([*_ROOT_DOCUMENTS, *(f"{level}/.zarray" for level in _GUESSED_LEVELS)], heads=guessed_heads)
+    documents.read(
+        [*_ROOT_DOCUMENTS, *(f"{level}/.zarray" for level in _GUESSED_LEVELS)], heads=guessed_heads
+    )
     if (root := documents.get("zarr.json")) is not None:
         attributes = root.get("attributes") or {}
         if not isinstance(attributes, dict):
@@ -164,11 +195,14 @@ def find(source: ByteSource, stop: threading.Event | None = None) -> ImageMetada
     if documents.get(".zgroup") is not None:
         raise OtherKindError(f"{where} is a zarr group, not an OME-Zarr image.")
     raise FormatError(
-        f"There is no OME-Zarr image at {where}.", hint="Check the address; it should name a folder that ends in .zarr."
+        f"There is no OME-Zarr image at {where}.",
+        hint="Check the address; it should name a folder that ends in .zarr.",
     )
 
 
-def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: list[str] | None) -> ImageMetadata:
+def _find(
+    documents: _Documents, attributes: dict[str, Any], name: str, paths: list[str] | None
+) -> ImageMetadata:
     """Read the arrays at ``paths``, by default those in the image's attributes."""
     where, multiscale = documents.where, None
     if paths is None:
@@ -177,7 +211,10 @@ def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: l
         paths = [level.path for level in multiscale.levels]
     keys = [_below(path, name) for path in paths]
     documents.read(keys)
-    arrays = [parse_array(documents.need(key), path, f"{where}/{key}") for key, path in zip(keys, paths, strict=True)]
+    arrays = [
+        parse_array(documents.need(key), path, f"{where}/{key}")
+        for key, path in zip(keys, paths, strict=True)
+    ]
     documents.read([], heads=[key for array in arrays if (key := _head_key(array))])
     if multiscale is not None and not arrays[0].dimension_names:
         multiscale = with_old_axes(multiscale, len(arrays[0].shape))
@@ -201,25 +238,38 @@ def _require_image(documents: _Documents, attributes: dict[str, Any]) -> None:
         return
     documents.raise_first_error()  # it may be an array
     hint = "It may be a collection of images: open one of those in it."
-    raise OtherKindError(f"{documents.where} is a zarr group without multiscales, not an OME-Zarr image.", hint=hint)
+    raise OtherKindError(
+        f"{documents.where} is a zarr group without multiscales, not an OME-Zarr image.", hint=hint
+    )
 
 
 def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], where: str) -> None:
     """Raise FormatError for levels that don't belong to one image."""
     finest = arrays[0]
-    names, own = tuple(axis.name for axis in multiscale.axes) if multiscale else (), finest.dimension_names
+    names, own = (
+        tuple(axis.name for axis in multiscale.axes) if multiscale else (),
+        finest.dimension_names,
+    )
     if names and len(names) != len(finest.shape):
-        raise FormatError(f"{where}: {len(names)} axes are named, but the array has {len(finest.shape)}.")
+        raise FormatError(
+            f"{where}: {len(names)} axes are named, but the array has {len(finest.shape)}."
+        )
     if names != own and sorted(names) == sorted(own):
-        raise FormatError(f"{where}: its axes are {', '.join(names)}, but its arrays' axes are {', '.join(own)}.")
+        raise FormatError(
+            f"{where}: its axes are {', '.join(names)}, but its arrays' axes are {', '.join(own)}."
+        )
     for array in arrays:
         if not all(array.shape):
             raise FormatError(f"{where}: level {array.path!r} is empty.")
         if len(array.shape) != len(finest.shape) or array.dtype != finest.dtype:
-            raise FormatError(f"{where}: level {array.path!r} differs from the finest one in its axes or data type.")
+            raise FormatError(
+                f"{where}: level {array.path!r} differs from the finest one in its axes or data type."
+            )
     for finer, coarser in itertools.pairwise(arrays):
         if any(a < b for a, b in zip(finer.shape, coarser.shape, strict=True)):
-            raise FormatError(f"{where}: level {coarser.path!r} is larger than level {finer.path!r}.")
+            raise FormatError(
+                f"{where}: level {coarser.path!r} is larger than level {finer.path!r}."
+            )
 
 
 class _Documents:
@@ -295,11 +345,22 @@ def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
 
     _require_lengths(document.get("shape"), f"{where}: shape")
     is_v2 = document.get("zarr_format") == 2
-    known = _known_v2_codecs(document, where) if is_v2 else _known_v3_codecs(document.get("codecs"), where)
+    known = (
+        _known_v2_codecs(document, where)
+        if is_v2
+        else _known_v3_codecs(document.get("codecs"), where)
+    )
     try:
         array = zarr.Array.from_dict(StorePath(MemoryStore()), document)
         dtype, chunks, file_shape = array.dtype, array.chunks, array.shards or array.chunks
-    except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, RecursionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        NotImplementedError,
+        RecursionError,
+    ) as error:
         raise FormatError(f"{where}: zarr does not understand this array ({error}).") from error
     if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
         raise FormatError(f"{where}: {dtype} is not a type of plain numbers.")
@@ -333,15 +394,24 @@ def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
 def _check_sizes(layout: ArrayLayout, where: str) -> None:
     """Raise FormatError for sizes that no real file has."""
     if layout.codecs != () and layout.chunk_bytes > _MAX_CHUNK_BYTES:
-        raise FormatError(f"{where}: chunks of {layout.chunk_bytes / 2**30:.1f} GiB are too large to read.")
-    if any(n > m * _MAX_CHUNKS_ALONG_AN_AXIS for n, m in zip(layout.shape, layout.chunk_shape, strict=True)):
-        raise FormatError(f"{where}: {layout.shape} voxels in chunks of {layout.chunk_shape} make too many chunks.")
+        raise FormatError(
+            f"{where}: chunks of {layout.chunk_bytes / 2**30:.1f} GiB are too large to read."
+        )
+    if any(
+        n > m * _MAX_CHUNKS_ALONG_AN_AXIS
+        for n, m in zip(layout.shape, layout.chunk_shape, strict=True)
+    ):
+        raise FormatError(
+            f"{where}: {layout.shape} voxels in chunks of {layout.chunk_shape} make too many chunks."
+        )
     if math.prod(layout.chunks_per_shard or ()) > _MAX_CHUNKS_PER_SHARD:
         raise FormatError(f"{where}: shards of {layout.chunks_per_shard} chunks are too large.")
 
 
 def _require_lengths(values: Any, what: str) -> None:
-    if not isinstance(values, list) or not all(type(value) is int and 0 <= value <= _MAX_LENGTH for value in values):
+    if not isinstance(values, list) or not all(
+        type(value) is int and 0 <= value <= _MAX_LENGTH for value in values
+    ):
         raise FormatError(f"{what} is not a list of sizes.")
     if not 1 <= len(values) <= _MAX_DIMENSIONS:
         raise FormatError(f"{what} has {len(values)} dimensions, which is not supported.")
@@ -350,9 +420,13 @@ def _require_lengths(values: Any, what: str) -> None:
 def _known_v2_codecs(document: dict[str, Any], where: str) -> tuple[str, ...] | None:
     """The codecs of a v2 chunk, or None if only zarr can decode it."""
     compressor, filters = document.get("compressor"), document.get("filters") or []
-    codecs = ([compressor] if compressor is not None else []) + (filters if isinstance(filters, list) else [filters])
+    codecs = ([compressor] if compressor is not None else []) + (
+        filters if isinstance(filters, list) else [filters]
+    )
     names = [_safe_name(codec, "id", _SAFE_V2_CODECS, where) for codec in codecs]
-    is_plain = not filters and document.get("order", "C") == "C" and set(names) <= _COMPRESSORS.keys()
+    is_plain = (
+        not filters and document.get("order", "C") == "C" and set(names) <= _COMPRESSORS.keys()
+    )
     return tuple(_COMPRESSORS[name] for name in names) if is_plain else None
 
 
@@ -382,14 +456,23 @@ def _safe_name(codec: Any, field: str, safe: frozenset[str], where: str) -> str:
 def _is_usual_shard(codecs: list[dict[str, Any]]) -> bool:
     """Whether a shard consists of its chunks followed by the usual index."""
     options = codecs[0].get("configuration") or {}
-    index = [(codec["name"], codec.get("configuration") or {}) for codec in options.get("index_codecs", [])]
-    is_usual_index = [name for name, _ in index] == ["bytes", "crc32c"] and index[0][1].get("endian") == "little"
+    index = [
+        (codec["name"], codec.get("configuration") or {})
+        for codec in options.get("index_codecs", [])
+    ]
+    is_usual_index = [name for name, _ in index] == ["bytes", "crc32c"] and index[0][1].get(
+        "endian"
+    ) == "little"
     return len(codecs) == 1 and is_usual_index and options.get("index_location", "end") == "end"
 
 
 def _all_names(names: Any, count: int) -> tuple[str, ...]:
     """The names of all axes; empty if any is missing."""
-    is_complete = isinstance(names, list) and len(names) == count and all(isinstance(n, str) and n for n in names)
+    is_complete = (
+        isinstance(names, list)
+        and len(names) == count
+        and all(isinstance(n, str) and n for n in names)
+    )
     return tuple(names) if is_complete else ()
 
 
@@ -418,13 +501,19 @@ def find_labels(
     group = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
     names = group.get("labels") if isinstance(group, dict) else None
     names = names[:_MAX_LABELS] if isinstance(names, list) else []
-    return [_label_address(address, name) for name in names if isinstance(name, str) and is_safe_path(name)]
+    return [
+        _label_address(address, name)
+        for name in names
+        if isinstance(name, str) and is_safe_path(name)
+    ]
 
 
 def _label_address(address: str, name: str) -> str:
     """The address of a label image, or of the labels group if ``name`` is empty."""
     name = name.strip("/")
-    if "://" not in address or address.lower().startswith("s3://"):  # ? and # are ordinary characters in S3 keys
+    if "://" not in address or address.lower().startswith(
+        "s3://"
+    ):  # ? and # are ordinary characters in S3 keys
         return f"{address.rstrip('/')}/labels/{name}"
     parts = urlsplit(address)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/labels/{quote(name)}"))

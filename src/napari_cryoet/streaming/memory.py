@@ -24,8 +24,9 @@ Key = tuple[Any, ...]
 class MemoryCache:
     """A dictionary that evicts the least recently used entries.
 
-    Only the loop thread changes it. Any thread may read it without a lock: each step is one atomic operation of the
-    dictionary, and comparing keys (tuples of numbers and names) runs no Python code.
+    Only the loop thread changes it. Any thread may read it without a lock: each step is one atomic
+    operation of the dictionary, and comparing keys (tuples of numbers and names) runs no Python
+    code.
     """
 
     def __init__(self, limit_bytes: int) -> None:

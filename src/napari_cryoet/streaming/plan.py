@@ -1,8 +1,8 @@
 """Decide what to fetch for a view and in which order; nothing is fetched here.
 
-The order: a coarse picture, the view itself, the planes that come next (ahead of the motion, or on both sides of a
-still plane), then the whole coarsest level, so that no later view is empty. If you scrub faster than the connection,
-you see the finest level that keeps up.
+The order: a coarse picture, the view itself, the planes that come next (ahead of the motion, or on
+both sides of a still plane), then the whole coarsest level, so that no later view is empty. If you
+scrub faster than the connection, you see the finest level that keeps up.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How a plane moves along its axis: ``sign`` is 1 or -1; ``planes_per_s`` is 0 after a single step."""
+    """How a plane moves along its axis: ``sign`` is 1 or -1.
+
+    ``planes_per_s`` is 0 after a single step.
+    """
 
     axis: int
     sign: int
@@ -64,7 +67,9 @@ class PlannedPart:
     is_table: bool = False
 
 
-def motion_between(before: View | None, now: View, motion: Motion | None, after_s: float) -> Motion | None:
+def motion_between(
+    before: View | None, now: View, motion: Motion | None, after_s: float
+) -> Motion | None:
     """The motion of a plane along one axis; None for a jump.
 
     ``motion`` is the motion so far; ``after_s`` is the time since the last step.
@@ -72,7 +77,9 @@ def motion_between(before: View | None, now: View, motion: Motion | None, after_
     if before is None or before.level != now.level:
         return None
     moved = [axis for axis, (a, b) in enumerate(zip(before.box, now.box, strict=True)) if a != b]
-    if len(moved) != 1 or any(stop - start != 1 for start, stop in (before.box[moved[0]], now.box[moved[0]])):
+    if len(moved) != 1 or any(
+        stop - start != 1 for start, stop in (before.box[moved[0]], now.box[moved[0]])
+    ):
         return None
     axis, planes = moved[0], now.box[moved[0]][0] - before.box[moved[0]][0]
     sign = 1 if planes > 0 else -1
@@ -87,7 +94,8 @@ def motion_between(before: View | None, now: View, motion: Motion | None, after_
 def affordable_level(image: SharedImage, view: View, largest_bytes: int) -> int:
     """The finest level, starting at the view's, whose blocks take at most ``largest_bytes`` for the view.
 
-    The limit is half of that if most of these bytes aren't in view, as for a plane across the blocks.
+    The limit is half of that if most of these bytes aren't in view, as for a plane across the
+    blocks.
     """
     for level in range(view.level, image.coarsest):
         box = image.box_at(view.level, view.box, level)
@@ -102,10 +110,15 @@ def kept_bytes(image: SharedImage, level: int, box: Box, *, is_cut: bool) -> int
     """Bytes of memory for a box: whole blocks, or only a plane of each if ``is_cut``."""
     outer = image.levels[level].grid.enclosing(box)
     outer = cut_box(outer, plane_of(box) or ()) if is_cut else outer
-    return math.prod(box_shape(outer)) * image.dtype.itemsize + image.levels[level].grid.count(box) * OVERHEAD_BYTES
+    return (
+        math.prod(box_shape(outer)) * image.dtype.itemsize
+        + image.levels[level].grid.count(box) * OVERHEAD_BYTES
+    )
 
 
-def level_that_keeps_up(image: SharedImage, view: View, target: int, motion: Motion | None, bytes_per_s: float) -> int:
+def level_that_keeps_up(
+    image: SharedImage, view: View, target: int, motion: Motion | None, bytes_per_s: float
+) -> int:
     """The finest level, starting at ``target``, that arrives as fast as the view moves."""
     if motion is None or not motion.planes_per_s or math.isinf(bytes_per_s):
         return target
@@ -120,7 +133,9 @@ def level_that_keeps_up(image: SharedImage, view: View, target: int, motion: Mot
 
 def _planes_a_block(image: SharedImage, view: View, level: int, axis: int) -> float:
     """How many planes of the view one block spans along an axis."""
-    start, stop = image.levels[level].grid.enclosing(image.box_at(view.level, view.box, level))[axis]
+    start, stop = image.levels[level].grid.enclosing(image.box_at(view.level, view.box, level))[
+        axis
+    ]
     return (stop - start) * image.ratios(view.level, level)[axis]
 
 
@@ -147,7 +162,11 @@ def plan(
     if motion is not None:
         if motion.planes_per_s and pace != coarsest:
             yield from _coarse_ahead(image, view, motion)
-        needed = motion.planes_per_s * _LEAD_S / max(1.0, _planes_a_block(image, view, pace, motion.axis))
+        needed = (
+            motion.planes_per_s
+            * _LEAD_S
+            / max(1.0, _planes_a_block(image, view, pace, motion.axis))
+        )
         blocks = max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, math.ceil(needed) + 1))
         box = image.box_at(view.level, view.box, pace)
         for ahead in _boxes_ahead(image, pace, box, motion, blocks):
@@ -161,7 +180,9 @@ def plan(
     if image.size_bytes(coarsest) <= min(_LARGEST_BACKGROUND_BYTES, memory_bytes // 4):
         yield PlannedPart(Priority.BACKGROUND, coarsest, whole_box(image.shapes[coarsest]))
     if image.levels[target].grid.n_chunks <= _MOST_TABLES:
-        yield PlannedPart(Priority.BACKGROUND, target, whole_box(image.shapes[target]), is_table=True)
+        yield PlannedPart(
+            Priority.BACKGROUND, target, whole_box(image.shapes[target]), is_table=True
+        )
 
 
 def _coarse_ahead(image: SharedImage, view: View, motion: Motion) -> Iterator[PlannedPart]:
@@ -175,7 +196,9 @@ def _coarse_ahead(image: SharedImage, view: View, motion: Motion) -> Iterator[Pl
         yield PlannedPart(Priority.AHEAD, coarsest, box)
 
 
-def _boxes_ahead(image: SharedImage, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
+def _boxes_ahead(
+    image: SharedImage, level: int, box: Box, motion: Motion, blocks: int
+) -> Iterator[Box]:
     """The boxes of blocks that a moving plane reaches next, nearest first."""
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:
@@ -195,8 +218,8 @@ def _boxes_ahead(image: SharedImage, level: int, box: Box, motion: Motion, block
 class LevelCost:
     """The cost of showing a whole level, as in 3D.
 
-    ``wire_bytes`` is the estimated download if nothing is cached, ``largest_side`` is in voxels, and ``obstacle``
-    names what the level is too large for.
+    ``wire_bytes`` is the estimated download if nothing is cached, ``largest_side`` is in voxels,
+    and ``obstacle`` names what the level is too large for.
     """
 
     level: int
@@ -206,10 +229,13 @@ class LevelCost:
     obstacle: Literal["graphics card", "memory"] | None
 
 
-def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: int) -> list[LevelCost]:
+def level_costs(
+    pyramid: Pyramid, *, largest_side: int | None, largest_bytes: int
+) -> list[LevelCost]:
     """The cost of each level of a pyramid, coarsest first.
 
-    ``largest_side`` is the largest 3D texture in voxels (None: unknown), ``largest_bytes`` the memory for a volume.
+    ``largest_side`` is the largest 3D texture in voxels (None: unknown), ``largest_bytes`` the
+    memory for a volume.
     """
     costs: list[LevelCost] = []
     for level in reversed(range(len(pyramid.shapes))):
@@ -218,8 +244,12 @@ def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: in
             max(pyramid.shapes[level]),
             pyramid.wire_bytes(level),
         )
-        if costs:  # chunks read so far may be an empty corner: assume at least half the coarser bytes per voxel
-            wire_bytes = max(wire_bytes, round(costs[-1].wire_bytes * memory_bytes / costs[-1].memory_bytes / 2))
+        # chunks read so far may be an empty corner: assume at least half the coarser bytes per
+        # voxel
+        if costs:
+            wire_bytes = max(
+                wire_bytes, round(costs[-1].wire_bytes * memory_bytes / costs[-1].memory_bytes / 2)
+            )
         obstacle: Literal["graphics card", "memory"] | None = None
         if largest_side is not None and side > largest_side:
             obstacle = "graphics card"

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KEPT_DIVISOR = 4  # reads above this fraction of the memory cache aren't kept: they would evict the view
+_KEPT_DIVISOR = (
+    4  # reads above this fraction of the memory cache aren't kept: they would evict the view
+)
 _MOST_REOPENED = 16
 _token = secrets.token_hex(8)
 _alive: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
@@ -88,7 +90,9 @@ def open_pyramid(
     found = find(source, stop)
     files, owner = Files(source, dict(found.etags)), next(_owners)
     levels = [
-        make_chunks(files, array, head=found.head_of(array), memory=engine.memory, owner=(owner, number))
+        make_chunks(
+            files, array, head=found.head_of(array), memory=engine.memory, owner=(owner, number)
+        )
         for number, array in enumerate(found.arrays)
     ]
     multiscale = found.multiscale
@@ -120,16 +124,21 @@ def open_raw(
 ) -> Pyramid:
     """Open a file of uncompressed values in C order, from byte ``offset`` on, as a pyramid of one level.
 
-    ``shape`` and ``dtype`` describe the stored values; ``axes`` names the pyramid's axes. ``order`` gives the stored
-    axis of each, as in `numpy.transpose`. With an ``etag``, reading another version of the file is a ChangedError.
+    ``shape`` and ``dtype`` describe the stored values; ``axes`` names the pyramid's axes. ``order``
+    gives the stored axis of each, as in `numpy.transpose`. With an ``etag``, reading another
+    version of the file is a ChangedError.
     """
     source = open_source(url_or_path)
     layout = ArrayLayout("", shape, shape, dtype, dtype.type(0), (), None, {}, lambda _chunk: "")
     files, owner = Files(source, {"": etag} if etag else {}), next(_owners)
-    chunks = PlainChunks(files, layout, offset=offset, memory=shared_engine().memory, owner=(owner, 0))
+    chunks = PlainChunks(
+        files, layout, offset=offset, memory=shared_engine().memory, owner=(owner, 0)
+    )
     image = SharedImage(files, owner, [chunks], scales=(None,), coarse_offset="mean")
     stored_axes = order or tuple(range(len(shape)))
-    about = _About(axes=tuple(axes[stored_axes.index(axis)] for axis in range(len(shape))) if axes else ())
+    about = _About(
+        axes=tuple(axes[stored_axes.index(axis)] for axis in range(len(shape))) if axes else ()
+    )
     origin = _Origin(source.url, raw=(shape, dtype.str, offset, etag, axes, order))
     return Pyramid(image, about, origin, order=stored_axes)
 
@@ -137,7 +146,8 @@ def open_raw(
 class SharedImage:
     """The part of an image that all its pyramids and displays share; axes are in stored order.
 
-    Its keys in the memory cache start with ``owner``. ``error`` is set once it can't be read any more.
+    Its keys in the memory cache start with ``owner``. ``error`` is set once it can't be read any
+    more.
     """
 
     def __init__(
@@ -149,14 +159,21 @@ class SharedImage:
         scales: Sequence[Sequence[float] | None],
         coarse_offset: CoarseOffset,
     ) -> None:
-        self.files, self.server, self.owner, self.levels = files, files.source.server, owner, tuple(levels)
+        self.files, self.server, self.owner, self.levels = (
+            files,
+            files.source.server,
+            owner,
+            tuple(levels),
+        )
         self.shapes = tuple(chunks.layout.shape for chunks in levels)
         self.dtype = levels[0].layout.dtype
         self.factors = level_factors(self.shapes, scales)
         self.coarse_offset = coarse_offset
         self.error: CryoETError | None = None
         engine = shared_engine()
-        finalize(self, engine.call, engine.memory.forget, owner).atexit = False  # in case it is never closed
+        finalize(
+            self, engine.call, engine.memory.forget, owner
+        ).atexit = False  # in case it is never closed
 
     @property
     def coarsest(self) -> int:
@@ -186,9 +203,13 @@ class SharedImage:
         """The estimated download for ``size_bytes`` decoded bytes."""
         return round(size_bytes * self.levels[level].compression)
 
-    def runs(self, level: int, blocks: Iterable[BlockIndex], longest_bytes: int) -> list[tuple[BlockIndex, ...]]:
+    def runs(
+        self, level: int, blocks: Iterable[BlockIndex], longest_bytes: int
+    ) -> list[tuple[BlockIndex, ...]]:
         """Group blocks into requests of at most ``longest_bytes`` decoded bytes."""
-        return self.levels[level].grid.runs(blocks, max(1, longest_bytes // self.block_bytes(level)))
+        return self.levels[level].grid.runs(
+            blocks, max(1, longest_bytes // self.block_bytes(level))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +239,8 @@ class _Origin:
 class Pyramid:
     """An image in several resolutions, made by `open_pyramid`. All methods may be called from any thread.
 
-    In another process, an unpickled pyramid is reopened. Files are pinned to the version read first: if one
-    changes, reading raises `ChangedError` until the image is reopened.
+    In another process, an unpickled pyramid is reopened. Files are pinned to the version read
+    first: if one changes, reading raises `ChangedError` until the image is reopened.
 
     Attributes
     ----------
@@ -272,7 +293,9 @@ class Pyramid:
         self.dtype, self.fill_value = image.dtype, image.levels[0].layout.fill_value
         self.axes, self.units = self._in_order(about.axes), self._in_order(about.units)
         self.dimension_names = self._in_order(about.dimension_names)
-        self.scales = tuple(None if scale is None else self._in_order(scale) for scale in about.scales)
+        self.scales = tuple(
+            None if scale is None else self._in_order(scale) for scale in about.scales
+        )
         self.translation = None if about.translation is None else self._in_order(about.translation)
         self.is_labels, self.metadata = about.is_labels, about.metadata
 
@@ -301,7 +324,10 @@ class Pyramid:
 
     @property
     def source_number(self) -> int:
-        """The number of the image; pyramids with the same number, such as channels, share `bytes_read`."""
+        """The number of the image.
+
+        Pyramids with the same number, such as channels, share `bytes_read`.
+        """
         return self._image.owner
 
     @property
@@ -316,12 +342,19 @@ class Pyramid:
 
     @property
     def levels(self) -> list[da.Array]:
-        """The levels as dask arrays of the stored shapes that compute exact values; a dask chunk is a block."""
+        """The levels as dask arrays of the stored shapes that compute exact values.
+
+        A dask chunk is a block.
+        """
         from napari_cryoet.streaming.arrays import exact_array
 
-        return [exact_array(self, level, f"{self.name}-{level}") for level in range(len(self.shapes))]
+        return [
+            exact_array(self, level, f"{self.name}-{level}") for level in range(len(self.shapes))
+        ]
 
-    def read(self, level: int, box: Box | None = None, *, stop: threading.Event | None = None) -> Block:
+    def read(
+        self, level: int, box: Box | None = None, *, stop: threading.Event | None = None
+    ) -> Block:
         """Read exact values, many requests at a time.
 
         Parameters
@@ -342,7 +375,8 @@ class Pyramid:
         """
         box = box or whole_box(self.shapes[level])
         if len(box) != len(self.shapes[level]) or any(
-            not 0 <= start <= end <= size for (start, end), size in zip(box, self.shapes[level], strict=True)
+            not 0 <= start <= end <= size
+            for (start, end), size in zip(box, self.shapes[level], strict=True)
         ):
             raise ValueError(f"{box} is no box within {self.shapes[level]}")
         values = np.empty(box_shape(box), self.dtype)
@@ -359,19 +393,28 @@ class Pyramid:
         if missing:
             keep = self.size_bytes(level, box) <= memory.limit_bytes // _KEPT_DIVISOR
             with closing(assembly):
-                client.run(shared_engine().read(self._image, level, missing, assembly.place, keep=keep), stop)
+                client.run(
+                    shared_engine().read(self._image, level, missing, assembly.place, keep=keep),
+                    stop,
+                )
         return values
 
     def fetch(self, level: int, box: Box) -> None:
         """Fetch a box into memory, so that `read` returns at once; errors as in `read`."""
         self._require_open(None)
         blocks = self._image.levels[level].grid.covering(self.stored_box(box))
-        client.run(shared_engine().read(self._image, level, blocks, lambda _blocks: None, keep=True))
+        client.run(
+            shared_engine().read(self._image, level, blocks, lambda _blocks: None, keep=True)
+        )
 
     def grid(self, level: int) -> Grid:
         """The grid of blocks of a level."""
         grid = self._image.levels[level].grid
-        return Grid(self._in_order(grid.borders), self._in_order(grid.chunk_shape), self._in_order(grid.run_shape))
+        return Grid(
+            self._in_order(grid.borders),
+            self._in_order(grid.chunk_shape),
+            self._in_order(grid.run_shape),
+        )
 
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory."""
@@ -398,7 +441,10 @@ class Pyramid:
         return Display(self, self._image, shared_engine(), **options)
 
     def close(self) -> None:
-        """Stop all reading and free the memory; closing a part of `split_pyramid` closes only that part."""
+        """Stop all reading and free the memory.
+
+        Closing a part of `split_pyramid` closes only that part.
+        """
         self._is_closed = True
         if not self._is_part:
             self._image.error = self._image.error or StoppedError("It was closed.")
@@ -408,14 +454,18 @@ class Pyramid:
     def without_axes(self, axes: Sequence[int]) -> Pyramid:
         """Drop axes of length 1; ValueError if one is longer."""
         if any(shape[axis] != 1 for shape in self.shapes for axis in axes):
-            raise ValueError(f"{self.place} has more than one position along some of the axes {tuple(axes)}")
+            raise ValueError(
+                f"{self.place} has more than one position along some of the axes {tuple(axes)}"
+            )
         return self._fixed_at(dict.fromkeys(axes, 0), is_part=self._is_part)
 
     def _fixed_at(self, positions: dict[int, int], *, is_part: bool) -> Pyramid:
         """Fix the position along some axes and drop them."""
         order = tuple(stored for axis, stored in enumerate(self._order) if axis not in positions)
         fixed = self._fixed | {self._order[axis]: index for axis, index in positions.items()}
-        return Pyramid(self._image, self._about, self._origin, order=order, fixed=fixed, is_part=is_part)
+        return Pyramid(
+            self._image, self._about, self._origin, order=order, fixed=fixed, is_part=is_part
+        )
 
     # axes of the pyramid and of the files
 
@@ -465,7 +515,9 @@ class _Assembly:
             for block, content in blocks.items() if not self._is_closed else ():
                 block_box = self._grid.box(block)
                 if (common := intersect(block_box, self._box)) is not None:
-                    self._values[box_slices(common, self._box)] = content[box_slices(common, block_box)]
+                    self._values[box_slices(common, self._box)] = content[
+                        box_slices(common, block_box)
+                    ]
 
     def close(self) -> None:
         """Stop writing: after a stop, the caller may reuse the array."""
@@ -476,20 +528,24 @@ class _Assembly:
 def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     """Split a pyramid along an axis, such as channels, into pyramids with one axis less.
 
-    Parts share blocks, so a block that spans several positions is read once. Closing the pyramid closes all parts.
-    ValueError if levels have different sizes along the axis.
+    Parts share blocks, so a block that spans several positions is read once. Closing the pyramid
+    closes all parts. ValueError if levels have different sizes along the axis.
     """
     axis = range(len(pyramid.shapes[0]))[axis]
     if len({shape[axis] for shape in pyramid.shapes}) != 1:
         raise ValueError(f"the levels of {pyramid.place} differ along axis {axis}")
-    return [pyramid._fixed_at({axis: index}, is_part=True) for index in range(pyramid.shapes[0][axis])]
+    return [
+        pyramid._fixed_at({axis: index}, is_part=True) for index in range(pyramid.shapes[0][axis])
+    ]
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:
     """The pyramid that made these ``levels``, finest first, or the finest alone; else None."""
     is_alone = not isinstance(levels, Sequence) or not levels  # indexing an array would read it
     pyramid, level = _pyramid_and_level(levels if is_alone else levels[0])
-    if level != 0 or not (is_alone or all(_pyramid_and_level(each) == (pyramid, at) for at, each in enumerate(levels))):
+    if level != 0 or not (
+        is_alone or all(_pyramid_and_level(each) == (pyramid, at) for at, each in enumerate(levels))
+    ):
         return None  # a coarse level alone is an image with larger voxels
     return pyramid
 
@@ -502,7 +558,11 @@ def _pyramid_and_level(array: Any) -> tuple[Pyramid | None, int]:
 
 
 def _unpickled(
-    name: str, origin: _Origin, coarse_offset: CoarseOffset, order: tuple[int, ...], fixed: dict[int, int]
+    name: str,
+    origin: _Origin,
+    coarse_offset: CoarseOffset,
+    order: tuple[int, ...],
+    fixed: dict[int, int],
 ) -> Pyramid:
     """Unpickle a pyramid: the same object in this process, else reopened."""
     if (pyramid := _alive.get(name)) is not None:
@@ -517,8 +577,12 @@ def _reopened(origin: _Origin) -> Pyramid:
     """Reopen an image, once for all its arrays and tasks."""
     if origin.raw is not None:
         shape, dtype, offset, etag, axes, order = origin.raw
-        return open_raw(origin.url, shape, np.dtype(dtype), offset=offset, etag=etag, axes=axes, order=order)
-    pyramid = open_pyramid(origin.url, is_labels=origin.is_labels, cache="shared" if origin.is_cached else None)
+        return open_raw(
+            origin.url, shape, np.dtype(dtype), offset=offset, etag=etag, axes=axes, order=order
+        )
+    pyramid = open_pyramid(
+        origin.url, is_labels=origin.is_labels, cache="shared" if origin.is_cached else None
+    )
     if pyramid._origin.etags != origin.etags:
         raise ChangedError(f"{pyramid.place} changed since it was opened.", hint="Reopen it.")
     return pyramid

@@ -1,7 +1,7 @@
 """Sources of bytes: files below a web address, a public S3 bucket or a folder, read whole or in ranges.
 
-A missing file is an answer (in zarr, its voxels have the fill value). A refusal, a broken server or a broken disk is a
-`StreamError` and never becomes zeros.
+A missing file is an answer (in zarr, its voxels have the fill value). A refusal, a broken server or
+a broken disk is a `StreamError` and never becomes zeros.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 from weakref import WeakValueDictionary
 
-from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
+from napari_cryoet.exceptions import (
+    ChangedError,
+    FormatError,
+    NetworkError,
+    StreamError,
+    WithheldError,
+)
 from napari_cryoet.files import file_at, without_login, without_password
 from napari_cryoet.network import client
 from napari_cryoet.network.connections import is_this_computer
@@ -32,7 +38,9 @@ if TYPE_CHECKING:
 
 DOCUMENTS: Final = frozenset({"zarr.json", ".zattrs", ".zarray", ".zgroup"})
 
-_LARGEST_WHOLE_BYTES = 256 * 2**20  # of one file, or of all files held, from a server without ranges
+_LARGEST_WHOLE_BYTES = (
+    256 * 2**20
+)  # of one file, or of all files held, from a server without ranges
 _CHECK_TIMEOUT_S = 5.0  # to check whether the cached image is current
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
@@ -41,7 +49,8 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 class Piece:
     """A file or a part of it.
 
-    ``etag`` identifies the version of the file; None if its server gives none. ``modified`` is only compared.
+    ``etag`` identifies the version of the file; None if its server gives none. ``modified`` is only
+    compared.
     """
 
     content: bytes
@@ -53,8 +62,8 @@ class Piece:
 class ByteSource(Protocol):
     """A tree of files that can be read in ranges, by coroutines on the loop of `network.client`.
 
-    ``place`` is the address or path for messages, without secrets; ``server`` names the server whose bandwidth is
-    shared, and is empty for this computer's disks.
+    ``place`` is the address or path for messages, without secrets; ``server`` names the server
+    whose bandwidth is shared, and is empty for this computer's disks.
     """
 
     url: str
@@ -70,13 +79,19 @@ class ByteSource(Protocol):
         """If the server is unreachable: when it last confirmed the cached files."""
 
     async def read(
-        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+        self,
+        key: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        etag: str | None = None,
+        limit_bytes: int,
     ) -> Piece | None:
         """Read a file or a part of it; None if it doesn't exist.
 
-        ``key`` is relative to the source, empty for the source itself. A negative ``start`` counts from the end. The
-        result has fewer than ``length`` bytes only at the end of the file, and never more than ``limit_bytes``. A
-        version other than ``etag`` raises ChangedError.
+        ``key`` is relative to the source, empty for the source itself. A negative ``start`` counts
+        from the end. The result has fewer than ``length`` bytes only at the end of the file, and
+        never more than ``limit_bytes``. A version other than ``etag`` raises ChangedError.
         """
 
     def forget(self, key: str) -> None:
@@ -87,7 +102,10 @@ class ByteSource(Protocol):
 
 
 class HttpSource:
-    """Files below an http(s) address; its query, as in signed addresses, is sent with every request."""
+    """Files below an http(s) address.
+
+    Its query, as in signed addresses, is sent with every request.
+    """
 
     as_of = None
 
@@ -100,7 +118,13 @@ class HttpSource:
         self._wholes = _WholeFiles()
 
     async def read(
-        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+        self,
+        key: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        etag: str | None = None,
+        limit_bytes: int,
     ) -> Piece | None:
         """See `ByteSource`."""
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
@@ -122,10 +146,14 @@ class HttpSource:
     async def _get_whole(self, url: str) -> Piece | None:
         return await self._get(url, 0, None, None, _LARGEST_WHOLE_BYTES)
 
-    async def _get(self, url: str, start: int, length: int | None, etag: str | None, limit_bytes: int) -> Piece | None:
+    async def _get(
+        self, url: str, start: int, length: int | None, etag: str | None, limit_bytes: int
+    ) -> Piece | None:
         is_part = start != 0 or length is not None
         try:
-            answer = await client.get(url, start=start, length=length, etag=etag, limit_bytes=limit_bytes)
+            answer = await client.get(
+                url, start=start, length=length, etag=etag, limit_bytes=limit_bytes
+            )
         except WithheldError:
             raise
         except NetworkError as error:
@@ -137,7 +165,9 @@ class HttpSource:
         self.bytes_read += len(answer.body)
         if answer.status == 200 and is_part and answer.total_bytes != len(answer.body):
             self._sends_ranges = False
-        return Piece(answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified"))
+        return Piece(
+            answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified")
+        )
 
     def forget(self, key: str) -> None:  # noqa: ARG002 - few are held; drop them all
         """See `ByteSource`."""
@@ -159,7 +189,9 @@ class _WholeFiles:
         self.held: OrderedDict[str, Piece] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def read(self, url: str, etag: str | None, get: Callable[[str], Awaitable[Piece | None]]) -> Piece | None:
+    async def read(
+        self, url: str, etag: str | None, get: Callable[[str], Awaitable[Piece | None]]
+    ) -> Piece | None:
         """A file, held or freshly fetched; concurrent readers share one request."""
         async with self._locks.setdefault(url, asyncio.Lock()):
             piece = self.held.pop(url, None)
@@ -183,10 +215,18 @@ class FolderSource:
         self.bytes_read = 0
 
     async def read(
-        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+        self,
+        key: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        etag: str | None = None,
+        limit_bytes: int,
     ) -> Piece | None:
         """See `ByteSource`."""
-        piece = await asyncio.to_thread(self._read, self._path / key if key else self._path, start, length, limit_bytes)
+        piece = await asyncio.to_thread(
+            self._read, self._path / key if key else self._path, start, length, limit_bytes
+        )
         if etag is not None and (piece is None or piece.etag != etag):
             raise _changed(file_at(self.url, key))
         self.bytes_read += len(piece.content) if piece is not None else 0
@@ -213,7 +253,9 @@ class FolderSource:
         """See `ByteSource`."""
 
 
-def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limit_bytes: int) -> Piece:
+def _read_piece(
+    file: BinaryIO, path: Path, start: int, length: int | None, limit_bytes: int
+) -> Piece:
     before = os.fstat(file.fileno())
     first = max(0, before.st_size + start) if start < 0 else start
     rest = max(0, before.st_size - first)
@@ -239,9 +281,10 @@ def _changed(place: str) -> ChangedError:
 class CachedSource:
     """A network source with a disk cache.
 
-    Before cached parts are used, one request checks whether the image's first document is unchanged. Within
-    ``ask_again_after_s`` of the last check, this is put off until something is fetched: old and new parts must not mix.
-    If the server is unreachable, cached parts stay readable, and `as_of` gives their date.
+    Before cached parts are used, one request checks whether the image's first document is
+    unchanged. Within ``ask_again_after_s`` of the last check, this is put off until something is
+    fetched: old and new parts must not mix. If the server is unreachable, cached parts stay
+    readable, and `as_of` gives their date.
     """
 
     def __init__(self, source: ByteSource, cache: DiskCache, *, ask_again_after_s: float) -> None:
@@ -250,7 +293,9 @@ class CachedSource:
         self._source, self._cache, self._ask_again_after_s = source, cache, ask_again_after_s
         self._image: CachedImage | None = None
         self._lock = asyncio.Lock()
-        self._unconfirmed: tuple[str, Piece] | None = None  # a cached document that the server hasn't confirmed yet
+        self._unconfirmed: tuple[str, Piece] | None = (
+            None  # a cached document that the server hasn't confirmed yet
+        )
         self._damaged: set[str] = set()
 
     @property
@@ -259,18 +304,30 @@ class CachedSource:
         return self._source.bytes_read
 
     async def read(
-        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+        self,
+        key: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        etag: str | None = None,
+        limit_bytes: int,
     ) -> Piece | None:
         """See `ByteSource`."""
         image = self._image or await self._checked_image()
         if key not in self._damaged:
             part = await asyncio.to_thread(self._cache.find, image, key, start, length)
-            if part is not None and part.piece is None and self._may_be_missing(key, part.stored_at) and etag is None:
+            if (
+                part is not None
+                and part.piece is None
+                and self._may_be_missing(key, part.stored_at)
+                and etag is None
+            ):
                 return None
             if part is not None and part.piece is not None and etag in {None, part.piece.etag}:
                 return part.piece
         piece, _ = await asyncio.gather(
-            self._source.read(key, start, length, etag=etag, limit_bytes=limit_bytes), self._confirm(image)
+            self._source.read(key, start, length, etag=etag, limit_bytes=limit_bytes),
+            self._confirm(image),
         )
         if start < 0 and piece is not None:
             if piece.total_bytes is None:
@@ -294,13 +351,20 @@ class CachedSource:
 
     def _may_be_missing(self, key: str, stored_at: float) -> bool:
         """Whether a cached absence is still valid: a chunk may have been uploaded since."""
-        return key.rpartition("/")[2] in DOCUMENTS or self.as_of is not None or self._is_recent(stored_at)
+        return (
+            key.rpartition("/")[2] in DOCUMENTS
+            or self.as_of is not None
+            or self._is_recent(stored_at)
+        )
 
     def _is_recent(self, moment_s: float) -> bool:
         return 0 <= time.time() - moment_s < self._ask_again_after_s
 
     async def _checked_image(self) -> CachedImage:
-        """The cached image, checked with the server if needed; concurrent readers share the check."""
+        """The cached image, checked with the server if needed.
+
+        Concurrent readers share the check.
+        """
         async with self._lock:
             if self._image is not None:
                 return self._image
@@ -322,7 +386,10 @@ class CachedSource:
             return image
 
     async def _confirm(self, image: CachedImage) -> None:
-        """Check the cached document before something fetched is used; ChangedError if it changed."""
+        """Check the cached document before something fetched is used.
+
+        ChangedError if it changed.
+        """
         if self._unconfirmed is None:
             return
         async with self._lock:
@@ -340,7 +407,9 @@ class CachedSource:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 piece = await self._source.read(key, 0, 1, limit_bytes=1)
         except TimeoutError as error:
-            raise StreamError(f"The server of {self.place} doesn't answer.", hint="Try again later.") from error
+            raise StreamError(
+                f"The server of {self.place} doesn't answer.", hint="Try again later."
+            ) from error
         return piece is not None and (piece.etag, piece.modified) == (kept.etag, kept.modified)
 
 
@@ -349,10 +418,14 @@ def _is_unavailable(error: StreamError) -> bool:
     cause = error.__cause__
     if isinstance(error, WithheldError) or isinstance(cause, TimeoutError):
         return True
-    return isinstance(cause, NetworkError) and (cause.status is None or cause.status == 429 or cause.status >= 500)
+    return isinstance(cause, NetworkError) and (
+        cause.status is None or cause.status == 429 or cause.status >= 500
+    )
 
 
-def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> ByteSource:
+def open_source(
+    url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared"
+) -> ByteSource:
     """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
 
     Network reads go through ``cache``. FormatError for any other kind of address.
@@ -364,7 +437,9 @@ def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"]
     try:
         scheme = urlsplit(text).scheme.lower()
     except ValueError as error:
-        raise FormatError(f"{without_login(text)!r} isn't an address.", hint="Check the address.") from error
+        raise FormatError(
+            f"{without_login(text)!r} isn't an address.", hint="Check the address."
+        ) from error
     match scheme:
         case "file":
             return FolderSource(Path(url2pathname(urlsplit(text).path)))
@@ -374,14 +449,18 @@ def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"]
             pass
         case _:
             hint = "Use the https address, or a path on this computer."
-            raise FormatError(f"Addresses that start with {scheme}:// can't be streamed.", hint=hint)
+            raise FormatError(
+                f"Addresses that start with {scheme}:// can't be streamed.", hint=hint
+            )
     from napari_cryoet.streaming.disk_cache import ask_again_after_s, shared_disk_cache
 
     source = HttpSource(text)
     disk = shared_disk_cache() if cache == "shared" else cache
     if disk is None:
         return source
-    is_local = is_this_computer(urlsplit(text).hostname or "")  # a check costs little, and test data change often
+    is_local = is_this_computer(
+        urlsplit(text).hostname or ""
+    )  # a check costs little, and test data change often
     return CachedSource(source, disk, ask_again_after_s=0.0 if is_local else ask_again_after_s())
 
 
@@ -394,13 +473,16 @@ def read_file(
     stop: threading.Event | None = None,
 ) -> Piece | None:
     """Read a file or a part of it, blocking; see `ByteSource.read`."""
-    return client.run(open_source(url_or_path).read("", start, length, limit_bytes=limit_bytes), stop)
+    return client.run(
+        open_source(url_or_path).read("", start, length, limit_bytes=limit_bytes), stop
+    )
 
 
 def https_address(s3_url: str) -> str:
     """The https address of an object in a public S3 bucket.
 
-    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` in the environment select another S3 store, as in Amazon's tools.
+    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` in the environment select another S3 store, as
+    in Amazon's tools.
 
     Examples
     --------
@@ -416,7 +498,8 @@ def https_address(s3_url: str) -> str:
         return f"{endpoint.rstrip('/')}/{bucket}/{quote(key)}"
     if re.fullmatch(r"[a-z0-9-]+", bucket):
         return f"https://{bucket}.s3.amazonaws.com/{quote(key)}"
-    return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"  # Amazon's certificate doesn't cover names with dots
+    # Amazon's certificate doesn't cover names with dots
+    return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"
 
 
 def path_in(address: str) -> str:

@@ -79,9 +79,9 @@ class Limits:
 class Database:
     """Tables in memory, each loaded when a query first needs it; thread-safe.
 
-    ``saved`` is a file written by `save`, whose tables are loaded at once. Methods raise PortalError for queries that
-    are invalid or take too long, PackError if a table or the file can't be read, and StoppedError if the limits'
-    ``stop`` is set.
+    ``saved`` is a file written by `save`, whose tables are loaded at once. Methods raise
+    PortalError for queries that are invalid or take too long, PackError if a table or the file
+    can't be read, and StoppedError if the limits' ``stop`` is set.
     """
 
     def __init__(self, rows: Mapping[str, Iterable[Row]], *, saved: Path | None = None) -> None:
@@ -108,12 +108,18 @@ class Database:
                 raise OSError(f"SQLite can't write {path.name}: {error}") from error
 
     def cells(
-        self, table: str, columns: Sequence[str], *clauses: Clause | None, limits: Limits | None = None
+        self,
+        table: str,
+        columns: Sequence[str],
+        *clauses: Clause | None,
+        limits: Limits | None = None,
     ) -> list[tuple[Any, ...]]:
         """Cells of some columns of the rows that match all clauses, sorted by id."""
         statement = _Statement(self, table)
         condition = statement.where(clauses)
-        names = ", ".join(f'{statement.alias}."{tables()[table].columns[name].name}"' for name in columns)
+        names = ", ".join(
+            f'{statement.alias}."{tables()[table].columns[name].name}"' for name in columns
+        )
         sql = f'SELECT {names} FROM "{table}" {statement.alias} WHERE {condition} ORDER BY {statement.alias}.id'
         return self._fetch(sql, statement.values, limits)
 
@@ -141,12 +147,16 @@ class Database:
         return rows
 
     def counts(
-        self, table: str, *clauses: Clause | None, group_by: Sequence[ColumnPath] = (), limits: Limits | None = None
+        self,
+        table: str,
+        *clauses: Clause | None,
+        group_by: Sequence[ColumnPath] = (),
+        limits: Limits | None = None,
     ) -> list[tuple[Any, ...]]:
         """Count the rows that match all clauses; each count is followed by the cells of its group.
 
-        Every relation of a path is an inner join: rows without a partner are left out, and a row counts once per
-        combination of partners.
+        Every relation of a path is an inner join: rows without a partner are left out, and a row
+        counts once per combination of partners.
         """
         statement = _Statement(self, table)
         joins, cells = statement.group(group_by)
@@ -170,11 +180,17 @@ class Database:
                 self._db.execute(f'CREATE TABLE "{name}" ({definitions})')
                 insert = f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})'
                 for batch in _validated(self._rows.get(name, ()) if rows is None else rows, name):
-                    stored = ([_stored(each, getattr(row, each.name)) for each in kinds] for row in batch)
+                    stored = (
+                        [_stored(each, getattr(row, each.name)) for each in kinds] for row in batch
+                    )
                     self._db.executemany(insert, stored)
                 for relation in table.parents.values():
-                    self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
-                self._db.execute(f'ANALYZE "{name}"')  # else SQLite may search by a key that all rows share
+                    self._db.execute(
+                        f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")'
+                    )
+                self._db.execute(
+                    f'ANALYZE "{name}"'
+                )  # else SQLite may search by a key that all rows share
                 self._db.execute("COMMIT")
             except (msgspec.ValidationError, ValueError, OverflowError, sqlite3.Error) as error:
                 raise PackError(f"The table {name} is invalid: {error}.") from error
@@ -183,7 +199,9 @@ class Database:
                     self._db.execute("ROLLBACK")
             self._loaded.add(name)
 
-    def _fetch(self, sql: str, values: Sequence[Any], limits: Limits | None) -> list[tuple[Any, ...]]:
+    def _fetch(
+        self, sql: str, values: Sequence[Any], limits: Limits | None
+    ) -> list[tuple[Any, ...]]:
         limits = limits or Limits()
         limits.check()
         with self._lock:
@@ -209,7 +227,10 @@ class _Statement:
 
     def where(self, clauses: Iterable[Clause | None]) -> str:
         """The SQL condition for clauses."""
-        return " AND ".join(self._where(self._table, self.alias, clause or {}) for clause in clauses) or "1"
+        return (
+            " AND ".join(self._where(self._table, self.alias, clause or {}) for clause in clauses)
+            or "1"
+        )
 
     def order(self, order_by: Iterable[Clause]) -> str:
         """The SQL terms to sort by."""
@@ -250,11 +271,16 @@ class _Statement:
                 raise PortalError(f"The condition on {name} is null; leave it out.")
             if name in columns:
                 cell = f'{alias}."{name}"'
-                terms += [self._compare(columns[name], cell, sign, value) for sign, value in condition.items()]
+                terms += [
+                    self._compare(columns[name], cell, sign, value)
+                    for sign, value in condition.items()
+                ]
             else:
                 target, inner, join = self._follow(table, alias, name)
                 matches = self._where(target, inner, condition)
-                terms.append(f'EXISTS (SELECT 1 FROM "{target}" {inner} WHERE {join} AND {matches})')
+                terms.append(
+                    f'EXISTS (SELECT 1 FROM "{target}" {inner} WHERE {join} AND {matches})'
+                )
         return " AND ".join(terms)
 
     def _follow(self, table: str, alias: str, name: str) -> tuple[str, str, str]:
@@ -292,7 +318,9 @@ def _read_saved(path: Path, target: sqlite3.Connection) -> None:
 def _row_type(table: str) -> type[msgspec.Struct]:
     """The type that rows of a table must have."""
     columns = [column for column in tables()[table].columns.values() if column.name != "id"]
-    return msgspec.defstruct(table, [("id", Id), *((each.name, _TYPES[each.kind] | None, None) for each in columns)])
+    return msgspec.defstruct(
+        table, [("id", Id), *((each.name, _TYPES[each.kind] | None, None) for each in columns)]
+    )
 
 
 def _validated(rows: Iterable[Row], table: str) -> Iterator[list[Any]]:
@@ -310,7 +338,10 @@ def _stored(column: Column, cell: Any) -> Any:
 
 
 def normalised(date: str) -> str:
-    """An API date in UTC, so that equal times are equal texts; dates without a time zone are in UTC."""
+    """An API date in UTC, so that equal times are equal texts.
+
+    Dates without a time zone are in UTC.
+    """
     parsed = datetime.fromisoformat(date)
     return (parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)).isoformat()
 

@@ -1,7 +1,8 @@
 """The tables of the portal, read from the GraphQL schema that the official client bundles.
 
-A type with a root list field is a table, and its scalar fields are columns. A field of a record type is a parent, found
-by the column ``xxxId``. A field of a connection type is a set of children, found by their foreign key.
+A type with a root list field is a table, and its scalar fields are columns. A field of a record
+type is a parent, found by the column ``xxxId``. A field of a connection type is a set of children,
+found by their foreign key.
 """
 
 from __future__ import annotations
@@ -66,8 +67,13 @@ class Table:
 
     @property
     def owner(self) -> str | None:
-        """The name of the parent of every row; if there are several, the run or the annotation shape."""
-        return min(self.parents, key=lambda name: name not in {"run", "annotationShape"}, default=None)
+        """The name of the parent of every row.
+
+        If there are several, the run or the annotation shape.
+        """
+        return min(
+            self.parents, key=lambda name: name not in {"run", "annotationShape"}, default=None
+        )
 
 
 @cache
@@ -75,14 +81,18 @@ def portal_schema() -> GraphQLSchema:
     """The schema, parsed once per process."""
     # importing the client would cost half a second
     path = distribution("cryoet-data-portal").locate_file("cryoet_data_portal/data/schema.graphql")
-    return build_schema(Path(str(path)).read_text(encoding="utf-8"), assume_valid=True, no_location=True)
+    return build_schema(
+        Path(str(path)).read_text(encoding="utf-8"), assume_valid=True, no_location=True
+    )
 
 
 @cache
 def tables() -> Mapping[str, Table]:
     """All tables by name."""
     roots = assert_object_type(portal_schema().query_type).fields
-    names = {get_named_type(field.type).name: name for name, field in roots.items() if _is_list(field)}
+    names = {
+        get_named_type(field.type).name: name for name, field in roots.items() if _is_list(field)
+    }
     return {name: _table(name, type_name, names) for type_name, name in names.items()}
 
 
@@ -93,26 +103,36 @@ def is_url(column: str) -> bool:
 
 def _table(name: str, type_name: str, names: Mapping[str, str]) -> Table:
     fields = _fields(type_name)
-    columns = {column.name: column for key, field in fields.items() if (column := _column(key, field))}
+    columns = {
+        column.name: column for key, field in fields.items() if (column := _column(key, field))
+    }
     parents, children = {}, {}
     for key, field in fields.items():
         target = get_named_type(field.type).name
         child = target.removesuffix("Connection")
         if target in names and f"{key}Id" in columns:
             parents[key] = Relation(names[target], f"{key}Id")
-        elif child != target and child in names and (foreign_key := _key_of_parent(child, type_name)):
+        elif (
+            child != target and child in names and (foreign_key := _key_of_parent(child, type_name))
+        ):
             children[key] = Relation(names[child], foreign_key)
     return Table(name, type_name, columns, parents, children)
 
 
 def _fields(type_name: str) -> Mapping[str, GraphQLField]:
-    fields: Mapping[str, GraphQLField] = assert_object_type(portal_schema().type_map[type_name]).fields
+    fields: Mapping[str, GraphQLField] = assert_object_type(
+        portal_schema().type_map[type_name]
+    ).fields
     return fields
 
 
 def _key_of_parent(child_type: str, parent_type: str) -> str | None:
     fields = _fields(child_type)
-    keys = (f"{name}Id" for name, field in fields.items() if get_named_type(field.type).name == parent_type)
+    keys = (
+        f"{name}Id"
+        for name, field in fields.items()
+        if get_named_type(field.type).name == parent_type
+    )
     return next((key for key in keys if key in fields), None)
 
 
@@ -126,4 +146,6 @@ def _column(name: str, field: GraphQLField) -> Column | None:
 
 
 def _is_list(field: GraphQLField) -> bool:
-    return is_list_type(get_nullable_type(field.type)) and is_object_type(get_named_type(field.type))
+    return is_list_type(get_nullable_type(field.type)) and is_object_type(
+        get_named_type(field.type)
+    )

@@ -10,7 +10,8 @@ from napari_cryoet.training.relion import export_relion5
 from napari_cryoet.training.selection import ExportReport
 from napari_cryoet.training.table import export_table
 
-#: All take a selection, a path, ``overwrite``, ``progress`` and ``stop``; `export_crops` has further options.
+#: All take a selection, a path, ``overwrite``, ``progress`` and ``stop``; `export_crops` has
+#: further options.
 EXPORTERS: Final[Mapping[str, Callable[..., ExportReport]]] = {
     "copick": export_copick,
     "relion5": export_relion5,

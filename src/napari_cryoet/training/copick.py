@@ -2,14 +2,14 @@
 
 ::
 
-    PROJECT/config.json                         open this with copick: objects with labels, colours and radii
-    PROJECT/splits.json                         the names of the runs of each split, if there are any
-    PROJECT/static/ExperimentRuns/RUN/...       data of the portal, which copick only reads
-    PROJECT/overlay/                            for your own picks and segmentations
+    PROJECT/config.json                         open this with copick: objects with labels, colours
+    and radii PROJECT/splits.json                         the names of the runs of each split, if
+    there are any PROJECT/static/ExperimentRuns/RUN/...       data of the portal, which copick only
+    reads PROJECT/overlay/                            for your own picks and segmentations
     PROJECT/portal/                             downloaded volumes: a pack that the project links to
 
-Volumes on this computer are hard-linked, or copied if the file system can't link. If only coarse levels are selected,
-they are renumbered from 0, because copick reads level 0.
+Volumes on this computer are hard-linked, or copied if the file system can't link. If only coarse
+levels are selected, they are renumbered from 0, because copick reads level 0.
 """
 
 from __future__ import annotations
@@ -77,11 +77,15 @@ def export_copick(
         (folder / "splits.json").unlink(missing_ok=True)
         shutil.rmtree(static / "ExperimentRuns", ignore_errors=True)
     points = [each for each in selection.annotations if each.is_points]
-    for each, picks in map_concurrently(read_points, points, lambda _fraction, message: progress(0.0, message), stop):
+    for each, picks in map_concurrently(
+        read_points, points, lambda _fraction, message: progress(0.0, message), stop
+    ):
         write_picks(picks, static / _path(each), format="copick", overwrite=True)
         n_picks += len(picks)
     volumes = dict(_volumes(selection))
-    downloaded = _download(selection, {url for url, _ in volumes.values()}, folder / "portal", progress, stop)
+    downloaded = _download(
+        selection, {url for url, _ in volumes.values()}, folder / "portal", progress, stop
+    )
     for path, (url, first_level) in volumes.items():
         raise_if_stopped(stop)
         local = local_path(url)
@@ -124,7 +128,11 @@ def _volumes(selection: Selection) -> Iterator[tuple[str, tuple[str, int]]]:
         for each in run.tomograms:
             folder = f"ExperimentRuns/{run.name}/VoxelSpacing{each.tomogram.voxel_spacing * 2**first_level:.3f}"
             yield f"{folder}/{each.kind}.zarr", (each.url, first_level)
-    yield from ((_path(mask), (mask.file.https_path, 0)) for mask in selection.annotations if not mask.is_points)
+    yield from (
+        (_path(mask), (mask.file.https_path, 0))
+        for mask in selection.annotations
+        if not mask.is_points
+    )
 
 
 def _path(each: SelectedAnnotation) -> str:
@@ -137,15 +145,25 @@ def _path(each: SelectedAnnotation) -> str:
 
 
 def _download(
-    selection: Selection, urls: Container[str], folder: Path, progress: Progress, stop: threading.Event | None
+    selection: Selection,
+    urls: Container[str],
+    folder: Path,
+    progress: Progress,
+    stop: threading.Event | None,
 ) -> dict[str, Path]:
     """Download the volumes that aren't on this computer, and return their paths by URL."""
-    cells = [cell for cell in every_cell(selection.rows) if (url := cell[1][cell[2]]) in urls and not local_path(url)]
+    cells = [
+        cell
+        for cell in every_cell(selection.rows)
+        if (url := cell[1][cell[2]]) in urls and not local_path(url)
+    ]
     if not cells:
         return {}
 
     def show(done_bytes: int, total_bytes: int) -> None:
-        progress(done_bytes / max(1, total_bytes), f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+        progress(
+            done_bytes / max(1, total_bytes), f"{size_text(done_bytes)} of {size_text(total_bytes)}"
+        )
 
     plan = plan_cells(selection.rows, selection.source, cells, first_level=selection.first_level)
     download_files(plan, folder, progress=show, stop=stop)
@@ -163,7 +181,9 @@ def _link(source: Path, target: Path, n_skipped: int) -> None:
     with written_whole(target, overwrite=True, flush=False) as unfinished:
         unfinished.mkdir()
         for number, dataset in enumerate(image["datasets"]):
-            shutil.copytree(source / dataset["path"], unfinished / str(number), copy_function=_link_or_copy)
+            shutil.copytree(
+                source / dataset["path"], unfinished / str(number), copy_function=_link_or_copy
+            )
             dataset["path"] = str(number)
         (unfinished / ".zgroup").write_text('{"zarr_format": 2}')
         (unfinished / ".zattrs").write_text(json.dumps(attributes))

@@ -1,8 +1,8 @@
 """Describe a selection in the Croissant format: files with their URLs and splits, without a download.
 
-The folder has ``metadata.json`` and small CSV files whose ``url`` columns point to the portal. The record sets are
-those of copick's Croissant export, so mlcroissant can read them and copick can open them as a project. Empty record
-sets are left out. See https://docs.mlcommons.org/croissant.
+The folder has ``metadata.json`` and small CSV files whose ``url`` columns point to the portal. The
+record sets are those of copick's Croissant export, so mlcroissant can read them and copick can open
+them as a project. Empty record sets are left out. See https://docs.mlcommons.org/croissant.
 """
 
 from __future__ import annotations
@@ -75,9 +75,14 @@ def export_croissant(
     for name, content in files.items():
         replace_file(folder / f"{name}.csv", content)
     described = _description(selection, rows, files, folder.name)
-    replace_file(folder / METADATA_NAME, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
+    replace_file(
+        folder / METADATA_NAME,
+        (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode(),
+    )
     n_volumes = sum(len(rows.get(name, ())) for name in _VOLUMES)
-    return ExportReport(path=folder, n_runs=len(selection.runs), n_volumes=n_volumes, left_out=selection.left_out)
+    return ExportReport(
+        path=folder, n_runs=len(selection.runs), n_volumes=n_volumes, left_out=selection.left_out
+    )
 
 
 def _rows_of(selection: Selection) -> _Rows:
@@ -96,7 +101,13 @@ def _rows_of(selection: Selection) -> _Rows:
                 }
             )
     for each in selection.annotations:
-        kind = "picks" if each.is_points else "instance_segmentations" if each.is_instances else "segmentations"
+        kind = (
+            "picks"
+            if each.is_points
+            else "instance_segmentations"
+            if each.is_instances
+            else "segmentations"
+        )
         row = {
             "run": each.run.name,
             "user_id": each.user,
@@ -109,16 +120,24 @@ def _rows_of(selection: Selection) -> _Rows:
             "portal_annotation_file_id": each.file.id,
         }
         found[kind].append(row)
-    spacings = dict.fromkeys((row["run"], row["voxel_size"]) for name in _VOLUMES for row in found[name])
+    spacings = dict.fromkeys(
+        (row["run"], row["voxel_size"]) for name in _VOLUMES for row in found[name]
+    )
     found["voxel_spacings"] = [{"run": run, "voxel_size": spacing} for run, spacing in spacings]
     return {name: rows for name, rows in found.items() if rows}
 
 
-def _description(selection: Selection, rows: _Rows, files: Mapping[str, bytes], title: str) -> dict[str, Any]:
+def _description(
+    selection: Selection, rows: _Rows, files: Mapping[str, bytes], title: str
+) -> dict[str, Any]:
     """The content of ``metadata.json``."""
     datasets = {run.run.dataset_id: run.run.dataset for run in selection.runs}
     terms = next((run.run.terms for run in selection.runs if run.run.terms), None)
-    titles = [f"{dataset.title} (DS-{number})" for number, dataset in datasets.items() if dataset is not None]
+    titles = [
+        f"{dataset.title} (DS-{number})"
+        for number, dataset in datasets.items()
+        if dataset is not None
+    ]
     about = f"{len(selection.runs)} runs of"
     return {
         "@context": _CONTEXT,
@@ -181,9 +200,17 @@ def _splits(selection: Selection) -> dict[str, Any]:
         "dataType": "cr:Split",
         "key": {"@id": "copick/splits/name"},
         "field": [_field("splits", "name", "sc:Text"), _field("splits", "url", "sc:URL")],
-        "data": [{"copick/splits/name": name, "copick/splits/url": _SPLIT_URLS.get(name, "")} for name in names],
+        "data": [
+            {"copick/splits/name": name, "copick/splits/url": _SPLIT_URLS.get(name, "")}
+            for name in names
+        ],
     }
 
 
 def _field(record_set: str, name: str, kind: str) -> dict[str, Any]:
-    return {"@type": "cr:Field", "@id": f"copick/{record_set}/{name}", "name": name, "dataType": kind}
+    return {
+        "@type": "cr:Field",
+        "@id": f"copick/{record_set}/{name}",
+        "name": name,
+        "dataType": kind,
+    }

@@ -4,15 +4,15 @@
 
     FILE.zarr/crops               (n, size, size, size) float32, z, y, x; several crops a chunk
     FILE.zarr/label               (n,) the object's label; the attributes list the objects
-    FILE.zarr/run, split          (n,) names; an empty split for none
-    FILE.zarr/annotation_id, pick_id
-    FILE.zarr/position_angstrom   (n, 3) z, y, x of the pick in its tomogram
-    FILE.zarr/shift               (n, 3) z, y, x from the crop's middle voxel, ``size // 2``, to the pick, in voxels
+    FILE.zarr/run, split          (n,) names; an empty split for none FILE.zarr/annotation_id,
+    pick_id FILE.zarr/position_angstrom   (n, 3) z, y, x of the pick in its tomogram FILE.zarr/shift
+    (n, 3) z, y, x from the crop's middle voxel, ``size // 2``, to the pick, in voxels
     FILE.zarr/rotation            (n, 3, 3) as `Picks.rotations_zyx`; NaN without one
 
-The attributes describe the objects and runs (with each tomogram's URL, level and spacing), and whether the export is
-complete. A task writes one chunk, so tasks are independent and can be repeated. Values are those of the tomogram's
-level, without scaling; voxels outside the tomogram get the mean of the crop.
+The attributes describe the objects and runs (with each tomogram's URL, level and spacing), and
+whether the export is complete. A task writes one chunk, so tasks are independent and can be
+repeated. Values are those of the tomogram's level, without scaling; voxels outside the tomogram get
+the mean of the crop.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ _RETRIES: Final = 3  # of a task whose worker died
 _OPEN_VOLUMES: Final = 4
 _POLL_S: Final = 0.2
 
-_Crop = tuple[str, int, tuple[int, int, int]]  # URL of a volume, its level, and the crop's first voxel
+_Crop = tuple[
+    str, int, tuple[int, int, int]
+]  # URL of a volume, its level, and the crop's first voxel
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ class _Part:
     tomogram: SelectedTomogram
     level: int
     spacing_angstrom: float
-    starts: NDArray[np.int64]  # (n, 3) z, y, x in the level, sorted so that neighbours follow each other
+    starts: NDArray[
+        np.int64
+    ]  # (n, 3) z, y, x in the level, sorted so that neighbours follow each other
     columns: Mapping[str, NDArray[Any]]
 
 
@@ -109,8 +113,8 @@ def export_crops(
 ) -> ExportReport:
     """Write a cube around each particle, cut from its run's tomogram, into one Zarr.
 
-    After a stop or a crash, only the missing crops are cut. Of several annotations of an object in a run, one is
-    exported, preferably the ground truth.
+    After a stop or a crash, only the missing crops are cut. Of several annotations of an object in
+    a run, one is exported, preferably the ground truth.
 
     Parameters
     ----------
@@ -136,11 +140,18 @@ def export_crops(
     import zarr
 
     path = path_to_write(path).expanduser().absolute()
-    parts, left_out = _plan(selection, size, spacing_angstrom, lambda _fraction, message: progress(0.0, message), stop)
+    parts, left_out = _plan(
+        selection, size, spacing_angstrom, lambda _fraction, message: progress(0.0, message), stop
+    )
     chunk = max(1, min(_MAX_CROPS_PER_CHUNK, _CHUNK_BYTES // (4 * size**3)))
     attributes, columns = _describe(parts, size, selection)
     _prepare(path, attributes, columns, size, chunk, overwrite=overwrite)
-    _cut_all([task for task in _tasks(path, parts, size, chunk) if not task.is_done], scheduler, progress, stop)
+    _cut_all(
+        [task for task in _tasks(path, parts, size, chunk) if not task.is_done],
+        scheduler,
+        progress,
+        stop,
+    )
     zarr.open_group(path, mode="r+").attrs["is_complete"] = True
     return ExportReport(
         path=path,
@@ -171,9 +182,14 @@ def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
     url, level, start = crop
     volume = _opened(url)
     shape = volume.levels[level].shape
-    box = tuple((max(0, first), min(first + size, length)) for first, length in zip(start, shape, strict=True))
+    box = tuple(
+        (max(0, first), min(first + size, length))
+        for first, length in zip(start, shape, strict=True)
+    )
     values = volume.read(level, box).astype(np.float32)
-    padding = [(low - first, first + size - high) for first, (low, high) in zip(start, box, strict=True)]
+    padding = [
+        (low - first, first + size - high) for first, (low, high) in zip(start, box, strict=True)
+    ]
     return np.pad(values, padding, constant_values=values.mean()) if np.any(padding) else values
 
 
@@ -181,7 +197,11 @@ def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
 
 
 def _plan(
-    selection: Selection, size: int, wanted: float | None, progress: Progress, stop: threading.Event | None
+    selection: Selection,
+    size: int,
+    wanted: float | None,
+    progress: Progress,
+    stop: threading.Event | None,
 ) -> tuple[list[_Part], list[str]]:
     """Plan all crops, and list what is left out; reads picks and tomogram metadata concurrently."""
     if not 1 <= size <= _MAX_SIZE:
@@ -190,19 +210,27 @@ def _plan(
     chosen = best_particles(selection.annotations, left_out)
     tomograms = [each.tomogram for run in selection.runs for each in run.tomograms]
     if not tomograms:
-        raise CryoETError("There is no tomogram to cut particles out of.", hint="Select one for each run.")
+        raise CryoETError(
+            "There is no tomogram to cut particles out of.", hint="Select one for each run."
+        )
     spacing = wanted or tomograms[0].voxel_spacing
-    for each, part in map_concurrently(partial(_part_of, size=size, wanted=spacing), chosen, progress, stop):
+    for each, part in map_concurrently(
+        partial(_part_of, size=size, wanted=spacing), chosen, progress, stop
+    ):
         if isinstance(part, str):
             left_out.append(f"{each.label}: {part}")
         elif len(part.starts):
             parts.append(part)
     if not parts:
-        raise CryoETError(f"No particle is in a tomogram with voxels of about {spacing_text(spacing)}.")
+        raise CryoETError(
+            f"No particle is in a tomogram with voxels of about {spacing_text(spacing)}."
+        )
     return parts, left_out
 
 
-def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: int, wanted: float) -> _Part | str:
+def _part_of(
+    each: SelectedAnnotation, stop: threading.Event | None, *, size: int, wanted: float
+) -> _Part | str:
     """The crops of an annotation file, or the reason why it has none."""
     if not each.run.tomograms:
         return "no tomogram is selected."
@@ -215,14 +243,19 @@ def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: in
         return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
     picks = read_points(each, stop)
     # in a tomogram downloaded without its finest levels, the first voxel isn't at 0
-    origin = np.array((opened.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None) or (0, 0, 0))
+    origin = np.array(
+        (opened.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None)
+        or (0, 0, 0)
+    )
     at_finest = (picks.positions_angstrom_zyx - origin) / tomogram.voxel_spacing
     at_level = volume.to_level(level, at_finest)
     middles = np.round(at_level).astype(np.int64)
     # sorted by chunk, so that neighbouring crops share fetched data
     order = np.lexsort((middles[:, 2], middles[:, 1], middles[:, 0], *(middles // 256).T[::-1]))
     rows = order[are_inside(at_finest, volume.shape)[order]]
-    rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
+    rotations = (
+        np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
+    )
     return _Part(
         selected=each,
         tomogram=chosen,
@@ -240,7 +273,11 @@ def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: in
 
 def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[Task]:
     """One task for each chunk, which may hold crops of several volumes."""
-    crops = [(part.tomogram.url, part.level, tuple(start)) for part in parts for start in part.starts.tolist()]
+    crops = [
+        (part.tomogram.url, part.level, tuple(start))
+        for part in parts
+        for start in part.starts.tolist()
+    ]
     for number in range(math.ceil(len(crops) / chunk)):
         yield Task(str(path), number, size, tuple(crops[number * chunk :][:chunk]))
 
@@ -262,7 +299,17 @@ def _describe(
             "tomogram_url": part.tomogram.url,
             "level": part.level,
             "spacing_angstrom": part.spacing_angstrom,
-            **{key: about[key] for key in ("run_id", "dataset_id", "dataset_title", "licence", "dois", "portal_url")},
+            **{
+                key: about[key]
+                for key in (
+                    "run_id",
+                    "dataset_id",
+                    "dataset_title",
+                    "licence",
+                    "dois",
+                    "portal_url",
+                )
+            },
         }
     attributes: dict[str, Any] = plain_data(
         {
@@ -273,7 +320,9 @@ def _describe(
             "axes": ["z", "y", "x"],
             "objects": selection.objects,
             "runs": list(runs.values()),
-            "authors": {str(part.selected.annotation.id): part.selected.about["authors"] for part in parts},
+            "authors": {
+                str(part.selected.annotation.id): part.selected.about["authors"] for part in parts
+            },
         }
     )
     labels = {each["name"]: each["label"] for each in selection.objects}
@@ -285,9 +334,17 @@ def _describe(
     }
     counts = [len(part.starts) for part in parts]
     columns = {name: np.repeat(np.array(values), counts) for name, values in constants.items()}
-    columns |= {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    plan = hashlib.sha256(json.dumps(attributes).encode() + b"".join(each.tobytes() for each in columns.values()))
-    about = {"plan": plan.hexdigest(), "software": f"napari-cryoet {__version__}", "is_complete": False}
+    columns |= {
+        name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns
+    }
+    plan = hashlib.sha256(
+        json.dumps(attributes).encode() + b"".join(each.tobytes() for each in columns.values())
+    )
+    about = {
+        "plan": plan.hexdigest(),
+        "software": f"napari-cryoet {__version__}",
+        "is_complete": False,
+    }
     return attributes | about, columns
 
 
@@ -308,7 +365,9 @@ def _prepare(
         if before == attributes["plan"]:
             return
         if not (overwrite and before):
-            raise ExistsError(f"{path.name} exists already, with other content.", hint="Choose another name.")
+            raise ExistsError(
+                f"{path.name} exists already, with other content.", hint="Choose another name."
+            )
     with written_whole(path, overwrite=overwrite, flush=False) as unfinished:
         group = zarr.open_group(unfinished, mode="w-", zarr_format=2)
         group.create_array(
@@ -337,8 +396,13 @@ def _existing_plan(path: Path) -> str:
 # workers
 
 
-def _cut_all(tasks: Sequence[Task], scheduler: str, progress: Progress, stop: threading.Event | None) -> None:
-    """Run all tasks; on a cluster, one worker cuts all crops of a volume, since neighbours share fetched data."""
+def _cut_all(
+    tasks: Sequence[Task], scheduler: str, progress: Progress, stop: threading.Event | None
+) -> None:
+    """Run all tasks.
+
+    On a cluster, one worker cuts all crops of a volume, since neighbours share fetched data.
+    """
     by_volume = itertools.groupby(tasks, key=lambda task: task.crops[0][0] if scheduler else task)
     with _executor(scheduler) as executor:
         waiting = {executor.submit(cut, tuple(several)) for _, several in by_volume}
@@ -349,7 +413,9 @@ def _cut_all(tasks: Sequence[Task], scheduler: str, progress: Progress, stop: th
                 for future in done:
                     future.result()
                 n_done = sum(task.is_done for task in tasks)
-                progress(n_done / len(tasks), f"{n_done:,} of {count_text(len(tasks), 'chunk')} of crops")
+                progress(
+                    n_done / len(tasks), f"{n_done:,} of {count_text(len(tasks), 'chunk')} of crops"
+                )
         finally:
             for future in waiting:
                 future.cancel()
@@ -366,7 +432,9 @@ def _executor(scheduler: str) -> Iterator[Executor]:
         from distributed import Client
     except ImportError as error:
         hint = "Install it: pip install 'napari-cryoet[cluster]'."
-        raise CryoETError("A cluster needs dask.distributed, which isn't installed.", hint=hint) from error
+        raise CryoETError(
+            "A cluster needs dask.distributed, which isn't installed.", hint=hint
+        ) from error
     try:
         client: Any = Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:

@@ -2,19 +2,21 @@
 
 ::
 
-    FOLDER/tomograms.star                one row a tomogram: optics, pixel size, size in unbinned pixels
-    FOLDER/tilt_series/RUN.star          alignment, defocus and dose of each tilt, if the portal has an alignment
-    FOLDER/OBJECT/particles.star         optics and particles of all tomograms
-    FOLDER/OBJECT/import.star            for *Import coordinates*: rlnTomoName and rlnTomoImportParticleFile
-    FOLDER/OBJECT/coordinates/RUN.star   the files that ``import.star`` names
+    FOLDER/tomograms.star                one row a tomogram: optics, pixel size, size in unbinned
+    pixels FOLDER/tilt_series/RUN.star          alignment, defocus and dose of each tilt, if the
+    portal has an alignment FOLDER/OBJECT/particles.star         optics and particles of all
+    tomograms FOLDER/OBJECT/import.star            for *Import coordinates*: rlnTomoName and
+    rlnTomoImportParticleFile FOLDER/OBJECT/coordinates/RUN.star   the files that ``import.star``
+    names
 
-Start RELION in FOLDER: paths are relative to it. Positions are in ångström from the centre of the tomogram, which is
-half its size (see `formats.relion`).
+Start RELION in FOLDER: paths are relative to it. Positions are in ångström from the centre of the
+tomogram, which is half its size (see `formats.relion`).
 
-The portal stores alignments, including IMOD's, in AreTomo's convention: a rotation ROT, and shifts t = (TX, TY) in
-pixels of the tilt series (although documented as ångström). RELION's ZRot, X and Y shift are the same. Older IMOD
-records, whose rotations are four numbers in a row, follow its ``.xf`` file: a point p of an image, relative to the
-centre, maps to A p + d in the aligned image, with A = Rz(-ROT) and d = -A t.
+The portal stores alignments, including IMOD's, in AreTomo's convention: a rotation ROT, and shifts
+t = (TX, TY) in pixels of the tilt series (although documented as ångström). RELION's ZRot, X and Y
+shift are the same. Older IMOD records, whose rotations are four numbers in a row, follow its
+``.xf`` file: a point p of an image, relative to the centre, maps to A p + d in the aligned image,
+with A = Rz(-ROT) and d = -A t.
 """
 
 from __future__ import annotations
@@ -56,7 +58,12 @@ _AMPLITUDE_CONTRAST: Final = 0.1
 #: RELION's default: the handedness of the tilt geometry of most microscopes.
 _HAND: Final = -1
 _MAX_METADATA_BYTES: Final = 16 << 20
-_OPTICS: Final = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast", "rlnTomoTiltSeriesPixelSize")
+_OPTICS: Final = (
+    "rlnVoltage",
+    "rlnSphericalAberration",
+    "rlnAmplitudeContrast",
+    "rlnTomoTiltSeriesPixelSize",
+)
 _POSITIONS: Final = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 _ANGLES: Final = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 
@@ -87,15 +94,20 @@ def export_relion5(
 ) -> ExportReport:
     """Write the particles of each object and their tomograms as STAR files for RELION 5, without images.
 
-    Of several annotations of an object in a run, one is exported: the ground truth, or else the one that the curators
-    recommend. For parameters and errors see `export_copick`.
+    Of several annotations of an object in a run, one is exported: the ground truth, or else the one
+    that the curators recommend. For parameters and errors see `export_copick`.
     """
     import pandas as pd
 
-    folder, left_out = folder_to_write(folder, "tomograms.star", overwrite=overwrite), list(selection.left_out)
+    folder, left_out = (
+        folder_to_write(folder, "tomograms.star", overwrite=overwrite),
+        list(selection.left_out),
+    )
     tomograms: dict[str, dict[str, Any]] = {}
     by_object: dict[str, list[Picks]] = defaultdict(list)
-    for each, picks in map_concurrently(read_points, best_particles(selection.annotations, left_out), progress, stop):
+    for each, picks in map_concurrently(
+        read_points, best_particles(selection.annotations, left_out), progress, stop
+    ):
         if picks.shape_zyx is None:
             left_out.append(f"{each.label}: the size of its grid isn't known.")
             continue
@@ -117,30 +129,50 @@ def export_relion5(
     optics = table[["rlnOpticsGroupName", *_OPTICS]].assign(rlnOpticsGroup=groups).drop_duplicates()
     for name, several in by_object.items():
         _, particles = tables_of(several, "relion5")
-        particles["rlnOpticsGroup"] = particles["rlnTomoName"].map(dict(zip(tomograms, groups, strict=True)))
+        particles["rlnOpticsGroup"] = particles["rlnTomoName"].map(
+            dict(zip(tomograms, groups, strict=True))
+        )
         _write_object(folder, name, optics, particles.drop(columns=["napariCryoetPickId"]))
-    _write(folder / "tomograms.star", {"global": table})  # written last, so that an export with this file is complete
+    _write(
+        folder / "tomograms.star", {"global": table}
+    )  # written last, so that an export with this file is complete
     n_picks = sum(len(picks) for several in by_object.values() for picks in several)
-    return ExportReport(path=folder, n_runs=len(tomograms), n_picks=n_picks, left_out=tuple(left_out))
+    return ExportReport(
+        path=folder, n_runs=len(tomograms), n_picks=n_picks, left_out=tuple(left_out)
+    )
 
 
 def _tomogram(
-    name: str, each: SelectedAnnotation, size_zyx: tuple[int, int, int], rows: Rows, stop: threading.Event | None
+    name: str,
+    each: SelectedAnnotation,
+    size_zyx: tuple[int, int, int],
+    rows: Rows,
+    stop: threading.Event | None,
 ) -> tuple[dict[str, Any], pd.DataFrame | None]:
     """The row of a tomogram, and the table of its tilts if they are aligned."""
-    alignment = next((row for row in rows["alignments"] if row["id"] == each.file.alignment_id), None)
+    alignment = next(
+        (row for row in rows["alignments"] if row["id"] == each.file.alignment_id), None
+    )
     # if the alignment doesn't name its tilt series, use the run's only one
     own = [row for row in rows["tiltseries"] if row["runId"] == each.run.run.id]
     only = own[0] if len(own) == 1 else {}
-    series = next((row for row in own if alignment and row["id"] == alignment["tiltseriesId"]), only)
+    series = next(
+        (row for row in own if alignment and row["id"] == alignment["tiltseriesId"]), only
+    )
     pixel = series.get("pixelSpacing") or each.spacing_angstrom
     size_z, size_y, size_x = (round(n * each.spacing_angstrom / pixel) for n in size_zyx)
     voltage = float(series.get("accelerationVoltage") or 300.0)
-    volumes = [tomogram for tomogram in each.run.all_tomograms if tomogram.alignment_id == each.file.alignment_id]
+    volumes = [
+        tomogram
+        for tomogram in each.run.all_tomograms
+        if tomogram.alignment_id == each.file.alignment_id
+    ]
     url = next((tomogram.https_mrc_file for tomogram in volumes if tomogram.https_mrc_file), "none")
     row = {
         "rlnTomoName": name,
-        "rlnVoltage": voltage / 1000 if voltage > 10_000 else voltage,  # in volts, but some depositions have kilovolts
+        "rlnVoltage": voltage / 1000
+        if voltage > 10_000
+        else voltage,  # in volts, but some depositions have kilovolts
         "rlnSphericalAberration": series.get("sphericalAberrationConstant") or 2.7,
         "rlnAmplitudeContrast": _AMPLITUDE_CONTRAST,
         "rlnMicrographOriginalPixelSize": pixel,
@@ -191,7 +223,10 @@ def _write(path: Path, blocks: Mapping[str, Any]) -> None:
 
 
 def _tilts(
-    series: Mapping[str, Any], alignment: Mapping[str, Any], rows: Rows, stop: threading.Event | None
+    series: Mapping[str, Any],
+    alignment: Mapping[str, Any],
+    rows: Rows,
+    stop: threading.Event | None,
 ) -> pd.DataFrame | None:
     """The table of a tilt series; None if the portal has no supported alignment."""
     import pandas as pd
@@ -202,7 +237,11 @@ def _tilts(
     if not read.per_section_alignment_parameters or not is_known or series["isAligned"]:
         return None  # for an aligned series, the shifts refer to the original images
     frames = {row["id"]: row for row in rows["frames"]}
-    measured = {row["zIndex"]: row for row in rows["perSectionParameters"] if row["tiltseriesId"] == series["id"]}
+    measured = {
+        row["zIndex"]: row
+        for row in rows["perSectionParameters"]
+        if row["tiltseriesId"] == series["id"]
+    }
     found = []
     for section in sorted(read.per_section_alignment_parameters, key=lambda each: each.z_index):
         rotation, shift_x, shift_y = in_plane(
@@ -219,7 +258,9 @@ def _tilts(
                 "rlnTomoYShiftAngst": shift_y * series["pixelSpacing"],
                 "rlnTomoNominalStageTiltAngle": facts.get("rawAngle", section.tilt_angle),
                 "rlnCtfScalefactor": math.cos(math.radians(section.tilt_angle)),
-                "rlnMicrographPreExposure": frames.get(facts.get("frameId"), {}).get("accumulatedDose"),
+                "rlnMicrographPreExposure": frames.get(facts.get("frameId"), {}).get(
+                    "accumulatedDose"
+                ),
                 "rlnDefocusU": facts.get("majorDefocus"),
                 "rlnDefocusV": facts.get("minorDefocus"),
                 "rlnDefocusAngle": facts.get("astigmaticAngle"),
@@ -228,7 +269,9 @@ def _tilts(
     return pd.DataFrame(found).dropna(axis=1)  # RELION can't use a column that some tilts lack
 
 
-def in_plane(rotation: Sequence[Any], x_offset: float, y_offset: float, written_by: str) -> tuple[float, float, float]:
+def in_plane(
+    rotation: Sequence[Any], x_offset: float, y_offset: float, written_by: str
+) -> tuple[float, float, float]:
     """Convert a section's alignment to AreTomo's and RELION's rotation in degrees and x, y shift in pixels."""
     matrix = np.array(rotation, dtype=np.float64).reshape(2, 2)
     shift = np.array([x_offset, y_offset])

@@ -1,8 +1,8 @@
 """Select and name the runs, tomograms and annotation files of an export.
 
-Names follow copick, which splits file names at ``_``, so ours contain none. The user of an annotation is its author or
-program. Its session is ``ground-truth``, or else the method (``automated``, ``manual``), so that one session selects
-the ground truth of a whole project.
+Names follow copick, which splits file names at ``_``, so ours contain none. The user of an
+annotation is its author or program. Its session is ``ground-truth``, or else the method
+(``automated``, ``manual``), so that one session selects the ground truth of a whole project.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ T = TypeVar("T")
 #: Called with the fraction done and a status message.
 
 GROUND_TRUTH: Final = "ground-truth"
-#: Shapes of points, then of masks. Of each, an export has one file of an annotation, the first in this order.
+#: Shapes of points, then of masks. Of each, an export has one file of an annotation, the first in
+#: this order.
 _POINTS: Final = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
 _SHAPES: Final = (*_POINTS, ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
 _FORMATS: Final = ("ndjson", "zarr")
@@ -166,11 +167,13 @@ class Selection:
         return {name: [run.name for run in self.runs if run.split == name] for name in names}
 
 
-def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | None = None) -> Selection:
+def select_basket(
+    basket: Basket, portal: Portal, *, stop: threading.Event | None = None
+) -> Selection:
     """Select the contents of a basket and its split for an export; CryoETError if there are none.
 
-    Each annotation contributes one file of points, oriented ones first, and one mask, preferably with the tomogram's
-    voxel spacing. Files that don't fit the run's tomogram are left out.
+    Each annotation contributes one file of points, oriented ones first, and one mask, preferably
+    with the tomogram's voxel spacing. Files that don't fit the run's tomogram are left out.
     """
     return select(basket, ask_basket_rows(portal, basket, stop=stop), portal.source)
 
@@ -178,11 +181,18 @@ def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | Non
 def select(basket: Basket, rows: Rows, source: Source) -> Selection:
     """Like `select_basket`, but from rows already fetched."""
     records, chosen = Records(rows, source.terms), choose(basket, rows)
-    tomograms, files = defaultdict[int, list[Tomogram]](list), defaultdict[int | None, list[AnnotationFile]](list)
-    for row in sorted(rows["tomograms"], key=lambda row: (not row["isVisualizationDefault"], row["id"])):
+    tomograms, files = (
+        defaultdict[int, list[Tomogram]](list),
+        defaultdict[int | None, list[AnnotationFile]](list),
+    )
+    for row in sorted(
+        rows["tomograms"], key=lambda row: (not row["isVisualizationDefault"], row["id"])
+    ):
         tomograms[row["runId"]].append(records.tomogram(row["id"]))
     for row in chosen.annotation_files:
-        files[chosen.owners.run_id("annotationFiles", row)].append(records.annotation_file(row["id"]))
+        files[chosen.owners.run_id("annotationFiles", row)].append(
+            records.annotation_file(row["id"])
+        )
     tomogram_ids = {row["id"] for row in chosen.tomograms}
     split = basket.split.of_runs if basket.split is not None else {}
     runs, annotations, left_out = list[SelectedRun](), list[SelectedAnnotation](), list[str]()
@@ -200,7 +210,10 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
             runs.append(run)
             annotations += run_annotations
     if not runs:
-        raise CryoETError("Nothing is selected to export.", hint="Choose runs that have annotations or a tomogram.")
+        raise CryoETError(
+            "Nothing is selected to export.",
+            hint="Choose runs that have annotations or a tomogram.",
+        )
     return Selection(
         runs=tuple(runs),
         annotations=tuple(annotations),
@@ -215,27 +228,36 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
 
 
 def folder_to_write(folder: str | Path, last: str, *, overwrite: bool) -> Path:
-    """The absolute path of an export's folder; ExistsError if its last file exists and ``overwrite`` isn't set."""
+    """The absolute path of an export's folder.
+
+    ExistsError if its last file exists and ``overwrite`` isn't set.
+    """
     folder = path_to_write(folder).expanduser().absolute()
     refuse_existing(folder / last, overwrite=overwrite)
     return folder
 
 
-def best_particles(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> list[SelectedAnnotation]:
+def best_particles(
+    annotations: Iterable[SelectedAnnotation], left_out: list[str]
+) -> list[SelectedAnnotation]:
     """One annotation with particles for each object and run; CryoETError if there are none.
 
-    Ground truth is preferred, then what the curators recommend, then the first. Others are noted in ``left_out``.
+    Ground truth is preferred, then what the curators recommend, then the first. Others are noted in
+    ``left_out``.
     """
     particles = [each for each in annotations if each.is_particles]
     best: dict[tuple[str, str], SelectedAnnotation] = {}
     for each in sorted(
-        particles, key=lambda each: (each.session != GROUND_TRUTH, not each.annotation.is_curator_recommended)
+        particles,
+        key=lambda each: (each.session != GROUND_TRUTH, not each.annotation.is_curator_recommended),
     ):
         taken = best.setdefault((each.run.name, each.object), each)
         if taken is not each:
             left_out.append(f"{each.label}: AN-{taken.annotation.id} is exported instead.")
     if not best:
-        raise CryoETError("There are no particles to export.", hint="Choose annotations that are points.")
+        raise CryoETError(
+            "There are no particles to export.", hint="Choose annotations that are points."
+        )
     return [each for each in particles if best[each.run.name, each.object] is each]
 
 
@@ -272,20 +294,26 @@ def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -
 # helpers for one run
 
 
-def _tomograms_of(known: Iterable[Tomogram], wanted: Container[int], left_out: list[str]) -> Iterator[SelectedTomogram]:
+def _tomograms_of(
+    known: Iterable[Tomogram], wanted: Container[int], left_out: list[str]
+) -> Iterator[SelectedTomogram]:
     """The wanted tomograms that can be exported; others are noted in ``left_out``."""
     taken: dict[float, set[str]] = defaultdict(set)
     for each in known:
         if each.id not in wanted:
             continue
         if each.offset_x or each.offset_y or each.offset_z:
-            left_out.append(f"Tomogram {each.id} is only a region of the volume that positions refer to.")
+            left_out.append(
+                f"Tomogram {each.id} is only a region of the volume that positions refer to."
+            )
         elif not each.https_omezarr_dir:
             left_out.append(f"Tomogram {each.id} has no OME-Zarr.")
         else:
             words = (each.reconstruction_method, each.processing, each.processing_software)
             parts = [*map(_plain_name, words), "ctfdeconv" if each.ctf_corrected else ""]
-            kind = _unique("-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing])
+            kind = _unique(
+                "-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing]
+            )
             yield SelectedTomogram(kind=kind, tomogram=each, url=each.https_omezarr_dir)
 
 
@@ -300,17 +328,26 @@ def _annotations_of(
     ranked: dict[tuple[int, bool], list[tuple[Any, SelectedAnnotation]]] = defaultdict(list)
     reasons: dict[tuple[int, bool], str] = {}
     for file in files:
-        annotation, shape = (file.shape.annotation, file.shape.shape_type) if file.shape is not None else (None, None)
+        annotation, shape = (
+            (file.shape.annotation, file.shape.shape_type)
+            if file.shape is not None
+            else (None, None)
+        )
         if annotation is None or shape not in _SHAPES or file.format not in _FORMATS:
             continue
-        fits, spacing = fit(file, tomogram) if tomogram else Fit("same"), spacing_angstrom(file, tomogram)
+        fits, spacing = (
+            fit(file, tomogram) if tomogram else Fit("same"),
+            spacing_angstrom(file, tomogram),
+        )
         name = _plain_name(annotation.object_name).lower() or "object"
         method = _plain_name(annotation.method_type).lower() or _DEFAULT_USER
         each = SelectedAnnotation(
             run=run,
             user=_user_of(annotation),
             session=GROUND_TRUTH if annotation.ground_truth_status else method,
-            object=objects.setdefault(object_key(annotation.object_id, annotation.object_name), name),
+            object=objects.setdefault(
+                object_key(annotation.object_id, annotation.object_name), name
+            ),
             annotation=annotation,
             file=file,
             shape=shape,
@@ -324,7 +361,10 @@ def _annotations_of(
     left_out += [reason for key, reason in sorted(reasons.items()) if key not in ranked]
     best = [min(several)[1] for _, several in sorted(ranked.items())]
     taken: dict[tuple[bool, str, str], set[str]] = defaultdict(set)
-    return [replace(each, user=_unique(each.user, taken[each.is_points, each.session, each.object])) for each in best]
+    return [
+        replace(each, user=_unique(each.user, taken[each.is_points, each.session, each.object]))
+        for each in best
+    ]
 
 
 # names
@@ -351,7 +391,10 @@ def _plain_name(text: str | None) -> str:
 
 def _user_of(annotation: Annotation) -> str:
     """The program of an automated annotation, or else its first author."""
-    authors = sorted(annotation.authors, key=lambda each: (not each.primary_author_status, each.author_list_order))
+    authors = sorted(
+        annotation.authors,
+        key=lambda each: (not each.primary_author_status, each.author_list_order),
+    )
     people = [_plain_name(author.name) for author in authors]
     program = _plain_name(annotation.annotation_software)
     names = [program, *people] if annotation.method_type == "automated" else [*people, program]
@@ -360,6 +403,10 @@ def _user_of(annotation: Annotation) -> str:
 
 def _unique(name: str, taken: set[str]) -> str:
     """Make a name unique with a number, and add it to ``taken``."""
-    free = name if name not in taken else next(each for n in count(2) if (each := f"{name}-{n}") not in taken)
+    free = (
+        name
+        if name not in taken
+        else next(each for n in count(2) if (each := f"{name}-{n}") not in taken)
+    )
     taken.add(free)
     return free

@@ -1,7 +1,7 @@
 """Export the picks of all runs to one CSV or Parquet table, with units in the column names.
 
-Columns for the run, object, annotation, authors and split come first, then those of `formats.tables` (positions in
-voxels and ångström, the particle's axes, instance, score).
+Columns for the run, object, annotation, authors and split come first, then those of
+`formats.tables` (positions in voxels and ångström, the particle's axes, instance, score).
 """
 
 from __future__ import annotations
@@ -19,8 +19,24 @@ from napari_cryoet.training.selection import ExportReport, Selection, map_concur
 _SUFFIXES: Final = (".csv", ".parquet")
 #: Columns that are constant for all picks of a file.
 _FACTS: Final = (
-    *("dataset_id", "run_id", "run_name", "split", "object_name", "object_id", "annotation_id", "annotation_file_id"),
-    *("alignment_id", "shape_type", "is_ground_truth", "method_type", "annotation_software", "authors"),
+    *(
+        "dataset_id",
+        "run_id",
+        "run_name",
+        "split",
+        "object_name",
+        "object_id",
+        "annotation_id",
+        "annotation_file_id",
+    ),
+    *(
+        "alignment_id",
+        "shape_type",
+        "is_ground_truth",
+        "method_type",
+        "annotation_software",
+        "authors",
+    ),
 )
 
 
@@ -45,19 +61,32 @@ def export_table(
         raise SaveError(f"The format of {path.name} isn't known.", hint="Use .csv or .parquet.")
     points = [each for each in selection.annotations if each.is_points]
     if not points:
-        raise CryoETError("There are no picks to export.", hint="Choose annotations that are points.")
+        raise CryoETError(
+            "There are no picks to export.", hint="Choose annotations that are points."
+        )
     with written_whole(path, overwrite=overwrite) as unfinished:
         tables = []
         for each, picks in map_concurrently(read_points, points, progress, stop):
             own = arrow_table(picks)
             authors = "; ".join(picks.about["authors"])
-            about = {**picks.about, "run_name": each.run.name, "split": each.run.split, "authors": authors}
+            about = {
+                **picks.about,
+                "run_name": each.run.name,
+                "split": each.run.split,
+                "authors": authors,
+            }
             facts = {name: pa.repeat(about[name], own.num_rows) for name in _FACTS}
-            tables.append(pa.table(facts | {name: own[name] for name in own.column_names if name not in facts}))
+            tables.append(
+                pa.table(
+                    facts | {name: own[name] for name in own.column_names if name not in facts}
+                )
+            )
         table = pa.concat_tables(tables, promote_options="permissive")
         if path.suffix.lower() == ".parquet":
             pa.parquet.write_table(table, str(unfinished))
         else:
             pa.csv.write_csv(table, str(unfinished), pa.csv.WriteOptions(quoting_style="needed"))
     n_runs = len({each.run.name for each in points})
-    return ExportReport(path=path, n_runs=n_runs, n_picks=table.num_rows, left_out=selection.left_out)
+    return ExportReport(
+        path=path, n_runs=n_runs, n_picks=table.num_rows, left_out=selection.left_out
+    )

@@ -25,8 +25,22 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.labels import ElidedLabel, StartBar, explain, plain_label, push_button, tool_button
-from napari_cryoet._qt.widgets.messages import Action, NoticeBar, add_item, agrees, drop_menu, open_folder
+from napari_cryoet._qt.widgets.labels import (
+    ElidedLabel,
+    StartBar,
+    explain,
+    plain_label,
+    push_button,
+    tool_button,
+)
+from napari_cryoet._qt.widgets.messages import (
+    Action,
+    NoticeBar,
+    add_item,
+    agrees,
+    drop_menu,
+    open_folder,
+)
 from napari_cryoet._qt.widgets.record_model import RecordRow
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
@@ -47,7 +61,12 @@ EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a ba
 _UNFOLDED_ROWS: Final = 12
 _EMPTY_HINT: Final = "Tick datasets, runs, tomograms or annotations in any list, with D or a click."
 _FILES: Final = "Baskets (*.toml)"
-_EXPORTS: Final = {"copick": "copick project…", "relion5": "RELION 5…", "table": "Table…", "croissant": "Croissant…"}
+_EXPORTS: Final = {
+    "copick": "copick project…",
+    "relion5": "RELION 5…",
+    "table": "Table…",
+    "croissant": "Croissant…",
+}
 _SHARES: Final = (DEFAULT_SHARES, (70.0, 15.0, 15.0), (80.0, 20.0, 0.0))
 #: Menu entries, with the field of `Choices` and its value.
 _CHOICES: Final[tuple[tuple[str, str, Any], ...]] = (
@@ -89,7 +108,9 @@ class BasketPage(ListPage):
     def __init__(self, theme: Theme, basket: BasketState, notice: NoticeBar) -> None:
         super().__init__(theme, None, "Contents of the basket", tick_columns=[basket.column])
         self._basket, self._tasks, self._notice = basket, basket.tasks, notice
-        self._age: tuple[Basket, Age, Basket] | None = None  # the basket, its age, and the basket brought up to date
+        self._age: tuple[Basket, Age, Basket] | None = (
+            None  # the basket, its age, and the basket brought up to date
+        )
         self._listed: tuple[Entry, ...] | None = None
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name of this basket")
@@ -98,9 +119,13 @@ class BasketPage(ListPage):
         self.summary, self.sizes = ElidedLabel(name="heading"), ElidedLabel(name="dimText")
         self.remarks = Remarks()
         self.split = tool_button("Split ▾", "Split the runs for training, validation and test")
-        self.choices = tool_button("What to fetch ▾", "Formats, levels, shapes, and files to leave out")
+        self.choices = tool_button(
+            "What to fetch ▾", "Formats, levels, shapes, and files to leave out"
+        )
         self.download = QPushButton("Download…")
-        self.export = StartBar(self._tasks, EXPORT, "Export as ▾", "Export for training and processing")
+        self.export = StartBar(
+            self._tasks, EXPORT, "Export as ▾", "Export for training and processing"
+        )
         self.exports = QMenu(self.export)
         self.export.start_requested.connect(lambda: drop_menu(self.exports, self.export.button))
         self._lay_out()
@@ -137,7 +162,11 @@ class BasketPage(ListPage):
         else:
             self.place.show_content()
         split = basket.split
-        counts = "" if split is None else "/".join(str(len(ids)) for ids in (split.train, split.validation, split.test))
+        counts = (
+            ""
+            if split is None
+            else "/".join(str(len(ids)) for ids in (split.train, split.validation, split.test))
+        )
         self.split.setText(f"Split {counts} ▾" if counts else "Split ▾")
         for control in (self.split, self.choices, self.download):
             control.setEnabled(not basket.is_empty)
@@ -147,13 +176,16 @@ class BasketPage(ListPage):
         if entries is self._listed:
             return
         self._listed, is_unfolded = entries, len(entries) <= _UNFOLDED_ROWS
-        self.model.set_rows([_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries])
+        self.model.set_rows(
+            [_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries]
+        )
 
     def _remarks(self) -> list[tuple[str, str, Basket | None]]:
         """The remarks, each with a button text and the basket after a click, or None."""
         details, age = self._basket.details, self._age
         remarks = [
-            (remark.text, remark.fix_text, remark.fix) for remark in (details.remarks if details is not None else ())
+            (remark.text, remark.fix_text, remark.fix)
+            for remark in (details.remarks if details is not None else ())
         ]
         if age is not None and age[1].text and age[0] == self._basket.basket:
             remarks.insert(0, (f"Since you ticked this: {age[1].text}.", "Update", age[2]))
@@ -176,7 +208,9 @@ class BasketPage(ListPage):
             age = age_of(basket, today, *matches)
             return basket, age, brought_up_to_date(basket, age, today)
 
-        self._tasks.run(_AGE, work, then=self._on_age, failed=lambda _error: None)  # without a network, show nothing
+        self._tasks.run(
+            _AGE, work, then=self._on_age, failed=lambda _error: None
+        )  # without a network, show nothing
 
     def _on_age(self, age: tuple[Basket, Age, Basket]) -> None:
         self._age = age
@@ -200,7 +234,9 @@ class BasketPage(ListPage):
             self._notice.show_notice("This text contains no id.")
 
     def _empty(self) -> None:
-        if agrees(self, "Empty the basket", f"Untick everything? {self._basket.text}", verb="Empty"):
+        if agrees(
+            self, "Empty the basket", f"Untick everything? {self._basket.text}", verb="Empty"
+        ):
             self._basket.change(Basket.emptied)
 
     def _open(self) -> None:
@@ -214,7 +250,9 @@ class BasketPage(ListPage):
 
     def _on_read(self, baskets: tuple[Basket, Basket]) -> None:
         opened, before = baskets
-        question = f"Replace the basket of {opened.source}? Its contents are lost unless you saved them."
+        question = (
+            f"Replace the basket of {opened.source}? Its contents are lost unless you saved them."
+        )
         if not before.is_empty and not agrees(self, "Open a basket", question, verb="Replace"):
             return
         if opened.source == self._basket.source:
@@ -247,10 +285,16 @@ class BasketPage(ListPage):
     def _ask_export(self, kind: str) -> None:
         name = clean_name(self._basket.basket.name or "basket")
         if kind == "table":
-            path = QFileDialog.getSaveFileName(self, "Export a table", f"{name}.csv", "Tables (*.csv *.parquet)")[0]
+            path = QFileDialog.getSaveFileName(
+                self, "Export a table", f"{name}.csv", "Tables (*.csv *.parquet)"
+            )[0]
             if path:
-                self._export(partial(EXPORTERS[kind], overwrite=True), Path(path))  # the dialog has asked
-        elif folder := QFileDialog.getExistingDirectory(self, f"Choose the folder for {name}-{kind}"):
+                self._export(
+                    partial(EXPORTERS[kind], overwrite=True), Path(path)
+                )  # the dialog has asked
+        elif folder := QFileDialog.getExistingDirectory(
+            self, f"Choose the folder for {name}-{kind}"
+        ):
             self._export(EXPORTERS[kind], Path(folder, f"{name}-{kind}"))
 
     def _export(self, export: Callable[..., ExportReport], target: Path) -> None:
@@ -264,10 +308,14 @@ class BasketPage(ListPage):
         def fail(error: CryoETError) -> None:
             if not isinstance(error, ExistsError):
                 self._notice.show_error(error)
-            elif agrees(self, "Export", f"{target.name} already exists. Replace it?", verb="Replace"):
+            elif agrees(
+                self, "Export", f"{target.name} already exists. Replace it?", verb="Replace"
+            ):
                 self._export(partial(export, overwrite=True), target)
 
-        self._tasks.run(EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {target.name}")
+        self._tasks.run(
+            EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {target.name}"
+        )
 
     def _on_exported(self, report: ExportReport) -> None:
         left_out = "".join(f"\nLeft out: {reason}" for reason in report.left_out[:5])
@@ -286,17 +334,27 @@ class BasketPage(ListPage):
         for kind, text in _EXPORTS.items():
             add_item(self.exports, text, partial(self._ask_export, kind))
         for shares in _SHARES:
-            add_item(split, "/".join(f"{share:g}" for share in shares), partial(self._set_split, shares))
-        add_item(split, "No split", partial(self._basket.change, lambda basket: basket.with_split(None)))
+            add_item(
+                split, "/".join(f"{share:g}" for share in shares), partial(self._set_split, shares)
+            )
+        add_item(
+            split, "No split", partial(self._basket.change, lambda basket: basket.with_split(None))
+        )
         self._choices_menu = _menu_of(self.choices)
         self._choices_menu.aboutToShow.connect(self._fill_choices)
 
     def _fill_choices(self) -> None:
         choices = self._basket.basket.choices
         left_out, change = choices.leave_out, self._basket.change
-        items = [(text, name, value, getattr(choices, name) == value) for text, name, value in _CHOICES]
+        items = [
+            (text, name, value, getattr(choices, name) == value) for text, name, value in _CHOICES
+        ]
         for part in PARTS:
-            toggled = tuple(other for other in left_out if other != part) if part in left_out else (*left_out, part)
+            toggled = (
+                tuple(other for other in left_out if other != part)
+                if part in left_out
+                else (*left_out, part)
+            )
             items.append((f"Whole runs with {part}", "leave_out", toggled, part not in left_out))
         self._choices_menu.clear()
         for (_, previous, *_), (text, name, value, is_on) in pairwise([items[0], *items]):
@@ -334,7 +392,10 @@ class Remarks(QWidget):
         self._grid.setColumnStretch(0, 1)
 
     def show_remarks(self, remarks: Sequence[tuple[str, str, Basket | None]]) -> None:
-        """Show remarks as tuples of text, button text and fixed basket; do nothing if they are unchanged."""
+        """Show remarks as tuples of text, button text and fixed basket.
+
+        Do nothing if they are unchanged.
+        """
         if remarks == self._shown:
             return
         self._shown = remarks
@@ -344,7 +405,9 @@ class Remarks(QWidget):
         for number, (text, fix_text, fix) in enumerate(remarks):
             self._grid.addWidget(plain_label(f"⚠ {text}"), number, 0)
             if fix is not None:
-                button = push_button(fix_text, partial(self.fix_requested.emit, fix), f"{fix_text}: {text}")
+                button = push_button(
+                    fix_text, partial(self.fix_requested.emit, fix), f"{fix_text}: {text}"
+                )
                 self._grid.addWidget(button, number, 1)
         self.setVisible(bool(remarks))
 

@@ -31,7 +31,9 @@ from napari_cryoet.run.outline import AnnotationRow
 Change = Callable[[Basket], Basket]
 
 _SAVE, _LOOK_UP = "basket", "contents of the basket"
-_PAUSE_S: Final = 0.1  # the window paints ticks first: a busy thread delays each call of a Qt model by 5 ms
+_PAUSE_S: Final = (
+    0.1  # the window paints ticks first: a busy thread delays each call of a Qt model by 5 ms
+)
 
 
 class BasketPart(NamedTuple):
@@ -46,7 +48,10 @@ class BasketPart(NamedTuple):
 
     @property
     def annotation(self) -> BasketPart:
-        """The annotation of a shape; the basket's choices determine which of its shapes are downloaded."""
+        """The annotation of a shape.
+
+        The basket's choices determine which of its shapes are downloaded.
+        """
         return self._replace(kind="annotations", id=self.annotation_id)
 
 
@@ -58,7 +63,9 @@ class Details:
     contents: Contents
     remarks: tuple[Remark, ...]
     entries: tuple[Entry, ...]
-    touched: dict[RecordKind, frozenset[int]]  # shapes to download, and runs and datasets with anything to download
+    touched: dict[
+        RecordKind, frozenset[int]
+    ]  # shapes to download, and runs and datasets with anything to download
 
 
 class BasketState(QObject):
@@ -121,7 +128,10 @@ class BasketState(QObject):
 
     @property
     def text(self) -> str:
-        """``3 runs · 12 files · 412 MB``, or ``5 ticked`` until that is known; empty for an empty basket."""
+        """``3 runs · 12 files · 412 MB``, or ``5 ticked`` until that is known.
+
+        Empty for an empty basket.
+        """
         if self.details is not None and self.details.contents.total.n_files:
             return self.details.contents.summary + ("" if self.is_settled else " …")
         return "" if self.basket.is_empty else f"{sum(map(len, self._ids.values())):,} ticked"
@@ -133,7 +143,9 @@ class BasketState(QObject):
         parts, tick = parts_of(record), self.tick_of(record)
         if tick is None or tick.state != Qt.CheckState.Checked:
             of_object = isinstance(record, tuple)
-            self.change(partial(_with, parts=[part.annotation for part in parts] if of_object else parts))
+            self.change(
+                partial(_with, parts=[part.annotation for part in parts] if of_object else parts)
+            )
         elif parent := next(filter(None, map(self._ticked_parent, parts)), None):
             kind, parent_id = parent
             name = f"{'DS' if kind == 'datasets' else 'RN'}-{parent_id}"
@@ -156,7 +168,9 @@ class BasketState(QObject):
     def _is_ticked(self, part: BasketPart) -> bool:
         if part.id in self._ids[part.kind] or self._ticked_parent(part):
             return True
-        is_skipped = self.is_settled and not self._is_touched(part)  # another shape of its annotation is downloaded
+        is_skipped = self.is_settled and not self._is_touched(
+            part
+        )  # another shape of its annotation is downloaded
         return part.annotation_id in self._ids["annotations"] and not is_skipped
 
     def _is_touched(self, part: BasketPart) -> bool:
@@ -240,9 +254,13 @@ class BasketState(QObject):
             chosen = choose(basket, rows)
             contents = contents_of(chosen)
             remarks = remarks_on(chosen, contents, free_bytes=shutil.disk_usage(existing).free)
-            return Details(chosen, contents, remarks, outline_basket(chosen), _touched_by(chosen, contents))
+            return Details(
+                chosen, contents, remarks, outline_basket(chosen), _touched_by(chosen, contents)
+            )
 
-        self.tasks.run(_LOOK_UP, work, then=self._on_details, failed=partial(self._on_details, None))
+        self.tasks.run(
+            _LOOK_UP, work, then=self._on_details, failed=partial(self._on_details, None)
+        )
 
     def _on_details(self, details: Details | None, error: CryoETError | None = None) -> None:
         self.details, self.error = details, error
@@ -260,12 +278,30 @@ def parts_of(record: Any) -> tuple[BasketPart, ...]:
             return (BasketPart("runs", record.run_id, dataset_id=record.dataset_id),)
         case Tomogram():
             date = record.last_modified_date
-            return (BasketPart("tomograms", record.id, record.run_id or 0, modified=date.isoformat() if date else ""),)
+            return (
+                BasketPart(
+                    "tomograms",
+                    record.id,
+                    record.run_id or 0,
+                    modified=date.isoformat() if date else "",
+                ),
+            )
         case TiltSeries():
             return (BasketPart("tilt_series", record.id, record.run_id),)
-        case AnnotationRow(annotation=annotation, shape=shape) if record.files and shape is not None:
+        case AnnotationRow(annotation=annotation, shape=shape) if (
+            record.files and shape is not None
+        ):
             modified = annotation.last_modified_date.isoformat()
-            return (BasketPart("annotation_shapes", shape.id, annotation.run_id or 0, 0, annotation.id, modified),)
+            return (
+                BasketPart(
+                    "annotation_shapes",
+                    shape.id,
+                    annotation.run_id or 0,
+                    0,
+                    annotation.id,
+                    modified,
+                ),
+            )
         case Entry():
             return tuple(BasketPart(kind, record_id) for kind, record_id in record.parts)
         case tuple():
@@ -276,11 +312,15 @@ def parts_of(record: Any) -> tuple[BasketPart, ...]:
 def _with(basket: Basket, parts: Collection[BasketPart]) -> Basket:
     for kind in {part.kind for part in parts}:
         dates = {part.id: part.modified for part in parts if part.kind == kind}
-        basket = basket.with_ids(kind, dates, modified={key: date for key, date in dates.items() if date})
+        basket = basket.with_ids(
+            kind, dates, modified={key: date for key, date in dates.items() if date}
+        )
     return basket
 
 
-def _without(basket: Basket, parts: Collection[BasketPart], other_shapes: Collection[int]) -> Basket:
+def _without(
+    basket: Basket, parts: Collection[BasketPart], other_shapes: Collection[int]
+) -> Basket:
     removed: dict[RecordKind, set[int]] = defaultdict(set)
     for part in parts:
         removed[part.kind].add(part.id)
@@ -293,7 +333,11 @@ def _without(basket: Basket, parts: Collection[BasketPart], other_shapes: Collec
 def _touched_by(chosen: Chosen, contents: Contents) -> dict[RecordKind, frozenset[int]]:
     run_ids = {*contents.run_ids}
     return {
-        "annotation_shapes": frozenset(file["annotationShapeId"] for file in chosen.annotation_files),
+        "annotation_shapes": frozenset(
+            file["annotationShapeId"] for file in chosen.annotation_files
+        ),
         "runs": frozenset(run_ids),
-        "datasets": frozenset(row["datasetId"] for row in chosen.rows["runs"] if row["id"] in run_ids),
+        "datasets": frozenset(
+            row["datasetId"] for row in chosen.rows["runs"] if row["id"] in run_ids
+        ),
     }

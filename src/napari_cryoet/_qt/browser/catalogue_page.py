@@ -72,7 +72,9 @@ class CataloguePage(ListPage, Generic[R]):
         self.menu_button.clicked.connect(lambda: self.menu_requested.emit(self.menu_button))
         self.sort = QComboBox()
         self.sort.addItems(list(orders))
-        self.sort.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.sort.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.sort.setMinimumContentsLength(_ORDER_CHARS)
         if (view := self.sort.view()) is not None:
             view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * _ORDER_CHARS)
@@ -89,11 +91,23 @@ class CataloguePage(ListPage, Generic[R]):
         self.column.insertWidget(1, self.remark)
 
     def show_results(
-        self, results: Sequence[R], n_results: int, total: int, answer: Answer, actions: Sequence[Action]
+        self,
+        results: Sequence[R],
+        n_results: int,
+        total: int,
+        answer: Answer,
+        actions: Sequence[Action],
     ) -> None:
-        """List the results of a search, or the first of them; if there are none, offer ``actions``."""
-        has_same_start = 0 < len(self._results) < len(results) and results[: len(self._results)] == self._results
-        is_rest = has_same_start and answer.search == self._answer.search and not self.sort.currentIndex()
+        """List the results of a search, or the first of them.
+
+        If there are none, offer ``actions``.
+        """
+        has_same_start = (
+            0 < len(self._results) < len(results) and results[: len(self._results)] == self._results
+        )
+        is_rest = (
+            has_same_start and answer.search == self._answer.search and not self.sort.currentIndex()
+        )
         n_listed = len(self._results) - len(self._pending)
         self._results, self._n_results, self._answer = results, n_results, answer
         self._is_listed = self.isVisible()
@@ -106,7 +120,10 @@ class CataloguePage(ListPage, Generic[R]):
         self.count.setText(total_text if n_results == total else f"{n_results:,} of {total_text}")
         corrections = answer.matches.corrections.items() if answer.matches is not None else ()
         self.remark.setText(
-            " ".join(f"No results for “{word}”: showing {' or '.join(like)}." for word, like in corrections)
+            " ".join(
+                f"No results for “{word}”: showing {' or '.join(like)}."
+                for word, like in corrections
+            )
         )
         self.remark.setVisible(bool(results and corrections))
         if results:
@@ -115,12 +132,16 @@ class CataloguePage(ListPage, Generic[R]):
             self.place.show_message(f"This source has no {self._noun}s.")
         elif (chip := answer.to_drop) is not None:
             left = "there is 1" if answer.n_without == 1 else f"there are {answer.n_without:,}"
-            self.place.show_message(f"No {self._noun} matches all filters.", f"Without “{chip.text}”, {left}.", actions)
+            self.place.show_message(
+                f"No {self._noun} matches all filters.", f"Without “{chip.text}”, {left}.", actions
+            )
         else:
             text, hint = answer.search.text, "Every word has to match. Try fewer or shorter words."
             query = f"“{text}”" if text else "this search"
             self.place.show_message(
-                f"No {self._noun} matches {query}.", f"{hint} To jump to an id like 10000, press Enter.", actions
+                f"No {self._noun} matches {query}.",
+                f"{hint} To jump to an id like 10000, press Enter.",
+                actions,
             )
 
     def clear(self) -> None:
@@ -156,7 +177,9 @@ class CataloguePage(ListPage, Generic[R]):
         batch, self._pending = self._pending[:ROWS_AT_ONCE], self._pending[ROWS_AT_ONCE:]
         rows: list[RecordRow] = [self._row_of(record, self._answer) for record in batch]
         n_more = self._n_results - len(self._results) + len(self._pending)
-        return [*rows, RecordRow(None, f"{n_more:,} more…", kind=RowKind.MESSAGE)] if n_more else rows
+        return (
+            [*rows, RecordRow(None, f"{n_more:,} more…", kind=RowKind.MESSAGE)] if n_more else rows
+        )
 
 
 class ListSwitch(QTabBar):
@@ -193,8 +216,14 @@ def dataset_row(dataset: CatalogueRow, answer: Answer) -> RecordRow:
     """A dataset in the list of datasets, with the reason for the match or its objects, searched ones first."""
     named = found_first(dataset.objects, answer.words)
     n_runs, n_found = dataset.run_count, answer.run_counts.get(dataset.id, dataset.run_count)
-    runs = count_text(n_runs, "run") if n_found in (0, n_runs) else f"{n_found:,} of {count_text(n_runs, 'run')}"
-    annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
+    runs = (
+        count_text(n_runs, "run")
+        if n_found in (0, n_runs)
+        else f"{n_found:,} of {count_text(n_runs, 'run')}"
+    )
+    annotations = (
+        count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
+    )
     head = (f"DS-{dataset.id}", short_species(dataset.organism_name), runs)
     objects = tuple(objects_text(named, limit) for limit in (3, 2, 1))
     reason = plain(answer.reasons.get(dataset.id, ""))
@@ -215,7 +244,9 @@ def found_run_row(run: ListedRun, _answer: Answer) -> RecordRow:
     """A run in the list of runs, with its matching objects, voxel spacings and processing."""
     counts = zip(run.objects, run.object_counts, strict=True)
     objects = [ObjectCount(object_name=name, count=count) for name, count in counts]
-    contents = tuple(objects_text(objects, limit, with_counts=True) for limit in (len(objects), 4, 3, 2, 1))
+    contents = tuple(
+        objects_text(objects, limit, with_counts=True) for limit in (len(objects), 4, 3, 2, 1)
+    )
     spacings = ", ".join(map(spacing_text, run.spacings_angstrom))
     facts = joined(f"DS-{run.dataset_id}", spacings, ", ".join(run.processing))
     return RecordRow(
@@ -233,8 +264,14 @@ def deposition_row(deposition: DepositionRow, answer: Answer) -> RecordRow:
     """A deposition in the list of depositions."""
     named = found_first(deposition.objects, answer.words)
     brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
-    added = f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else ""
-    facts = joined(f"CZCDP-{deposition.id}", count_text(brought, "dataset") if brought else "", added)
+    added = (
+        f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}"
+        if enriched
+        else ""
+    )
+    facts = joined(
+        f"CZCDP-{deposition.id}", count_text(brought, "dataset") if brought else "", added
+    )
     count = deposition.annotation_count
     annotations = count_text(count, "annotation") if count else "no annotations"
     contents = tuple(joined(annotations, objects_text(named, limit)) for limit in (3, 2, 1))

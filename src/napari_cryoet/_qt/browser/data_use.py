@@ -76,7 +76,9 @@ class NetworkUse(QObject):
 
     def _on_limits(self) -> None:
         limits = self._policy
-        self._memory.data_saver = DataSaver((limits.max_session_bytes or 0) // MEGABYTE, limits.coarse_only)
+        self._memory.data_saver = DataSaver(
+            (limits.max_session_bytes or 0) // MEGABYTE, limits.coarse_only
+        )
         self.check()
         self.loosened.emit()
 
@@ -93,12 +95,19 @@ class SaverDialog(QDialog):
         self.form = magicgui(
             save_data,
             call_button=False,
-            mb_a_session={"max": _MOST_MB, "step": 10, "label": "MB per session", "value": megabytes},
+            mb_a_session={
+                "max": _MOST_MB,
+                "step": 10,
+                "label": "MB per session",
+                "value": megabytes,
+            },
             coarse_only={"text": "coarse only, until I ask for more", "value": policy.coarse_only},
         )
         self.form.mb_a_session.native.setAccessibleName("MB per session, 0 for no limit")
         self.form.coarse_only.native.setAccessibleName("Show only coarse data until I ask for more")
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
         self.buttons.accepted.connect(self._apply)
         self.buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
@@ -123,7 +132,11 @@ class HeldDataDialog(QDialog):
     """Sizes of cached and downloaded data, with *Open folder*, and *Clear* for caches that aren't in use."""
 
     def __init__(
-        self, tasks: Tasks, downloads: Path, in_use: Collection[str] = (), parent: QWidget | None = None
+        self,
+        tasks: Tasks,
+        downloads: Path,
+        in_use: Collection[str] = (),
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Data on this computer")
@@ -149,12 +162,20 @@ class HeldDataDialog(QDialog):
         def work(_job: Job) -> list[_Row]:
             if clear_first is not None:
                 clear_held(clear_first)
-            rows = [_Row(_HELD_NAMES[held.kind], held.path, held.size_bytes, held) for held in held_data()]
+            rows = [
+                _Row(_HELD_NAMES[held.kind], held.path, held.size_bytes, held)
+                for held in held_data()
+            ]
             if self._downloads.is_dir():
                 rows.append(_Row("Downloads", self._downloads, size_bytes(self._downloads), None))
             return rows
 
-        self._tasks.run("held data", work, then=self._show, failed=lambda error: self.message.setText(str(error)))
+        self._tasks.run(
+            "held data",
+            work,
+            then=self._show,
+            failed=lambda error: self.message.setText(str(error)),
+        )
 
     def _show(self, rows: list[_Row]) -> None:
         while (item := self._grid.takeAt(0)) is not None:
@@ -165,13 +186,17 @@ class HeldDataDialog(QDialog):
             name.setToolTip(plain_tooltip(str(row.folder)))
             self._grid.addWidget(name, number, 0)
             self._grid.addWidget(size, number, 1)
-            show = push_button("Open folder", partial(open_folder, row.folder), f"Open folder of {row.name}")
+            show = push_button(
+                "Open folder", partial(open_folder, row.folder), f"Open folder of {row.name}"
+            )
             self._grid.addWidget(show, number, 2)
             if row.held is not None and row.held.kind not in self._in_use:
                 clear = push_button("Clear", partial(self._ask_to_clear, row), f"Clear {row.name}")
                 self._grid.addWidget(clear, number, 3)
         cached = sum(row.size_bytes for row in rows if row.held is not None)
-        self.message.setText(f"{size_text(cached)} cached. Cleared data is loaded again when needed.")
+        self.message.setText(
+            f"{size_text(cached)} cached. Cleared data is loaded again when needed."
+        )
         self.adjustSize()
 
     def _ask_to_clear(self, row: _Row) -> None:

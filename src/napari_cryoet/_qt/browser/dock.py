@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 def open_any(source: str, job: Job) -> Portal:
     """Like `napari_cryoet.open_portal`, but creates the demo first if it is missing."""
-    from napari_cryoet.demo.write import ensure_demo_pack  # here, on the worker thread, as it takes half a second
+    from napari_cryoet.demo.write import (
+        ensure_demo_pack,
+    )  # here, on the worker thread, as it takes half a second
     from napari_cryoet.portal.portal import open_portal
 
     if source == "demo":
@@ -48,7 +50,10 @@ def open_any(source: str, job: Job) -> Portal:
 
 
 class PortalBrowser(Dock):
-    """Browse the CryoET Data Portal, the demo or a pack, and open layers; ``open_portal`` runs on a worker thread."""
+    """Browse the CryoET Data Portal, the demo or a pack, and open layers.
+
+    ``open_portal`` runs on a worker thread.
+    """
 
     def __init__(
         self,
@@ -132,7 +137,9 @@ class PortalBrowser(Dock):
         self.basket.refused.connect(screens.notice.show_notice)
         self.basket.failed.connect(screens.notice.show_error)
         screens.run.planes.clicked.connect(lambda: open_dock(self.viewer, PLANES))
-        self.run_layers.dock_requested.connect(lambda name, layer: open_dock(self.viewer, name).use_layer(layer))
+        self.run_layers.dock_requested.connect(
+            lambda name, layer: open_dock(self.viewer, name).use_layer(layer)
+        )
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
         for key, slot in (
@@ -148,7 +155,9 @@ class PortalBrowser(Dock):
         bar, network = self.screens.source_bar, self.network
         bar.work_offline.triggered.connect(network.set_offline)
         bar.saver.triggered.connect(network.ask_limits)
-        network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
+        network.changed.connect(
+            lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline)
+        )
         network.changed.connect(self._update_detail)
         network.loosened.connect(self._on_network_loosened)
 
@@ -175,7 +184,9 @@ class PortalBrowser(Dock):
                 self.use_source(choice)
 
     def _choose_pack(self) -> None:
-        packs = (Path(recent.source) for recent in self._memory.recent if not is_address(recent.source))
+        packs = (
+            Path(recent.source) for recent in self._memory.recent if not is_address(recent.source)
+        )
         last = next((pack.parent for pack in packs if pack.is_absolute()), Path.home())
         if folder := QFileDialog.getExistingDirectory(self, "Open a pack", str(last)):
             self.use_source(folder)
@@ -223,7 +234,9 @@ class PortalBrowser(Dock):
         self.link.show_together = self._memory.show_together = is_on
 
     def _on_run(self, page: RunPage, opens_layers: bool) -> None:
-        self._remember(page.run.id, f"{page.run.name} · DS-{page.run.dataset_id} · {self._source_label}")
+        self._remember(
+            page.run.id, f"{page.run.name} · DS-{page.run.dataset_id} · {self._source_label}"
+        )
         if opens_layers:
             self.run_layers.open_default(page, self.finder.answer.matches)
 

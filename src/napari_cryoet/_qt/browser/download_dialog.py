@@ -30,17 +30,24 @@ _PLAN_KEY: Final = "download plan"
 _REFRESH_MS: Final = 200
 
 
-def _options(folder: str, volume_format: str = "zarr", metadata: bool = True, overwrite: bool = False) -> None:
+def _options(
+    folder: str, volume_format: str = "zarr", metadata: bool = True, overwrite: bool = False
+) -> None:
     """Fields of the form."""
 
 
 class DownloadDialog(QDialog):
-    """Asks for options, then downloads; closing it stops the download, which can be resumed later."""
+    """Asks for options, then downloads.
+
+    Closing it stops the download, which can be resumed later.
+    """
 
     began = Signal(object)  # the chosen folder
     opened = Signal(object)  # a downloaded folder to browse
 
-    def __init__(self, tasks: Tasks, theme: Theme, state: BasketState, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, tasks: Tasks, theme: Theme, state: BasketState, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._title = f"Download {state.basket.name or 'the basket'}"
         self.setWindowTitle(self._title)
@@ -54,7 +61,12 @@ class DownloadDialog(QDialog):
         self.form: Any = magicgui(
             _options,
             call_button=False,
-            folder={"widget_type": "FileEdit", "mode": "d", "value": state.folder, "label": "Folder"},
+            folder={
+                "widget_type": "FileEdit",
+                "mode": "d",
+                "value": state.folder,
+                "label": "Folder",
+            },
             volume_format={
                 "choices": [("OME-Zarr", "zarr"), ("MRC", "mrc")],
                 "value": choices.volume_format,
@@ -85,9 +97,23 @@ class DownloadDialog(QDialog):
         self._timer.timeout.connect(self._show_queue)
         buttons, column = QHBoxLayout(), QVBoxLayout(self)
         buttons.addStretch(1)
-        for button in (self.show_folder, self.browse, self.pause, self.stop, self.start, self.close_button):
+        for button in (
+            self.show_folder,
+            self.browse,
+            self.pause,
+            self.stop,
+            self.start,
+            self.close_button,
+        ):
             buttons.addWidget(button)
-        for part in (self.form.native, self.size_label, self.bar, self.message, self.files, self.notice):
+        for part in (
+            self.form.native,
+            self.size_label,
+            self.bar,
+            self.message,
+            self.files,
+            self.notice,
+        ):
             column.addWidget(part)
         column.addLayout(buttons)
         self.form.volume_format.changed.connect(self._make_plan)
@@ -119,7 +145,9 @@ class DownloadDialog(QDialog):
 
     def _chosen(self, basket: Basket) -> Basket:
         form = self.form
-        return basket.with_choices(volume_format=form.volume_format.value, metadata=form.metadata.value)
+        return basket.with_choices(
+            volume_format=form.volume_format.value, metadata=form.metadata.value
+        )
 
     def _make_plan(self, _value: Any = None) -> None:
         basket, rows, portal = self._chosen(self._basket), self._rows, self._state.portal
@@ -135,7 +163,9 @@ class DownloadDialog(QDialog):
         self._plan = plan
         if plan is not None:
             more = " or more" if plan.n_unknown_sizes else ""
-            message = f"{size_text(plan.total_bytes)}{more} in {count_text(len(plan.items), 'item')}"
+            message = (
+                f"{size_text(plan.total_bytes)}{more} in {count_text(len(plan.items), 'item')}"
+            )
         self.size_label.setText(str(message))
         self._show_state()
 
@@ -149,7 +179,9 @@ class DownloadDialog(QDialog):
             return
 
         def work(job: Job) -> DownloadReport:
-            queue = Download(incomplete(plan, folder) if is_rest else plan, folder, overwrite=overwrite)
+            queue = Download(
+                incomplete(plan, folder) if is_rest else plan, folder, overwrite=overwrite
+            )
             job.hand_over(queue)
             return queue.run(progress=job.progress, stop=job.stop)
 
@@ -184,12 +216,17 @@ class DownloadDialog(QDialog):
         self.model.set_rows([_file_row(file) for file in state.files])
         self.files.setVisible(bool(state.files))
         if self.is_downloading and state.done_bytes:
-            waiting = count_text(state.n_waiting, "file waits", "files wait") if state.n_waiting else ""
+            waiting = (
+                count_text(state.n_waiting, "file waits", "files wait") if state.n_waiting else ""
+            )
             self.bar.setValue(state.done_bytes * BAR_STEPS // max(1, state.total_bytes))
             self.message.setText(joined(state.text, waiting))
 
     def _on_finished(self, key: object) -> None:
-        """Assume that the download was stopped; a result or an error, which follows, replaces the message."""
+        """Assume that the download was stopped.
+
+        A result or an error, which follows, replaces the message.
+        """
         if key == KEY:
             self._timer.stop()
             self._show_queue()
@@ -197,16 +234,26 @@ class DownloadDialog(QDialog):
             self._show_state()
 
     def _on_done(self, report: DownloadReport) -> None:
-        fetched = f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})"
-        skipped = f"{count_text(report.n_skipped, 'file')} already there" if report.n_skipped else ""
+        fetched = (
+            f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})"
+        )
+        skipped = (
+            f"{count_text(report.n_skipped, 'file')} already there" if report.n_skipped else ""
+        )
         self.message.setText(joined(fetched, skipped))
         self.show_folder.show()
         self.browse.show()
 
     def _on_failed(self, error: CryoETError) -> None:
         self.message.setText("")
-        if isinstance(error, DownloadError) and self._queue is not None and self._queue.state.n_done:
-            self.notice.show_notice(str(error), "Retry failed files", partial(self._run, is_rest=True))
+        if (
+            isinstance(error, DownloadError)
+            and self._queue is not None
+            and self._queue.state.n_done
+        ):
+            self.notice.show_notice(
+                str(error), "Retry failed files", partial(self._run, is_rest=True)
+            )
         else:
             self.notice.show_error(error, self._on_start)
 
@@ -217,7 +264,9 @@ class DownloadDialog(QDialog):
     def _show_state(self, _value: Any = None) -> None:
         is_downloading = self.is_downloading
         self.form.enabled = not is_downloading
-        self.start.setEnabled(self._plan is not None and bool(self.form.folder.line_edit.value.strip()))
+        self.start.setEnabled(
+            self._plan is not None and bool(self.form.folder.line_edit.value.strip())
+        )
         for button in (self.start, self.close_button):
             button.setVisible(not is_downloading)
         for part in (self.bar, self.pause, self.stop):
@@ -229,10 +278,15 @@ class DownloadDialog(QDialog):
 def _file_row(file: FileState) -> RecordRow:
     """A file's row: ``membrane.zarr  3.1 MB of 7 MB · 2 MB/s · 2 s left``, or its error."""
     name = file.path.rpartition("/")[2]
-    done = f"{size_text(file.done_bytes)} of {size_text(file.size_bytes)}" if file.size_bytes else ""
+    done = (
+        f"{size_text(file.done_bytes)} of {size_text(file.size_bytes)}" if file.size_bytes else ""
+    )
     speed = f"{size_text(file.bytes_per_s)}/s" if file.bytes_per_s else ""
     left = f"{duration_text(file.seconds_left)} left" if file.seconds_left else ""
     texts = (joined(done, speed, left), joined(done, speed), done, "")
     return RecordRow(
-        file, (file.error and f"{name}: {file.error}") or name, file.path, right="" if file.error else texts
+        file,
+        (file.error and f"{name}: {file.error}") or name,
+        file.path,
+        right="" if file.error else texts,
     )

@@ -22,7 +22,12 @@ from napari_cryoet.wording import joined, plain
 _FEW: Final = 8  # values listed before "more…"
 _SHORT: Final = 3  # facets with no more values start unfolded
 _WIDEST_CHIP_PX: Final = 180
-_IN_CONDITION: Final = ("objects", "shapes", "is_ground_truth", "methods")  # facets of further annotations
+_IN_CONDITION: Final = (
+    "objects",
+    "shapes",
+    "is_ground_truth",
+    "methods",
+)  # facets of further annotations
 _ANNOTATION_FACETS: Final = (*_IN_CONDITION, "min_count")  # listed above the others
 #: Facets that accept a range, with the end of the placeholder text.
 _RANGES: Final = {
@@ -41,7 +46,9 @@ class FilterBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.filters = tool_button("Filters ▾", "Narrow the lists by object, method, processing and more")
+        self.filters = tool_button(
+            "Filters ▾", "Narrow the lists by object, method, processing and more"
+        )
         self.filters.setCheckable(True)
         self.clear = tool_button("Clear", "Remove all filters")
         self._chips: list[QToolButton] = []
@@ -59,7 +66,9 @@ class FilterBar(QWidget):
 
     def chip(self, text: str) -> QToolButton:
         """The chip with a text, even if it is shown elided."""
-        return next(chip for chip in self._chips if chip.accessibleName() == f"Remove the filter {text}")
+        return next(
+            chip for chip in self._chips if chip.accessibleName() == f"Remove the filter {text}"
+        )
 
     def show_search(self, search: Search) -> None:
         self._search = search
@@ -69,9 +78,13 @@ class FilterBar(QWidget):
             self._flow.removeWidget(chip)
             chip.deleteLater()
         self._flow.removeWidget(self.clear)
-        further = range(*(len(chips(Search(annotations=search.annotations[:end]))) for end in (1, None)))
+        further = range(
+            *(len(chips(Search(annotations=search.annotations[:end]))) for end in (1, None))
+        )
         self._chips = [
-            self._make_chip(f"and {plain(chip.text)}" if number in further else plain(chip.text), chip.without)
+            self._make_chip(
+                f"and {plain(chip.text)}" if number in further else plain(chip.text), chip.without
+            )
             for number, chip in enumerate(chips(search))
         ]
         previous = self.filters
@@ -104,7 +117,9 @@ class FacetPanel(ListPage):
         self._long: set[object] = set()  # keys of facets with all values listed
         self.range = QLineEdit()
         self.range.hide()
-        self._ranged: tuple[Facet, int] | None = None  # the facet of the range field, and its condition
+        self._ranged: tuple[Facet, int] | None = (
+            None  # the facet of the range field, and its condition
+        )
         self.column.addWidget(self.range)
         self.view.clicked.connect(self._on_click)
         self.view.opened.connect(self._act)
@@ -114,7 +129,10 @@ class FacetPanel(ListPage):
         escape.activated.connect(self._close_range)
 
     def show_facets(self, search: Search, facet_sets: Sequence[tuple[Facet, ...]]) -> None:
-        """Show sets of facets; each set after the first is about a further annotation of the same run."""
+        """Show sets of facets.
+
+        Each set after the first is about a further annotation of the same run.
+        """
         is_longer = 1 <= len(self._sets) < len(facet_sets)
         self._search, self._sets = search, facet_sets
         self.model.set_rows(list(self._rows()))
@@ -122,15 +140,21 @@ class FacetPanel(ListPage):
         if is_longer:
             number = len(facet_sets) - 1
             self.view.select((number, "objects"))
-            self.view.scrollTo(self.model.index_of(("heading", number)), self.view.ScrollHint.PositionAtTop)
+            self.view.scrollTo(
+                self.model.index_of(("heading", number)), self.view.ScrollHint.PositionAtTop
+            )
 
     def _rows(self) -> Iterable[RecordRow]:
         first, *others = self._sets
         annotation_facets = [facet for facet in first if facet.name in _ANNOTATION_FACETS]
         yield from self._facet_rows(annotation_facets, 0)
         for number, facets in enumerate(others, 1):
-            yield RecordRow(None, "And in the same run", ("heading", number), RowKind.HEADING, is_bold=True)
-            yield from self._facet_rows([facet for facet in facets if facet.name in _IN_CONDITION], number)
+            yield RecordRow(
+                None, "And in the same run", ("heading", number), RowKind.HEADING, is_bold=True
+            )
+            yield from self._facet_rows(
+                [facet for facet in facets if facet.name in _IN_CONDITION], number
+            )
         if len(self._sets) <= len(self._search.annotations):
             yield RecordRow(_ANOTHER, "Another annotation in the same run…", _ANOTHER, is_dim=True)
         yield from self._facet_rows([facet for facet in first if facet not in annotation_facets], 0)
@@ -144,18 +168,30 @@ class FacetPanel(ListPage):
             if rest := len(facet.values) - len(shown):
                 rows.append(RecordRow(key, f"{rest:,} more…", ("more", *key), is_dim=True))
             if facet.name in _RANGES:
-                rows.append(RecordRow((facet, None, condition), "from … to …", ("bounds", *key), is_dim=True))
+                rows.append(
+                    RecordRow(
+                        (facet, None, condition), "from … to …", ("bounds", *key), is_dim=True
+                    )
+                )
             chosen = joined(*(plain(value.text) for value in facet.values if value.is_chosen))
             if facet.values:
                 is_open = facet.name == "objects" or len(facet.values) <= _SHORT
                 yield RecordRow(
-                    None, facet.title, key, right=chosen, opens=False, is_unfolded=is_open, children=tuple(rows)
+                    None,
+                    facet.title,
+                    key,
+                    right=chosen,
+                    opens=False,
+                    is_unfolded=is_open,
+                    children=tuple(rows),
                 )
 
     def _on_click(self, index: QModelIndex) -> None:
         row = self.model.row_at(index)
         if row is not None and row.children:
-            self.view.setExpanded(index.siblingAtColumn(0), not self.view.isExpanded(index.siblingAtColumn(0)))
+            self.view.setExpanded(
+                index.siblingAtColumn(0), not self.view.isExpanded(index.siblingAtColumn(0))
+            )
         elif row is not None and index.column() == 0:  # clicks on ticks are handled by the view
             self._act(row.record)
 

@@ -14,7 +14,14 @@ from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.settings import NamedSearch, Settings
-from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, drop_menu, passing_menu
+from napari_cryoet._qt.widgets.messages import (
+    Action,
+    add_item,
+    add_menu,
+    copy_text,
+    drop_menu,
+    passing_menu,
+)
 from napari_cryoet.basket.basket import RecordKind
 from napari_cryoet.basket.matches import add_matches, matching_ids
 from napari_cryoet.discovery.answers import Answer, Question
@@ -43,10 +50,17 @@ _READING: Final = "Reading the portal's metadata…"
 class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
-    basket_change_requested = Signal(object)  # slow function that takes the Basket and returns it changed
+    basket_change_requested = Signal(
+        object
+    )  # slow function that takes the Basket and returns it changed
 
     def __init__(
-        self, screens: Screens, session: Session, navigator: Navigator, memory: Settings, parent: QObject | None = None
+        self,
+        screens: Screens,
+        session: Session,
+        navigator: Navigator,
+        memory: Settings,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._screens = screens
@@ -129,13 +143,17 @@ class Finder(QObject):
         wanted = (hit for hit in hits if jump.kind in (None, hit.kind))
         targets = [(hit, target) for hit in wanted if (target := _target_of(hit)) is not None]
         if not targets:
-            self._on_failed(CryoETError(f"This source has no {jump.kind or 'record'} with the id {jump.id}."))
+            self._on_failed(
+                CryoETError(f"This source has no {jump.kind or 'record'} with the id {jump.id}.")
+            )
         elif len(targets) == 1:
             self.jump(targets[0][1])
         else:
             menu = passing_menu(self._screens.search)
             for hit, target in targets:
-                add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, target))
+                add_item(
+                    menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, target)
+                )
             drop_menu(menu, self._screens.search)
 
     def _on_failed(self, error: CryoETError) -> None:
@@ -144,12 +162,22 @@ class Finder(QObject):
     # searching
 
     def _find(self) -> None:
-        screens, session, is_open = self._screens, self._session, self._screens.filter_bar.filters.isChecked()
+        screens, session, is_open = (
+            self._screens,
+            self._session,
+            self._screens.filter_bar.filters.isChecked(),
+        )
         lists_runs = screens.switch.current is RUNS
-        if session.index is None and session.catalogue is not None and (is_open or lists_runs or chips(self._search)):
+        if (
+            session.index is None
+            and session.catalogue is not None
+            and (is_open or lists_runs or chips(self._search))
+        ):
             session.read_index()
         n_sets = max(1, len(self._search.annotations) + self._wants_another) if is_open else 0
-        session.search(Question(self._search, "runs" if lists_runs else "datasets", n_sets), self._show)
+        session.search(
+            Question(self._search, "runs" if lists_runs else "datasets", n_sets), self._show
+        )
 
     def _show(self, answer: Answer) -> None:
         catalogue, index, screens = self._session.catalogue, self._session.index, self._screens
@@ -162,12 +190,20 @@ class Finder(QObject):
         screens.switch.set_counts(*([counts] if search != Search() else []))
         actions = [Action("Clear the search", partial(self.set_search, Search()))]
         if (chip := answer.to_drop) is not None:
-            actions.insert(0, Action(f"Remove “{chip.text}”", partial(self.set_search, chip.without)))
-        screens.datasets.show_results(answer.datasets, n_datasets, len(catalogue.rows), answer, actions)
-        screens.depositions.show_results(answer.depositions, n_depositions, len(catalogue.depositions), answer, actions)
+            actions.insert(
+                0, Action(f"Remove “{chip.text}”", partial(self.set_search, chip.without))
+            )
+        screens.datasets.show_results(
+            answer.datasets, n_datasets, len(catalogue.rows), answer, actions
+        )
+        screens.depositions.show_results(
+            answer.depositions, n_depositions, len(catalogue.depositions), answer, actions
+        )
         if index is not None:
             if screens.switch.current is RUNS:
-                screens.runs.show_results(answer.runs, n_runs or 0, index.count("runs"), answer, actions)
+                screens.runs.show_results(
+                    answer.runs, n_runs or 0, index.count("runs"), answer, actions
+                )
             if answer.facets:
                 screens.facets.show_facets(search, answer.facets)
 
@@ -195,11 +231,17 @@ class Finder(QObject):
 
     def _stop_reading(self) -> None:
         self._session.stop_index()
-        self._on_unread(CryoETError("The portal's metadata wasn't read.", hint="Filters and the list of runs need it."))
+        self._on_unread(
+            CryoETError(
+                "The portal's metadata wasn't read.", hint="Filters and the list of runs need it."
+            )
+        )
 
     def _on_index(self, index: Index) -> None:
         if index.reason:
-            self._screens.notice.show_notice(f"{index.reason} Searching the metadata of {day_text(index.as_of)}.")
+            self._screens.notice.show_notice(
+                f"{index.reason} Searching the metadata of {day_text(index.as_of)}."
+            )
         self._find()
 
     def _on_unread(self, error: CryoETError) -> None:
@@ -226,12 +268,18 @@ class Finder(QObject):
                 add_item(saved_menu, f"Delete “{saved.name}”", partial(self._delete, saved))
         if index is not None:
             scripts = add_menu(menu, "Copy as Python")
-            add_item(scripts, "For napari-cryoet", lambda: copy_text(own_script(search, index.source)))
-            add_item(scripts, "For the official client", lambda: copy_text(client_script(index, search)))
+            add_item(
+                scripts, "For napari-cryoet", lambda: copy_text(own_script(search, index.source))
+            )
+            add_item(
+                scripts, "For the official client", lambda: copy_text(client_script(index, search))
+            )
         lists_depositions = self._screens.switch.current is DEPOSITIONS
         if records := self._answer.depositions if lists_depositions else self._answer.datasets:
             count = count_text(len(records), "deposition" if lists_depositions else "dataset")
-            add_citation_items(add_menu(menu, f"Copy citation of {count}"), partial(self._citations, records))
+            add_citation_items(
+                add_menu(menu, f"Copy citation of {count}"), partial(self._citations, records)
+            )
         if index is not None and index.source.kind in {"live", "url"}:
             menu.addSeparator()
             reload = partial(self._session.read_index, refresh=True)
@@ -248,11 +296,17 @@ class Finder(QObject):
         adds.setEnabled(bool(matches.run_ids))
         for kinds in _ADDS:
             counts = {kind: len(matching_ids(index, matches, kind)) for kind in kinds}
-            counts_text = " and ".join(count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items())
-            add = add_item(adds, counts_text, partial(self._add, index, matches.search, kinds, counts_text))
+            counts_text = " and ".join(
+                count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items()
+            )
+            add = add_item(
+                adds, counts_text, partial(self._add, index, matches.search, kinds, counts_text)
+            )
             add.setEnabled(all(counts.values()))
 
-    def _add(self, index: Index, search: Search, kinds: tuple[RecordKind, ...], counts_text: str) -> None:
+    def _add(
+        self, index: Index, search: Search, kinds: tuple[RecordKind, ...], counts_text: str
+    ) -> None:
         self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
         self._screens.notice.show_notice(f"Added {counts_text} to the basket.", is_news=True)
 

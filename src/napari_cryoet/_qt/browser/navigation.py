@@ -89,7 +89,9 @@ class Breadcrumb(QWidget):
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._current = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
-        self._current.setMinimumHeight(self._current.fontMetrics().height() + 6)  # as high as the buttons
+        self._current.setMinimumHeight(
+            self._current.fontMetrics().height() + 6
+        )  # as high as the buttons
         self._n_steps = 0
         self.back = tool_button("", "Back (Backspace)")
         theme.set_icon(self.back, "back")
@@ -99,10 +101,14 @@ class Breadcrumb(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         for level, button in enumerate((self.back, *self._steps), -1):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click keeps the keyboard focus in the list
+            button.setFocusPolicy(
+                Qt.FocusPolicy.TabFocus
+            )  # a click keeps the keyboard focus in the list
             row.addWidget(button)
             if level >= 0:
-                button.clicked.connect(lambda _checked=False, level=level: self.level_chosen.emit(level))
+                button.clicked.connect(
+                    lambda _checked=False, level=level: self.level_chosen.emit(level)
+                )
         row.addWidget(self._current, 1)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
@@ -132,10 +138,14 @@ class Breadcrumb(QWidget):
 class Screens:
     """The widgets of the dock and their layout."""
 
-    def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
+    def __init__(
+        self, owner: QWidget, theme: Theme, thumbnails: Thumbnails, basket: BasketState
+    ) -> None:
         self.owner = owner
         self.source_bar = SourceBar(theme)
-        self.search = SearchBox(theme, _SEARCH_HINT, "Search, or jump to an id or link", pause_ms=_TYPING_PAUSE_MS)
+        self.search = SearchBox(
+            theme, _SEARCH_HINT, "Search, or jump to an id or link", pause_ms=_TYPING_PAUSE_MS
+        )
         self.filter_bar = FilterBar()
         self.facets = FacetPanel(theme)
         self.switch = ListSwitch()
@@ -143,9 +153,15 @@ class Screens:
         self.notice = NoticeBar(theme)
         self.start = StartPage(theme)
         ticks = [basket.column]
-        self.datasets = CataloguePage(theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row, tick_columns=ticks)
-        self.runs = CataloguePage(theme, thumbnails, "run", RUN_ORDERS, found_run_row, tick_columns=ticks)
-        self.depositions = CataloguePage(theme, thumbnails, "deposition", DEPOSITION_ORDERS, deposition_row)
+        self.datasets = CataloguePage(
+            theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row, tick_columns=ticks
+        )
+        self.runs = CataloguePage(
+            theme, thumbnails, "run", RUN_ORDERS, found_run_row, tick_columns=ticks
+        )
+        self.depositions = CataloguePage(
+            theme, thumbnails, "deposition", DEPOSITION_ORDERS, deposition_row
+        )
         self.lists: tuple[CataloguePage[Any], ...] = (self.datasets, self.runs, self.depositions)
         self.deposition = DepositionView(theme, thumbnails, basket)
         self.dataset = DatasetView(theme, thumbnails, basket)
@@ -174,7 +190,14 @@ class Screens:
         column = QVBoxLayout(owner)
         column.setContentsMargins(6, 6, 6, 4)
         column.setSpacing(6)
-        for part in (self.source_bar, self.search, self.filter_bar, self.switch, self.breadcrumb, self.notice):
+        for part in (
+            self.source_bar,
+            self.search,
+            self.filter_bar,
+            self.switch,
+            self.breadcrumb,
+            self.notice,
+        ):
             column.addWidget(part)
         column.addWidget(self.facets, 2)
         column.addWidget(self.stack, 3)
@@ -185,7 +208,14 @@ class Screens:
     def show_start(self) -> None:
         self.stack.setCurrentWidget(self.start)
         below = (self.basket_strip, self.status)
-        for part in (self.search, self.filter_bar, self.facets, self.switch, self.breadcrumb, *below):
+        for part in (
+            self.search,
+            self.filter_bar,
+            self.facets,
+            self.switch,
+            self.breadcrumb,
+            *below,
+        ):
             part.hide()
 
     def show_page(self, kind: PageKind) -> None:
@@ -208,7 +238,8 @@ class Screens:
 class Navigator(QObject):
     """Moves between screens; every move cancels a run that is still loading.
 
-    With ``follows``, a place is appended to the breadcrumb, so that going back leads to the screen with the link.
+    With ``follows``, a place is appended to the breadcrumb, so that going back leads to the screen
+    with the link.
     """
 
     run_arrived = Signal(object, bool)  # RunPage, whether to open its default layers
@@ -226,7 +257,9 @@ class Navigator(QObject):
         session.failed.connect(self._on_failed)
         session.unreachable.connect(screens.source_bar.set_unreachable)
         session.catalogue_changed.connect(self._on_catalogue)
-        screens.switch.chosen.connect(lambda number: self.go_to_list(LISTS[number], takes_focus=False))
+        screens.switch.chosen.connect(
+            lambda number: self.go_to_list(LISTS[number], takes_focus=False)
+        )
         screens.breadcrumb.level_chosen.connect(self.go_to_level)
         screens.deposition.page_requested.connect(self._ask_deposition)
         screens.dataset.page_requested.connect(self._ask_runs)
@@ -235,7 +268,9 @@ class Navigator(QObject):
         for view in (screens.basket.view, *(page.view for page in pages)):
             view.opened.connect(self._on_opened)
         for page in (screens.dataset.header, screens.run):
-            page.deposition_requested.connect(lambda number: self.go_to_deposition(number, follows=True))
+            page.deposition_requested.connect(
+                lambda number: self.go_to_deposition(number, follows=True)
+            )
 
     @property
     def level(self) -> int:
@@ -292,7 +327,9 @@ class Navigator(QObject):
         self._leave()
         screens, session = self._screens, self._session
         if place.kind == "run" and screens.run.page is not None:
-            crumbs = follow_to_run(crumbs[:-1], Place("dataset", screens.run.page.run.dataset_id), place)
+            crumbs = follow_to_run(
+                crumbs[:-1], Place("dataset", screens.run.page.run.dataset_id), place
+            )
         elif place.kind == "dataset" and place.id != screens.dataset.dataset_id:
             row = session.row_of(place.id)
             deposition = session.deposition_row_of(row.deposition_id if row is not None else None)
@@ -323,7 +360,9 @@ class Navigator(QObject):
         """Clear everything of the previous source."""
         screens = self._screens
         self._leave()
-        screens.dataset.dataset_id = screens.deposition.deposition_id = screens.run.page = self._refetch = None
+        screens.dataset.dataset_id = screens.deposition.deposition_id = screens.run.page = (
+            self._refetch
+        ) = None
         screens.notice.hide()
         for page in screens.lists:
             page.clear()
@@ -332,14 +371,18 @@ class Navigator(QObject):
         screens.source_bar.set_source(_source_name(source), source)  # until its own label is known
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
         screens.datasets.place.show_loading("Loading datasets…")
-        takes_focus = screens.owner.isAncestorOf(QApplication.focusWidget())  # not when the last source is reopened
+        takes_focus = screens.owner.isAncestorOf(
+            QApplication.focusWidget()
+        )  # not when the last source is reopened
         self._arrive((DATASETS,))
         if takes_focus:
             screens.datasets.view.setFocus()  # even before there are rows
 
     def _on_preparing(self, fraction: float, message: str) -> None:
         place = self._screens.datasets.place
-        place.show_progress(f"Preparing the demo… {fraction:.0%}", message, fraction, self._cancel_opening)
+        place.show_progress(
+            f"Preparing the demo… {fraction:.0%}", message, fraction, self._cancel_opening
+        )
 
     def _cancel_opening(self) -> None:
         self._session.close()
@@ -387,7 +430,9 @@ class Navigator(QObject):
         view = self._screens.dataset
 
         def ask(portal: Portal, stop: Event) -> DatasetPage:
-            return portal.dataset_page(number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name, stop=stop)
+            return portal.dataset_page(
+                number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name, stop=stop
+            )
 
         def show(page: DatasetPage) -> None:
             self._show_freshness(page.freshness, view.restart)
@@ -395,7 +440,9 @@ class Navigator(QObject):
 
         self._session.ask("runs", ask, show, view.show_error)
 
-    def _on_opened(self, record: CatalogueRow | DepositionRow | DatasetCount | RunRow | ListedRun | Entry) -> None:
+    def _on_opened(
+        self, record: CatalogueRow | DepositionRow | DatasetCount | RunRow | ListedRun | Entry
+    ) -> None:
         match record:
             case CatalogueRow():
                 self.go_to_dataset(record.id)
@@ -430,7 +477,9 @@ class Navigator(QObject):
             self._show_run_place()
             self._screens.run_place.show_error(error, retry)
 
-        self._session.ask("run", lambda portal, stop: portal.run_page(run.id, stop=stop), on_run, on_failed)
+        self._session.ask(
+            "run", lambda portal, stop: portal.run_page(run.id, stop=stop), on_run, on_failed
+        )
 
     def _on_run(self, page: RunPage, crumbs: Crumbs, *, opens_layers: bool) -> None:
         self._loading_delay.stop()
@@ -444,7 +493,9 @@ class Navigator(QObject):
 
     def _show_run_place(self) -> None:
         self._loading_delay.stop()
-        self._screens.run_place.show_loading(f"Loading {plain(self._pending[-1].label)}…", at_once=True)
+        self._screens.run_place.show_loading(
+            f"Loading {plain(self._pending[-1].label)}…", at_once=True
+        )
         self._arrive(self._pending)
 
 

@@ -21,7 +21,13 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, tool_button
-from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, open_in_browser
+from napari_cryoet._qt.widgets.messages import (
+    Action,
+    add_item,
+    add_menu,
+    copy_text,
+    open_in_browser,
+)
 from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
@@ -57,12 +63,18 @@ from napari_cryoet.wording import (
     spacing_text,
 )
 
-FOLDED_LINES, ROOMY_PX = 3, 500  # lines of a folded description, and the page height from which it is shown
+FOLDED_LINES, ROOMY_PX = (
+    3,
+    500,
+)  # lines of a folded description, and the page height from which it is shown
 UNFOLDED_ROWS: Final = 16  # datasets start unfolded if they have no more child rows in all
 
 
 class RecordHeader(QWidget):
-    """Shows an `About`, which may first hold only what the list knew; ``noun`` names the kind of record."""
+    """Shows an `About`, which may first hold only what the list knew.
+
+    ``noun`` names the kind of record.
+    """
 
     deposition_requested = Signal(int)  # its id
 
@@ -73,7 +85,9 @@ class RecordHeader(QWidget):
         self.cited: CatalogueRow | DepositionRow | None = None  #: The record to cite.
         self.title = plain_label(name="pageTitle")
         self.authors, self.facts, self.counts = (ElidedLabel(name="dimText") for _ in range(3))
-        self.links = tool_button("Links ▾", f"Links of this {noun}: deposition, papers, databases, portal page")
+        self.links = tool_button(
+            "Links ▾", f"Links of this {noun}: deposition, papers, databases, portal page"
+        )
         self.links.setMenu(QMenu(self.links))
         self.details = tool_button("Details", f"All details of this {noun}")
         self.details.setCheckable(True)
@@ -115,13 +129,20 @@ class RecordHeader(QWidget):
     def fit_description(self) -> None:
         """Give an open description a third of the page; show a folded one only on high pages."""
         page, is_open = self.parentWidget(), self.details.isChecked()
-        page_px, line_px = page.height() if page is not None else 0, self.description.fontMetrics().lineSpacing()
-        self.description.setVisible(is_open or (bool(self._about.description) and page_px > ROOMY_PX))
+        page_px, line_px = (
+            page.height() if page is not None else 0,
+            self.description.fontMetrics().lineSpacing(),
+        )
+        self.description.setVisible(
+            is_open or (bool(self._about.description) and page_px > ROOMY_PX)
+        )
         self.description.setFixedHeight(page_px // 3 if is_open else FOLDED_LINES * line_px + 8)
 
     def _show_description(self) -> None:
         about, is_open = self._about, self.details.isChecked()
-        self.description.setPlainText(f"{about.description}\n\n{about.details}" if is_open else about.description)
+        self.description.setPlainText(
+            f"{about.description}\n\n{about.details}" if is_open else about.description
+        )
         self.fit_description()
 
     def _fill_menu(self) -> None:
@@ -134,17 +155,27 @@ class RecordHeader(QWidget):
             text = f"Deposition CZCDP-{deposition.id} · {deposition.title}"
             add_item(menu, text, partial(self.deposition_requested.emit, deposition.id))
         if is_web_address(about.portal_page):
-            add_item(menu, f"This {self._noun} on the portal", partial(open_in_browser, about.portal_page))
+            add_item(
+                menu,
+                f"This {self._noun} on the portal",
+                partial(open_in_browser, about.portal_page),
+            )
         for link in (*publication_links(about.publications), *database_links(about.entries)):
             add_item(menu, link.text, partial(open_in_browser, link.url))
         if (cited := self.cited) is not None:
-            add_citation_items(add_menu(menu, "Copy citation"), lambda: [citation_of(cited, about.portal_page)])
+            add_citation_items(
+                add_menu(menu, "Copy citation"), lambda: [citation_of(cited, about.portal_page)]
+            )
         self.links.setVisible(not menu.isEmpty())
 
 
 def add_citation_items(menu: QMenu, cited: Callable[[], Sequence[Citation]]) -> None:
     """Add menu items that copy citations in each style."""
-    styles: tuple[tuple[str, Style], ...] = (("As text", "plain"), ("BibTeX", "bibtex"), ("RIS", "ris"))
+    styles: tuple[tuple[str, Style], ...] = (
+        ("As text", "plain"),
+        ("BibTeX", "bibtex"),
+        ("RIS", "ris"),
+    )
     for name, style in styles:
         add_item(menu, name, lambda style=style: copy_text(cite(cited(), style)))  # type: ignore[misc]
 
@@ -153,10 +184,19 @@ class RecordPage(ListPage):
     """A header above a list, which a message may replace."""
 
     def __init__(
-        self, theme: Theme, thumbnails: Thumbnails, basket: BasketState, noun: str, list_name: str, *, uniform: bool
+        self,
+        theme: Theme,
+        thumbnails: Thumbnails,
+        basket: BasketState,
+        noun: str,
+        list_name: str,
+        *,
+        uniform: bool,
     ) -> None:
         ticks = [basket.column]
-        super().__init__(theme, thumbnails, list_name, uniform=uniform, has_header=True, tick_columns=ticks)
+        super().__init__(
+            theme, thumbnails, list_name, uniform=uniform, has_header=True, tick_columns=ticks
+        )
         self.header = RecordHeader(noun)
         self.column.insertWidget(0, self.header)
 
@@ -180,13 +220,17 @@ class DatasetView(RecordPage):
         self.count = ElidedLabel(name="dimText")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.model.more_requested.connect(self._on_more)
-        self.view.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
+        self.view.left_upwards.connect(
+            lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason)
+        )
         row = QHBoxLayout()
         row.addWidget(self.filter, 3)
         row.addWidget(self.count, 2)
         self.column.insertLayout(1, row)
 
-    def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
+    def start(
+        self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None
+    ) -> None:
         """Show what the catalogue knows about a dataset, and request its first page."""
         self.dataset_id, self.header.cited = dataset_id, row
         self.header.show_about(about_listed_dataset(dataset_id, row, deposition))
@@ -208,14 +252,20 @@ class DatasetView(RecordPage):
         loaded, total = len(self.runs), page.run_total
         rows = [run_row(run) for run in page.runs]
         if page.runs and not page.is_last:
-            rows.append(RecordRow(None, f"Loading more… {loaded:,} of {total:,}", kind=RowKind.MESSAGE))
+            rows.append(
+                RecordRow(None, f"Loading more… {loaded:,} of {total:,}", kind=RowKind.MESSAGE)
+            )
         (self.model.append_rows if page.offset else self.model.set_rows)(rows)
-        self.count.setText(count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs")
+        self.count.setText(
+            count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs"
+        )
         if total:
             self.place.show_content()
         elif self.filter.text():
             clear = Action("Clear the filter", self._clear_filter)
-            self.place.show_message(f"No run's name contains “{self.filter.text().strip()}”.", "", [clear])
+            self.place.show_message(
+                f"No run's name contains “{self.filter.text().strip()}”.", "", [clear]
+            )
         else:
             self.place.show_message("This dataset has no runs yet.")
 
@@ -223,7 +273,11 @@ class DatasetView(RecordPage):
         """Show why runs are missing: in the last row, or in place of the list if it is empty."""
         if self.runs:
             self.model.append_rows(
-                [RecordRow(None, f"{error.message} Press Enter to try again.", kind=RowKind.FAILURE)]
+                [
+                    RecordRow(
+                        None, f"{error.message} Press Enter to try again.", kind=RowKind.FAILURE
+                    )
+                ]
             )
         else:
             self.count.setText("")
@@ -247,7 +301,9 @@ def run_row(run: RunRow) -> RecordRow:
     spacing, size = spacing_text(run.voxel_spacing), size_text(run.file_size_omezarr)
     sizes = (f"{size} per tomogram", f"{size} each") if run.tomogram_count > 1 and size else (size,)
     facts = tuple(joined(tomograms, spacing, text) for text in sizes)
-    objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
+    objects = (
+        tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
+    )
     return RecordRow(
         record=run,
         key=run.id,
@@ -266,9 +322,13 @@ class DepositionView(RecordPage):
     page_requested = Signal(int)  # its id
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
-        super().__init__(theme, thumbnails, basket, "deposition", "Datasets of the deposition", uniform=False)
+        super().__init__(
+            theme, thumbnails, basket, "deposition", "Datasets of the deposition", uniform=False
+        )
         self.deposition_id: int | None = None
-        self.view.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
+        self.view.left_upwards.connect(
+            lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason)
+        )
 
     def start(self, deposition_id: int, row: DepositionRow | None) -> None:
         """Show what the catalogue knows about a deposition, and request its page."""
@@ -303,13 +363,24 @@ def holdings(page: DepositionPage) -> list[RecordRow]:
         datasets = [dataset for dataset in page.datasets if dataset.is_own == is_own]
         if datasets:
             rows.append(
-                RecordRow(None, f"{name} ({len(datasets):,})", ("heading", is_own), RowKind.HEADING, is_bold=True)
+                RecordRow(
+                    None,
+                    f"{name} ({len(datasets):,})",
+                    ("heading", is_own),
+                    RowKind.HEADING,
+                    is_bold=True,
+                )
             )
-        rows += [_dataset_row(dataset, children[dataset.dataset_id], is_unfolded=is_unfolded) for dataset in datasets]
+        rows += [
+            _dataset_row(dataset, children[dataset.dataset_id], is_unfolded=is_unfolded)
+            for dataset in datasets
+        ]
     return rows
 
 
-def _dataset_row(dataset: DatasetCount, children: tuple[RecordRow, ...], *, is_unfolded: bool) -> RecordRow:
+def _dataset_row(
+    dataset: DatasetCount, children: tuple[RecordRow, ...], *, is_unfolded: bool
+) -> RecordRow:
     runs = count_text(dataset.run_count, "run")
     organism = short_species(dataset.organism_name)
     facts = joined(f"DS-{dataset.dataset_id}", organism, runs if dataset.is_own else f"in {runs}")
@@ -341,7 +412,12 @@ def _children(page: DepositionPage, dataset: DatasetCount) -> tuple[RecordRow, .
     rows += map(_run_row, runs)
     if (rest := dataset.run_count - len(runs)) > 0:
         rows.append(
-            RecordRow(dataset, f"… and {count_text(rest, 'more run')} of this dataset", ("runs", number), is_dim=True)
+            RecordRow(
+                dataset,
+                f"… and {count_text(rest, 'more run')} of this dataset",
+                ("runs", number),
+                is_dim=True,
+            )
         )
     return tuple(rows)
 

@@ -15,7 +15,13 @@ from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Tasks
-from napari_cryoet._qt.widgets.messages import NoticeBar, add_item, copy_text, open_in_browser, passing_menu
+from napari_cryoet._qt.widgets.messages import (
+    NoticeBar,
+    add_item,
+    copy_text,
+    open_in_browser,
+    passing_menu,
+)
 from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
@@ -25,9 +31,15 @@ from napari_cryoet.run.about import tomogram_of
 from napari_cryoet.run.outline import AnnotationRow, is_openable, outline_run
 from napari_cryoet.wording import count_text, joined, plain
 
-POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
+POINTS: Final = frozenset(
+    {ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION}
+)
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
-REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # names of docks in the manifest
+REVIEW, COMPARE, EXPORT = (
+    "Review picks",
+    "Compare annotations",
+    "Export picks",
+)  # names of docks in the manifest
 _MAX_CAPTION_CHARS: Final = 2000
 _RUN_TOPIC: Final = "a run's layers"  # notices on this topic close when another run is shown
 
@@ -54,7 +66,9 @@ class RunLayers(QObject):
         self._callbacks: dict[LayerKey, Callable[[Layer], None]] = {}  # for loading layers
         self._accepted: dict[LayerKey, str] = {}  # accepted warnings, which aren't repeated
         run.tomogram_open_requested.connect(self.open_tomogram)
-        run.tomogram_stop_requested.connect(lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id)))
+        run.tomogram_stop_requested.connect(
+            lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id))
+        )
         run.tomograms.menu_requested.connect(self._open_tomogram_menu)
         run.row_toggled.connect(self._toggle_row)
         run.tree.menu_requested.connect(self._open_row_menu)
@@ -86,7 +100,10 @@ class RunLayers(QObject):
             self._run.choose(tomogram)
             self.open_tomogram(page, tomogram)
             outline = outline_run(page, tomogram)
-            wanted = ([row.shown_file for row in group.rows if row.annotation.id in ids] for group in outline.groups)
+            wanted = (
+                [row.shown_file for row in group.rows if row.annotation.id in ids]
+                for group in outline.groups
+            )
             files = [file for of_object in wanted for file in of_object[:1] if file is not None]
             for file in files or outline.defaults():
                 self.show_annotation(page, file)
@@ -132,7 +149,9 @@ class RunLayers(QObject):
         def fail(error: CryoETError) -> None:
             self._notice.show_error(error, partial(self._show_caption, row, file), topic=_RUN_TOPIC)
 
-        self._tasks.run("caption", lambda job: load_captions(file, stop=job.stop), then=show, failed=fail)
+        self._tasks.run(
+            "caption", lambda job: load_captions(file, stop=job.stop), then=show, failed=fail
+        )
 
     def _open_made_on(self, page: RunPage, row: AnnotationRow, tomogram: Tomogram) -> None:
         """Open the tomogram that an annotation was made on, and show the annotation over it."""
@@ -148,7 +167,11 @@ class RunLayers(QObject):
         box.setText(row.reason)
         box.setInformativeText("Shown here, its positions would be wrong.")
         tomogram = tomogram_of(page, row)
-        other = box.addButton("Open its tomogram", QMessageBox.ButtonRole.AcceptRole) if tomogram is not None else None
+        other = (
+            box.addButton("Open its tomogram", QMessageBox.ButtonRole.AcceptRole)
+            if tomogram is not None
+            else None
+        )
         insist = box.addButton("Show anyway", QMessageBox.ButtonRole.DestructiveRole)
         cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(cancel)
@@ -174,7 +197,11 @@ class RunLayers(QObject):
         if self._run_id != page.run.id:
             self._run_id = page.run.id
             self._notice.withdraw(_RUN_TOPIC)
-            visible = (each for each in page.tomograms if self._link.is_visible(LayerKey("tomogram", each.id)))
+            visible = (
+                each
+                for each in page.tomograms
+                if self._link.is_visible(LayerKey("tomogram", each.id))
+            )
             self._run.choose(next(visible, page.default_tomogram))
         self._update()
 
@@ -188,11 +215,22 @@ class RunLayers(QObject):
         self._update()
 
     def _switch_to(self, page: RunPage, tomogram: Tomogram) -> None:
-        """Hide other tomograms and annotations that don't fit; show fitting ones that were hidden this way."""
+        """Hide other tomograms and annotations that don't fit.
+
+        Show fitting ones that were hidden this way.
+        """
         outline = outline_run(page, tomogram)
-        others = {LayerKey("tomogram", each.id) for each in page.tomograms if each.id != tomogram.id}
-        fitting = {key for group in outline.groups for row in group.rows if (key := key_of_row(row))}
-        unfitting = {key for row in outline.other_alignment if (key := key_of_row(row)) and not self._is_marked(key)}
+        others = {
+            LayerKey("tomogram", each.id) for each in page.tomograms if each.id != tomogram.id
+        }
+        fitting = {
+            key for group in outline.groups for row in group.rows if (key := key_of_row(row))
+        }
+        unfitting = {
+            key
+            for row in outline.other_alignment
+            if (key := key_of_row(row)) and not self._is_marked(key)
+        }
         misfits = {key for key in unfitting if self._link.is_visible(key)}
         for key in (others & self._link.shown()) | misfits:
             self._link.set_visible(key, False)
@@ -205,7 +243,10 @@ class RunLayers(QObject):
             self._notice.show_notice(text, is_news=True, topic=_RUN_TOPIC)
 
     def _is_marked(self, key: LayerKey) -> bool:
-        """Whether the user chose to show an annotation that doesn't fit; its layer's name says so."""
+        """Whether the user chose to show an annotation that doesn't fit.
+
+        Its layer's name says so.
+        """
         layers = self._link.layers_of(key)
         fit = about_of(layers[0]).get("fit") if layers else None
         return isinstance(fit, dict) and fit.get("kind") in {"other_alignment", "unknown_alignment"}
@@ -236,12 +277,16 @@ class RunLayers(QObject):
 
     def _update(self) -> None:
         keys = self._link.shown()
-        appearances = {key: look for key in keys if (look := self._link.appearance(key)) is not None}
+        appearances = {
+            key: look for key in keys if (look := self._link.appearance(key)) is not None
+        }
         self._run.set_shown(Shown(appearances, set(self._link.coming())))
 
     # menus
 
-    def _open_row_menu(self, row: AnnotationRow | tuple[AnnotationRow, ...], position: QPoint) -> None:
+    def _open_row_menu(
+        self, row: AnnotationRow | tuple[AnnotationRow, ...], position: QPoint
+    ) -> None:
         if isinstance(row, tuple):
             return  # objects have no menu
         page, file, key = self._run.page, row.shown_file, key_of_row(row)
@@ -250,20 +295,45 @@ class RunLayers(QObject):
             text = "Show" if row.fits else "Show…"
             self._add_show(menu, key, text, partial(self.show_row, row))
         tomogram = tomogram_of(page, row) if page is not None else None
-        if page is not None and tomogram is not None and row.fit is not None and row.fit.is_unaligned:
-            add_item(menu, "Open the tomogram it was made on", partial(self._open_made_on, page, row, tomogram))
+        if (
+            page is not None
+            and tomogram is not None
+            and row.fit is not None
+            and row.fit.is_unaligned
+        ):
+            add_item(
+                menu,
+                "Open the tomogram it was made on",
+                partial(self._open_made_on, page, row, tomogram),
+            )
         shape = row.shape.shape_type if row.shape is not None else None
         if file is not None and shape in POINTS | MASKS:
             menu.addSeparator()
             if shape in POINTS:
-                add_item(menu, "Review…", partial(self._with_layer, row, partial(self.dock_requested.emit, REVIEW)))
-            add_item(menu, "Compare with…", partial(self._with_layer, row, partial(self.dock_requested.emit, COMPARE)))
+                add_item(
+                    menu,
+                    "Review…",
+                    partial(self._with_layer, row, partial(self.dock_requested.emit, REVIEW)),
+                )
+            add_item(
+                menu,
+                "Compare with…",
+                partial(self._with_layer, row, partial(self.dock_requested.emit, COMPARE)),
+            )
             if shape in POINTS:
-                add_item(menu, "Export…", partial(self._with_layer, row, partial(self.dock_requested.emit, EXPORT)))
+                add_item(
+                    menu,
+                    "Export…",
+                    partial(self._with_layer, row, partial(self.dock_requested.emit, EXPORT)),
+                )
                 add_item(
                     menu,
                     "How picks are drawn…",
-                    partial(self._with_layer, row, lambda layer: self.drawing_requested.emit(layer, position)),
+                    partial(
+                        self._with_layer,
+                        row,
+                        lambda layer: self.drawing_requested.emit(layer, position),
+                    ),
                 )
         self._add_record_items(menu, f"AN-{row.annotation.id}")
         menu.popup(position)

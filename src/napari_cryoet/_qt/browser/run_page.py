@@ -69,16 +69,31 @@ class RunView(QWidget):
         self.depositions = tool_button("Depositions ▾", "Depositions of this run's data")
         self.depositions.setMenu(QMenu(self.depositions))
         self.whole = QCheckBox("Whole run")
-        explain(self.whole, "Add all files of this run to the basket, including frames, tilt series and alignments")
+        explain(
+            self.whole,
+            "Add all files of this run to the basket, including frames, tilt series and alignments",
+        )
         self.tomogram_model = RecordModel(tick_columns=[basket.column], parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
-        self.planes = tool_button("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with a shared cursor")
-        layer, window, space = "Show as a layer (Space)", "Show in a separate window (Space)", Qt.Key.Key_Space
-        show_layer = TickColumn("Show", layer, space, self._tick_of_row, self.row_toggled.emit, self.shown_changed)
+        self.planes = tool_button(
+            "XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with a shared cursor"
+        )
+        layer, window, space = (
+            "Show as a layer (Space)",
+            "Show in a separate window (Space)",
+            Qt.Key.Key_Space,
+        )
+        show_layer = TickColumn(
+            "Show", layer, space, self._tick_of_row, self.row_toggled.emit, self.shown_changed
+        )
         toggle_window = self.tilt_series_toggled.emit
-        show_window = TickColumn("Show", window, space, self._tick_of_series, toggle_window, self.shown_changed)
-        self.annotations = RecordModel(title="Annotations", tick_columns=[show_layer, basket.column], parent=self)
+        show_window = TickColumn(
+            "Show", window, space, self._tick_of_series, toggle_window, self.shown_changed
+        )
+        self.annotations = RecordModel(
+            title="Annotations", tick_columns=[show_layer, basket.column], parent=self
+        )
         self.tree = RecordView(theme, self.annotations, "Annotations")
         self.tree.setMinimumHeight(MIN_TREE_PX)
         self.nothing = plain_label(name="dimText")
@@ -102,7 +117,9 @@ class RunView(QWidget):
         self.nothing.setVisible(bool(missing))
         self.tree.setVisible(bool(page.annotations))
         self.tilt_series.setVisible(bool(page.tilt_series))
-        self.choose(next((each for each in page.tomograms if each.id == chosen_id), page.default_tomogram))
+        self.choose(
+            next((each for each in page.tomograms if each.id == chosen_id), page.default_tomogram)
+        )
         self.tilt_series_model.set_rows(tilt_series_rows(page.tilt_series))
         self._update_whole()
         self.page_shown.emit(page)
@@ -129,7 +146,9 @@ class RunView(QWidget):
 
     def set_progress(self, done_bytes: int, total_bytes: int | None) -> None:
         done = size_text(done_bytes) if done_bytes else ""
-        self._progress_text = f"{done} of {size_text(total_bytes)}" if done and total_bytes else done
+        self._progress_text = (
+            f"{done} of {size_text(total_bytes)}" if done and total_bytes else done
+        )
         self._update_open()
 
     def focus_list(self) -> None:
@@ -186,9 +205,16 @@ class RunView(QWidget):
             text, purpose = "Show", "Show the hidden tomogram again (Enter)"
         elif is_openable(tomogram):
             cost = size_text(first_sight_bytes(tomogram))
-            text, purpose = f"Open · {cost}", f"Open the tomogram as a layer (Enter); loads about {cost} at first"
+            text, purpose = (
+                f"Open · {cost}",
+                f"Open the tomogram as a layer (Enter); loads about {cost} at first",
+            )
         else:
-            text, purpose, is_enabled = "No file to open", "The portal lists no file for this tomogram", False
+            text, purpose, is_enabled = (
+                "No file to open",
+                "The portal lists no file for this tomogram",
+                False,
+            )
         self.open.setText(text)
         self.open.setToolTip(purpose)
         self.open.setAccessibleName(f"{text}. {purpose}")
@@ -229,7 +255,11 @@ class RunView(QWidget):
         return None if key is None else self.shown.tick(key)
 
     def _tick_of_series(self, series: TiltSeries) -> Tick | None:
-        return self._shown_series.tick(LayerKey("tilt series", series.id)) if has_images(series) else None
+        return (
+            self._shown_series.tick(LayerKey("tilt series", series.id))
+            if has_images(series)
+            else None
+        )
 
     def _lay_out(self) -> None:
         top, opening = QHBoxLayout(), QHBoxLayout()
@@ -273,7 +303,9 @@ class Shown:
             return Tick(Qt.CheckState.PartiallyChecked)
         if appearance is None:
             return Tick()
-        return Tick(_STATES[appearance.is_visible], appearance.color, is_hollow=not appearance.is_visible)
+        return Tick(
+            _STATES[appearance.is_visible], appearance.color, is_hollow=not appearance.is_visible
+        )
 
 
 def key_of_row(row: AnnotationRow) -> LayerKey | None:
@@ -285,13 +317,19 @@ def key_of_row(row: AnnotationRow) -> LayerKey | None:
 # tomograms
 
 
-def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown) -> list[RecordRow]:
+def tomogram_rows(
+    tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown
+) -> list[RecordRow]:
     """Rows of a run's tomograms, the default one first."""
     several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
     rows = []
     for number, tomogram in enumerate(tomograms):
         key = LayerKey("tomogram", tomogram.id)
-        alignment = f"AL-{tomogram.alignment_id}" if several_alignments and tomogram.alignment_id is not None else ""
+        alignment = (
+            f"AL-{tomogram.alignment_id}"
+            if several_alignments and tomogram.alignment_id is not None
+            else ""
+        )
         short = joined(processing_text(tomogram), alignment)
         size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
         rows.append(
@@ -375,7 +413,10 @@ def tilt_series_rows(series: Sequence[TiltSeries]) -> list[RecordRow]:
         RecordRow(
             record=each,
             key=each.id,
-            title=(f"Tilt series · {tilt_series_text(each)}", f"Tilt series · {tilt_series_text(each, is_short=True)}"),
+            title=(
+                f"Tilt series · {tilt_series_text(each)}",
+                f"Tilt series · {tilt_series_text(each, is_short=True)}",
+            ),
             is_dim=not has_images(each),
             tooltip=about_tilt_series(each),
         )

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet.discovery.answers import Answer, Question, all_runs, answer, answer_from_catalogue, with_reasons
+from napari_cryoet.discovery.answers import (
+    Answer,
+    Question,
+    all_runs,
+    answer,
+    answer_from_catalogue,
+    with_reasons,
+)
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import Index, read_index
@@ -45,11 +52,15 @@ class Session(QObject):
     index_failed = Signal(object)  # CryoETError
     unreachable = Signal(object)  # NetworkError of any request that was sent
 
-    def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
+    def __init__(
+        self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._tasks = tasks
         self._open_portal = open_portal
-        self._portals: list[Portal] = []  # including ones that opened after another source was chosen
+        self._portals: list[
+            Portal
+        ] = []  # including ones that opened after another source was chosen
         self._requested = ""
         self._is_open = False
         self.catalogue: Catalogue | None = None
@@ -81,14 +92,20 @@ class Session(QObject):
             return portal.cached_catalogue()
 
         title = "Preparing the demo" if source == "demo" else ""
-        self._tasks.run("source", work, then=self._on_opened, failed=partial(self._on_failed, None), title=title)
+        self._tasks.run(
+            "source", work, then=self._on_opened, failed=partial(self._on_failed, None), title=title
+        )
 
     def retry(self) -> None:
         """Retry opening the source or, if it is open, fetching its catalogue."""
         if not self._is_open:
             self.open(self._requested)
         else:
-            self.ask("catalogue", lambda portal, stop: portal.catalogue(refresh=True, stop=stop), self._on_catalogue)
+            self.ask(
+                "catalogue",
+                lambda portal, stop: portal.catalogue(refresh=True, stop=stop),
+                self._on_catalogue,
+            )
 
     def close(self) -> None:
         """Close the source and drop its pending requests."""
@@ -99,8 +116,15 @@ class Session(QObject):
         self._portals, self._is_open, self.catalogue, self.index = [], False, None, None
 
     def read_index(self, *, refresh: bool = False) -> None:
-        """Read the index, which filters and the list of runs need, unless it is there; ``refresh`` reloads it."""
-        if self._is_open and (self.index is None or refresh) and not self._tasks.is_running("index"):
+        """Read the index, which filters and the list of runs need, unless it is there.
+
+        ``refresh`` reloads it.
+        """
+        if (
+            self._is_open
+            and (self.index is None or refresh)
+            and not self._tasks.is_running("index")
+        ):
             self.index_said.emit(0.0, "")
             self._tasks.run(
                 "index",
@@ -115,7 +139,8 @@ class Session(QObject):
     def search(self, question: Question, show: Callable[[Answer], None]) -> None:
         """Search locally in the index, or in the catalogue while there is no index.
 
-        ``show`` is called with the answer, and again once the answer includes why each dataset matched.
+        ``show`` is called with the answer, and again once the answer includes why each dataset
+        matched.
         """
         catalogue, catalogue_search, index = self.catalogue, self._catalogue_search, self.index
         if catalogue is None or catalogue_search is None:
@@ -144,13 +169,22 @@ class Session(QObject):
             self._tasks.run("search", lambda _job: all_runs(index, first_answer), then=show)
 
     def ask(
-        self, key: str, request: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
+        self,
+        key: str,
+        request: Callable[[Portal, Event], T],
+        then: Callable[[T], None],
+        failed: Failed | None = None,
     ) -> None:
         """Run a portal request in a task; a newer one with the same key replaces it."""
         if not self._is_open:
             return
         portal = self.portal
-        self._tasks.run(key, lambda job: request(portal, job.stop), then=then, failed=partial(self._on_failed, failed))
+        self._tasks.run(
+            key,
+            lambda job: request(portal, job.stop),
+            then=then,
+            failed=partial(self._on_failed, failed),
+        )
 
     def row_of(self, dataset_id: int) -> CatalogueRow | None:
         rows = self.catalogue.rows if self.catalogue is not None else ()
@@ -170,7 +204,10 @@ class Session(QObject):
         self._tasks.stop("lookup")
 
     def picture_reader(self) -> Callable[[str, Event], bytes]:
-        """A function that reads the open source's pictures, also after another one was opened; for worker threads."""
+        """A function that reads the open source's pictures, also after another one was opened.
+
+        For worker threads.
+        """
         return partial(_read_picture, self.source)
 
     def _on_opened(self, cached: Catalogue | None) -> None:

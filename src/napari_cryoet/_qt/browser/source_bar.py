@@ -23,7 +23,14 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.settings import Recent
 from napari_cryoet._qt.tasks import Tasks, single_shot
-from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, plain_label, plain_tooltip, push_button, tool_button
+from napari_cryoet._qt.widgets.labels import (
+    ElidedLabel,
+    explain,
+    plain_label,
+    plain_tooltip,
+    push_button,
+    tool_button,
+)
 from napari_cryoet._qt.widgets.messages import add_item, drop_menu
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet.exceptions import CryoETError, NetworkError
@@ -50,7 +57,10 @@ CHOICES: Final[dict[Choice, tuple[str, str, str]]] = {
 
 
 class StartPage(QWidget):
-    """The first screen, where you choose a source; before that, nothing is sent over the network."""
+    """The first screen, where you choose a source.
+
+    Before that, nothing is sent over the network.
+    """
 
     chosen = Signal(object)  # Choice or Recent
 
@@ -80,7 +90,9 @@ class StartPage(QWidget):
         self.set_recent(())
 
     def button(self, text: str) -> QPushButton:
-        return next(button for button in self._buttons + self._recent_buttons if button.text() == text)
+        return next(
+            button for button in self._buttons + self._recent_buttons if button.text() == text
+        )
 
     def take_focus(self) -> None:
         self._buttons[0].setFocus(Qt.FocusReason.OtherFocusReason)
@@ -146,7 +158,9 @@ class SourceBar(QWidget):
         """Show the name of the source; an empty label means that none is chosen."""
         self._is_local = is_local
         text = plain(label) or _NO_SOURCE
-        shown = self.button.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, _MAX_NAME_PX)
+        shown = self.button.fontMetrics().elidedText(
+            text, Qt.TextElideMode.ElideMiddle, _MAX_NAME_PX
+        )
         self.button.setText(f"{shown} ▾".replace("&", "&&"))
         self.button.setToolTip(plain_tooltip(f"{text}\n{location}".strip()))
         self.button.setAccessibleName(f"Source: {text}")
@@ -179,7 +193,10 @@ class SourceBar(QWidget):
         """Show the network limits; an empty text means none."""
         self.network.setText(text)
         self.switch.setText("Go online" if is_offline else "Change…")
-        explain(self.switch, "Turn offline mode off" if is_offline else "Change the limits of the data saver")
+        explain(
+            self.switch,
+            "Turn offline mode off" if is_offline else "Change the limits of the data saver",
+        )
         for part in (self.network, self.switch):
             part.setVisible(bool(text))
         self.work_offline.setChecked(is_offline)
@@ -229,7 +246,10 @@ class AddressDialog(QInputDialog):
         address = self.textValue()
         self.setLabelText("Looking for a portal…")
         self._tasks.run(
-            "address", lambda job: find_portal(address, stop=job.stop), then=self._on_found, failed=self._on_failed
+            "address",
+            lambda job: find_portal(address, stop=job.stop),
+            then=self._on_found,
+            failed=self._on_failed,
         )
 
     def done(self, result: int) -> None:
@@ -245,13 +265,18 @@ class AddressDialog(QInputDialog):
 
 
 class SearchBox(QLineEdit):
-    """A search field that emits its text after a pause in typing; ``name`` is for screen readers."""
+    """A search field that emits its text after a pause in typing.
+
+    ``name`` is for screen readers.
+    """
 
     settled = Signal(str)  # the text, after a pause or Enter
     entered = Signal(str)  # the text, on Enter
     left_downwards = Signal()  # moves the keyboard focus to the list below
 
-    def __init__(self, theme: Theme, placeholder: str, name: str, *, pause_ms: int = _SETTLE_MS) -> None:
+    def __init__(
+        self, theme: Theme, placeholder: str, name: str, *, pause_ms: int = _SETTLE_MS
+    ) -> None:
         super().__init__()
         self._settled_text = ""
         self.setPlaceholderText(placeholder)

@@ -26,7 +26,9 @@ SETTLE_MS: Final = 100  # limits updates, since states change with every block
 
 def traffic_text(states: Sequence[StreamState]) -> str:
     """The bytes loaded for some layers and the current speed, counting layers that share a source once."""
-    sources = {id(state) if state.source_number is None else state.source_number: state for state in states}.values()
+    sources = {
+        id(state) if state.source_number is None else state.source_number: state for state in states
+    }.values()
     bytes_per_s = sum(state.bytes_per_s for state in sources)
     speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
     return joined(size_text(sum(state.bytes_read for state in sources)), speed)
@@ -65,8 +67,12 @@ class StatusStrip(QFrame):
         self.levels.hide()
         self.set_status("")
 
-    def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
-        self.label.setMinimumHeight(self.stop.sizeHint().height())  # keeps the layout still when the buttons disappear
+    def set_status(
+        self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = ""
+    ) -> None:
+        self.label.setMinimumHeight(
+            self.stop.sizeHint().height()
+        )  # keeps the layout still when the buttons disappear
         self.label.setText(text)
         self.label.setAccessibleName(text)
         self.stop.setVisible(can_stop)
@@ -76,9 +82,14 @@ class StatusStrip(QFrame):
 
 
 class StreamWatch(QObject):
-    """Shows the state of the visible layers in a `StatusStrip`; Stop and Resume apply to all streams."""
+    """Shows the state of the visible layers in a `StatusStrip`.
 
-    def __init__(self, link: LayerManager, strip: StatusStrip, detail: Detail, parent: QObject | None = None) -> None:
+    Stop and Resume apply to all streams.
+    """
+
+    def __init__(
+        self, link: LayerManager, strip: StatusStrip, detail: Detail, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._link, self._strip, self._detail = link, strip, detail
         self._is_closed = False
@@ -99,7 +110,9 @@ class StreamWatch(QObject):
         if self._link.coming():
             self._strip.set_status("opening…", can_stop=True)
         else:
-            self._show([(layer, stream.state) for layer, stream in self._link.streams() if layer.visible])
+            self._show(
+                [(layer, stream.state) for layer, stream in self._link.streams() if layer.visible]
+            )
 
     def retry(self) -> None:
         for _, stream in self._link.streams():
@@ -112,11 +125,15 @@ class StreamWatch(QObject):
 
     def _show(self, visible: list[tuple[Layer, StreamState]]) -> None:
         states, strip = [state for _, state in visible], self._strip
-        failed = next(((layer, state.error) for layer, state in visible if state.error is not None), None)
+        failed = next(
+            ((layer, state.error) for layer, state in visible if state.error is not None), None
+        )
         if failed is not None:
             strip.set_status(joined(_name_of(failed[0]), plain(str(failed[1]))), can_retry=True)
         elif any(state.is_coming and not state.is_stopped for state in states):
-            strip.set_status(joined(_as_of(states), f"sharpening… {traffic_text(states)}"), can_stop=True)
+            strip.set_status(
+                joined(_as_of(states), f"sharpening… {traffic_text(states)}"), can_stop=True
+            )
         elif any(state.is_stopped and not state.is_exact for state in states):
             strip.set_status("stopped", can_retry=True)
         elif any(state.is_limited for state in states):
@@ -150,7 +167,11 @@ class LevelsMenu(QObject):
     """Offers the levels of volumes in a menu of the `StatusStrip` during 3D display."""
 
     def __init__(
-        self, link: LayerManager, strip: StatusStrip, volumes: VolumeDetail, parent: QObject | None = None
+        self,
+        link: LayerManager,
+        strip: StatusStrip,
+        volumes: VolumeDetail,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._strip, self._volumes = strip, volumes
@@ -174,7 +195,10 @@ class LevelsMenu(QObject):
         menu, volumes = self._strip.levels_menu, self._volumes
         group, shown = QActionGroup(menu), []
         for cost in volumes.levels(layer):
-            text, is_chosen = f"level {cost.level}, {size_text(cost.wire_bytes)}", cost.level == volumes.chosen(layer)
+            text, is_chosen = (
+                f"level {cost.level}, {size_text(cost.wire_bytes)}",
+                cost.level == volumes.chosen(layer),
+            )
             shown += [text] if is_chosen else []
             limit = f" – too large for the {cost.obstacle}" if cost.obstacle is not None else ""
             action = add_item(menu, f"{text}{limit}", partial(volumes.choose, layer, cost.level))

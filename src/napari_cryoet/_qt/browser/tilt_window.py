@@ -1,7 +1,7 @@
 """Tilt series in separate napari windows.
 
-The first axis of a tilt series is the tilt, not the depth of a tomogram. In the same window, both would share a slider
-and a camera. All windows stream through the same caches.
+The first axis of a tilt series is the tilt, not the depth of a tomogram. In the same window, both
+would share a slider and a camera. All windows stream through the same caches.
 """
 
 from __future__ import annotations
@@ -51,13 +51,21 @@ class TiltWindows(QObject):
             window = self.windows[series.id] = TiltWindow(page, series, self)
             window.changed.connect(self.update)
             window.closed.connect(partial(self._on_closed, series.id))
-            window.failed.connect(lambda error: self._notice.show_error(error, partial(self.show, page, series)))
+            window.failed.connect(
+                lambda error: self._notice.show_error(error, partial(self.show, page, series))
+            )
         window.show()
 
     def update(self) -> None:
         windows = self.windows.values()
-        appearances = {window.key: Appearance("", is_visible=True, color=None) for window in windows if window.is_shown}
-        self._run.set_shown_tilt_series(Shown(appearances, {window.key for window in windows if window.is_coming}))
+        appearances = {
+            window.key: Appearance("", is_visible=True, color=None)
+            for window in windows
+            if window.is_shown
+        }
+        self._run.set_shown_tilt_series(
+            Shown(appearances, {window.key for window in windows if window.is_coming})
+        )
 
     def retry(self) -> None:
         for window in self.windows.values():
@@ -102,7 +110,9 @@ class TiltWindow(QObject):
         self.panel = TiltPanel()
         self.stream_watch = StreamWatch(self.link, self.panel.strip, self.detail, self)
         self.viewer.window.add_dock_widget(self.panel, name="Tilt", area="bottom")
-        self.panel.window_closed.connect(self.close)  # otherwise the viewer's threads would keep running
+        self.panel.window_closed.connect(
+            self.close
+        )  # otherwise the viewer's threads would keep running
         self.viewer.dims.events.current_step.connect(self._show_tilt)
         self.link.changed.connect(self._on_changed)
         self.link.failed.connect(lambda _key, error: self._fail(error))
@@ -159,7 +169,9 @@ class TiltWindow(QObject):
         layers = self.link.layers_of(self.key)
         if layers:
             about = layers[0].metadata.get(METADATA_KEY, {})
-            n_images = int(layers[0].data[0].shape[0] if layers[0].multiscale else layers[0].data.shape[0])
+            n_images = int(
+                layers[0].data[0].shape[0] if layers[0].multiscale else layers[0].data.shape[0]
+            )
             step = self.viewer.dims.current_step[0]
             angles = about.get("tilt_angles_degree")
             self.panel.label.setText(tilt_text(step, n_images, angles, about.get("warnings", ())))
@@ -185,5 +197,10 @@ class TiltPanel(QWidget):
         """Emit ``window_closed`` while the window's parts still exist."""
         super().hideEvent(event)
         window = self.window()
-        if event is not None and not event.spontaneous() and window is not None and not window.isVisible():
+        if (
+            event is not None
+            and not event.spontaneous()
+            and window is not None
+            and not window.isVisible()
+        ):
             self.window_closed.emit()

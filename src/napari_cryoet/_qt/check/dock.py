@@ -22,7 +22,13 @@ from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.alignment import lengths_angstrom, steps_and_start
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.picks.layer_picks import are_picks, is_volume, lacks_unit, picks_of, volume_for
+from napari_cryoet._qt.picks.layer_picks import (
+    are_picks,
+    is_volume,
+    lacks_unit,
+    picks_of,
+    volume_for,
+)
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import StartBar, form_of, more_button, number_box, plain_label
@@ -49,7 +55,11 @@ _INVITATION: Final = (
 _CHANGED: Final = "The picks have changed since. Check them again."
 _NO_COPY: Final = "Several readings fit equally well, so no corrected copy is offered."
 #: Picks that buttons select: an attribute of `Findings` and its description.
-_SELECTIONS: Final = {"outside": "outside the volume", "duplicates": "too close to another", "edge": "cut by the edge"}
+_SELECTIONS: Final = {
+    "outside": "outside the volume",
+    "duplicates": "too close to another",
+    "edge": "cut by the edge",
+}
 _MARKS: Final[tuple[Mark, ...]] = ("odd", "note", "good")  # in order of display
 
 
@@ -67,7 +77,9 @@ class CheckDock(Dock):
         self.findings: Findings | None = None
         self._checked: _Checked | None = None
         self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
-        self.image = LayerCombo(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
+        self.image = LayerCombo(
+            napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM
+        )
         self.diameter_nm = number_box("Diameter of the particle", "nm", 1000, unset="of the object")
         self.bar = StartBar(self.tasks, _KEY, "Check", "Check whether the picks fit the density")
         self.run, self.message = self.bar.button, self.bar.message
@@ -100,7 +112,9 @@ class CheckDock(Dock):
             return
 
         def work(job: Job) -> Findings:
-            return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
+            return check_picks(
+                picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say
+            )
 
         self.findings, self._checked = None, _Checked(points, np.array(points.data), image)
         self.results.clear()
@@ -134,7 +148,10 @@ class CheckDock(Dock):
         self.bar.say(str(error))
 
     def _add_copy(self) -> None:
-        """Add the suggested picks as a new layer in the tomogram's grid; the checked layer doesn't change."""
+        """Add the suggested picks as a new layer in the tomogram's grid.
+
+        The checked layer doesn't change.
+        """
         findings, checked = self.findings, self._checked
         if findings is None or checked is None or findings.suggestion is None:
             return
@@ -160,7 +177,9 @@ class CheckDock(Dock):
 
     def _select(self, rows: NDArray[np.intp]) -> None:
         """Select picks in their layer, unless it changed since the check."""
-        if self._checked is None or not np.array_equal(self._checked.points.data, self._checked.data):
+        if self._checked is None or not np.array_equal(
+            self._checked.points.data, self._checked.data
+        ):
             self.results.clear()
             self.bar.say(_CHANGED)
             return
@@ -215,24 +234,36 @@ class CheckResults(QScrollArea):
         self.clear()
         self.headline, column = findings.headline, self._column
         column.addWidget(plain_label(findings.headline, name="heading"))
-        for statement in sorted(findings.statements, key=lambda statement: _MARKS.index(statement.mark)):
+        for statement in sorted(
+            findings.statements, key=lambda statement: _MARKS.index(statement.mark)
+        ):
             self.texts.append(statement.text)
             column.addLayout(self._line(statement))
         if findings.suggestion is not None:
             tip = f"Add a copy in which {findings.suggestion.words()}"
-            self._add_button("copy", "Add a corrected copy", tip).clicked.connect(self.copy_requested)
+            self._add_button("copy", "Add a corrected copy", tip).clicked.connect(
+                self.copy_requested
+            )
         elif findings.alternatives:
             column.addWidget(plain_label(_NO_COPY, name="dimText"))
         for key, description in _SELECTIONS.items():
             if len(rows := getattr(findings, key)):
-                button = self._add_button(key, f"Select {count_text(len(rows), 'pick')} {description}")
-                button.clicked.connect(lambda _checked=False, rows=rows: self.select_requested.emit(rows))
+                button = self._add_button(
+                    key, f"Select {count_text(len(rows), 'pick')} {description}"
+                )
+                button.clicked.connect(
+                    lambda _checked=False, rows=rows: self.select_requested.emit(rows)
+                )
         column.addWidget(plain_label(findings.basis, name="dimText"))
         column.addStretch(1)
 
     def _line(self, statement: Statement) -> QHBoxLayout:
         sign, label, colors = QLabel(), plain_label(statement.text), self._theme.colors
-        looks = {"odd": ("warning", colors.warning), "note": ("dot", colors.dim), "good": ("check", colors.dim)}
+        looks = {
+            "odd": ("warning", colors.warning),
+            "note": ("dot", colors.dim),
+            "good": ("check", colors.dim),
+        }
         sign.setFixedWidth(18)
         sign.setPixmap(pixmap(*looks[statement.mark]))
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -272,8 +303,8 @@ def volume_of(layer: Image) -> Volume:
 def picks_in(layer: Points, image: Image) -> Picks:
     """The picks of a layer, relative to the first voxel of an image.
 
-    If the layer's unit is a length, picks keep their positions in the viewer. If it is pixels, the coordinates are used
-    unchanged.
+    If the layer's unit is a length, picks keep their positions in the viewer. If it is pixels, the
+    coordinates are used unchanged.
 
     Raises
     ------
@@ -286,7 +317,9 @@ def picks_in(layer: Points, image: Image) -> Picks:
     except ValueError as error:
         raise FormatError(f"“{layer.name}” can't be taken for picks: {error}.") from error
     own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
-    is_in_its_grid = own is not None and (steps * own == picks.spacing_angstrom).all() and not np.any(start)
+    is_in_its_grid = (
+        own is not None and (steps * own == picks.spacing_angstrom).all() and not np.any(start)
+    )
     if own is None or theirs is None or (is_in_its_grid and not np.any(image_start)):
         return picks  # unchanged, without rounding errors
     spacing = picks.spacing_angstrom or float(np.mean(steps * own))

@@ -80,21 +80,51 @@ class CompareDock(Dock):
         self._specs: Sequence[LayerSpec] = ()  # of the comparison's parts
         self._parts: dict[int, Layer] = {}  # the parts added to the viewer, by number
         self._is_chosen = self._is_own_radius = False  # by the user
-        self.a = LayerCombo(napari_viewer, is_annotation, "A: the annotation to judge", NO_ANNOTATION)
-        self.b = LayerCombo(napari_viewer, is_annotation, "B: the reference, such as a ground truth", NO_ANNOTATION)
+        self.a = LayerCombo(
+            napari_viewer, is_annotation, "A: the annotation to judge", NO_ANNOTATION
+        )
+        self.b = LayerCombo(
+            napari_viewer, is_annotation, "B: the reference, such as a ground truth", NO_ANNOTATION
+        )
         self._before = (self.a.layer, self.b.layer)
         self.radius = number_box(
-            "Radius: how far apart two picks of one particle may be", "nm", 1000, least=0.1, decimals=2
+            "Radius: how far apart two picks of one particle may be",
+            "nm",
+            1000,
+            least=0.1,
+            decimals=2,
         )
         self.radius.setValue(5)
         self.settings = magicgui(
             compare_settings,
             call_button=False,
-            beta={"min": 0.1, "max": 100, "label": "Beta of F", "tooltip": "How many times recall counts as precision"},
-            method={"label": "Matching", "tooltip": "optimal: most pairs; greedy: nearest pair first"},
-            symmetry={"min": 1, "max": 999, "label": "Symmetry C", "tooltip": "Of the particle; for angles only"},
-            iou_threshold={"min": 0.01, "max": 1, "step": 0.05, "label": "Least IoU", "tooltip": "Of matching objects"},
-            insist={"label": "Different alignments", "tooltip": "Compare even if positions may not fit"},
+            beta={
+                "min": 0.1,
+                "max": 100,
+                "label": "Beta of F",
+                "tooltip": "How many times recall counts as precision",
+            },
+            method={
+                "label": "Matching",
+                "tooltip": "optimal: most pairs; greedy: nearest pair first",
+            },
+            symmetry={
+                "min": 1,
+                "max": 999,
+                "label": "Symmetry C",
+                "tooltip": "Of the particle; for angles only",
+            },
+            iou_threshold={
+                "min": 0.01,
+                "max": 1,
+                "step": 0.05,
+                "label": "Least IoU",
+                "tooltip": "Of matching objects",
+            },
+            insist={
+                "label": "Different alignments",
+                "tooltip": "Compare even if positions may not fit",
+            },
         )
         self.settings.margins = (0, 0, 0, 0)
         self.bar = StartBar(self.tasks, KEY, "Compare", "Count matches; A and B don't change")
@@ -115,7 +145,10 @@ class CompareDock(Dock):
         self._suggest_pair()
 
     def use_layer(self, layer: Layer) -> None:
-        """Compare a layer with the best matching one; it becomes A unless it is a ground truth or a mask."""
+        """Compare a layer with the best matching one.
+
+        It becomes A unless it is a ground truth or a mask.
+        """
         others = [other for other in self._choices() if other is not layer]
         if others:
             self.choose(*likely_pair([layer, *others], of=layer))
@@ -172,7 +205,11 @@ class CompareDock(Dock):
 
     @property
     def _has_pair(self) -> bool:
-        return self.a.layer is not None and self.b.layer is not None and self.a.layer is not self.b.layer
+        return (
+            self.a.layer is not None
+            and self.b.layer is not None
+            and self.a.layer is not self.b.layer
+        )
 
     def _suggest_radius(self, angstrom: float) -> None:
         if not self._is_own_radius:
@@ -203,10 +240,16 @@ class CompareDock(Dock):
             def progress(fraction: float) -> None:
                 job.say(fraction, f"{fraction:.0%}")
 
-            result = compare(a, b, radius_angstrom=radius, progress=progress, stop=job.stop, **settings)
-            return result, comparison_layers(result) if isinstance(result, PicksComparison | PicksInMask) else ()
+            result = compare(
+                a, b, radius_angstrom=radius, progress=progress, stop=job.stop, **settings
+            )
+            return result, comparison_layers(result) if isinstance(
+                result, PicksComparison | PicksInMask
+            ) else ()
 
-        self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
+        self.tasks.run(
+            KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations"
+        )
 
     def _on_answer(self, answer: tuple[Comparison, Sequence[LayerSpec]]) -> None:
         self.comparison, self._specs = answer
@@ -232,12 +275,19 @@ class CompareDock(Dock):
             self.bar.say("Copied.")
 
     def _lay_out(self) -> None:
-        form = self._form = form_of(("A, judged", self.a), ("B, reference", self.b), ("Radius", self.radius))
+        form = self._form = form_of(
+            ("A, judged", self.a), ("B, reference", self.b), ("Radius", self.radius)
+        )
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(6, 6, 6, 4)
         column.addLayout(form)
-        for part in (more_button(self.settings.native), self.settings.native, self.bar, self.results):
+        for part in (
+            more_button(self.settings.native),
+            self.settings.native,
+            self.bar,
+            self.results,
+        ):
             column.addWidget(part)
         column.addStretch(1)
         scroll = _Page()
@@ -294,7 +344,11 @@ def side_of(layer: Layer) -> Picks | Mask:
         If the layer was moved or stretched, or isn't valid picks or a mask.
     """
     placing = steps_and_start(layer)
-    if placing is None or not np.allclose(placing[0], np.abs(layer.scale)) or not np.allclose(placing[1], 0):
+    if (
+        placing is None
+        or not np.allclose(placing[0], np.abs(layer.scale))
+        or not np.allclose(placing[1], 0)
+    ):
         raise ComparisonError(
             f"The layer {layer.name!r} is moved, rotated or stretched against its own grid.",
             hint="Reset its transform, or export its picks where they are shown and compare the file.",
@@ -314,12 +368,16 @@ def side_of(layer: Layer) -> Picks | Mask:
         raise ComparisonError(f"The layer {layer.name!r} can't be compared: {error}.") from error
 
 
-def _picks(layer: Points, scale: Any, spacing_angstrom: float | None, about: dict[str, Any]) -> Picks:
+def _picks(
+    layer: Points, scale: Any, spacing_angstrom: float | None, about: dict[str, Any]
+) -> Picks:
     picks = picks_of(layer)
     about = dict(picks.about) | about
     if picks.spacing_angstrom is None:
         return picks.changed(
-            points_zyx=picks.points_zyx * (scale / scale[-1]), spacing_angstrom=spacing_angstrom, about=about
+            points_zyx=picks.points_zyx * (scale / scale[-1]),
+            spacing_angstrom=spacing_angstrom,
+            about=about,
         )
     if not np.allclose(stretch_of(layer, picks), 1, rtol=1e-6):
         raise ValueError("its scale isn't the voxel spacing of its picks")

@@ -20,7 +20,14 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.report import Comparison, Spread, label_of, remarks_of, rows_of, subject
+from napari_cryoet.comparison.report import (
+    Comparison,
+    Spread,
+    label_of,
+    remarks_of,
+    rows_of,
+    subject,
+)
 from napari_cryoet.layers.compared import LOOKS
 from napari_cryoet.wording import count_text, joined
 
@@ -46,14 +53,26 @@ class CompareResults(QWidget):
 
     def show_comparison(self, comparison: Comparison) -> None:
         figures = comparison.figures
-        settings = [f"{name} {value}" for name, value in rows_of({k: figures[k] for k in _SETTINGS if k in figures})]
+        settings = [
+            f"{name} {value}"
+            for name, value in rows_of({k: figures[k] for k in _SETTINGS if k in figures})
+        ]
         spreads = {key: value for key, value in figures.items() if isinstance(value, Spread)}
-        numbers = {k: v for k, v in figures.items() if k not in spreads and k not in _SETTINGS and v is not None}
+        numbers = {
+            k: v
+            for k, v in figures.items()
+            if k not in spreads and k not in _SETTINGS and v is not None
+        }
         self.headline = plain_label(comparison.headline, name="heading")
-        self.setting = plain_label(f"{subject(comparison)}\n{joined(*settings)}".strip(), name="dimText")
+        self.setting = plain_label(
+            f"{subject(comparison)}\n{joined(*settings)}".strip(), name="dimText"
+        )
         self.show_buttons = [self._part_button(*part) for part in enumerate(_parts_of(comparison))]
         self.table = _table(rows_of(numbers))
-        self.plots = [HistogramPlot(self._theme, label_of(key).capitalize(), spread) for key, spread in spreads.items()]
+        self.plots = [
+            HistogramPlot(self._theme, label_of(key).capitalize(), spread)
+            for key, spread in spreads.items()
+        ]
         self.notes = plain_label("\n".join(remarks_of(comparison)), name="dimText")
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.copy = QPushButton("Copy as text")
@@ -105,7 +124,10 @@ def _parts_of(comparison: Comparison) -> list[tuple[str, str, int]]:
             ]
         case PicksInMask(is_inside=is_inside):
             n_inside = int(is_inside.sum())
-            return [("matched", "inside", n_inside), ("only A", "outside", len(is_inside) - n_inside)]
+            return [
+                ("matched", "inside", n_inside),
+                ("only A", "outside", len(is_inside) - n_inside),
+            ]
     return []
 
 
@@ -139,7 +161,11 @@ class HistogramPlot(QWidget):
         theme.changed.connect(self.update)
         self.setAccessibleName(f"{title}: {spread.summary}")
         bins = zip(spread.edges[:-1], spread.edges[1:], spread.counts.tolist(), strict=True)
-        counts = [f"{spread.text(low)} to {spread.text(high)}: {count:,}" for low, high, count in bins if count]
+        counts = [
+            f"{spread.text(low)} to {spread.text(high)}: {count:,}"
+            for low, high, count in bins
+            if count
+        ]
         self.setAccessibleDescription("; ".join(counts))
         self.setToolTip("\n".join(counts))
 
@@ -160,7 +186,10 @@ class HistogramPlot(QWidget):
         for number, count in enumerate(spread.counts.tolist()):
             height = bars.height() * count / highest
             left = bars.left() + number * width
-            painter.fillRect(QRectF(left + 0.5, bars.bottom() - height, max(1.0, width - 1), height), colors.accent)
+            painter.fillRect(
+                QRectF(left + 0.5, bars.bottom() - height, max(1.0, width - 1), height),
+                colors.accent,
+            )
         painter.drawLine(bars.bottomLeft(), bars.bottomRight())
         line.moveTop(bars.bottom() + _GAP_PX)
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft, spread.text(spread.edges[0]))

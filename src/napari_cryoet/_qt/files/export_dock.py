@@ -18,7 +18,12 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_cryoet._qt.files.questions import RELION_VERSIONS, ContextAnswer, ContextDialog, may_replace
+from napari_cryoet._qt.files.questions import (
+    RELION_VERSIONS,
+    ContextAnswer,
+    ContextDialog,
+    may_replace,
+)
 from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks_of
@@ -50,7 +55,9 @@ SELECTED: Final = "selected"
 
 _KEY: Final = "export picks"
 _LOSSES: Final = "export losses"
-_OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
+_OPEN_PICKS: Final = (
+    "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
+)
 #: For each choice of picks, its label and the message if there are none.
 _WHICH: Final = {
     ALL: ("all", "This layer holds no picks."),
@@ -73,7 +80,9 @@ class ExportPicks(Dock):
         self.path, self.choose = QLineEdit(), QPushButton("…")
         self.who = QLineEdit()
         self.count, self.losses = plain_label(), plain_label()
-        self.bar = StartBar(self.tasks, _KEY, "Export", "Write the file, with a provenance record beside it")
+        self.bar = StartBar(
+            self.tasks, _KEY, "Export", "Write the file, with a provenance record beside it"
+        )
         self.export, self.message = self.bar.button, self.bar.message
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
         self._lay_out()
@@ -114,13 +123,20 @@ class ExportPicks(Dock):
                     picks = None if read_kept is None else read_kept()
                 case "selected":
                     whole, ids = placed_picks_of(layer), link_of(layer).selected_ids
-                    picks = whole.take(np.isin(whole.ids, ids), f"{len(ids):,} of {len(whole):,} picks chosen by hand")
+                    picks = whole.take(
+                        np.isin(whole.ids, ids),
+                        f"{len(ids):,} of {len(whole):,} picks chosen by hand",
+                    )
                 case _:
                     picks = placed_picks_of(layer)
         except ValueError as error:
             self.bar.say(f"This layer can't be exported: {error}.")
             return None
-        return None if picks is None else _completed(picks, self._answers.get(str(layer.unique_id), ContextAnswer()))
+        return (
+            None
+            if picks is None
+            else _completed(picks, self._answers.get(str(layer.unique_id), ContextAnswer()))
+        )
 
     def use_layer(self, layer: Points, which: Which = ALL) -> None:
         """Choose the layer to export, and which of its picks."""
@@ -138,7 +154,10 @@ class ExportPicks(Dock):
         for relion, version in RELION_VERSIONS.items():
             self.version.addItem(f"version {version}", relion)
         self.who.setPlaceholderText("your name, for the record in the file")
-        explain(self.which, "Which picks: all, those that a review kept, or those that are selected in the viewer")
+        explain(
+            self.which,
+            "Which picks: all, those that a review kept, or those that are selected in the viewer",
+        )
         explain(self.format, "File format; losses are listed below")
         explain(self.version, "Version of RELION that will read the file")
         explain(self.path, "File to write; its ending follows the format")
@@ -149,7 +168,13 @@ class ExportPicks(Dock):
         file.addWidget(self.choose)
         kind.addWidget(self.format, 1)
         kind.addWidget(self.version)
-        names = ("Picks", self.layer), ("Which", self.which), ("Format", kind), ("File", file), ("By", self.who)
+        names = (
+            ("Picks", self.layer),
+            ("Which", self.which),
+            ("Format", kind),
+            ("File", file),
+            ("By", self.who),
+        )
         column = QVBoxLayout(self)
         column.addLayout(form_of(*names))
         for widget in (self.count, self.losses, self.bar):
@@ -174,7 +199,11 @@ class ExportPicks(Dock):
         before, self._followed = self._followed, layer
         for points, action in ((before, "disconnect"), (layer, "connect")):
             if points is not None:
-                for emitter in (points.events.data, points.events.features, points.selected_data.events.items_changed):
+                for emitter in (
+                    points.events.data,
+                    points.events.features,
+                    points.selected_data.events.items_changed,
+                ):
                     getattr(emitter, action)(self._on_edit)
 
     def _on_edit(self, _event: object = None, _removed: object = None) -> None:
@@ -199,14 +228,18 @@ class ExportPicks(Dock):
                 self.path.setModified(True)
         else:
             name = "picks" if layer is None else file_stem(layer)
-            ending = ".picks.csv" if suffix == ".csv" else suffix  # napari's own reader opens other .csv files
+            ending = (
+                ".picks.csv" if suffix == ".csv" else suffix
+            )  # napari's own reader opens other .csv files
             self.path.setText(str(Path.home() / f"{name}{ending}"))
 
     def _on_choose(self) -> None:
         suffix = SUFFIXES[self.chosen_format]
         options = QFileDialog.Option.DontConfirmOverwrite  # the dock asks when it writes the file
         kind = f"{self.format.currentText()} (*{suffix})"
-        chosen, _ = QFileDialog.getSaveFileName(self, "Export picks", str(self.chosen_path), kind, options=options)
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Export picks", str(self.chosen_path), kind, options=options
+        )
         if chosen:
             self.path.setText(chosen)
             self.path.setModified(True)
@@ -249,7 +282,10 @@ class ExportPicks(Dock):
             return
         missing = missing_for(picks, name)
         if missing:
-            needs, volumes = f"{TITLES[name]} needs {_names_of(missing)}.", shown_volumes(self.viewer.layers)
+            needs, volumes = (
+                f"{TITLES[name]} needs {_names_of(missing)}.",
+                shown_volumes(self.viewer.layers),
+            )
             dialog = ContextDialog(needs, missing, volumes=volumes, parent=self)
             if not dialog.exec():
                 return
@@ -297,6 +333,10 @@ def _completed(picks: Picks, answer: ContextAnswer) -> Picks:
     """Picks with missing spacing and volume size filled in from the user's answer."""
     if picks.spacing_angstrom is None and answer.spacing_angstrom is not None:
         picks = picks.changed(spacing_angstrom=answer.spacing_angstrom)
-    if picks.shape_zyx is None and answer.shape_zyx is not None and answer.spacing_angstrom is not None:
+    if (
+        picks.shape_zyx is None
+        and answer.shape_zyx is not None
+        and answer.spacing_angstrom is not None
+    ):
         picks = picks.rescaled(answer.spacing_angstrom, answer.shape_zyx)
     return picks

@@ -85,7 +85,10 @@ def may_replace(path: Path, parent: QWidget | None = None) -> bool:
 
 
 def relion_version(picks: Picks) -> PickFormat | None:
-    """Ask for the version of RELION; None if the user cancels. Scripts get the newest possible version."""
+    """Ask for the version of RELION; None if the user cancels.
+
+    Scripts get the newest possible version.
+    """
     possible: list[PickFormat] = [name for name in RELION_VERSIONS if not missing_for(picks, name)]
     viewer = viewer_of_a_person()
     if viewer is None or len(possible) == 1:
@@ -108,11 +111,16 @@ class ContextAnswer(NamedTuple):
 
     def updated(self, other: ContextAnswer) -> ContextAnswer:
         """The answer, with the other's values taking precedence."""
-        return self._replace(**{name: value for name, value in other._asdict().items() if value is not None})
+        return self._replace(
+            **{name: value for name, value in other._asdict().items() if value is not None}
+        )
 
 
 def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerData]:
-    """Read a file's layers, asking the user for missing information; empty if they cancel. Scripts aren't asked."""
+    """Read a file's layers, asking the user for missing information; empty if they cancel.
+
+    Scripts aren't asked.
+    """
     answer, is_person = ContextAnswer(), viewer_to_ask_in() is not None
     while True:
         try:
@@ -135,9 +143,14 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
 
 
 def ask_spacing(layer: Layer, parent: QWidget) -> bool:
-    """Ask for the voxel spacing of a layer in pixels, and set its scale; False if the user doesn't answer."""
+    """Ask for the voxel spacing of a layer in pixels, and set its scale.
+
+    False if the user doesn't answer.
+    """
     dialog = ContextDialog(
-        f"{plain(layer.name)} doesn't say how wide its voxels are.", ["spacing_angstrom"], parent=parent
+        f"{plain(layer.name)} doesn't say how wide its voxels are.",
+        ["spacing_angstrom"],
+        parent=parent,
     )
     spacing = dialog.answer.spacing_angstrom if dialog.exec() else None
     if spacing is None:
@@ -167,8 +180,14 @@ def _without_spacing(layers: list[LayerData], path: Any) -> str:
     for _data, options, _kind in layers:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
-        if picks is not None and picks.spacing_angstrom is None and file.suffix:  # a file, not a pack
-            warnings = [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
+        if (
+            picks is not None and picks.spacing_angstrom is None and file.suffix
+        ):  # a file, not a pack
+            warnings = [
+                text
+                for text in metadata.get(METADATA_KEY, {}).get("warnings", ())
+                if "pixel size" in text
+            ]
             message = f"{file.name} doesn't say how wide its voxels are. If you don't know, it opens in voxels."
             return " ".join([message, *warnings])
     return ""
@@ -193,7 +212,9 @@ class ContextDialog(QDialog):
         self.message = plain_label(message)
         self.tomogram = _combo("Tomogram in the file", choices)
         self.volume = _combo("Volume that is open", map(_label_of, volumes))
-        self.spacing = number_box("Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known")
+        self.spacing = number_box(
+            "Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known"
+        )
         self.sizes_zyx = [QSpinBox() for _ in "zyx"]
         sizes = QHBoxLayout()
         for axis, box in zip("zyx", self.sizes_zyx, strict=True):
@@ -212,7 +233,9 @@ class ContextDialog(QDialog):
         form.setRowVisible(self.volume, asks_spacing and bool(volumes))
         form.setRowVisible(self.spacing, asks_spacing)
         form.setRowVisible(sizes, asks_size)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
@@ -229,7 +252,9 @@ class ContextDialog(QDialog):
             chosen = self._volumes[self.volume.currentIndex() - 1]
             return ContextAnswer(chosen.spacing_angstrom, chosen.shape_zyx, tomogram)
         z, y, x = (box.value() for box in self.sizes_zyx)
-        return ContextAnswer(self.spacing.value() or None, (z, y, x) if z and y and x else None, tomogram)
+        return ContextAnswer(
+            self.spacing.value() or None, (z, y, x) if z and y and x else None, tomogram
+        )
 
     def _on_volume(self, index: int) -> None:
         for box in (self.spacing, *self.sizes_zyx):

@@ -1,8 +1,9 @@
 """The writers behind napari's *Save as…*, for picks, masks and folders, with warnings about lost information.
 
-Files are written atomically on another thread. Scripts never replace files. For users, napari's dialog asks before it
-replaces a file. But npe2 adds the first suffix of a file type to names without one, after the dialog, so files with
-that suffix are asked about here. Folders, such as OME-Zarr, are never replaced.
+Files are written atomically on another thread. Scripts never replace files. For users, napari's
+dialog asks before it replaces a file. But npe2 adds the first suffix of a file type to names
+without one, after the dialog, so files with that suffix are asked about here. Folders, such as
+OME-Zarr, are never replaced.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from napari_cryoet._qt.files.questions import (
     viewer_of_a_person,
     viewer_to_ask_in,
 )
-from napari_cryoet._qt.layers.alignment import spacing_angstrom, spacing_angstrom_of, steps_and_start
+from napari_cryoet._qt.layers.alignment import (
+    spacing_angstrom,
+    spacing_angstrom_of,
+    steps_and_start,
+)
 from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet._qt.widgets.messages import main_window
@@ -54,11 +59,14 @@ _Write = Callable[[Path, Job], object]
 _PICKS_ENDING: Final = SUFFIXES["ndjson"]
 _MASK_ENDING: Final = ".zarr"
 _NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
-#: Suffixes that name a format. Layer names, which napari proposes, may have dots elsewhere: "80S (13.48 Å)".
+#: Suffixes that name a format. Layer names, which napari proposes, may have dots elsewhere: "80S
+#: (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
 _PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 _MOVED: Final = "The layer is shifted from the world's origin; the file doesn't store the shift."
-_IN_MEMORY: Final = "saved from voxels in memory, which may have been edited since they were read from the source"
+_IN_MEMORY: Final = (
+    "saved from voxels in memory, which may have been edited since they were read from the source"
+)
 _SCRIPT_HINT: Final = "Delete it first, or use `write_picks` or `write_mask` with overwrite=True."
 
 
@@ -84,7 +92,10 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     )
     if result is None:
         return []
-    _say(f"Wrote {count_text(result.count, 'pick')} to {result.path.name} ({TITLES[result.format]}).", result.losses)
+    _say(
+        f"Wrote {count_text(result.count, 'pick')} to {result.path.name} ({TITLES[result.format]}).",
+        result.losses,
+    )
     return [str(result.path), str(result.provenance_path)]
 
 
@@ -131,7 +142,9 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     if not may_write(target.name, lost):
         return _nothing_written()
     result = _write_file(
-        lambda job, *, overwrite: write(target, overwrite=overwrite, progress=job.progress, stop=job.stop),
+        lambda job, *, overwrite: write(
+            target, overwrite=overwrite, progress=job.progress, stop=job.stop
+        ),
         target,
         is_agreed=target.suffix != _MASK_ENDING,
         is_folder=target.suffix == _MASK_ENDING,
@@ -146,7 +159,9 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., WrittenMask], list[str]]:
     """`write_mask` with the arguments of a Labels layer, and the information that the file loses."""
     name, scale = meta.get("name", ""), meta.get("scale", ())
-    placed = Points(np.empty((0, len(scale))), **{key: meta[key] for key in _PLACING if key in meta})
+    placed = Points(
+        np.empty((0, len(scale))), **{key: meta[key] for key in _PLACING if key in meta}
+    )
     placing = steps_and_start(placed)
     if placing is None or (placing[0] < 0).any():
         raise SaveError(
@@ -181,8 +196,8 @@ def _is_multiscale(data: Any) -> bool:
 def write_folder(path: str, layers: list[Layer]) -> list[str]:
     """Write several layers to a new folder, all or none.
 
-    napari's own writers lose rotations and voxel spacing, so they are used only for images and for layers without a
-    spacing. Opened volumes and surfaces are skipped with a warning.
+    napari's own writers lose rotations and voxel spacing, so they are used only for images and for
+    layers without a spacing. Opened volumes and surfaces are skipped with a warning.
     """
     _refuse_other_vectors(layers)
     folder = Path(path)
@@ -234,34 +249,58 @@ def _refuse_other_vectors(layers: list[Layer]) -> None:
 
 
 def _writing(layer: Layer) -> tuple[str, _Write, list[str]] | None:
-    """The suffix of a layer's file, its writer and its losses; None for layers that aren't written."""
+    """The suffix of a layer's file, its writer and its losses.
+
+    None for layers that aren't written.
+    """
     data, meta, kind = layer
     scale, metadata = meta.get("scale", ()), meta.get("metadata", {})
     is_placed = len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
     if kind == "points" and (is_placed or PICKS_KEY in metadata):
         picks = picks_in(data, meta)
-        return _PICKS_ENDING, lambda path, _job: write_picks(picks, path), losses_to_say(picks, "ndjson")
+        return (
+            _PICKS_ENDING,
+            lambda path, _job: write_picks(picks, path),
+            losses_to_say(picks, "ndjson"),
+        )
     if kind == "labels" and is_placed:
         write, lost = _mask_writer(data, meta)
-        return _MASK_ENDING, lambda path, job: write(path, progress=job.progress, stop=job.stop), lost
+        return (
+            _MASK_ENDING,
+            lambda path, job: write(path, progress=job.progress, stop=job.stop),
+            lost,
+        )
     is_opened = kind == "image" and (_is_multiscale(data) or METADATA_KEY in metadata)
     if kind not in _NAPARIS or is_opened:
         return None
-    return _NAPARIS[kind], lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"), []
+    return (
+        _NAPARIS[kind],
+        lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"),
+        [],
+    )
 
 
 # writing
 
 
-def _write_file(write: Callable[..., Any], path: Path, *, is_agreed: bool, is_folder: bool = False) -> Any:
+def _write_file(
+    write: Callable[..., Any], path: Path, *, is_agreed: bool, is_folder: bool = False
+) -> Any:
     """Run ``write`` on another thread; return None and show a message if it is stopped or must not replace a file.
 
     ``is_agreed`` means that napari's dialog may already have asked to replace this file.
     """
     person, viewer = viewer_of_a_person(), viewer_to_ask_in()
-    overwrite, parent = is_agreed and person is not None, None if viewer is None else main_window(viewer)
+    overwrite, parent = (
+        is_agreed and person is not None,
+        None if viewer is None else main_window(viewer),
+    )
     try:
-        return wait_for(lambda job: write(job, overwrite=overwrite), title=f"Writing {path.name}…", parent=parent)
+        return wait_for(
+            lambda job: write(job, overwrite=overwrite),
+            title=f"Writing {path.name}…",
+            parent=parent,
+        )
     except StoppedError:
         show_info("Stopped; nothing was written.")
         return None

@@ -13,7 +13,10 @@ ANGSTROM_PER_NM: Final = 10.0
 
 
 def spacing_angstrom_of(layer: Layer) -> float | None:
-    """A layer's voxel spacing, positive even if flipped; None if its units aren't lengths or it is anisotropic."""
+    """A layer's voxel spacing, positive even if flipped.
+
+    None if its units aren't lengths or it is anisotropic.
+    """
     return spacing_angstrom(layer.scale, layer.units)
 
 
@@ -28,7 +31,9 @@ def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | N
     lengths = lengths_angstrom(units)
     if lengths is None:
         return None
-    widths = {round(abs(float(scale * length)), 9) for scale, length in zip(scales, lengths, strict=True)}
+    widths = {
+        round(abs(float(scale * length)), 9) for scale, length in zip(scales, lengths, strict=True)
+    }
     return widths.pop() if len(widths) == 1 else None
 
 
@@ -40,13 +45,16 @@ def lengths_angstrom(units: Iterable[Any]) -> NDArray[np.float64] | None:
 
 def length_angstrom(unit: Any) -> float | None:
     """The length of a unit in ångström; None if it isn't a length."""
-    return float((1 * unit).to("angstrom").magnitude) if unit.is_compatible_with("angstrom") else None
+    return (
+        float((1 * unit).to("angstrom").magnitude) if unit.is_compatible_with("angstrom") else None
+    )
 
 
 def steps_and_start(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """A layer's voxel step along each axis and the position of its first voxel, as shown in the viewer.
 
-    In the layer's own units; steps are negative along flipped axes. None if the layer is rotated or sheared.
+    In the layer's own units; steps are negative along flipped axes. None if the layer is rotated or
+    sheared.
     """
     dragged = dragged_by(layer)
     if dragged is None:
@@ -58,8 +66,8 @@ def steps_and_start(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float
 def dragged_by(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """The stretch and offset along each axis of a layer's affine transform, which dragging the layer changes.
 
-    They apply after the layer's scale and translation; the stretch is negative along flipped axes. None if the layer is
-    rotated or sheared.
+    They apply after the layer's scale and translation; the stretch is negative along flipped axes.
+    None if the layer is rotated or sheared.
     """
     affine = np.asarray(layer.affine.affine_matrix, dtype=np.float64)
     widths, offset = np.diag(affine)[:-1], affine[:-1, -1]
@@ -84,7 +92,11 @@ def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
     """The three-dimensional images and masks with a known, isotropic voxel spacing."""
     volumes = []
     for layer in layers:
-        spacing = spacing_angstrom_of(layer) if isinstance(layer, Image | Labels) and layer.ndim == 3 else None
+        spacing = (
+            spacing_angstrom_of(layer)
+            if isinstance(layer, Image | Labels) and layer.ndim == 3
+            else None
+        )
         if spacing is not None and not getattr(layer, "rgb", False):
             z, y, x = (int(size) for size in layer.level_shapes[0])
             volumes.append(ShownVolume(layer.name, spacing, (z, y, x)))

@@ -50,7 +50,13 @@ def _color_of(layer: Layer) -> RGBA | None:
         case Surface():
             return _single(layer.colormap.colors)
         case Labels(colormap=DirectLabelColormap() as colormap):
-            return _single([colormap.color_dict[label] for label in colormap.color_dict if label not in {0, None}])
+            return _single(
+                [
+                    colormap.color_dict[label]
+                    for label in colormap.color_dict
+                    if label not in {0, None}
+                ]
+            )
     return None
 
 
@@ -66,7 +72,9 @@ def _single(colors: Any) -> RGBA | None:
     array = np.atleast_2d(np.asarray(colors, dtype=float))
     if array.size == 0:
         return None
-    if not (array == array[0]).all() and not np.allclose(array, array[0]):  # allclose is ten times slower
+    if not (array == array[0]).all() and not np.allclose(
+        array, array[0]
+    ):  # allclose is ten times slower
         return None
     red, green, blue, alpha = (float(part) for part in array[0])
     return red, green, blue, alpha

@@ -1,7 +1,8 @@
 """Adds our layers to the viewer, shows and hides them, and reports changes by the user.
 
-One run is shown at a time: showing another run hides the previous one's layers and remembers their visibility. Layers
-that napari creates from our data, for readers and duplicates, are set up when they are inserted.
+One run is shown at a time: showing another run hides the previous one's layers and remembers their
+visibility. Layers that napari creates from our data, for readers and duplicates, are set up when
+they are inserted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,12 @@ from napari_cryoet._qt.streaming.seam import count_in_nanometers, delete_in_own_
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot, warm_up_layers
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_tomogram, tomogram_name
+from napari_cryoet.layers.load import (
+    load_annotation,
+    load_tilt_series,
+    load_tomogram,
+    tomogram_name,
+)
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
@@ -46,24 +52,30 @@ from napari_cryoet.streaming import pyramid_of
 
 __all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers"]
 
-#: Metadata key: the layer was visible when another run was shown, and becomes visible again with its own run.
+#: Metadata key: the layer was visible when another run was shown, and becomes visible again with
+#: its own run.
 _WAITS: Final = "was_visible_with_its_run"
 
 
 class LayerManager(QObject):
     """Shows tomograms, annotations and tilt series as layers.
 
-    Loading runs in ``tasks`` with the `LayerKey` as key. A record that has a layer already is shown, not loaded again.
-    The camera and the slice move only when a run is shown for the first time or the run changes.
+    Loading runs in ``tasks`` with the `LayerKey` as key. A record that has a layer already is
+    shown, not loaded again. The camera and the slice move only when a run is shown for the first
+    time or the run changes.
     """
 
     changed = Signal()  # of `shown`, `is_visible` or `coming`
     streams_changed = Signal()  # of `streams`: layers were added, removed or renamed, ours or not
-    appearance_changed = Signal(object)  # LayerKey of a layer whose name, visibility or colour changed
+    appearance_changed = Signal(
+        object
+    )  # LayerKey of a layer whose name, visibility or colour changed
     failed = Signal(object, object)  # LayerKey, CryoETError
     remarked = Signal(object, str)  # LayerKey, warning about the layer
 
-    def __init__(self, viewer: ViewerModel, tasks: Tasks | None = None, *, parent: QObject | None = None) -> None:
+    def __init__(
+        self, viewer: ViewerModel, tasks: Tasks | None = None, *, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._tasks = tasks or Tasks(self)
@@ -72,7 +84,9 @@ class LayerManager(QObject):
         self._shows_together = False
         self._bounds: NDArray[np.float64] | None = None  # of the last visible volumes
         self._fitted: tuple[Any, ...] = ()
-        self._fit_soon = single_shot(self, 0, self._fit)  # sizes change repeatedly while docks are laid out
+        self._fit_soon = single_shot(
+            self, 0, self._fit
+        )  # sizes change repeatedly while docks are laid out
         viewer.canvas.events.size.connect(self._on_canvas_size)
         viewer.dims.events.range.connect(self._limit_range)
         self._listened: list[Layer] = []
@@ -87,7 +101,9 @@ class LayerManager(QObject):
 
     def shown(self) -> set[LayerKey]:
         """The keys of our layers in the viewer, visible or hidden."""
-        return {key for layer in self._ours() if is_main(layer) and (key := key_of(layer)) is not None}
+        return {
+            key for layer in self._ours() if is_main(layer) and (key := key_of(layer)) is not None
+        }
 
     def is_visible(self, key: LayerKey) -> bool:
         layer = self._main(key)
@@ -107,7 +123,11 @@ class LayerManager(QObject):
 
     def streams(self) -> list[tuple[Layer, StreamStatus]]:
         """All streamed layers from bottom to top, including duplicates and layers that napari opened."""
-        return [(layer, stream) for layer in self._viewer.layers if (stream := stream_of(layer)) is not None]
+        return [
+            (layer, stream)
+            for layer in self._viewer.layers
+            if (stream := stream_of(layer)) is not None
+        ]
 
     def _ours(self) -> list[Layer]:
         return [layer for layer in self._viewer.layers if key_of(layer) is not None]
@@ -122,13 +142,22 @@ class LayerManager(QObject):
         key = LayerKey("tomogram", tomogram.id)
         self._show(key, page, lambda job: (load_tomogram(tomogram, stop=job.stop),), title=title)
 
-    def show_annotation(self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None) -> None:
-        """Show an annotation file, aligned or not; ``tomogram`` provides the voxel spacing if the record has none."""
+    def show_annotation(
+        self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None
+    ) -> None:
+        """Show an annotation file, aligned or not.
+
+        ``tomogram`` provides the voxel spacing if the record has none.
+        """
         annotation = file.shape.annotation if file.shape is not None else None
-        color = None if annotation is None else annotation_colors(page.annotations).get(annotation.id)
+        color = (
+            None if annotation is None else annotation_colors(page.annotations).get(annotation.id)
+        )
 
         def work(job: Job) -> tuple[LayerSpec, ...]:
-            return load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
+            return load_annotation(
+                file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop
+            )
 
         self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
 
@@ -136,7 +165,12 @@ class LayerManager(QObject):
         """Show a tilt series; use a separate viewer, because its axes differ from a tomogram's."""
         title = f"Opening a tilt series of {page.run.name}"
         key = LayerKey("tilt series", series.id)
-        self._show(key, page, lambda job: (load_tilt_series(series, run=page.run, stop=job.stop),), title=title)
+        self._show(
+            key,
+            page,
+            lambda job: (load_tilt_series(series, run=page.run, stop=job.stop),),
+            title=title,
+        )
 
     def hide(self, key: LayerKey) -> None:
         """Hide the layers of a key, and stop loading it."""
@@ -208,13 +242,16 @@ class LayerManager(QObject):
         left_out = [
             layer
             for layer in self._ours()
-            if not self._belongs(group_of(layer)) or (shown and _is_volume(layer) and not layer.visible)
+            if not self._belongs(group_of(layer))
+            or (shown and _is_volume(layer) and not layer.visible)
         ]
         counted = [layer for layer in layers if layer not in left_out]
         if not counted:
             return
         extent = layers.get_extent(counted)
-        ranges = tuple(RangeTuple(*axis_range) for axis_range in zip(*extent.world, extent.step, strict=True))
+        ranges = tuple(
+            RangeTuple(*axis_range) for axis_range in zip(*extent.world, extent.step, strict=True)
+        )
         if len(ranges) == dims.ndim and ranges != dims.range:
             dims.range = ranges
 
@@ -238,7 +275,9 @@ class LayerManager(QObject):
         self._fit()
         dims, step = self._viewer.dims, volumes[0].extent.step
         for axis in range(now.shape[1]):
-            middle = now[0, axis] + round((now[1, axis] - now[0, axis]) / step[axis]) // 2 * step[axis]
+            middle = (
+                now[0, axis] + round((now[1, axis] - now[0, axis]) / step[axis]) // 2 * step[axis]
+            )
             dims.set_point(axis + dims.ndim - now.shape[1], middle)
 
     def _fit(self) -> None:
@@ -265,7 +304,14 @@ class LayerManager(QObject):
 
     # loading
 
-    def _show(self, key: LayerKey, page: RunPage, work: Callable[[Job], tuple[LayerSpec, ...]], *, title: str) -> None:
+    def _show(
+        self,
+        key: LayerKey,
+        page: RunPage,
+        work: Callable[[Job], tuple[LayerSpec, ...]],
+        *,
+        title: str,
+    ) -> None:
         self.show_run(page.run.id)
         layer = self._main(key)
         if layer is not None:
@@ -277,7 +323,9 @@ class LayerManager(QObject):
 
             def load(job: Job) -> tuple[LayerSpec, ...]:
                 specs = work(job)
-                warm_up_layers(with_features=key.kind == "annotation")  # else it would block the window
+                warm_up_layers(
+                    with_features=key.kind == "annotation"
+                )  # else it would block the window
                 return specs
 
             self._tasks.run(
@@ -308,7 +356,9 @@ class LayerManager(QObject):
         other_layers = [layer for layer in viewer.layers if key_of(layer) is None]
         was_empty, had_volume = not viewer.layers, bool(self._volumes())
         active = active_layer(viewer.layers)
-        layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # create all before adding the first
+        layers = [
+            make_layer(spec, viewer=viewer)[0] for spec in specs
+        ]  # create all before adding the first
         for layer in layers:
             tag(layer, key, run_id, is_main_layer=layer is layers[0])
             show_as_discs(layer)
@@ -322,7 +372,9 @@ class LayerManager(QObject):
             viewer.canvas.overlays.scale_bar.visible = True
         if not had_volume and (self._bounds is not None or not other_layers):
             self._fit_if_bounds_changed()
-        viewer.layers.selection.active = active if active is not None and active in other_layers else layers[0]
+        viewer.layers.selection.active = (
+            active if active is not None and active in other_layers else layers[0]
+        )
 
     # changes by the user
 
@@ -372,7 +424,9 @@ def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
     specs = list(specs)
     for spec in specs:
         if not isinstance(spec, LayerSpec):
-            raise TypeError(f"specs must be of load_tomogram, load_annotation and the like, not {type(spec).__name__}.")
+            raise TypeError(
+                f"specs must be of load_tomogram, load_annotation and the like, not {type(spec).__name__}."
+            )
     adopt_layers_of(viewer)
     if not viewer.layers:
         viewer.canvas.overlays.scale_bar.visible = True
@@ -412,7 +466,9 @@ def adopt_layers_of(viewer: ViewerModel) -> None:
     """
     viewer = real(viewer)
     inserted = viewer.layers.events.inserted
-    if not any(isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks):
+    if not any(
+        isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks
+    ):
         inserted.connect(partial(_on_inserted, viewer))
         count_in_nanometers(viewer)
         delete_in_own_canvas(viewer)
@@ -434,7 +490,9 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     show_as_discs(layer)
     if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, viewer)
-    if not np.array_equal(before.world, layer.extent.world) or not np.array_equal(before.step, layer.extent.step):
+    if not np.array_equal(before.world, layer.extent.world) or not np.array_equal(
+        before.step, layer.extent.step
+    ):
         layer.translate = layer.translate  # makes napari update the extent
         if len(layers) == 1:
             _start_in_the_middle(viewer)

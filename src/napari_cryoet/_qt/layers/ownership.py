@@ -1,6 +1,7 @@
 """Ownership and order of layers in a viewer, and an observer of its layer list.
 
-A layer is ours if the id in its tag matches its own. A user's duplicate has the original's tag, so it isn't ours.
+A layer is ours if the id in its tag matches its own. A user's duplicate has the original's tag, so
+it isn't ours.
 """
 
 from __future__ import annotations
@@ -166,4 +167,6 @@ class LayerWatch(QObject):
 
     def _listen_to_data(self, layer: Layer, *, listens: bool = True) -> None:
         if isinstance(layer, Image | Labels):
-            (layer.events.data.connect if listens else layer.events.data.disconnect)(self._on_change)
+            (layer.events.data.connect if listens else layer.events.data.disconnect)(
+                self._on_change
+            )

@@ -1,9 +1,9 @@
 """Our layer types: volumes with exact downsampling factors, and layers that step by the tomogram's planes.
 
-napari computes downsampling factors as ratios of shapes, so coarse levels of odd sizes would be off by up to three
-finest voxels. Its sliders step by the smallest voxel of all layers: with picks at 4.99 Å over a tomogram at 13.48 Å,
-every plane would appear two or three times. The classes keep napari's names, which napari uses to find icons and
-writers.
+napari computes downsampling factors as ratios of shapes, so coarse levels of odd sizes would be off
+by up to three finest voxels. Its sliders step by the smallest voxel of all layers: with picks at
+4.99 Å over a tomogram at 13.48 Å, every plane would appear two or three times. The classes keep
+napari's names, which napari uses to find icons and writers.
 """
 
 from __future__ import annotations
@@ -55,10 +55,19 @@ class StepsWithTomograms:
 
 
 def step_of_tomograms(layers: Iterable[Layer], like: Extent) -> NDArray[np.float64] | None:
-    """The smallest voxel of our visible tomograms in the given units, or of hidden ones; None without tomograms."""
+    """The smallest voxel of our visible tomograms in the given units, or of hidden ones.
+
+    None without tomograms.
+    """
     units = [str(unit) for unit in like.units]
-    tomograms = [layer for layer in layers if isinstance(layer, NapariImage) and METADATA_KEY in layer.metadata]
-    extents = [layer.extent for layer in [layer for layer in tomograms if layer.visible] or tomograms]
+    tomograms = [
+        layer
+        for layer in layers
+        if isinstance(layer, NapariImage) and METADATA_KEY in layer.metadata
+    ]
+    extents = [
+        layer.extent for layer in [layer for layer in tomograms if layer.visible] or tomograms
+    ]
     steps = [extent.step for extent in extents if [str(unit) for unit in extent.units] == units]
     return np.min(steps, axis=0) if steps else None
 
@@ -123,7 +132,10 @@ class Image(_OfPyramid, NapariImage):  # type: ignore[misc] # napari is not type
 
 
 class Labels(StepsWithTomograms, _OfPyramid, NapariLabels):  # type: ignore[misc]
-    """napari's Labels layer with exact downsampling factors and the tomogram's steps; read-only if it streams."""
+    """napari's Labels layer with exact downsampling factors and the tomogram's steps.
+
+    Read-only if it streams.
+    """
 
     @property
     def editable(self) -> bool:
@@ -182,4 +194,7 @@ def corners_of(points: NDArray[Any]) -> NDArray[np.float64]:
     """
     if not len(points):
         return np.full((2, points.shape[1]), np.nan)
-    return np.array([[column.min() for column in points.T], [column.max() for column in points.T]], dtype=np.float64)
+    return np.array(
+        [[column.min() for column in points.T], [column.max() for column in points.T]],
+        dtype=np.float64,
+    )

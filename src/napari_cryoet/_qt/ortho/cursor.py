@@ -17,7 +17,9 @@ from napari_cryoet._qt.tasks import single_shot
 
 _STILL_MS: Final = 150
 _APART_MS: Final = 12  # Qt paints 5 ms after a change
-_PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})  # in other modes the mouse edits the layer
+_PLAIN_MODES: Final = frozenset(
+    {"pan_zoom", "transform"}
+)  # in other modes the mouse edits the layer
 CURSOR: Final = "napari_cryoet_crosshair"
 _GAP_PX: Final = 9.0  # around the cursor
 _FAR_ANGSTROM: Final = 1e7
@@ -50,7 +52,10 @@ class SharedCursor(QObject):
         return bool(self._waiting)
 
     def ask(self, move: Callable[[], None]) -> None:
-        """Queue a move; planes are sliced one at a time, so that the window can paint in between."""
+        """Queue a move.
+
+        Planes are sliced one at a time, so that the window can paint in between.
+        """
         if move not in self._waiting:
             self._waiting.append(move)
         if not self._next.isActive():
@@ -168,9 +173,16 @@ def _visual_over(scene_visual: Any) -> type:
         """Draws lines along the displayed axes, with a gap around the position."""
 
         def __init__(self, **options: Any) -> None:
-            super().__init__(node=Line(np.zeros((8, 3), np.float32), color=_COLOR, connect="segments"), **options)
+            super().__init__(
+                node=Line(np.zeros((8, 3), np.float32), color=_COLOR, connect="segments"), **options
+            )
             dims, camera = self.viewer.dims, self.viewer.scene.camera
-            self._events = (self.overlay.events.position, camera.events.zoom, dims.events.order, dims.events.ndisplay)
+            self._events = (
+                self.overlay.events.position,
+                camera.events.zoom,
+                dims.events.order,
+                dims.events.ndisplay,
+            )
             for event in self._events:
                 event.connect(self._on_move)
             self.reset()
@@ -181,10 +193,14 @@ def _visual_over(scene_visual: Any) -> type:
             ends = np.full((8, 3), _FAR_ANGSTROM)  # out of view
             if len(overlay.position) == dims.ndim and (dims.ndisplay == 2 or overlay.gap):
                 center = np.zeros(3)
-                center[: dims.ndisplay] = [overlay.position[axis] for axis in reversed(dims.displayed)]
+                center[: dims.ndisplay] = [
+                    overlay.position[axis] for axis in reversed(dims.displayed)
+                ]
                 gap = max(_GAP_PX / self.viewer.scene.camera.zoom, overlay.gap)
                 along = np.array([-_FAR_ANGSTROM, -gap, gap, _FAR_ANGSTROM])
-                ends = np.vstack([center + np.outer(along, axis) for axis in np.eye(3)[: dims.ndisplay]])
+                ends = np.vstack(
+                    [center + np.outer(along, axis) for axis in np.eye(3)[: dims.ndisplay]]
+                )
             self.node.set_data(ends.astype(np.float32))
 
         def close(self) -> None:

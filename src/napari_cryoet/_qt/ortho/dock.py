@@ -48,11 +48,15 @@ class OrthoViews(Dock):
         The viewer whose layers are shown; its layer list doesn't change.
     """
 
-    opened = Signal()  # both planes show all layers; they are built step by step to keep the window responsive
+    opened = (
+        Signal()
+    )  # both planes show all layers; they are built step by step to keep the window responsive
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, NAME, tab_name="Planes")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds a stretch
+        self.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding
+        )  # else napari adds a stretch
         self._is_closed = False
         self.shared_cursor = SharedCursor(napari_viewer, self)
         self.place = ElidedLabel(name="dimText")
@@ -146,14 +150,21 @@ class OrthoViews(Dock):
         self._set_active(False)
         holder = self.parent()
         window = holder.parent() if isinstance(holder, QDockWidget) else None
-        if isinstance(window, QMainWindow) and not window.isVisible() and event is not None and not event.spontaneous():
+        if (
+            isinstance(window, QMainWindow)
+            and not window.isVisible()
+            and event is not None
+            and not event.spontaneous()
+        ):
             self.close_down()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Arrange the planes side by side, or one above the other in a tall dock."""
         super().resizeEvent(event)
         is_wide = self.width() >= self.height()
-        self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
+        self.splitter.setOrientation(
+            Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical
+        )
 
     # the line above the planes
 
@@ -163,7 +174,9 @@ class OrthoViews(Dock):
 
     def _say(self) -> None:
         """Show the cursor's position and the number of layers that can't be shown."""
-        missing = [f"{layer.name} {why}." for layer in self.viewer.layers if (why := why_not_copied(layer))]
+        missing = [
+            f"{layer.name} {why}." for layer in self.viewer.layers if (why := why_not_copied(layer))
+        ]
         if len(missing) < len(self.viewer.layers):
             position = self.shared_cursor.position[-3:]
             axes = zip("zyx"[-len(position) :], position, strict=True)

@@ -1,6 +1,7 @@
 """Copies of layers for another viewer, with shared data, and with appearance and edits kept in sync.
 
-Streamed copies share their layer's pyramid, including its requests and cache. Arrays are shared too.
+Streamed copies share their layer's pyramid, including its requests and cache. Arrays are shared
+too.
 """
 
 from __future__ import annotations
@@ -21,13 +22,34 @@ from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
 
 #: The attributes to copy, in the order of setting: dependencies come first.
-_COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
+_COMMON: Final = (
+    "name",
+    "visible",
+    "opacity",
+    "blending",
+    "scale",
+    "translate",
+    "rotate",
+    "shear",
+    "affine",
+    "units",
+)
 _OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
     Image: (
         "image",
-        ("contrast_limits_range", "contrast_limits", "gamma", "colormap", "interpolation2d", "projection_mode"),
+        (
+            "contrast_limits_range",
+            "contrast_limits",
+            "gamma",
+            "colormap",
+            "interpolation2d",
+            "projection_mode",
+        ),
     ),
-    Labels: ("labels", ("colormap", "contour", "selected_label", "show_selected_label", "projection_mode")),
+    Labels: (
+        "labels",
+        ("colormap", "contour", "selected_label", "show_selected_label", "projection_mode"),
+    ),
     Points: (
         "points",
         (
@@ -37,7 +59,15 @@ _OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
     ),
     Vectors: (
         "vectors",
-        ("data", "features", "edge_width", "edge_color", "length", "vector_style", "projection_mode"),
+        (
+            "data",
+            "features",
+            "edge_width",
+            "edge_color",
+            "length",
+            "vector_style",
+            "projection_mode",
+        ),
     ),
 }
 #: Attributes with a value per point or vector; when the number of rows changes, all must be set.
@@ -46,13 +76,18 @@ _OF_ROWS: Final = frozenset(
     | {"edge_width", "edge_color"}
 )
 #: Clipping and locked levels don't apply to copies; napari can't read back all feature defaults.
-_NOT_COPIED: Final = frozenset({"experimental_clipping_planes", "feature_defaults", "locked_data_level"})
+_NOT_COPIED: Final = frozenset(
+    {"experimental_clipping_planes", "feature_defaults", "locked_data_level"}
+)
 #: Attributes that napari's layer data tuples of labels lack.
 _NOT_IN_TUPLE: Final = ("contour", "selected_label", "show_selected_label")
 
 
 def why_not_copied(layer: Layer) -> str:
-    """The reason why a layer can't be shown in other planes, to follow its name; empty if it can."""
+    """The reason why a layer can't be shown in other planes, to follow its name.
+
+    Empty if it can.
+    """
     if _type_of(layer) is None:
         return f"is a {type(layer).__name__.lower()} layer"
     if layer.ndim < 3:
@@ -145,7 +180,10 @@ class LayerCopy(QObject):
             yield events.paint, lambda _event=None: self._note("paint")
             yield events.labels_update, lambda _event=None: self._note("paint")
         if isinstance(self.layer, Points):
-            yield self.layer.selected_data.events.items_changed, lambda _event=None: self._note("selected_data")
+            yield (
+                self.layer.selected_data.events.items_changed,
+                lambda _event=None: self._note("selected_data"),
+            )
         if isinstance(self.layer, Points | Vectors):
             yield events.set_data, self._on_sliced
 
@@ -161,7 +199,9 @@ class LayerCopy(QObject):
             self._note("slab")
 
     def _note(self, name: str) -> None:
-        self._changed |= {name} | (_OF_ROWS & set(self._attributes) if name in ("data", "features") else set())
+        self._changed |= {name} | (
+            _OF_ROWS & set(self._attributes) if name in ("data", "features") else set()
+        )
         self._update_soon.start()
 
     def _update(self) -> None:
@@ -198,7 +238,10 @@ def _make(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, St
 
 
 def _set(copy: Layer, name: str, value: Any) -> None:
-    """Set an attribute if its value differs; always set arrays, since napari changes them in place."""
+    """Set an attribute if its value differs.
+
+    Always set arrays, since napari changes them in place.
+    """
     if name.endswith("_color") and not len(value):
         return  # napari rejects empty colour arrays
     if name not in _OF_ROWS and np.array_equal(value, getattr(copy, name)):

@@ -58,8 +58,9 @@ def unit_of(viewer: ViewerModel) -> str:
 class PlaneView(QWidget):
     """Shows the layers of the main viewer in another plane.
 
-    Mouse: the left button moves the cursor, other buttons or Shift+left pan, the wheel steps, and Ctrl+wheel zooms.
-    Keys: arrows move the cursor by a voxel, Page up and down step, plus and minus zoom, and Home fits.
+    Mouse: the left button moves the cursor, other buttons or Shift+left pan, the wheel steps, and
+    Ctrl+wheel zooms. Keys: arrows move the cursor by a voxel, Page up and down step, plus and minus
+    zoom, and Home fits.
     """
 
     context_lost = Signal()  # the view moved to another window and must be replaced
@@ -71,7 +72,12 @@ class PlaneView(QWidget):
         self.qt_viewer: QtViewer | None = None
         self._main, self._cursor = main, cursor
         self._crosshair: CrosshairOverlay | None = None
-        self._is_fitted, self._is_active, self._is_complete, self._is_closed = True, True, False, False
+        self._is_fitted, self._is_active, self._is_complete, self._is_closed = (
+            True,
+            True,
+            False,
+            False,
+        )
         self.model = ViewerModel(title=plane.name)
         self.model.theme = main.theme
         # skip looking up values under the mouse in all layers: they aren't shown
@@ -81,7 +87,9 @@ class PlaneView(QWidget):
         self.model.mouse_wheel_callbacks[:] = [self._on_wheel]
         self.model.scene.camera.mouse_pan = self.model.scene.camera.mouse_zoom = False
         self.setObjectName("plane")
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)  # for the frame that shows the focus
+        self.setAttribute(
+            Qt.WidgetAttribute.WA_StyledBackground
+        )  # for the frame that shows the focus
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(f"{plane.name} plane")
         self.label = ElidedLabel(name="dimText")
@@ -108,7 +116,11 @@ class PlaneView(QWidget):
             self._make_canvas()
             return True
         copied = {id(copy.layer) for copy in self.copies}
-        missing = (layer for layer in self._main.layers if id(layer) not in copied and not why_not_copied(layer))
+        missing = (
+            layer
+            for layer in self._main.layers
+            if id(layer) not in copied and not why_not_copied(layer)
+        )
         layer = next(missing, None)
         if layer is not None:
             self._copy(layer)
@@ -276,7 +288,9 @@ class PlaneView(QWidget):
             self._step(self.plane.across, -1 if notches > 0 else 1)
 
     def _point_at(self, event: Any) -> None:
-        self._move_cursor({axis: event.position[axis] for axis in (self.plane.down, self.plane.right)})
+        self._move_cursor(
+            {axis: event.position[axis] for axis in (self.plane.down, self.plane.right)}
+        )
 
     def _pan(self, moved_px: Any) -> None:
         camera = self.model.scene.camera
@@ -289,7 +303,11 @@ class PlaneView(QWidget):
         camera = self.model.scene.camera
         _, down, right = camera.center
         at_down, at_right = around[self.plane.down], around[self.plane.right]
-        camera.center = (0.0, at_down + (down - at_down) / factor, at_right + (right - at_right) / factor)
+        camera.center = (
+            0.0,
+            at_down + (down - at_down) / factor,
+            at_right + (right - at_right) / factor,
+        )
         camera.zoom = camera.zoom * factor
         self._is_fitted = False
 
@@ -340,7 +358,9 @@ class PlaneView(QWidget):
         native = self.qt_viewer.canvas.native
         for widget in (self.qt_viewer, native, *native.findChildren(QWidget)):
             widget.setAcceptDrops(False)
-        native.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # this widget handles keys: napari's would roll the axes
+        native.setFocusPolicy(
+            Qt.FocusPolicy.NoFocus
+        )  # this widget handles keys: napari's would roll the axes
         native.setFocusProxy(self)
         self._crosshair = show_crosshair(self.model)
         self._column.takeAt(self._column.count() - 1)

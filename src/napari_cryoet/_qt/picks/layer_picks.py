@@ -1,7 +1,7 @@
 """The picks of a Points layer, their positions, and a link that keeps layer and picks in sync.
 
-Our layers store their `Picks` in the metadata and pick ids in a feature column, so ids follow points when napari
-reorders rows. Other layers stay unchanged: their ids are matched by position.
+Our layers store their `Picks` in the metadata and pick ids in a feature column, so ids follow
+points when napari reorders rows. Other layers stay unchanged: their ids are matched by position.
 """
 
 from __future__ import annotations
@@ -17,25 +17,45 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.alignment import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
+from napari_cryoet._qt.layers.alignment import (
+    dragged_by,
+    lengths_angstrom,
+    spacing_angstrom_of,
+    widths_angstrom,
+)
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.streaming.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
-from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY, blank_features, features_of
+from napari_cryoet.layers.specs import (
+    METADATA_KEY,
+    NEW_PICK,
+    PICK_ID,
+    PICKS_KEY,
+    blank_features,
+    features_of,
+)
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.history import same_values, what_changed
 
 _LINK: Final = "_napari_cryoet_link"  # the layer attribute that holds the link
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
-_LOOKS: Final = ("size", "border_width", "symbol", "border_color", "face_color", "shown")  # of each point
+_LOOKS: Final = (
+    "size",
+    "border_width",
+    "symbol",
+    "border_color",
+    "face_color",
+    "shown",
+)  # of each point
 
 
 def picks_of(layer: Points) -> Picks:
     """A layer's points as picks, in the layer's order.
 
-    In our layers, moved points keep their ids and rotations; copies and new points get new ids. ``edits`` describes
-    the changes. For other layers, the scale is taken as the voxel spacing if it is a length and isotropic.
+    In our layers, moved points keep their ids and rotations; copies and new points get new ids.
+    ``edits`` describes the changes. For other layers, the scale is taken as the voxel spacing if it
+    is a length and isotropic.
 
     Raises
     ------
@@ -70,14 +90,20 @@ class PicksLink(QObject):
 
     def __init__(self, layer: Points) -> None:
         super().__init__()
-        layer = getattr(layer, "__wrapped__", layer)  # napari's public proxies hide private attributes
+        layer = getattr(
+            layer, "__wrapped__", layer
+        )  # napari's public proxies hide private attributes
         self._layer_reference = weakref.ref(layer)
         self._picks = picks_of(layer)
         self._first_picks = self._picks  # to restore rotations after cut and paste
-        self.read_kept: Callable[[], Picks] | None = None  # the kept picks while the layer is reviewed
+        self.read_kept: Callable[[], Picks] | None = (
+            None  # the kept picks while the layer is reviewed
+        )
         self.is_writing = False  # the layer's rows are changing, and `changed` follows
         self._is_changing = False
-        self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
+        self._follows_scale = (
+            METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
+        )
         self._settle_soon = single_shot(self, 0, self._settle_quietly)
         self._keep(layer)
         vars(layer)[_LINK] = self
@@ -145,7 +171,9 @@ class PicksLink(QObject):
             return
         self._is_changing = False
         selected_rows = {row for row in layer.selected_data if row < len(layer.data)}
-        if len(selected_rows) < len(layer.selected_data):  # napari keeps rows selected that a script removed
+        if len(selected_rows) < len(
+            layer.selected_data
+        ):  # napari keeps rows selected that a script removed
             layer.selected_data = selected_rows
         if PICKS_KEY in layer.metadata:
             _blank_new_rows(layer, self._picks)
@@ -214,7 +242,9 @@ class PicksLink(QObject):
         with refresh_blocked(layer):  # refresh once, below
             for name, values in looks.items() if len(before) and len(picks) else ():
                 if not name.endswith("color") or str(getattr(layer, f"{name}_mode")) == "direct":
-                    setattr(layer, name, values[rows])  # row -1, for new points, copies the last point
+                    setattr(
+                        layer, name, values[rows]
+                    )  # row -1, for new points, copies the last point
             _write_table(layer, picks)
             layer.selected_data = set(np.flatnonzero(np.isin(picks.ids, selected)).tolist())
         layer.refresh()
@@ -255,7 +285,9 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
         The layer's first picks, for the rotations of rows that were cut and pasted.
     """
     if layer.ndim != 3:
-        raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
+        raise ValueError(
+            f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}"
+        )
     positions = np.asarray(layer.data, dtype=np.float64)
     columns = {str(name): _values(column) for name, column in layer.features.items()}
     column = columns.pop(PICK_ID, None)
@@ -263,7 +295,9 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     instances, scores = _take_instances(columns), _take_scores(columns)
     if known is None:
         spacing, about = spacing_angstrom_of(layer), layer.metadata.get(METADATA_KEY, {})
-        return Picks(positions, spacing, instance_ids=instances, scores=scores, features=columns, about=about)
+        return Picks(
+            positions, spacing, instance_ids=instances, scores=scores, features=columns, about=about
+        )
     if PICKS_KEY not in layer.metadata:
         row_ids = None  # not our column; napari fills it for new points
     rows = _rows_shown(known, positions, row_ids)
@@ -275,13 +309,20 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     _blank_copies(columns, np.flatnonzero(ids != row_ids))
     rotations = _rotations(known, first, row_ids)
     return known.changed(
-        points_zyx=positions, rotations_zyx=rotations, instance_ids=instances, scores=scores, features=columns, ids=ids
+        points_zyx=positions,
+        rotations_zyx=rotations,
+        instance_ids=instances,
+        scores=scores,
+        features=columns,
+        ids=ids,
     )
 
 
 def _take_instances(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64] | None:
     """Pop the column of instance ids, unless it holds other values."""
-    instances = _as_integers(columns["instance_id"], NO_INSTANCE) if "instance_id" in columns else None
+    instances = (
+        _as_integers(columns["instance_id"], NO_INSTANCE) if "instance_id" in columns else None
+    )
     if instances is not None:
         del columns["instance_id"]
     return instances
@@ -311,14 +352,19 @@ def _is_shown(layer: Points, picks: Picks) -> bool:
     return (
         np.array_equal(layer.data, picks.points_zyx)
         and set(columns) == set(features)
-        and all(same_values(_values(features[name]), column).all() for name, column in columns.items())
+        and all(
+            same_values(_values(features[name]), column).all() for name, column in columns.items()
+        )
     )
 
 
 def _values(column: Any) -> NDArray[Any]:
     """A column of a layer's table, with pandas' NA values as None."""
     values = np.asarray(column.to_numpy())
-    if values.dtype == object and type(getattr(column.dtype, "na_value", None)).__name__ == "NAType":
+    if (
+        values.dtype == object
+        and type(getattr(column.dtype, "na_value", None)).__name__ == "NAType"
+    ):
         values = np.array(values)
         values[np.asarray(column.isna())] = None
     return values
@@ -337,10 +383,13 @@ def _as_integers(column: NDArray[Any], missing: int) -> NDArray[np.int64] | None
     return whole if (whole == numbers)[is_known].all() else None
 
 
-def _rows_shown(known: Picks, positions: NDArray[np.float64], row_ids: NDArray[np.int64] | None) -> Any:
+def _rows_shown(
+    known: Picks, positions: NDArray[np.float64], row_ids: NDArray[np.int64] | None
+) -> Any:
     """The known picks' rows if a script filtered or reordered ``layer.data``; None otherwise.
 
-    As in ``layer.data = layer.data[mask]``. It is recognized by points at the exact positions of other picks.
+    As in ``layer.data = layer.data[mask]``. It is recognized by points at the exact positions of
+    other picks.
     """
     if row_ids is None or not 0 < len(positions) <= len(known):
         return None
@@ -375,7 +424,9 @@ def _rows_of(known: Picks, ids: NDArray[np.int64]) -> NDArray[np.intp]:
     return np.where(known.ids[rows] == ids, rows, -1)
 
 
-def _rotations(known: Picks, first: Picks | None, row_ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
+def _rotations(
+    known: Picks, first: Picks | None, row_ids: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
     """The rotation of each row, from its pick or the pick it was copied from."""
     if known.rotations_zyx is not None and np.array_equal(row_ids, known.ids):
         return known.rotations_zyx
@@ -425,7 +476,9 @@ def placed_picks_of(layer: Points) -> Picks:
     own_stretch = stretch_of(layer, picks)
     stretch = widths * own_stretch
     if picks.rotations_zyx is not None and (stretch < 0).any():
-        raise ValueError(f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations")
+        raise ValueError(
+            f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations"
+        )
     offset_voxels = (widths * layer.translate + offset) * own_stretch / layer.scale
     edits = []
     if np.allclose(stretch, 1, rtol=1e-6):
@@ -464,12 +517,17 @@ def is_volume(layer: Layer) -> bool:
 def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
     """The volume that a layer of picks most likely belongs to.
 
-    Volumes of the same run come first, then those below the layer, then visible ones, then the topmost.
+    Volumes of the same run come first, then those below the layer, then visible ones, then the
+    topmost.
     """
     run_id = None if layer is None else about_of(layer).get("run_id")
     volumes = [other for other in layers if is_volume(other)]
-    volumes = [other for other in volumes if run_id is not None and about_of(other).get("run_id") == run_id] or volumes
-    below = [other for other in volumes if layer in layers and layers.index(other) < layers.index(layer)]
+    volumes = [
+        other for other in volumes if run_id is not None and about_of(other).get("run_id") == run_id
+    ] or volumes
+    below = [
+        other for other in volumes if layer in layers and layers.index(other) < layers.index(layer)
+    ]
     visible = [other for other in below or volumes if other.visible]
     volume: Image | None = next(reversed(visible or below or volumes), None)
     return volume

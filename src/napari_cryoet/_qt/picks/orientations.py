@@ -31,12 +31,19 @@ from napari_cryoet._qt.streaming.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
+from napari_cryoet.picks.orientations import (
+    AXIS_COLORS,
+    Orientation,
+    line_width,
+    orientation_vectors,
+)
 
 #: Opacity of arrows of unselected picks while others are selected.
 _UNSELECTED_OPACITY: Final = 0.25
 _PLACING: Final = ("scale", "translate", "rotate", "shear", "affine")
-_POINTS: Final = "_napari_cryoet_points"  # the attribute of a Vectors layer that refers to its points
+_POINTS: Final = (
+    "_napari_cryoet_points"  # the attribute of a Vectors layer that refers to its points
+)
 
 
 def show_orientations(
@@ -75,9 +82,14 @@ def show_orientations(
 
 
 def orientation_of(points: Points, viewer: ViewerModel | None = None) -> OrientationDisplay:
-    """The orientation display of a Points layer, created at the first call; it adds arrows to the viewer."""
+    """The orientation display of a Points layer, created at the first call.
+
+    It adds arrows to the viewer.
+    """
     link = link_of(points)
-    display = next((child for child in link.children() if isinstance(child, OrientationDisplay)), None)
+    display = next(
+        (child for child in link.children() if isinstance(child, OrientationDisplay)), None
+    )
     display = display or OrientationDisplay(points, link)
     if viewer is not None:
         display.lie_in(viewer)
@@ -112,8 +124,8 @@ def active_points(layers: LayerList) -> Layer | None:
 class OrientationDisplay(QObject):
     """The arrows or triads of one layer's picks. Created by `orientation_of`.
 
-    Arrows start at the picks and have their border colours; triads are coloured by axis. Arrows are hidden and faded
-    with their picks. While picks are selected, the arrows of the others are faint.
+    Arrows start at the picks and have their border colours; triads are coloured by axis. Arrows are
+    hidden and faded with their picks. While picks are selected, the arrows of the others are faint.
     """
 
     def __init__(self, points: Points, parent: QObject) -> None:
@@ -123,7 +135,9 @@ class OrientationDisplay(QObject):
         self._layers: LayerList | None = None
         self.orientation = Orientation.OFF  # set by `show`
         self._length_angstrom = 0.0
-        self._drawn: tuple[Any, ...] = ()  # picks, shown mask, sizes, orientation and length that were drawn
+        self._drawn: tuple[
+            Any, ...
+        ] = ()  # picks, shown mask, sizes, orientation and length that were drawn
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._is_hidden_with_points = False
@@ -163,9 +177,13 @@ class OrientationDisplay(QObject):
             return "These picks have no orientations."
         parts = []
         if n_oriented < len(picks):
-            parts.append(f"{len(picks) - n_oriented:,} of {len(picks):,} picks have no valid orientation.")
+            parts.append(
+                f"{len(picks) - n_oriented:,} of {len(picks):,} picks have no valid orientation."
+            )
         if picks.spacing_angstrom is None:
-            parts.append(f"The voxel size isn't known: lengths hold if it is {UNKNOWN_SPACING_ANGSTROM:g} Å.")
+            parts.append(
+                f"The voxel size isn't known: lengths hold if it is {UNKNOWN_SPACING_ANGSTROM:g} Å."
+            )
         return " ".join(parts)
 
     def can_take(self, vectors: Vectors) -> bool:
@@ -177,11 +195,15 @@ class OrientationDisplay(QObject):
             return False
         return np.allclose(vectors.data[:, 0], self._points.data[rows], atol=1e-3)
 
-    def show(self, orientation: Orientation | str | None = None, length_angstrom: float | None = None) -> None:
+    def show(
+        self, orientation: Orientation | str | None = None, length_angstrom: float | None = None
+    ) -> None:
         """Set what is drawn; see `show_orientations`."""
         if length_angstrom is not None and not 0 < length_angstrom < np.inf:
             raise ValueError(f"an arrow can't be {length_angstrom} Å long")
-        self._length_angstrom = length_angstrom if length_angstrom is not None else self._length_angstrom
+        self._length_angstrom = (
+            length_angstrom if length_angstrom is not None else self._length_angstrom
+        )
         self.orientation = Orientation(orientation) if orientation is not None else self.orientation
         self._follow()
 
@@ -202,7 +224,13 @@ class OrientationDisplay(QObject):
         if points.shown.all():
             self._rows = np.flatnonzero(picks.are_oriented)
             self._axes = np.full(len(self._rows), 2)
-            self._drawn = (picks, points.shown, points.size, self.orientation, length)  # nothing to redraw
+            self._drawn = (
+                picks,
+                points.shown,
+                points.size,
+                self.orientation,
+                length,
+            )  # nothing to redraw
         else:
             self._follow()
 
@@ -221,7 +249,9 @@ class OrientationDisplay(QObject):
         self._vectors = weakref.ref(vectors)
         vars(vectors)[_POINTS] = reference
         self._drawn = ()
-        show_as_discs(vectors, radius=lambda: radius_of(alive) if (alive := reference()) is not None else 0.0)
+        show_as_discs(
+            vectors, radius=lambda: radius_of(alive) if (alive := reference()) is not None else 0.0
+        )
         show_slab(vectors, slab_nm_of(self._points))
 
     def _on_looks(self, _event: Any = None) -> None:
@@ -229,7 +259,9 @@ class OrientationDisplay(QObject):
 
     def _on_sliced(self, _event: Any = None) -> None:
         """Redraw after changes of ``shown`` and ``size``, for which napari lacks reliable events."""
-        if self._drawn and not all(map(operator.is_, self._drawn[1:3], (self._points.shown, self._points.size))):
+        if self._drawn and not all(
+            map(operator.is_, self._drawn[1:3], (self._points.shown, self._points.size))
+        ):
             self._follow_soon.start()
 
     def _on_visible(self, _event: Any = None) -> None:
@@ -271,13 +303,20 @@ class OrientationDisplay(QObject):
             return
         length = self.length_angstrom / self._spacing_angstrom
         drawn = (picks, points.shown, points.size, self.orientation, length)
-        if self._drawn and all(map(operator.is_, self._drawn[:3], drawn[:3])) and self._drawn[3:] == drawn[3:]:
+        if (
+            self._drawn
+            and all(map(operator.is_, self._drawn[:3], drawn[:3]))
+            and self._drawn[3:] == drawn[3:]
+        ):
             self._paint(vectors, points)
             return
         arrows = orientation_vectors(picks, self.orientation, length, points.shown)
         self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, drawn
         columns = picks.table() | {PICK_ID: picks.ids}
-        with vectors.events.blocker_all(), refresh_blocked(vectors):  # one refresh, and no events: it's no user edit
+        with (
+            vectors.events.blocker_all(),
+            refresh_blocked(vectors),
+        ):  # one refresh, and no events: it's no user edit
             vectors.data = arrows.data
             vectors.features = {name: column[arrows.rows] for name, column in columns.items()}
             vectors.edge_width = line_width(self.orientation, length)

@@ -19,7 +19,12 @@ from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
 from napari_cryoet._qt.widgets.labels import form_of, number_box, plain_label
 from napari_cryoet._qt.widgets.messages import main_window
 from napari_cryoet.appearance.colors import object_key
-from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM, diameter_angstrom, set_diameter
+from napari_cryoet.appearance.diameters import (
+    LARGEST_ANGSTROM,
+    SMALLEST_ANGSTROM,
+    diameter_angstrom,
+    set_diameter,
+)
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
@@ -39,10 +44,14 @@ def show_popover_of_active(viewer: Viewer) -> None:
     show_picks_popover(viewer, points)
 
 
-def show_picks_popover(viewer: ViewerModel, layer: Points, position: QPoint | None = None) -> PicksPopover | None:
+def show_picks_popover(
+    viewer: ViewerModel, layer: Points, position: QPoint | None = None
+) -> PicksPopover | None:
     """Open the popover of a layer of picks, by default at the mouse."""
     try:
-        popover = PicksPopover(viewer, layer, main_window(viewer) if isinstance(viewer, Viewer) else None)
+        popover = PicksPopover(
+            viewer, layer, main_window(viewer) if isinstance(viewer, Viewer) else None
+        )
     except ValueError as error:
         show_info(plain(f"{layer.name} holds no picks: {error}."))
         return None
@@ -65,8 +74,12 @@ class PicksPopover(QFrame):
         smallest, largest = SMALLEST_ANGSTROM / ANGSTROM_PER_NM, LARGEST_ANGSTROM / ANGSTROM_PER_NM
         self.diameter = number_box("How large the particle is drawn", "nm", largest, least=smallest)
         self.orientation = QComboBox()
-        self.length = number_box("Length of an arrow, or of the z axis of a triad", "nm", _MOST_LENGTH_NM, least=0.1)
-        self.slab = number_box("Show the picks of a slab around the plane", "nm", MOST_PICKS_NM, unset="one plane")
+        self.length = number_box(
+            "Length of an arrow, or of the z axis of a triad", "nm", _MOST_LENGTH_NM, least=0.1
+        )
+        self.slab = number_box(
+            "Show the picks of a slab around the plane", "nm", MOST_PICKS_NM, unset="one plane"
+        )
         for box in (self.diameter, self.length, self.slab):
             box.setKeyboardTracking(False)  # apply a number once it is typed in full
         self.remark = plain_label()
@@ -74,7 +87,9 @@ class PicksPopover(QFrame):
         self.refresh()
         self.diameter.valueChanged.connect(self._set_diameter)
         self.orientation.currentIndexChanged.connect(self._set_orientation)
-        self.length.valueChanged.connect(lambda nm: self._display.show(length_angstrom=nm * ANGSTROM_PER_NM))
+        self.length.valueChanged.connect(
+            lambda nm: self._display.show(length_angstrom=nm * ANGSTROM_PER_NM)
+        )
         self.slab.valueChanged.connect(self._set_slab)
 
     def open_at(self, position: QPoint) -> None:
@@ -109,9 +124,13 @@ class PicksPopover(QFrame):
         for orientation in Orientation:
             self.orientation.addItem(str(orientation), orientation)
         self.orientation.setAccessibleName("Orientations")
-        self.orientation.setToolTip("Arrows along the particles' z axes, or triads: x orange, y green, z blue")
+        self.orientation.setToolTip(
+            "Arrows along the particles' z axes, or triads: x orange, y green, z blue"
+        )
         self.diameter.setToolTip(
-            plain(f"How large {object_of(self._layer)[1]} is drawn, in all layers and when it is opened again")
+            plain(
+                f"How large {object_of(self._layer)[1]} is drawn, in all layers and when it is opened again"
+            )
         )
         title = plain_label(plain(self._layer.name))
         title.setStyleSheet("font-weight: bold")
@@ -183,7 +202,9 @@ def object_of(layer: Points) -> tuple[str | None, str]:
     about = layer.metadata.get(METADATA_KEY)
     about = about if isinstance(about, dict) else {}
     object_id, name = about.get("object_id"), about.get("object_name")
-    return (object_id if isinstance(object_id, str) and object_id else None), str(name or layer.name)
+    return (object_id if isinstance(object_id, str) and object_id else None), str(
+        name or layer.name
+    )
 
 
 def _is_of_particles(layer: Layer) -> bool:

@@ -1,12 +1,14 @@
 """Picks as discs in every plane that cuts their particle, and slabs of picks in the 2D view.
 
-With the projection mode "rescale_spherical", napari draws a point in a slice as the disc that the plane cuts out of its
-sphere, but only within the viewer's slice thickness. A thicker slice for the whole viewer would also average images and
-show distant points. So this module widens the slice of single layers, by changing the requests of their slicing state.
-If this napari doesn't allow that, picks show only in the plane of their centre.
+With the projection mode "rescale_spherical", napari draws a point in a slice as the disc that the
+plane cuts out of its sphere, but only within the viewer's slice thickness. A thicker slice for the
+whole viewer would also average images and show distant points. So this module widens the slice of
+single layers, by changing the requests of their slicing state. If this napari doesn't allow that,
+picks show only in the plane of their centre.
 
-Slabs use the same requests: points in the slab are moved into the plane. napari compares a point's distance from the
-plane with its size on screen, both in voxels. If voxels aren't cubes, points are moved to correct for that.
+Slabs use the same requests: points in the slab are moved into the plane. napari compares a point's
+distance from the plane with its size on screen, both in voxels. If voxels aren't cubes, points are
+moved to correct for that.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def show_slabs(viewer: ViewerModel, *, picks_nm: float) -> None:
 def show_slab(layer: Points | Vectors, thickness_nm: float) -> None:
     """Show all points of a slab around the plane, if this napari supports it."""
     if not 0 <= thickness_nm <= MOST_PICKS_NM:
-        raise ValueError(f"a slab of picks can be 0 to {MOST_PICKS_NM:g} nm thick, not {thickness_nm}")
+        raise ValueError(
+            f"a slab of picks can be 0 to {MOST_PICKS_NM:g} nm thick, not {thickness_nm}"
+        )
     if show_as_discs(layer) and slab_nm_of(layer) != thickness_nm:
         seam.slicing_state_of(layer).slab_nm = float(thickness_nm)
         layer.refresh(extent=False)
@@ -98,7 +102,11 @@ def radius_of(layer: Points | Vectors) -> float:
 
 
 def _thick_request(
-    layer: Points | Vectors, state: Any, make_request: seam.Requests, slice_input: Any, data_slice: Any
+    layer: Points | Vectors,
+    state: Any,
+    make_request: seam.Requests,
+    slice_input: Any,
+    data_slice: Any,
 ) -> Any:
     radius = (getattr(state, "radius", None) or partial(radius_of, layer))()
     is_exactly = str(layer.projection_mode) in _OUR_MODES
@@ -106,7 +114,11 @@ def _thick_request(
     if not slice_input.not_displayed:
         return request
     widths = widths_angstrom(layer)
-    halves = np.zeros(layer.ndim) if widths is None else slab_nm_of(layer) * ANGSTROM_PER_NM / 2 / np.abs(widths)
+    halves = (
+        np.zeros(layer.ndim)
+        if widths is None
+        else slab_nm_of(layer) * ANGSTROM_PER_NM / 2 / np.abs(widths)
+    )
     return _in_slab(request, halves, np.abs(layer.scale / layer.scale[slice_input.displayed[-1]]))
 
 
@@ -114,7 +126,9 @@ def _thickened(data_slice: Any, radius: float, *, is_exactly: bool) -> Any:
     """Widen a slice to at least ``radius`` on both sides, or to exactly ``radius`` with ``is_exactly``."""
     margins = {
         side: tuple(
-            (radius if not np.isnan(margin) else margin) if is_exactly else float(np.fmax(margin, radius))
+            (radius if not np.isnan(margin) else margin)
+            if is_exactly
+            else float(np.fmax(margin, radius))
             for margin in getattr(data_slice, side)
         )
         for side in ("margin_left", "margin_right")
@@ -132,11 +146,17 @@ def _in_slab(request: Any, halves: NDArray[np.float64], widths: NDArray[np.float
     widths
         Voxel widths along each axis, relative to those in the plane, which determine point sizes.
     """
-    axes = [axis for axis in request.slice_input.not_displayed if halves[axis] > 0 or not np.isclose(widths[axis], 1)]
+    axes = [
+        axis
+        for axis in request.slice_input.not_displayed
+        if halves[axis] > 0 or not np.isclose(widths[axis], 1)
+    ]
     if not axes or not len(request.data):
         return request
     data = np.asarray(request.data)
-    points = np.array(data[:, :1] if data.ndim == 3 else data, dtype=np.float64)  # only the starts of vectors matter
+    points = np.array(
+        data[:, :1] if data.ndim == 3 else data, dtype=np.float64
+    )  # only the starts of vectors matter
     positions: NDArray[np.float64] = points[:, 0] if data.ndim == 3 else points
     for axis in axes:
         beyond = positions[:, axis] - request.data_slice.point[axis]

@@ -19,8 +19,25 @@ from qtpy.QtCore import (
     Qt,
     Signal,
 )
-from qtpy.QtGui import QBrush, QColor, QFont, QKeyEvent, QPainter, QPen, QPixmap, QRegion, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from qtpy.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
+    QKeyEvent,
+    QPainter,
+    QPen,
+    QPixmap,
+    QRegion,
+    QResizeEvent,
+)
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
 
 from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet._qt.tasks import single_shot
@@ -116,7 +133,10 @@ class SheetModel(QStringListModel):
             case Qt.ItemDataRole.ToolTipRole:
                 z, y, x = review.picks.points_zyx[row]
                 lines = [name, f"x {x:.1f}, y {y:.1f}, z {z:.1f} voxels"]
-                lines += [f"{column}: {value_text(values[row])}" for column, values in review.columns.items()]
+                lines += [
+                    f"{column}: {value_text(values[row])}"
+                    for column, values in review.columns.items()
+                ]
                 return plain_tooltip("\n".join(lines))
         return None
 
@@ -150,13 +170,17 @@ class SheetDelegate(QStyledItemDelegate):
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
         return self.cell
 
-    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(
+        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
         card = index.data(Qt.ItemDataRole.UserRole)
         if painter is None or not isinstance(card, Card):
             return
         colors = self._theme.colors
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setRenderHints(
+            QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform
+        )
         cell = option.rect.adjusted(_GAP_PX // 2, _GAP_PX // 2, -_GAP_PX // 2, -_GAP_PX // 2)
         side = cell.width() - 2 * _FRAME_PX
         square = QRect(cell.left() + _FRAME_PX, cell.top() + _FRAME_PX, side, side)
@@ -166,16 +190,28 @@ class SheetDelegate(QStyledItemDelegate):
         self._draw_verdict(painter, square, card.verdict)
         painter.setFont(_font(option.font))
         painter.setPen(colors.text if is_selected else colors.dim)
-        below = QRect(cell.left() + 2, square.bottom() + 1, cell.width() - 4, cell.bottom() - square.bottom())
-        caption = painter.fontMetrics().elidedText(card.caption, Qt.TextElideMode.ElideRight, below.width())
+        below = QRect(
+            cell.left() + 2, square.bottom() + 1, cell.width() - 4, cell.bottom() - square.bottom()
+        )
+        caption = painter.fontMetrics().elidedText(
+            card.caption, Qt.TextElideMode.ElideRight, below.width()
+        )
         painter.drawText(below, int(Qt.AlignmentFlag.AlignCenter), caption)
         painter.restore()
 
-    def _draw_state(self, painter: QPainter, cell: QRect, option: QStyleOptionViewItem, colors: Colors) -> None:
+    def _draw_state(
+        self, painter: QPainter, cell: QRect, option: QStyleOptionViewItem, colors: Colors
+    ) -> None:
         is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
         has_keys = bool(option.state & QStyle.StateFlag.State_HasFocus)
         is_hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
-        painter.setBrush(colors.selection if is_selected else colors.raised if is_hovered else Qt.BrushStyle.NoBrush)
+        painter.setBrush(
+            colors.selection
+            if is_selected
+            else colors.raised
+            if is_hovered
+            else Qt.BrushStyle.NoBrush
+        )
         painter.setPen(QPen(colors.accent, 2) if has_keys else Qt.PenStyle.NoPen)
         painter.drawRoundedRect(QRectF(cell).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
 
@@ -183,7 +219,9 @@ class SheetDelegate(QStyledItemDelegate):
         painter.fillRect(square, colors.raised)
         if card.picture is None:
             return
-        painter.fillRect(square, QBrush(colors.faint, Qt.BrushStyle.BDiagPattern))  # visible outside the volume
+        painter.fillRect(
+            square, QBrush(colors.faint, Qt.BrushStyle.BDiagPattern)
+        )  # visible outside the volume
         painter.drawPixmap(square, card.picture)
         if card.verdict is Verdict.REJECTED:
             overlay = QColor(colors.background)
@@ -238,7 +276,9 @@ class SheetView(QListView):
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # else the layout would jump
+        self.setVerticalScrollBarPolicy(
+            Qt.ScrollBarPolicy.ScrollBarAlwaysOn
+        )  # else the layout would jump
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMouseTracking(True)
@@ -283,7 +323,9 @@ class SheetView(QListView):
     def selected_places(self) -> list[int]:
         """The selected places in order, or the current one if none is selected."""
         current = self.currentIndex()
-        return sorted(index.row() for index in self.selectedIndexes()) or ([current.row()] if current.isValid() else [])
+        return sorted(index.row() for index in self.selectedIndexes()) or (
+            [current.row()] if current.isValid() else []
+        )
 
     def go_to(self, place: int) -> None:
         """Make a place current, select only it, and scroll to it."""
@@ -301,7 +343,10 @@ class SheetView(QListView):
             selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Open on Enter; leave letters and Space to the dock, which a list would use to search and select."""
+        """Open on Enter.
+
+        Leave letters and Space to the dock, which a list would use to search and select.
+        """
         if event is None:
             return
         if event.key() in _ENTER:
@@ -319,14 +364,21 @@ class SheetView(QListView):
         self.scrollTo(self.currentIndex())
         self._look_soon.start()
 
-    def dataChanged(self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()) -> None:
+    def dataChanged(
+        self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()
+    ) -> None:
         """Repaint visible cells only; Qt would lay out all cells again for each crop."""
         viewport, shown = self.viewport(), self.places_on_screen()
         if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
-            viewport.update(self.visualRect(first) if first.row() == last.row() else viewport.rect())
+            viewport.update(
+                self.visualRect(first) if first.row() == last.row() else viewport.rect()
+            )
 
     def visualRegionForSelection(self, _selection: QItemSelection) -> QRegion:
-        """Repaint the whole view when the selection changes; Qt would locate each item, which is slow."""
+        """Repaint the whole view when the selection changes.
+
+        Qt would locate each item, which is slow.
+        """
         viewport = self.viewport()
         return QRegion() if viewport is None else QRegion(viewport.rect())
 
@@ -347,4 +399,6 @@ class SheetView(QListView):
 
     def _look(self) -> None:
         shown = self.places_on_screen()
-        self.looked_at.emit(range(shown.start, min(shown.stop + len(shown), self._sheet.rowCount())))
+        self.looked_at.emit(
+            range(shown.start, min(shown.stop + len(shown), self._sheet.rowCount()))
+        )

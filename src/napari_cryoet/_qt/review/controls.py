@@ -133,7 +133,9 @@ class ReviewControls(QWidget):
     def set_columns(self, names: Iterable[str], chosen: str) -> None:
         """Set the columns to sort by, including those that can be measured."""
         names = list(names)
-        self.filter.setPlaceholderText("such as score > 0.4" if "score" in names else f"such as {EDGE} > 20")
+        self.filter.setPlaceholderText(
+            "such as score > 0.4" if "score" in names else f"such as {EDGE} > 20"
+        )
         with QSignalBlocker(self):
             self.order.clear()
             for name in dict.fromkeys(["", *names, DENSITY, NEAREST, EDGE]):
@@ -157,7 +159,9 @@ class ReviewControls(QWidget):
         self.order.currentIndexChanged.connect(lambda _index: self.order_changed.emit())
         self.direction.toggled.connect(lambda is_on: self.direction.setText("↓" if is_on else "↑"))
         self.direction.toggled.connect(lambda _is_on: self.order_changed.emit())
-        self.filter.editingFinished.connect(self.order_changed)  # also when the field loses the focus
+        self.filter.editingFinished.connect(
+            self.order_changed
+        )  # also when the field loses the focus
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)
@@ -180,7 +184,10 @@ class ReviewControls(QWidget):
 
 
 class _Length(QDoubleSpinBox):
-    """A spin box for a length, applied once it is typed in full; letters go to the dock as shortcuts."""
+    """A spin box for a length, applied once it is typed in full.
+
+    Letters go to the dock as shortcuts.
+    """
 
     def __init__(self, name: str, low: float, high: float) -> None:
         super().__init__()

@@ -22,7 +22,14 @@ from napari_cryoet.layers.specs import robust_limits
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.crops import Crop, CropReader, Cube, Frame, RunningMean, open_for_review
-from napari_cryoet.review.measure import DENSITY, MEASURED, NEAREST, densities_at, distances_nm, nearest_distances
+from napari_cryoet.review.measure import (
+    DENSITY,
+    MEASURED,
+    NEAREST,
+    densities_at,
+    distances_nm,
+    nearest_distances,
+)
 from napari_cryoet.review.review import Review
 
 log = logging.getLogger(__name__)
@@ -43,8 +50,12 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     points_zyx = (picks.points_zyx * own_step + own_start - start) / step
     rotations = picks.rotations_zyx
     if rotations is not None and (own_step < 0).any():
-        rotations = np.sign(own_step)[:, None] * rotations  # flip the particles' axes with the layer
-    return CropReader(open_for_review(image.data, step), points_zyx, rotations, are_oriented=picks.are_oriented)
+        rotations = (
+            np.sign(own_step)[:, None] * rotations
+        )  # flip the particles' axes with the layer
+    return CropReader(
+        open_for_review(image.data, step), points_zyx, rotations, are_oriented=picks.are_oriented
+    )
 
 
 def particle_angstrom(layer: Points) -> float:
@@ -144,7 +155,9 @@ class CropFeed(QObject):
                 for crop in reader.read(rows, frame, stop=job.stop):
                     job.hand_over(crop)
 
-            self._tasks.run(_READ, read, then=lambda _none: None, failed=self._on_failed, part=self._on_crop)
+            self._tasks.run(
+                _READ, read, then=lambda _none: None, failed=self._on_failed, part=self._on_crop
+            )
 
     def _on_crop(self, crop: Crop) -> None:
         self._crops[crop.row] = crop
@@ -165,7 +178,9 @@ class CropFeed(QObject):
             return
         self._sample.append(known)
         count = len(self._sample)
-        limits = robust_limits(np.concatenate(self._sample)) if count & (count - 1) == 0 else None  # at 1, 2, 4, 8, …
+        limits = (
+            robust_limits(np.concatenate(self._sample)) if count & (count - 1) == 0 else None
+        )  # at 1, 2, 4, 8, …
         if limits is not None:
             self.limits = limits
             self._pixmaps.clear()
@@ -229,7 +244,9 @@ class AveragePanel(QWidget):
         reader = self._reader
         self._kept = rows
         self._usable = frozenset(
-            row for row in rows if reader is not None and (not self._cube.is_oriented or reader.are_oriented[row])
+            row
+            for row in rows
+            if reader is not None and (not self._cube.is_oriented or reader.are_oriented[row])
         )
         self._read()
 
@@ -256,10 +273,14 @@ class AveragePanel(QWidget):
         is_on, picture = self.switch.isChecked(), QPixmap()
         sections = self.mean.sections() if is_on else None
         if sections is not None:
-            values = np.hstack([np.pad(section, ((0, 0), (0, 1)), constant_values=np.nan) for section in sections])
+            values = np.hstack(
+                [np.pad(section, ((0, 0), (0, 1)), constant_values=np.nan) for section in sections]
+            )
             known = values[np.isfinite(values)]
             limits = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-            picture = QPixmap.fromImage(grey_image(values, limits)).scaledToHeight(_SECTION_PX, _SMOOTH)
+            picture = QPixmap.fromImage(grey_image(values, limits)).scaledToHeight(
+                _SECTION_PX, _SMOOTH
+            )
         self.sections.setPixmap(picture)
         self.sections.setVisible(is_on)
         self.note.setVisible(is_on)
@@ -280,19 +301,29 @@ class AveragePanel(QWidget):
 # measured columns
 
 
-def to_measure(review: Review, reader: CropReader | None, order: Order, filter_text: str) -> str | None:
-    """The first missing column for an order and a filter; without a volume, only `NEAREST` can be measured."""
+def to_measure(
+    review: Review, reader: CropReader | None, order: Order, filter_text: str
+) -> str | None:
+    """The first missing column for an order and a filter.
+
+    Without a volume, only `NEAREST` can be measured.
+    """
     can_measure = {NEAREST} if review.picks.spacing_angstrom is not None else set()
     if reader is not None:
         can_measure = set(MEASURED)
     wanted = [name for name in MEASURED if name == order.column or name in filter_text.lower()]
-    return next((name for name in wanted if name in can_measure and name not in review.columns), None)
+    return next(
+        (name for name in wanted if name in can_measure and name not in review.columns), None
+    )
 
 
 def measured(
     job: Job, name: str, picks: Picks, reader: CropReader | None, diameter_angstrom: float
 ) -> dict[str, NDArray[Any]]:
-    """Measure a column of picks, and others along with it; density is measured in spheres of the given diameter."""
+    """Measure a column of picks, and others along with it.
+
+    Density is measured in spheres of the given diameter.
+    """
     if reader is None:
         return {NEAREST: nearest_distances(picks.positions_angstrom_zyx) / 10}
     if name != DENSITY:
@@ -301,4 +332,8 @@ def measured(
     def report(done: int, total: int) -> None:
         job.say(done / max(total, 1), f"{done:,} of {total:,} picks")
 
-    return {DENSITY: densities_at(reader.volume, reader.points_zyx, diameter_angstrom, stop=job.stop, progress=report)}
+    return {
+        DENSITY: densities_at(
+            reader.volume, reader.points_zyx, diameter_angstrom, stop=job.stop, progress=report
+        )
+    }

@@ -28,7 +28,13 @@ from superqt import QElidingLabel
 
 from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.layer_picks import are_picks, is_volume, lacks_unit, placed_picks_of, volume_for
+from napari_cryoet._qt.picks.layer_picks import (
+    are_picks,
+    is_volume,
+    lacks_unit,
+    placed_picks_of,
+    volume_for,
+)
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.review.contact_sheet import SheetModel, SheetView, number_of
 from napari_cryoet._qt.review.controls import Looks, ReviewControls
@@ -67,10 +73,14 @@ ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in, or let Check picks find out "
     "what is wrong."
 )
-IMAGE_WITHOUT_UNIT: Final = "This tomogram's layer doesn't say how wide its voxels are, so the picks don't fit it."
+IMAGE_WITHOUT_UNIT: Final = (
+    "This tomogram's layer doesn't say how wide its voxels are, so the picks don't fit it."
+)
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
 ALL_JUDGED: Final = "All shown picks are judged."
-_FOLLOW_MS: Final = 120  # wait for a pause in typing, since moving the viewer takes longer than judging a pick
+_FOLLOW_MS: Final = (
+    120  # wait for a pause in typing, since moving the viewer takes longer than judging a pick
+)
 _RECUT_MS: Final = 150  # wait while a layer or a slider is dragged
 _OPEN, _SAVE, _MEASURE = "open review", "save review", "measure picks"
 _RECUT, _SPACING = "cut crops", "voxel spacing"
@@ -80,7 +90,8 @@ _VERDICTS: Final = {
     Qt.Key.Key_U: (Verdict.UNDECIDED, "Undecided"),
 }
 
-#: Reads and writes all reviews' files in order, so that a reopened review sees the last save. Python waits for it at
+#: Reads and writes all reviews' files in order, so that a reopened review sees the last save.
+#: Python waits for it at
 #: exit.
 _disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet-review")
 
@@ -110,7 +121,9 @@ class ReviewDock(Dock):
         self._watched: list[Any] = []  # emitters that trigger cutting crops again
         self._last_message = ""  # the result of the last action
         self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
-        self.image = LayerCombo(napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM)
+        self.image = LayerCombo(
+            napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM
+        )
         self.controls = ReviewControls(self.image)
         self.feed = CropFeed(self.tasks, self)
         self.model = SheetModel(self.feed, self)
@@ -118,7 +131,9 @@ class ReviewDock(Dock):
         self.average = AveragePanel(self.tasks)
         self.notice = NoticeBar(self.theme)
         self._recut_soon = single_shot(self, _RECUT_MS, self._recut)
-        self._fly_soon = single_shot(self, _FOLLOW_MS, lambda: self.fly_to(self.sheet.currentIndex().row()))
+        self._fly_soon = single_shot(
+            self, _FOLLOW_MS, lambda: self.fly_to(self.sheet.currentIndex().row())
+        )
         self._make_buttons()
         self._lay_out()
         self._connect()
@@ -177,7 +192,9 @@ class ReviewDock(Dock):
             review.set_picks(self._layer.picks)
         self._layer.link.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
         looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
-        self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
+        self.controls.begin(
+            looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any())
+        )
         review.view = self.controls.looks.remembered()
         self._recut()
         self._last_message = review.remark
@@ -210,7 +227,10 @@ class ReviewDock(Dock):
         if not review.has_unsaved:
             return
         saving = _disk.submit(review.save)
-        saved, failed = lambda _none: self.notice.withdraw(_SAVE), partial(self._show_problem, _SAVE)
+        saved, failed = (
+            lambda _none: self.notice.withdraw(_SAVE),
+            partial(self._show_problem, _SAVE),
+        )
         self.tasks.run(_SAVE, lambda _job: saving.result(), then=saved, failed=failed)
 
     def _show_problem(self, topic: str, error: CryoETError) -> None:
@@ -231,7 +251,10 @@ class ReviewDock(Dock):
             self.next_undecided(otherwise=places[-1] + 1)
 
     def next_undecided(self, step: int = 1, *, otherwise: int = -1) -> None:
-        """Go to the next undecided pick, or to the place ``otherwise`` if there is none; the viewer follows."""
+        """Go to the next undecided pick, or to the place ``otherwise`` if there is none.
+
+        The viewer follows.
+        """
         review = self.review
         if review is None:
             return
@@ -266,7 +289,11 @@ class ReviewDock(Dock):
         verdicts = set(review.decisions.codes(pick_ids).tolist())
         result = f"{Verdict(verdicts.pop()).word} again" if len(verdicts) == 1 else "as they were"
         is_one = len(pick_ids) == 1
-        picks = f"pick {number_of(pick_ids[0])} is" if is_one else f"{count_text(len(pick_ids), 'pick')} are"
+        picks = (
+            f"pick {number_of(pick_ids[0])} is"
+            if is_one
+            else f"{count_text(len(pick_ids), 'pick')} are"
+        )
         self._say(f"{action}: {picks} {result}.")
 
     def _show_verdicts(self) -> None:
@@ -306,7 +333,9 @@ class ReviewDock(Dock):
             review.forget_measured()
             self._save()
         side, pixels = looks.side_nm * 10, self.sheet.crop_px | 1
-        self.feed.use(self._reader, Frame(side, looks.slab_nm * 10, looks.plane, looks.is_oriented, pixels))
+        self.feed.use(
+            self._reader, Frame(side, looks.slab_nm * 10, looks.plane, looks.is_oriented, pixels)
+        )
         if self._reader is not None and not had_volume:
             self.average.switch.setChecked(self._reader.volume.is_local)
         self.average.use(self._reader, Cube(side, looks.is_oriented))
@@ -329,7 +358,9 @@ class ReviewDock(Dock):
         """Cut crops again whenever one of these layers is moved; stop watching others."""
         for emitter in self._watched:
             emitter.disconnect(self._on_moved)
-        self._watched = [getattr(layer.events, name) for layer in layers if layer is not None for name in PLACING]
+        self._watched = [
+            getattr(layer.events, name) for layer in layers if layer is not None for name in PLACING
+        ]
         for emitter in self._watched:
             emitter.connect(self._on_moved)
 
@@ -345,7 +376,9 @@ class ReviewDock(Dock):
         name = to_measure(review, reader, order, text)
         if name is not None:
             picks, diameter = review.picks, particle_angstrom(layer)
-            work = partial(measured, name=name, picks=picks, reader=reader, diameter_angstrom=diameter)
+            work = partial(
+                measured, name=name, picks=picks, reader=reader, diameter_angstrom=diameter
+            )
             self.tasks.run(_MEASURE, work, then=self._on_measured, title="Measuring picks")
         else:
             try:
@@ -369,7 +402,10 @@ class ReviewDock(Dock):
         return next((verdict for verdict, button in self.shown.items() if button.isChecked()), None)
 
     def _show_picks(self, review: Review) -> None:
-        """Show the picks in their new order; keep the current pick, or its place if it is hidden."""
+        """Show the picks in their new order.
+
+        Keep the current pick, or its place if it is hidden.
+        """
         place, before = self.sheet.currentIndex().row(), self.model.ids
         self.model.set_review(review)
         if place < 0:
@@ -393,7 +429,12 @@ class ReviewDock(Dock):
         self.sheet.opened.connect(self.fly_to)
         self.sheet.moved.connect(self._mark)
         self.sheet.looked_at.connect(lambda places: self.feed.want(map(self.model.row_at, places)))
-        for changed in (self.feed.arrived, self.feed.failed, self.tasks.started, self.tasks.finished):
+        for changed in (
+            self.feed.arrived,
+            self.feed.failed,
+            self.tasks.started,
+            self.tasks.finished,
+        ):
             changed.connect(lambda *_what: self._show_status())
         self.tasks.unhandled.connect(self.notice.show_error)
         self.theme.changed.connect(self._draw_icon)
@@ -439,11 +480,17 @@ class ReviewDock(Dock):
 
     def take_keys(self) -> None:
         """Focus the sheet, or the choice of layer if there is nothing to judge."""
-        (self.points if self.sheet.isHidden() else self.sheet).setFocus(Qt.FocusReason.OtherFocusReason)
+        (self.points if self.sheet.isHidden() else self.sheet).setFocus(
+            Qt.FocusReason.OtherFocusReason
+        )
 
     def event(self, event: QEvent | None) -> bool:
         """Keep the viewer's shortcuts from overriding our keys anywhere in the dock."""
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride and self._action_of(event):
+        if (
+            isinstance(event, QKeyEvent)
+            and event.type() == QEvent.Type.ShortcutOverride
+            and self._action_of(event)
+        ):
             event.accept()
             return True
         return bool(super().event(event))
@@ -467,7 +514,10 @@ class ReviewDock(Dock):
         if event.modifiers() & COMMAND_KEYS:
             return None
         if event.key() == Qt.Key.Key_Space:
-            return partial(self.next_undecided, -1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
+            return partial(
+                self.next_undecided,
+                -1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1,
+            )
         key = Qt.Key(event.key())
         return partial(self.judge, _VERDICTS[key][0]) if key in _VERDICTS else None
 
@@ -483,8 +533,15 @@ class ReviewDock(Dock):
         has_layer = self._layer is not None
         text, image = self._missing(), self.image.layer
         self.notice.withdraw(_SPACING)
-        if image is not None and lacks_unit(image) and self.layer is not None and not lacks_unit(self.layer):
-            self.notice.show_notice(IMAGE_WITHOUT_UNIT, "Give it…", lambda: ask_spacing(image, self), topic=_SPACING)
+        if (
+            image is not None
+            and lacks_unit(image)
+            and self.layer is not None
+            and not lacks_unit(self.layer)
+        ):
+            self.notice.show_notice(
+                IMAGE_WITHOUT_UNIT, "Give it…", lambda: ask_spacing(image, self), topic=_SPACING
+            )
         self.hint.setText(text)
         self.hint.setVisible(bool(text))
         for part in self._judging:
@@ -525,7 +582,9 @@ class ReviewDock(Dock):
         if is_measuring:
             text = "Measuring picks…"
         elif review is not None:
-            reading = f"Reading {count_text(self.feed.n_waiting, 'crop')}…" if self.feed.n_waiting else ""
+            reading = (
+                f"Reading {count_text(self.feed.n_waiting, 'crop')}…" if self.feed.n_waiting else ""
+            )
             text = str(error or self._last_message or reading or self._order_text(review))
         self.status.setText(text)
         self.status.setAccessibleName(text)
@@ -548,7 +607,9 @@ class ReviewDock(Dock):
         self.shown, self.verdicts = {}, {}
         for key, (verdict, word) in _VERDICTS.items():
             shown = _button(
-                "", f"Show only {verdict.word} picks; click again for all", partial(self._on_shown, verdict)
+                "",
+                f"Show only {verdict.word} picks; click again for all",
+                partial(self._on_shown, verdict),
             )
             shown.setCheckable(True)
             goes_on = ", and go on to the next pick" if verdict else ""
@@ -563,7 +624,9 @@ class ReviewDock(Dock):
         self.as_layers = _button("As layers", tip, self.add_result_layers)
         tip = "Write the kept picks to a file, with the reviewer's name and the date"
         self.export = _button(
-            "Export…", tip, lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept")
+            "Export…",
+            tip,
+            lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept"),
         )
         self.status = QElidingLabel()
         self.status.setObjectName("statusText")
@@ -579,11 +642,24 @@ class ReviewDock(Dock):
         crop_size = self.controls.crop_size
         shown, verdicts = _row(*self.shown.values()), _row(*self.verdicts.values())
         results = _row(self.progress, self.counts, self.as_layers, self.export)
-        self._judging: tuple[QWidget, ...] = (crop_size, shown, self.sheet, verdicts, self.average, results)
+        self._judging: tuple[QWidget, ...] = (
+            crop_size,
+            shown,
+            self.sheet,
+            verdicts,
+            self.average,
+            results,
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 2)
         column.setSpacing(5)
-        for part in (_row(self.points, crop_size, self.gear), self.controls, self.notice, self.hint, shown):
+        for part in (
+            _row(self.points, crop_size, self.gear),
+            self.controls,
+            self.notice,
+            self.hint,
+            shown,
+        ):
             column.addWidget(part)
         column.addWidget(self.sheet, 1)
         for part in (verdicts, self.average, results, _row(self.status, self.retry, self.stop)):
@@ -591,7 +667,9 @@ class ReviewDock(Dock):
         column.addStretch(0)
         for kind in (QAbstractButton, QComboBox, QSlider):
             for control in self.findChildren(kind):
-                control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # clicks leave the focus on the sheet
+                control.setFocusPolicy(
+                    Qt.FocusPolicy.TabFocus
+                )  # clicks leave the focus on the sheet
 
 
 def _button(text: str, tooltip: str, act: Callable[[], object]) -> QPushButton:
@@ -602,7 +680,10 @@ def _button(text: str, tooltip: str, act: Callable[[], object]) -> QPushButton:
 
 
 def _row(*widgets: QWidget) -> QWidget:
-    """Widgets side by side; widgets of one type share the width, otherwise the first one takes it."""
+    """Widgets side by side.
+
+    Widgets of one type share the width, otherwise the first one takes it.
+    """
     row = QWidget()
     layout = QHBoxLayout(row)
     layout.setContentsMargins(0, 0, 0, 0)

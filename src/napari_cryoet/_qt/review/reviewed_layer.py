@@ -57,7 +57,10 @@ class ReviewedLayer(QObject):
         self._viewer = viewer
         self._mark = PickMark(viewer, layer)
         self._rejected = np.empty(0, np.int64)
-        self._faint = np.empty(0, np.int64), np.empty((0, 2))  # sorted ids, and their original face and border opacity
+        self._faint = (
+            np.empty(0, np.int64),
+            np.empty((0, 2)),
+        )  # sorted ids, and their original face and border opacity
         self._fade_soon = single_shot(self, 0, self._fade)
         self.link.changed.connect(self._on_edited)
         self._events = [
@@ -94,7 +97,9 @@ class ReviewedLayer(QObject):
             self.layer.selected_data = {int(row)}
 
     def mark(self, row: int | None) -> None:
-        self._mark.show(None if row is None or row >= len(self.picks) else self.picks.points_zyx[row])
+        self._mark.show(
+            None if row is None or row >= len(self.picks) else self.picks.points_zyx[row]
+        )
 
     def _on_edited(self) -> None:
         """Update after an edit; colours have moved with their points."""
@@ -129,7 +134,10 @@ class ReviewedLayer(QObject):
 
 
 class PickMark:
-    """A crosshair around one pick, visible near its plane; an overlay, so that the layer list doesn't change."""
+    """A crosshair around one pick, visible near its plane.
+
+    An overlay, so that the layer list doesn't change.
+    """
 
     def __init__(self, viewer: ViewerModel, layer: Points) -> None:
         self._viewer, self._layer = viewer, layer
@@ -170,7 +178,9 @@ class PickMark:
         position = (*dims.point[: dims.ndim - len(center)], *map(float, center))
         self._crosshair.gap = radius * _MARK_RADII
         self._crosshair.position = position
-        self._crosshair.visible = all(abs(dims.point[axis] - position[axis]) <= radius for axis in dims.not_displayed)
+        self._crosshair.visible = all(
+            abs(dims.point[axis] - position[axis]) <= radius for axis in dims.not_displayed
+        )
 
 
 def place_in(viewer: ViewerModel, layer: Layer, data: ArrayLike) -> NDArray[np.float64]:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.streaming.grid import Box
 
-_REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # minimum intervals: uploading textures is the slowest step
+_REFRESH_2D_S, _REFRESH_3D_S = (
+    0.05,
+    0.33,
+)  # minimum intervals: uploading textures is the slowest step
 _STATE_INTERVAL_MS: Final = 500  # between state updates while nothing new can be drawn
 _THUMBNAIL_AFTER_MS: Final = 500  # a thumbnail with each slice, as in napari, would be slow
 _PAUSE_FACTOR: Final = 2.0  # pause between redraws, relative to their duration
@@ -99,7 +102,9 @@ class StreamStatus(QObject):
         """The current loading state."""
         state, pyramid = self.display.state, self.display.pyramid
         if self._is_out_of_view:
-            state = replace(state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None)
+            state = replace(
+                state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None
+            )
         return StreamState(
             **{field.name: getattr(state, field.name) for field in fields(state)},
             bytes_per_s=self._speed(state.bytes_read),
@@ -180,7 +185,9 @@ class StreamStatus(QObject):
     def may_redraw_at(self) -> float:
         layer = self._layer()
         is_volume = layer is not None and seam.is_sliced_in_3d(layer)
-        return self._drawn_at + (_REFRESH_3D_S if is_volume and not self.display.has_all else _REFRESH_2D_S)
+        return self._drawn_at + (
+            _REFRESH_3D_S if is_volume and not self.display.has_all else _REFRESH_2D_S
+        )
 
     def redraw(self) -> None:
         """Slice the layer again if new data arrived since napari last did."""
@@ -190,7 +197,9 @@ class StreamStatus(QObject):
         try:
             if self._woken_at >= self._sliced_at and self._has_own_data(layer):
                 self._is_redrawing = True
-                layer.refresh(extent=False, thumbnail=False, highlight=False)  # may raise errors of other listeners
+                layer.refresh(
+                    extent=False, thumbnail=False, highlight=False
+                )  # may raise errors of other listeners
                 self._drawn_at = time.monotonic()
         finally:
             self._is_redrawing = False
@@ -207,7 +216,12 @@ class StreamStatus(QObject):
 
     def _emit_state(self) -> None:
         state = self.state
-        if state.missing_blocks and not state.is_exact and state.error is None and not state.is_stopped:
+        if (
+            state.missing_blocks
+            and not state.is_exact
+            and state.error is None
+            and not state.is_stopped
+        ):
             self._state_timer.start()
         if state.error is not None and str(state.error) != self._last_error and not self.is_watched:
             self._last_error = str(state.error)
@@ -228,7 +242,10 @@ class StreamStatus(QObject):
     def changed_request(self, request: Any) -> Any:
         """Make napari slice the display, unless the layer's data were replaced."""
         layer = self._layer()
-        had_other_data, self._had_other_data = self._had_other_data, layer is None or not self._has_own_data(layer)
+        had_other_data, self._had_other_data = (
+            self._had_other_data,
+            layer is None or not self._has_own_data(layer),
+        )
         if self._had_other_data:
             self.display.pause()
             return request
@@ -243,7 +260,9 @@ class StreamStatus(QObject):
     def end_slice(self) -> None:
         shared_redraws().spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
-            QTimer.singleShot(0, self._emit_state)  # no redraw will follow if everything is in memory
+            QTimer.singleShot(
+                0, self._emit_state
+            )  # no redraw will follow if everything is in memory
         if not self._is_redrawing or not self._thumbnail.isActive():
             self._thumbnail.start()
         if not self._is_prefetching and self.display.state.is_settled:
@@ -265,11 +284,13 @@ class StreamStatus(QObject):
             seam.update_thumbnail(layer)
 
 
-def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus | None:
+def attach(
+    layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None
+) -> StreamStatus | None:
     """Stream a layer whose data are a pyramid's levels; the layer keeps the status alive.
 
-    Fetching pauses while the layer isn't in ``viewer``. Return None if this napari's slicing isn't supported: it then
-    slices exact arrays asynchronously.
+    Fetching pauses while the layer isn't in ``viewer``. Return None if this napari's slicing isn't
+    supported: it then slices exact arrays asynchronously.
     """
     status = seam.slicer_of(layer)
     if status is None:
@@ -279,7 +300,9 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
     return status
 
 
-def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus | None:
+def _attach(
+    layer: Image | Labels, display: Display, viewer: ViewerModel | None
+) -> StreamStatus | None:
     status = StreamStatus(layer, display)
     if not seam.slice_by(layer, status):
         status.close()
@@ -295,7 +318,9 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
     return status
 
 
-def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[Layer, StreamStatus | None]:
+def make_layer(
+    spec: LayerSpec, *, viewer: ViewerModel | None = None
+) -> tuple[Layer, StreamStatus | None]:
     """Create the layer of a spec; it streams from its first slice if its data are a pyramid's levels.
 
     Parameters
@@ -339,14 +364,18 @@ def slice_on_another_thread() -> None:
 
     settings = get_settings()
     if not settings.experimental.async_:
-        settings.env_settings.setdefault("experimental", {})["async_"] = True  # napari doesn't save values from here
+        settings.env_settings.setdefault("experimental", {})["async_"] = (
+            True  # napari doesn't save values from here
+        )
         settings.experimental.async_ = True
 
 
 # prefetching the first view
 
 
-def _prefetch_first_view(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
+def _prefetch_first_view(
+    display: Display, viewer: ViewerModel | None, layer: Layer | None = None
+) -> None:
     """Start fetching a viewer's first view, if it can be predicted, before napari has added the layer."""
     if viewer is not None and not display.pyramid.stays_coarse:
         view = _first_view(display.pyramid, viewer, layer)
@@ -354,14 +383,19 @@ def _prefetch_first_view(display: Display, viewer: ViewerModel | None, layer: La
             display.foresee(*view)
 
 
-def _first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None) -> tuple[int, Box] | None:
+def _first_view(
+    pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None
+) -> tuple[int, Box] | None:
     """The level and box of the first view; None if it is outside of the layer or can't be predicted.
 
-    napari shows the middle of a viewer's first layer, and keeps the current position for later ones.
+    napari shows the middle of a viewer's first layer, and keeps the current position for later
+    ones.
     """
     dims, shape = viewer.dims, pyramid.shapes[0]
     ndim = len(shape)
-    order = dims.order if dims.ndim >= ndim else tuple(range(ndim))  # napari will add the missing axes
+    order = (
+        dims.order if dims.ndim >= ndim else tuple(range(ndim))
+    )  # napari will add the missing axes
     displayed = [axis - len(order) + ndim for axis in order[-dims.ndisplay :]]
     if len(displayed) == 3:
         coarsest = len(pyramid.shapes) - 1
@@ -371,8 +405,13 @@ def _first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None) -> t
         if layer is None:
             return None
         point = np.round(layer.world_to_data(dims.point[-ndim:])).astype(int).tolist()
-    box = tuple((0, size) if axis in displayed else (point[axis], point[axis] + 1) for axis, size in enumerate(shape))
-    is_inside = all(0 <= start < stop <= size for (start, stop), size in zip(box, shape, strict=True))
+    box = tuple(
+        (0, size) if axis in displayed else (point[axis], point[axis] + 1)
+        for axis, size in enumerate(shape)
+    )
+    is_inside = all(
+        0 <= start < stop <= size for (start, stop), size in zip(box, shape, strict=True)
+    )
     return (0, box) if is_inside else None
 
 
@@ -412,8 +451,13 @@ class Redraws(QObject):
         self._waiting.pop(stream, None)
 
     def spent(self, duration_s: float) -> None:
-        """Report time that the GUI thread spent drawing streamed layers; the next redraw waits accordingly."""
-        self._free_at = max(self._free_at, time.monotonic() + min(_PAUSE_FACTOR * duration_s, _MAX_PAUSE_S))
+        """Report time that the GUI thread spent drawing streamed layers.
+
+        The next redraw waits accordingly.
+        """
+        self._free_at = max(
+            self._free_at, time.monotonic() + min(_PAUSE_FACTOR * duration_s, _MAX_PAUSE_S)
+        )
 
     def _may_redraw_at(self, stream: StreamStatus) -> float:
         own = stream.may_redraw_at()
@@ -422,10 +466,15 @@ class Redraws(QObject):
     def _start_timer(self) -> None:
         if self._waiting:
             wait_s = min(map(self._may_redraw_at, self._waiting)) - time.monotonic()
-            self._timer.start(round(1000 * max(0.0, wait_s)))  # wait_s is -inf for layers never drawn
+            self._timer.start(
+                round(1000 * max(0.0, wait_s))
+            )  # wait_s is -inf for layers never drawn
 
     def _on_time(self) -> None:
-        """Redraw the layers that are due, of one view at a time; views with blank layers come first."""
+        """Redraw the layers that are due, of one view at a time.
+
+        Views with blank layers come first.
+        """
         began = time.monotonic()
         ready = [stream for stream in self._waiting if self._may_redraw_at(stream) <= began]
         first = min(ready, key=lambda stream: not stream.display.is_blank, default=None)

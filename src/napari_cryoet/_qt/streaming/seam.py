@@ -1,8 +1,9 @@
 """All uses of napari's private API, each with a fallback.
 
-Streaming, picks as discs and overlays depend on how napari slices and draws layers. `can_stream` and `can_slice_picks`
-test the private names once. Without them, napari slices exact arrays, and picks show only in the plane of their centre.
-The other functions here don't fail if a name is missing.
+Streaming, picks as discs and overlays depend on how napari slices and draws layers. `can_stream`
+and `can_slice_picks` test the private names once. Without them, napari slices exact arrays, and
+picks show only in the plane of their centre. The other functions here don't fail if a name is
+missing.
 """
 
 from __future__ import annotations
@@ -35,19 +36,47 @@ log = logging.getLogger(__name__)
 _VISUALS: Final = "napari._vispy.utils.visual"
 _OVERLAYS: Final = "napari._vispy.overlays.base"
 _SCALE_BAR: Final = "napari._vispy.overlays.scale_bar"
-_STATE: Final = ("_slice_input", "_units", "data_slice", "set_slice_input", "_update_slice_response")
+_STATE: Final = (
+    "_slice_input",
+    "_units",
+    "data_slice",
+    "set_slice_input",
+    "_update_slice_response",
+)
 _REQUEST: Final = (
-    *("data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"),
+    *(
+        "data_at_data_level",
+        "data_at_thumbnail_level",
+        "data_level",
+        "thumbnail_level",
+        "data_slice",
+    ),
     *("corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"),
 )
 _RESPONSE: Final = ("image.raw", "tile_to_data", "slice_input", "empty")
-_POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # for points, for vectors
-_POINT_REQUEST: Final = ("data", "slice_input", "data_slice.point", "data_slice.margin_left", "data_slice.margin_right")
+_POINT_REQUESTS: Final = (
+    "make_slice_request_internal",
+    "_make_slice_request_internal",
+)  # for points, for vectors
+_POINT_REQUEST: Final = (
+    "data",
+    "slice_input",
+    "data_slice.point",
+    "data_slice.margin_left",
+    "data_slice.margin_right",
+)
 
 _GL_RENDERER: Final = 0x1F01
 _GL_MAX_3D_TEXTURE_SIZE: Final = 0x8073
 #: Renderer names of software drivers: Mesa, Chromium, Windows and macOS.
-_SOFTWARE: Final = ("llvmpipe", "softpipe", "software", "swiftshader", "gdi generic", "microsoft basic render")
+_SOFTWARE: Final = (
+    "llvmpipe",
+    "softpipe",
+    "software",
+    "swiftshader",
+    "gdi generic",
+    "microsoft basic render",
+)
 
 
 # slicing of volumes
@@ -70,12 +99,17 @@ class _Slicing:
 
 
 def slice_by(layer: Layer, slicer: StreamStatus) -> bool:
-    """Route a layer's slice requests and responses through a stream; False if this napari doesn't support it."""
+    """Route a layer's slice requests and responses through a stream.
+
+    False if this napari doesn't support it.
+    """
     if not can_stream():
         return False
     own: Any = layer._slicing_state
     _skip_whole_levels(layer)
-    state: Any = type(f"Streamed{type(own).__name__}", (_Slicing, type(own)), {})(layer, layer.data, False)
+    state: Any = type(f"Streamed{type(own).__name__}", (_Slicing, type(own)), {})(
+        layer, layer.data, False
+    )
     state.set_slice_input(own._slice_input, True)
     state._units, state.slicer = own._units, slicer
     layer._slicing_state = state
@@ -114,7 +148,9 @@ def on_plane(event: Any) -> None:
         for viewer in open_viewers():
             visual = viewer.window._qt_viewer.canvas.layer_to_visual.get(layer)
             if visual is not None:
-                visual.node.plane_position = tuple((np.asarray(layer.plane.position) - corner) / scale - 0.5)
+                visual.node.plane_position = tuple(
+                    (np.asarray(layer.plane.position) - corner) / scale - 0.5
+                )
                 visual.node.plane_normal = tuple(np.asarray(layer.plane.normal) * scale)
                 visual.node.plane_thickness = max(1.0, layer.plane.thickness / float(scale.max()))
 
@@ -142,7 +178,11 @@ def can_stream() -> bool:
         dataclasses.replace(request, **{name: getattr(request, name) for name in _REQUEST})
         attrgetter(*_RESPONSE)(dataclasses.replace(request()))
     except Exception as error:  # noqa: BLE001 - a future napari may fail in any way
-        log.warning("napari %s isn't supported for streaming: volumes stay coarse (%r)", napari.__version__, error)
+        log.warning(
+            "napari %s isn't supported for streaming: volumes stay coarse (%r)",
+            napari.__version__,
+            error,
+        )
         return False
     return True
 
@@ -151,7 +191,10 @@ def can_stream() -> bool:
 
 
 def slicing_state_of(layer: Any) -> Any:
-    """The object that slices a layer, which also stores our settings for it; None if napari has none."""
+    """The object that slices a layer, which also stores our settings for it.
+
+    None if napari has none.
+    """
     return getattr(layer, "_slicing_state", None)
 
 
@@ -187,7 +230,11 @@ def can_slice_picks() -> bool:
             layer.set_view_slice()
             attrgetter(*_POINT_REQUEST)(made.pop())
     except Exception as error:  # noqa: BLE001 - a future napari may fail in any way
-        log.warning("napari %s isn't supported for discs: picks show in one plane (%r)", napari.__version__, error)
+        log.warning(
+            "napari %s isn't supported for discs: picks show in one plane (%r)",
+            napari.__version__,
+            error,
+        )
         return False
     return True
 
@@ -232,8 +279,13 @@ def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
     ``make_visual`` is called with napari's base class and returns the vispy visual's class.
     """
     try:
-        bases, known = importlib.import_module(_OVERLAYS), importlib.import_module(_VISUALS).overlay_to_visual
-        known[kind] = make_visual(type("SceneVisual", (bases.ViewerOverlayMixin, bases.VispySceneOverlay), {}))
+        bases, known = (
+            importlib.import_module(_OVERLAYS),
+            importlib.import_module(_VISUALS).overlay_to_visual,
+        )
+        known[kind] = make_visual(
+            type("SceneVisual", (bases.ViewerOverlayMixin, bases.VispySceneOverlay), {})
+        )
     except (ImportError, AttributeError) as error:
         log.warning("napari %s isn't supported for overlays: %s", napari.__version__, error)
         return False
@@ -243,8 +295,14 @@ def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
 def count_in_nanometers(viewer: ViewerModel) -> None:
     """Show a viewer's scale bar in nm and µm instead of napari's kÅ, if this napari supports it."""
     overlays = viewer.canvas.overlays
-    if hasattr(viewer, "window") and type(overlays.scale_bar) is ScaleBarOverlay and _can_draw_nanometers():
-        options = dict(overlays.pop("scale_bar"))  # napari doesn't replace an overlay by an equal one
+    if (
+        hasattr(viewer, "window")
+        and type(overlays.scale_bar) is ScaleBarOverlay
+        and _can_draw_nanometers()
+    ):
+        options = dict(
+            overlays.pop("scale_bar")
+        )  # napari doesn't replace an overlay by an equal one
         overlays["scale_bar"] = NanometerScaleBar(**options)
 
 
@@ -296,8 +354,8 @@ def forget_place(window: QWidget) -> None:
 def delete_in_own_canvas(owner: ViewerModel | QtViewer) -> None:
     """Make napari delete a layer's textures in the OpenGL context of the viewer's own canvas.
 
-    napari deletes them in the context of the canvas that drew last. With several windows, another canvas may then lose
-    textures with the same numbers.
+    napari deletes them in the context of the canvas that drew last. With several windows, another
+    canvas may then lose textures with the same numbers.
     """
     try:
         canvas = (owner.window._qt_viewer if isinstance(owner, ViewerModel) else owner).canvas
@@ -321,8 +379,13 @@ def largest_texture_side() -> int | None:
 
 
 def draws_in_software() -> bool:
-    """Whether volumes are drawn without a graphics card, which is slow; True before the first drawing."""
-    return not _has_drawn() or any(name in str(_gl_parameter(_GL_RENDERER) or "").lower() for name in _SOFTWARE)
+    """Whether volumes are drawn without a graphics card, which is slow.
+
+    True before the first drawing.
+    """
+    return not _has_drawn() or any(
+        name in str(_gl_parameter(_GL_RENDERER) or "").lower() for name in _SOFTWARE
+    )
 
 
 def _has_drawn() -> bool:

@@ -1,7 +1,8 @@
 """Exact positions of streamed slices at every level: corrects napari's slice requests and responses.
 
-A finest plane maps to the coarse plane that it was averaged into. Levels made by taking every n-th voxel aren't
-shifted. A thick slice consists of the planes whose centres it contains, while napari rounds both faces.
+A finest plane maps to the coarse plane that it was averaged into. Levels made by taking every n-th
+voxel aren't shifted. A thick slice consists of the planes whose centres it contains, while napari
+rounds both faces.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def streamed_request(request: Any, display: Display) -> Any:
 def _corners(request: Any, shape: NDArray[np.intp]) -> NDArray[np.intp]:
     """The first and last voxel of a request along each axis.
 
-    napari doesn't know the visible range of a newly displayed axis until it draws, and would request a single line.
-    Request the whole axis instead.
+    napari doesn't know the visible range of a newly displayed axis until it draws, and would
+    request a single line. Request the whole axis instead.
     """
     corners: NDArray[np.intp] = np.minimum(request.corner_pixels, shape - 1)
     if request.slice_input.ndisplay == 2:
@@ -55,7 +56,13 @@ def _data_slice(request: Any, display: Display, level: int) -> Any:
         return _on_whole_planes(data_slice, display, level)
     if pyramid.coarse_offset == "strided" or level == 0:
         return data_slice
-    along = zip(data_slice.point, pyramid.factors[level], pyramid.shapes[0], pyramid.shapes[level], strict=True)
+    along = zip(
+        data_slice.point,
+        pyramid.factors[level],
+        pyramid.shapes[0],
+        pyramid.shapes[level],
+        strict=True,
+    )
     point = [
         factor * min(np.floor((np.clip(np.round(at), 0, size - 1) + 0.5) / factor), count - 1)
         if -0.5 <= at <= size - 0.5
@@ -69,7 +76,11 @@ def _on_whole_planes(data_slice: Any, display: Display, level: int) -> Any:
     """A thick slice, adjusted so that napari's rounding selects the level's planes inside it."""
     pyramid, box = display.pyramid, []
     for point, left, right, size in zip(
-        data_slice.point, data_slice.margin_left, data_slice.margin_right, pyramid.shapes[0], strict=True
+        data_slice.point,
+        data_slice.margin_left,
+        data_slice.margin_right,
+        pyramid.shapes[0],
+        strict=True,
     ):
         planes = (0, size - 1) if np.isnan(point) else planes_in(point, left, right, size)
         if planes is None:
@@ -77,9 +88,14 @@ def _on_whole_planes(data_slice: Any, display: Display, level: int) -> Any:
         box.append((planes[0], planes[1] + 1))
     coarse = pyramid.box_at(0, tuple(box), level)
     middles, margins = list(data_slice.point), list(data_slice.margin_left)
-    for axis, ((start, stop), factor) in enumerate(zip(coarse, pyramid.factors[level], strict=True)):
+    for axis, ((start, stop), factor) in enumerate(
+        zip(coarse, pyramid.factors[level], strict=True)
+    ):
         if not np.isnan(data_slice.point[axis]):
-            middles[axis], margins[axis] = (start + stop - 1) / 2 * factor, (stop - 1 - start) / 2 * factor
+            middles[axis], margins[axis] = (
+                (start + stop - 1) / 2 * factor,
+                (stop - 1 - start) / 2 * factor,
+            )
     return dataclasses.replace(
         data_slice, point=tuple(middles), margin_left=tuple(margins), margin_right=tuple(margins)
     )
@@ -100,8 +116,8 @@ def planes_in(point: float, left: float, right: float, size: int) -> tuple[int, 
 def placed_response(response: Any, display: Display) -> Any:
     """The response with its picture at the exact position of the level's voxels.
 
-    napari draws a coarse voxel over the finest voxels that it spans. If the level was made by taking every n-th voxel,
-    the coarse voxel is centred on the first of them instead.
+    napari draws a coarse voxel over the finest voxels that it spans. If the level was made by
+    taking every n-th voxel, the coarse voxel is centred on the first of them instead.
     """
     if display.pyramid.coarse_offset == "strided":
         tile_to_data = copy.deepcopy(response.tile_to_data)
@@ -114,7 +130,8 @@ def placed_response(response: Any, display: Display) -> Any:
 def _as_few_voxels(response: Any) -> Any:
     """The response of a blank volume with a few large voxels, since software rendering of all voxels is slow."""
     raw = response.image.raw
-    # software OpenGL uses different shaders for sizes that are powers of two: keep that to avoid recompiling
+    # software OpenGL uses different shaders for sizes that are powers of two: keep that to avoid
+    # recompiling
     few = [min(size, 2 if size.bit_count() == 1 else 3) for size in raw.shape]
     voxels = raw[tuple(slice(count) for count in few)].copy()
     displayed = list(response.slice_input.displayed)
@@ -124,4 +141,6 @@ def _as_few_voxels(response: Any) -> Any:
     translate[displayed] += scale[displayed] * (larger - 1) / 2
     scale[displayed] *= larger
     tile_to_data.scale, tile_to_data.translate = scale, translate
-    return dataclasses.replace(response, image=type(response.image).from_view(voxels), tile_to_data=tile_to_data)
+    return dataclasses.replace(
+        response, image=type(response.image).from_view(voxels), tile_to_data=tile_to_data
+    )

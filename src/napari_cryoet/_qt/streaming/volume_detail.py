@@ -1,7 +1,8 @@
 """The resolution of streamed layers: limited by the data saver, and chosen by cost or by the user in 3D.
 
-A volume in 3D needs a whole level to be fetched, held in memory and drawn. napari shows the coarsest level unless the
-layer is locked to another. The lock would also apply in 2D, so layers are locked only in 3D.
+A volume in 3D needs a whole level to be fetched, held in memory and drawn. napari shows the
+coarsest level unless the layer is locked to another. The lock would also apply in 2D, so layers are
+locked only in 3D.
 """
 
 from __future__ import annotations
@@ -31,11 +32,16 @@ _DEFAULT_VOXELS_IN_SOFTWARE: Final = 2**20
 
 
 class Detail(QObject):
-    """Limits the bytes per view of each display; the data saver allows none, so layers stay coarse."""
+    """Limits the bytes per view of each display.
+
+    The data saver allows none, so layers stay coarse.
+    """
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, link: LayerManager, parent: QObject | None = None) -> None:
+    def __init__(
+        self, viewer: ViewerModel, link: LayerManager, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._viewer, self._link = viewer, link
         self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
@@ -66,7 +72,9 @@ class Detail(QObject):
         for display in self._displays():
             usual = self._usual_bytes.setdefault(display, display.usual_view_bytes)
             requested = self._requested_bytes.get(display, 0)
-            display.largest_view_bytes = requested if self._is_limited(display) else max(usual, requested)
+            display.largest_view_bytes = (
+                requested if self._is_limited(display) else max(usual, requested)
+            )
         self.changed.emit()
 
     def close(self) -> None:
@@ -80,7 +88,11 @@ class Detail(QObject):
         return display.pyramid.stays_coarse and not self._shows_full_detail
 
     def _displays(self, *, only_visible: bool = False) -> list[Display]:
-        return [stream.display for layer, stream in self._link.streams() if layer.visible or not only_visible]
+        return [
+            stream.display
+            for layer, stream in self._link.streams()
+            if layer.visible or not only_visible
+        ]
 
     def _moves(self) -> tuple[Any, ...]:
         events = self._viewer.dims.events
@@ -97,15 +109,21 @@ class VolumeDetail(QObject):
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, link: LayerManager, detail: Detail, parent: QObject | None = None) -> None:
+    def __init__(
+        self, viewer: ViewerModel, link: LayerManager, detail: Detail, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._viewer, self._link, self._detail = viewer, link, detail
         self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
-        self._handled: WeakSet[Layer] = WeakSet()  # layers handled since entering 3D; users may unlock them
+        self._handled: WeakSet[Layer] = (
+            WeakSet()
+        )  # layers handled since entering 3D; users may unlock them
         link.changed.connect(self._set_levels)
         link.streams_changed.connect(self._on_streams)
-        viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
+        viewer.dims.events.ndisplay.connect(
+            self._on_ndisplay, position="last"
+        )  # napari slices first
 
     @property
     def is_3d(self) -> bool:
@@ -124,7 +142,9 @@ class VolumeDetail(QObject):
         pyramid = pyramid_of(layer.data)
         if pyramid is None or len(pyramid.shapes) < 2:
             return ()
-        return level_costs(pyramid, largest_side=largest_texture_side(), largest_bytes=self.largest_bytes)
+        return level_costs(
+            pyramid, largest_side=largest_texture_side(), largest_bytes=self.largest_bytes
+        )
 
     def chosen(self, layer: Layer) -> int:
         """The level that 3D shows now, or would show."""
@@ -168,7 +188,9 @@ class VolumeDetail(QObject):
             self._handled.add(layer)
             if layer in self._chosen:
                 self._show_chosen(layer)
-            elif (level := self._default_level(layer)) < len(layer.data) - 1 and layer.locked_data_level is None:
+            elif (level := self._default_level(layer)) < len(
+                layer.data
+            ) - 1 and layer.locked_data_level is None:
                 self._lock(layer, level)
 
     def _default_level(self, layer: Layer) -> int:
@@ -178,7 +200,11 @@ class VolumeDetail(QObject):
             return coarsest
         max_voxels = _DEFAULT_VOXELS if not draws_in_software() else _DEFAULT_VOXELS_IN_SOFTWARE
         costs, shapes = self.levels(layer), pyramid.shapes
-        cheap = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= max_voxels)
+        cheap = (
+            cost.level
+            for cost in costs
+            if not cost.obstacle and math.prod(shapes[cost.level]) <= max_voxels
+        )
         return min(cheap, default=coarsest)
 
     def _show_chosen(self, layer: Layer) -> None:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 PLUGIN_NAME: Final = "napari-cryoet"
 COMMAND_KEYS: Final = (
-    Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
+    Qt.KeyboardModifier.ControlModifier
+    | Qt.KeyboardModifier.AltModifier
+    | Qt.KeyboardModifier.MetaModifier
 )
 _ENTER: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 _DELETE: Final = (Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
@@ -40,7 +42,9 @@ _EDITING: Final = (
     QKeySequence.StandardKey.Paste,
 )
 _MINIMUM_PX: Final = QSize(320, 280)
-_MAX_MINIMUM_WIDTH_PX: Final = 360  # all that a 1280 px wide window leaves beside napari's own docks
+_MAX_MINIMUM_WIDTH_PX: Final = (
+    360  # all that a 1280 px wide window leaves beside napari's own docks
+)
 
 
 def open_dock(viewer: napari.Viewer, name: str) -> Any:
@@ -49,8 +53,15 @@ def open_dock(viewer: napari.Viewer, name: str) -> Any:
     full_name = f"{name} ({manifest.display_name})"
     dock = viewer.window.dock_widgets.get(full_name)
     if dock is None:
-        command = next(widget.command for widget in manifest.contributions.widgets or () if widget.display_name == name)
-        commands = {command.id: command.python_name or "" for command in manifest.contributions.commands or ()}
+        command = next(
+            widget.command
+            for widget in manifest.contributions.widgets or ()
+            if widget.display_name == name
+        )
+        commands = {
+            command.id: command.python_name or ""
+            for command in manifest.contributions.commands or ()
+        }
         dock = import_python_name(commands[command])(viewer)
         viewer.window.add_dock_widget(dock, name=full_name)
     dock.come_forward()
@@ -60,7 +71,8 @@ def open_dock(viewer: napari.Viewer, name: str) -> Any:
 class Dock(QWidget):
     """A dock widget that opens as a tab beside our other docks and takes the focus when its tab is chosen.
 
-    Keys typed in it never reach napari's layers, where 1 or Delete would delete the selected points.
+    Keys typed in it never reach napari's layers, where 1 or Delete would delete the selected
+    points.
 
     Parameters
     ----------
@@ -118,7 +130,9 @@ class Dock(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         width = super().minimumSizeHint().width()
-        height = _MINIMUM_PX.height() if self._is_placed else 1  # the window would grow before the dock is a tab
+        height = (
+            _MINIMUM_PX.height() if self._is_placed else 1
+        )  # the window would grow before the dock is a tab
         return QSize(min(max(_MINIMUM_PX.width(), width), _MAX_MINIMUM_WIDTH_PX), height)
 
     # showing and closing
@@ -147,7 +161,10 @@ class Dock(QWidget):
         super().closeEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Come to the front when napari's menu shows the dock; napari would leave it behind another tab."""
+        """Come to the front when napari's menu shows the dock.
+
+        Napari would leave it behind another tab.
+        """
         super().showEvent(event)
         if event is not None and not event.spontaneous() and self.isActiveWindow():
             self._come_forward_soon.start()
@@ -160,7 +177,10 @@ class Dock(QWidget):
             self._come_forward_soon.start()
 
     def _shorten_titles(self, holder: QDockWidget) -> None:
-        """Remove the plugin's name from the title and the tab; napari resets the title when a dock is moved."""
+        """Remove the plugin's name from the title and the tab.
+
+        Napari resets the title when a dock is moved.
+        """
         holder.setWindowTitle(self.tab_name)
         bar, action = holder.titleBarWidget(), holder.toggleViewAction()
         if action is not None:
@@ -181,7 +201,11 @@ class Dock(QWidget):
 
     def _arrive(self) -> None:
         holder, window = self.parent(), self.window()
-        if not isinstance(holder, QDockWidget) or not isinstance(window, QMainWindow) or not self.isVisible():
+        if (
+            not isinstance(holder, QDockWidget)
+            or not isinstance(window, QMainWindow)
+            or not self.isVisible()
+        ):
             return
         if not self._is_placed:
             self._is_placed = True
@@ -189,7 +213,11 @@ class Dock(QWidget):
             self.updateGeometry()
         self._shorten_titles(holder)
         _show_whole_names(window, holder)
-        if self._wants_focus and not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
+        if (
+            self._wants_focus
+            and not self._is_behind
+            and not self.isAncestorOf(QApplication.focusWidget())
+        ):
             self.take_keys()
 
     def come_forward(self) -> None:
@@ -209,9 +237,17 @@ class Dock(QWidget):
             return
         has_command, control = bool(event.modifiers() & COMMAND_KEYS), QApplication.focusWidget()
         is_text = not has_command and bool(event.text()) and event.text().isprintable()
-        if event.key() in _ENTER and not has_command and isinstance(control, QPushButton | QToolButton):
+        if (
+            event.key() in _ENTER
+            and not has_command
+            and isinstance(control, QPushButton | QToolButton)
+        ):
             control.click()
-        elif is_text or event.key() in _DELETE or any(event.matches(standard) for standard in _EDITING):
+        elif (
+            is_text
+            or event.key() in _DELETE
+            or any(event.matches(standard) for standard in _EDITING)
+        ):
             event.accept()
         else:
             super().keyPressEvent(event)
@@ -232,7 +268,12 @@ class Dock(QWidget):
         control = here.nextInFocusChain()
         while control is not None and self.isAncestorOf(control):
             takes_tab = control.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
-            if takes_tab and control.isVisible() and control.isEnabled() and control.focusProxy() is None:
+            if (
+                takes_tab
+                and control.isVisible()
+                and control.isEnabled()
+                and control.focusProxy() is None
+            ):
                 yield control
             control = control.nextInFocusChain()
 
@@ -254,7 +295,12 @@ def _tabify(window: QMainWindow, holder: QDockWidget) -> None:
     area = window.dockWidgetArea(holder)
     for other in window.findChildren(QDockWidget):
         is_ours = other is not holder and isinstance(other.widget(), Dock)
-        if is_ours and other.isVisible() and not other.isFloating() and window.dockWidgetArea(other) == area:
+        if (
+            is_ours
+            and other.isVisible()
+            and not other.isFloating()
+            and window.dockWidgetArea(other) == area
+        ):
             window.tabifyDockWidget(other, holder)
             holder.show()
             holder.raise_()

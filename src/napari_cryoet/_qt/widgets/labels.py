@@ -38,7 +38,9 @@ def plain_tooltip(text: str) -> str:
 
 def wrappable(text: str) -> str:
     """A text with break points in long words and no-break spaces before units: ``30 nm``, ``85.9 %``."""
-    text = _LONG_WORD.sub(lambda word: _PART_OF_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", word[0]), text)
+    text = _LONG_WORD.sub(
+        lambda word: _PART_OF_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", word[0]), text
+    )
     return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
@@ -105,7 +107,9 @@ def explain(control: QWidget, purpose: str) -> None:
     control.setToolTip(purpose)
 
 
-def push_button(text: str, press: Callable[[], object] | None = None, purpose: str = "") -> QPushButton:
+def push_button(
+    text: str, press: Callable[[], object] | None = None, purpose: str = ""
+) -> QPushButton:
     """A button as wide as its text."""
     button = QPushButton(text)
     button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -121,7 +125,9 @@ def tool_button(text: str, purpose: str) -> QToolButton:
     button.setText(text)
     button.setAutoRaise(True)
     styles = Qt.ToolButtonStyle
-    button.setToolButtonStyle(styles.ToolButtonTextBesideIcon if text else styles.ToolButtonIconOnly)
+    button.setToolButtonStyle(
+        styles.ToolButtonTextBesideIcon if text else styles.ToolButtonIconOnly
+    )
     button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
     explain(button, purpose)

@@ -37,7 +37,9 @@ class LayerCombo(QComboBox):
 
     layer_changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, accepts: Callable[[Layer], bool], name: str, nothing: str) -> None:
+    def __init__(
+        self, viewer: ViewerModel, accepts: Callable[[Layer], bool], name: str, nothing: str
+    ) -> None:
         super().__init__()
         self._viewer, self._accepts = viewer, accepts
         self.setAccessibleName(name)
@@ -71,7 +73,9 @@ class LayerCombo(QComboBox):
             self.clear()
             for layer in layers:
                 self.addItem(layer.name, layer)
-            visible = next((index for index, layer in enumerate(layers) if layer.visible), 0)  # of the current run
+            visible = next(
+                (index for index, layer in enumerate(layers) if layer.visible), 0
+            )  # of the current run
             self.setCurrentIndex(visible if layers else -1)
             if chosen is not None:
                 self.choose(chosen)
@@ -91,9 +95,13 @@ class LayerCombo(QComboBox):
         if style is not None:
             field = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
             text = self.currentText() or self.placeholderText()
-            option.currentText = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, field.width() - 2)
+            option.currentText = self.fontMetrics().elidedText(
+                text, Qt.TextElideMode.ElideMiddle, field.width() - 2
+            )
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def _show_tooltip(self) -> None:
-        self.setToolTip(plain_tooltip("\n".join(filter(None, (self.currentText(), self.accessibleName())))))
+        self.setToolTip(
+            plain_tooltip("\n".join(filter(None, (self.currentText(), self.accessibleName()))))
+        )

@@ -25,7 +25,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
-from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button, tool_button, wrappable
+from napari_cryoet._qt.widgets.labels import (
+    BAR_STEPS,
+    plain_label,
+    progress_bar,
+    push_button,
+    tool_button,
+    wrappable,
+)
 from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.links import is_web_address
@@ -76,7 +83,9 @@ class MessagePanel(QWidget):
         return f"{self._title.text()} {self._hint.text()}".strip()
 
     def button(self, text: str) -> QPushButton:
-        return next(button for button in self._buttons[: len(self._actions)] if button.text() == text)
+        return next(
+            button for button in self._buttons[: len(self._actions)] if button.text() == text
+        )
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
         """Replace the message and its actions, at most two; Enter triggers the first."""
@@ -233,10 +242,14 @@ class NoticeBar(QFrame):
         self.action.setVisible(action is not None)
         self.show()
 
-    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None, *, topic: str = "") -> None:
+    def show_error(
+        self, error: CryoETError, retry: Callable[[], None] | None = None, *, topic: str = ""
+    ) -> None:
         """Show an error with a Retry button, or with a button that copies the details of a bug."""
         if isinstance(error, UnexpectedError):
-            self.show_notice(str(error), "Copy details", lambda: copy_text(error.details), topic=topic)
+            self.show_notice(
+                str(error), "Copy details", lambda: copy_text(error.details), topic=topic
+            )
         else:
             self.show_notice(str(error), "Retry", retry, topic=topic)
 
@@ -251,7 +264,9 @@ class NoticeBar(QFrame):
 
     def _draw_icon(self) -> None:
         colors, is_news = self._theme.colors, bool(self.property("isNews"))
-        self._icon.setPixmap(pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning))
+        self._icon.setPixmap(
+            pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning)
+        )
 
 
 def copy_text(text: str) -> None:
@@ -275,7 +290,13 @@ def main_window(viewer: Viewer) -> QWidget:
 
 
 def agrees(
-    parent: QWidget | None, title: str, text: str, *, verb: str, details: str = "", is_harmless: bool = False
+    parent: QWidget | None,
+    title: str,
+    text: str,
+    *,
+    verb: str,
+    details: str = "",
+    is_harmless: bool = False,
 ) -> bool:
     """Ask the user to confirm an action; Escape cancels.
 

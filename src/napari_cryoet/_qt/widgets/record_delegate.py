@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
+from qtpy.QtGui import (
+    QColor,
+    QFont,
+    QFontMetrics,
+    QPainter,
+    QPainterPath,
+    QPen,
+    QPixmap,
+    QTextLayout,
+)
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt.widgets.record_model import (
@@ -25,7 +34,11 @@ LEAST_PICTURE_PX, MOST_PICTURE_PX = 48, 64
 CHIP_PX, TICK_PX, ICON_PX = 10, 15, 12
 GAP_PX: Final = 6
 BADGE_PADDING_PX: Final = 4
-_PRESSES: Final = (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease, QEvent.Type.MouseButtonDblClick)
+_PRESSES: Final = (
+    QEvent.Type.MouseButtonPress,
+    QEvent.Type.MouseButtonRelease,
+    QEvent.Type.MouseButtonDblClick,
+)
 
 
 class RecordDelegate(QStyledItemDelegate):
@@ -40,14 +53,20 @@ class RecordDelegate(QStyledItemDelegate):
         text = QFontMetrics(option.font).lineSpacing() * (row.title_lines + len(row.lines))
         return QSize(60, max(text, _picture_px(row, text)) + 2 * _margin_px(row))
 
-    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: ModelIndex) -> None:
+    def paint(
+        self, painter: QPainter | None, option: QStyleOptionViewItem, index: ModelIndex
+    ) -> None:
         if painter is None:
             return
         row: RecordRow = index.data(Role.ROW)
         painter.save()
         painter.setFont(option.font)
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        cell = _Cell(painter, row, self._theme.colors, option, has_icon=not index.parent().isValid())
+        painter.setRenderHints(
+            QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform
+        )
+        cell = _Cell(
+            painter, row, self._theme.colors, option, has_icon=not index.parent().isValid()
+        )
         cell.fill()
         if index.column():
             cell.draw_tick(index.data(Role.TICK))
@@ -60,7 +79,11 @@ class RecordDelegate(QStyledItemDelegate):
     def editorEvent(
         self, event: QEvent | None, model: object, _option: QStyleOptionViewItem, index: ModelIndex
     ) -> bool:
-        if not index.column() or event is None or index.data(Qt.ItemDataRole.CheckStateRole) is None:
+        if (
+            not index.column()
+            or event is None
+            or index.data(Qt.ItemDataRole.CheckStateRole) is None
+        ):
             return False
         if event.type() == QEvent.Type.MouseButtonRelease and isinstance(model, RecordModel):
             model.request_tick(index, index.column() - 1)
@@ -71,23 +94,40 @@ class _Cell:
     """Draws one cell of a row."""
 
     def __init__(
-        self, painter: QPainter, row: RecordRow, colors: Colors, option: QStyleOptionViewItem, *, has_icon: bool
+        self,
+        painter: QPainter,
+        row: RecordRow,
+        colors: Colors,
+        option: QStyleOptionViewItem,
+        *,
+        has_icon: bool,
     ) -> None:
         self._painter, self._row, self._colors, self._option = painter, row, colors, option
         self._has_icon = has_icon  # the view draws the icons of child rows
-        self._is_selected = row.kind is not RowKind.HEADING and bool(option.state & QStyle.StateFlag.State_Selected)
+        self._is_selected = row.kind is not RowKind.HEADING and bool(
+            option.state & QStyle.StateFlag.State_Selected
+        )
         self._dim = colors.text if self._is_selected else colors.dim
         self._box_color = colors.background if self._is_selected else colors.border
 
     def fill(self) -> None:
         colors, option = self._colors, self._option
         if self._is_selected:
-            self._painter.fillRect(option.rect, colors.selection if option.widget.hasFocus() else colors.border)
-        elif option.state & QStyle.StateFlag.State_MouseOver and self._row.kind is not RowKind.HEADING:
+            self._painter.fillRect(
+                option.rect, colors.selection if option.widget.hasFocus() else colors.border
+            )
+        elif (
+            option.state & QStyle.StateFlag.State_MouseOver
+            and self._row.kind is not RowKind.HEADING
+        ):
             self._painter.fillRect(option.rect, colors.raised)
 
     def draw_record(self, picture: QPixmap | None) -> None:
-        row, margin, spacing = self._row, _margin_px(self._row), self._painter.fontMetrics().lineSpacing()
+        row, margin, spacing = (
+            self._row,
+            _margin_px(self._row),
+            self._painter.fontMetrics().lineSpacing(),
+        )
         inner = self._option.rect.adjusted(2, margin, -3, -margin)
         if side := _picture_px(row, inner.height()):
             square = QRect(inner.left() + 4, inner.top(), side, side)
@@ -105,7 +145,9 @@ class _Cell:
         is_warning = self._row.kind is RowKind.FAILURE and not self._is_selected
         self._painter.setPen(self._colors.warning if is_warning else self._dim)
         wrapped = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-        self._painter.drawText(self._option.rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))
+        self._painter.drawText(
+            self._option.rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title))
+        )
 
     def draw_tick(self, tick: Tick | None) -> None:
         painter, colors = self._painter, self._colors
@@ -143,7 +185,11 @@ class _Cell:
         line = self._draw_marks(QRect(line))
         regular, font = painter.font(), QFont(painter.font())
         font.setBold(row.is_bold)
-        badge_px = painter.fontMetrics().horizontalAdvance(row.badge) + 2 * BADGE_PADDING_PX if row.badge else 0
+        badge_px = (
+            painter.fontMetrics().horizontalAdvance(row.badge) + 2 * BADGE_PADDING_PX
+            if row.badge
+            else 0
+        )
         line.setRight(line.right() - badge_px - (GAP_PX if badge_px else 0))
         if right := self._fitting(row.right, self._room_at_right(line.width(), QFontMetrics(font))):
             painter.setPen(self._dim)
@@ -157,7 +203,9 @@ class _Cell:
         if row.title_lines > 1:
             first = _first_line(title, font, line.width())
             self._draw_text(line, first.rstrip())
-            self._draw_text(line.translated(0, line.height()), title[len(first) :].strip(), elide=elide)
+            self._draw_text(
+                line.translated(0, line.height()), title[len(first) :].strip(), elide=elide
+            )
         else:
             self._draw_text(line, title, elide=elide)
         left = line.left() + min(line.width(), painter.fontMetrics().horizontalAdvance(title))
@@ -173,24 +221,39 @@ class _Cell:
 
     def _draw_marks(self, line: QRect) -> QRect:
         """Draw the radio mark, icon and colour chip; return the rest of the line."""
-        painter, row, colors, middle = self._painter, self._row, self._colors, line.center().y() + 0.5
+        painter, row, colors, middle = (
+            self._painter,
+            self._row,
+            self._colors,
+            line.center().y() + 0.5,
+        )
         if row.is_chosen is not None:
-            name, square = "chosen" if row.is_chosen else "choice", QRectF(line.left() - 1, middle - 8, 16, 16)
+            name, square = (
+                "chosen" if row.is_chosen else "choice",
+                QRectF(line.left() - 1, middle - 8, 16, 16),
+            )
             draw_icon(painter, name, square, colors.text if row.is_chosen else self._dim)
             line.setLeft(line.left() + 20)
         if row.icon and self._has_icon:
             square = QRectF(line.left(), middle - ICON_PX / 2, ICON_PX, ICON_PX)
-            draw_icon(painter, row.icon, square, icon_color(row, colors, is_selected=self._is_selected))
+            draw_icon(
+                painter, row.icon, square, icon_color(row, colors, is_selected=self._is_selected)
+            )
             line.setLeft(line.left() + ICON_PX + 4)
         if row.color is not None:
             painter.setPen(QPen(self._dim, 1))
             painter.setBrush(QColor.fromRgbF(*row.color))
-            painter.drawRoundedRect(QRectF(line.left() + 1, middle - CHIP_PX / 2, CHIP_PX, CHIP_PX), 2.5, 2.5)
+            painter.drawRoundedRect(
+                QRectF(line.left() + 1, middle - CHIP_PX / 2, CHIP_PX, CHIP_PX), 2.5, 2.5
+            )
             line.setLeft(line.left() + CHIP_PX + 7)
         return line
 
     def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
-        """The width that the shortest title leaves; at least half of the line if the right text has no alternatives."""
+        """The width that the shortest title leaves.
+
+        At least half of the line if the right text has no alternatives.
+        """
         title = self._row.title if isinstance(self._row.title, str) else self._row.title[-1]
         left = width - title_metrics.horizontalAdvance(plain(title)) - GAP_PX
         return max(left, width // 2 if isinstance(self._row.right, str) else 0)
@@ -204,13 +267,20 @@ class _Cell:
         align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft,
     ) -> None:
         shortened = self._painter.fontMetrics().elidedText(text, elide, line.width())
-        self._painter.drawText(line, int(align | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), shortened)
+        self._painter.drawText(
+            line, int(align | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), shortened
+        )
 
     def _fitting(self, text: Text, width: int) -> str:
         """The longest alternative that fits, or the shortest."""
         choices = (text,) if isinstance(text, str) else text
         metrics = self._painter.fontMetrics()
-        return plain(next((choice for choice in choices if metrics.horizontalAdvance(choice) <= width), choices[-1]))
+        return plain(
+            next(
+                (choice for choice in choices if metrics.horizontalAdvance(choice) <= width),
+                choices[-1],
+            )
+        )
 
 
 def icon_color(row: RecordRow, colors: Colors, *, is_selected: bool) -> QColor:
@@ -219,7 +289,9 @@ def icon_color(row: RecordRow, colors: Colors, *, is_selected: bool) -> QColor:
 
 
 def _picture_px(row: RecordRow, text_height: int) -> int:
-    return 0 if row.picture_url is None else min(MOST_PICTURE_PX, max(text_height, LEAST_PICTURE_PX))
+    return (
+        0 if row.picture_url is None else min(MOST_PICTURE_PX, max(text_height, LEAST_PICTURE_PX))
+    )
 
 
 def _margin_px(row: RecordRow) -> int:

@@ -1,7 +1,8 @@
 """The Qt model of record lists and two-level trees: rows, tick boxes, and loading of more rows.
 
-Pages build `RecordRow` objects from records and pass them to `RecordModel.set_rows` whenever something changes. Rows
-with the same keys are updated in place, so selection, folding and scroll position are kept.
+Pages build `RecordRow` objects from records and pass them to `RecordModel.set_rows` whenever
+something changes. Rows with the same keys are updated in place, so selection, folding and scroll
+position are kept.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Tick:
 class TickColumn:
     """A column of tick boxes at the right of the rows, with its shortcut key.
 
-    ``tick_of`` returns the tick of a record, or None for no box; ``toggle`` is called to change it. The signal
-    ``changed`` reports changed ticks of unchanged records.
+    ``tick_of`` returns the tick of a record, or None for no box; ``toggle`` is called to change it.
+    The signal ``changed`` reports changed ticks of unchanged records.
     """
 
     title: str
@@ -79,7 +80,9 @@ class RecordRow:
     is_bold: bool = False
     is_dim: bool = False  # draws the title in the dim colour of the other lines
     lines: tuple[Text, ...] = ()
-    right: Text = ""  # right-aligned on the title's line; alternatives must leave room for title and badge
+    right: Text = (
+        ""  # right-aligned on the title's line; alternatives must leave room for title and badge
+    )
     badge: str = ""  # short text in a box after the title
     color: RGBA | None = None  # of a chip before the title
     icon: str = ""  # before the title; for child rows, in the indentation
@@ -145,7 +148,10 @@ class RecordModel(QAbstractItemModel):
             self.endResetModel()
 
     def append_rows(self, rows: Sequence[RecordRow], *, is_asked: bool = False) -> None:
-        """Append rows, replacing a final message row; ``is_asked`` if the next rows were requested already."""
+        """Append rows, replacing a final message row.
+
+        ``is_asked`` if the next rows were requested already.
+        """
         self._is_asked = is_asked
         if self._rows and self._rows[-1].kind in (RowKind.MESSAGE, RowKind.FAILURE):
             last = len(self._rows) - 1
@@ -168,7 +174,11 @@ class RecordModel(QAbstractItemModel):
         if not index.isValid():
             return None
         internal_id = int(QModelIndex(index).internalId())
-        return self._rows[index.row()] if internal_id == 0 else self._rows[internal_id - 1].children[index.row()]
+        return (
+            self._rows[index.row()]
+            if internal_id == 0
+            else self._rows[internal_id - 1].children[index.row()]
+        )
 
     def record_at(self, index: ModelIndex) -> Any:
         row = self.row_at(index)
@@ -176,7 +186,10 @@ class RecordModel(QAbstractItemModel):
 
     def index_of(self, key: Hashable) -> QModelIndex:
         """The index of the row with a key; invalid if it isn't listed."""
-        return next((index for index in self.indexes() if (row := self.row_at(index)) and row.key == key), ROOT)
+        return next(
+            (index for index in self.indexes() if (row := self.row_at(index)) and row.key == key),
+            ROOT,
+        )
 
     def indexes(self) -> Iterator[QModelIndex]:
         """The indexes of all rows from top to bottom, including folded ones."""
@@ -187,7 +200,11 @@ class RecordModel(QAbstractItemModel):
 
     def tick(self, row: RecordRow, column: int) -> Tick | None:
         """The tick of a row in a tick column, counted from 0; None if there is none."""
-        return self.tick_columns[column].tick_of(row.record) if 0 <= column < len(self.tick_columns) else None
+        return (
+            self.tick_columns[column].tick_of(row.record)
+            if 0 <= column < len(self.tick_columns)
+            else None
+        )
 
     def request_tick(self, index: ModelIndex, column: int) -> bool:
         """Request toggling a tick; False if there is none."""
@@ -217,12 +234,18 @@ class RecordModel(QAbstractItemModel):
     def columnCount(self, _parent: ModelIndex = ROOT) -> int:
         return 1 + len(self.tick_columns)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
         if orientation != Qt.Orientation.Horizontal or not 0 <= section <= len(self.tick_columns):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             return self.tick_columns[section - 1].title if section else self.title
-        return self.tick_columns[section - 1].tooltip if section and role == Qt.ItemDataRole.ToolTipRole else None
+        return (
+            self.tick_columns[section - 1].tooltip
+            if section and role == Qt.ItemDataRole.ToolTipRole
+            else None
+        )
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         row = self.row_at(index)
@@ -231,7 +254,11 @@ class RecordModel(QAbstractItemModel):
         if row.kind is RowKind.HEADING:
             return Qt.ItemFlag.ItemIsEnabled
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-        return flags if self.tick(row, index.column() - 1) is None else flags | Qt.ItemFlag.ItemIsUserCheckable
+        return (
+            flags
+            if self.tick(row, index.column() - 1) is None
+            else flags | Qt.ItemFlag.ItemIsUserCheckable
+        )
 
     def data(self, index: ModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self.row_at(index)
@@ -244,11 +271,17 @@ class RecordModel(QAbstractItemModel):
             case Role.TICK:
                 return tick
             case Role.PICTURE:
-                return self._thumbnails.picture(row.picture_url) if self._thumbnails is not None else None
+                return (
+                    self._thumbnails.picture(row.picture_url)
+                    if self._thumbnails is not None
+                    else None
+                )
             case Qt.ItemDataRole.CheckStateRole:
                 return None if tick is None else tick.state
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tooltip(row.tooltip if tick is None else self.tick_columns[index.column() - 1].tooltip)
+                return plain_tooltip(
+                    row.tooltip if tick is None else self.tick_columns[index.column() - 1].tooltip
+                )
             case Qt.ItemDataRole.AccessibleTextRole if index.column():
                 return joined(self.tick_columns[index.column() - 1].title, longest(row.title))
             case Qt.ItemDataRole.AccessibleTextRole:

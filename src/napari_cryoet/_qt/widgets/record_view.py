@@ -7,7 +7,14 @@ from typing import Final
 
 from qtpy.QtCore import QEvent, QModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QSizePolicy,
+    QTreeView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.messages import Loadable
@@ -35,7 +42,9 @@ class ListPage(QWidget):
         tick_columns: Sequence[TickColumn] = (),
     ) -> None:
         super().__init__()
-        self.model = RecordModel(thumbnails, title=name if has_header else "", tick_columns=tick_columns, parent=self)
+        self.model = RecordModel(
+            thumbnails, title=name if has_header else "", tick_columns=tick_columns, parent=self
+        )
         self.view = RecordView(theme, self.model, name, uniform=uniform)
         self.place = Loadable(self.view)
         self.column = QVBoxLayout(self)
@@ -67,13 +76,21 @@ class RecordView(QTreeView):
     left_upwards = Signal()  # Up on the first row
 
     def __init__(
-        self, theme: Theme, model: RecordModel, name: str, *, most_rows: int | None = None, uniform: bool = False
+        self,
+        theme: Theme,
+        model: RecordModel,
+        name: str,
+        *,
+        most_rows: int | None = None,
+        uniform: bool = False,
     ) -> None:
         super().__init__()
         self._theme = theme
         self._records = model
         self._most_rows = most_rows
-        self._kept: Hashable = None  # this key and the folded rows are restored after the model is reset
+        self._kept: Hashable = (
+            None  # this key and the folded rows are restored after the model is reset
+        )
         self._folded: dict[Hashable, bool] = {}
         self._settle_soon = single_shot(self, 0, self._settle)
         self.setAccessibleName(name)
@@ -109,7 +126,11 @@ class RecordView(QTreeView):
         """Make the first selectable row current if none is, so that Enter opens something."""
         index = self.currentIndex()
         if not index.isValid():
-            rows = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
+            rows = (
+                index
+                for index in self._records.indexes()
+                if index.flags() & Qt.ItemFlag.ItemIsSelectable
+            )
             index = next(rows, QModelIndex())
         if not self.selectedIndexes():
             self.setCurrentIndex(index)
@@ -175,7 +196,9 @@ class RecordView(QTreeView):
             draw_icon(painter, name, arrow, colors.text if is_selected else colors.dim)
         row = self._records.row_at(index)
         if row is not None and row.icon and index.parent().isValid():
-            mark = QRectF(rect.right() - ICON_PX, rect.center().y() + 0.5 - ICON_PX / 2, ICON_PX, ICON_PX)
+            mark = QRectF(
+                rect.right() - ICON_PX, rect.center().y() + 0.5 - ICON_PX / 2, ICON_PX, ICON_PX
+            )
             draw_icon(painter, row.icon, mark, icon_color(row, colors, is_selected=is_selected))
 
     # keys and clicks
@@ -203,7 +226,9 @@ class RecordView(QTreeView):
 
     def _tick(self, index: QModelIndex, key: int) -> bool:
         """Request toggling the tick whose shortcut was pressed; False if the row has none."""
-        columns = (number for number, column in enumerate(self._records.tick_columns) if column.key == key)
+        columns = (
+            number for number, column in enumerate(self._records.tick_columns) if column.key == key
+        )
         column = next(columns, None)
         return column is not None and self._records.request_tick(index, column)
 
@@ -226,12 +251,19 @@ class RecordView(QTreeView):
         row = self.current_row
         self._kept = None if row is None else row.key
         roots = enumerate(self._records.rows)
-        self._folded = {root.key: not self.isExpanded(self._records.index(n)) for n, root in roots if root.children}
+        self._folded = {
+            root.key: not self.isExpanded(self._records.index(n))
+            for n, root in roots
+            if root.children
+        }
 
     def _recall(self) -> None:
         for number, root in enumerate(self._records.rows):
             if root.children:
-                self.setExpanded(self._records.index(number), not self._folded.get(root.key, not root.is_unfolded))
+                self.setExpanded(
+                    self._records.index(number),
+                    not self._folded.get(root.key, not root.is_unfolded),
+                )
             if self._records.tick_columns and not self._has_ticks(root):
                 self.setFirstColumnSpanned(number, QModelIndex(), True)
         kept = self._records.index_of(self._kept) if self._kept is not None else QModelIndex()
@@ -246,7 +278,9 @@ class RecordView(QTreeView):
         self._settle_soon.start()
 
     def _has_ticks(self, row: RecordRow) -> bool:
-        return any(self._records.tick(row, column) for column in range(len(self._records.tick_columns)))
+        return any(
+            self._records.tick(row, column) for column in range(len(self._records.tick_columns))
+        )
 
     def _settle(self) -> None:
         """Update what depends on the layout of the rows."""
@@ -260,7 +294,9 @@ class RecordView(QTreeView):
     def _fit_height(self, most_rows: int) -> None:
         heights = [self.rowHeight(index) for index in self._records.indexes()]
         header = self.header()
-        frame = 2 * self.frameWidth() + (0 if header is None or header.isHidden() else header.height())
+        frame = 2 * self.frameWidth() + (
+            0 if header is None or header.isHidden() else header.height()
+        )
         self.setMinimumHeight(sum(heights[:LEAST_ROWS]) + frame if heights else 0)
         self.setMaximumHeight(sum(heights[:most_rows]) + frame if heights else 0)
         self.updateGeometry()
@@ -268,7 +304,11 @@ class RecordView(QTreeView):
     def _ask_for_more(self) -> None:
         """Request more rows once the last row is visible."""
         last, viewport = self._records.index(self._records.rowCount() - 1), self.viewport()
-        if viewport is not None and self.isVisible() and viewport.rect().intersects(self.visualRect(last)):
+        if (
+            viewport is not None
+            and self.isVisible()
+            and viewport.rect().intersects(self.visualRect(last))
+        ):
             self._records.ask_for_more()
 
     def _set_columns(self) -> None:
@@ -288,7 +328,11 @@ class RecordView(QTreeView):
         header = self.header()
         for number, column in enumerate(self._records.tick_columns, 1):
             if header is not None:
-                width = header.fontMetrics().horizontalAdvance(column.title) if self._records.title else 0
+                width = (
+                    header.fontMetrics().horizontalAdvance(column.title)
+                    if self._records.title
+                    else 0
+                )
                 header.resizeSection(number, max(TICK_COLUMN_PX, width + 3))
 
     def _indent(self) -> None:

@@ -102,7 +102,9 @@ class Theme(QObject):
 
 def style_sheet(colors: Colors) -> str:
     """The style sheet of our docks and dialogs."""
-    size_pt = get_settings().appearance.font_size  # napari sets it only for labels, buttons and lists
+    size_pt = (
+        get_settings().appearance.font_size
+    )  # napari sets it only for labels, buttons and lists
     names = {field.name: getattr(colors, field.name).name() for field in fields(colors)}
     return _STYLE.substitute(
         names,
@@ -182,7 +184,13 @@ _PATHS: Final = {
     "link": ("M7 4H3.5V12.5H12V9M7.5 8.5L13 3M9.5 3H13V6.5", ""),
     "right": ("M6.5 4.5L10 8L6.5 11.5", ""),
     "search": ("M3 7a4 4 0 1 0 8 0a4 4 0 1 0 -8 0M10.2 10.2L13.5 13.5", ""),
-    "star": ("", "M8 2L9.6 6.2L14.1 6.4L10.6 9.2L11.8 13.6L8 11.1L4.2 13.6L5.4 9.2L1.9 6.4L6.4 6.2Z"),
+    "star": (
+        "",
+        "M8 2L9.6 6.2L14.1 6.4L10.6 9.2L11.8 13.6L8 11.1L4.2 13.6L5.4 9.2L1.9 6.4L6.4 6.2Z",
+    ),
     "volume": ("M8 2L13.4 5V11L8 14L2.6 11V5ZM2.6 5L8 8L13.4 5M8 8V14", ""),
-    "warning": ("M8 2.2L14.2 13.2H1.8ZM8 6.4V9.4", "M7.1 11.3a.9 .9 0 1 0 1.8 0a.9 .9 0 1 0 -1.8 0"),
+    "warning": (
+        "M8 2.2L14.2 13.2H1.8ZM8 6.4V9.4",
+        "M7.1 11.3a.9 .9 0 1 0 1.8 0a.9 .9 0 1 0 -1.8 0",
+    ),
 }

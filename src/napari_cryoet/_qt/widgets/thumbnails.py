@@ -19,7 +19,12 @@ KEPT = 600  # pictures in memory: 40 MB at most
 IN_FLIGHT = 3
 WAITING = 48  # older requests are dropped: their rows were scrolled past
 
-_SIGNATURES = ((b"\x89PNG\r\n\x1a\n", b"png"), (b"\xff\xd8\xff", b"jpeg"), (b"GIF87a", b"gif"), (b"GIF89a", b"gif"))
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", b"png"),
+    (b"\xff\xd8\xff", b"jpeg"),
+    (b"GIF87a", b"gif"),
+    (b"GIF89a", b"gif"),
+)
 
 Fetch = Callable[[str, Event], bytes]
 
@@ -32,7 +37,9 @@ def decode_thumbnail(content: bytes) -> QImage:
     FormatError
         Unless it is a valid PNG, JPEG or GIF of reasonable size.
     """
-    image_format = next((name for signature, name in _SIGNATURES if content.startswith(signature)), None)
+    image_format = next(
+        (name for signature, name in _SIGNATURES if content.startswith(signature)), None
+    )
     if image_format is None:
         raise FormatError("The picture is neither PNG nor JPEG nor GIF.")
     buffer = QBuffer()
@@ -43,7 +50,9 @@ def decode_thumbnail(content: bytes) -> QImage:
     if not size.isValid() or size.width() * size.height() > MAX_PIXELS:
         raise FormatError("The picture is damaged or too large.")
     reader.setAutoTransform(True)
-    reader.setScaledSize(size.scaled(QSize(SIDE_PX, SIDE_PX), Qt.AspectRatioMode.KeepAspectRatioByExpanding))
+    reader.setScaledSize(
+        size.scaled(QSize(SIDE_PX, SIDE_PX), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+    )
     image = reader.read()
     if image.isNull():
         raise FormatError(f"The picture is damaged: {reader.errorString()}")
@@ -66,7 +75,10 @@ class Thumbnails(QObject):
         self._in_flight: set[str] = set()
 
     def picture(self, url: str | None) -> QPixmap | None:
-        """The thumbnail if it is in memory; otherwise request it, and emit ``arrived`` once it is loaded."""
+        """The thumbnail if it is in memory.
+
+        Otherwise request it, and emit ``arrived`` once it is loaded.
+        """
         if not url or url in self._kept:
             return self._kept.get(url or "")
         if url in self._waiting:
