@@ -49,7 +49,7 @@ from napari_cryoet._qt.widgets.dock import PLUGIN_NAME, open_dock
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks import Picks
-from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.runs.outline import AnnotationRow
 
 RUN_ID = 9001
 PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations

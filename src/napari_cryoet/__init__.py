@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.picks import Picks
     from napari_cryoet.portal.portal import Portal, open_portal
-    from napari_cryoet.run.fit import Fit, fit
-    from napari_cryoet.run.outline import outline_run
+    from napari_cryoet.runs.fit import Fit, fit
+    from napari_cryoet.runs.outline import outline_run
     from napari_cryoet.training.copick import export_copick
     from napari_cryoet.training.croissant import export_croissant
     from napari_cryoet.training.crops import export_crops
@@ -183,8 +183,8 @@ _NAMES_BY_MODULE = {
     "layers.specs": ["LayerSpec"],
     "picks": ["Picks"],
     "portal.portal": ["Portal", "open_portal"],
-    "run.fit": ["Fit", "fit"],
-    "run.outline": ["outline_run"],
+    "runs.fit": ["Fit", "fit"],
+    "runs.outline": ["outline_run"],
     "training.copick": ["export_copick"],
     "training.crops": ["export_crops"],
     "training.croissant": ["export_croissant"],

@@ -31,7 +31,7 @@ from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.run.outline import chosen_files
+from napari_cryoet.runs.outline import chosen_files
 
 _PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100

@@ -20,8 +20,8 @@ from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.formats.registry import read_in_own_grid
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile
-from napari_cryoet.run import fit as fits
-from napari_cryoet.run.outline import outline_run
+from napari_cryoet.runs import fit as fits
+from napari_cryoet.runs.outline import outline_run
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     TIFF_SUFFIXES,

@@ -38,7 +38,7 @@ from napari_cryoet.layers.specs import (
 )
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
-from napari_cryoet.run import fit as fits
+from napari_cryoet.runs import fit as fits
 from napari_cryoet.volumes import (
     Volume,
     fetch_file,

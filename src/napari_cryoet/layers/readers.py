@@ -30,7 +30,7 @@ from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec, mesh_c
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, open_portal
-from napari_cryoet.run.outline import outline_run
+from napari_cryoet.runs.outline import outline_run
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     Volume,

@@ -32,7 +32,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.progress import Progress
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
-from napari_cryoet.run.fit import Fit, fit, shape_zyx, spacing_angstrom
+from napari_cryoet.runs.fit import Fit, fit, shape_zyx, spacing_angstrom
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.volumes import fetch_file, name_of
 from napari_cryoet.wording import count_text, joined

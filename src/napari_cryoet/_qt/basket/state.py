@@ -26,7 +26,7 @@ from napari_cryoet.exceptions import CryoETError, FormatError, SaveError, raise_
 from napari_cryoet.portal.pages import CatalogueRow, RunRow
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Run, TiltSeries, Tomogram
-from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.runs.outline import AnnotationRow
 
 Change = Callable[[Basket], Basket]
 

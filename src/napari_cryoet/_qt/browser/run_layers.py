@@ -27,8 +27,8 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.run.about import tomogram_of
-from napari_cryoet.run.outline import AnnotationRow, is_openable, outline_run
+from napari_cryoet.runs.about import tomogram_of
+from napari_cryoet.runs.outline import AnnotationRow, is_openable, outline_run
 from napari_cryoet.wording import count_text, joined, plain
 
 POINTS: Final = frozenset(

@@ -21,7 +21,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
-from napari_cryoet.run.about import (
+from napari_cryoet.runs.about import (
     RECOMMENDED,
     about_annotation,
     about_tilt_series,
@@ -31,7 +31,7 @@ from napari_cryoet.run.about import (
     tilt_series_text,
     titles_of,
 )
-from napari_cryoet.run.outline import (
+from napari_cryoet.runs.outline import (
     AnnotationRow,
     ObjectGroup,
     RunOutline,

@@ -28,7 +28,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
-from napari_cryoet.run.about import has_images, tilt_text
+from napari_cryoet.runs.about import has_images, tilt_text
 from napari_cryoet.wording import plain
 
 WINDOW_SIZE: Final = QSize(760, 680)

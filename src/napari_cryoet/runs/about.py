@@ -7,7 +7,7 @@ from typing import Final
 
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, DepositionTitle, TiltSeries, Tomogram
-from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.runs.outline import AnnotationRow
 from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
 
 RECOMMENDED: Final = "★ recommended by the portal's curators"

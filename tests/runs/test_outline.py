@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.run.outline import (
+from napari_cryoet.runs.outline import (
     chosen_files,
     deposition_shares,
     first_sight_bytes,

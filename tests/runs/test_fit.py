@@ -5,7 +5,7 @@ Fits to tomograms are tested in tests/api.
 
 from __future__ import annotations
 
-from napari_cryoet.run.fit import fit, shape_zyx, spacing_angstrom
+from napari_cryoet.runs.fit import fit, shape_zyx, spacing_angstrom
 from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
 
 

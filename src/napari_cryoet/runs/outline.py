@@ -11,7 +11,7 @@ from typing import Final
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, ShapeType, Tomogram
-from napari_cryoet.run.fit import SHAPES, Fit, fit, is_caption
+from napari_cryoet.runs.fit import SHAPES, Fit, fit, is_caption
 from napari_cryoet.wording import count_text, plain
 
 #: The preferred formats to draw, best first.
