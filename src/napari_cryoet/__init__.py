@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_cryoet.check.findings import Findings, check_picks
     from napari_cryoet.comparison.comparing import compare
     from napari_cryoet.comparison.inputs import open_annotation
-    from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask
+    from napari_cryoet.comparison.masks import MaskComparison, PicksInMask
     from napari_cryoet.comparison.picks import PicksComparison
     from napari_cryoet.comparison.report import report_text
     from napari_cryoet.discovery.facets import count_facets
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from napari_cryoet.training.relion import export_relion5
     from napari_cryoet.training.selection import Selection, select_basket
     from napari_cryoet.training.table import export_table
+    from napari_cryoet.volumes import Mask
 
 __all__ = [
     "Basket",
@@ -162,7 +163,7 @@ _NAMES_BY_MODULE = {
     "check.findings": ["Findings", "check_picks"],
     "comparison.comparing": ["compare"],
     "comparison.inputs": ["open_annotation"],
-    "comparison.masks": ["Mask", "MaskComparison", "PicksInMask"],
+    "comparison.masks": ["MaskComparison", "PicksInMask"],
     "comparison.picks": ["PicksComparison"],
     "comparison.report": ["report_text"],
     "discovery.facets": ["count_facets"],
@@ -191,6 +192,7 @@ _NAMES_BY_MODULE = {
     "training.relion": ["export_relion5"],
     "training.selection": ["Selection", "select_basket"],
     "training.table": ["export_table"],
+    "volumes": ["Mask"],
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 

@@ -15,8 +15,8 @@ from napari_cryoet._qt.compare.dock import KEY, CompareDock, likely_pair
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.appearance import diameters
-from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.volumes import Mask
 
 ANGSTROM = {"units": ("angstrom",) * 3}
 TRUTH, MEMBRANE, OTHER_ALIGNMENT = 9001, 9009, 9015

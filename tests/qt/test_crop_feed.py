@@ -7,7 +7,7 @@ import pytest
 
 from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet.exceptions import StoppedError, StreamError
-from napari_cryoet.review.crops import CropReader, Frame, ReviewVolume
+from napari_cryoet.volumes.crops import CropReader, Frame, ReviewVolume
 
 LONG_MS = 60_000
 FRAME = Frame(90, 10)

@@ -26,10 +26,9 @@ from napari_cryoet.exceptions import ComparisonError, MissingContextError
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
-    from napari_cryoet.comparison.masks import Mask
     from napari_cryoet.picks import Picks
     from napari_cryoet.records import AnnotationFile
-    from napari_cryoet.volumes import Volume
+    from napari_cryoet.volumes import Mask, Volume
 
 app = Typer()
 

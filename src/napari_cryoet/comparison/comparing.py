@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from napari_cryoet.comparison.masks import (
-    Mask,
     MaskComparison,
     PicksInMask,
     compare_masks,
@@ -20,6 +19,7 @@ from napari_cryoet.comparison.match import METHODS, MatchMethod
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
 from napari_cryoet.exceptions import ComparisonError, raise_if_stopped, stoppable
 from napari_cryoet.picks import Picks
+from napari_cryoet.volumes import Mask
 
 
 def compare(

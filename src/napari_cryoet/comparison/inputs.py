@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from napari_cryoet import provenance
-from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.formats import ndjson
@@ -25,6 +24,7 @@ from napari_cryoet.runs.outline import outline_run
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     TIFF_SUFFIXES,
+    Mask,
     Volume,
     fetch_file,
     name_of,

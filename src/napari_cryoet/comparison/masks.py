@@ -6,8 +6,8 @@ Picks relative to a mask.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -22,9 +22,10 @@ from napari_cryoet.comparison.report import (
     share_text,
     spread_of,
 )
-from napari_cryoet.exceptions import ComparisonError, FormatError
+from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
+from napari_cryoet.volumes import Mask
 
 SLAB_VOXELS: Final = 2**23
 #: Labels are int32, so that two fit an int64.
@@ -35,54 +36,6 @@ _RATIO_TOLERANCE: Final = 1e-3
 NO_LABEL: Final = -1
 #: Distance from the centre of a voxel's face to its corner.
 _FACE_REACH: Final = np.sqrt(0.5)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mask:
-    """A segmentation, read lazily: 0 is background, other integers are objects.
-
-    Attributes
-    ----------
-    data
-        An array in z, y, x whose planes are ``data[start:stop]``: NumPy, dask or zarr.
-    spacing_angstrom
-        The voxel size; None if unknown.
-    alignment_id
-        The portal's alignment that it belongs to, if known.
-    about
-        Provenance, as plain data.
-    """
-
-    data: Any
-    spacing_angstrom: float | None = None
-    alignment_id: int | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if len(self.data.shape) != 3:
-            raise ValueError(f"a mask must have three dimensions, not {len(self.data.shape)}")
-        if self.spacing_angstrom is not None and not 0 < self.spacing_angstrom < np.inf:
-            raise ValueError(f"a voxel can't be {self.spacing_angstrom} Å wide")
-
-    @property
-    def shape_zyx(self) -> tuple[int, int, int]:
-        """Size in voxels."""
-        size_z, size_y, size_x = map(int, self.data.shape)
-        return size_z, size_y, size_x
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Read planes ``start`` to ``stop`` (exclusive) as integers from 0 to 2³¹ - 1."""
-        values = np.asarray(self.data[start:stop])
-        if values.dtype in (np.uint8, np.uint16):
-            return values
-        with np.errstate(invalid="ignore"):
-            labels = values.astype(np.int32) if values.dtype.kind in "biuf" else None
-        if labels is None or (labels != values).any() or labels.min(initial=0) < 0:
-            raise FormatError(
-                "This isn't a mask: its values must be whole numbers from 0 to 2,147,483,647.",
-                hint="Number its objects 1, 2, 3, …",
-            )
-        return labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from napari_cryoet._version import __version__
 from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.picks import Picks
-from napari_cryoet.volumes import name_of
+from napari_cryoet.volumes import Mask, name_of
 from napari_cryoet.wording import joined, nm_text, plain
-
-if TYPE_CHECKING:
-    from napari_cryoet.comparison.masks import Mask
 
 #: The key in ``about`` for a side's display name.
 SHOWN_NAME: Final = "shown_name"

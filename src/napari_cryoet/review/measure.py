@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import raise_if_stopped
-from napari_cryoet.review.crops import ReviewVolume, mean_of_known
 from napari_cryoet.volumes import edge_distances
+from napari_cryoet.volumes.crops import ReviewVolume, mean_of_known
 
 #: Names of the measured columns.
 NEAREST: Final = "nearest_nm"

@@ -38,7 +38,6 @@ from napari_cryoet.exceptions import CryoETError, ExistsError, raise_if_stopped
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.progress import Progress
-from napari_cryoet.review.crops import open_for_review
 from napari_cryoet.training.selection import (
     ExportReport,
     SelectedAnnotation,
@@ -49,6 +48,7 @@ from napari_cryoet.training.selection import (
     read_points,
 )
 from napari_cryoet.volumes import are_inside, open_volume
+from napari_cryoet.volumes.crops import open_for_review
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:

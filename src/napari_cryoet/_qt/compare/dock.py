@@ -30,13 +30,14 @@ from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.widgets.messages import copy_text
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.comparing import compare
-from napari_cryoet.comparison.masks import Mask, PicksInMask
+from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.comparison.report import SHOWN_NAME, Comparison, report_text
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.layers.compared import comparison_layers
 from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.picks import Picks
+from napari_cryoet.volumes import Mask
 
 if TYPE_CHECKING:
     import napari

@@ -26,8 +26,8 @@ from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.widgets.labels import explain, plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.crops import PlaneName
 from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
+from napari_cryoet.volumes.crops import PlaneName
 
 PLANES: Final[tuple[PlaneName, ...]] = ("xy", "xz", "yz")
 _WORDS: Final = {

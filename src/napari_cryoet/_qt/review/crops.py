@@ -21,7 +21,6 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.crops import Crop, CropReader, Cube, Frame, RunningMean, open_for_review
 from napari_cryoet.review.measure import (
     DENSITY,
     MEASURED,
@@ -31,6 +30,7 @@ from napari_cryoet.review.measure import (
     nearest_distances,
 )
 from napari_cryoet.review.review import Review
+from napari_cryoet.volumes.crops import Crop, CropReader, Cube, Frame, RunningMean, open_for_review
 
 log = logging.getLogger(__name__)
 

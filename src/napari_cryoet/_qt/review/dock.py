@@ -55,11 +55,11 @@ from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCo
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import icon
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.review.crops import CropReader, Cube, Frame
 from napari_cryoet.review.decisions import Counts, Verdict
 from napari_cryoet.review.review import Review, kept_picks
 from napari_cryoet.review.session import Subject
 from napari_cryoet.volumes import are_inside
+from napari_cryoet.volumes.crops import CropReader, Cube, Frame
 from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:

@@ -17,10 +17,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet import volumes
 from napari_cryoet.exceptions import FormatError, raise_if_stopped
 from napari_cryoet.picks import are_rotations
-from napari_cryoet.volumes import are_inside
+from napari_cryoet.volumes.volume import Volume, are_inside
 
 PlaneName = Literal["xy", "xz", "yz"]
 
@@ -137,9 +136,7 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> ReviewVolume:
     else:
         is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")
         array = data[0] if is_multiscale else data
-        volume = ReviewVolume(
-            volumes.Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing
-        )
+        volume = ReviewVolume(Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing)
     if len(volume.shape) != 3:
         raise FormatError(
             f"Crops need a volume with three axes; this image has {len(volume.shape)}."

@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 from napari_cryoet.exceptions import FormatError, StoppedError, raise_if_stopped
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.review import CropReader, Cube, Frame, RunningMean, open_for_review
-from napari_cryoet.review.crops import Crop, ReviewVolume
 from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.volumes.crops import Crop, ReviewVolume
 from server import Server
 
 SHAPE = (37, 49, 63)  # odd, so that no coarse level is exactly half as large
