@@ -175,6 +175,14 @@ def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Pat
     return make_once("demo-pack", lambda folder: write_demo_pack(folder, size="tiny"))
 
 
+@pytest.fixture(scope="session")
+def generated_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A pack with the tables of a generated portal, for reading only."""
+    from generated_portal import SIZES, write_generated_pack
+
+    return make_once("generated-portal", lambda folder: write_generated_pack(folder, **SIZES))
+
+
 @pytest.fixture
 def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
     """The small demo at the path of the generated demo."""

@@ -20,6 +20,8 @@ from portal_rows import blank_row
 
 Row = dict[str, Any]
 
+#: A small portal, made once for all tests.
+SIZES = {"n_datasets": 12, "n_runs": 120, "n_annotations": 400, "seed": 7}
 HTTPS, S3 = "https://files.example.org/", "s3://example/"
 
 #: Annotated objects: name, id, frequency per thousand annotations, and usual shapes.

@@ -17,10 +17,10 @@ from napari_cryoet.basket.contents import (
     contents_of,
     plan_basket,
 )
-from napari_cryoet.basket.remarks import remarks_on
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import PackManifest, write_pack
+from napari_cryoet.pages.remarks import remarks_on
 from napari_cryoet.portal.portal import Portal, open_portal
 from portal_rows import blank_row
 

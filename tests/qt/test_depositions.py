@@ -7,8 +7,8 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.browser.catalogue_page import deposition_row
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.record_pages import holdings
-from napari_cryoet.discovery.answers import Answer
 from napari_cryoet.discovery.search import Search
+from napari_cryoet.pages.answers import Answer
 from napari_cryoet.portal.pages import RunRow
 from qt.fake_depositions import enriching_row, owning_row
 from qt.fake_portal import FakePortal

@@ -21,7 +21,7 @@ from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
 from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, Tick
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.runs.about import titles_of
+from napari_cryoet.pages.run import titles_of
 from napari_cryoet.runs.outline import AnnotationRow
 from qt.fake_portal import run_page
 from samples import make_run_page, make_tomogram

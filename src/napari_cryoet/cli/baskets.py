@@ -18,9 +18,9 @@ from napari_cryoet.wording import count_text, size_text
 if TYPE_CHECKING:
     from napari_cryoet.basket.basket import Basket
     from napari_cryoet.basket.contents import Contents
-    from napari_cryoet.basket.remarks import Remark
     from napari_cryoet.discovery.search import Search
     from napari_cryoet.download import Plan
+    from napari_cryoet.pages.remarks import Remark
 
 app = Typer(
     help="Collect data to download or export, in the current basket of a source or in a file."
@@ -342,7 +342,7 @@ def download(
 def _contents(session: CommandSession, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
     """The contents of a basket, and remarks on them."""
     from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
-    from napari_cryoet.basket.remarks import remarks_on
+    from napari_cryoet.pages.remarks import remarks_on
 
     chosen = choose(basket, RowsOfRuns(session.portal).of(basket, stop=session.stop))
     contents = contents_of(chosen)

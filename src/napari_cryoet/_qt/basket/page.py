@@ -47,12 +47,12 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
 from napari_cryoet.basket.basket import PARTS, Basket, ids_in, read_basket, write_basket
 from napari_cryoet.basket.matches import matching
-from napari_cryoet.basket.outline import Entry
 from napari_cryoet.basket.split import DEFAULT_SHARES, split_basket
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.pages.basket import Entry
 from napari_cryoet.training import EXPORTERS
 from napari_cryoet.training.selection import ExportReport, select_basket
 from napari_cryoet.wording import joined, size_text

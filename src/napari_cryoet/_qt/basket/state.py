@@ -18,11 +18,11 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
 from napari_cryoet.basket.basket import KINDS, Basket, RecordKind, source_text
 from napari_cryoet.basket.contents import Chosen, Contents, RowsOfRuns, choose, contents_of
-from napari_cryoet.basket.outline import Entry, outline_basket
-from napari_cryoet.basket.remarks import Remark, remarks_on
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.exceptions import CryoETError, FormatError, SaveError, raise_if_stopped
+from napari_cryoet.pages.basket import Entry, outline_basket
+from napari_cryoet.pages.remarks import Remark, remarks_on
 from napari_cryoet.portal.pages import CatalogueRow, RunRow
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Run, TiltSeries, Tomogram

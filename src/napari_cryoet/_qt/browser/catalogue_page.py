@@ -15,14 +15,14 @@ from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind, TickColum
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.discovery.answers import Answer
 from napari_cryoet.discovery.catalogue import found_first
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.about import dataset_tooltip, deposition_tooltip
+from napari_cryoet.pages.about import dataset_tooltip, deposition_tooltip
+from napari_cryoet.pages.answers import Answer
+from napari_cryoet.pages.breadcrumbs import LISTS, Place
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
-from napari_cryoet.portal.places import LISTS, Place
 from napari_cryoet.wording import count_text, joined, plain, short_species, size_text, spacing_text
 
 R = TypeVar("R", CatalogueRow, DepositionRow, ListedRun)

@@ -41,24 +41,13 @@ from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
 from napari_cryoet._qt.widgets.messages import Loadable, NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.basket.outline import Entry
 from napari_cryoet.discovery.catalogue import DATASET_ORDERS, DEPOSITION_ORDERS
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import is_address
 from napari_cryoet.network.policy import policy
-from napari_cryoet.portal.pages import (
-    Catalogue,
-    CatalogueRow,
-    DatasetCount,
-    DatasetPage,
-    DepositionPage,
-    DepositionRow,
-    Freshness,
-    RunPage,
-    RunRow,
-)
-from napari_cryoet.portal.places import (
+from napari_cryoet.pages.basket import Entry
+from napari_cryoet.pages.breadcrumbs import (
     BASKET,
     DATASETS,
     LISTS,
@@ -70,6 +59,17 @@ from napari_cryoet.portal.places import (
     follow,
     follow_to_basket,
     follow_to_run,
+)
+from napari_cryoet.portal.pages import (
+    Catalogue,
+    CatalogueRow,
+    DatasetCount,
+    DatasetPage,
+    DepositionPage,
+    DepositionRow,
+    Freshness,
+    RunPage,
+    RunRow,
 )
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.wording import plain

@@ -34,7 +34,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.citation import Citation, Style, citation_of, cite
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.about import (
+from napari_cryoet.pages.about import (
     About,
     about_dataset,
     about_deposition,

@@ -25,9 +25,9 @@ from napari_cryoet._qt.widgets.messages import (
 from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
+from napari_cryoet.pages.run import tomogram_of
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.runs.about import tomogram_of
 from napari_cryoet.runs.outline import AnnotationRow, is_openable, outline_run
 from napari_cryoet.wording import count_text, joined, plain
 

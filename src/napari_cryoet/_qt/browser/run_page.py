@@ -19,9 +19,7 @@ from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, Tick,
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
-from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import TiltSeries, Tomogram
-from napari_cryoet.runs.about import (
+from napari_cryoet.pages.run import (
     RECOMMENDED,
     about_annotation,
     about_tilt_series,
@@ -31,6 +29,8 @@ from napari_cryoet.runs.about import (
     tilt_series_text,
     titles_of,
 )
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import TiltSeries, Tomogram
 from napari_cryoet.runs.outline import (
     AnnotationRow,
     ObjectGroup,

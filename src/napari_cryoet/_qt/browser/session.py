@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet.discovery.answers import (
+from napari_cryoet.discovery.catalogue import CatalogueSearch
+from napari_cryoet.discovery.facets import count_facets
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.listing import list_matches
+from napari_cryoet.discovery.search import Search, find
+from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
+from napari_cryoet.pages.answers import (
     Answer,
     Question,
     all_runs,
@@ -19,12 +25,6 @@ from napari_cryoet.discovery.answers import (
     answer_from_catalogue,
     with_reasons,
 )
-from napari_cryoet.discovery.catalogue import CatalogueSearch
-from napari_cryoet.discovery.facets import count_facets
-from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.listing import list_matches
-from napari_cryoet.discovery.search import Search, find
-from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 from napari_cryoet.portal.transport import read_picture
 

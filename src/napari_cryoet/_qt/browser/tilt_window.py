@@ -26,9 +26,9 @@ from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.pages.run import has_images, tilt_text
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
-from napari_cryoet.runs.about import has_images, tilt_text
 from napari_cryoet.wording import plain
 
 WINDOW_SIZE: Final = QSize(760, 680)

@@ -10,7 +10,7 @@ import pytest
 from download_samples import OTHER_RUN, sample_rows
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import choose, contents_of
-from napari_cryoet.basket.remarks import Remark, remarks_on
+from napari_cryoet.pages.remarks import Remark, remarks_on
 from portal_rows import blank_row
 
 ALL = Basket().with_ids("annotations", [21, 22]).with_ids("tomograms", [11])

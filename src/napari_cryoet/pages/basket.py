@@ -1,4 +1,4 @@
-"""A basket as a readable tree: datasets, runs and their parts, with sizes."""
+"""The parts of a basket as a readable tree: datasets, runs and their parts, with sizes."""
 
 from __future__ import annotations
 

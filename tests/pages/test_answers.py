@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from napari_cryoet.discovery.answers import (
+from generated_portal import SIZES, generated_tables
+from napari_cryoet.discovery.catalogue import CatalogueSearch
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.search import Condition, Search
+from napari_cryoet.pages.answers import (
     Answer,
     Question,
     all_runs,
@@ -14,11 +18,13 @@ from napari_cryoet.discovery.answers import (
     answer_from_catalogue,
     with_reasons,
 )
-from napari_cryoet.discovery.catalogue import CatalogueSearch
-from napari_cryoet.discovery.index import Index
-from napari_cryoet.discovery.search import Condition, Search
 from napari_cryoet.portal.pages import Catalogue
 from napari_cryoet.portal.portal import open_portal
+
+
+@pytest.fixture(scope="module")
+def index(generated_pack: Path) -> Index:
+    return read_index(open_portal(generated_pack))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,8 @@ def test_an_empty_search_finds_all_with_or_without_an_index(index, catalogue):
     assert result.run_counts == {row.id: row.run_count for row in catalogue.rows}
 
 
-def test_depositions_belong_to_the_matches(index, catalogue, rows):
+def test_depositions_belong_to_the_matches(index, catalogue):
+    rows = generated_tables(**SIZES)
     result = ask(index, catalogue, organisms=(f'"{catalogue.rows[0].organism_name}"',))
     ids = set(result.matches.dataset_ids)
     runs = {row["id"] for row in rows["runs"] if row["datasetId"] in ids}
