@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 import napari_cryoet
 
+PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 LOCK_FILES = {
     "uv.lock",
     "poetry.lock",
@@ -62,18 +63,35 @@ def test_the_package_is_typed_and_contains_its_manifest(project_folder):
     assert link.read_text(encoding="utf-8") in {manifest, "src/napari_cryoet/napari.yaml"}
 
 
-def test_tested_versions_meet_the_requirements(project_folder):
+@pytest.mark.parametrize("python_version", PYTHON_VERSIONS)
+def test_each_requirement_has_one_tested_version(project_folder, python_version):
+    environment = {
+        "python_version": python_version,
+        "python_full_version": f"{python_version}.0",
+    }
+    lines = (project_folder / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    used = [pin for pin in pins if pin.marker is None or pin.marker.evaluate(environment)]
+    tested = {pin.name: str(pin.specifier).removeprefix("==") for pin in used}
+    assert len(tested) == len(used)
+    assert set(tested) == {pin.name for pin in pins}
+
     project = tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))[
         "project"
     ]
-    lines = (project_folder / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert f"Programming Language :: Python :: {python_version}" in project["classifiers"]
     extras = project["optional-dependencies"].values()
     for text in itertools.chain(project["dependencies"], *extras):
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         if name != "napari-cryoet":
             assert requirement.specifier.contains(tested[name], prereleases=True), requirement
+
+
+def test_each_dependency_has_a_lowest_version(project_folder):
+    project = tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     assert [text for text in project["dependencies"] if ">=" not in text] == []
 
 
