@@ -52,9 +52,9 @@ def make_files(folder: Path) -> None:
 def measure(workers: str, url: str) -> Result:
     """Export all crops once, in this process or on a new cluster."""
     from napari_cryoet.basket.basket import Basket
+    from napari_cryoet.exports import export
+    from napari_cryoet.exports.selection import select
     from napari_cryoet.portal.portal import Source
-    from napari_cryoet.training.crops import export_crops
-    from napari_cryoet.training.selection import select
 
     rows = rows_of_runs(url, RUNS, CROPS_SHAPE, SPACING_ANGSTROM)
     basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
@@ -64,7 +64,7 @@ def measure(workers: str, url: str) -> Result:
         def cut(scheduler: str = "") -> float:
             path = Path(folder, "crops.zarr")
             started = time.perf_counter()
-            done = export_crops(selection, path, size=CUBE, scheduler=scheduler)
+            done = export(selection, "crops", path, size=CUBE, scheduler=scheduler)
             took = time.perf_counter() - started
             assert done.n_picks == RUNS * PICKS
             return took

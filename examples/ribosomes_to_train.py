@@ -9,7 +9,7 @@ from napari_cryoet import (
     Search,
     add_matches,
     download_basket,
-    export_copick,
+    export,
     find,
     list_matches,
     open_portal,
@@ -32,5 +32,5 @@ for run in list_matches(index, find(index, search), "runs"):
 basket = add_matches(Basket(source="demo"), index, search)
 print(download_basket(basket, portal, folder / "pack").fetched_bytes, "bytes")
 pack = open_portal(folder / "pack")  # a download opens like a portal
-project = export_copick(select_basket(basket, pack), folder / "copick")
+project = export(select_basket(basket, pack), "copick", folder / "copick")
 print(project.n_runs, "runs", project.n_picks, "picks")

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         StoppedError,
         StreamError,
     )
+    from napari_cryoet.exports import export
+    from napari_cryoet.exports.selection import Selection, select_basket
     from napari_cryoet.formats.masks import write_mask
     from napari_cryoet.formats.registry import read_picks, write_picks
     from napari_cryoet.layers.compared import comparison_layers
@@ -67,12 +69,6 @@ if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal, open_portal
     from napari_cryoet.runs.fit import Fit, fit
     from napari_cryoet.runs.outline import outline_run
-    from napari_cryoet.training.copick import export_copick
-    from napari_cryoet.training.croissant import export_croissant
-    from napari_cryoet.training.crops import export_crops
-    from napari_cryoet.training.relion import export_relion5
-    from napari_cryoet.training.selection import Selection, select_basket
-    from napari_cryoet.training.table import export_table
     from napari_cryoet.volumes import Mask
 
 __all__ = [
@@ -115,11 +111,7 @@ __all__ = [
     "comparison_layers",
     "count_facets",
     "download_basket",
-    "export_copick",
-    "export_croissant",
-    "export_crops",
-    "export_relion5",
-    "export_table",
+    "export",
     "find",
     "fit",
     "layer_specs",
@@ -170,6 +162,8 @@ _NAMES_BY_MODULE = {
     "discovery.index": ["Index", "read_index"],
     "discovery.listing": ["list_matches"],
     "discovery.search": ["Condition", "Matches", "Search", "find"],
+    "exports": ["export"],
+    "exports.selection": ["Selection", "select_basket"],
     "formats.masks": ["write_mask"],
     "formats.registry": ["read_picks", "write_picks"],
     "layers.compared": ["comparison_layers"],
@@ -186,12 +180,6 @@ _NAMES_BY_MODULE = {
     "portal.portal": ["Portal", "open_portal"],
     "runs.fit": ["Fit", "fit"],
     "runs.outline": ["outline_run"],
-    "training.copick": ["export_copick"],
-    "training.crops": ["export_crops"],
-    "training.croissant": ["export_croissant"],
-    "training.relion": ["export_relion5"],
-    "training.selection": ["Selection", "select_basket"],
-    "training.table": ["export_table"],
     "volumes": ["Mask"],
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}

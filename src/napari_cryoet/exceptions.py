@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, wait
 from typing import Final, Literal, TypeVar
 
@@ -134,6 +134,12 @@ def raise_if_stopped(stop: threading.Event | None) -> None:
     """Raise `StoppedError` if ``stop`` is set; call it between steps of long work."""
     if stop is not None and stop.is_set():
         raise StoppedError
+
+
+def require_known(word: str, words: Collection[str], what: str) -> None:
+    """Raise `CryoETError`, which lists the words, unless the word is one of them."""
+    if word not in words:
+        raise CryoETError(f"{word!r} isn't a {what}.", hint=f"Use {', '.join(words)}.")
 
 
 def stoppable(work: Callable[[], T], stop: threading.Event | None) -> T:

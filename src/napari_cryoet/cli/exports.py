@@ -61,11 +61,11 @@ def export(
     napari-cryoet export relion5 live relion --object ribosome --ground-truth --spacing ..10
     napari-cryoet export crops ribosomes.toml crops.zarr --size 48 --voxel-size 10 --dask-scheduler tcp://host:8786
     """
+    from napari_cryoet import exports
     from napari_cryoet.basket.basket import Basket, Choices
     from napari_cryoet.basket.matches import add_matches
     from napari_cryoet.discovery.search import Search
-    from napari_cryoet.training import EXPORTERS
-    from napari_cryoet.training.selection import select_basket
+    from napari_cryoet.exports.selection import select_basket
 
     crops = (
         {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler}
@@ -88,8 +88,15 @@ def export(
                 hint="Add search options such as --object, or fill a basket first.",
             )
         selection = select_basket(chosen, session.portal, stop=session.stop)
-        watched = {"progress": session.progress.show, "stop": session.stop}
-        report = EXPORTERS[kind](selection, to, overwrite=overwrite, **watched, **crops)
+        report = exports.export(
+            selection,
+            kind,
+            to,
+            overwrite=overwrite,
+            progress=session.progress.show,
+            stop=session.stop,
+            **crops,
+        )
     for reason in report.left_out:
         tell(f"left out: {reason}")
     say(f"{report.path}: {report.counts_text}")

@@ -52,16 +52,16 @@ from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.exports import ExportKind, export
+from napari_cryoet.exports.selection import ExportReport, select_basket
 from napari_cryoet.pages.basket import Entry
-from napari_cryoet.training import EXPORTERS
-from napari_cryoet.training.selection import ExportReport, select_basket
 from napari_cryoet.wording import joined, size_text
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12
 _EMPTY_HINT: Final = "Tick datasets, runs, tomograms or annotations in any list, with D or a click."
 _FILES: Final = "Baskets (*.toml)"
-_EXPORTS: Final = {
+_EXPORTS: Final[dict[ExportKind, str]] = {
     "copick": "copick project…",
     "relion5": "RELION 5…",
     "table": "Table…",
@@ -282,28 +282,28 @@ class BasketPage(ListPage):
 
     # exports
 
-    def _ask_export(self, kind: str) -> None:
+    def _ask_export(self, kind: ExportKind) -> None:
         name = clean_name(self._basket.basket.name or "basket")
         if kind == "table":
             path = QFileDialog.getSaveFileName(
                 self, "Export a table", f"{name}.csv", "Tables (*.csv *.parquet)"
             )[0]
             if path:
-                self._export(
-                    partial(EXPORTERS[kind], overwrite=True), Path(path)
-                )  # the dialog has asked
+                self._export(kind, Path(path), overwrite=True)  # the dialog has asked
         elif folder := QFileDialog.getExistingDirectory(
             self, f"Choose the folder for {name}-{kind}"
         ):
-            self._export(EXPORTERS[kind], Path(folder, f"{name}-{kind}"))
+            self._export(kind, Path(folder, f"{name}-{kind}"))
 
-    def _export(self, export: Callable[..., ExportReport], target: Path) -> None:
+    def _export(self, kind: ExportKind, target: Path, *, overwrite: bool = False) -> None:
         basket, portal = self._basket.basket, self._basket.portal
 
         def work(job: Job) -> ExportReport:
             job.say(0, "looking up rows")
             chosen = select_basket(basket, portal, stop=job.stop)
-            return export(chosen, target, progress=job.say, stop=job.stop)
+            return export(
+                chosen, kind, target, overwrite=overwrite, progress=job.say, stop=job.stop
+            )
 
         def fail(error: CryoETError) -> None:
             if not isinstance(error, ExistsError):
@@ -311,7 +311,7 @@ class BasketPage(ListPage):
             elif agrees(
                 self, "Export", f"{target.name} already exists. Replace it?", verb="Replace"
             ):
-                self._export(partial(export, overwrite=True), target)
+                self._export(kind, target, overwrite=True)
 
         self._tasks.run(
             EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {target.name}"

@@ -14,9 +14,8 @@ import pytest
 from pyarrow import csv as arrow_csv
 
 from napari_cryoet import CryoETError, ExistsError, SaveError
-from napari_cryoet.training.croissant import export_croissant
-from napari_cryoet.training.selection import Selection
-from napari_cryoet.training.table import export_table
+from napari_cryoet.exports import export
+from napari_cryoet.exports.selection import Selection
 
 Select = Callable[..., Selection]
 PythonWith = Callable[[str], Callable[..., str]]
@@ -24,8 +23,8 @@ PythonWith = Callable[[str], Callable[..., str]]
 
 def test_a_table_has_the_picks_of_all_runs_with_units(tmp_path: Path, selection_of: Select) -> None:
     selection = selection_of()
-    report = export_table(selection, tmp_path / "picks.parquet")
-    export_table(selection, tmp_path / "picks.csv")
+    report = export(selection, "table", tmp_path / "picks.parquet")
+    export(selection, "table", tmp_path / "picks.csv")
     table = pq.read_table(tmp_path / "picks.parquet")
     again = arrow_csv.read_csv(tmp_path / "picks.csv")
 
@@ -40,16 +39,18 @@ def test_a_table_has_the_picks_of_all_runs_with_units(tmp_path: Path, selection_
     np.testing.assert_allclose(again["x_angstrom"].to_numpy(), table["x_angstrom"].to_numpy())
 
 
-def test_tables_need_picks_a_known_suffix_and_a_new_file(
+def test_tables_need_a_known_format_picks_and_a_new_file(
     tmp_path: Path, selection_of: Select
 ) -> None:
     with pytest.raises(SaveError, match="format"):
-        export_table(selection_of(), tmp_path / "picks.xlsx")
+        export(selection_of(), "table", tmp_path / "picks.xlsx")
+    with pytest.raises(CryoETError, match="relion5"):
+        export(selection_of(), "relion", tmp_path)
     with pytest.raises(CryoETError, match="picks"):
-        export_table(replace(selection_of(), annotations=()), tmp_path / "picks.csv")
+        export(replace(selection_of(), annotations=()), "table", tmp_path / "picks.csv")
     (tmp_path / "picks.csv").touch()
     with pytest.raises(ExistsError):
-        export_table(selection_of(), tmp_path / "picks.csv")
+        export(selection_of(), "table", tmp_path / "picks.csv")
 
 
 def rows_in(path: Path) -> list[dict[str, str]]:
@@ -61,7 +62,7 @@ def test_a_description_lists_everything_with_urls_and_splits(
     tmp_path: Path, selection_of: Select
 ) -> None:
     selection = selection_of()
-    export_croissant(selection, tmp_path)
+    export(selection, "croissant", tmp_path)
     metadata = json.loads((tmp_path / "metadata.json").read_text())
 
     assert {row["name"]: row["split"] for row in rows_in(tmp_path / "runs.csv")} == {
@@ -76,7 +77,7 @@ def test_a_description_lists_everything_with_urls_and_splits(
     assert [row["copick/splits/name"] for row in splits["data"]] == ["test", "train"]
     assert metadata["license"].startswith("https://creativecommons.org")
     with pytest.raises(ExistsError, match="metadata"):
-        export_croissant(selection, tmp_path)
+        export(selection, "croissant", tmp_path)
 
 
 @pytest.mark.slow
@@ -84,7 +85,7 @@ def test_a_description_lists_everything_with_urls_and_splits(
 def test_mlcroissant_reads_the_description_as_records(
     tmp_path: Path, selection_of: Select, python_with: PythonWith
 ) -> None:
-    export_croissant(selection_of(), tmp_path)
+    export(selection_of(), "croissant", tmp_path)
     record_sets = json.loads(
         python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json")
     )

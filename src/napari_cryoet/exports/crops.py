@@ -35,10 +35,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import CryoETError, ExistsError, raise_if_stopped
-from napari_cryoet.files import path_to_write, written_whole
-from napari_cryoet.formats.notes import plain_data
-from napari_cryoet.progress import Progress
-from napari_cryoet.training.selection import (
+from napari_cryoet.exports.selection import (
     ExportReport,
     SelectedAnnotation,
     SelectedTomogram,
@@ -47,6 +44,9 @@ from napari_cryoet.training.selection import (
     map_concurrently,
     read_points,
 )
+from napari_cryoet.files import path_to_write, written_whole
+from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.progress import Progress
 from napari_cryoet.volumes import are_inside, open_volume
 from napari_cryoet.volumes.crops import open_for_review
 from napari_cryoet.wording import count_text, spacing_text

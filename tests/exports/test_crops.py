@@ -18,11 +18,10 @@ import zarr
 
 from napari_cryoet import CryoETError, ExistsError, StoppedError
 from napari_cryoet.basket.basket import Basket
+from napari_cryoet.exports import crops, export
+from napari_cryoet.exports.selection import Selection, select
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Source
-from napari_cryoet.training import crops
-from napari_cryoet.training.crops import export_crops
-from napari_cryoet.training.selection import Selection, select
 from run_rows import rows_of_runs
 from server import Server
 
@@ -48,7 +47,7 @@ def open_crops(path: Path) -> Any:
 def test_crops_are_the_voxels_around_their_picks(
     tmp_path: Path, ribosomes: Selection, spacing: float | None, level: int
 ) -> None:
-    report = export_crops(ribosomes, tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
+    report = export(ribosomes, "crops", tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
     group, run = open_crops(tmp_path / "c.zarr"), ribosomes.runs[0]
     tomogram = zarr.open_array(
         Path(run.tomograms[0].url.removeprefix("file://"), str(level)), mode="r"
@@ -76,8 +75,8 @@ def test_crops_are_the_voxels_around_their_picks(
 def test_each_crop_has_its_label_run_split_and_annotation(
     tmp_path: Path, selection_of: Select
 ) -> None:
-    report = export_crops(
-        selection_of(tomogram="denoised"), tmp_path / "c.zarr", size=4, spacing_angstrom=40
+    report = export(
+        selection_of(tomogram="denoised"), "crops", tmp_path / "c.zarr", size=4, spacing_angstrom=40
     )
     group = open_crops(tmp_path / "c.zarr")
     runs, objects = (
@@ -102,8 +101,9 @@ def test_each_crop_has_its_label_run_split_and_annotation(
 def test_a_restart_cuts_only_missing_crops(tmp_path: Path, ribosomes: Selection) -> None:
     path, stop = tmp_path / "c.zarr", threading.Event()
     with pytest.raises(StoppedError):
-        export_crops(
+        export(
             ribosomes,
+            "crops",
             path,
             size=4,
             progress=lambda fraction, _: stop.set() if fraction else None,
@@ -111,37 +111,37 @@ def test_a_restart_cuts_only_missing_crops(tmp_path: Path, ribosomes: Selection)
         )
     assert not open_crops(path).attrs["is_complete"]
 
-    export_crops(ribosomes, path, size=4)
+    export(ribosomes, "crops", path, size=4)
     whole, kept, lost = (
         open_crops(path)["crops"][:],
         *(path / "crops" / f"{number}.0.0.0" for number in (2, 3)),
     )
     written = kept.stat().st_mtime_ns
     lost.unlink()
-    export_crops(ribosomes, path, size=4)
+    export(ribosomes, "crops", path, size=4)
     np.testing.assert_array_equal(open_crops(path)["crops"][:], whole)
     assert kept.stat().st_mtime_ns == written
 
 
 def test_only_crops_are_overwritten_and_only_if_asked(tmp_path: Path, ribosomes: Selection) -> None:
-    export_crops(ribosomes, tmp_path / "c.zarr", size=4)
+    export(ribosomes, "crops", tmp_path / "c.zarr", size=4)
     with pytest.raises(ExistsError, match="content"):
-        export_crops(ribosomes, tmp_path / "c.zarr", size=6)
-    export_crops(ribosomes, tmp_path / "c.zarr", size=6, overwrite=True)
+        export(ribosomes, "crops", tmp_path / "c.zarr", size=6)
+    export(ribosomes, "crops", tmp_path / "c.zarr", size=6, overwrite=True)
     assert open_crops(tmp_path / "c.zarr")["crops"].shape[1:] == (6, 6, 6)
 
     (tmp_path / "work").mkdir()
     with pytest.raises(ExistsError, match="content"):
-        export_crops(ribosomes, tmp_path / "work", size=4, overwrite=True)
+        export(ribosomes, "crops", tmp_path / "work", size=4, overwrite=True)
 
 
 def test_crops_need_a_matching_tomogram(
     tmp_path: Path, selection_of: Select, ribosomes: Selection
 ) -> None:
     with pytest.raises(CryoETError, match="voxels"):
-        export_crops(ribosomes, tmp_path / "c.zarr", spacing_angstrom=3)
+        export(ribosomes, "crops", tmp_path / "c.zarr", spacing_angstrom=3)
     with pytest.raises(CryoETError, match="tomogram"):
-        export_crops(selection_of("cytosolic ribosome", tomogram=""), tmp_path / "c.zarr")
+        export(selection_of("cytosolic ribosome", tomogram=""), "crops", tmp_path / "c.zarr")
 
 
 @pytest.fixture
@@ -189,9 +189,14 @@ def test_a_cluster_finishes_though_workers_are_killed(
             for process in cluster["pids"][:2]:
                 os.kill(process, signal.SIGKILL)
 
-    export_crops(six_runs, tmp_path / "local.zarr", size=8)
-    report = export_crops(
-        six_runs, tmp_path / "remote.zarr", size=8, scheduler=cluster["address"], progress=kill_two
+    export(six_runs, "crops", tmp_path / "local.zarr", size=8)
+    report = export(
+        six_runs,
+        "crops",
+        tmp_path / "remote.zarr",
+        size=8,
+        scheduler=cluster["address"],
+        progress=kill_two,
     )
 
     assert killed

@@ -14,9 +14,9 @@ import pytest
 
 from napari_cryoet import CryoETError, ExistsError, StoppedError, download_basket, read_picks
 from napari_cryoet.basket.basket import Basket
+from napari_cryoet.exports import export
+from napari_cryoet.exports.selection import Selection, select_basket
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.training.copick import export_copick
-from napari_cryoet.training.selection import Selection, select_basket
 
 Select = Callable[..., Selection]
 RIBOSOMES = "Picks/Ada-Vitreous_ground-truth_cytosolic-ribosome.json"
@@ -32,7 +32,7 @@ def paths_in(folder: Path) -> set[str]:
 def test_a_project_has_readable_names_and_the_portals_volumes(
     tmp_path: Path, selection_of: Select
 ) -> None:
-    report = export_copick(selection_of(), tmp_path)
+    report = export(selection_of(), "copick", tmp_path)
 
     assert {
         "DEMO_001/VoxelSpacing40.048/wbp-denoised.zarr",
@@ -52,7 +52,7 @@ def test_a_project_has_readable_names_and_the_portals_volumes(
 def test_picks_have_the_portals_positions(
     tmp_path: Path, demo_pack: Path, selection_of: Select
 ) -> None:
-    export_copick(selection_of("cytosolic ribosome"), tmp_path)
+    export(selection_of("cytosolic ribosome"), "copick", tmp_path)
     picks = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
     (portal,) = demo_pack.glob("files/*/DEMO_001/**/100/*ribosome*_orientedpoint.ndjson")
     expected = read_picks(portal)
@@ -85,7 +85,7 @@ def test_duplicate_names_are_made_unique(
             "objectId": "",
         }
     selection = selection_of()
-    report = export_copick(selection, tmp_path)
+    report = export(selection, "copick", tmp_path)
 
     assert [run.name for run in selection.runs] == ["90001-DEMO_001", "DEMO_003", "90002-DEMO_001"]
     n_points = sum(each.is_points for each in selection.annotations)
@@ -113,7 +113,7 @@ def test_served_volumes_are_downloaded_once(
 ) -> None:
     basket = Basket(annotations=(9001,), tomograms=(9002,))
     selection = select_basket(basket, open_portal(served_demo["graphql"]))
-    export_copick(selection, tmp_path)
+    export(selection, "copick", tmp_path)
     local = next((tmp_path / "static").glob("ExperimentRuns/DEMO_001/*/wbp-denoised.zarr/0/0/0/0"))
     (original,) = demo_pack.glob(
         "files/*/DEMO_001/**/VoxelSpacing40.048/Tomograms/101/*.zarr/0/0/0/0"
@@ -123,7 +123,7 @@ def test_served_volumes_are_downloaded_once(
     assert (tmp_path / "portal" / "pack.json").exists()
     assert local.stat().st_nlink == 2
     shutil.rmtree(tmp_path / "static")
-    export_copick(selection, tmp_path, overwrite=True)
+    export(selection, "copick", tmp_path, overwrite=True)
     assert local.exists()
 
 
@@ -140,7 +140,7 @@ def test_the_chosen_coarse_level_becomes_the_finest(
     }
     exports = []
     for name, selection in selections.items():
-        export_copick(selection, tmp_path / name)
+        export(selection, "copick", tmp_path / name)
         root = (
             tmp_path
             / name
@@ -169,14 +169,14 @@ def test_a_project_is_overwritten_only_if_asked_and_complete_only_at_the_end(
 ) -> None:
     selection, stop = selection_of("cytosolic ribosome"), threading.Event()
     with pytest.raises(StoppedError):
-        export_copick(selection, tmp_path, progress=lambda *_: stop.set(), stop=stop)
+        export(selection, "copick", tmp_path, progress=lambda *_: stop.set(), stop=stop)
     assert not (tmp_path / "config.json").exists()
 
-    export_copick(selection, tmp_path)
+    export(selection, "copick", tmp_path)
     (tmp_path / "overlay" / "mine").touch()
     with pytest.raises(ExistsError, match="config"):
-        export_copick(selection, tmp_path)
-    export_copick(selection_of("membrane"), tmp_path, overwrite=True)
+        export(selection, "copick", tmp_path)
+    export(selection_of("membrane"), "copick", tmp_path, overwrite=True)
     assert (tmp_path / "overlay" / "mine").exists()
     assert f"DEMO_001/{RIBOSOMES}" not in paths_in(tmp_path)
 
@@ -186,7 +186,7 @@ def test_a_project_is_overwritten_only_if_asked_and_complete_only_at_the_end(
 def test_copick_reads_the_project(
     tmp_path: Path, selection_of: Select, python_with: Callable[[str], Callable[..., str]]
 ) -> None:
-    export_copick(selection_of(), tmp_path)
+    export(selection_of(), "copick", tmp_path)
     project = json.loads(python_with("copick==1.31.0")("copick_reads.py", tmp_path / "config.json"))
     run = project["runs"]["DEMO_001"]
     picks = run["picks"]["Ada-Vitreous ground-truth cytosolic-ribosome"]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from napari_cryoet.exceptions import CryoETError, SaveError
+from napari_cryoet.exports.selection import ExportReport, Selection, map_concurrently, read_points
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.tables import arrow_table
 from napari_cryoet.progress import Progress
-from napari_cryoet.training.selection import ExportReport, Selection, map_concurrently, read_points
 
 _SUFFIXES: Final = (".csv", ".parquet")
 #: Columns that are constant for all picks of a file.

@@ -13,8 +13,9 @@ import starfile
 from scipy.spatial.transform import Rotation
 
 from napari_cryoet import CryoETError, read_picks
-from napari_cryoet.training.relion import export_relion5, in_plane
-from napari_cryoet.training.selection import Selection, read_points
+from napari_cryoet.exports import export
+from napari_cryoet.exports.relion import in_plane
+from napari_cryoet.exports.selection import Selection, read_points
 
 Select = Callable[..., Selection]
 CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
@@ -34,7 +35,7 @@ def truth_of(selection: Selection, name: str) -> Any:
 
 
 def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_of: Select) -> None:
-    report = export_relion5(selection_of(), tmp_path)
+    report = export(selection_of(), "relion5", tmp_path)
     tomograms = starfile.read(tmp_path / "tomograms.star").set_index("rlnTomoName")
     listed = starfile.read(tmp_path / "cytosolic-ribosome" / "import.star")
     particles = starfile.read(tmp_path / "cytosolic-ribosome" / "particles.star", always_dict=True)
@@ -67,7 +68,7 @@ def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_
 
 def test_our_reader_selects_particles_by_tomogram(tmp_path: Path, selection_of: Select) -> None:
     selection = selection_of("cytosolic ribosome")
-    export_relion5(selection, tmp_path)
+    export(selection, "relion5", tmp_path)
     expected = truth_of(selection, "MIX_001")
     known = {"spacing_angstrom": expected.spacing_angstrom, "shape_zyx": expected.shape_zyx}
     picks = read_picks(
@@ -84,7 +85,7 @@ def test_all_import_files_have_the_same_columns(
     for row in first_run_files:
         if "orientedpoint" in row["s3Path"]:
             demo_rows["annotationFiles"].remove(row)
-    export_relion5(selection_of(), tmp_path)
+    export(selection_of(), "relion5", tmp_path)
     particles = starfile.read(tmp_path / "cytosolic-ribosome" / "particles.star", always_dict=True)[
         "particles"
     ]
@@ -137,7 +138,7 @@ def with_alignment(
 def test_tilts_have_their_alignment_defocus_and_dose(
     tmp_path: Path, with_alignment: Callable[[str], Selection]
 ) -> None:
-    export_relion5(with_alignment("ARETOMO3"), tmp_path / "relion")
+    export(with_alignment("ARETOMO3"), "relion5", tmp_path / "relion")
     tomogram = (
         starfile.read(tmp_path / "relion" / "tomograms.star")
         .set_index("rlnTomoName")
@@ -164,7 +165,7 @@ def test_tilts_have_their_alignment_defocus_and_dose(
 def test_unknown_programs_give_no_alignment(
     tmp_path: Path, with_alignment: Callable[[str], Selection]
 ) -> None:
-    report = export_relion5(with_alignment("GUESSWORK"), tmp_path / "relion")
+    report = export(with_alignment("GUESSWORK"), "relion5", tmp_path / "relion")
     assert "rlnTomoTiltSeriesStarFile" not in starfile.read(tmp_path / "relion" / "tomograms.star")
     assert any("2 tilt series:" in reason for reason in report.left_out)
 
@@ -187,4 +188,4 @@ def test_imod_and_aretomo_alignments_are_equivalent() -> None:
 
 def test_masks_without_particles_are_refused(tmp_path: Path, selection_of: Select) -> None:
     with pytest.raises(CryoETError, match="particles"):
-        export_relion5(selection_of("membrane"), tmp_path)
+        export(selection_of("membrane"), "relion5", tmp_path)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import raise_if_stopped
+from napari_cryoet.exports.selection import ExportReport, Selection, folder_to_write
 from napari_cryoet.files import replace_file
 from napari_cryoet.progress import Progress
-from napari_cryoet.training.selection import ExportReport, Selection, folder_to_write
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.0"
 METADATA_NAME: Final = "metadata.json"

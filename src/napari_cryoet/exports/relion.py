@@ -33,12 +33,7 @@ import msgspec
 import numpy as np
 
 from napari_cryoet.exceptions import CryoETError, FormatError, StreamError
-from napari_cryoet.files import local_path, written_whole
-from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
-from napari_cryoet.picks import Picks
-from napari_cryoet.progress import Progress
-from napari_cryoet.tables.database import Rows
-from napari_cryoet.training.selection import (
+from napari_cryoet.exports.selection import (
     ExportReport,
     SelectedAnnotation,
     Selection,
@@ -47,6 +42,11 @@ from napari_cryoet.training.selection import (
     map_concurrently,
     read_points,
 )
+from napari_cryoet.files import local_path, written_whole
+from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
+from napari_cryoet.picks import Picks
+from napari_cryoet.progress import Progress
+from napari_cryoet.tables.database import Rows
 from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text
 

@@ -15,8 +15,8 @@ import pytest
 
 from napari_cryoet.basket.basket import Basket, Choices, Split
 from napari_cryoet.download import Rows, ask_rows
+from napari_cryoet.exports.selection import Selection, select
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.training.selection import Selection, select
 
 #: Runs with ground truth, masks and picks of others; and one that has nothing but a tomogram.
 RUNS = (9001, 9005, 9003)

@@ -25,11 +25,7 @@ from typing import Any, Final
 from napari_cryoet.download import download_files
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import raise_if_stopped
-from napari_cryoet.files import local_path, replace_file, written_whole
-from napari_cryoet.formats.ome_zarr import find_multiscales
-from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.progress import Progress
-from napari_cryoet.training.selection import (
+from napari_cryoet.exports.selection import (
     ExportReport,
     SelectedAnnotation,
     Selection,
@@ -37,6 +33,10 @@ from napari_cryoet.training.selection import (
     map_concurrently,
     read_points,
 )
+from napari_cryoet.files import local_path, replace_file, written_whole
+from napari_cryoet.formats.ome_zarr import find_multiscales
+from napari_cryoet.formats.registry import write_picks
+from napari_cryoet.progress import Progress
 from napari_cryoet.wording import size_text
 
 CONFIG_NAME: Final = "config.json"

@@ -1,0 +1,61 @@
+"""Exports for training and processing: copick projects, RELION 5, tables, Croissant and crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from napari_cryoet.exceptions import require_known
+from napari_cryoet.exports.copick import export_copick
+from napari_cryoet.exports.croissant import export_croissant
+from napari_cryoet.exports.crops import export_crops
+from napari_cryoet.exports.relion import export_relion5
+from napari_cryoet.exports.selection import ExportReport, Selection
+from napari_cryoet.exports.table import export_table
+
+ExportKind = Literal["copick", "relion5", "table", "croissant", "crops"]
+
+_EXPORTERS: Final[Mapping[str, Callable[..., ExportReport]]] = {
+    "copick": export_copick,
+    "relion5": export_relion5,
+    "table": export_table,
+    "croissant": export_croissant,
+    "crops": export_crops,
+}
+
+
+def export(
+    selection: Selection, kind: ExportKind, path: str | Path, **options: Any
+) -> ExportReport:
+    """Export a selection for training or processing. Call it again to resume after a stop.
+
+    Parameters
+    ----------
+    selection
+        From `select_basket`.
+    kind
+        - "copick": a copick project, which downloads volumes that aren't on this computer
+        - "relion5": STAR files of tomograms and of the particles of each object, without images
+        - "table": one ``.csv`` or ``.parquet`` file with all picks and their units
+        - "croissant": a description of the files with URLs and splits, without a download
+        - "crops": a cube around each particle, in one ``.zarr``
+    path
+        The folder to write; for a table its file, for crops their Zarr.
+    options
+        ``overwrite`` to replace an existing export, ``progress`` and ``stop``. For crops also ``size``,
+        ``spacing_angstrom`` and ``scheduler``, see `exports.crops.export_crops`.
+
+    Raises
+    ------
+    ExistsError
+        If there is an export and ``overwrite`` isn't set.
+    DownloadError, NetworkError, SaveError
+        If a file can't be fetched or written.
+    StoppedError
+        When ``stop`` is set.
+    CryoETError
+        If the selection has nothing of this kind.
+    """
+    require_known(kind, _EXPORTERS, "kind of export")
+    return _EXPORTERS[kind](selection, path, **options)
