@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from api.files import noise, point, write_mrc, write_zarr
 from napari_cryoet import (
+    CryoETError,
     FormatError,
     Picks,
-    SaveError,
     add_layers,
     load_picks,
     open_annotation,
@@ -176,6 +176,6 @@ def test_layers_that_a_format_cannot_hold_are_refused(viewer, tmp_path):
         np.ones((4, 5, 6), int), scale=(10,) * 3, units="angstrom", rotate=(0, 0, 30)
     )
     for layer, name in ((rotated, "a.mrc"), (viewer.add_points(np.ones((2, 2))), "a.star")):
-        with pytest.raises(SaveError):
+        with pytest.raises(CryoETError):
             layer.save(str(tmp_path / name), plugin=PLUGIN)
     assert list(tmp_path.iterdir()) == []

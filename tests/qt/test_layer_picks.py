@@ -10,6 +10,7 @@ from napari.layers import Points
 from napari.layers.points._points_mouse_bindings import select
 
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.placement import PlacementError
 from napari_cryoet._qt.picks.layer_picks import link_of, picks_of, placed_picks_of
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_spec
 from napari_cryoet.picks import Picks
@@ -184,5 +185,5 @@ class TestPlacedPicks:
         )
         assert placed.edits == ("moved with their layer by 2, 0, -0.5 voxels (z, y, x)",)
         layer.rotate = (0, 0, 30)
-        with pytest.raises(ValueError, match="rotated"):
+        with pytest.raises(PlacementError, match="rotated"):
             placed_picks_of(layer)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files import questions
 from napari_cryoet._qt.files.questions import ContextAnswer, ContextDialog
-from napari_cryoet._qt.layers.alignment import ShownVolume
+from napari_cryoet._qt.layers.placement import ShownVolume
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.registry import write_picks
 from qt.two_picks import messages, two_picks

@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QInputDialog, QMessageBox
 
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.placement import PlacementError
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks
@@ -82,7 +83,7 @@ class TestSaveFromScript:
     def test_all_layers_are_saved_or_none(self, viewer, tmp_path):
         add_picks(viewer, "ribosomes")
         viewer.add_labels(np.ones((4, 5, 6), int), name="turned", rotate=(0, 0, 30), **WORLD)
-        with pytest.raises(SaveError, match="rotated"):
+        with pytest.raises(PlacementError, match="rotated"):
             viewer.layers.save(str(tmp_path / "all"))
 
         assert list(tmp_path.iterdir()) == []

@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.files.questions import ask_spacing
-from napari_cryoet._qt.layers.alignment import lengths_angstrom, steps_and_start
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.layers.placement import placement_of
 from napari_cryoet._qt.picks.layer_picks import (
     are_picks,
     is_volume,
@@ -289,14 +289,13 @@ def volume_of(layer: Image) -> Volume:
 
     Raises
     ------
-    FormatError
+    PlacementError
         If the layer is rotated, sheared or flipped.
     """
-    steps, _ = _placing(layer)
-    lengths = lengths_angstrom(layer.units)
+    placement = placement_of(layer)
     return Volume(
         levels=list(layer.data) if layer.multiscale else [layer.data],
-        spacing_angstrom=None if lengths is None else checked_spacing(steps * lengths),
+        spacing_angstrom=checked_spacing(placement.steps) if placement.is_in_angstrom else None,
     )
 
 
@@ -308,30 +307,22 @@ def picks_in(layer: Points, image: Image) -> Picks:
 
     Raises
     ------
+    PlacementError
+        If a layer is rotated, sheared or flipped.
     FormatError
-        If the layer is rotated, sheared or flipped, or its points aren't valid picks.
+        If the points aren't valid picks.
     """
-    (steps, start), (_, image_start) = _placing(layer), _placing(image)
+    placement = placement_of(layer)
+    image_placement = placement_of(image)
     try:
         picks = picks_of(layer)
     except ValueError as error:
         raise FormatError(f"“{layer.name}” can't be taken for picks: {error}.") from error
-    own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
-    is_in_its_grid = (
-        own is not None and (steps * own == picks.spacing_angstrom).all() and not np.any(start)
-    )
-    if own is None or theirs is None or (is_in_its_grid and not np.any(image_start)):
-        return picks  # unchanged, without rounding errors
-    spacing = picks.spacing_angstrom or float(np.mean(steps * own))
-    from_start = picks.points_zyx * (steps * own) + start * own - image_start * theirs
+    if not placement.is_in_angstrom or not image_placement.is_in_angstrom:
+        return picks
+    is_moved = placement.start.any() or image_placement.start.any()
+    if not is_moved and (placement.steps == picks.spacing_angstrom).all():
+        return picks  # without rounding errors
+    spacing = picks.spacing_angstrom or float(np.mean(placement.steps))
+    from_start = placement.to_world(picks.points_zyx) - image_placement.start
     return picks.changed(points_zyx=from_start / spacing, spacing_angstrom=spacing)
-
-
-def _placing(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    placing = steps_and_start(layer)
-    if placing is None or (placing[0] <= 0).any():
-        raise FormatError(
-            f"“{layer.name}” is rotated, sheared or flipped in the viewer, so its axes aren't those of a volume.",
-            hint="Reset its transform, or choose another layer.",
-        )
-    return placing

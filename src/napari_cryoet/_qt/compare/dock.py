@@ -19,10 +19,10 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.compare.results import CompareResults
 from napari_cryoet._qt.files.questions import ask_spacing
-from napari_cryoet._qt.layers.alignment import steps_and_start, widths_angstrom
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.ownership import LayerWatch, about_of
-from napari_cryoet._qt.picks.layer_picks import lacks_unit, picks_of, stretch_of
+from napari_cryoet._qt.layers.placement import Placement, PlacementError, placement_of
+from napari_cryoet._qt.picks.layer_picks import lacks_unit, picks_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import StartBar, form_of, more_button, number_box
@@ -232,7 +232,7 @@ class CompareDock(Dock):
             return
         try:
             a, b = map(side_of, layers)
-        except ComparisonError as error:
+        except CryoETError as error:
             self._on_failed(error)
             return
         radius, self._is_chosen = self.radius.value() * 10, True
@@ -341,27 +341,20 @@ def side_of(layer: Layer) -> Picks | Mask:
 
     Raises
     ------
+    PlacementError
+        If the layer was moved, turned or stretched.
     ComparisonError
-        If the layer was moved or stretched, or isn't valid picks or a mask.
+        If it isn't valid picks or a mask.
     """
-    placing = steps_and_start(layer)
-    if (
-        placing is None
-        or not np.allclose(placing[0], np.abs(layer.scale))
-        or not np.allclose(placing[1], 0)
-    ):
-        raise ComparisonError(
-            f"The layer {layer.name!r} is moved, rotated or stretched against its own grid.",
-            hint="Reset its transform, or export its picks where they are shown and compare the file.",
-        )
-    widths = widths_angstrom(layer)
-    scale = np.asarray(layer.scale) if widths is None else widths
-    spacing = None if widths is None else float(scale[-1])
+    placement = placement_of(layer)
+    if not placement.is_own_grid:
+        raise PlacementError(layer, "moved or stretched")
+    spacing = float(placement.steps[-1]) if placement.is_in_angstrom else None
     about = about_of(layer) | {SHOWN_NAME: layer.name}
     try:
         if isinstance(layer, Points):
-            return _picks(layer, scale, spacing, about)
-        if not np.allclose(scale, scale[-1], rtol=_SAME_WIDTH):
+            return _picks(layer, placement, spacing, about)
+        if not np.allclose(placement.steps, placement.steps[-1], rtol=_SAME_WIDTH):
             raise ValueError("its voxels aren't cubes")
         data = layer.data[0] if layer.multiscale else layer.data
         return Mask(data, spacing, alignment_id=about.get("alignment_id"), about=about)
@@ -370,16 +363,17 @@ def side_of(layer: Layer) -> Picks | Mask:
 
 
 def _picks(
-    layer: Points, scale: Any, spacing_angstrom: float | None, about: dict[str, Any]
+    layer: Points, placement: Placement, spacing_angstrom: float | None, about: dict[str, Any]
 ) -> Picks:
     picks = picks_of(layer)
     about = dict(picks.about) | about
+    steps = placement.steps
     if picks.spacing_angstrom is None:
         return picks.changed(
-            points_zyx=picks.points_zyx * (scale / scale[-1]),
+            points_zyx=picks.points_zyx * (steps / steps[-1]),
             spacing_angstrom=spacing_angstrom,
             about=about,
         )
-    if not np.allclose(stretch_of(layer, picks), 1, rtol=1e-6):
+    if spacing_angstrom and not np.allclose(steps, picks.spacing_angstrom, rtol=1e-6):
         raise ValueError("its scale isn't the voxel spacing of its picks")
     return picks.changed(about=about)

@@ -24,8 +24,8 @@ from napari_cryoet._qt.files.questions import (
     ContextDialog,
     may_replace,
 )
-from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.layers.placement import PlacementError, shown_volumes
 from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks_of
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
@@ -129,6 +129,9 @@ class ExportPicks(Dock):
                     )
                 case _:
                     picks = placed_picks_of(layer)
+        except PlacementError as error:
+            self.bar.say(str(error))
+            return None
         except ValueError as error:
             self.bar.say(f"This layer can't be exported: {error}.")
             return None

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.layers.alignment import ShownVolume, shown_volumes
+from napari_cryoet._qt.layers.placement import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.widgets.labels import number_box, plain_label
 from napari_cryoet._qt.widgets.messages import agrees, main_window

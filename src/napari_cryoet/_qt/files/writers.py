@@ -26,11 +26,7 @@ from napari_cryoet._qt.files.questions import (
     viewer_of_a_person,
     viewer_to_ask_in,
 )
-from napari_cryoet._qt.layers.alignment import (
-    spacing_angstrom,
-    spacing_angstrom_of,
-    steps_and_start,
-)
+from napari_cryoet._qt.layers.placement import PLACING, placement_of, spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet._qt.widgets.messages import main_window
@@ -62,7 +58,6 @@ _NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
 #: Suffixes that name a format. Layer names, which napari proposes, may have dots elsewhere: "80S
 #: (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
-_PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 _MOVED: Final = "The layer is shifted from the world's origin; the file doesn't store the shift."
 _IN_MEMORY: Final = (
     "saved from voxels in memory, which may have been edited since they were read from the source"
@@ -109,8 +104,7 @@ def write_points_with_arrows(path: str, layers: list[Layer]) -> list[str]:
 def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
     """The picks of a Points layer, from the data that napari passes to writers."""
     # without appearance, which napari can reject after features were edited in place
-    meant = {"name", "features", "metadata", "axis_labels", *_PLACING}
-    layer = Points(data, **{name: value for name, value in meta.items() if name in meant})
+    layer = _as_points(data, meta, "features", "metadata", "axis_labels")
     try:
         picks = placed_picks_of(layer)
     except ValueError as error:
@@ -158,19 +152,10 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., WrittenMask], list[str]]:
     """`write_mask` with the arguments of a Labels layer, and the information that the file loses."""
-    name, scale = meta.get("name", ""), meta.get("scale", ())
-    placed = Points(
-        np.empty((0, len(scale))), **{key: meta[key] for key in _PLACING if key in meta}
-    )
-    placing = steps_and_start(placed)
-    if placing is None or (placing[0] < 0).any():
+    placement = placement_of(_as_points(np.empty((0, len(meta["scale"]))), meta))
+    if placement.spacing_angstrom is None:
         raise SaveError(
-            f"The layer {name} is rotated, sheared or flipped in the viewer, which a mask file can't store."
-        )
-    spacing = spacing_angstrom(placing[0], placed.units)
-    if spacing is None:
-        raise SaveError(
-            f"The layer {name} doesn't say how wide its voxels are.",
+            f"The layer {meta['name']} doesn't say how wide its voxels are.",
             hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
         )
     about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
@@ -178,12 +163,18 @@ def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., Written
     write = partial(
         write_mask,
         data[0] if _is_multiscale(data) else data,
-        spacing_angstrom=spacing,
+        spacing_angstrom=placement.spacing_angstrom,
         about=about,
         alignment_id=about.get("alignment_id"),
         edits=() if is_of_source else [_IN_MEMORY],
     )
-    return write, [_MOVED] if placing[1].any() else []
+    return write, [_MOVED] if placement.start.any() else []
+
+
+def _as_points(data: Any, meta: dict[str, Any], *others: str) -> Points:
+    """A Points layer placed like a layer that napari passes to writers."""
+    meant = {"name", *PLACING, *others}
+    return Points(data, **{name: value for name, value in meta.items() if name in meant})
 
 
 def _is_multiscale(data: Any) -> bool:
@@ -254,8 +245,9 @@ def _writing(layer: Layer) -> tuple[str, _Write, list[str]] | None:
     None for layers that aren't written.
     """
     data, meta, kind = layer
-    scale, metadata = meta.get("scale", ()), meta.get("metadata", {})
-    is_placed = len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
+    metadata = meta.get("metadata", {})
+    grid = _as_points(np.empty((0, len(meta["scale"]))), meta)
+    is_placed = grid.ndim == 3 and spacing_angstrom_of(grid) is not None
     if kind == "points" and (is_placed or PICKS_KEY in metadata):
         picks = picks_in(data, meta)
         return (

@@ -15,6 +15,7 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.manager import adopt_layers_of
+from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer, stream_of
 from napari_cryoet._qt.tasks import single_shot
@@ -27,12 +28,7 @@ _COMMON: Final = (
     "visible",
     "opacity",
     "blending",
-    "scale",
-    "translate",
-    "rotate",
-    "shear",
-    "affine",
-    "units",
+    *PLACING,
 )
 _OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
     Image: (

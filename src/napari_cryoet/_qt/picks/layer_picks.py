@@ -17,13 +17,13 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.alignment import (
-    dragged_by,
-    lengths_angstrom,
-    spacing_angstrom_of,
-    widths_angstrom,
-)
 from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.layers.placement import (
+    PlacementError,
+    lengths_angstrom,
+    placement_of,
+    spacing_angstrom_of,
+)
 from napari_cryoet._qt.streaming.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
@@ -462,24 +462,23 @@ def placed_picks_of(layer: Points) -> Picks:
 
     Raises
     ------
+    PlacementError
+        If the layer is rotated or sheared, or is flipped and its picks have rotations.
     ValueError
-        If the layer isn't three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
+        If the layer isn't three-dimensional, or a coordinate isn't finite.
     """
     picks = picks_of(layer)
-    dragged = dragged_by(layer)
-    if dragged is None or (dragged[0] < 0).any():
-        raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
-    widths, offset = dragged
-    sizes = widths_angstrom(layer) if picks.spacing_angstrom is None else None
-    if sizes is not None and not np.allclose(sizes, sizes[0]):
-        picks = picks.changed(spacing_angstrom=abs(sizes[-1]))
-    own_stretch = stretch_of(layer, picks)
-    stretch = widths * own_stretch
-    if picks.rotations_zyx is not None and (stretch < 0).any():
-        raise ValueError(
-            f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations"
-        )
-    offset_voxels = (widths * layer.translate + offset) * own_stretch / layer.scale
+    placement = placement_of(layer, may_flip=True)
+    if picks.rotations_zyx is not None and placement.is_flipped:
+        raise PlacementError(layer, "flipped")
+    own_steps = placement.own_steps
+    is_anisotropic = not np.allclose(own_steps, own_steps[0])
+    if picks.spacing_angstrom is None and placement.is_in_angstrom and is_anisotropic:
+        picks = picks.changed(spacing_angstrom=abs(own_steps[-1]))
+    is_known = picks.spacing_angstrom is not None and placement.is_in_angstrom
+    voxel = np.full(3, picks.spacing_angstrom) if is_known else own_steps
+    stretch = placement.steps / voxel
+    offset_voxels = placement.start / voxel
     edits = []
     if np.allclose(stretch, 1, rtol=1e-6):
         stretch = np.ones(3)
@@ -490,14 +489,6 @@ def placed_picks_of(layer: Points) -> Picks:
     if not edits:
         return picks
     return picks.changed(", ".join(edits), points_zyx=picks.points_zyx * stretch + offset_voxels)
-
-
-def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
-    """The layer's scale relative to the picks' voxel spacing, along z, y and x."""
-    units = lengths_angstrom(layer.units)
-    if picks.spacing_angstrom is None or units is None:
-        return np.ones(3)
-    return np.asarray(np.multiply(layer.scale, units) / picks.spacing_angstrom, dtype=np.float64)
 
 
 def _numbers_text(numbers: NDArray[np.float64]) -> str:

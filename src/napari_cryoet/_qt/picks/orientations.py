@@ -24,6 +24,7 @@ from napari_cryoet._qt.layers.ownership import (
     remove_layer,
     tag,
 )
+from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.slabs import radius_of, show_as_discs, show_slab, slab_nm_of
@@ -40,7 +41,6 @@ from napari_cryoet.picks.orientations import (
 
 #: Opacity of arrows of unselected picks while others are selected.
 _UNSELECTED_OPACITY: Final = 0.25
-_PLACING: Final = ("scale", "translate", "rotate", "shear", "affine")
 _POINTS: Final = (
     "_napari_cryoet_points"  # the attribute of a Vectors layer that refers to its points
 )
@@ -149,7 +149,7 @@ class OrientationDisplay(QObject):
         points.events.border_color.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
         points.events.visible.connect(self._on_visible)
-        for name in (*_PLACING, "units"):
+        for name in PLACING:
             getattr(points.events, name).connect(self._on_placed)
 
     @property
@@ -276,7 +276,7 @@ class OrientationDisplay(QObject):
 
     def _on_placed(self, _event: Any = None) -> None:
         vectors = self.layer
-        for name in (*_PLACING, "units") if vectors is not None else ():
+        for name in PLACING if vectors is not None else ():
             setattr(vectors, name, getattr(self._points, name))
 
     def _on_removed(self, layer: Layer) -> None:
@@ -348,13 +348,12 @@ class OrientationDisplay(QObject):
             np.empty((0, 2, 3)),
             ndim=3,
             name=f"{points.name} · orientation",
-            units=points.units,
             visible=points.visible,
             axis_labels=points.axis_labels,
             metadata={METADATA_KEY: dict(points.metadata.get(METADATA_KEY, {})), PICKS_KEY: picks},
             vector_style="arrow",
             projection_mode="fade",
-            **{name: getattr(points, name) for name in _PLACING},
+            **{name: getattr(points, name) for name in PLACING},
         )
         key = key_of(points)
         if key is not None:

@@ -13,7 +13,7 @@ from qtpy.QtCore import QPoint, QSignalBlocker, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QFrame, QWidget
 
-from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, spacing_angstrom_of
+from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, spacing_angstrom_of
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
 from napari_cryoet._qt.widgets.labels import form_of, number_box, plain_label

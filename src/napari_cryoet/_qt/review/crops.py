@@ -15,7 +15,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt import QElidingLabel
 
-from napari_cryoet._qt.layers.alignment import length_angstrom, steps_and_start
+from napari_cryoet._qt.layers.placement import PlacementError, placement_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
@@ -46,43 +46,29 @@ _SHOW_EVERY_MS: Final = 50
 
 def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     """A reader of crops around picks, whose voxel spacing may differ from the image's."""
-    (own_step, own_start), (step, start) = _step_and_start(points), _step_and_start(image)
-    points_zyx = (picks.points_zyx * own_step + own_start - start) / step
+    placement = placement_of(points, may_flip=True)
+    image_placement = placement_of(image, may_flip=True)
+    points_zyx = image_placement.to_grid(placement.to_world(picks.points_zyx))
     rotations = picks.rotations_zyx
-    if rotations is not None and (own_step < 0).any():
-        rotations = (
-            np.sign(own_step)[:, None] * rotations
-        )  # flip the particles' axes with the layer
-    return CropReader(
-        open_for_review(image.data, step), points_zyx, rotations, are_oriented=picks.are_oriented
-    )
+    if rotations is not None and placement.is_flipped:  # flip the particles' axes with the layer
+        rotations = np.sign(placement.steps)[:, None] * rotations
+    volume = open_for_review(image.data, image_placement.steps)
+    return CropReader(volume, points_zyx, rotations, are_oriented=picks.are_oriented)
 
 
 def particle_angstrom(layer: Points) -> float:
     """The particle diameter, from the size of the layer's points, or a typical one if that is unknown."""
     size = float(np.median(layer.size)) if len(layer.size) else 0.0
     try:
-        return size * float(np.mean(np.abs(_step_and_start(layer)[0]))) or _USUAL_ANGSTROM
-    except CryoETError:
+        steps = placement_of(layer, may_flip=True).steps
+    except PlacementError:
         return _USUAL_ANGSTROM  # the error is shown when crops are cut
+    return size * float(np.mean(np.abs(steps))) or _USUAL_ANGSTROM
 
 
 def crop_side_nm(layer: Points) -> float:
     """The initial width of crops around a layer's points."""
     return round(particle_angstrom(layer) / 10 * _CROP_DIAMETERS) or 40.0
-
-
-def _step_and_start(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The voxel step and start of a layer, in ångström, or in voxels if its spacing is unknown."""
-    placing = steps_and_start(layer)
-    if placing is None:
-        raise CryoETError(
-            f"{layer.name} is rotated or sheared in the viewer, so crops can't be cut along its axes.",
-            hint="Reset its transform, or choose another layer.",
-        )
-    units = [length_angstrom(unit) or 1.0 for unit in layer.units]
-    step, start = placing
-    return step * units, start * units
 
 
 class CropFeed(QObject):

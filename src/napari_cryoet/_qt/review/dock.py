@@ -28,6 +28,7 @@ from superqt import QElidingLabel
 
 from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.picks.layer_picks import (
     are_picks,
     is_volume,
@@ -47,7 +48,7 @@ from napari_cryoet._qt.review.crops import (
     reader_for,
     to_measure,
 )
-from napari_cryoet._qt.review.reviewed_layer import PLACING, ReviewedLayer, result_specs
+from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
 from napari_cryoet._qt.widgets.labels import explain, plain_label, progress_bar

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Layer, Points
-from numpy.typing import ArrayLike, NDArray
+from napari.layers import Points
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
-from napari_cryoet._qt.layers.alignment import lengths_angstrom
+from napari_cryoet._qt.layers.placement import PLACING, world_position
 from napari_cryoet._qt.ortho.cursor import move_sliders, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.tasks import single_shot
@@ -20,8 +20,6 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review, kept_picks, rejected_picks
 
-#: Layer attributes that place the data in the world.
-PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 #: Relative opacity of rejected picks.
 FAINT: Final = 0.2
 _MARK: Final = "napari_cryoet_reviewed_pick"
@@ -92,7 +90,8 @@ class ReviewedLayer(QObject):
         if row >= len(self.picks):
             return
         self.mark(row)
-        fly_to(self._viewer, place_in(self._viewer, self.layer, self.picks.points_zyx[row]))
+        position = world_position(self._viewer, self.layer, self.picks.points_zyx[row])
+        fly_to(self._viewer, position)
         with QSignalBlocker(self):
             self.layer.selected_data = {int(row)}
 
@@ -172,23 +171,17 @@ class PickMark:
         if point is None or not layer.visible:
             self._crosshair.visible = False
             return
-        center, dims = place_in(viewer, layer, point), viewer.dims
+        center = world_position(viewer, layer, point)
+        dims = viewer.dims
         size = float(np.median(layer.size)) if len(layer.size) else 1.0
-        radius = float(np.abs(place_in(viewer, layer, point + size / 2) - center).max())
+        edge = world_position(viewer, layer, point + size / 2)
+        radius = float(np.abs(edge - center).max())
         position = (*dims.point[: dims.ndim - len(center)], *map(float, center))
         self._crosshair.gap = radius * _MARK_RADII
         self._crosshair.position = position
         self._crosshair.visible = all(
             abs(dims.point[axis] - position[axis]) <= radius for axis in dims.not_displayed
         )
-
-
-def place_in(viewer: ViewerModel, layer: Layer, data: ArrayLike) -> NDArray[np.float64]:
-    """Data coordinates of a layer in the viewer's world, whose units may differ from the layer's."""
-    world = np.asarray(layer.data_to_world(data), dtype=np.float64)
-    units = viewer.layers.units or layer.units  # None if the layers' units are incompatible
-    own, theirs = lengths_angstrom(layer.units), lengths_angstrom(units[-len(world) :])
-    return world if own is None or theirs is None else world * own / theirs
 
 
 def fly_to(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
