@@ -1,1 +1,1 @@
-"""Search a portal for runs: the index, searches, facets with counts, lists, citations and scripts."""
+"""Search a portal for runs: the index, searches, facets with counts, lists and scripts."""

@@ -26,13 +26,13 @@ import msgspec
 
 from napari_cryoet import provenance
 from napari_cryoet._version import __version__
-from napari_cryoet.discovery.citation import citations, cite
 from napari_cryoet.download.plan import FILES, LEVELS, Plan, PlannedItem, level_share
 from napari_cryoet.download.rows import Records, by_id, file_columns
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
+from napari_cryoet.portal.citation import citations, cite
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import is_url, tables
 from napari_cryoet.wording import count_text

@@ -25,12 +25,12 @@ from napari_cryoet._qt.widgets.messages import (
 from napari_cryoet.basket.basket import RecordKind
 from napari_cryoet.basket.matches import add_matches, matching_ids
 from napari_cryoet.discovery.as_python import client_script, own_script
-from napari_cryoet.discovery.citation import Citation, citation_of
 from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.search import Matches, Search, chips, search_from
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.pages.answers import Answer, Question
 from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
+from napari_cryoet.portal.citation import Citation, citation_of
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
 from napari_cryoet.wording import count_text, day_text, joined

@@ -32,7 +32,6 @@ from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.discovery.citation import Citation, Style, citation_of, cite
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.pages.about import (
     About,
@@ -42,6 +41,7 @@ from napari_cryoet.pages.about import (
     about_listed_deposition,
     run_tooltip,
 )
+from napari_cryoet.portal.citation import Citation, Style, citation_of, cite
 from napari_cryoet.portal.links import database_links, is_web_address, publication_links
 from napari_cryoet.portal.pages import (
     CatalogueRow,

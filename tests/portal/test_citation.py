@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from napari_cryoet.discovery.citation import PORTAL_DOI, Citation, citations, cite
+from napari_cryoet.portal.citation import PORTAL_DOI, Citation, citations, cite
 
 ROWS = {
     "datasets": [
