@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from napari_cryoet.portal.pages import Freshness, ObjectCount, objects_text
+from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.wording import (
     day_text,
     dimensions_text,
@@ -15,11 +15,6 @@ from napari_cryoet.wording import (
     size_text,
     spacing_text,
 )
-
-OBJECTS = [
-    ObjectCount(object_name=name, count=5 - n)
-    for n, name in enumerate(("ribosome", "FAS", "actin", "NPC"))
-]
 
 
 def test_sizes_have_three_digits_and_a_unit():
@@ -69,8 +64,3 @@ def test_only_species_names_are_shortened():
 
 def test_remote_text_stays_on_one_line():
     assert plain("Cells\nunder \x07stress\u202e  now") == "Cells under stress now"
-
-
-def test_objects_beyond_the_limit_are_counted():
-    assert objects_text(OBJECTS) == "ribosome · FAS · actin  +1"
-    assert objects_text(OBJECTS, 1, with_counts=True) == "ribosome 5  +3"

@@ -9,12 +9,12 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QPushButton
 from napari_cryoet._qt.basket import page as page_module
 from napari_cryoet._qt.basket.page import EXPORT
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.widgets.record_model import RecordRow
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
 from napari_cryoet.basket.contents import RowsOfRuns
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.pages.rows import RecordRow
 
 ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
 CELL_RUN, CELLS, MIXES = 9001, 90001, 90002

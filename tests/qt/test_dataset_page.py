@@ -6,12 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from napari_cryoet._qt.basket.state import BasketState
-from napari_cryoet._qt.browser.record_pages import DatasetView, run_row
-from napari_cryoet._qt.widgets.record_model import RowKind
+from napari_cryoet._qt.browser.record_pages import DatasetView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.portal.pages import RunRow
+from napari_cryoet.pages.rows import RowKind
 from qt.fake_portal import FakePortal
 
 NO_NETWORK = NetworkError("Couldn't reach the portal.")
@@ -76,15 +75,6 @@ def test_a_failed_page_is_reported_and_requested_again_only_on_retry(
     assert requested_offsets == [0, 50, 50]
     view.add_page(page(50), "")
     assert len(view.runs) == 100
-
-
-def test_a_run_row_shows_bytes_per_tomogram():
-    run = RunRow(
-        id=1, name="", dataset_id=1, tomogram_count=2, voxel_spacing=10.0, file_size_omezarr=1.66e9
-    )
-    assert run_row(run).title == "RN-1"
-    assert run_row(run).lines[0][0] == "2 tomograms · 10 Å · 1.66 GB per tomogram"
-    assert run_row(replace(run, tomogram_count=1)).lines[0] == ("1 tomogram · 10 Å · 1.66 GB",)
 
 
 def test_invalid_links_are_hidden_and_details_expand(view):

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt.browser.catalogue_page import deposition_row
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.browser.record_pages import holdings
-from napari_cryoet.discovery.search import Search
-from napari_cryoet.pages.answers import Answer
 from napari_cryoet.portal.pages import RunRow
-from qt.fake_depositions import enriching_row, owning_row
-from qt.fake_portal import FakePortal
 from qt.test_browser import current_screen, open_dataset, open_run, press, search_for, type_text
 
 
@@ -40,36 +34,6 @@ def index_of(browser: PortalBrowser, kind: type):
     """The first row of a kind."""
     model = browser.screens.deposition.model
     return next(index for index in model.indexes() if isinstance(model.record_at(index), kind))
-
-
-# rows and headers
-
-
-def test_a_row_counts_own_and_enriched_datasets():
-    rows = FakePortal().rows
-    enriching, owning = (
-        deposition_row(row, Answer(Search())) for row in (enriching_row(rows), owning_row(rows))
-    )
-    assert enriching.title == "Picks by <b>deep</b> learning & more"
-    assert enriching.lines[0] == "CZCDP-10310 · adds to 1 dataset"
-    assert owning.lines[0] == "CZCDP-10300 · 3 datasets"
-    assert owning.lines[1][0] == "309 annotations · cytosolic ribosome"
-    assert "1 Jun 2024" in enriching.tooltip
-
-
-def test_the_page_lists_own_and_enriched_datasets():
-    heading, *rows = holdings(FakePortal().deposition_page(10300))
-    assert heading.title == "Its datasets (3)"
-    assert [row.record.dataset_id for row in rows] == [10000, 10001, 10002]
-    heading, dataset = holdings(FakePortal().deposition_page(10310))
-    assert heading.title == "Added to other datasets (1)"
-    assert dataset.record.dataset_id == 10000
-    assert [(row.title, row.right[0] if row.right else "") for row in dataset.children] == [
-        ("cytosolic ribosome", "4 automated"),
-        ("membrane", "1 manual"),
-        ("TS_006", "1 tomogram · 5 annotations"),
-        ("… and 1 more run of this dataset", ""),
-    ]
 
 
 # the list

@@ -8,9 +8,10 @@ import pytest
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, RowKind, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordModel, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.pages.rows import RecordRow, RowKind
 
 CHECK = Qt.ItemDataRole.CheckStateRole
 ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked

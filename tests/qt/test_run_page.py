@@ -19,8 +19,9 @@ from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
-from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, Tick
+from napari_cryoet._qt.widgets.record_model import RecordModel, Tick
 from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.pages.run import titles_of
 from napari_cryoet.runs.outline import AnnotationRow
 from qt.fake_portal import run_page

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
-from typing import Any, Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -15,21 +15,6 @@ from napari_cryoet.discovery.words import Texts, simplified, split_words
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
-
-
-#: Sort keys of rows by the name of the order.
-DATASET_ORDERS: Final[Mapping[str, Callable[[CatalogueRow], Any]]] = {
-    "newest": lambda row: (-row.release_date.timestamp(), row.id),
-    "title": lambda row: (row.title.casefold(), row.id),
-    "most runs": lambda row: (-row.run_count, row.id),
-    "most annotations": lambda row: (-row.annotation_count, row.id),
-}
-DEPOSITION_ORDERS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
-    "newest": lambda row: (-row.release_date.timestamp(), row.id),
-    "title": lambda row: (row.title.casefold(), row.id),
-    "most datasets": lambda row: (-len(row.dataset_ids), -len(row.enriched_dataset_ids), row.id),
-    "most annotations": lambda row: (-row.annotation_count, row.id),
-}
 
 
 class CatalogueSearch:

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from napari_cryoet.pages.lists import added_text
 from napari_cryoet.portal.pages import (
     CatalogueRow,
     DepositionPage,
     DepositionRow,
     ObjectCount,
-    RunRow,
-    objects_text,
 )
 from napari_cryoet.records import Dataset, DepositionTitle
 from napari_cryoet.wording import (
     count_text,
     date_text,
-    dimensions_text,
     joined,
     kinds_text,
-    names_text,
     plain,
     reported,
     short_species,
     size_text,
 )
-
-OBJECTS_IN_TOOLTIP: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +169,7 @@ def _counts_text(page: DepositionPage) -> str:
     counts = ((page.tomogram_count, "tomogram"), (page.annotation_count, "annotation"))
     return joined(
         count_text(own, "dataset") if own else "",
-        f"adds to {count_text(enriched, 'other dataset' if own else 'dataset')}"
-        if enriched
-        else "",
+        added_text(enriched, own),
         *(count_text(count, noun) for count, noun in counts if count),
     )
 
@@ -191,44 +183,3 @@ def _methods(contributions: Iterable[ObjectCount]) -> list[str]:
         f"{method} {count:,}"
         for method, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-
-
-def dataset_tooltip(dataset: CatalogueRow, named: Sequence[ObjectCount]) -> str:
-    """The tooltip in the list of datasets, with the objects ``named``."""
-    runs = count_text(dataset.run_count, "run")
-    annotations = (
-        count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
-    )
-    return _joined_lines(
-        dataset.title,
-        joined(f"DS-{dataset.id}", date_text(dataset.release_date)),
-        joined(reported(dataset.organism_name), runs, annotations),
-        objects_text(named, OBJECTS_IN_TOOLTIP),
-    )
-
-
-def deposition_tooltip(deposition: DepositionRow, facts: str, named: Sequence[ObjectCount]) -> str:
-    """The tooltip in the list of depositions, with the objects ``named``."""
-    return _joined_lines(
-        deposition.title,
-        names_text([author.name for author in deposition.authors], limit=8),
-        joined(facts, date_text(deposition.release_date)),
-        kinds_text(deposition.kinds),
-        objects_text(named, OBJECTS_IN_TOOLTIP),
-    )
-
-
-def run_tooltip(run: RunRow, facts: str) -> str:
-    """The tooltip in a list of runs."""
-    size = dimensions_text(run.size_x, run.size_y, run.size_z)
-    counts = (
-        f"{each.object_name}: {count_text(each.count, 'annotation')}"
-        for each in run.objects[:OBJECTS_IN_TOOLTIP]
-    )
-    return _joined_lines(
-        f"{run.name} (RN-{run.id})", joined(facts, f"{size} voxels" if size else ""), *counts
-    )
-
-
-def _joined_lines(*lines: str) -> str:
-    return "\n".join(line for line in lines if line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -207,17 +206,3 @@ class LookupHit(Record, frozen=True, kw_only=True):
     id: Id
     title: str | None = None
     run_id: Id | None = None
-
-
-def objects_text(
-    objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False
-) -> str:
-    """The most annotated objects, and the number of others: ``ribosome · FAS · membrane  +4``.
-
-    With counts: ``ribosome 5 · FAS 1 · membrane 2  +4``.
-    """
-    named = " · ".join(
-        plain(item.object_name) + (f" {item.count:,}" if with_counts and item.count else "")
-        for item in objects[:limit]
-    )
-    return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"

@@ -41,7 +41,6 @@ from napari_cryoet._qt.widgets.messages import (
     drop_menu,
     open_folder,
 )
-from napari_cryoet._qt.widgets.record_model import RecordRow
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
@@ -55,6 +54,7 @@ from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.exports import ExportKind, export
 from napari_cryoet.exports.selection import ExportReport, select_basket
 from napari_cryoet.pages.basket import Entry
+from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.wording import joined, size_text
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"

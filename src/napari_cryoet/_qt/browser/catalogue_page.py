@@ -11,34 +11,24 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
 from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind, TickColumn
+from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.discovery.catalogue import found_first
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.pages.about import dataset_tooltip, deposition_tooltip
 from napari_cryoet.pages.answers import Answer
 from napari_cryoet.pages.breadcrumbs import LISTS, Place
-from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
-from napari_cryoet.wording import count_text, joined, plain, short_species, size_text, spacing_text
+from napari_cryoet.pages.lists import corrections_text, nothing_found
+from napari_cryoet.pages.rows import RecordRow, RowKind
+from napari_cryoet.portal.pages import CatalogueRow, DepositionRow
+from napari_cryoet.wording import count_text
 
 R = TypeVar("R", CatalogueRow, DepositionRow, ListedRun)
 
 ROWS_AT_ONCE: Final = 100  # scrolling adds more: there can be 25,000 runs
 _ORDER_CHARS: Final = 9
-#: Sort keys of runs by name of the order. Search results are already sorted by dataset and name.
-RUN_ORDERS: Final[Mapping[str, Callable[[ListedRun], Any]]] = {
-    "by dataset": lambda _run: 0,
-    "by name": lambda run: (run.run.casefold(), run.run_id),
-    "most picks": lambda run: -sum(run.object_counts),
-    "most annotations": lambda run: -run.n_annotations,
-    "finest": lambda run: run.spacings_angstrom or (float("inf"),),
-    "best tilts": lambda run: -(run.tilt_quality or 0),
-    "smallest": lambda run: run.size_bytes,
-}
 
 
 class CataloguePage(ListPage, Generic[R]):
@@ -118,30 +108,15 @@ class CataloguePage(ListPage, Generic[R]):
             self._list()
         total_text = count_text(total, self._noun)
         self.count.setText(total_text if n_results == total else f"{n_results:,} of {total_text}")
-        corrections = answer.matches.corrections.items() if answer.matches is not None else ()
-        self.remark.setText(
-            " ".join(
-                f"No results for “{word}”: showing {' or '.join(like)}."
-                for word, like in corrections
-            )
-        )
-        self.remark.setVisible(bool(results and corrections))
+        remark = corrections_text(answer) if results else ""
+        self.remark.setText(remark)
+        self.remark.setVisible(bool(remark))
         if results:
             self.place.show_content()
-        elif answer.search == Search():
-            self.place.show_message(f"This source has no {self._noun}s.")
-        elif (chip := answer.to_drop) is not None:
-            left = "there is 1" if answer.n_without == 1 else f"there are {answer.n_without:,}"
-            self.place.show_message(
-                f"No {self._noun} matches all filters.", f"Without “{chip.text}”, {left}.", actions
-            )
         else:
-            text, hint = answer.search.text, "Every word has to match. Try fewer or shorter words."
-            query = f"“{text}”" if text else "this search"
+            is_empty_source = answer.search == Search()
             self.place.show_message(
-                f"No {self._noun} matches {query}.",
-                f"{hint} To jump to an id like 10000, press Enter.",
-                actions,
+                *nothing_found(self._noun, answer), () if is_empty_source else actions
             )
 
     def clear(self) -> None:
@@ -210,78 +185,3 @@ class ListSwitch(QTabBar):
         """Show the number of search results in each list, if known."""
         for number, (place, count) in enumerate(zip(LISTS, counts, strict=True)):
             self.setTabText(number, place.label if count is None else f"{place.label} {count:,}")
-
-
-def dataset_row(dataset: CatalogueRow, answer: Answer) -> RecordRow:
-    """A dataset in the list of datasets, with the reason for the match or its objects, searched ones first."""
-    named = found_first(dataset.objects, answer.words)
-    n_runs, n_found = dataset.run_count, answer.run_counts.get(dataset.id, dataset.run_count)
-    runs = (
-        count_text(n_runs, "run")
-        if n_found in (0, n_runs)
-        else f"{n_found:,} of {count_text(n_runs, 'run')}"
-    )
-    annotations = (
-        count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
-    )
-    head = (f"DS-{dataset.id}", short_species(dataset.organism_name), runs)
-    objects = tuple(objects_text(named, limit) for limit in (3, 2, 1))
-    reason = plain(answer.reasons.get(dataset.id, ""))
-    contents = reason or (objects if dataset.objects else "no annotations")
-    return RecordRow(
-        record=dataset,
-        key=dataset.id,
-        title=plain(dataset.title),
-        title_lines=2,
-        is_bold=True,
-        lines=((joined(*head, annotations), joined(*head), joined(head[0], runs)), contents),
-        picture_url=dataset.key_photo_thumbnail_url or "",
-        tooltip="\n".join(filter(None, (dataset_tooltip(dataset, named), reason))),
-    )
-
-
-def found_run_row(run: ListedRun, _answer: Answer) -> RecordRow:
-    """A run in the list of runs, with its matching objects, voxel spacings and processing."""
-    counts = zip(run.objects, run.object_counts, strict=True)
-    objects = [ObjectCount(object_name=name, count=count) for name, count in counts]
-    contents = tuple(
-        objects_text(objects, limit, with_counts=True) for limit in (len(objects), 4, 3, 2, 1)
-    )
-    spacings = ", ".join(map(spacing_text, run.spacings_angstrom))
-    facts = joined(f"DS-{run.dataset_id}", spacings, ", ".join(run.processing))
-    return RecordRow(
-        record=run,
-        key=run.run_id,
-        title=plain(run.run),
-        is_bold=True,
-        right=(size_text(run.size_bytes), ""),
-        lines=(facts, contents if objects else "no annotations"),
-        tooltip="\n".join((run.run, f"RN-{run.run_id}", facts, contents[0])),
-    )
-
-
-def deposition_row(deposition: DepositionRow, answer: Answer) -> RecordRow:
-    """A deposition in the list of depositions."""
-    named = found_first(deposition.objects, answer.words)
-    brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
-    added = (
-        f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}"
-        if enriched
-        else ""
-    )
-    facts = joined(
-        f"CZCDP-{deposition.id}", count_text(brought, "dataset") if brought else "", added
-    )
-    count = deposition.annotation_count
-    annotations = count_text(count, "annotation") if count else "no annotations"
-    contents = tuple(joined(annotations, objects_text(named, limit)) for limit in (3, 2, 1))
-    return RecordRow(
-        record=deposition,
-        key=deposition.id,
-        title=plain(deposition.title),
-        title_lines=2,
-        is_bold=True,
-        lines=(facts, contents),
-        picture_url=deposition.key_photo_thumbnail_url or "",
-        tooltip=deposition_tooltip(deposition, facts, named),
-    )

@@ -15,7 +15,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button
 from napari_cryoet._qt.widgets.messages import NoticeBar, open_folder
-from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow
+from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.basket import Basket
@@ -23,6 +23,7 @@ from napari_cryoet.basket.contents import RowsOfRuns, plan_basket
 from napari_cryoet.download import Download, DownloadReport, Plan, incomplete
 from napari_cryoet.download.progress import FileState
 from napari_cryoet.exceptions import CryoETError, DownloadError
+from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.wording import count_text, duration_text, joined, size_text
 
 KEY: Final = "download"

@@ -11,12 +11,13 @@ from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QWidget
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.labels import tool_button
-from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
 from napari_cryoet.discovery.fields import typed_range
 from napari_cryoet.discovery.search import Search, chips
+from napari_cryoet.pages.rows import RecordRow, RowKind
 from napari_cryoet.wording import joined, plain
 
 _FEW: Final = 8  # values listed before "more…"

@@ -22,14 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.basket.page import BasketPage, BasketStrip
 from napari_cryoet._qt.basket.state import BasketState
-from napari_cryoet._qt.browser.catalogue_page import (
-    RUN_ORDERS,
-    CataloguePage,
-    ListSwitch,
-    dataset_row,
-    deposition_row,
-    found_run_row,
-)
+from napari_cryoet._qt.browser.catalogue_page import CataloguePage, ListSwitch
 from napari_cryoet._qt.browser.filters import FacetPanel, FilterBar
 from napari_cryoet._qt.browser.record_pages import DatasetView, DepositionView
 from napari_cryoet._qt.browser.run_page import RunView
@@ -41,7 +34,6 @@ from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
 from napari_cryoet._qt.widgets.messages import Loadable, NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.discovery.catalogue import DATASET_ORDERS, DEPOSITION_ORDERS
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import is_address
@@ -59,6 +51,14 @@ from napari_cryoet.pages.breadcrumbs import (
     follow,
     follow_to_basket,
     follow_to_run,
+)
+from napari_cryoet.pages.lists import (
+    DATASET_ORDERS,
+    DEPOSITION_ORDERS,
+    RUN_ORDERS,
+    dataset_row,
+    deposition_row,
+    found_run_row,
 )
 from napari_cryoet.portal.pages import (
     Catalogue,

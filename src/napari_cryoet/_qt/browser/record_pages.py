@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
@@ -28,7 +27,6 @@ from napari_cryoet._qt.widgets.messages import (
     copy_text,
     open_in_browser,
 )
-from napari_cryoet._qt.widgets.record_model import RecordRow, RowKind
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -39,35 +37,28 @@ from napari_cryoet.pages.about import (
     about_deposition,
     about_listed_dataset,
     about_listed_deposition,
-    run_tooltip,
 )
+from napari_cryoet.pages.lists import holdings, run_row
+from napari_cryoet.pages.rows import RecordRow, RowKind
 from napari_cryoet.portal.citation import Citation, Style, citation_of, cite
 from napari_cryoet.portal.links import database_links, is_web_address, publication_links
 from napari_cryoet.portal.pages import (
     CatalogueRow,
-    DatasetCount,
     DatasetPage,
     DepositionPage,
     DepositionRow,
-    ObjectCount,
     RunRow,
-    objects_text,
 )
 from napari_cryoet.wording import (
     count_text,
-    joined,
     names_text,
     plain,
-    short_species,
-    size_text,
-    spacing_text,
 )
 
 FOLDED_LINES, ROOMY_PX = (
     3,
     500,
 )  # lines of a folded description, and the page height from which it is shown
-UNFOLDED_ROWS: Final = 16  # datasets start unfolded if they have no more child rows in all
 
 
 class RecordHeader(QWidget):
@@ -294,28 +285,6 @@ class DatasetView(RecordPage):
         self.restart()
 
 
-def run_row(run: RunRow) -> RecordRow:
-    """A run in the list of its dataset, with the size of its default tomogram."""
-    count = count_text(run.annotation_count, "annotation") if run.annotation_count else ""
-    tomograms = count_text(run.tomogram_count, "tomogram") if run.tomogram_count else "no tomogram"
-    spacing, size = spacing_text(run.voxel_spacing), size_text(run.file_size_omezarr)
-    sizes = (f"{size} per tomogram", f"{size} each") if run.tomogram_count > 1 and size else (size,)
-    facts = tuple(joined(tomograms, spacing, text) for text in sizes)
-    objects = (
-        tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
-    )
-    return RecordRow(
-        record=run,
-        key=run.id,
-        title=run.title,
-        is_bold=True,
-        lines=(facts, objects if run.annotation_count else "no annotations"),
-        right=(count, ""),
-        picture_url=run.key_photo_thumbnail_url or "",
-        tooltip=run_tooltip(run, facts[0]),
-    )
-
-
 class DepositionView(RecordPage):
     """Requests a deposition's page; the answer goes to `set_page` or `show_error`."""
 
@@ -352,100 +321,3 @@ class DepositionView(RecordPage):
 
     def show_error(self, error: CryoETError) -> None:
         self.place.show_error(error, self.restart)
-
-
-def holdings(page: DepositionPage) -> list[RecordRow]:
-    """Rows of a deposition: its own and other datasets, with annotations by object and runs as children."""
-    children = {dataset.dataset_id: _children(page, dataset) for dataset in page.datasets}
-    is_unfolded = sum(map(len, children.values())) <= UNFOLDED_ROWS
-    rows: list[RecordRow] = []
-    for name, is_own in (("Its datasets", True), ("Added to other datasets", False)):
-        datasets = [dataset for dataset in page.datasets if dataset.is_own == is_own]
-        if datasets:
-            rows.append(
-                RecordRow(
-                    None,
-                    f"{name} ({len(datasets):,})",
-                    ("heading", is_own),
-                    RowKind.HEADING,
-                    is_bold=True,
-                )
-            )
-        rows += [
-            _dataset_row(dataset, children[dataset.dataset_id], is_unfolded=is_unfolded)
-            for dataset in datasets
-        ]
-    return rows
-
-
-def _dataset_row(
-    dataset: DatasetCount, children: tuple[RecordRow, ...], *, is_unfolded: bool
-) -> RecordRow:
-    runs = count_text(dataset.run_count, "run")
-    organism = short_species(dataset.organism_name)
-    facts = joined(f"DS-{dataset.dataset_id}", organism, runs if dataset.is_own else f"in {runs}")
-    return RecordRow(
-        record=dataset,
-        key=("dataset", dataset.dataset_id),
-        title=plain(dataset.title),
-        title_lines=2,
-        is_bold=True,
-        lines=(facts, _counts(dataset)),
-        picture_url=dataset.key_photo_thumbnail_url or "",
-        tooltip="\n".join([dataset.title, facts, _counts(dataset)]),
-        is_unfolded=is_unfolded,
-        children=children,
-    )
-
-
-def _children(page: DepositionPage, dataset: DatasetCount) -> tuple[RecordRow, ...]:
-    """Annotations by object and method, then the runs if the dataset belongs to another deposition."""
-    number = dataset.dataset_id
-    by_name: dict[str, list[ObjectCount]] = {}
-    for count in dataset.objects:
-        by_name.setdefault(count.object_name, []).append(count)
-    most_first = sorted(by_name.items(), key=lambda item: -sum(count.count for count in item[1]))
-    rows = [_object_row(dataset, name, counts) for name, counts in most_first]
-    if dataset.is_own:
-        return tuple(rows)
-    runs = page.runs_of(number)
-    rows += map(_run_row, runs)
-    if (rest := dataset.run_count - len(runs)) > 0:
-        rows.append(
-            RecordRow(
-                dataset,
-                f"… and {count_text(rest, 'more run')} of this dataset",
-                ("runs", number),
-                is_dim=True,
-            )
-        )
-    return tuple(rows)
-
-
-def _object_row(dataset: DatasetCount, name: str, counts: Sequence[ObjectCount]) -> RecordRow:
-    """An object and its annotations by type of method: ``12 automated · 1 manual``."""
-    methods = joined(*(f"{count.count:,} {plain(str(count.method_type))}" for count in counts))
-    return RecordRow(
-        record=dataset,
-        key=("object", dataset.dataset_id, name),
-        title=plain(name),
-        right=(methods, f"{sum(count.count for count in counts):,}"),
-        tooltip=f"{name}\n{methods}",
-        is_dim=True,
-    )
-
-
-def _run_row(run: RunRow) -> RecordRow:
-    return RecordRow(
-        record=run,
-        key=("run", run.id),
-        title=run.title,
-        right=(_counts(run), count_text(run.annotation_count, "annotation")),
-        tooltip="\n".join([run.title, f"RN-{run.id}", _counts(run)]),
-    )
-
-
-def _counts(holding: DatasetCount | RunRow) -> str:
-    """Numbers of the deposition's tomograms and annotations in a dataset or run."""
-    counts = ((holding.tomogram_count, "tomogram"), (holding.annotation_count, "annotation"))
-    return joined(*(count_text(count, noun) for count, noun in counts if count))

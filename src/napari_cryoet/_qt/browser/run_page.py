@@ -15,10 +15,11 @@ from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, plain_label, tool_button
 from napari_cryoet._qt.widgets.messages import add_item, open_in_browser
-from napari_cryoet._qt.widgets.record_model import RecordModel, RecordRow, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordModel, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
+from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.pages.run import (
     RECOMMENDED,
     about_annotation,

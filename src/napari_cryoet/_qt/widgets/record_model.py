@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
 from typing import Any, Final, TypeAlias
 
 from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
@@ -17,13 +17,12 @@ from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentMod
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.appearance.colors import RGBA
+from napari_cryoet.pages.rows import RecordRow, RowKind, longest
 from napari_cryoet.wording import joined
 
 ROOT: Final = QModelIndex()
 #: Qt passes either kind of index.
 ModelIndex: TypeAlias = QModelIndex | QPersistentModelIndex
-#: A text, or alternatives from longest to shortest; the first that fits is shown.
-Text: TypeAlias = str | tuple[str, ...]
 
 
 class Role(IntEnum):
@@ -32,15 +31,6 @@ class Role(IntEnum):
     ROW = Qt.ItemDataRole.UserRole + 1
     PICTURE = Qt.ItemDataRole.UserRole + 2  # QPixmap, or None until it has arrived
     TICK = Qt.ItemDataRole.UserRole + 3  # `Tick` of a tick column, or None
-
-
-class RowKind(Enum):
-    """The kind of a row."""
-
-    RECORD = "record"
-    HEADING = "heading"  # can't be selected
-    MESSAGE = "message"  # last row: more rows are loading
-    FAILURE = "failure"  # last row: loading failed; Enter or a click retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +56,6 @@ class TickColumn:
     tick_of: Callable[[Any], Tick | None]
     toggle: Callable[[Any], None]
     changed: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRow:
-    """The content of a row; all fields but ``record`` and ``title`` are optional."""
-
-    record: Any  # emitted by the view's signals
-    title: Text
-    key: Hashable = None  # selection and folding follow the key when rows change
-    kind: RowKind = RowKind.RECORD
-    title_lines: int = 1  # or 2
-    is_bold: bool = False
-    is_dim: bool = False  # draws the title in the dim colour of the other lines
-    lines: tuple[Text, ...] = ()
-    right: Text = (
-        ""  # right-aligned on the title's line; alternatives must leave room for title and badge
-    )
-    badge: str = ""  # short text in a box after the title
-    color: RGBA | None = None  # of a chip before the title
-    icon: str = ""  # before the title; for child rows, in the indentation
-    is_chosen: bool | None = None  # a radio mark before the title; None draws none
-    picture_url: str | None = None  # for root rows; "" draws a placeholder, None leaves no room
-    tooltip: str = ""
-    spoken: str = ""  # for screen readers, instead of all texts
-    opens: bool = True  # on Enter or double click; otherwise they fold and unfold the row
-    is_unfolded: bool = True  # when it is first listed
-    children: tuple[RecordRow, ...] = ()
 
 
 class RecordModel(QAbstractItemModel):
@@ -313,11 +276,6 @@ class RecordModel(QAbstractItemModel):
 
 def _keys(rows: Sequence[RecordRow]) -> list[tuple[Hashable, ...]]:
     return [(row.key, row.kind, *(below.key for below in row.children)) for row in rows]
-
-
-def longest(text: Text) -> str:
-    """The text, or its longest alternative."""
-    return text if isinstance(text, str) else text[0]
 
 
 def _all_texts(row: RecordRow) -> str:
