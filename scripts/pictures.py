@@ -91,7 +91,7 @@ class Stage:
 
         Return the dock.
         """
-        browser = self.dock("CryoET Data Portal")
+        browser = self.dock("CryoET Explorer")
         opening = Opening(
             browser, LaunchOptions(source="demo", run_id=RUN_ID, annotations=annotations)
         )
@@ -182,7 +182,7 @@ def search(stage: Stage) -> Picture.Image:
 
 
 def filters(stage: Stage) -> Picture.Image:
-    browser = stage.dock("CryoET Data Portal")
+    browser = stage.dock("CryoET Explorer")
     browser.use_source("demo")
     until(lambda: browser.session.catalogue is not None)
     browser.finder.set_search(QUESTION)
@@ -194,7 +194,7 @@ def filters(stage: Stage) -> Picture.Image:
 
 
 def basket(stage: Stage) -> Picture.Image:
-    browser = stage.dock("CryoET Data Portal")
+    browser = stage.dock("CryoET Explorer")
     browser.use_source("demo")
     until(lambda: browser.session.catalogue is not None)
     index = read_index(open_portal("demo"))

@@ -99,7 +99,7 @@ class Keys:
         self.until(lambda: isinstance(QApplication.focusWidget(), QLineEdit))
         self.type(name)
         press(Qt.Key.Key_Return)
-        title = f"{name} (CryoET Data Portal)"
+        title = f"{name} (CryoET Explorer)"
         self.until(lambda: title in self._viewer.window.dock_widgets)
         dock = self._viewer.window.dock_widgets[title]
         self.until(lambda: has_keys(dock))

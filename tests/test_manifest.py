@@ -42,7 +42,9 @@ def test_the_manifest_is_valid_and_its_commands_exist(manifest):
     for command in manifest.contributions.commands:
         module, _, name = command.python_name.partition(":")
         assert callable(getattr(importlib.import_module(module), name))
-    assert PluginManifest.from_distribution("napari-cryoet").display_name == "CryoET Data Portal"
+    assert PluginManifest.from_distribution("napari-cryoet").display_name == "CryoET Explorer"
+    module, _, name = manifest.icon.partition(":")
+    assert (importlib.resources.files(module) / name).is_file()
     assert [sample.key for sample in manifest.contributions.sample_data] == ["demo_run"]
 
 
@@ -50,7 +52,7 @@ def test_the_portal_dock_is_first_and_all_docks_are_in_menus(manifest):
     docks = manifest.contributions.widgets
     listed = {item.command for items in manifest.contributions.menus.values() for item in items}
 
-    assert docks[0].display_name == "CryoET Data Portal"
+    assert docks[0].display_name == "CryoET Explorer"
     assert (
         {dock.command for dock in docks}
         <= listed

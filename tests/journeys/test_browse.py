@@ -205,7 +205,7 @@ def test_opening_picks_over_a_tomogram_from_a_source(
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
     browser = PortalBrowser(viewer, memory=memory)
-    viewer.window.add_dock_widget(browser, name="CryoET Data Portal")
+    viewer.window.add_dock_widget(browser, name="CryoET Explorer")
     screens, link, run = browser.screens, browser.link, browser.screens.run
 
     with gui_waits() as waits:

@@ -26,7 +26,7 @@ def viewer(make_napari_viewer):
 def browser(viewer, memory) -> Iterator[PortalBrowser]:
     """The dock in a napari window."""
     browser = PortalBrowser(viewer, memory=memory)
-    viewer.window.add_dock_widget(browser, name="CryoET Data Portal", area="right")
+    viewer.window.add_dock_widget(browser, name="CryoET Explorer", area="right")
     yield browser
     browser.close_down()
 

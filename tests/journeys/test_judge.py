@@ -26,7 +26,7 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     keys = Keys(qtbot, viewer)
 
     # open the demo, search, and open a dataset and its first run
-    _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
+    _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Explorer")
     screens, link, run = browser.screens, browser.link, browser.screens.run
     keys.until(lambda: has_keys(screens.start))
     press(Qt.Key.Key_Return)

@@ -22,7 +22,7 @@ from napari_cryoet.picks import Picks
 
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
 DOCKS = {
-    "CryoET Data Portal": ("Portal", lambda dock: dock.screens.start),
+    "CryoET Explorer": ("Portal", lambda dock: dock.screens.start),
     "Review picks": ("Review", lambda dock: dock.sheet),
     "Compare annotations": ("Compare", lambda dock: dock.a),
     "Check picks": ("Check", lambda dock: dock.points),
@@ -70,7 +70,7 @@ def choose(viewer, qtbot):
     """Choose a dock in napari's menu, which shows or hides it."""
 
     def choose(name, *, hides=False):
-        full_name = f"{name} (CryoET Data Portal)"
+        full_name = f"{name} (CryoET Explorer)"
         viewer.window._qt_viewer.setFocus()
         viewer.window.plugins_menu.aboutToShow.emit()
         menus = [
@@ -121,7 +121,7 @@ def test_a_dock_takes_focus_and_has_titles_and_labelled_controls(choose, qtbot, 
 
 def test_the_menu_opens_raises_and_hides_docks_as_tabs(viewer, choose, qtbot):
     portal, review, compare = map(
-        choose, ("CryoET Data Portal", "Review picks", "Compare annotations")
+        choose, ("CryoET Explorer", "Review picks", "Compare annotations")
     )
     tabs = viewer.window._qt_window.tabifiedDockWidgets
     qtbot.waitUntil(lambda: set(tabs(holder_of(portal))) == {holder_of(review), holder_of(compare)})

@@ -151,7 +151,7 @@ def test_the_button_stops_loading_and_opens_again(qtbot, server, dock, viewer_mo
 def test_removing_the_dock_stops_loading(qtbot, server, page, memory, make_napari_viewer):
     viewer = make_napari_viewer()
     browser = dock_at_run(qtbot, viewer, memory, page)
-    viewer.window.add_dock_widget(browser, name="CryoET Data Portal")
+    viewer.window.add_dock_widget(browser, name="CryoET Explorer")
     server.script(VOXELS, sent("stalled"))
     show(browser.link, page, TOMOGRAM)
     qtbot.waitUntil(lambda: server.held > 0)

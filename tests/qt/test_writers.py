@@ -100,7 +100,7 @@ class TestSaveDialog:
         def save(path, button=""):
             def choose(*_arguments, filter, **_options):  # noqa: A002 - as Qt calls it
                 return str(path), next(
-                    item for item in filter.split(";;") if item.startswith("CryoET Data Portal")
+                    item for item in filter.split(";;") if item.startswith("CryoET Explorer")
                 )
 
             def press():

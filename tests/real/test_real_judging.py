@@ -35,7 +35,7 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
 ):
     keys = Keys(qtbot, viewer)
     Settings().source = str(real_pack.folder)
-    _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
+    _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Explorer")
     screens, link = browser.screens, browser.link
     keys.until(
         lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets"

@@ -99,7 +99,7 @@ def launch(
 def _open_window(options: LaunchOptions, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
     with _explain_qt_failure(qt_hint):
         viewer = napari.Viewer(show=False)
-        browser = open_dock(viewer, "CryoET Data Portal")  # a broken Qt fails here first
+        browser = open_dock(viewer, "CryoET Explorer")  # a broken Qt fails here first
         viewer.window.show()
     size_px = options.size_px or (_PICTURE_SIZE_PX if options.screenshot else None)
     if size_px is not None:

@@ -44,7 +44,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     if read is not None:
         return partial(_read, read)
     if reason and viewer_to_ask_in() is not None:  # napari itself doesn't show the reason
-        show_info(plain(f"The CryoET Data Portal plugin leaves this to other readers. {reason}"))
+        show_info(plain(f"CryoET Explorer leaves this to other readers. {reason}"))
     return None
 
 

@@ -48,7 +48,7 @@ class UnexpectedError(CryoETError):
 
     def __init__(self, details: str) -> None:
         super().__init__(
-            "Something went wrong inside the CryoET Data Portal plugin.",
+            "Something went wrong inside CryoET Explorer.",
             hint="Copy the details and report them; the rest keeps working.",
         )
         self.details = details

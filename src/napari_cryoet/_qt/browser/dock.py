@@ -62,7 +62,7 @@ class PortalBrowser(Dock):
         open_portal: OpenPortal = open_any,
         memory: Settings | None = None,
     ) -> None:
-        super().__init__(napari_viewer, "CryoET Data Portal", tab_name="Portal")
+        super().__init__(napari_viewer, "CryoET Explorer", tab_name="Portal")
         # otherwise napari adds empty space below
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._memory = memory or Settings()

@@ -69,7 +69,7 @@ class StartPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 18, 6, 6)
         column.setSpacing(4)
-        column.addWidget(plain_label("CryoET Data Portal", name="messageTitle"))
+        column.addWidget(plain_label("CryoET Explorer", name="messageTitle"))
         self._buttons: list[QPushButton] = []
         for choice, (text, explanation, icon_name) in CHOICES.items():
             button = QCommandLinkButton(text, explanation)

@@ -111,7 +111,7 @@ class _NotOneArray:
 def _not_one_array() -> SaveError:
     return SaveError(
         "This layer has several resolutions, and this kind of file holds one.",
-        hint="Save masks as the type “CryoET Data Portal Masks”, with a name that ends in .zarr or .mrc. Of images, "
+        hint="Save masks as the type “CryoET Explorer Masks”, with a name that ends in .zarr or .mrc. Of images, "
         "choose one as “resolution” in napari's layer controls, then “New layer from selected multiscale level” in the "
         "menu that a right click on the layer opens; that layer can be saved.",
     )
