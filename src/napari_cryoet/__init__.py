@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
-    from napari_cryoet._qt.layers.manager import add_layers
     from napari_cryoet._qt.picks.layer_picks import PicksLink, link_of, picks_of
     from napari_cryoet._qt.picks.orientations import show_orientations
     from napari_cryoet._qt.picks.popover import show_diameter
     from napari_cryoet._qt.picks.slabs import show_slabs
-    from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer
+    from napari_cryoet._qt.streaming.progressive import StreamStatus, make_layer
+    from napari_cryoet._qt.streaming.state import StreamState
+    from napari_cryoet._qt.viewer.adding import add_layers
     from napari_cryoet.basket.basket import Basket, read_basket, write_basket
     from napari_cryoet.basket.contents import download_basket
     from napari_cryoet.basket.matches import add_matches
@@ -142,12 +143,13 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "_qt.layers.manager": ["add_layers"],
     "_qt.picks.layer_picks": ["PicksLink", "link_of", "picks_of"],
     "_qt.picks.orientations": ["show_orientations"],
     "_qt.picks.popover": ["show_diameter"],
     "_qt.picks.slabs": ["show_slabs"],
-    "_qt.streaming.progressive": ["StreamState", "StreamStatus", "make_layer"],
+    "_qt.streaming.progressive": ["StreamStatus", "make_layer"],
+    "_qt.streaming.state": ["StreamState"],
+    "_qt.viewer.adding": ["add_layers"],
     "basket.basket": ["Basket", "read_basket", "write_basket"],
     "basket.contents": ["download_basket"],
     "basket.matches": ["add_matches"],

@@ -22,9 +22,9 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_cryoet._qt import seam
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.settings import Settings
-from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.theme import Theme
 from qt.fake_portal import FakePortal

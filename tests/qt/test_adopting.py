@@ -6,9 +6,9 @@ from napari.layers import Image, Layer, Points
 from napari.layers._layer_actions import _extract_multiscale_level_from_selection
 from napari_builtins.io import napari_write_image, napari_write_labels
 
-from napari_cryoet._qt.layers.manager import adopt_layers_of
 from napari_cryoet._qt.plugin import make_editable_copy
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
+from napari_cryoet._qt.viewer.adding import adopt_layers_of
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid

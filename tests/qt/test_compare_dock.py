@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QFormLayout
 
 from napari_cryoet import compare, load_annotation, open_portal
 from napari_cryoet._qt.compare.dock import KEY, CompareDock, likely_pair
-from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.appearance import diameters
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.volumes import Mask

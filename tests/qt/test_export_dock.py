@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.files import export_dock
 from napari_cryoet._qt.files.export_dock import SELECTED, ExportPicks
 from napari_cryoet._qt.files.questions import ContextAnswer
-from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks

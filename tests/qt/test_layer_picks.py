@@ -9,9 +9,9 @@ import pytest
 from napari.layers import Points
 from napari.layers.points._points_mouse_bindings import select
 
-from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.placement import PlacementError
 from napari_cryoet._qt.picks.layer_picks import link_of, picks_of, placed_picks_of
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_spec
 from napari_cryoet.picks import Picks
 

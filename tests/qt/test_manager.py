@@ -5,9 +5,9 @@ import pytest
 from napari.layers import Image, Labels, Points, Vectors
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.layer_picks import volume_for
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from napari.layers import Vectors
 
-from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import orientation_of
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.layers.specs import PICK_ID
 from napari_cryoet.picks import Picks

@@ -7,8 +7,9 @@ import pytest
 
 from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.layers.colors import appearance_of
-from napari_cryoet._qt.layers.manager import LayerManager, add_layers
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.appearance.colors import annotation_colors, color_of
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.records import ShapeType

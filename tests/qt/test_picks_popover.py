@@ -10,10 +10,10 @@ import pytest
 from qtpy.QtCore import Qt
 
 import napari_cryoet
-from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.picks.popover import PicksPopover, show_picks_popover
 from napari_cryoet._qt.picks.slabs import slab_nm_of
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks

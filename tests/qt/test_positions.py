@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from napari.layers import Layer
 
 from napari_cryoet import add_layers
-from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming import progressive
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.records import AnnotationShape, ShapeType

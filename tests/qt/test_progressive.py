@@ -9,7 +9,7 @@ import pytest
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.streaming import seam
+from napari_cryoet._qt import seam
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc

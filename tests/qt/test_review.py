@@ -9,10 +9,10 @@ from napari.layers import Points, Vectors
 from qtpy.QtCore import QPoint, Qt
 
 from napari_cryoet._qt.files.questions import ContextDialog
-from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.review.dock import ReviewDock
 from napari_cryoet._qt.review.reviewed_layer import PickMark
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.layers.specs import METADATA_KEY, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Review, Verdict

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import napari_cryoet._qt
-from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.streaming import seam
+from napari_cryoet._qt import seam
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.layers.specs import LayerSpec
 
 SEAM = {"seam"}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.layers import Points
 
-from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.slabs import show_as_discs, show_slabs
 from napari_cryoet._qt.streaming.progressive import make_layer
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks

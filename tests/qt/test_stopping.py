@@ -11,8 +11,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.viewer.manager import LayerManager
 from qt.docks import ARROWS, MASK, TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
 from server import Server, sent
 

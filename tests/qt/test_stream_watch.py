@@ -10,9 +10,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet import add_layers
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
-from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.streaming.progressive import StreamState, stream_of
-from napari_cryoet._qt.streaming.volume_detail import Detail
+from napari_cryoet._qt.streaming.progressive import stream_of
+from napari_cryoet._qt.streaming.state import StreamState
+from napari_cryoet._qt.viewer.detail import Detail
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from server import Server

@@ -8,8 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.streaming import volume_detail
 from napari_cryoet._qt.streaming.progressive import stream_of
+from napari_cryoet._qt.viewer import detail
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.streaming import pyramid_of
 from qt.docks import TOMOGRAM, dock_at_run, page_at, write_run
@@ -30,13 +30,13 @@ def no_data_saver():
 def coarsest_level_by_default(monkeypatch):
     """Simulate large volumes, which are shown at the coarsest level until the user chooses another."""
     for name in DEFAULTS:
-        monkeypatch.setattr(volume_detail, name, 0)
+        monkeypatch.setattr(detail, name, 0)
 
 
 @pytest.fixture
 def level_1_by_default(monkeypatch):
     for name in DEFAULTS:
-        monkeypatch.setattr(volume_detail, name, LEVEL_1_VOXELS)
+        monkeypatch.setattr(detail, name, LEVEL_1_VOXELS)
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ def test_coarse_only_shows_the_coarsest_level_until_another_is_chosen(qtbot, doc
 
 
 def test_levels_that_are_too_large_are_disabled_with_a_reason(qtbot, dock, monkeypatch):
-    monkeypatch.setattr(volume_detail, "largest_texture_side", lambda: 300)
-    monkeypatch.setattr(volume_detail, "_USABLE_FRACTION", 1e-9)
+    monkeypatch.setattr(detail, "largest_texture_side", lambda: 300)
+    monkeypatch.setattr(detail, "_USABLE_FRACTION", 1e-9)
     show(qtbot, dock)
     dock.viewer.dims.ndisplay = 3
     menu = drop_levels(qtbot, dock)

@@ -6,7 +6,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_cryoet._qt.widgets.layer_combo import LayerCombo
+from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.widgets.messages import agrees
 
 

@@ -10,8 +10,8 @@ from napari.layers import Points
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QInputDialog, QMessageBox
 
-from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.placement import PlacementError
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks

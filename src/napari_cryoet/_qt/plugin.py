@@ -18,11 +18,11 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.colors import appearance_of
-from napari_cryoet._qt.layers.manager import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.ownership import add_layer
+from napari_cryoet._qt.seam import open_viewers
 from napari_cryoet._qt.settings import recall_once
-from napari_cryoet._qt.streaming.seam import open_viewers
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
+from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction

@@ -12,9 +12,9 @@ from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
-from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.messages import (
     NoticeBar,
     add_item,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from weakref import WeakSet
 
 from napari.layers import Layer
@@ -12,38 +11,20 @@ from qtpy.QtCore import QObject
 from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy
 
-from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
-from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
+from napari_cryoet._qt.streaming.progressive import StreamStatus
+from napari_cryoet._qt.streaming.state import (
+    SETTLE_MS,
+    StreamState,
+    offline_text,
+    traffic_text,
+)
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, push_button
 from napari_cryoet._qt.widgets.messages import add_item, drop_menu
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.wording import date_text, joined, plain, size_text
-
-SETTLE_MS: Final = 100  # limits updates, since states change with every block
-
-
-def traffic_text(states: Sequence[StreamState]) -> str:
-    """The bytes loaded for some layers and the current speed, counting layers that share a source once."""
-    sources = {
-        id(state) if state.source_number is None else state.source_number: state for state in states
-    }.values()
-    bytes_per_s = sum(state.bytes_per_s for state in sources)
-    speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
-    return joined(size_text(sum(state.bytes_read for state in sources)), speed)
-
-
-def state_text(states: Sequence[StreamState]) -> str:
-    """The status of overlaid layers: an error, ``stopped``, ``sharpening…``, ``coarser level``, or empty if exact."""
-    error = next((state.error for state in states if state.error is not None), None)
-    if error is not None:
-        return plain(str(error))
-    if any(state.is_stopped and not state.is_exact for state in states):
-        return "stopped"
-    if any(state.is_coming for state in states):
-        return "sharpening…"
-    return "coarser level" if any(state.is_limited for state in states) else ""
+from napari_cryoet.wording import joined, plain, size_text
 
 
 class StatusStrip(QFrame):
@@ -132,7 +113,7 @@ class StreamWatch(QObject):
             strip.set_status(joined(_name_of(failed[0]), plain(str(failed[1]))), can_retry=True)
         elif any(state.is_coming and not state.is_stopped for state in states):
             strip.set_status(
-                joined(_as_of(states), f"sharpening… {traffic_text(states)}"), can_stop=True
+                joined(offline_text(states), f"sharpening… {traffic_text(states)}"), can_stop=True
             )
         elif any(state.is_stopped and not state.is_exact for state in states):
             strip.set_status("stopped", can_retry=True)
@@ -141,9 +122,9 @@ class StreamWatch(QObject):
             is_held = self._detail.is_held_coarse
             cost = f" ({size_text(full_bytes)})" if full_bytes and not is_held else ""
             text = "coarse only" if is_held else "coarser level"
-            strip.set_status(joined(_as_of(states), text), action=f"Load full detail{cost}")
+            strip.set_status(joined(offline_text(states), text), action=f"Load full detail{cost}")
         else:
-            strip.set_status(_as_of(states))
+            strip.set_status(offline_text(states))
 
     def _on_layers(self) -> None:
         for _layer, stream in self._link.streams():
@@ -212,9 +193,3 @@ class LevelsMenu(QObject):
 def _name_of(layer: Layer) -> str:
     """The name of the layer's run, or of the layer."""
     return plain(layer.metadata.get(METADATA_KEY, {}).get("run_name") or layer.name)
-
-
-def _as_of(states: Sequence[StreamState]) -> str:
-    """The oldest date of cached pixels whose server is unreachable; empty if there are none."""
-    dates = [state.as_of for state in states if state.as_of is not None]
-    return f"offline, as of {date_text(min(dates))}" if dates else ""

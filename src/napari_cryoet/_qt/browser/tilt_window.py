@@ -17,11 +17,11 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_cryoet._qt.browser.run_page import RunView, Shown
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
-from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.streaming.seam import forget_place
-from napari_cryoet._qt.streaming.volume_detail import Detail
+from napari_cryoet._qt.seam import forget_place
 from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.viewer.detail import Detail
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme

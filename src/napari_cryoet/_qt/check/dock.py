@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.files.questions import ask_spacing
-from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import placement_of
 from napari_cryoet._qt.picks.layer_picks import (
@@ -30,9 +30,9 @@ from napari_cryoet._qt.picks.layer_picks import (
     volume_for,
 )
 from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import StartBar, form_of, more_button, number_box, plain_label
-from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.check.findings import Findings, Mark, Statement, check_picks

@@ -19,14 +19,14 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.compare.results import CompareResults
 from napari_cryoet._qt.files.questions import ask_spacing
-from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.layers.ownership import LayerWatch, about_of
 from napari_cryoet._qt.layers.placement import Placement, PlacementError, placement_of
 from napari_cryoet._qt.picks.layer_picks import lacks_unit, picks_of
 from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import StartBar, form_of, more_button, number_box
-from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.widgets.messages import copy_text
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.comparing import compare

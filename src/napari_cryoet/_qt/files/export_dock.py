@@ -24,6 +24,7 @@ from napari_cryoet._qt.files.questions import (
     ContextDialog,
     may_replace,
 )
+from napari_cryoet._qt.layers.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import PlacementError, shown_volumes
 from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks_of
@@ -31,7 +32,6 @@ from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import StartBar, explain, form_of, plain_label
-from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.formats.common import MISSING_WORDS

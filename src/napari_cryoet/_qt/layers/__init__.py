@@ -1,1 +1,1 @@
-"""Layers in the viewer: adding, ownership, colours, alignment and our layer types."""
+"""Single layers: our types, tags, colours, placement, and a choice of one."""

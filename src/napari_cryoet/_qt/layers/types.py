@@ -22,7 +22,7 @@ from napari.layers import Surface as NapariSurface
 from napari.layers import Vectors as NapariVectors
 from napari.layers.base.base import Extent
 
-from napari_cryoet._qt.streaming.seam import LateThumbnail, OwnCorners, SparseThumbnail
+from napari_cryoet._qt.seam import LateThumbnail, OwnCorners, SparseThumbnail
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.streaming import pyramid_of

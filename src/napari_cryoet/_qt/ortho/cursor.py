@@ -11,8 +11,8 @@ from napari.components import Dims, ViewerModel
 from napari.components.overlays import SceneOverlay
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt import seam
 from napari_cryoet._qt.layers.ownership import active_layer
-from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.tasks import single_shot
 
 _STILL_MS: Final = 150

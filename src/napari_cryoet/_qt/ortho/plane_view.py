@@ -15,7 +15,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.status_bar import SETTLE_MS, state_text
 from napari_cryoet._qt.ortho.cursor import (
     CrosshairOverlay,
     SharedCursor,
@@ -24,8 +23,8 @@ from napari_cryoet._qt.ortho.cursor import (
     show_crosshair,
 )
 from napari_cryoet._qt.ortho.layer_copy import LayerCopy, why_not_copied
-from napari_cryoet._qt.streaming.progressive import StreamState
-from napari_cryoet._qt.streaming.seam import delete_in_own_canvas
+from napari_cryoet._qt.seam import delete_in_own_canvas
+from napari_cryoet._qt.streaming.state import SETTLE_MS, StreamState, state_text
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS
 from napari_cryoet._qt.widgets.labels import ElidedLabel

@@ -24,7 +24,7 @@ from napari_cryoet._qt.layers.placement import (
     placement_of,
     spacing_angstrom_of,
 )
-from napari_cryoet._qt.streaming.seam import refresh_blocked
+from napari_cryoet._qt.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
 from napari_cryoet.layers.specs import (

@@ -28,7 +28,7 @@ from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.slabs import radius_of, show_as_discs, show_slab, slab_nm_of
-from napari_cryoet._qt.streaming.seam import refresh_blocked
+from napari_cryoet._qt.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks

@@ -23,8 +23,8 @@ from napari.components import ViewerModel
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
+from napari_cryoet._qt import seam
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, widths_angstrom
-from napari_cryoet._qt.streaming import seam
 from napari_cryoet.layers.specs import PICKS_KEY
 
 MOST_PICKS_NM: Final = 1000.0

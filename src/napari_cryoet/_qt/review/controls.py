@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.widgets.labels import explain, plain_label
-from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
 from napari_cryoet.volumes.crops import PlaneName

@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.files.questions import ask_spacing
-from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.picks.layer_picks import (
     are_picks,
@@ -50,9 +50,9 @@ from napari_cryoet._qt.review.crops import (
 )
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
 from napari_cryoet._qt.widgets.labels import explain, plain_label, progress_bar
-from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import icon
 from napari_cryoet.exceptions import CryoETError

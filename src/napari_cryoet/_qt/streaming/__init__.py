@@ -1,1 +1,1 @@
-"""Streamed layers in napari: drawing never blocks, and `layer.data` stays exact."""
+"""Streamed layers: drawing never blocks, and `layer.data` stays exact."""

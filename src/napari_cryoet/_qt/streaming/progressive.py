@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,17 +14,16 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_cryoet._qt import seam
 from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors
-from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
+from napari_cryoet._qt.streaming.state import StreamState
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet.streaming import Display, DisplayState, Pyramid, pyramid_of
+from napari_cryoet.streaming import Display, Pyramid, pyramid_of
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from napari.components import ViewerModel
 
     from napari_cryoet.layers.specs import LayerSpec
@@ -39,30 +38,6 @@ _THUMBNAIL_AFTER_MS: Final = 500  # a thumbnail with each slice, as in napari, w
 _PAUSE_FACTOR: Final = 2.0  # pause between redraws, relative to their duration
 _MAX_PAUSE_S: Final = 0.5
 _PREFETCH_AFTER_MS: Final = 300  # prefetching earlier would slow down the first drawing of a layer
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState(DisplayState):
-    """The loading state of a layer: its display's state, transfer rate and source.
-
-    Attributes
-    ----------
-    bytes_per_s
-        The current transfer rate.
-    as_of
-        When the server last confirmed the cached data, if it doesn't respond now; otherwise None.
-    source_number
-        Identifies the source; copies of a layer and channels of an image share it.
-    """
-
-    bytes_per_s: float = 0.0
-    as_of: datetime | None = None
-    source_number: int | None = None
-
-    @property
-    def is_coming(self) -> bool:
-        """Whether the picture will still improve."""
-        return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
 
 
 class StreamStatus(QObject):
@@ -292,7 +267,7 @@ def attach(
     Fetching pauses while the layer isn't in ``viewer``. Return None if this napari's slicing isn't
     supported: it then slices exact arrays asynchronously.
     """
-    status = seam.slicer_of(layer)
+    status = _status_of(layer)
     if status is None:
         return _attach(layer, pyramid.display(is_held=True), viewer)
     if viewer is not None:
@@ -354,8 +329,13 @@ def make_layer(
 
 def stream_of(layer: Layer) -> StreamStatus | None:
     """The status of a streamed layer; None if it doesn't stream or its data were replaced."""
-    status = seam.slicer_of(layer)
+    status = _status_of(layer)
     return status if status is not None and status._has_own_data(layer) else None
+
+
+def _status_of(layer: Layer) -> StreamStatus | None:
+    slicer = seam.slicer_of(layer)
+    return slicer if isinstance(slicer, StreamStatus) else None
 
 
 def slice_on_another_thread() -> None:

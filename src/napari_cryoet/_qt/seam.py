@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import napari
 import numpy as np
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from napari.qt import QtViewer
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
-
-    from napari_cryoet._qt.streaming.progressive import StreamStatus
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +80,31 @@ _SOFTWARE: Final = (
 # slicing of volumes
 
 
+class Slicer(Protocol):
+    """What slices a layer in napari's place."""
+
+    @property
+    def postpones_thumbnail(self) -> bool:
+        """Whether an update of the thumbnail is scheduled, so that earlier ones can be skipped."""
+
+    def begin_slice(self) -> None:
+        """Called before each slice request."""
+
+    def changed_request(self, request: Any) -> Any:
+        """Change napari's slice request."""
+
+    def changed_response(self, response: Any) -> Any:
+        """Change the response to a slice request."""
+
+    def end_slice(self) -> None:
+        """Called after each slice."""
+
+
 class _Slicing:
     """A mixin for the slicing state of an image or labels."""
 
     layer: Layer
-    slicer: StreamStatus
+    slicer: Slicer
 
     def _make_slice_request_internal(self, **arguments: Any) -> Any:
         self.slicer.begin_slice()
@@ -98,7 +116,7 @@ class _Slicing:
         self.slicer.end_slice()
 
 
-def slice_by(layer: Layer, slicer: StreamStatus) -> bool:
+def slice_by(layer: Layer, slicer: Slicer) -> bool:
     """Route a layer's slice requests and responses through a stream.
 
     False if this napari doesn't support it.
@@ -116,7 +134,7 @@ def slice_by(layer: Layer, slicer: StreamStatus) -> bool:
     return True
 
 
-def slicer_of(layer: Any) -> StreamStatus | None:
+def slicer_of(layer: Any) -> Slicer | None:
     """The stream that slices a layer; None if napari does."""
     return getattr(getattr(layer, "_slicing_state", None), "slicer", None)
 

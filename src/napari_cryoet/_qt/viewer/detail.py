@@ -16,10 +16,10 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import key_of
+from napari_cryoet._qt.seam import draws_in_software, largest_texture_side
 from napari_cryoet._qt.streaming.progressive import stream_of
-from napari_cryoet._qt.streaming.seam import draws_in_software, largest_texture_side
+from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.streaming import Display, pyramid_of
 from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.plan import LevelCost, level_costs

@@ -1,0 +1,113 @@
+"""Adds layers of our data to a viewer, and sets up those that napari adds.
+
+napari creates layers itself when it opens a file or duplicates a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points, Vectors
+
+from napari_cryoet._qt.layers.ownership import add_layer, real
+from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
+from napari_cryoet._qt.picks.orientations import adopt_arrows
+from napari_cryoet._qt.picks.slabs import show_as_discs
+from napari_cryoet._qt.seam import count_in_nanometers, delete_in_own_canvas
+from napari_cryoet._qt.streaming.progressive import attach, make_layer
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
+from napari_cryoet.streaming import pyramid_of
+
+
+def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
+    """Add loaded data to a viewer; volumes stream, and picks show as discs in every plane that cuts their particle.
+
+    Parameters
+    ----------
+    viewer
+        A `napari.Viewer`.
+    specs
+        From `load_tomogram` and `load_annotation`. Images are added below masks, and masks below arrows and points.
+
+    Returns
+    -------
+    list of napari.layers.Layer
+        One for each spec, ordered as in the viewer from bottom to top.
+    """
+    if not isinstance(viewer, ViewerModel):
+        raise TypeError(f"viewer must be a napari viewer, not {type(viewer).__name__}.")
+    specs = list(specs)
+    for spec in specs:
+        if not isinstance(spec, LayerSpec):
+            raise TypeError(
+                f"specs must be of load_tomogram, load_annotation and the like, not {type(spec).__name__}."
+            )
+    adopt_layers_of(viewer)
+    if not viewer.layers:
+        viewer.canvas.overlays.scale_bar.visible = True
+    added = [make_layer(spec, viewer=viewer)[0] for spec in specs]
+    for layer in added:
+        add_layer(viewer, layer)
+    return sorted(added, key=viewer.layers.index)
+
+
+# layers that napari creates
+
+
+class _NotYet(int):
+    """Equals False, but differs from a user's False, which keeps a layer hidden."""
+
+
+NOT_YET: Final = _NotYet(0)
+
+
+def adopt_layers_of(viewer: ViewerModel) -> None:
+    """Set up every layer with our data that is inserted into a viewer; repeated calls have no effect.
+
+    It works without a dock, for opened files and duplicated layers.
+    """
+    viewer = real(viewer)
+    inserted = viewer.layers.events.inserted
+    if not any(
+        isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks
+    ):
+        inserted.connect(partial(_on_inserted, viewer))
+        count_in_nanometers(viewer)
+        delete_in_own_canvas(viewer)
+
+
+def _on_inserted(viewer: ViewerModel, event: Any) -> None:
+    layer, layers = event.value, event.source
+    if METADATA_KEY not in layer.metadata:
+        return
+    before = layer.extent
+    own_type = OWN_TYPES.get(type(layer))
+    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
+    if own_type is not None:
+        become(layer, own_type)  # changes of the extent are announced below
+    if isinstance(layer, StepsWithTomograms):
+        layer.lie_beside(layers)
+    if pyramid is not None:
+        attach(layer, pyramid, viewer=viewer)
+    show_as_discs(layer)
+    if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
+        adopt_arrows(layer, viewer)
+    if not np.array_equal(before.world, layer.extent.world) or not np.array_equal(
+        before.step, layer.extent.step
+    ):
+        layer.translate = layer.translate  # makes napari update the extent
+        if len(layers) == 1:
+            _start_in_the_middle(viewer)
+    if layer.visible is NOT_YET:
+        layer.visible = True
+
+
+def _start_in_the_middle(viewer: ViewerModel) -> None:
+    """Reset the view and the sliders, as napari does for a viewer's first layer."""
+    viewer.reset_view()
+    for axis, steps in enumerate(viewer.dims.nsteps):
+        viewer.dims.set_current_step(axis, (steps - 1) // 2)
