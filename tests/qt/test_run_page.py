@@ -25,7 +25,6 @@ from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.pages.run import titles_of
 from napari_cryoet.runs.outline import AnnotationRow
 from qt.fake_portal import run_page
-from samples import make_run_page, make_tomogram
 
 ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
 CELL_RUN, RIBOSOME_RUN = 9001, 9007
@@ -56,33 +55,11 @@ def annotation(rows: list[RecordRow], annotation_id: int) -> RecordRow:
     return next(children)
 
 
-def test_annotations_are_grouped_by_object_with_misfits_folded_last(run_view):
-    rows = run_view.annotations.rows
-    assert [row.title for row in rows] == [
-        "cytosolic ribosome",
-        "fatty acid synthase",
-        "membrane",
-        "On another alignment (1)",
-    ]
-    assert [row.is_unfolded for row in rows] == [True, True, True, False]
-    assert rows[0].color is not None
-
-
-def test_a_row_shows_a_summary_and_its_tooltip_the_details(run_view):
+def test_a_tooltip_shows_remote_text_as_plain_text(run_view):
     row = annotation(run_view.annotations.rows, 5061)
-    assert (row.badge, row.icon) == ("ground truth", "star")
-    assert row.title[0].startswith("838 ")
-    assert "recommended by the portal's curators" in row.tooltip
-    assert "<b>expert</b>" in row.tooltip
-    assert "(★ recommended)" in run_view.annotations.title
-    assert annotation(run_view.annotations.rows, 5065).title == (
-        "fatty acid synthase · 9 points · AL-18",
-        "fatty acid synthase · 9 points",
-    )
     index = run_view.annotations.index_of(row.key)
-    assert "&lt;b&gt;expert&lt;/b&gt;" in index.data(Qt.ItemDataRole.ToolTipRole), (
-        "remote text is never markup"
-    )
+    assert "&lt;b&gt;expert&lt;/b&gt;" in index.data(Qt.ItemDataRole.ToolTipRole)
+    assert "(★ recommended)" in run_view.annotations.title
 
 
 def test_the_tick_of_a_row_follows_its_layer(run_view):
@@ -99,22 +76,15 @@ def test_the_tick_of_a_row_follows_its_layer(run_view):
     assert tick(Shown(), 5067) is None, "nothing to draw"
 
 
-def test_the_button_shows_its_action_and_size(run_view):
-    for fields, text in (
-        ({"file_size_omezarr": 9_000.0}, "Open · 9 KB"),
-        ({"https_omezarr_dir": None}, "No file"),
-    ):
-        tomogram = make_tomogram(**fields)
-        run_view.set_page(make_run_page(tomograms=[tomogram], files=[]))
-        assert run_view.open.text().startswith(text)
-        assert run_view.open.isEnabled() is text.startswith("Open")
-    key = LayerKey("tomogram", tomogram.id)
+def test_the_button_shows_the_progress_of_a_tomogram(run_view):
+    key = LayerKey("tomogram", run_view.tomogram.id)
     run_view.set_shown(Shown(coming={key}))
     run_view.set_progress(3_100_000, 7_000_000)
     assert run_view.open.text() == "Stop · 3.1 MB of 7 MB"
     for is_visible, shown_text in ((True, "Shown"), (False, "Show")):
         run_view.set_shown(Shown({key: Appearance("a", is_visible, None)}))
         assert run_view.open.text() == shown_text
+        assert run_view.open.isEnabled() is not is_visible
 
 
 # rows and layers

@@ -1,16 +1,172 @@
-"""Texts about the tomograms, annotations and tilt series of a run."""
+"""The page of a run: rows of its tomograms, annotations and tilt series, and what a button opens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
 
+from napari_cryoet.appearance.colors import RGBA
+from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, DepositionTitle, TiltSeries, Tomogram
-from napari_cryoet.runs.outline import AnnotationRow
-from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
+from napari_cryoet.runs.outline import (
+    AnnotationRow,
+    ObjectGroup,
+    RunOutline,
+    first_sight_bytes,
+    is_openable,
+)
+from napari_cryoet.wording import (
+    count_text,
+    dimensions_text,
+    joined,
+    plain,
+    size_text,
+    spacing_text,
+)
 
+#: A tomogram's layer in the viewer.
+LayerState: TypeAlias = Literal["none", "loading", "visible", "hidden"]
 RECOMMENDED: Final = "★ recommended by the portal's curators"
+
+# rows
+
+
+def tomogram_rows(
+    tomograms: Sequence[Tomogram], chosen: Tomogram | None, visible_ids: Collection[int]
+) -> list[RecordRow]:
+    """A run's tomograms, the default one first, with a mark at those that are visible as layers."""
+    has_several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
+    rows = []
+    for number, tomogram in enumerate(tomograms):
+        alignment = ""
+        if has_several_alignments and tomogram.alignment_id is not None:
+            alignment = f"AL-{tomogram.alignment_id}"
+        short = joined(processing_text(tomogram), alignment)
+        size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
+        rows.append(
+            RecordRow(
+                record=tomogram,
+                key=tomogram.id,
+                title=(joined(short, size), short),
+                badge="default" if number == 0 and len(tomograms) > 1 else "",
+                is_chosen=chosen is not None and chosen.id == tomogram.id,
+                icon="eye" if tomogram.id in visible_ids else "",
+                tooltip=about_tomogram(tomogram),
+            )
+        )
+    return rows
+
+
+def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[RecordRow]:
+    """Rows of objects with their annotations as children, then annotations of other alignments.
+
+    The record of an object's row is the tuple of its `AnnotationRow`.
+    """
+    rows = [_object_row(group, colors) for group in outline.groups]
+    if outline.other_alignment:
+        rows.append(
+            RecordRow(
+                record=outline.other_alignment,
+                key="on another alignment",
+                title=f"On another alignment ({len(outline.other_alignment)})",
+                is_dim=True,
+                tooltip="Their positions don't fit this tomogram.",
+                opens=False,
+                is_unfolded=False,
+                children=tuple(map(_annotation_row, outline.other_alignment)),
+            )
+        )
+    return rows
+
+
+def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> RecordRow:
+    name = plain(group.object_name)
+    count = count_text(len(group.rows), "annotation")
+    return RecordRow(
+        record=group.rows,
+        key=(group.object_name, group.object_id),
+        title=name,
+        is_bold=True,
+        color=colors.get(min(row.annotation.id for row in group.rows)),
+        tooltip=f"{name}\n{joined(plain(group.object_id), count)}",
+        spoken=f"{name}, {count}",
+        opens=False,
+        children=tuple(map(_annotation_row, group.rows)),
+    )
+
+
+def _annotation_row(row: AnnotationRow) -> RecordRow:
+    annotation = row.annotation
+    method = plain(str(annotation.method_type))
+    truth = "ground truth" if annotation.ground_truth_status else ""
+    star = RECOMMENDED if annotation.is_curator_recommended else ""
+    can_show = row.shown_file is not None or row.caption_file is not None
+    return RecordRow(
+        record=row,
+        key=row.key,
+        title=titles_of(row),
+        badge=truth,
+        right=(method, f"{method[:5]}…", ""),
+        icon="star" if star else "",
+        is_dim=not row.fits or not can_show,
+        tooltip=about_annotation(row),
+        spoken=joined(titles_of(row)[0], truth, method, star, row.reason),
+    )
+
+
+def tilt_series_rows(series: Sequence[TiltSeries]) -> list[RecordRow]:
+    """Rows of a run's tilt series."""
+    return [
+        RecordRow(
+            record=each,
+            key=each.id,
+            title=(
+                f"Tilt series · {tilt_series_text(each)}",
+                f"Tilt series · {tilt_series_text(each, is_short=True)}",
+            ),
+            is_dim=not has_images(each),
+            tooltip=about_tilt_series(each),
+        )
+        for each in series
+    ]
+
+
+# what a button does
+
+
+class OpenButton(NamedTuple):
+    """The text of the button that opens a tomogram, and what it does."""
+
+    text: str
+    purpose: str
+    is_enabled: bool = True
+
+
+def open_button(tomogram: Tomogram, state: LayerState, *, progress: str = "") -> OpenButton:
+    """*Open* with the size, *Stop* with the progress, or *Show* for a hidden layer."""
+    match state:
+        case "loading":
+            return OpenButton(joined("Stop", progress), "Stop opening the tomogram")
+        case "visible":
+            return OpenButton("Shown", "This tomogram is shown in the viewer", is_enabled=False)
+        case "hidden":
+            return OpenButton("Show", "Show the hidden tomogram again (Enter)")
+    if not is_openable(tomogram):
+        purpose = "The portal lists no file for this tomogram"
+        return OpenButton("No file to open", purpose, is_enabled=False)
+    cost = size_text(first_sight_bytes(tomogram))
+    purpose = f"Open the tomogram as a layer (Enter); loads about {cost} at first"
+    return OpenButton(f"Open · {cost}", purpose)
+
+
+def progress_text(done_bytes: int, total_bytes: int | None) -> str:
+    """``3.1 MB of 7 MB``, or empty before the first byte."""
+    done = size_text(done_bytes) if done_bytes else ""
+    return f"{done} of {size_text(total_bytes)}" if done and total_bytes else done
+
+
+# texts
 
 
 def processing_text(tomogram: Tomogram) -> str:

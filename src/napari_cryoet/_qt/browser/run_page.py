@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -18,30 +18,26 @@ from napari_cryoet._qt.widgets.messages import add_item, open_in_browser
 from napari_cryoet._qt.widgets.record_model import RecordModel, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.appearance.colors import RGBA, annotation_colors
-from napari_cryoet.pages.rows import RecordRow
+from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.pages.run import (
-    RECOMMENDED,
-    about_annotation,
-    about_tilt_series,
-    about_tomogram,
+    LayerState,
+    annotation_rows,
     has_images,
-    processing_text,
-    tilt_series_text,
-    titles_of,
+    open_button,
+    progress_text,
+    tilt_series_rows,
+    tomogram_rows,
 )
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
 from napari_cryoet.runs.outline import (
     AnnotationRow,
-    ObjectGroup,
     RunOutline,
     deposition_shares,
-    first_sight_bytes,
     is_openable,
     outline_run,
 )
-from napari_cryoet.wording import count_text, dimensions_text, joined, plain, size_text
+from napari_cryoet.wording import joined, plain
 
 MIN_TREE_PX = 90  # the header and a few annotations
 
@@ -133,7 +129,7 @@ class RunView(QWidget):
         self.outline = outline_run(page, tomogram)
         self._list_tomograms()
         if tomogram is not None:
-            self.tomograms.select(LayerKey("tomogram", tomogram.id))
+            self.tomograms.select(tomogram.id)
         self._list_annotations()
 
     def set_shown(self, shown: Shown) -> None:
@@ -146,10 +142,7 @@ class RunView(QWidget):
         self.shown_changed.emit()
 
     def set_progress(self, done_bytes: int, total_bytes: int | None) -> None:
-        done = size_text(done_bytes) if done_bytes else ""
-        self._progress_text = (
-            f"{done} of {size_text(total_bytes)}" if done and total_bytes else done
-        )
+        self._progress_text = progress_text(done_bytes, total_bytes)
         self._update_open()
 
     def focus_list(self) -> None:
@@ -170,7 +163,9 @@ class RunView(QWidget):
 
     def _list_tomograms(self) -> None:
         tomograms = self.page.tomograms if self.page is not None else ()
-        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, self.shown))
+        keys = {each.id: LayerKey("tomogram", each.id) for each in tomograms}
+        visible_ids = {each for each, key in keys.items() if self.shown.is_visible(key)}
+        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, visible_ids))
         self._update_open()
 
     def _list_annotations(self) -> None:
@@ -196,26 +191,8 @@ class RunView(QWidget):
         tomogram = self.tomogram
         if tomogram is None:
             return
-        key = LayerKey("tomogram", tomogram.id)
-        is_enabled = True
-        if key in self.shown.coming:
-            text, purpose = joined("Stop", self._progress_text), "Stop opening the tomogram"
-        elif self.shown.is_visible(key):
-            text, purpose, is_enabled = "Shown", "This tomogram is shown in the viewer", False
-        elif key in self.shown.appearances:
-            text, purpose = "Show", "Show the hidden tomogram again (Enter)"
-        elif is_openable(tomogram):
-            cost = size_text(first_sight_bytes(tomogram))
-            text, purpose = (
-                f"Open · {cost}",
-                f"Open the tomogram as a layer (Enter); loads about {cost} at first",
-            )
-        else:
-            text, purpose, is_enabled = (
-                "No file to open",
-                "The portal lists no file for this tomogram",
-                False,
-            )
+        state = self.shown.state(LayerKey("tomogram", tomogram.id))
+        text, purpose, is_enabled = open_button(tomogram, state, progress=self._progress_text)
         self.open.setText(text)
         self.open.setToolTip(purpose)
         self.open.setAccessibleName(f"{text}. {purpose}")
@@ -297,6 +274,13 @@ class Shown:
         appearance = self.appearances.get(key)
         return appearance is not None and appearance.is_visible
 
+    def state(self, key: LayerKey) -> LayerState:
+        if key in self.coming:
+            return "loading"
+        if self.is_visible(key):
+            return "visible"
+        return "hidden" if key in self.appearances else "none"
+
     def tick(self, key: LayerKey) -> Tick:
         """Checked if visible, partial while loading, and a hollow frame in the layer's colour if hidden."""
         appearance = self.appearances.get(key)
@@ -313,113 +297,3 @@ def key_of_row(row: AnnotationRow) -> LayerKey | None:
     """The key of a row's layer or caption; None if it has no file."""
     file = row.shown_file or row.caption_file
     return None if file is None else LayerKey("annotation", file.id)
-
-
-# tomograms
-
-
-def tomogram_rows(
-    tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown
-) -> list[RecordRow]:
-    """Rows of a run's tomograms, the default one first."""
-    several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
-    rows = []
-    for number, tomogram in enumerate(tomograms):
-        key = LayerKey("tomogram", tomogram.id)
-        alignment = (
-            f"AL-{tomogram.alignment_id}"
-            if several_alignments and tomogram.alignment_id is not None
-            else ""
-        )
-        short = joined(processing_text(tomogram), alignment)
-        size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
-        rows.append(
-            RecordRow(
-                record=tomogram,
-                key=key,
-                title=(joined(short, size), short),
-                badge="default" if number == 0 and len(tomograms) > 1 else "",
-                is_chosen=chosen is not None and chosen.id == tomogram.id,
-                icon="eye" if shown.is_visible(key) else "",
-                tooltip=about_tomogram(tomogram),
-            )
-        )
-    return rows
-
-
-# annotations
-
-
-def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[RecordRow]:
-    """Rows of objects with their annotations as children, then annotations of other alignments.
-
-    The record of an object's row is the tuple of its `AnnotationRow`.
-    """
-    rows = [_object_row(group, colors) for group in outline.groups]
-    if outline.other_alignment:
-        rows.append(
-            RecordRow(
-                record=outline.other_alignment,
-                key="on another alignment",
-                title=f"On another alignment ({len(outline.other_alignment)})",
-                is_dim=True,
-                tooltip="Their positions don't fit this tomogram.",
-                opens=False,
-                is_unfolded=False,
-                children=tuple(map(_annotation_row, outline.other_alignment)),
-            )
-        )
-    return rows
-
-
-def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> RecordRow:
-    count = count_text(len(group.rows), "annotation")
-    return RecordRow(
-        record=group.rows,
-        key=(group.object_name, group.object_id),
-        title=plain(group.object_name),
-        is_bold=True,
-        color=colors.get(min(row.annotation.id for row in group.rows)),
-        tooltip=f"{plain(group.object_name)}\n{joined(plain(group.object_id), count)}",
-        spoken=f"{plain(group.object_name)}, {count}",
-        opens=False,
-        children=tuple(map(_annotation_row, group.rows)),
-    )
-
-
-def _annotation_row(row: AnnotationRow) -> RecordRow:
-    annotation = row.annotation
-    method = plain(str(annotation.method_type))
-    truth = "ground truth" if annotation.ground_truth_status else ""
-    star = RECOMMENDED if annotation.is_curator_recommended else ""
-    return RecordRow(
-        record=row,
-        key=row.key,
-        title=titles_of(row),
-        badge=truth,
-        right=(method, f"{method[:5]}…", ""),
-        icon="star" if star else "",
-        is_dim=not row.fits or key_of_row(row) is None,
-        tooltip=about_annotation(row),
-        spoken=joined(titles_of(row)[0], truth, method, star, row.reason),
-    )
-
-
-# tilt series
-
-
-def tilt_series_rows(series: Sequence[TiltSeries]) -> list[RecordRow]:
-    """Rows of a run's tilt series."""
-    return [
-        RecordRow(
-            record=each,
-            key=each.id,
-            title=(
-                f"Tilt series · {tilt_series_text(each)}",
-                f"Tilt series · {tilt_series_text(each, is_short=True)}",
-            ),
-            is_dim=not has_images(each),
-            tooltip=about_tilt_series(each),
-        )
-        for each in series
-    ]
