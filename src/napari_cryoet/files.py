@@ -1,10 +1,9 @@
-"""Files: atomic writing, our folders, checks of paths, and names for messages."""
+"""Files: atomic writing, and the folders of this package."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
 import time
@@ -12,12 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
-from urllib.request import url2pathname
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 
-from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError, SaveError
+from napari_cryoet.exceptions import ExistsError, SaveError
 
 _APP: Final = "napari-cryoet"
 #: Prefixes of the names of unfinished and of replaced files.
@@ -25,13 +22,6 @@ UNFINISHED: Final = ".unfinished-"
 _REPLACED: Final = ".replaced-"
 _LEFTOVER_AGE_S: Final = 24 * 3600.0
 _KEPT_CHARACTERS: Final = 40  # of a name, so that the hidden name doesn't get too long
-
-#: Also matches addresses that went through `Path`, which merges their two slashes.
-_ADDRESS: Final = re.compile(
-    r"\s*(?:[a-z][a-z0-9+.-]+://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE
-)
-_LOGIN: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^:/?#]*)(?::[^/?#]*)?@")
-_LONGEST_URL_PATH, _LONGEST_HOST, _LONGEST_PATH, _LONGEST_TEXT = 60, 80, 120, 200
 
 
 # our folders
@@ -197,128 +187,3 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-# user paths
-
-
-def path_to_read(value: str | os.PathLike[str]) -> Path:
-    """A local path; FormatError for an address or an invalid path."""
-    if is_address(value):
-        raise FormatError(
-            "This is an address, but only local files can be read here.", hint="Download it first."
-        )
-    return _path(value, FormatError)
-
-
-def path_to_write(value: str | os.PathLike[str]) -> Path:
-    """A local path; SaveError for an address or an invalid path."""
-    if is_address(value):
-        raise SaveError(
-            "This is an address, but files can only be written on this computer.",
-            hint="Give a path.",
-        )
-    return _path(value, SaveError)
-
-
-def is_address(value: str | os.PathLike[str]) -> bool:
-    """Whether a text or path is an address, such as ``https://…`` or ``s3://…``."""
-    return _ADDRESS.match(os.fsdecode(value)) is not None
-
-
-def local_path(url: str) -> Path | None:
-    """The path that a ``file:`` URL names; None for other addresses."""
-    parts = urlsplit(url)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
-
-
-def _path(value: str | os.PathLike[str], error: type[CryoETError]) -> Path:
-    path = Path(os.fsdecode(value))
-    try:
-        is_possible = b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        is_possible = False
-    if not is_possible:
-        raise error(f"{str(path)!r} can't be a path.", hint="Check the path.")
-    return path
-
-
-# names in messages: short, in plain text, without secrets
-
-
-def host_of(url: str) -> str:
-    """The host of a URL, with its port if it names one.
-
-    >>> host_of("https://me:secret@files.org:81/a.zarr")
-    'files.org:81'
-    """
-    url = without_login(url)
-    return _printable(_host_and_path(url)[0] or url)[:_LONGEST_HOST]
-
-
-def file_of(url: str) -> str:
-    """The end of a URL's path, decoded.
-
-    >>> file_of("https://files.org/10000/TS_026/TS_026.zarr/0/0/1/2?signature=secret")
-    '10000/TS_026/TS_026.zarr/0/0/1/2'
-    """
-    path = _host_and_path(without_login(url))[1]
-    return _end_of(_printable(unquote(path)).strip("/ "), "/", _LONGEST_URL_PATH)
-
-
-def file_at(address: str, key: str = "") -> str:
-    """A name for an address or path, or for a file below it.
-
-    >>> file_at("https://me:secret@files.org/a%20b.zarr?signature=secret", "0/1.2.3")
-    'a b.zarr/0/1.2.3 on files.org'
-    """
-    if "://" not in address:
-        return _end_of(_printable(str(Path(address) / key)), os.sep, _LONGEST_PATH)
-    base = without_login(address).partition("#")[0].partition("?")[0].rstrip("/")
-    file, host = file_of(f"{base}/{quote(key)}" if key else base), host_of(address)
-    return f"{file} on {host}" if file else host
-
-
-def without_login(address: str) -> str:
-    """An address without its user and password; paths are unchanged.
-
-    >>> without_login("https://me:secret@files.org/a.zarr?b=c")
-    'https://files.org/a.zarr?b=c'
-    """
-    return _LOGIN.sub(r"\1", address)
-
-
-def without_password(address: str) -> str:
-    """An address without its password; the user stays, because users may have different files.
-
-    >>> without_password("https://me:secret@files.org/a.zarr"), without_password("https://files.org")
-    ('https://me@files.org/a.zarr', 'https://files.org')
-    """
-    return _LOGIN.sub(r"\1\2@", address)
-
-
-def brief(text: object) -> str:
-    """A library's text, such as an error message, as one line of limited length."""
-    line = " ".join(_printable(str(text), " ").split())
-    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
-
-
-def _host_and_path(url: str) -> tuple[str, str]:
-    """Host with port, and path; empty if it isn't a URL."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "", ""
-    return parts.netloc, parts.path
-
-
-def _printable(text: str, replacement: str = "") -> str:
-    return "".join(character if character.isprintable() else replacement for character in text)
-
-
-def _end_of(path: str, separator: str, longest: int) -> str:
-    """The end of a path, cut between names if possible."""
-    if len(path) <= longest:
-        return path
-    end = path[1 - longest :]
-    return f"…{end[max(end.find(separator), 0) :]}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LONGEST_LINE: Final = 200
 UNREPORTED: Final = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
 
 
@@ -141,3 +142,14 @@ def dimensions_text(size_x: int | None, size_y: int | None, size_z: int | None) 
     if size_x is None or size_y is None or size_z is None:
         return ""
     return f"{size_x}×{size_y}×{size_z}"
+
+
+def brief(text: object) -> str:
+    """A library's text, such as an error message, as one line of limited length."""
+    line = " ".join(printable(str(text), " ").split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
+
+
+def printable(text: str, replacement: str = "") -> str:
+    """A text without control characters."""
+    return "".join(character if character.isprintable() else replacement for character in text)

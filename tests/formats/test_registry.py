@@ -13,6 +13,7 @@ from napari_cryoet.formats.registry import (
     read_picks,
     write_picks,
 )
+from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 
 
@@ -63,12 +64,13 @@ def test_a_files_own_spacing_overrides_the_given_one(tmp_path):
         read_in_own_grid(tmp_path / "b.csv", Context())
 
 
-def test_portal_folder_names_give_the_spacing(tmp_path):
-    assert (
-        spacing_in_layout(
-            "https://files.org/TS%201/VoxelSpacing13.480%2FTomograms/x.zarr?a=/VoxelSpacing1/"
-        )
-        == 13.48
-    )
-    assert spacing_in_layout(tmp_path / "VoxelSpacing7.84" / "a.csv") == 7.84
-    assert spacing_in_layout("a.csv") is None
+@pytest.mark.parametrize(
+    ("file", "spacing"),
+    [
+        ("https://files.org/TS%201/VoxelSpacing13.480%2FTomograms/x.zarr?a=/VoxelSpacing1/", 13.48),
+        ("VoxelSpacing7.84/a.csv", 7.84),
+        ("a.csv", None),
+    ],
+)
+def test_portal_folder_names_give_the_spacing(file, spacing):
+    assert spacing_in_layout(Location.of(file)) == spacing

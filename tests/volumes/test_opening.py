@@ -12,7 +12,7 @@ from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.notes import ORIGIN_KEY
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.volumes import name_of, open_volume, suffix_of
+from napari_cryoet.volumes import open_volume
 from ome_images import noise, write_image
 
 ZYX = (7, 20, 18)
@@ -134,16 +134,3 @@ def test_reordered_mrc_axes_are_reported(tmp_path):
     np.testing.assert_array_equal(
         open_volume(tmp_path / "a.mrc").levels[0], noise(ZYX, "f4").transpose(2, 0, 1)
     )
-
-
-@pytest.mark.parametrize(
-    ("address", "name"),
-    [
-        ("https://files.org/a%20b/TS%C3%BC%231.mrc", "TSü#1.mrc"),
-        ("https://files.org/x.mrc?signature=a/b.zarr", "x.mrc"),
-        ("s3://bucket/50%20 #1?/x.mrc", "x.mrc"),
-        ("s3://bucket/50%20 #1?.mrc", "50%20 #1?.mrc"),
-    ],
-)
-def test_volumes_are_named_after_the_file_in_the_address(address, name):
-    assert (name_of(address), suffix_of(address)) == (name, ".mrc")

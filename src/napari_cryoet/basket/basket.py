@@ -6,14 +6,14 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.files import without_password, written_whole
+from napari_cryoet.files import written_whole
+from napari_cryoet.locations import PathOrUrl, path_to_read, path_to_write, without_password
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Id
 
@@ -215,8 +215,9 @@ def ids_in(text: str, kind: RecordKind = "annotations") -> dict[RecordKind, list
 # the file
 
 
-def read_basket(path: Path) -> Basket:
+def read_basket(path: PathOrUrl) -> Basket:
     """Read a basket; FormatError names the invalid line or key."""
+    path = path_to_read(path)
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -238,9 +239,9 @@ def read_basket(path: Path) -> Basket:
         ) from error
 
 
-def write_basket(basket: Basket, path: Path, *, overwrite: bool = True) -> None:
+def write_basket(basket: Basket, path: PathOrUrl, *, overwrite: bool = True) -> None:
     """Write a basket atomically; SaveError if writing fails."""
-    with written_whole(path, overwrite=overwrite) as unfinished:
+    with written_whole(path_to_write(path), overwrite=overwrite) as unfinished:
         unfinished.write_text(basket_text(basket), encoding="utf-8")
 
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Part, RecordKind, basket_text
@@ -22,6 +21,7 @@ from napari_cryoet.download.plan import (
 )
 from napari_cryoet.download.rows import ask_rows, ask_table, by_id
 from napari_cryoet.download.run import DownloadReport, download_files
+from napari_cryoet.locations import PathOrUrl
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Record, ShapeType
 from napari_cryoet.tables.database import Row, Rows
@@ -247,7 +247,7 @@ def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
 def download_basket(
     basket: Basket,
     portal: Portal,
-    folder: str | Path,
+    folder: PathOrUrl,
     *,
     stop: threading.Event | None = None,
     **options: Any,

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
 from napari_cryoet.exceptions import SaveError
-from napari_cryoet.files import data_path, without_password
+from napari_cryoet.files import data_path
+from napari_cryoet.locations import without_password
 
 
 class BasketStore:

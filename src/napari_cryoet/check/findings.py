@@ -27,10 +27,11 @@ from napari_cryoet.check.readings import PicksFrame, Reading, duplicates, shifte
 from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.progress import Progress
 from napari_cryoet.records import Tomogram
-from napari_cryoet.volumes import Volume, are_inside, edge_distances, name_of, open_volume
+from napari_cryoet.volumes import Volume, are_inside, edge_distances, open_volume
 from napari_cryoet.wording import count_text, nm_text
 
 #: Minimum thickness of the volume in particles; in a thinner one, noise looks like a fit.
@@ -269,7 +270,7 @@ def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
     """
     names = [about.get("object_name")]
     if isinstance(about.get("source_url"), str):  # such as 101-fatty_acid_synthase-1.0_point.ndjson
-        words = re.findall(r"[A-Za-z0-9]+", name_of(about["source_url"])[:120])
+        words = re.findall(r"[A-Za-z0-9]+", Location.of(about["source_url"]).name[:120])
         lengths = range(min(_MAX_WORDS, len(words)), 0, -1)
         names += [
             " ".join(words[start : start + n])
@@ -292,15 +293,16 @@ def open_to_check(
 
     Its voxel spacing comes from the record or folder, else from the file, else from the default.
     """
-    spacing = volume.voxel_spacing if isinstance(volume, Tomogram) else spacing_in_layout(volume)
-    address = (
-        volume.https_omezarr_dir or volume.https_mrc_file
-        if isinstance(volume, Tomogram)
-        else volume
-    )
-    if not address:
-        raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
-    opened = open_volume(address, stop=stop)
+    if isinstance(volume, Tomogram):
+        spacing: float | None = volume.voxel_spacing
+        address = volume.https_omezarr_dir or volume.https_mrc_file
+        if not address:
+            raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
+        location = Location.of(address)
+    else:
+        location = Location.of(volume)
+        spacing = spacing_in_layout(location)
+    opened = open_volume(location, stop=stop)
     if opened.spacing_angstrom is None:
         spacing = spacing or default_angstrom
     return opened if spacing is None else replace(opened, spacing_angstrom=(spacing,) * 3)

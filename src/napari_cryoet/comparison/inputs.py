@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,6 +15,7 @@ from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES, Context, LengthUnit, spacing_in_layout
 from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.formats.registry import read_in_own_grid
+from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.runs import fit as fits
@@ -27,10 +26,8 @@ from napari_cryoet.volumes import (
     Mask,
     Volume,
     fetch_file,
-    name_of,
     open_volume,
     own_provenance,
-    suffix_of,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +41,7 @@ _COMPARABLE: Final = frozenset({"ndjson", "zarr", "mrc"})
 
 
 def open_annotation(
-    source: AnnotationFile | str | Path,
+    source: AnnotationFile | PathOrUrl,
     *,
     spacing_angstrom: float | None = None,
     shape_zyx: tuple[int, int, int] | None = None,
@@ -81,23 +78,24 @@ def open_annotation(
     """
     if isinstance(source, AnnotationFile):
         return _open_record(source, spacing_angstrom, stop)
-    address = str(source)
-    spacing = spacing_angstrom or spacing_in_layout(address)
-    about = of_bare_file("annotation", address, spacing)
-    if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or os.path.isdir(address):
-        volume = open_volume(address, stop=stop)
-        about = about | own_provenance(volume, address) | {SHOWN_NAME: name_of(address)}
+    location = Location.of(source)
+    spacing = spacing_angstrom or spacing_in_layout(location)
+    about = of_bare_file("annotation", location, spacing)
+    is_folder = location.path is not None and location.path.is_dir()
+    if is_folder or location.suffix in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"}:
+        volume = open_volume(location, stop=stop)
+        about = about | own_provenance(volume, location) | {SHOWN_NAME: location.name}
         is_certain = (
             insist or spacing_angstrom is None
         )  # a spacing from a folder name is more reliable than a header
         return _mask(
-            volume, address, spacing, about.get("alignment_id"), about, is_certain=is_certain
+            volume, location, spacing, about.get("alignment_id"), about, is_certain=is_certain
         )
-    if "://" in address:
-        return _read_points(address, spacing, None, about, stop)
-    picks = read_in_own_grid(address, Context(spacing_angstrom, shape_zyx, tomogram, unit))
+    if location.is_remote:
+        return _read_points(location, spacing, None, about, stop)
+    picks = read_in_own_grid(location, Context(spacing_angstrom, shape_zyx, tomogram, unit))
     # the file name distinguishes an export from its source
-    return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
+    return picks.changed(about=dict(picks.about) | {SHOWN_NAME: location.name})
 
 
 def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
@@ -131,29 +129,29 @@ def _open_record(
         raise FormatError(obstacle or "Meshes can't be compared, only picks and masks.")
     known = fits.spacing_angstrom(file) or spacing
     about = provenance.of_annotation_file(file, file.https_path, known)
+    location = Location.of(file.https_path)
     if file.format == "ndjson":
-        return _read_points(file.https_path, known, file.alignment_id, about, stop)
-    return _mask(
-        open_volume(file.https_path, stop=stop), file.https_path, known, file.alignment_id, about
-    )
+        return _read_points(location, known, file.alignment_id, about, stop)
+    volume = open_volume(location, stop=stop)
+    return _mask(volume, location, known, file.alignment_id, about)
 
 
 def _read_points(
-    address: str,
+    location: Location,
     spacing: float | None,
     alignment_id: int | None,
     about: dict[str, Any],
     stop: threading.Event | None,
 ) -> Picks:
-    content = fetch_file(address, MAX_FILE_BYTES, stop)
+    content = fetch_file(location, MAX_FILE_BYTES, stop)
     return ndjson.read_points(
-        content, name_of(address), spacing, alignment_id=alignment_id, about=about
+        content, location.name, spacing, alignment_id=alignment_id, about=about
     )
 
 
 def _mask(
     volume: Volume,
-    address: str,
+    location: Location,
     spacing: float | None,
     alignment_id: int | None,
     about: dict[str, Any],
@@ -169,7 +167,7 @@ def _mask(
         if not is_certain or spacing is None:
             volume.close()
             raise ComparisonError(
-                f"{name_of(address)} states a voxel spacing of {sizes} Å, not {chosen:g} Å.",
+                f"{location.name} states a voxel spacing of {sizes} Å, not {chosen:g} Å.",
                 hint="If the file is wrong, give the voxel spacing and insist on it.",
             )
         warnings.append(f"Its file states a voxel spacing of {sizes} Å; {chosen:g} Å was used.")

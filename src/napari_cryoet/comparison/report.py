@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_cryoet._version import __version__
 from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
-from napari_cryoet.volumes import Mask, name_of
+from napari_cryoet.volumes import Mask
 from napari_cryoet.wording import joined, nm_text, plain
 
 #: The key in ``about`` for a side's display name.
@@ -281,7 +282,7 @@ def name_of_side(side: Picks | Mask) -> str:
             plain(about.get("object_name")),
             f"AN-{about['annotation_id']}",
         )
-    return plain(name_of(about["source_url"])) if about.get("source_url") else ""
+    return plain(Location.of(about["source_url"]).name) if about.get("source_url") else ""
 
 
 def _plain_side(side: Picks | Mask) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from napari_cryoet.download.rows import by_id, file_columns
 from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.files import replace_file
+from napari_cryoet.locations import Location
 from napari_cryoet.network import client
 
 FOLDER: Final = "other-tools"
@@ -108,7 +109,7 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
             files.append(f"    {(method[0], item.row_id, method[1], parent)!r},\n")
         else:
             others.append(f"    {(url, path)!r},\n")
-    portal = plan.source if "://" in plan.source else None
+    portal = plan.source if Location.of(plan.source).is_remote else None
     script = _CLIENT_SCRIPT.format(portal=portal, files="".join(files), others="".join(others))
     texts = {
         "aws.sh": "\n".join([*aws, ""]),

@@ -109,16 +109,15 @@ def plan_cells(
     allowed = {"http", "https", urlsplit(https_prefix).scheme}
     if odd := [item.url for item in items.values() if urlsplit(item.url).scheme not in allowed]:
         raise DownloadError(f"The portal lists a URL that can't be fetched: {odd[0]!r}.")
+    portal = ""
+    if source is not None:
+        portal = source.location if source.kind in {"live", "url"} else source.label
     return Plan(
         items=tuple(items.values()),
         rows=rows,
         https_prefix=https_prefix,
         s3_prefix=s3_prefix,
-        source=""
-        if source is None
-        else source.location
-        if "://" in source.location
-        else source.label,
+        source=portal,
         terms=terms_of(s3_prefix, source.terms if source is not None else None),
     )
 

@@ -39,7 +39,8 @@ from napari_cryoet.exceptions import (
     StoppedError,
     raise_if_stopped,
 )
-from napari_cryoet.files import host_of, replace_file
+from napari_cryoet.files import replace_file
+from napari_cryoet.locations import PathOrUrl, host_of, path_to_write
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.progress import BytesProgress
@@ -67,7 +68,7 @@ class DownloadReport:
 
 def download_files(
     plan: Plan,
-    folder: str | Path,
+    folder: PathOrUrl,
     *,
     overwrite: bool = False,
     progress: BytesProgress | None = None,
@@ -92,17 +93,17 @@ def download_files(
     return Download(plan, folder, overwrite=overwrite).run(progress=progress, stop=stop)
 
 
-def incomplete(plan: Plan, folder: str | Path) -> Plan:
+def incomplete(plan: Plan, folder: PathOrUrl) -> Plan:
     """A plan of the items that aren't complete in a folder, according to its manifest."""
-    complete = read_manifest(Path(folder).expanduser()).complete
+    complete = read_manifest(path_to_write(folder)).complete
     return replace(
         plan, items=tuple(item for item in plan.items if item.path not in complete), is_rest=True
     )
 
 
-def check_place(folder: str | Path, needed_bytes: int) -> None:
+def check_place(folder: PathOrUrl, needed_bytes: int) -> None:
     """Raise DownloadError if a folder isn't writable, or its disk has too little space."""
-    path = Path(folder).expanduser().absolute()
+    path = path_to_write(folder)
     existing = next(each for each in (path, *path.parents) if each.exists())
     if not existing.is_dir():
         raise DownloadError(
@@ -119,8 +120,9 @@ def check_place(folder: str | Path, needed_bytes: int) -> None:
 class Download:
     """A download that other threads can watch and pause during `run`; see `download_files`."""
 
-    def __init__(self, plan: Plan, folder: str | Path, *, overwrite: bool = False) -> None:
-        self.plan, self.folder = plan, Path(folder).expanduser().absolute()
+    def __init__(self, plan: Plan, folder: PathOrUrl, *, overwrite: bool = False) -> None:
+        self.plan = plan
+        self.folder = path_to_write(folder)
         self.state = QueueState(plan.items)  #: Its progress.
         self._overwrite = overwrite
         self._go_on = threading.Event()

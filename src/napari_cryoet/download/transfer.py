@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 import msgspec
 
 from napari_cryoet.exceptions import NetworkError, WithheldError, raise_if_stopped
-from napari_cryoet.files import local_path
+from napari_cryoet.locations import Location
 from napari_cryoet.network import client
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ async def fetch_file(
         if content is not None:
             part.restart()
             await in_thread(part.write, content)
-        elif (source := local_path(url)) is not None:
+        elif (source := Location.of(url).path) is not None:
             await in_thread(part.copy, source, stop)
         else:
             await _fill(part)
@@ -61,7 +61,7 @@ async def fetch_file(
 
 async def read_document(url: str) -> bytes | None:
     """Read a small file, such as the metadata of an OME-Zarr; None if it is missing."""
-    if (path := local_path(url)) is not None:
+    if (path := Location.of(url).path) is not None:
         return (
             path.read_bytes()
             if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES

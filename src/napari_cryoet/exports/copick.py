@@ -33,9 +33,10 @@ from napari_cryoet.exports.selection import (
     map_concurrently,
     read_points,
 )
-from napari_cryoet.files import local_path, replace_file, written_whole
+from napari_cryoet.files import replace_file, written_whole
 from napari_cryoet.formats.ome_zarr import find_multiscales
 from napari_cryoet.formats.registry import write_picks
+from napari_cryoet.locations import Location
 from napari_cryoet.progress import Progress
 from napari_cryoet.wording import size_text
 
@@ -88,7 +89,7 @@ def export_copick(
     )
     for path, (url, first_level) in volumes.items():
         raise_if_stopped(stop)
-        local = local_path(url)
+        local = Location.of(url).path
         _link(
             local or downloaded[url], static / path, first_level if local else 0
         )  # downloads start at the first level
@@ -155,7 +156,7 @@ def _download(
     cells = [
         cell
         for cell in every_cell(selection.rows)
-        if (url := cell[1][cell[2]]) in urls and not local_path(url)
+        if (url := cell[1][cell[2]]) in urls and Location.of(url).is_remote
     ]
     if not cells:
         return {}

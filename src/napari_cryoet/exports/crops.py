@@ -44,8 +44,9 @@ from napari_cryoet.exports.selection import (
     map_concurrently,
     read_points,
 )
-from napari_cryoet.files import path_to_write, written_whole
+from napari_cryoet.files import written_whole
 from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.locations import path_to_write
 from napari_cryoet.progress import Progress
 from napari_cryoet.volumes import are_inside, open_volume
 from napari_cryoet.volumes.crops import open_for_review
@@ -139,7 +140,7 @@ def export_crops(
     """
     import zarr
 
-    path = path_to_write(path).expanduser().absolute()
+    path = path_to_write(path)
     parts, left_out = _plan(
         selection, size, spacing_angstrom, lambda _fraction, message: progress(0.0, message), stop
     )

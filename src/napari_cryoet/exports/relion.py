@@ -42,8 +42,9 @@ from napari_cryoet.exports.selection import (
     map_concurrently,
     read_points,
 )
-from napari_cryoet.files import local_path, written_whole
+from napari_cryoet.files import written_whole
 from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
+from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.progress import Progress
 from napari_cryoet.tables.database import Rows
@@ -167,7 +168,7 @@ def _tomogram(
         for tomogram in each.run.all_tomograms
         if tomogram.alignment_id == each.file.alignment_id
     ]
-    url = next((tomogram.https_mrc_file for tomogram in volumes if tomogram.https_mrc_file), "none")
+    url = next((tomogram.https_mrc_file for tomogram in volumes if tomogram.https_mrc_file), "")
     row = {
         "rlnTomoName": name,
         "rlnVoltage": voltage / 1000
@@ -182,7 +183,7 @@ def _tomogram(
         "rlnTomoSizeY": size_y,
         "rlnTomoSizeZ": size_z,
         "rlnTomoTomogramBinning": each.spacing_angstrom / pixel,
-        "rlnTomoReconstructedTomogram": str(local_path(url) or url),
+        "rlnTomoReconstructedTomogram": Location.of(url).text if url else "none",
     }
     return row, _tilts(series, alignment, rows, stop) if series and alignment is not None else None
 

@@ -25,16 +25,17 @@ from napari_cryoet.basket.contents import ask_basket_rows, choose
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.download.rows import Records
 from napari_cryoet.exceptions import CryoETError, raise_if_stopped
-from napari_cryoet.files import path_to_write, refuse_existing
+from napari_cryoet.files import refuse_existing
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
+from napari_cryoet.locations import Location, path_to_write
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.progress import Progress
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
 from napari_cryoet.runs.fit import Fit, fit, shape_zyx, spacing_angstrom
 from napari_cryoet.tables.database import Rows
-from napari_cryoet.volumes import fetch_file, name_of
+from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text, joined
 
 T = TypeVar("T")
@@ -232,7 +233,7 @@ def folder_to_write(folder: str | Path, last: str, *, overwrite: bool) -> Path:
 
     ExistsError if its last file exists and ``overwrite`` isn't set.
     """
-    folder = path_to_write(folder).expanduser().absolute()
+    folder = path_to_write(folder)
     refuse_existing(folder / last, overwrite=overwrite)
     return folder
 
@@ -281,9 +282,10 @@ def map_concurrently(
 
 def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -> Picks:
     """Read the picks of a local or remote file, with their grid and provenance."""
+    location = Location.of(each.file.https_path)
     return ndjson.read_points(
-        fetch_file(each.file.https_path, MAX_FILE_BYTES, stop),
-        name_of(each.file.https_path),
+        fetch_file(location, MAX_FILE_BYTES, stop),
+        location.name,
         each.spacing_angstrom,
         alignment_id=each.file.alignment_id,
         shape_zyx=shape_zyx(each.file, each.run.all_tomograms),

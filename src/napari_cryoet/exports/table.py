@@ -12,8 +12,9 @@ from typing import Final
 
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.exports.selection import ExportReport, Selection, map_concurrently, read_points
-from napari_cryoet.files import path_to_write, written_whole
+from napari_cryoet.files import written_whole
 from napari_cryoet.formats.tables import arrow_table
+from napari_cryoet.locations import path_to_write
 from napari_cryoet.progress import Progress
 
 _SUFFIXES: Final = (".csv", ".parquet")
@@ -56,7 +57,7 @@ def export_table(
     import pyarrow.csv
     import pyarrow.parquet
 
-    path = path_to_write(path).expanduser()
+    path = path_to_write(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise SaveError(f"The format of {path.name} isn't known.", hint="Use .csv or .parquet.")
     points = [each for each in selection.annotations if each.is_points]

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import ContextField, FormatError, MissingContextError
-from napari_cryoet.files import brief
+from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
+from napari_cryoet.wording import brief
 
 #: Well above any known pick file.
 MAX_FILE_BYTES: Final = 512 * 2**20
@@ -120,13 +120,9 @@ def with_warning(picks: Picks, warning: str) -> Picks:
     )
 
 
-def spacing_in_layout(url_or_path: str | Path) -> float | None:
+def spacing_in_layout(location: Location) -> float | None:
     """The voxel spacing in a portal or download path such as ``…/VoxelSpacing13.480/…``, or None."""
-    text = str(url_or_path)
-    full_path = (
-        unquote(text.partition("?")[0]) if "://" in text else Path(text).absolute().as_posix()
-    )
-    match = _SPACING_FOLDER.search(full_path)
+    match = _SPACING_FOLDER.search(location.folders)
     return float(match[1]) or None if match else None
 
 

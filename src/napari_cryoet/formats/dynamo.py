@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
     Context,
     angles_of,
@@ -32,6 +31,7 @@ from napari_cryoet.formats.common import (
     whole_numbers_of,
 )
 from napari_cryoet.picks import Picks
+from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import SaveError, raise_if_stopped
-from napari_cryoet.files import path_to_write, refuse_existing, written_whole
+from napari_cryoet.files import refuse_existing, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.notes import ATTRIBUTE, of_export, path_beside, written_with_notes
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs, write_pyramid
+from napari_cryoet.locations import path_to_write
 from napari_cryoet.progress import BytesProgress
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.files import brief
+from napari_cryoet.wording import brief
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 #: Over all instances of all parts.

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
-from napari_cryoet.files import file_at
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs
+from napari_cryoet.locations import Location, PathOrUrl
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -74,7 +74,7 @@ class MrcHeader:
 
 
 def open_mrc(
-    url_or_path: str | Path, *, stop: threading.Event | None = None
+    url_or_path: PathOrUrl, *, stop: threading.Event | None = None
 ) -> tuple[list[da.Array], MrcHeader]:
     """Open an MRC file as a list of one dask array in z, y, x, and its header.
 
@@ -83,8 +83,9 @@ def open_mrc(
     from napari_cryoet.streaming.pyramid import open_raw
     from napari_cryoet.streaming.sources import read_file
 
-    where = file_at(str(url_or_path))
-    start = read_file(url_or_path, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, stop=stop)
+    location = Location.of(url_or_path)
+    where = location.shown()
+    start = read_file(location, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, stop=stop)
     if start is None:
         raise FormatError(f"There is no file {where}.")
     header = parse_header(start.content, where)
@@ -92,7 +93,7 @@ def open_mrc(
     end, size_bytes = header.offset + math.prod(header.shape_zyx) * voxel_bytes, start.total_bytes
     if size_bytes is None:
         last = read_file(
-            url_or_path,
+            location,
             start=end - voxel_bytes,
             length=voxel_bytes,
             limit_bytes=voxel_bytes,
@@ -104,7 +105,7 @@ def open_mrc(
             f"{where} is cut short: it ends before the last of its {header.stored_shape[0]} planes."
         )
     pyramid = open_raw(
-        url_or_path,
+        location,
         header.stored_shape,
         header.dtype,
         offset=header.offset,

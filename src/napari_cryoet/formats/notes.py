@@ -21,7 +21,8 @@ import numpy as np
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.files import without_login, written_whole
+from napari_cryoet.files import written_whole
+from napari_cryoet.locations import Location
 
 SUFFIX: Final = ".provenance.json"
 #: The OME-Zarr attribute with the notes.
@@ -62,12 +63,12 @@ class Notes(msgspec.Struct, frozen=True):
 
 
 def of_bare_file(
-    kind: str, address: str, spacing_angstrom: float | tuple[float, ...] | None
+    kind: str, location: Location, spacing_angstrom: float | tuple[float, ...] | None
 ) -> dict[str, Any]:
     """The provenance of a file without portal records, hence without licence or authors."""
     return {
         "kind": kind,
-        "source_url": without_login(address),
+        "source_url": str(location),
         "voxel_spacing_angstrom": list(spacing_angstrom)
         if isinstance(spacing_angstrom, tuple)
         else spacing_angstrom,

@@ -16,7 +16,6 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from napari_cryoet.exceptions import ContextField, FormatError, SaveError
-from napari_cryoet.files import path_to_read, path_to_write
 from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
 from napari_cryoet.formats.common import (
     Context,
@@ -36,6 +35,7 @@ from napari_cryoet.formats.notes import (
     source_of,
     written_with_notes,
 )
+from napari_cryoet.locations import Location, PathOrUrl, path_to_read, path_to_write
 from napari_cryoet.picks import Picks
 
 PickFormat = Literal[
@@ -128,7 +128,7 @@ class Written:
     provenance_path: Path  # the provenance file beside it
 
 
-def detect_format(path: str | Path) -> PickFormat | None:
+def detect_format(path: PathOrUrl) -> PickFormat | None:
     """A file's format, from suffix and content; None if it has no picks.
 
     Any STAR file is "relion5".
@@ -143,12 +143,12 @@ def detect_format(path: str | Path) -> PickFormat | None:
     return name if _FORMATS[name].holds(path, head) else None
 
 
-def format_of_name(path: str | Path) -> PickFormat | None:
+def format_of_name(path: PathOrUrl) -> PickFormat | None:
     """The format of a suffix, or None. Any STAR file is "relion5"."""
-    return _OF_SUFFIX.get(Path(path).suffix.lower())
+    return _OF_SUFFIX.get(Location.of(path).suffix)
 
 
-def format_for(path: str | Path, picks: Picks) -> PickFormat:
+def format_for(path: PathOrUrl, picks: Picks) -> PickFormat:
     """The format to write for a file name, or SaveError.
 
     For ``.star``, the newest version that the picks allow.
@@ -156,7 +156,7 @@ def format_for(path: str | Path, picks: Picks) -> PickFormat:
     name = format_of_name(path)
     if name is None:
         raise SaveError(
-            f"The name {Path(path).name or path} doesn't tell the format.",
+            f"The name {Location.of(path).name or path} doesn't tell the format.",
             hint=f"Use a name that ends in {', '.join(_OF_SUFFIX)}.",
         )
     candidates = (other for other in FORMATS if SUFFIXES[other] == SUFFIXES[name])
@@ -182,7 +182,7 @@ def _refuse_unknown(format: str | None) -> None:  # noqa: A002
 
 
 def read_picks(
-    path: str | Path,
+    path: PathOrUrl,
     *,
     format: PickFormat | None = None,  # noqa: A002
     spacing_angstrom: float | None = None,
@@ -223,12 +223,12 @@ def read_picks(
         path, Context(spacing_angstrom, shape_zyx, tomogram, unit), format=format
     )
     return _in_grid(
-        _of_alignment(picks, alignment_id, Path(path).name), spacing_angstrom, shape_zyx
+        _of_alignment(picks, alignment_id, Location.of(path).name), spacing_angstrom, shape_zyx
     )
 
 
 def read_in_own_grid(
-    path: str | Path,
+    path: PathOrUrl,
     known: Context,
     *,
     format: PickFormat | None = None,  # noqa: A002
@@ -248,9 +248,10 @@ def read_in_own_grid(
     noted = None if notes is None else notes.voxel_spacing_angstrom
     if notes is not None and noted is not None:
         spacing_angstrom, shape_zyx = noted, notes.shape_zyx
-    spacing = spacing_angstrom or spacing_in_layout(path)
+    location = Location.of(path)
+    spacing = spacing_angstrom or spacing_in_layout(location)
     picks = _FORMATS[name].read(path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx))
-    source = of_bare_file("picks", str(path), picks.spacing_angstrom)
+    source = of_bare_file("picks", location, picks.spacing_angstrom)
     source |= {
         key: value for key, value in picks.about.items() if value not in (None, [])
     } | source_of(path, notes)
@@ -317,7 +318,7 @@ def _of_alignment(picks: Picks, wanted: int | None, file_name: str) -> Picks:
 
 def write_picks(
     picks: Picks,
-    path: str | Path,
+    path: PathOrUrl,
     *,
     format: PickFormat | None = None,  # noqa: A002
     overwrite: bool = False,

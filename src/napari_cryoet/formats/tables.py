@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
     MAX_PICKS,
     Context,
@@ -36,6 +35,7 @@ from napari_cryoet.formats.common import (
     whole_numbers_of,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
     import pandas as pd

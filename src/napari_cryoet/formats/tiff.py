@@ -24,7 +24,7 @@ from napari_cryoet.exceptions import (
     OtherKindError,
     StreamError,
 )
-from napari_cryoet.files import brief
+from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
     import dask.array as da

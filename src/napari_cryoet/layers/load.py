@@ -7,11 +7,9 @@ portal's folder layout, else the file's own. Nothing is guessed. Set ``stop`` to
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -36,16 +34,15 @@ from napari_cryoet.layers.specs import (
     with_warnings,
     world,
 )
+from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.runs import fit as fits
 from napari_cryoet.volumes import (
     Volume,
     fetch_file,
-    name_of,
     open_volume,
     own_provenance,
-    suffix_of,
 )
 from napari_cryoet.wording import joined, plain, spacing_text
 
@@ -65,7 +62,7 @@ class _Captions(msgspec.Struct):
 
 
 def load_tomogram(
-    tomogram: Tomogram | str | Path,
+    tomogram: Tomogram | PathOrUrl,
     *,
     spacing_angstrom: float | None = None,
     stop: threading.Event | None = None,
@@ -83,12 +80,12 @@ def load_tomogram(
         Overrides the voxel spacing of a bare file. Records have their own.
     """
     if not isinstance(tomogram, Tomogram):
-        address = _address(tomogram, "tomogram")
-        with _opened(address, stop) as volume:
-            options = {"name": _bare_name(address)} | _world_of_file(
-                volume, address, spacing_angstrom
+        location = _location(tomogram, "tomogram")
+        with _opened(location, stop) as volume:
+            options = {"name": layer_name(location.stem)} | _world_of_file(
+                volume, location, spacing_angstrom
             )
-            source = _of_download(address)
+            source = _of_download(location)
             if source.get("tomogram_id"):
                 options["metadata"][METADATA_KEY] |= source
                 words = (str(source.get(key) or "") for key in ("run_name", "processing"))
@@ -98,7 +95,7 @@ def load_tomogram(
     if not url:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
     about, spacing = provenance.of_tomogram(tomogram, url), tomogram.voxel_spacing
-    with _opened(url, stop) as volume:
+    with _opened(Location.of(url), stop) as volume:
         if volume.shape_zyx != tomogram.shape_zyx:
             stated, actual = (
                 " x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx)
@@ -125,7 +122,7 @@ def load_tomogram(
 
 
 def load_annotation(
-    file: AnnotationFile | str | Path,
+    file: AnnotationFile | PathOrUrl,
     tomogram: Tomogram | float | None = None,
     *,
     run_tomograms: Iterable[Tomogram] = (),
@@ -154,7 +151,7 @@ def load_annotation(
     """
     known_spacing = tomogram.voxel_spacing if isinstance(tomogram, Tomogram) else tomogram
     if not isinstance(file, AnnotationFile):
-        return _load_bare_annotation(_address(file, "file"), known_spacing, color, stop)
+        return _load_bare_annotation(_location(file, "file"), known_spacing, color, stop)
     if obstacle := fits.why_not_drawable(file):
         raise FormatError(
             obstacle, hint="Read it with load_captions." if fits.is_caption(file) else ""
@@ -178,13 +175,14 @@ def load_annotation(
     )
     name = joined(annotation_name(annotation), mark)
     color_chosen = color or color_of(object_key(object_id, object_name))
+    location = Location.of(file.https_path)
     if file.format == "ndjson":
         size = fits.shape_zyx(file, [shown_on] if shown_on else []) or fits.shape_zyx(
             file, run_tomograms
         )
         picks = ndjson.read_points(
-            fetch_file(file.https_path, MAX_FILE_BYTES, stop),
-            where=name_of(file.https_path),
+            fetch_file(location, MAX_FILE_BYTES, stop),
+            where=location.name,
             spacing_angstrom=spacing,
             about=about,
             alignment_id=file.alignment_id,
@@ -193,13 +191,13 @@ def load_annotation(
         return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name))
     if shape_type == ShapeType.MESH:
         surface = mesh.read_mesh(
-            fetch_file(file.https_path, mesh.MAX_FILE_BYTES, stop), where=name_of(file.https_path)
+            fetch_file(location, mesh.MAX_FILE_BYTES, stop), where=location.name
         )
         return (
             surface_spec(surface, about, spacing, name=joined(name, "mesh"), color=color_chosen),
         )
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
-    with _opened(file.https_path, stop) as volume:
+    with _opened(location, stop) as volume:
         if is_instances and volume.pyramid is not None:
             volume.pyramid.coarse_offset = (
                 "strided"  # the portal keeps every second voxel, often without saying so
@@ -209,7 +207,7 @@ def load_annotation(
 
 
 def load_captions(
-    file: AnnotationFile | str | Path, *, stop: threading.Event | None = None
+    file: AnnotationFile | PathOrUrl, *, stop: threading.Event | None = None
 ) -> tuple[Caption, ...]:
     """Load the texts of a caption file; FormatError if it isn't one, StreamError if it can't be reached.
 
@@ -220,13 +218,14 @@ def load_captions(
     """
     if isinstance(file, AnnotationFile) and not fits.is_caption(file):
         raise FormatError("This annotation isn't a caption.", hint="Load it with load_annotation.")
-    address = file.https_path if isinstance(file, AnnotationFile) else _address(file, "file")
+    address = file.https_path if isinstance(file, AnnotationFile) else file
+    location = _location(address, "file")
     try:
         captions = msgspec.json.decode(
-            fetch_file(address, _MAX_TEXT_BYTES, stop), type=_Captions
+            fetch_file(location, _MAX_TEXT_BYTES, stop), type=_Captions
         ).captions
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{name_of(address)} isn't a caption file ({error}).") from error
+        raise FormatError(f"{location.name} isn't a caption file ({error}).") from error
     texts = ["\n".join(map(plain, caption.text.splitlines())).strip() for caption in captions]
     return tuple(
         Caption(text, caption.id) for text, caption in zip(texts, captions, strict=True) if text
@@ -280,7 +279,7 @@ def load_tilt_series(
     if not url:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tilt series.")
     about = provenance.of_tilt_series(series, run, url)
-    with _opened(url, stop) as volume:
+    with _opened(Location.of(url), stop) as volume:
         angles, warnings = _tilt_angles(series, volume.shape_zyx[0], stop)
         first, step, unit = _tilt_scale(angles)
         options = world(
@@ -317,17 +316,12 @@ def annotation_name(annotation: Annotation | None) -> str:
     return layer_name(run_name, annotation.object_name, method)
 
 
-def _bare_name(address: str) -> str:
-    """The layer name of a bare file: the file name without suffix."""
-    name = name_of(address)
-    return layer_name(name.rpartition(".")[0] or name)
-
-
 def _load_bare_annotation(
-    address: str, spacing: float | None, color: RGBA | None, stop: threading.Event | None
+    location: Location, spacing: float | None, color: RGBA | None, stop: threading.Event | None
 ) -> tuple[LayerSpec, ...]:
-    name, suffix = _bare_name(address), suffix_of(address)
-    portal = downloaded_annotation(address)
+    name = layer_name(location.stem)
+    suffix = location.suffix
+    portal = downloaded_annotation(location)
     object_id, object_name = portal.get("object_id"), portal.get("object_name")
     if portal:
         method = (
@@ -338,23 +332,23 @@ def _load_bare_annotation(
         name = layer_name(str(portal.get("run_name") or ""), str(object_name or ""), method)
     color_chosen = color or color_of(object_key(object_id, object_name) if portal else name)
     if suffix in {".ndjson", ".glb"}:
-        spacing = spacing if spacing is not None else spacing_in_layout(address)
-        about = of_bare_file("annotation", address, spacing) | portal
+        spacing = spacing if spacing is not None else spacing_in_layout(location)
+        about = of_bare_file("annotation", location, spacing) | portal
         if suffix == ".glb":
             surface = mesh.read_mesh(
-                fetch_file(address, mesh.MAX_FILE_BYTES, stop), where=name_of(address)
+                fetch_file(location, mesh.MAX_FILE_BYTES, stop), where=location.name
             )
             return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
-        content = fetch_file(address, MAX_FILE_BYTES, stop)
+        content = fetch_file(location, MAX_FILE_BYTES, stop)
         picks = ndjson.read_points(
-            content, where=name_of(address), spacing_angstrom=spacing, about=about
+            content, where=location.name, spacing_angstrom=spacing, about=about
         )
         return _picks_specs(
             picks, name, color_chosen, diameter_angstrom(object_id, object_name or name)
         )
-    with _opened(address, stop) as volume:
-        options = {"name": name} | _world_of_file(volume, address, spacing)
-        options["metadata"][METADATA_KEY] |= own_provenance(volume, address)
+    with _opened(location, stop) as volume:
+        options = {"name": name} | _world_of_file(volume, location, spacing)
+        options["metadata"][METADATA_KEY] |= own_provenance(volume, location)
         is_instances = (
             volume.is_labels or volume.dtype.itemsize > 1
         )  # the portal stores plain masks as int8
@@ -363,17 +357,17 @@ def _load_bare_annotation(
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
 
 
-def downloaded_annotation(address: str) -> dict[str, Any]:
+def downloaded_annotation(location: Location) -> dict[str, Any]:
     """The provenance of a downloaded annotation file, from the download's manifest.
 
     Empty for other files.
     """
-    source = _of_download(address)
+    source = _of_download(location)
     return source if source.get("annotation_id") and source.get("object_name") else {}
 
 
-def _of_download(address: str) -> dict[str, Any]:
-    return {} if "://" in address else source_of(Path(address), None)
+def _of_download(location: Location) -> dict[str, Any]:
+    return source_of(location.path, None)
 
 
 def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple[LayerSpec, ...]:
@@ -389,9 +383,9 @@ def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple
 
 
 @contextmanager
-def _opened(address: str, stop: threading.Event | None) -> Iterator[Volume]:
+def _opened(location: Location, stop: threading.Event | None) -> Iterator[Volume]:
     """Open a volume for a layer; close it only if creating the layer fails."""
-    volume = open_volume(address, stop=stop)
+    volume = open_volume(location, stop=stop)
     try:
         yield volume
     except BaseException:
@@ -399,11 +393,13 @@ def _opened(address: str, stop: threading.Event | None) -> Iterator[Volume]:
         raise
 
 
-def _world_of_file(volume: Volume, address: str, spacing_angstrom: float | None) -> dict[str, Any]:
+def _world_of_file(
+    volume: Volume, location: Location, spacing_angstrom: float | None
+) -> dict[str, Any]:
     """Placement of a bare file: by the given spacing, else that of its folder, else its own."""
-    known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
+    known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(location)
     spacing = volume.spacing_angstrom if known is None else (known,) * 3
-    about = of_bare_file("volume", address, spacing)
+    about = of_bare_file("volume", location, spacing)
     return world(_with_remarks(about, volume), spacing, volume.proportions)
 
 
@@ -441,10 +437,11 @@ def _tilt_scale(angles: list[float] | None) -> tuple[float, float, str]:
     return (angles[0], step, "degree") if is_even else (0.0, 1.0, "pixel")
 
 
-def _address(source: str | Path, name: str) -> str:
-    """Convert a path or URL to text."""
-    if not isinstance(source, str | os.PathLike):
+def _location(source: PathOrUrl, name: str) -> Location:
+    """Parse what was given instead of a record."""
+    try:
+        return Location.of(source)
+    except TypeError as error:
         raise TypeError(
             f"{name} must be a portal record, a path or a URL, not {type(source).__name__}."
-        )
-    return os.fsdecode(source)
+        ) from error

@@ -20,7 +20,7 @@ from napari_cryoet.layers.specs import (
     volume_spec,
     whole_range,
 )
-from napari_cryoet.volumes import name_of
+from napari_cryoet.locations import Location
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
@@ -123,6 +123,4 @@ def _name_of(pyramid: Pyramid) -> str:
     """The image's name in the metadata, else the file name without suffix."""
     images = find_multiscales(pyramid.metadata)
     name = str(images[0].get("name") or "") if images else ""
-    return layer_name(name.strip("/")) or layer_name(
-        name_of(pyramid.url).rpartition(".")[0] or name_of(pyramid.url)
-    )
+    return layer_name(name.strip("/")) or layer_name(Location.of(pyramid.url).stem)

@@ -7,7 +7,6 @@ or channels) are left to other plugins.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from napari_cryoet.layers.load import (
     load_tomogram,
 )
 from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec, mesh_colormap
+from napari_cryoet.locations import Location, PathOrUrl, path_to_read
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, open_portal
@@ -35,9 +35,7 @@ from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     Volume,
     is_packed_volume,
-    name_of,
     open_volume,
-    suffix_of,
 )
 
 LayerData = tuple[Any, dict[str, Any], LayerKind]
@@ -56,24 +54,24 @@ def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
     pack = pack_folder(path)
     if pack is not None:
         return lambda _path: read_pack(pack), ""
-    suffix = suffix_of(path)
-    if _is_pick_file(path, suffix):
-        return lambda _path: read_pick_file(path), ""
-    if suffix == ".ndjson" and _holds_points(path):
-        return lambda _path: _layer_data(load_annotation(path)), ""
-    if suffix in {".ndjson", ".json", ".parquet"}:
-        return None, f"{name_of(path)} holds no picks in a supported format."
-    if suffix in MRC_SUFFIXES or suffix == ".zarr" or is_packed_volume(path):
-        return _volume_reader(path, suffix)
+    location = Location.of(path)
+    if _is_pick_file(location):
+        return lambda _path: read_pick_file(location), ""
+    if location.suffix == ".ndjson" and _holds_points(location):
+        return lambda _path: _layer_data(load_annotation(location)), ""
+    if location.suffix in {".ndjson", ".json", ".parquet"}:
+        return None, f"{location.name} holds no picks in a supported format."
+    if location.suffix in MRC_SUFFIXES | {".zarr"} or is_packed_volume(location):
+        return _volume_reader(location)
     return None, ""
 
 
 def pack_folder(path: str | Sequence[str]) -> Path | None:
     """The folder of a pack, if the path is a pack or its ``pack.json``."""
-    path = only_path(path)
-    if "://" in path:
+    local = Location.of(only_path(path)).path
+    if local is None:
         return None
-    folder = Path(path).parent if Path(path).name == "pack.json" else Path(path)
+    folder = local.parent if local.name == "pack.json" else local
     return folder if is_pack(folder) else None
 
 
@@ -83,14 +81,14 @@ def only_path(path: Any) -> str:
 
 
 def read_pick_file(
-    path: str | Path,
+    path: PathOrUrl,
     *,
     spacing_angstrom: float | None = None,
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
 ) -> list[LayerData]:
     """Read a pick file as layers; see `read_picks` for formats, parameters and errors."""
-    path = Path(path)
+    path = path_to_read(path)
     picks = read_picks(
         path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram
     )
@@ -149,21 +147,23 @@ def _first_run(portal: Portal, stop: threading.Event | None) -> RunPage:
     raise PackError("No run of this pack has a tomogram.")
 
 
-def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
+def _volume_reader(location: Location) -> tuple[ReaderFunction | None, str]:
     try:
-        volume = open_volume(path)
+        volume = open_volume(location)
     except OtherKindError as error:
-        if suffix == ".mrc":  # .mrc files are always volumes, but .map and .rec have other uses
+        if (
+            location.suffix == ".mrc"
+        ):  # .mrc files are always volumes, but .map and .rec have other uses
             raise
         return None, str(error)
     try:
         is_mask = (
             _looks_like_labels(volume)
-            or _is_our_mask(path, suffix)
-            or bool(downloaded_annotation(path))
+            or _is_our_mask(location)
+            or bool(downloaded_annotation(location))
         )
         return lambda _path: _layer_data(
-            load_annotation(path) if is_mask else [load_tomogram(path)]
+            load_annotation(location) if is_mask else [load_tomogram(location)]
         ), ""
     finally:
         volume.close()
@@ -181,37 +181,36 @@ def _looks_like_labels(volume: Volume) -> bool:
     return bool(values.max() <= 1 or np.mean(values == 0) >= 0.5)
 
 
-def _is_our_mask(path: str, suffix: str) -> bool:
+def _is_our_mask(location: Location) -> bool:
     """Whether an MRC file is a mask that we wrote, by its notes: the format can't mark labels."""
-    if suffix not in MRC_SUFFIXES or "://" in path:
+    if location.suffix not in MRC_SUFFIXES or location.path is None:
         return False
-    notes = read_beside(Path(path))
+    notes = read_beside(location.path)
     return notes is not None and notes.kind == MASK_EXPORT
 
 
-def _is_pick_file(path: str, suffix: str) -> bool:
-    """Whether a path is a local pick file.
+def _is_pick_file(location: Location) -> bool:
+    """Whether it is a local pick file.
 
     Portal ndjson without notes beside it is read as an annotation instead.
     """
-    local = Path(path)
-    if "://" in path or suffix not in set(SUFFIXES.values()) or not local.is_file():
+    local, suffix = location.path, location.suffix
+    if local is None or suffix not in set(SUFFIXES.values()) or not local.is_file():
         return False
     if suffix in {".star", ".tbl"} or local.name.lower().endswith(".picks.csv"):
         return True  # if it can't be read, the reader explains why
-    return (suffix != ".ndjson" or os.path.isfile(path_beside(local))) and detect_format(
-        local
-    ) is not None
+    is_ours = suffix != ".ndjson" or path_beside(local).is_file()
+    return is_ours and detect_format(local) is not None
 
 
-def _holds_points(path: str) -> bool:
+def _holds_points(location: Location) -> bool:
     """Whether one of the first lines is a known kind of point."""
     from napari_cryoet.streaming.sources import read_file
 
-    head = read_file(path, length=_HEAD_BYTES, limit_bytes=_HEAD_BYTES)
+    head = read_file(location, length=_HEAD_BYTES, limit_bytes=_HEAD_BYTES)
     if head is None:
-        raise StreamError(f"There is no file at {path}.")
-    return bool(head.content.strip()) and ndjson.holds(Path(path), head.content)
+        raise StreamError(f"There is no file at {location}.")
+    return bool(head.content.strip()) and ndjson.holds(Path(location.name), head.content)
 
 
 def _layer_data(specs: Iterable[LayerSpec]) -> list[LayerData]:

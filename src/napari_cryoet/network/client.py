@@ -25,7 +25,7 @@ import aiohttp
 from yarl import URL
 
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
-from napari_cryoet.files import file_of, host_of, without_login
+from napari_cryoet.locations import file_of, host_of, without_login
 from napari_cryoet.network.connections import is_link_local, network, tls
 from napari_cryoet.network.policy import Receipt, policy
 

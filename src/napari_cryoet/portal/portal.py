@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, raise_if_stopped
-from napari_cryoet.files import cache_path, host_of, without_login
+from napari_cryoet.files import cache_path
+from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.portal import answers, queries
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
@@ -94,13 +95,16 @@ def open_portal(
         return Portal(Source("demo", "demo", "Demo"), _open_demo)
     if not text:
         raise PortalError("No source is named.", hint=_SOURCE_HINT)
-    if text != "live" and "://" not in text:
-        return _open_pack(Path(source).expanduser())
-    origin = _LIVE if text == "live" else Source("url", text, host_of(text))
-    if not is_web_address(origin.location):
-        raise PortalError(
-            f"{without_login(text)!r} isn't the address of a portal.", hint=_SOURCE_HINT
-        )
+    origin = _LIVE
+    if text != "live":
+        location = Location.of(source, PortalError)
+        if location.path is not None:
+            return _open_pack(location.path)
+        if not is_web_address(location.text):
+            raise PortalError(
+                f"{str(location)!r} isn't the address of a portal.", hint=_SOURCE_HINT
+            )
+        origin = Source("url", location.text, host_of(location.text))
     cache = AnswerCache(cache_dir or cache_path() / "answers")
     return Portal(
         origin, lambda _: partial(ask_server, origin.location), cache=cache, offline=offline

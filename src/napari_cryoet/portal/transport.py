@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from napari_cryoet.exceptions import FormatError, NetworkError, PortalError
-from napari_cryoet.files import brief, host_of, local_path, replace_file, without_login
+from napari_cryoet.files import replace_file
+from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.records import Terms
+from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
     from napari_cryoet.packs.pack import Pack
@@ -151,12 +153,12 @@ def read_picture(
         answer = fetch(url, limit_bytes=MAX_PICTURE_BYTES, stop=stop)
         if answer is not None:
             return answer.body
-    elif folder is not None and (path := local_path(url)) is not None:
+    elif folder is not None and (path := Location.of(url).path) is not None:
         path = path.resolve()
         if path.is_relative_to(folder.resolve()) and path.is_file():
             with path.open("rb") as file:
                 return file.read(MAX_PICTURE_BYTES)
-    raise FormatError(f"There is no picture at {without_login(url)}.")
+    raise FormatError(f"There is no picture at {Location.of(url)}.")
 
 
 def _blank_unsafe_urls(data: Any) -> None:

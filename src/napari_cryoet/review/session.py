@@ -25,8 +25,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
 from napari_cryoet.files import data_path
+from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 
@@ -75,10 +76,10 @@ def _s3_path(about: Mapping[str, Any]) -> str:
 
 
 def _resolved(source: Any) -> Any:
-    """Make a local path absolute."""
-    if isinstance(source, str) and source and "://" not in source:
-        with suppress(OSError, ValueError, RuntimeError):
-            return Path(source).resolve()
+    """A local path without links, which is the same for every way to open the file."""
+    with suppress(CryoETError, OSError, RuntimeError, TypeError):
+        path = Location.of(source).path
+        return source if path is None else path.resolve()
     return source
 
 

@@ -13,18 +13,17 @@ import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.ome_zarr import Multiscale, is_safe_path, parse_multiscale, with_old_axes
+from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.network import client
 from napari_cryoet.streaming.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.sources import ByteSource, Piece
@@ -481,7 +480,7 @@ def _below(path: str, key: str) -> str:
 
 
 def find_labels(
-    url_or_path: str | Path,
+    url_or_path: PathOrUrl,
     *,
     stop: threading.Event | None = None,
     cache: DiskCache | Literal["shared"] | None = "shared",
@@ -490,8 +489,8 @@ def find_labels(
 
     Parameters and errors are as in `open_pyramid`.
     """
-    address = str(url_or_path).strip() if "://" in str(url_or_path) else str(url_or_path)
-    documents = _Documents(open_source(_label_address(address, ""), cache=cache), stop)
+    labels = Location.of(url_or_path).below("labels")
+    documents = _Documents(open_source(labels, cache=cache), stop)
     documents.read(["zarr.json", ".zattrs"])
     if (document := documents.get("zarr.json")) is not None:
         attributes = document.get("attributes")
@@ -502,18 +501,7 @@ def find_labels(
     names = group.get("labels") if isinstance(group, dict) else None
     names = names[:_MAX_LABELS] if isinstance(names, list) else []
     return [
-        _label_address(address, name)
+        labels.below(name.strip("/")).text
         for name in names
         if isinstance(name, str) and is_safe_path(name)
     ]
-
-
-def _label_address(address: str, name: str) -> str:
-    """The address of a label image, or of the labels group if ``name`` is empty."""
-    name = name.strip("/")
-    if "://" not in address or address.lower().startswith(
-        "s3://"
-    ):  # ? and # are ordinary characters in S3 keys
-        return f"{address.rstrip('/')}/labels/{name}"
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/labels/{quote(name)}"))

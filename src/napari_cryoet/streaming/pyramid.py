@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import WeakValueDictionary, finalize
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, CryoETError, StoppedError
 from napari_cryoet.formats.ome_zarr import CoarseOffset, as_labels
+from napari_cryoet.locations import PathOrUrl
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.streaming.chunks import Chunks, Files, PlainChunks, make_chunks
@@ -58,7 +58,7 @@ _owners = itertools.count()  # unique image numbers in this process
 
 
 def open_pyramid(
-    url_or_path: str | Path,
+    url_or_path: PathOrUrl,
     *,
     is_labels: bool = False,
     stop: threading.Event | None = None,
@@ -113,7 +113,7 @@ def open_pyramid(
 
 
 def open_raw(
-    url_or_path: str | Path,
+    url_or_path: PathOrUrl,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     *,

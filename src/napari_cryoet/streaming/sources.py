@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
-from urllib.request import url2pathname
+from urllib.parse import quote, urlsplit, urlunsplit
 from weakref import WeakValueDictionary
 
 from napari_cryoet.exceptions import (
@@ -29,7 +28,7 @@ from napari_cryoet.exceptions import (
     StreamError,
     WithheldError,
 )
-from napari_cryoet.files import file_at, without_login, without_password
+from napari_cryoet.locations import Location, PathOrUrl, without_login, without_password
 from napari_cryoet.network import client
 from napari_cryoet.network.connections import is_this_computer
 
@@ -110,7 +109,8 @@ class HttpSource:
     as_of = None
 
     def __init__(self, url: str) -> None:
-        self.url, self.place = url, file_at(url)
+        self.url = url
+        self.place = Location.of(url).shown()
         self._parts = urlsplit(url)
         self.server = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
         self.bytes_read = 0
@@ -136,7 +136,7 @@ class HttpSource:
                 self._sends_ranges = False
         whole = await self._wholes.read(url, etag, self._get_whole)
         if etag is not None and (whole is None or whole.etag != etag):
-            raise _changed(file_at(self.url, key))
+            raise _changed(Location.of(self.url).shown(key))
         if whole is None:
             return None
         first = max(0, len(whole.content) + start) if start < 0 else start
@@ -228,7 +228,7 @@ class FolderSource:
             self._read, self._path / key if key else self._path, start, length, limit_bytes
         )
         if etag is not None and (piece is None or piece.etag != etag):
-            raise _changed(file_at(self.url, key))
+            raise _changed(Location.of(self.url).shown(key))
         self.bytes_read += len(piece.content) if piece is not None else 0
         return piece
 
@@ -424,48 +424,38 @@ def _is_unavailable(error: StreamError) -> bool:
 
 
 def open_source(
-    url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared"
+    location: PathOrUrl, *, cache: DiskCache | Literal["shared"] | None = "shared"
 ) -> ByteSource:
     """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
 
     Network reads go through ``cache``. FormatError for any other kind of address.
     """
-    text = str(url_or_path)
-    if "://" not in text:
-        return FolderSource(path_of(text))
-    text = text.strip()  # pasted text may end in a space or line break
-    try:
-        scheme = urlsplit(text).scheme.lower()
-    except ValueError as error:
-        raise FormatError(
-            f"{without_login(text)!r} isn't an address.", hint="Check the address."
-        ) from error
-    match scheme:
-        case "file":
-            return FolderSource(Path(url2pathname(urlsplit(text).path)))
+    location = Location.of(location)
+    if location.path is not None:
+        return FolderSource(location.path)
+    parts = urlsplit(location.text)
+    match parts.scheme:
         case "s3":
-            text = https_address(text)
+            source = HttpSource(https_address(location.text))
         case "http" | "https":
-            pass
-        case _:
+            source = HttpSource(location.text)
+        case scheme:
             hint = "Use the https address, or a path on this computer."
             raise FormatError(
                 f"Addresses that start with {scheme}:// can't be streamed.", hint=hint
             )
     from napari_cryoet.streaming.disk_cache import ask_again_after_s, shared_disk_cache
 
-    source = HttpSource(text)
     disk = shared_disk_cache() if cache == "shared" else cache
     if disk is None:
         return source
-    is_local = is_this_computer(
-        urlsplit(text).hostname or ""
-    )  # a check costs little, and test data change often
+    # a check costs little on this computer, and test data change often
+    is_local = is_this_computer(urlsplit(source.url).hostname or "")
     return CachedSource(source, disk, ask_again_after_s=0.0 if is_local else ask_again_after_s())
 
 
 def read_file(
-    url_or_path: str | Path,
+    location: PathOrUrl,
     *,
     start: int = 0,
     length: int | None = None,
@@ -473,9 +463,7 @@ def read_file(
     stop: threading.Event | None = None,
 ) -> Piece | None:
     """Read a file or a part of it, blocking; see `ByteSource.read`."""
-    return client.run(
-        open_source(url_or_path).read("", start, length, limit_bytes=limit_bytes), stop
-    )
+    return client.run(open_source(location).read("", start, length, limit_bytes=limit_bytes), stop)
 
 
 def https_address(s3_url: str) -> str:
@@ -500,27 +488,3 @@ def https_address(s3_url: str) -> str:
         return f"https://{bucket}.s3.amazonaws.com/{quote(key)}"
     # Amazon's certificate doesn't cover names with dots
     return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"
-
-
-def path_in(address: str) -> str:
-    """The path of an address, unquoted.
-
-    Examples
-    --------
-    >>> path_in("https://files.org/a%20b.zarr?signature=secret"), path_in("s3://bucket/50% #1?.zarr")
-    ('/a b.zarr', '/50% #1?.zarr')
-    """
-    address = address.strip()
-    if address.lower().startswith("s3://"):
-        return "/" + address[len("s3://") :].partition("/")[2]
-    return unquote(urlsplit(address).path)
-
-
-def path_of(text: str) -> Path:
-    """The absolute path that a text names; FormatError if it can't be a path."""
-    try:
-        if "\0" in text:
-            raise ValueError("it has a null character")
-        return Path(text).expanduser().absolute()
-    except (RuntimeError, OSError, ValueError) as error:
-        raise FormatError(f"{text!r} can't be a path ({error}).", hint="Check the path.") from error

@@ -8,10 +8,8 @@ from napari_cryoet.volumes.opening import (
     checked_spacing,
     fetch_file,
     is_packed_volume,
-    name_of,
     open_volume,
     own_provenance,
-    suffix_of,
 )
 from napari_cryoet.volumes.volume import Volume, are_inside, edge_distances
 
@@ -26,8 +24,6 @@ __all__ = [
     "edge_distances",
     "fetch_file",
     "is_packed_volume",
-    "name_of",
     "open_volume",
     "own_provenance",
-    "suffix_of",
 ]

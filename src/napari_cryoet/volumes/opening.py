@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 import threading
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
-from napari_cryoet.files import without_login
 from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
-from napari_cryoet.streaming.sources import path_in, path_of, read_file
+from napari_cryoet.locations import Location, PathOrUrl
+from napari_cryoet.streaming.sources import read_file
 from napari_cryoet.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -44,67 +44,50 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
 }
 
 
-def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None) -> Volume:
+def open_volume(url_or_path: PathOrUrl, *, stop: threading.Event | None = None) -> Volume:
     """Open a three-dimensional OME-Zarr, zarr, MRC or TIFF file; only metadata is read.
 
     Raises OtherKindError if it isn't a volume with the axes z, y, x.
     """
-    name, suffix, is_remote = (
-        name_of(url_or_path),
-        suffix_of(url_or_path),
-        "://" in str(url_or_path),
-    )
-    if suffix in MRC_SUFFIXES:
-        return _open_mrc(url_or_path, stop)
-    if suffix in TIFF_SUFFIXES and is_remote:
-        raise FormatError(
-            f"{name}: TIFF files are read from this computer only.", hint="Download it first."
-        )
-    if suffix in TIFF_SUFFIXES:
-        return _open_tiff(url_or_path)
-    if is_packed_volume(url_or_path):
+    location = Location.of(url_or_path)
+    name = location.name
+    if location.suffix in MRC_SUFFIXES:
+        return _open_mrc(location, stop)
+    if location.suffix in TIFF_SUFFIXES:
+        return _open_tiff(location)
+    if is_packed_volume(location):
         raise FormatError(
             f"{name} is compressed.", hint="Unpack it first; parts of it can't be read."
         )
-    if not is_remote and path_of(str(url_or_path)).is_file():
+    if location.path is not None and location.path.is_file():
         hint = (
             "Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr."
         )
         raise FormatError(f"{name} is not a volume that can be read here.", hint=hint)
-    return _open_zarr(url_or_path, stop)
+    return _open_zarr(location, stop)
 
 
-def suffix_of(url_or_path: str | Path) -> str:
-    """The lower-case suffix of a file name with its dot; an address's query is ignored."""
-    return PurePosixPath(name_of(url_or_path)).suffix.lower()
-
-
-def is_packed_volume(url_or_path: str | Path) -> bool:
+def is_packed_volume(location: Location) -> bool:
     """Whether it is named like a compressed volume, such as ``x.mrc.gz``."""
-    name = PurePosixPath(name_of(url_or_path).lower())
+    name = PurePosixPath(location.name.lower())
     return name.suffix in _PACKED_SUFFIXES and PurePosixPath(name.stem).suffix in MRC_SUFFIXES | {
         ".zarr"
     }
 
 
-def name_of(url_or_path: str | Path) -> str:
-    """The file name of an address or path."""
-    text = str(url_or_path)
-    return PurePosixPath(path_in(text) if "://" in text else Path(text).as_posix()).name
-
-
-def fetch_file(address: str, limit_bytes: int, stop: threading.Event | None) -> bytes:
+def fetch_file(url_or_path: PathOrUrl, limit_bytes: int, stop: threading.Event | None) -> bytes:
     """The content of a remote or local file; FormatError if it doesn't exist."""
-    piece = read_file(address, limit_bytes=limit_bytes, stop=stop)
+    location = Location.of(url_or_path)
+    piece = read_file(location, limit_bytes=limit_bytes, stop=stop)
     if piece is None:
-        raise FormatError(f"There is no file at {without_login(address)}.")
+        raise FormatError(f"There is no file at {location}.")
     return piece.content
 
 
-def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
+def own_provenance(volume: Volume, location: Location) -> dict[str, Any]:
     """The provenance of a volume that we exported or downloaded; empty for others."""
-    path = None if "://" in str(url_or_path) else Path(url_or_path)
-    if suffix_of(url_or_path) in MRC_SUFFIXES | TIFF_SUFFIXES:
+    path = location.path
+    if location.suffix in MRC_SUFFIXES | TIFF_SUFFIXES:
         return source_of(path, read_beside(path) if path is not None else None)
     notes = None if volume.pyramid is None else volume.pyramid.metadata.get(ATTRIBUTE)
     return source_of(path, as_notes(notes) if isinstance(notes, dict) else None)
@@ -116,12 +99,12 @@ def checked_spacing(spacing_zyx: Any) -> Triple | None:
     return (z, y, x) if all(math.isfinite(length) and length > 0 for length in (z, y, x)) else None
 
 
-def _open_zarr(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
+def _open_zarr(location: Location, stop: threading.Event | None) -> Volume:
     from napari_cryoet.streaming import open_pyramid
 
-    pyramid = _in_three_axes(open_pyramid(url_or_path, stop=stop), name_of(url_or_path))
+    pyramid = _in_three_axes(open_pyramid(location, stop=stop), location.name)
     if pyramid.dtype.kind == "c":
-        raise OtherKindError(f"{name_of(url_or_path)} holds complex numbers, which can't be shown.")
+        raise OtherKindError(f"{location.name} holds complex numbers, which can't be shown.")
     widths = pyramid.scales[0]
     spacing = None if widths is None else _in_angstrom(widths, pyramid.units)
     if spacing == (1.0, 1.0, 1.0) and ATTRIBUTE not in pyramid.metadata:
@@ -188,10 +171,10 @@ def _not_applied(origin_zyx: Triple) -> str:
     )
 
 
-def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
+def _open_mrc(location: Location, stop: threading.Event | None) -> Volume:
     from napari_cryoet.formats.mrc import AS_STORED, open_mrc
 
-    levels, header = open_mrc(url_or_path, stop=stop)
+    levels, header = open_mrc(location, stop=stop)
     origin, remarks = header.origin_angstrom, []
     if header.axis_order != AS_STORED:
         slowest_first = ", ".join("zyx"[header.axis_order.index(axis)] for axis in range(3))
@@ -204,8 +187,13 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     return Volume(levels, header.spacing_angstrom, origin_angstrom=origin, remarks=tuple(remarks))
 
 
-def _open_tiff(url_or_path: str | Path) -> Volume:
+def _open_tiff(location: Location) -> Volume:
     from napari_cryoet.formats.tiff import open_tiff
 
-    level, spacing = open_tiff(path_of(str(url_or_path)))
+    if location.path is None:
+        raise FormatError(
+            f"{location.name}: TIFF files are read from this computer only.",
+            hint="Download it first.",
+        )
+    level, spacing = open_tiff(location.path)
     return Volume([level], spacing)

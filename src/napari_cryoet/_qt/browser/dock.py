@@ -28,7 +28,7 @@ from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.files import is_address, without_login
+from napari_cryoet.locations import Location, without_login
 
 if TYPE_CHECKING:
     import napari
@@ -184,10 +184,8 @@ class PortalBrowser(Dock):
                 self.use_source(choice)
 
     def _choose_pack(self) -> None:
-        packs = (
-            Path(recent.source) for recent in self._memory.recent if not is_address(recent.source)
-        )
-        last = next((pack.parent for pack in packs if pack.is_absolute()), Path.home())
+        packs = (Location.of(recent.source).path for recent in self._memory.recent)
+        last = next((pack.parent for pack in packs if pack is not None), Path.home())
         if folder := QFileDialog.getExistingDirectory(self, "Open a pack", str(last)):
             self.use_source(folder)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
@@ -36,7 +35,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.files import is_address
+from napari_cryoet.locations import Location
 from napari_cryoet.network.policy import policy
 from napari_cryoet.pages.basket import Entry
 from napari_cryoet.pages.breadcrumbs import (
@@ -501,5 +500,6 @@ class Navigator(QObject):
 
 def _source_name(source: str) -> str:
     """The name of a source that hasn't answered yet."""
-    name = source if is_address(source) else Path(source).name
+    location = Location.of(source)
+    name = location.text if location.is_remote else location.name
     return {"live": "Live portal", "demo": "Demo"}.get(source, name)
