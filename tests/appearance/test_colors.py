@@ -15,9 +15,9 @@ from napari_cryoet.appearance.colors import (
     color_of,
     instance_colormap,
     instance_colors,
-    object_key,
     rgba_of,
 )
+from napari_cryoet.appearance.objects import object_key
 from samples import make_annotation
 
 # linear RGB to cone response to OKLab, after B. Ottosson
@@ -88,7 +88,8 @@ def test_colours_are_the_same_in_every_session():
 def test_objects_are_identified_by_id_or_normalised_name():
     assert object_key("GO:0022626", "whatever") == "go:0022626"
     assert object_key("unknown", "Cytosolic_Ribosome ") == "cytosolic ribosome"
-    assert color_of("GO:0022626") == color_of("80S ribosome") == rgba_of(PALETTE["yellow"])
+    assert color_of("GO:0022626") == color_of("80S ribosomes") == rgba_of(PALETTE["yellow"])
+    assert color_of("CDPO:1234567", "ferritin complex") == rgba_of(PALETTE["orange"])
 
 
 def test_objects_of_a_run_have_distinct_colours_in_any_order():

@@ -118,7 +118,7 @@ def test_download_selects_annotations_by_object(
         "--to",
         tmp_path / "to",
     )
-    assert run(*command, "--object", "Membrane") == 0
+    assert run(*command, "--object", "Membranes") == 0
     annotations = open_portal(tmp_path / "to").run_page(9001).annotations
     assert {each.object_name for each in annotations} == {"membrane"}
     saved = read_basket(tmp_path / "to" / "basket.toml")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from napari_cryoet.appearance.colors import PALETTE
+from napari_cryoet.appearance.objects import is_kind, known_object, known_objects
+from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.objects import concept_of, concepts, is_kind, is_kind_of
 from napari_cryoet.discovery.search import Search, find
 from napari_cryoet.discovery.texts import reasons
-from napari_cryoet.discovery.words import split_words
-from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.portal.portal import Portal, open_portal
+from napari_cryoet.words import split_words
 from portal_rows import Tables
 
 DATE = "2024-01-01T00:00:00+00:00"
 
 
 @pytest.fixture(scope="module")
-def portal_index(tmp_path_factory) -> Index:
+def portal(tmp_path_factory) -> Portal:
     tables = Tables()
     tables.add("depositions", id=10301, title="Lamellae and more")
     tables.add("datasets", id=110001, title="Minicells with 10001 dots", depositionId=10301, releaseDate=DATE,
@@ -49,10 +51,17 @@ def portal_index(tmp_path_factory) -> Index:
         (4, "β-galactosidase", "manual"),
     ):
         tables.add_annotation(run, objectName=name, annotationMethod=method, objectId="", shapes={})
-    return read_index(open_portal(tables.write(tmp_path_factory.mktemp("words"))))
+    return open_portal(tables.write(tmp_path_factory.mktemp("words")))
 
 
-def test_text_finds_datasets(portal_index):
+@pytest.fixture(scope="module")
+def portal_index(portal: Portal) -> Index:
+    return read_index(portal)
+
+
+def test_text_finds_datasets(portal, portal_index):
+    catalogue = CatalogueSearch(portal.catalogue())
+    only_in_index = {"mitochondrion", "template matching", "TS_027"}  # descriptions, methods, runs
     for text, ids in {
         "": [10001, 10002, 110001],
         "ribosomes POMBE": [10001],
@@ -80,6 +89,8 @@ def test_text_finds_datasets(portal_index):
         "yeastcytosolic": [],
     }.items():
         assert sorted(find(portal_index, Search(text=text)).dataset_ids) == ids, text
+        if text not in only_in_index:
+            assert sorted(row.id for row in catalogue.datasets(text)) == ids, text
 
 
 def test_results_have_reasons(portal_index):
@@ -141,18 +152,15 @@ def test_kinds_of_an_object_are_recognized_by_their_last_words():
         "ATP synthase": ["F1-F0 complex"],
         "proteasome": ["20S proteasome", "proteasome complex"],
     }.items():
-        concept = concept_of(word)
+        concept = known_object(word)
         assert [name for name in names if not is_kind(name, concept)] == []
         assert [name for name in others if is_kind(name, concept)] == []
 
 
 def test_the_table_of_objects_is_consistent():
-    names = [name.casefold() for concept in concepts() for name in concept.names]
+    names = [name.casefold() for known in known_objects() for name in known.names]
     assert len(set(names)) == len(names)
-    for concept in concepts():
-        assert is_kind_of(concept, concept)
-        for name in concept.kind_of:
-            parent = concept_of(name)
-            assert parent is not None
-            assert is_kind_of(concept, parent)
-            assert not is_kind_of(parent, concept)
+    for known in known_objects():
+        assert set(known.kind_of) <= {parent.name for parent in known_objects()}
+        assert [*known.lineage()].count(known) == 1
+        assert known.color in {"", *PALETTE}

@@ -1,1 +1,1 @@
-"""The appearance of objects: a stable colour and a diameter for each."""
+"""Known objects, and the appearance of all: a stable colour and a diameter for each."""

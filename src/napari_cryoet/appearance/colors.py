@@ -9,13 +9,13 @@ used if a run needs more.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet.appearance.objects import known_object, object_key
 from napari_cryoet.records import Annotation
 
 RGBA = tuple[float, float, float, float]
@@ -41,67 +41,19 @@ FURTHER_PALETTE: Final = (
 #: For the user's own files; annotations never have these colours.
 OWN_PALETTE: Final = ("#ff88ff", "#00ee00", "#ee22ee", "#ffffff")
 
-#: The objects annotated most in the portal: colour, diameter in ångström (0: unknown), and their
-#: ids and names.
-#: Objects in the same run differ in colour. The diameter is that of a sphere that holds most of the
-#: particle: for those
-#: of the CZII challenge (2024) twice the radius published by its organisers, for others rounded
-#: from the PDB and EMDB.
-KNOWN_OBJECTS: Final[tuple[tuple[str, float, tuple[str, ...]], ...]] = (
-    ("yellow", 300, ("GO:0022626", "GO:0005840", "cytosolic ribosome", "ribosome", "80s ribosome")),
-    ("yellow", 250, ("70s ribosome",)),
-    ("", 250, ("GO:0005761", "mitochondrial ribosome")),
-    ("", 300, ("membrane bound ribosome", "membrane-bound ribosome")),
-    ("cyan", 260, ("GO:0005835", "fatty acid synthase complex", "fatty acid synthase", "fas")),
-    ("mint", 150, ("GO:0000502", "proteasome complex", "proteasome", "26s proteasome")),
-    ("orange", 120, ("GO:0070288", "ferritin complex", "ferritin", "apo-ferritin", "apoferritin")),
-    ("sky", 0, ("GO:0016020", "membrane")),
-    ("brown", 250, ("GO:0005874", "microtubule")),
-    ("orchid", 80, ("GO:0005884", "actin filament", "actin")),
-    ("azure", 0, ("GO:0005783", "endoplasmic reticulum")),
-    ("sand", 0, ("GO:0005794", "golgi apparatus")),
-    ("ochre", 0, ("GO:0005739", "mitochondrion")),
-    ("purple", 0, ("GO:0005634", "nucleus")),
-    ("blue", 0, ("GO:0005635", "nuclear envelope")),
-    ("orchid", 130, ("UniProtKB:P10537", "beta-amylase")),
-    ("azure", 180, ("UniProtKB:P00722", "beta-galactosidase")),
-    ("mint", 260, ("UniProtKB:P01267", "thyroglobulin")),
-    ("cyan", 270, ("GO:0170047", "virus-like capsid", "virus-like particle")),
-    ("", 150, ("chaperonin groel", "groel")),
-    ("", 160, ("GO:0005832", "chaperonin-containing t-complex", "tric")),
-    ("", 110, ("GO:0000786", "nucleosome")),
-    ("", 120, ("GO:0048492", "rubisco complex", "rubisco")),
-    ("", 1200, ("GO:0005643", "nuclear pore", "nuclear pore complex")),
-    ("", 450, ("bacterial-type flagellum motor",)),
-)
-_ID = re.compile(r"[A-Za-z]+[:-]\w+")
 #: Colours closer than this can be confused; a distance in RGB from 0 to 1.
 _ALIKE: Final = 0.15
 
 
-def object_key(object_id: str | None, object_name: str | None = None) -> str:
-    """The key of an object: its id if it has one, else its name, normalised.
-
-    >>> object_key(None, "Cytosolic_Ribosome "), object_key("go:0005874", "microtubule")
-    ('cytosolic ribosome', 'go:0005874')
-    """
-    object_id = (object_id or "").strip()
-    chosen = object_id if _ID.fullmatch(object_id) or not object_name else object_name
-    return " ".join(chosen.replace("_", " ").split()).casefold()
-
-
 _NAMES: Final = tuple(PALETTE)
-_SLOT_OF: Final = {
-    object_key(None, word): _NAMES.index(color)
-    for color, _, words in KNOWN_OBJECTS
-    if color
-    for word in words
-}
 
 
-def color_of(object_name_or_id: str) -> RGBA:
-    """The default colour of an object; red, green, blue and opacity from 0 to 1."""
-    return _rgba(_slot_of(object_key(None, object_name_or_id)))
+def color_of(object_id: str | None, object_name: str | None = None) -> RGBA:
+    """The default colour of an object by its id or else its name.
+
+    Red, green, blue and opacity are from 0 to 1.
+    """
+    return _rgba(_slot_of(object_id, object_name))
 
 
 def annotation_colors(annotations: Iterable[Annotation]) -> dict[int, RGBA]:
@@ -111,22 +63,22 @@ def annotation_colors(annotations: Iterable[Annotation]) -> dict[int, RGBA]:
     run already has it. Further annotations of the object get free colours. The result doesn't
     depend on the order of the annotations.
     """
-    keys = {
-        each.id: object_key(each.object_id, each.object_name)
-        for each in sorted(annotations, key=lambda a: a.id)
-    }
+    by_id = {each.id: each for each in sorted(annotations, key=lambda each: each.id)}
+    keys = {each.id: object_key(each.object_id, each.object_name) for each in by_id.values()}
     first_of = {key: annotation_id for annotation_id, key in reversed(keys.items())}
 
-    def order(annotation_id: int) -> tuple[bool, bool, str, int]:
-        key = keys[annotation_id]
-        return first_of[key] != annotation_id, key not in _SLOT_OF, key, annotation_id
+    def order(annotation: Annotation) -> tuple[bool, bool, str, int]:
+        key = keys[annotation.id]
+        is_further = first_of[key] != annotation.id
+        has_color = bool(_known_color(annotation.object_id, annotation.object_name))
+        return is_further, not has_color, key, annotation.id
 
     uses = [0] * len(PALETTE)
     colors = {}
-    for annotation_id in sorted(keys, key=order):
-        wanted = _slot_of(keys[annotation_id])
+    for each in sorted(by_id.values(), key=order):
+        wanted = _slot_of(each.object_id, each.object_name)
         slot = min(range(len(uses)), key=lambda slot: (uses[slot], (slot - wanted) % len(uses)))
-        colors[annotation_id] = _rgba(slot, uses[slot])
+        colors[each.id] = _rgba(slot, uses[slot])
         uses[slot] += 1
     return colors
 
@@ -163,13 +115,19 @@ def rgba_of(code: str) -> RGBA:
     return red, green, blue, 1.0
 
 
-def _slot_of(key: str) -> int:
-    if key in _SLOT_OF:
-        return _SLOT_OF[key]
-    digest = hashlib.blake2b(
-        key.encode(), digest_size=8
-    ).digest()  # `hash` differs between sessions
-    return int.from_bytes(digest, "big") % len(PALETTE)
+def _slot_of(object_id: str | None, object_name: str | None) -> int:
+    if color := _known_color(object_id, object_name):
+        return _NAMES.index(color)
+    key = object_key(object_id, object_name)
+    digest = hashlib.blake2b(key.encode(), digest_size=8)  # `hash` differs between sessions
+    return int.from_bytes(digest.digest(), "big") % len(PALETTE)
+
+
+def _known_color(object_id: str | None, object_name: str | None) -> str:
+    """The name of an object's colour in the palette; empty if the table has none."""
+    known = known_object(object_id, object_name)
+    colors = (each.color for each in known.lineage()) if known else ()
+    return next(filter(None, colors), "")
 
 
 def _rgba(slot: int, uses: int = 0) -> RGBA:

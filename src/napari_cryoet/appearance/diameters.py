@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from napari_cryoet.appearance.colors import KNOWN_OBJECTS, object_key
+from napari_cryoet.appearance.objects import known_object, known_objects, object_key
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import config_path, replace_file
 
@@ -18,15 +18,6 @@ SMALLEST_ANGSTROM, LARGEST_ANGSTROM = 5.0, 100_000.0  # from a small molecule to
 
 _FIELD: Final = "diameters_angstrom"
 _MAX_FILE_BYTES: Final = 256 * 2**10
-
-_KNOWN_ANGSTROM: Final = {
-    object_key(None, words[0]): float(size) for _, size, words in KNOWN_OBJECTS if size
-}
-_FIRST_WORD: Final = {
-    object_key(None, word): object_key(None, words[0])
-    for *_, words in KNOWN_OBJECTS
-    for word in words
-}
 
 
 def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> float:
@@ -40,9 +31,10 @@ def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> 
 
 def known_diameter(object_id: str | None, object_name: str | None = None) -> float | None:
     """Like `diameter_angstrom`, but None if neither the user nor the table has one."""
-    known = _KNOWN_ANGSTROM | _read_own()
-    keys = (_table_key(word) for word in (object_id, object_name) if word)
-    return next((known[key] for key in keys if key in known), None)
+    sized = (each for each in known_objects() if each.diameter_angstrom)
+    sizes = {_key(each.name): each.diameter_angstrom for each in sized} | _read_own()
+    keys = (_key(word) for word in (object_id, object_name) if word)
+    return next((sizes[key] for key in keys if key in sizes), None)
 
 
 def set_diameter(object_id_or_name: str, angstrom: float) -> None:
@@ -50,7 +42,7 @@ def set_diameter(object_id_or_name: str, angstrom: float) -> None:
 
     FormatError if that fails.
     """
-    key = _table_key(object_id_or_name)
+    key = _key(object_id_or_name)
     if not key:
         raise ValueError("an object needs a name or an id")
     if not SMALLEST_ANGSTROM <= angstrom <= LARGEST_ANGSTROM:
@@ -60,10 +52,13 @@ def set_diameter(object_id_or_name: str, angstrom: float) -> None:
     _write_own(_read_own() | {key: float(angstrom)})
 
 
-def _table_key(word: str) -> str:
-    """The same key for all ids and names of an object."""
-    key = object_key(None, word)
-    return _FIRST_WORD.get(key, key)
+def _key(word: str) -> str:
+    """The same key for all ids and names of an object, and for the kinds of it that are as large."""
+    known = known_object(word)
+    if known is None:
+        return object_key(None, word)
+    sized = (each for each in known.lineage() if each.diameter_angstrom)
+    return object_key(None, next(sized, known).name)
 
 
 def _path() -> Path:
@@ -79,7 +74,7 @@ def _read_own() -> dict[str, float]:
         return {}
     sizes = [(word, size) for word, size in rows if isinstance(size, int | float)]
     return {
-        _table_key(word): float(size)
+        _key(word): float(size)
         for word, size in sizes
         if SMALLEST_ANGSTROM <= size <= LARGEST_ANGSTROM
     }

@@ -375,7 +375,7 @@ def _basket_of(
     objects: Sequence[str],
 ) -> Basket:
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
-    from napari_cryoet.appearance.colors import object_key
+    from napari_cryoet.appearance.objects import is_object
     from napari_cryoet.basket.basket import Basket, Choices, source_text
     from napari_cryoet.basket.contents import default_tomograms
     from napari_cryoet.download import ask_rows
@@ -405,12 +405,11 @@ def _basket_of(
     if "tomogram" in what:
         basket = basket.with_ids("tomograms", [row["id"] for row in default_tomograms(rows)])
     if "annotations" in what:
-        keys = {object_key(None, name) for name in objects}
         annotation_ids = [
             row["id"]
             for row in rows["annotations"]
-            if not keys
-            or keys & {object_key(None, row["objectName"]), object_key(None, row["objectId"])}
+            if not objects
+            or any(is_object(row["objectName"], name, row["objectId"]) for name in objects)
         ]
         if objects and not annotation_ids:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
-from typing import Generic, TypeVar
+from operator import not_
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from napari_cryoet.discovery.index import RowMask, all_of
-from napari_cryoet.discovery.objects import Term, common_names, is_kind, terms_of
-from napari_cryoet.discovery.texts import find_terms
-from napari_cryoet.discovery.words import Texts, simplified, split_words
+from napari_cryoet.discovery.index import RowMask
+from napari_cryoet.discovery.texts import Column, common_names, find_text, terms_of
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
+from napari_cryoet.words import split_words
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
 
@@ -40,68 +41,69 @@ class CatalogueSearch:
 
 def found_first(objects: tuple[ObjectCount, ...], text: str) -> tuple[ObjectCount, ...]:
     """Objects in the same order, but those that the search names first."""
-    terms = terms_of(text)
-    return tuple(
-        sorted(objects, key=lambda each: not any(_names(term, each.object_name) for term in terms))
-    )
+    column = Column.of("object", [each.object_name for each in objects])
+    named = np.zeros(len(column.words.words), np.bool_)
+    for term in terms_of(text):
+        for word in term.words:
+            named |= column.having(word)
+        if term.known is not None:
+            named |= column.naming(term.known)
+    is_named = column.words.rows_at(named).tolist()
+    return (*compress(objects, is_named), *compress(objects, map(not_, is_named)))
 
 
 class _Rows(Generic[R]):
-    """Rows, each with one text that has everything to search."""
+    """Rows with their texts by field."""
 
-    def __init__(self, rows: Sequence[R], texts: Iterable[Iterable[str | None]]) -> None:
+    def __init__(self, rows: Sequence[R], texts: Iterable[Mapping[str, Iterable[Any]]]) -> None:
         self._rows: Sequence[R] = rows
-        self._texts = Texts("\0".join(each for each in parts if each) for parts in texts)
+        cells: dict[str, list[str | None]] = defaultdict(list)
+        owners: dict[str, list[int]] = defaultdict(list)
+        for position, by_field in enumerate(texts):
+            for field, several in by_field.items():
+                for cell in several:
+                    cells[field].append(cell)
+                    owners[field].append(position)
+        self._columns = [Column.of(field, of_field) for field, of_field in cells.items()]
+        self._owners = {field: np.array(of_field) for field, of_field in owners.items()}
 
     def find(self, text: str) -> tuple[R, ...]:
-        found, _ = find_terms(text, len(self._rows), self._having, self._texts.like)
+        found, _ = find_text(text, self._columns, self._rows_with)
         words = split_words(text)
         return tuple(sorted(compress(self._rows, found), key=lambda row: str(row.id) not in words))
 
-    def _having(self, term: Term) -> RowMask:
-        """For each row, whether it contains all words of a term or the object that it names."""
-        found = all_of([np.array(self._texts.having(word)) for word in term.words], len(self._rows))
-        if (concept := term.concept) is None:
-            return found
-        named: RowMask = np.any([self._texts.having_whole(name) for name in concept.names], axis=0)
-        kinds = [
-            any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows
-        ]
-        return found | named | np.array(kinds, np.bool_)
+    def _rows_with(self, wanted: Iterable[tuple[Column, list[bool]]]) -> RowMask:
+        mask = np.zeros(len(self._rows), np.bool_)
+        for column, is_wanted in wanted:
+            mask[self._owners[column.field][column.words.rows_at(is_wanted)]] = True
+        return mask
 
 
-def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:
+def _about_dataset(row: CatalogueRow) -> Mapping[str, Iterable[str | None]]:
     sample = (row.sample_type or "").replace("_", " ")
-    yield from (row.title, row.organism_name, common_names(row.organism_name or ""), sample)
-    yield from (row.cell_name, row.tissue_name)
-    yield from (
-        row.dataset_publications,
-        row.related_database_entries,
-        f"DS-{row.id}",
-        f"CZCDP-{row.deposition_id}",
-    )
-    yield from (each for author in row.authors for each in (author.name, author.orcid))
-    yield from (each.object_name for each in row.objects)
-    yield from row.shapes
+    return {
+        "title": [row.title],
+        "organism": [row.organism_name, common_names(row.organism_name or "")],
+        "sample": [sample, row.cell_name, row.tissue_name],
+        "publication": [row.dataset_publications, row.related_database_entries],
+        "id": [f"DS-{row.id}", f"CZCDP-{row.deposition_id}"],
+        "author": [each for author in row.authors for each in (author.name, author.orcid)],
+        "object": [each.object_name for each in row.objects],
+        "shape": row.shapes,
+    }
 
 
-def _about_deposition(row: DepositionRow, organisms: dict[int, str]) -> Iterable[str | None]:
-    yield from (
-        row.title,
-        row.tag,
-        row.deposition_publications,
-        row.related_database_entries,
-        f"CZCDP-{row.id}",
-    )
-    for each in row.dataset_ids + row.enriched_dataset_ids:
-        yield from (f"DS-{each}", organisms.get(each))
-    yield from (each for author in row.authors for each in (author.name, author.orcid))
-    yield from (each.object_name for each in row.objects)
-    yield from row.kinds
-
-
-def _names(term: Term, name: str) -> bool:
-    is_kind_of_it = term.concept is not None and is_kind(name, term.concept)
-    return is_kind_of_it or any(
-        simplified(word.strip('"')) in simplified(name) for word in term.words
-    )
+def _about_deposition(
+    row: DepositionRow, organisms: dict[int, str]
+) -> Mapping[str, Iterable[str | None]]:
+    dataset_ids = row.dataset_ids + row.enriched_dataset_ids
+    return {
+        "title": [row.title],
+        "tag": [row.tag],
+        "organism": [organisms.get(each) for each in dataset_ids],
+        "publication": [row.deposition_publications, row.related_database_entries],
+        "id": [f"CZCDP-{row.id}", *(f"DS-{each}" for each in dataset_ids)],
+        "author": [each for author in row.authors for each in (author.name, author.orcid)],
+        "object": [each.object_name for each in row.objects],
+        "kind": row.kinds,
+    }

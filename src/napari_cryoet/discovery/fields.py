@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.appearance.objects import is_object
 from napari_cryoet.discovery.index import Index, Places, RowMask, Words, all_of, at, marked
-from napari_cryoet.discovery.objects import concept_of, is_kind
-from napari_cryoet.discovery.words import is_quoted, tokens
+from napari_cryoet.words import is_named
 
 Range = tuple[float | None, float | None]
 """Lowest and highest number, both included; None for no bound."""
@@ -172,11 +172,11 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> RowMask:
             known = index.words(table, column)
             return known.rows_at([word in wanted for word in known.words])
         case "name":
-            return _rows_named(index.words(table, column), wanted, _is_named)
+            return _rows_named(index.words(table, column), wanted, is_named)
         case "object":
             ids, keys = index.words(table, "objectId"), {each.casefold() for each in wanted}
             by_id = ids.rows_at([each.casefold() in keys for each in ids.words])
-            return by_id | _rows_named(index.words(table, column), wanted, _is_object)
+            return by_id | _rows_named(index.words(table, column), wanted, is_object)
         case "number":
             return np.isin(index.numbers(table, column), wanted)
         case "range":
@@ -268,19 +268,6 @@ def _rows_named(
     known: Words, wanted: Sequence[str], is_meant: Callable[[str, str], bool]
 ) -> RowMask:
     return known.rows_at([any(is_meant(name, each) for each in wanted) for name in known.words])
-
-
-def _is_object(name: str, wanted: str) -> bool:
-    concept = None if is_quoted(wanted) else concept_of(wanted)
-    return _is_named(name, wanted) if concept is None else is_kind(name, concept)
-
-
-def _is_named(name: str, wanted: str) -> bool:
-    """Whether a name has all wanted words, or equals the wanted name in double quotes."""
-    if is_quoted(wanted):
-        return name == wanted[1:-1]
-    words = set(tokens(wanted))
-    return bool(words) and words <= set(tokens(name))
 
 
 def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:

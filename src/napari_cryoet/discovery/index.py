@@ -127,7 +127,7 @@ class Index:
 
     def words(self, table: str, column: str) -> Words:
         """A column of texts, encoded; ``not_reported`` counts as none."""
-        return self.made(("words", table, column), lambda: _encoded(self._cells(table, column)))
+        return self.made(("words", table, column), lambda: encoded(self._cells(table, column)))
 
     def numbers(self, table: str, column: str) -> NDArray[np.float64]:
         """A column of numbers, with 1 and 0 for true and false and NaN for none."""
@@ -201,6 +201,16 @@ class Index:
 
     def _runs_with(self, table: str, clause: Clause) -> RowMask:
         return np.isin(self.ids("runs"), self._database.cells("runs", ["id"], {table: clause}))
+
+
+def encoded(cells: Iterable[str | None]) -> Words:
+    """Encode a column of texts; ``not_reported`` counts as none."""
+    known: dict[str, int] = {}
+    codes = [
+        -1 if not cell or cell in _NOT_REPORTED else known.setdefault(cell, len(known))
+        for cell in cells
+    ]
+    return Words(np.array(codes, np.int32), tuple(known))
 
 
 def marked(places: NDArray[np.integer[Any]], size: int) -> RowMask:
@@ -333,12 +343,3 @@ def _pages(
     table, clause = RUNS_WITH[name]
     for page in portal.pages("runs", (), {table: clause}, size=ROWS_A_PAGE, stop=stop):
         yield [row | {"runId": row["id"]} | dict.fromkeys(clause, 0.0) for row in page]
-
-
-def _encoded(cells: Iterable[str | None]) -> Words:
-    known: dict[str, int] = {}
-    codes = [
-        -1 if not cell or cell in _NOT_REPORTED else known.setdefault(cell, len(known))
-        for cell in cells
-    ]
-    return Words(np.array(codes, np.int32), tuple(known))

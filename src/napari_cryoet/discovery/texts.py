@@ -1,25 +1,19 @@
-"""Free-text search in an index: the datasets and runs that contain all words, and where they occur."""
+"""Free-text search: the rows that contain all words of a text, and where they occur in an index."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, takewhile
 from typing import Final
 
 import numpy as np
 
+from napari_cryoet.appearance.objects import KnownObject, is_kind, known_object
 from napari_cryoet.discovery.fields import deposition_names, rows_above
-from napari_cryoet.discovery.index import Index, RowMask, Words, all_of, at
-from napari_cryoet.discovery.objects import (
-    Concept,
-    Term,
-    common_names,
-    concept_of,
-    is_kind,
-    terms_of,
-)
-from napari_cryoet.discovery.words import Texts, tokens
+from napari_cryoet.discovery.index import Index, RowMask, Words, at, encoded
+from napari_cryoet.words import Texts, is_quoted, split_words, tokens
 
 #: Columns to search: title, table and column, the most telling first.
 _COLUMNS: Final = (
@@ -43,6 +37,18 @@ _COLUMNS: Final = (
 )
 _OF_DATASETS: Final = frozenset({"datasets", "datasetAuthors"})
 _MOST_CORRECTIONS: Final = 5
+_COMMON_NAMES: Final = {
+    "Homo sapiens": "human",
+    "Mus musculus": "mouse",
+    "Rattus norvegicus": "rat",
+    "Saccharomyces cerevisiae": "budding yeast, baker's yeast",
+    "Schizosaccharomyces pombe": "fission yeast",
+    "Drosophila melanogaster": "fruit fly",
+    "Caenorhabditis elegans": "worm, nematode",
+    "Danio rerio": "zebrafish",
+    "Chlamydomonas reinhardtii": "green alga, algae",
+    "Arabidopsis thaliana": "thale cress",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +74,28 @@ class Reason:
         return f"{self.field}: {self.text}" + (f" ({self.how})" if self.how else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word of a search, or several words that together name an object."""
+
+    words: tuple[str, ...]
+    known: KnownObject | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class _Column:
-    """A searchable column."""
+class Column:
+    """A searchable column: its texts, each once, and which entry has which."""
 
     field: str
-    table: str
     words: Words
     texts: Texts
+    table: str = ""  # of an index
+
+    @classmethod
+    def of(cls, field: str, cells: Iterable[str | None]) -> Column:
+        """The column of these cells."""
+        words = encoded(cells)
+        return cls(field, words, Texts(words.words))
 
     def having(self, word: str, *, is_part: bool = False) -> list[bool]:
         """For each text, whether it contains the word.
@@ -84,15 +104,18 @@ class _Column:
         """
         return self.texts.having_whole(word) if is_part else self.texts.having(word)
 
-    def naming(self, concept: Concept) -> list[bool]:
+    def naming(self, known: KnownObject) -> list[bool]:
         """For each text, whether it names the object, or in the column of objects a kind of it."""
         if self.field == "object":
-            return [is_kind(name, concept) for name in self.words.words]
+            return [is_kind(name, known) for name in self.words.words]
         if self.field not in {"title", "description"}:
             return [False] * len(self.words.words)
-        return [
-            any(each) for each in zip(*map(self.texts.having_whole, concept.names), strict=True)
-        ]
+        by_name = [self.texts.having_whole(name) for name in known.names]
+        return [any(each) for each in zip(*by_name, strict=True)]
+
+
+RowsWith = Callable[[Iterable[tuple[Column, list[bool]]]], RowMask]
+"""The rows that have a wanted text in any column."""
 
 
 def text_match(index: Index, text: str) -> TextMatch:
@@ -103,73 +126,103 @@ def text_match(index: Index, text: str) -> TextMatch:
 
 def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
     """Why a dataset matches a text: where each word first occurs in the dataset or its runs."""
-    position, corrections = (
-        np.searchsorted(index.ids("datasets"), dataset_id),
-        text_match(index, text).corrections,
-    )
-    rows = [
-        (column, index.places(column.table, "datasets") == position) for column in _columns(index)
-    ]
-    codes = [
-        (column, code)
-        for column, own in rows
-        for code in np.unique(column.words.codes[own]).tolist()
-        if code >= 0
-    ]
+    position = np.searchsorted(index.ids("datasets"), dataset_id)
+    corrections = text_match(index, text).corrections
+    codes: list[tuple[Column, int]] = []
+    for column in _columns(index):
+        own = index.places(column.table, "datasets") == position
+        own_codes = np.unique(column.words.codes[own]).tolist()
+        codes += [(column, code) for code in own_codes if code >= 0]
     found: dict[Reason, None] = {}
     for term in terms_of(text):
         for word in term.words:
             others = corrections.get(word, (word,))
-            if reason := next(
-                (reason for each in others for reason in _reasons(codes, each, term)), None
-            ):
+            by_word = chain.from_iterable(_reasons(codes, each, term) for each in others)
+            if reason := next(by_word, None):
                 found[replace(reason, how=f"like {word}") if word in corrections else reason] = None
     return tuple(found)
 
 
-def find_terms(
-    text: str, size: int, having: Callable[[Term], RowMask], like: Callable[[str], Sequence[str]]
+def terms_of(text: str) -> tuple[Term, ...]:
+    """Split a text into words; words that together name a known object stay together.
+
+    >>> [term.words for term in terms_of('yeast cell membrane "plasma membrane"')]
+    [('yeast',), ('cell', 'membrane'), ('"plasma membrane"',)]
+    """
+    remaining = split_words(text)
+    terms = []
+    while remaining:
+        term = _first_term(remaining)
+        terms.append(term)
+        remaining = remaining[len(term.words) :]
+    return tuple(terms)
+
+
+def find_text(
+    text: str, columns: Sequence[Column], rows_with: RowsWith
 ) -> tuple[RowMask, dict[str, tuple[str, ...]]]:
-    """Find all terms of a text; a word that occurs nowhere is replaced by those `like` it.
+    """Find all terms of a text in any column; a word that occurs nowhere is replaced by similar ones.
 
     Returns the mask of the rows that have all terms, and the replacements by word.
     """
-    found, corrections = np.ones(size, np.bool_), dict[str, tuple[str, ...]]()
+    found = ~rows_with(())
+    corrections: dict[str, tuple[str, ...]] = {}
     for term in terms_of(text):
-        mask = having(term)
-        if not mask.any() and len(term.words) == 1 and (others := like(term.words[0])):
-            corrections[term.words[0]] = tuple(others)
-            mask = np.logical_or.reduce(
-                [having(Term((word,), concept_of(word))) for word in others]
-            )
+        mask = _rows_of_term(term, columns, rows_with)
+        if not mask.any() and len(term.words) == 1:
+            others = _similar_words(columns, term.words[0])
+            for word in others:
+                corrections[term.words[0]] = others
+                mask |= _rows_of_term(Term((word,), known_object(word)), columns, rows_with)
         found &= mask
     return found, corrections
 
 
+def common_names(organism: str) -> str:
+    """The English names of an organism, with or without its strain; empty if unknown."""
+    known = (names for species, names in _COMMON_NAMES.items() if organism.startswith(species))
+    return next(known, "")
+
+
+def _first_term(words: tuple[str, ...]) -> Term:
+    """The first word, or as many of the first words as together name an object."""
+    plain = tuple(takewhile(lambda word: not is_quoted(word), words))
+    for length in range(len(plain), 0, -1):
+        if known := known_object(" ".join(plain[:length])):
+            return Term(plain[:length], known)
+    return Term(words[:1])
+
+
+def _rows_of_term(term: Term, columns: Sequence[Column], rows_with: RowsWith) -> RowMask:
+    """The rows that contain all words of a term, or the object that it names."""
+    is_part = len(term.words) > 1
+    found = ~rows_with(())
+    for word in term.words:
+        found &= rows_with((each, each.having(word, is_part=is_part)) for each in columns)
+    if term.known is not None:
+        found |= rows_with((each, each.naming(term.known)) for each in columns)
+    return found
+
+
+def _similar_words(columns: Sequence[Column], word: str) -> tuple[str, ...]:
+    """Words that differ from this one by a letter."""
+    similar = {each for column in columns for each in column.texts.like(word)}
+    return tuple(sorted(similar)[:_MOST_CORRECTIONS])
+
+
+# in an index
+
+
 def _match(index: Index, text: str) -> TextMatch:
-    n_datasets, size = index.count("datasets"), index.count("datasets") + index.count("runs")
-    found, corrections = find_terms(text, size, partial(_find_term, index), partial(_like, index))
+    found, corrections = find_text(text, _columns(index), partial(_rows_with, index))
+    n_datasets = index.count("datasets")
     return TextMatch(found[:n_datasets], found[n_datasets:], corrections)
 
 
-def _find_term(index: Index, term: Term) -> RowMask:
-    """The datasets, then the runs, that contain all words of a term or the object that it names."""
-    columns, is_part = _columns(index), len(term.words) > 1
-    found = [
-        _rows_matching(
-            index, ((column, column.having(word, is_part=is_part)) for column in columns)
-        )
-        for word in term.words
-    ]
-    mask = all_of(found, len(found[0]))
-    if (concept := term.concept) is None:
-        return mask
-    return mask | _rows_matching(index, ((column, column.naming(concept)) for column in columns))
-
-
-def _rows_matching(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> RowMask:
+def _rows_with(index: Index, wanted: Iterable[tuple[Column, list[bool]]]) -> RowMask:
     """The datasets, then the runs, that have a wanted text in any column."""
-    own, runs = np.zeros(index.count("datasets"), np.bool_), np.zeros(index.count("runs"), np.bool_)
+    own = np.zeros(index.count("datasets"), np.bool_)
+    runs = np.zeros(index.count("runs"), np.bool_)
     for column, is_wanted in wanted:
         if any(is_wanted):
             above, mask = ("datasets", own) if column.table in _OF_DATASETS else ("runs", runs)
@@ -178,56 +231,45 @@ def _rows_matching(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -
     return np.concatenate([in_datasets, runs | at(own, index.places("runs", "datasets"))])
 
 
-def _reasons(codes: list[tuple[_Column, int]], word: str, term: Term) -> Iterable[Reason]:
+def _reasons(codes: list[tuple[Column, int]], word: str, term: Term) -> Iterable[Reason]:
     """All texts of a dataset that contain a word, then those that name its object."""
     for column, code in codes:
         if column.texts.has(word, code):
             yield Reason(column.field, _around(column.words.words[code], word))
-    if (concept := term.concept) is None:
+    known = term.known
+    if known is None:
         return
-    named = {column: column.naming(concept) for column in {column for column, _ in codes}}
+    named = {column: column.naming(known) for column in {column for column, _ in codes}}
     for column, code in codes:
         if named[column][code]:
             text = column.words.words[code]
-            is_kind_of_it = column.field == "object" and concept_of(text) != concept
-            how = (
-                f"a kind of {concept.name}"
-                if is_kind_of_it
-                else f"another name of {' '.join(term.words)}"
-            )
-            yield Reason(column.field, _around(text, concept.name), how)
+            is_kind_of_it = column.field == "object" and known_object(text) != known
+            another = f"another name of {' '.join(term.words)}"
+            how = f"a kind of {known.name}" if is_kind_of_it else another
+            yield Reason(column.field, _around(text, known.name), how)
 
 
-def _columns(index: Index) -> tuple[_Column, ...]:
+def _columns(index: Index) -> tuple[Column, ...]:
     return index.made("columns of text", lambda: tuple(_read_columns(index)))
 
 
-def _read_columns(index: Index) -> Iterable[_Column]:
+def _read_columns(index: Index) -> Iterable[Column]:
     for field, table, name in _COLUMNS:
         words = index.words(table, name)
-        yield _Column(field, table, words, Texts(words.words))
-    organisms, places = (
-        index.words("datasets", "organismName"),
-        index.places("datasets", "datasets"),
-    )
-    for field, words in (
-        ("organism", Words(organisms.codes, tuple(map(common_names, organisms.words)))),
-        ("id", Words(places, tuple(f"DS-{each}" for each in index.ids("datasets")))),
-        (
-            "deposition",
-            Words(index.places("datasets", "depositions"), tuple(deposition_names(index))),
+        yield Column(field, words, Texts(words.words), table)
+    organisms = index.words("datasets", "organismName")
+    of_datasets = {
+        "organism": Words(organisms.codes, tuple(map(common_names, organisms.words))),
+        "id": Words(
+            index.places("datasets", "datasets"),
+            tuple(f"DS-{each}" for each in index.ids("datasets")),
         ),
-    ):
-        yield _Column(field, "datasets", words, Texts(words.words))
-
-
-def _like(index: Index, word: str) -> tuple[str, ...]:
-    """Words that differ from this one by a letter."""
-    return tuple(
-        sorted({each for column in _columns(index) for each in column.texts.like(word)})[
-            :_MOST_CORRECTIONS
-        ]
-    )
+        "deposition": Words(
+            index.places("datasets", "depositions"), tuple(deposition_names(index))
+        ),
+    }
+    for field, words in of_datasets.items():
+        yield Column(field, words, Texts(words.words), "datasets")
 
 
 def _around(text: str, word: str, width: int = 60) -> str:

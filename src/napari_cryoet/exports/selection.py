@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from napari_cryoet import provenance
-from napari_cryoet.appearance.colors import annotation_colors, object_key
+from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.appearance.diameters import diameter_angstrom
+from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_rows, choose
 from napari_cryoet.download.plan import clean_name

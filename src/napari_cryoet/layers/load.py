@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from napari_cryoet import provenance
-from napari_cryoet.appearance.colors import RGBA, color_of, object_key
+from napari_cryoet.appearance.colors import RGBA, color_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.formats import mesh, ndjson
@@ -174,7 +174,7 @@ def load_annotation(
         (annotation.object_id, annotation.object_name) if annotation else (None, None)
     )
     name = joined(annotation_name(annotation), mark)
-    color_chosen = color or color_of(object_key(object_id, object_name))
+    color_chosen = color or color_of(object_id, object_name)
     location = Location.of(file.https_path)
     if file.format == "ndjson":
         size = fits.shape_zyx(file, [shown_on] if shown_on else []) or fits.shape_zyx(
@@ -249,11 +249,10 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
             f"picks must be Picks, not {type(picks).__name__}. Read a file with read_picks first."
         )
     object_id, object_name = picks.about.get("object_id"), picks.about.get("object_name")
-    key = object_key(object_id, object_name) if object_id or object_name else name
     return _picks_specs(
         picks,
         layer_name(name),
-        color or color_of(key),
+        color or color_of(object_id, object_name or name),
         diameter_angstrom(object_id, object_name or name),
     )
 
@@ -330,7 +329,7 @@ def _load_bare_annotation(
             else str(portal.get("method_type") or "")
         )
         name = layer_name(str(portal.get("run_name") or ""), str(object_name or ""), method)
-    color_chosen = color or color_of(object_key(object_id, object_name) if portal else name)
+    color_chosen = color or color_of(object_id, object_name or name)
     if suffix in {".ndjson", ".glb"}:
         spacing = spacing if spacing is not None else spacing_in_layout(location)
         about = of_bare_file("annotation", location, spacing) | portal

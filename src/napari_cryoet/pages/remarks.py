@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from napari_cryoet.appearance.colors import object_key
+from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import Basket, RecordKind
 from napari_cryoet.basket.contents import TABLES, Chosen, Contents
 from napari_cryoet.records import Record, ShapeType

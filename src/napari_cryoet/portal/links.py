@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from napari_cryoet.records import MAX_ID
+from napari_cryoet.words import AROUND
 
 _PREFIXES: Final = {
     "CZCDP": "deposition",
@@ -27,8 +28,6 @@ _FILE: Final = re.compile(
     r"(?:s3://[^/\s]+|(?:https?://)?(?:files|cryoet-data-portal-public\.s3)\.[^/\s]+)/([0-9]{5,10})(?:/\S*)?"
 )
 _DOI: Final = re.compile(r"10\.\d{4,9}/[^\s,]+")
-#: Characters that may surround an address in a text.
-AROUND: Final = "<>()[]{}'\"“”‘’«».,;"
 _DATABASES: Final = {
     "EMPIAR": "https://www.ebi.ac.uk/empiar/EMPIAR-{}/",
     "EMD": "https://www.ebi.ac.uk/emdb/EMD-{}",

@@ -18,13 +18,13 @@ from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_poin
 from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
 from napari_cryoet._qt.widgets.labels import form_of, number_box, plain_label
 from napari_cryoet._qt.widgets.messages import main_window
-from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.appearance.diameters import (
     LARGEST_ANGSTROM,
     SMALLEST_ANGSTROM,
     diameter_angstrom,
     set_diameter,
 )
+from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks

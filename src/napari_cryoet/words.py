@@ -9,7 +9,8 @@ from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import unquote
 
-from napari_cryoet.portal.links import AROUND
+#: Characters that may surround an address in a text.
+AROUND: Final = "<>()[]{}'\"“”‘’«».,;"
 
 _WORD: Final = re.compile(r'"([^"]*)"?|(\S+)')
 _TOKEN: Final = re.compile(r"[^\W_]+")
@@ -145,6 +146,18 @@ class Texts:
         return frozenset(
             word for texts in self._texts for text in texts for word in _TOKEN.findall(text)
         )
+
+
+def is_named(name: str, wanted: str) -> bool:
+    """Whether a name has all wanted words, or equals the wanted name in double quotes.
+
+    >>> is_named("Irene de Teresa-Trueba", "teresa irene"), is_named("MemBrain-seg", '"MemBrain"')
+    (True, False)
+    """
+    if is_quoted(wanted):
+        return name == wanted[1:-1]
+    words = set(tokens(wanted))
+    return bool(words) and words <= set(tokens(name))
 
 
 def is_one_letter_off(one: str, other: str) -> bool:
