@@ -28,6 +28,7 @@ from shared import (
     report,
 )
 
+from napari_cryoet.runs.runs import Runs
 from run_rows import rows_of_runs
 
 RUNS, PICKS, CUBE, SPACING_ANGSTROM = 8, 128, 32, 10.0
@@ -58,7 +59,7 @@ def measure(workers: str, url: str) -> Result:
 
     rows = rows_of_runs(url, RUNS, CROPS_SHAPE, SPACING_ANGSTROM)
     basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
-    selection = select(basket, rows, Source("url", url, "benchmark"))
+    selection = select(basket, Runs.of_rows(rows), Source("url", url, "benchmark"))
     with tempfile.TemporaryDirectory() as folder:
 
         def cut(scheduler: str = "") -> float:

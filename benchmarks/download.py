@@ -199,8 +199,10 @@ def official(what: str, url: str, folder: Path) -> None:
 def ours(what: str, url: str, folder: Path) -> None:
     """Download with this package."""
     from napari_cryoet import open_portal
-    from napari_cryoet.download import ask_rows, download_files
-    from napari_cryoet.download.plan import every_cell, file_cells, plan_cells
+    from napari_cryoet.download import download_files
+    from napari_cryoet.download.plan import plan_cells
+    from napari_cryoet.portal.rows import ask_rows
+    from napari_cryoet.runs.files import every_cell, file_cells
 
     portal = open_portal(f"{url}/graphql")
     rows = ask_rows(portal, run_ids=[run.id for run in portal.runs(portal.datasets()[0].id)])

@@ -13,8 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from napari_cryoet.download.rows import file_columns
 from napari_cryoet.packs.pack import Pack, PackManifest, write_pack
+from napari_cryoet.runs.files import file_columns
 from napari_cryoet.tables.schema import tables
 from portal_rows import blank_row
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_cryoet._qt.streaming.state import StreamState
     from napari_cryoet._qt.viewer.adding import add_layers
     from napari_cryoet.basket.basket import Basket, read_basket, write_basket
-    from napari_cryoet.basket.contents import download_basket
     from napari_cryoet.basket.matches import add_matches
     from napari_cryoet.basket.split import split_basket
     from napari_cryoet.check.findings import Findings, check_picks
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from napari_cryoet.discovery.index import Index, read_index
     from napari_cryoet.discovery.listing import list_matches
     from napari_cryoet.discovery.search import Condition, Matches, Search, find
+    from napari_cryoet.download.run import download_basket
     from napari_cryoet.exceptions import (
         ComparisonError,
         CryoETError,
@@ -151,7 +151,6 @@ _NAMES_BY_MODULE = {
     "_qt.streaming.state": ["StreamState"],
     "_qt.viewer.adding": ["add_layers"],
     "basket.basket": ["Basket", "read_basket", "write_basket"],
-    "basket.contents": ["download_basket"],
     "basket.matches": ["add_matches"],
     "basket.split": ["split_basket"],
     "check.findings": ["Findings", "check_picks"],
@@ -166,6 +165,7 @@ _NAMES_BY_MODULE = {
     "discovery.search": ["Condition", "Matches", "Search", "find"],
     "exports": ["export"],
     "exports.selection": ["Selection", "select_basket"],
+    "download.run": ["download_basket"],
     "formats.masks": ["write_mask"],
     "formats.registry": ["read_picks", "write_picks"],
     "layers.compared": ["comparison_layers"],

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+
+from napari_cryoet.exceptions import PortalError
 
 #: The largest id: the API's integers have 32 bits.
 MAX_ID: Final = 2**31 - 1
@@ -64,6 +66,17 @@ PORTAL_TERMS: Final = Terms(
     licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
     site="https://cryoetdataportal.czscience.com",
 )
+
+
+def converted(value: Any, kind: Any, name: str) -> Any:
+    """Convert rows, or a part of an answer, to a type; PortalError names the part that doesn't fit."""
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise PortalError(
+            f"The portal's answer is invalid: {error}, in {name}.",
+            hint="The portal may have changed; look for a newer version of napari-cryoet.",
+        ) from error
 
 
 def terms_of(s3_path: str, stated: Terms | None) -> Terms:
@@ -377,3 +390,8 @@ class AnnotationFile(Record, frozen=True, kw_only=True):
     source: str | None = None
     shape: AnnotationShape | None = None
     voxel_spacing: VoxelSpacing | None = None
+
+    @property
+    def annotation(self) -> Annotation | None:
+        """The annotation, if the file refers to it."""
+        return None if self.shape is None else self.shape.annotation

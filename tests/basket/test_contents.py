@@ -11,17 +11,18 @@ import pytest
 from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import (
-    RowsOfRuns,
-    ask_basket_rows,
+    KnownRuns,
+    ask_basket_runs,
     choose,
     contents_of,
-    plan_basket,
 )
-from napari_cryoet.download.plan import every_cell, plan_cells
+from napari_cryoet.download.plan import plan_basket, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.pages.remarks import remarks_on
 from napari_cryoet.portal.portal import Portal, open_portal
+from napari_cryoet.runs.files import every_cell
+from napari_cryoet.runs.runs import Runs
 from portal_rows import blank_row
 
 PREFIX = "https://files.example.org/"
@@ -55,7 +56,7 @@ def portal(tmp_path: Path) -> Portal:
 
 
 def cells_in(portal: Portal, basket: Basket) -> set[tuple[str, int]]:
-    plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+    plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
     return {(item.table, item.row_id) for item in plan.items}
 
 
@@ -78,12 +79,10 @@ def test_a_mask_has_the_chosen_format_if_available(portal: Portal) -> None:
     assert cells_in(portal, basket) == {("annotationFiles", 52)}
     basket = basket.with_choices(volume_format="mrc")
     assert cells_in(portal, basket) == {("annotationFiles", 53)}
-    rows = ask_basket_rows(portal, basket)
-    rows = {
-        **rows,
-        "annotationFiles": [row for row in rows["annotationFiles"] if row["format"] != "mrc"],
-    }
-    assert [item.row_id for item in plan_basket(basket, rows, portal).items] == [52]
+    rows = ask_basket_runs(portal, basket).rows
+    files = [row for row in rows["annotationFiles"] if row["format"] != "mrc"]
+    without_mrc = Runs.of_rows({**rows, "annotationFiles": files})
+    assert [item.row_id for item in plan_basket(basket, without_mrc, portal).items] == [52]
 
 
 @pytest.mark.parametrize(
@@ -103,21 +102,21 @@ def test_annotations_can_include_one_tomogram_by_processing(
 
 def test_a_tilt_series_includes_its_angles(portal: Portal) -> None:
     basket = Basket().with_ids("tilt_series", [71])
-    rows = ask_basket_rows(portal, basket)
-    assert {item.column for item in plan_basket(basket, rows, portal).items} == {
+    runs = ask_basket_runs(portal, basket)
+    assert {item.column for item in plan_basket(basket, runs, portal).items} == {
         "httpsMrcFile",
         "httpsAngleList",
     }
 
 
 def test_runs_and_datasets_include_every_listed_file(portal: Portal) -> None:
-    rows = ask_basket_rows(portal, Basket().with_ids("datasets", [DATASET]))
-    every = plan_cells(rows, None, every_cell(rows)).items
+    runs = ask_basket_runs(portal, Basket().with_ids("datasets", [DATASET]))
+    every = plan_cells(runs.rows, None, every_cell(runs.rows)).items
     for basket in (
         Basket().with_ids("datasets", [DATASET]),
         Basket().with_ids("runs", [RUN, OTHER_RUN]),
     ):
-        assert {item.path for item in plan_basket(basket, rows, portal).items} == {
+        assert {item.path for item in plan_basket(basket, runs, portal).items} == {
             item.path for item in every
         }
     frames = {"frames", "gainFiles", "frameAcquisitionFiles"}
@@ -137,8 +136,8 @@ def test_contents_match_the_plan(portal: Portal) -> None:
         Basket().with_ids("annotations", [21, 22]).with_choices(with_tomogram="default"),
         Basket().with_ids("tomograms", [11, 12]).with_choices(level=1),
     ):
-        contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
-        plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+        contents = contents_of(choose(basket, KnownRuns(portal).of(basket)))
+        plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
         total = contents.total
         assert (total.n_files, total.size_bytes) == (len(plan.items), plan.total_bytes)
 
@@ -150,18 +149,18 @@ def test_contents_are_counted_by_run_and_kind(portal: Portal) -> None:
         .with_ids("tomograms", [12])
         .with_choices(metadata=False)
     )
-    contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
+    contents = contents_of(choose(basket, KnownRuns(portal).of(basket)))
     size = sum(len(content) for key, content in sample_files().items() if "mask.zarr" in key) + 720
     assert contents.run_ids == (RUN,)
     assert contents.parts["tomograms"].size_bytes == 800
     assert contents.parts["annotations"].size_bytes == size
     assert contents.summary.startswith("1 run · 3 files · ")
-    assert contents_of(choose(Basket(), RowsOfRuns(portal).of(Basket()))).summary == ""
+    assert contents_of(choose(Basket(), KnownRuns(portal).of(Basket()))).summary == ""
 
 
 def test_each_coarser_level_counts_an_eighth(portal: Portal) -> None:
     basket = Basket().with_ids("tomograms", [12]).with_choices(level=1)
-    size = contents_of(choose(basket, RowsOfRuns(portal).of(basket))).total.size_bytes
+    size = contents_of(choose(basket, KnownRuns(portal).of(basket))).total.size_bytes
     assert 800 - size == pytest.approx(800 / (1 + 1 / 8 + 1 / 64), abs=1)
 
 
@@ -172,22 +171,22 @@ def test_missing_ids_are_listed(portal: Portal) -> None:
         .with_ids("runs", [77])
         .with_ids("tomograms", [98])
     )
-    chosen = choose(basket, RowsOfRuns(portal).of(basket))
+    chosen = choose(basket, KnownRuns(portal).of(basket))
     contents = contents_of(chosen)
     missing, *_ = remarks_on(chosen, contents)
     assert missing.ids == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
     assert contents.run_ids == (RUN,)
     gone = Basket().with_ids("annotations", [99])
     with pytest.raises(DownloadError, match="Nothing"):
-        plan_basket(gone, ask_basket_rows(portal, gone), portal)
+        plan_basket(gone, ask_basket_runs(portal, gone), portal)
 
 
 def test_adding_ids_of_a_known_run_sends_no_query(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known_rows = RowsOfRuns(portal)
+    known_runs = KnownRuns(portal)
     basket = Basket().with_ids("annotations", [21])
-    known_rows.of(basket)
+    known_runs.of(basket)
     queries: list[str] = []
     query = portal.query
     monkeypatch.setattr(
@@ -196,19 +195,19 @@ def test_adding_ids_of_a_known_run_sends_no_query(
         lambda text, *args, **kwargs: queries.append(text) or query(text, *args, **kwargs),
     )
 
-    known_rows.of(basket)
+    known_runs.of(basket)
     assert not queries
     assert contents_of(
-        choose(basket, known_rows.of(basket.with_ids("tomograms", [12])))
+        choose(basket, known_runs.of(basket.with_ids("tomograms", [12])))
     ).run_ids == (RUN,)
     assert not queries
-    assert known_rows.of(Basket())["runs"] == []
+    assert [*known_runs.of(Basket())] == []
 
 
 def test_rows_not_fetched_after_a_stop_are_not_missing(portal: Portal) -> None:
-    known_rows, stop = RowsOfRuns(portal), threading.Event()
+    known_runs, stop = KnownRuns(portal), threading.Event()
     stop.set()
     basket = Basket().with_ids("annotations", [21])
     with pytest.raises(StoppedError):
-        known_rows.of(basket, stop=stop)
-    assert contents_of(choose(basket, known_rows.of(basket))).run_ids == (RUN,)
+        known_runs.of(basket, stop=stop)
+    assert contents_of(choose(basket, known_runs.of(basket))).run_ids == (RUN,)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.basket.basket import SPLIT_NAMES, Basket
-from napari_cryoet.basket.contents import ask_basket_rows, choose
+from napari_cryoet.basket.contents import ask_basket_runs, choose
 from napari_cryoet.basket.split import objects_of_runs, split_basket, split_runs
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.portal import open_portal
@@ -51,11 +51,11 @@ def test_a_split_is_recorded_in_the_basket(demo_pack: Path) -> None:
     portal = open_portal(demo_pack)
     page = portal.run_page(9001)
     basket = Basket().with_ids("annotations", [each.id for each in page.annotations])
-    rows = ask_basket_rows(portal, basket)
-    assert objects_of_runs(choose(basket, rows)) == {
+    runs = ask_basket_runs(portal, basket)
+    assert objects_of_runs(choose(basket, runs)) == {
         9001: {each.object_name for each in page.annotations}
     }
-    split = split_basket(basket, rows, seed=4)
+    split = split_basket(basket, runs, seed=4)
     assert split.split is not None
     assert split.split.of_runs == {9001: "train"}
     assert split.split.seed == 4

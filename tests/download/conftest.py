@@ -11,9 +11,10 @@ import pytest
 
 from download_samples import sample_rows, write_files
 from napari_cryoet.download import Plan
-from napari_cryoet.download.plan import every_cell, file_cells, plan_cells, volume_cells
+from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy, save_data
+from napari_cryoet.runs.files import every_cell, file_cells, volume_cells
 from server import Server
 
 

@@ -28,7 +28,7 @@ from download_samples import (
     zarr_files,
 )
 from napari_cryoet.download import Plan, download_files
-from napari_cryoet.download.plan import every_cell, plan_cells
+from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -40,6 +40,7 @@ from napari_cryoet.exceptions import (
 )
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.runs.files import every_cell
 from server import Server, garbled, saying, sent, status, without_ranges
 
 MRC, ZARR, POINTS = f"files/{TOMOGRAM}.mrc", f"files/{TOMOGRAM}.zarr", f"files/{PICKS}_point.ndjson"

@@ -13,15 +13,15 @@ import pytest
 from download_samples import FRAME, TOMOGRAM, sample_files
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import download_basket
 from napari_cryoet.cli import main
-from napari_cryoet.download import Plan, ask_rows, download_files
-from napari_cryoet.download.rows import file_columns
+from napari_cryoet.download import Plan, download_basket, download_files
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Pack, open_pack
+from napari_cryoet.portal.rows import ask_rows
+from napari_cryoet.runs.files import file_columns
 from server import Server
 
 PlanOf = Callable[..., Plan]

@@ -13,10 +13,11 @@ import pytest
 
 from download_samples import files_in
 from napari_cryoet.basket.basket import Basket, read_basket
-from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
+from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.download import Plan, download_files
 from napari_cryoet.download.folder import read_manifest
 from napari_cryoet.download.lists import write_lists
+from napari_cryoet.download.plan import plan_basket
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal.portal import open_portal
@@ -40,7 +41,7 @@ def plan(server: PackServer) -> Plan:
         .with_ids("annotations", annotations)
     )
     basket = basket.with_ids("runs", [9002])
-    return plan_basket(basket, ask_basket_rows(portal, basket), portal)
+    return plan_basket(basket, ask_basket_runs(portal, basket), portal)
 
 
 def run(command: list[str], folder: Path, **environment: str) -> None:

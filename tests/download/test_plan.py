@@ -23,13 +23,14 @@ from download_samples import (
     sample_rows,
 )
 from napari_cryoet import open_portal
-from napari_cryoet.download import Plan, ask_rows
-from napari_cryoet.download import rows as rows_module
-from napari_cryoet.download.plan import clean_name, every_cell, plan_cells
-from napari_cryoet.download.rows import file_columns
+from napari_cryoet.download import Plan
+from napari_cryoet.download.plan import clean_name, plan_cells
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
 from napari_cryoet.packs.pack import PackManifest, write_pack
+from napari_cryoet.portal import rows as rows_module
+from napari_cryoet.portal.rows import ask_rows
 from napari_cryoet.records import PORTAL_TERMS, Terms
+from napari_cryoet.runs.files import every_cell, file_columns
 from portal_rows import portal_schema
 
 PREFIX = "https://files.example.org/"

@@ -14,14 +14,16 @@ import pytest
 from command_line import wait_until
 from download_samples import MASK, PICKS, TOMOGRAM, files_in, sample_files
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import ask_basket_rows, download_basket, plan_basket
+from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.download import (
     Download,
     Plan,
     check_place,
+    download_basket,
     download_files,
     download_region,
     incomplete,
+    plan_basket,
 )
 from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
@@ -175,7 +177,7 @@ def test_downloaded_coarse_levels_open_at_the_right_position(
         .with_ids("annotations", [9001])
         .with_choices(level=1)
     )
-    plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+    plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
     download_files(plan, tmp_path)
     page = open_portal(tmp_path).run_page(9001)
     (coarse,) = page.tomograms

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from napari_cryoet.basket.basket import Basket, Choices, Split
-from napari_cryoet.download import Rows, ask_rows
+from napari_cryoet.download import Rows
 from napari_cryoet.exports.selection import Selection, select
 from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.portal.rows import ask_rows
+from napari_cryoet.runs.runs import Runs
 
 #: Runs with ground truth, masks and picks of others; and one that has nothing but a tomogram.
 RUNS = (9001, 9005, 9003)
@@ -40,7 +42,8 @@ def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
         runs, choices = () if objects else (9003,), Choices(with_tomogram=tomogram)
         split = Split(train=(9001,), test=(9005,))
         basket = Basket(runs=runs, annotations=annotations, choices=choices, split=split)
-        return select(basket, demo_rows, open_portal(demo_pack).source)
+        source = open_portal(demo_pack).source
+        return select(basket, Runs.of_rows(demo_rows, source.terms), source)
 
     return make
 

@@ -22,6 +22,7 @@ from napari_cryoet.exports import crops, export
 from napari_cryoet.exports.selection import Selection, select
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Source
+from napari_cryoet.runs.runs import Runs
 from run_rows import rows_of_runs
 from server import Server
 
@@ -172,7 +173,7 @@ def six_runs(tmp_path: Path) -> Iterator[Selection]:
     with Server(folder, 0.3) as server:
         rows = rows_of_runs(server.url, 6, shape, 10.0)
         basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
-        yield select(basket, rows, Source("url", server.url, "six runs"))
+        yield select(basket, Runs.of_rows(rows), Source("url", server.url, "six runs"))
 
 
 @pytest.mark.slow

@@ -29,8 +29,9 @@ from napari_cryoet import (
 )
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
-from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
+from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.cli import main
+from napari_cryoet.download.plan import plan_basket
 from napari_cryoet.packs.pack import Pack, open_pack
 
 SQL = """
@@ -129,7 +130,7 @@ def test_a_few_lines_of_python_plan_the_download(source: Source) -> None:
     annotation_ids, run_ids = source.answer
     portal = open_portal(source.name)
     basket = add_matches(Basket(source=source.name), read_index(portal), source.search)
-    plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+    plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
     assert set(basket.annotations) == annotation_ids
     assert len(basket.tomograms) == len(run_ids)
     assert {item.table for item in plan.items} >= {"tomograms", "annotationFiles"}

@@ -11,6 +11,7 @@ from download_samples import OTHER_RUN, sample_rows
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import choose, contents_of
 from napari_cryoet.pages.remarks import Remark, remarks_on
+from napari_cryoet.runs.runs import Runs
 from portal_rows import blank_row
 
 ALL = Basket().with_ids("annotations", [21, 22]).with_ids("tomograms", [11])
@@ -27,7 +28,7 @@ def rows() -> Any:
 
 
 def remarks(basket, rows, **options) -> tuple[Remark, ...]:
-    chosen = choose(basket, rows)
+    chosen = choose(basket, Runs.of_rows(rows))
     return remarks_on(chosen, contents_of(chosen), **options)
 
 

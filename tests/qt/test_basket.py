@@ -11,7 +11,7 @@ from napari_cryoet._qt.basket.page import EXPORT
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
-from napari_cryoet.basket.contents import RowsOfRuns
+from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.pages.rows import RecordRow
@@ -162,7 +162,7 @@ def test_without_a_network_ticks_are_counted_and_retry_works(qtbot, dock, monkey
         raise NetworkError("Couldn't reach the portal.")
 
     with monkeypatch.context() as without_network:
-        without_network.setattr(RowsOfRuns, "of", fail)
+        without_network.setattr(KnownRuns, "of", fail)
         press(qtbot, dock, dock.screens.datasets.view, CELLS)
         assert dock.screens.basket_strip.text() == "Basket: 1 ticked ▸"
         dock.navigator.go_to_basket()

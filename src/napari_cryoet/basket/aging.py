@@ -9,8 +9,8 @@ import msgspec
 
 from napari_cryoet.basket.basket import KINDS, Basket, RecordKind, SavedSearch
 from napari_cryoet.basket.contents import TABLES
-from napari_cryoet.download.rows import ask_table
 from napari_cryoet.portal.portal import Portal
+from napari_cryoet.portal.rows import ask_table
 from napari_cryoet.records import Record
 from napari_cryoet.tables.database import normalised
 from napari_cryoet.tables.schema import tables

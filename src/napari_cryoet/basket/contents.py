@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Part, RecordKind, basket_text
-from napari_cryoet.download.plan import (
-    Cell,
-    Plan,
-    every_cell,
-    file_cells,
-    plan_cells,
-    size_of,
-    volume_cells,
-)
-from napari_cryoet.download.rows import ask_rows, ask_table, by_id
-from napari_cryoet.download.run import DownloadReport, download_files
-from napari_cryoet.locations import PathOrUrl
+from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Part, RecordKind
 from napari_cryoet.portal.portal import Portal
-from napari_cryoet.records import Record, ShapeType
+from napari_cryoet.portal.rows import ask_rows, ask_table
+from napari_cryoet.records import AnnotationFile, Record, TiltSeries, Tomogram
+from napari_cryoet.runs.files import Cell, every_cell, file_cells, size_of, volume_cells
+from napari_cryoet.runs.runs import RunRecords, Runs, richest_shapes
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import tables
 from napari_cryoet.wording import count_text, joined, size_text
@@ -46,11 +37,6 @@ _PARTS: Final[Mapping[str, Part]] = {
     "gainFiles": "frames",
     "frameAcquisitionFiles": "frames",
 }
-#: The richer equivalent of a shape type.
-_RICHER: Final[Mapping[str, str]] = {
-    ShapeType.POINT: ShapeType.ORIENTED_POINT,
-    ShapeType.SEGMENTATION_MASK: ShapeType.INSTANCE_SEGMENTATION_MASK,
-}
 #: The tables needed to list files and sizes.
 _NEEDED: Final = frozenset(
     {
@@ -60,8 +46,9 @@ _NEEDED: Final = frozenset(
         "tomograms",
         "tomogramVoxelSpacings",
         "tiltseries",
+        "alignments",
+        "datasets",
     }
-    | {"alignments", "datasets"}
 )
 _OF_WHOLE_RUNS: Final = frozenset({"frames", "gainFiles", "frameAcquisitionFiles", "depositions"})
 
@@ -112,104 +99,100 @@ class Contents(Record, frozen=True, kw_only=True):
 
 
 class File(NamedTuple):
-    """A file or an OME-Zarr: the row that names it, and its size, or 0 if unknown."""
+    """A file or an OME-Zarr: the cell that names it, and its size, or 0 if unknown."""
 
-    table: str
-    row_id: int
-    run_id: int | None
+    cell: Cell
+    run_id: int | None  # None above runs
     part: Part
     size_bytes: int
 
 
+class ChosenRun(NamedTuple):
+    """The records that a basket selects from a run."""
+
+    records: RunRecords
+    is_whole: bool  # to download with all its files
+    tomograms: tuple[Tomogram, ...]  # like the next two, all of them if the run is whole
+    annotation_files: tuple[AnnotationFile, ...]
+    tilt_series: tuple[TiltSeries, ...]
+
+    @property
+    def n_records(self) -> int:
+        """The number of selected records."""
+        return len(self.tomograms) + len(self.annotation_files) + len(self.tilt_series)
+
+
 @dataclass(frozen=True)
 class Chosen:
-    """The rows that a basket selects from the rows of its runs."""
+    """The records that a basket selects from its runs."""
 
     basket: Basket
-    rows: Rows
-    owners: Owners
-    tomograms: tuple[Row, ...]  # like the next two, includes those of whole runs and datasets
-    annotation_files: tuple[Row, ...]
-    tilt_series: tuple[Row, ...]
-    whole_runs: frozenset[int]  # ids of runs to download with all their files
+    known: Runs
+    runs: tuple[ChosenRun, ...]
+
+    @property
+    def run_parts(self) -> tuple[ChosenRun, ...]:
+        """The runs that aren't whole, whose parts were picked one by one."""
+        return tuple(run for run in self.runs if not run.is_whole)
 
     @cached_property
     def files(self) -> tuple[File, ...]:
         """The files, each once even if several rows name it."""
-        files, first_level = [], self.basket.choices.level
-        for cell in _cells(self):
-            table, row, column = cell
-            run_id, size_bytes = self.owners.run_id(table, row), size_of(cell, first_level) or 0
-            files.append(File(table, row["id"], run_id, part_of(table, column), size_bytes))
-        return tuple(files)
+        files: dict[str, File] = {}
+        for run_id, (table, row, column) in _cells(self):
+            cell = table, row, column
+            size_bytes = size_of(cell, self.basket.choices.level) or 0
+            files[row[column]] = File(cell, run_id, part_of(table, column), size_bytes)
+        return tuple(files.values())
 
 
-class Owners:
-    """Looks up the run of a row, and related rows."""
-
-    def __init__(self, rows: Mapping[str, Mapping[int, Row]]) -> None:
-        self._by_id = rows  # by table and id
-
-    def row(self, table: str, row_id: int | None) -> Row | None:
-        """A row by its id, or None if it is unknown."""
-        return self._by_id[table].get(row_id) if row_id is not None else None
-
-    def annotation(self, row: Row) -> Row | None:
-        """The annotation of an annotation file or shape."""
-        shape = (
-            self.row("annotationShapes", row["annotationShapeId"])
-            if "annotationShapeId" in row
-            else row
-        )
-        return self.row("annotations", shape["annotationId"]) if shape else None
-
-    def run_id(self, table: str, row: Row) -> int | None:
-        """The id of a row's run; None for rows above runs."""
-        if table in {"annotationFiles", "annotationShapes"}:
-            row = self.annotation(row) or {}
-        run_id: int | None = row.get("id" if table == "runs" else "runId")
-        return run_id
+def choose(basket: Basket, runs: Runs) -> Chosen:
+    """Select records by a basket's ids and choices; ``runs`` are the basket's."""
+    run_ids = {*basket.runs}
+    dataset_ids = {*basket.datasets}
+    chosen = []
+    for records in runs:
+        run = records.run
+        is_whole = run.id in run_ids or run.dataset_id in dataset_ids
+        chosen.append(_choose_in_run(basket, records, is_whole=is_whole))
+    return Chosen(basket, runs, tuple(chosen))
 
 
-def choose(basket: Basket, rows: Rows) -> Chosen:
-    """Select rows by a basket's ids and choices; ``rows`` are those of its runs."""
-    owners, left_out, runs, datasets = (
-        Owners(by_id(rows)),
-        basket.choices.leave_out,
-        {*basket.runs},
-        {*basket.datasets},
-    )
-    whole = {row["id"] for row in rows["runs"] if row["id"] in runs or row["datasetId"] in datasets}
-
-    def wanted(table: str, part: Part, ids: Iterable[int]) -> list[Row]:
-        ticked, of_whole = set(ids), frozenset() if part in left_out else whole
-        return [
-            row
-            for row in rows[table]
-            if row["id"] in ticked or owners.run_id(table, row) in of_whole
-        ]
-
-    annotation_files = wanted("annotationFiles", "annotations", _file_ids(basket, rows))
-    tomograms = wanted("tomograms", "tomograms", basket.tomograms)
-    if basket.choices.with_tomogram:
-        have = {row["runId"] for row in tomograms}
-        lacking = {owners.run_id("annotationFiles", row) for row in annotation_files} - have
-        added = default_tomograms(rows, basket.choices.with_tomogram)
-        tomograms += [row for row in added if row["runId"] in lacking]
-    tilt_series = wanted("tiltseries", "tilt series", basket.tilt_series)
-    parts = tuple(tomograms), tuple(annotation_files), tuple(tilt_series)
-    return Chosen(basket, rows, owners, *parts, frozenset(whole))
+def _choose_in_run(basket: Basket, records: RunRecords, *, is_whole: bool) -> ChosenRun:
+    choices = basket.choices
+    whole = frozenset[Part]() if not is_whole else frozenset(PARTS).difference(choices.leave_out)
+    shape_ids = _shape_ids(basket, records)
+    files = [
+        file
+        for file in records.annotation_files
+        if "annotations" in whole or file.annotation_shape_id in shape_ids
+    ]
+    tomogram_ids = {*basket.tomograms}
+    tomograms = [
+        each for each in records.tomograms if "tomograms" in whole or each.id in tomogram_ids
+    ]
+    if choices.with_tomogram and files and not tomograms:
+        added = records.tomogram_of(choices.with_tomogram)
+        tomograms = [added] if added is not None else []
+    series_ids = {*basket.tilt_series}
+    tilt_series = [
+        each for each in records.tilt_series if "tilt series" in whole or each.id in series_ids
+    ]
+    return ChosenRun(records, is_whole, tuple(tomograms), tuple(files), tuple(tilt_series))
 
 
-def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
-    """For each run, the tomogram that its page opens first, or the first one of a processing."""
-    best: dict[int | None, Row] = {}
-    for row in sorted(
-        rows["tomograms"], key=lambda row: (not row.get("isVisualizationDefault"), row["id"])
-    ):
-        if processing in {"default", row["processing"]}:
-            best.setdefault(row["runId"], row)
-    return list(best.values())
+def _shape_ids(basket: Basket, records: RunRecords) -> set[int]:
+    """Ids of ticked shapes, and of the chosen shapes of ticked annotations."""
+    annotation_ids = {*basket.annotations}
+    with_files = {file.annotation_shape_id for file in records.annotation_files}
+    shapes = [
+        shape
+        for shape in records.annotation_shapes
+        if shape.annotation_id in annotation_ids and shape.id in with_files
+    ]
+    if basket.choices.shapes == "richest":
+        shapes = richest_shapes(shapes)
+    return {shape.id for shape in shapes}.union(basket.annotation_shapes)
 
 
 def contents_of(chosen: Chosen) -> Contents:
@@ -219,7 +202,7 @@ def contents_of(chosen: Chosen) -> Contents:
         sizes[file.part].append(file.size_bytes)
     run_ids = {file.run_id for file in chosen.files}
     return Contents(
-        run_ids=tuple(row["id"] for row in chosen.rows["runs"] if row["id"] in run_ids),
+        run_ids=tuple(run_id for run_id in chosen.known.records if run_id in run_ids),
         parts={
             part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part]))
             for part in PARTS
@@ -228,81 +211,42 @@ def contents_of(chosen: Chosen) -> Contents:
     )
 
 
-def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
-    """Plan the download of a basket from rows of all tables.
-
-    DownloadError if there is nothing to fetch.
-    """
-    plan = plan_cells(
-        rows, portal.source, _cells(choose(basket, rows)), first_level=basket.choices.level
-    )
-    about = {
-        "basket": basket.name,
-        "catalogue_date": basket.catalogue_date,
-        "searches": [saved.search for saved in basket.searches],
-    }
-    return replace(plan, about=about, beside={"basket.toml": basket_text(basket)})
-
-
-def download_basket(
-    basket: Basket,
-    portal: Portal,
-    folder: PathOrUrl,
-    *,
-    stop: threading.Event | None = None,
-    **options: Any,
-) -> DownloadReport:
-    """Download a basket into a folder, which becomes a pack.
-
-    ``options`` and errors are those of `download_files`.
-    """
-    rows = ask_basket_rows(portal, basket, stop=stop)
-    return download_files(plan_basket(basket, rows, portal), folder, stop=stop, **options)
-
-
 def part_of(table: str, column: str) -> Part:
     """The part that a file belongs to, by the cell that names it."""
     return "metadata" if column.startswith("keyPhoto") else _PARTS.get(table, "metadata")
 
 
-def _file_ids(basket: Basket, rows: Rows) -> set[int]:
-    """Ids of annotation files: of ticked shapes, and of the chosen shapes of ticked annotations."""
-    annotations, with_files = (
-        {*basket.annotations},
-        {row["annotationShapeId"] for row in rows["annotationFiles"]},
-    )
-    shapes = [
-        row
-        for row in rows["annotationShapes"]
-        if row["annotationId"] in annotations and row["id"] in with_files
-    ]
-    if basket.choices.shapes == "richest":
-        offered = {(row["annotationId"], row["shapeType"]) for row in shapes}
-        shapes = [
-            row
-            for row in shapes
-            if (row["annotationId"], _RICHER.get(row["shapeType"], "")) not in offered
-        ]
-    wanted = {row["id"] for row in shapes} | {*basket.annotation_shapes}
-    return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in wanted}
+def _cells(chosen: Chosen) -> Iterator[tuple[int | None, Cell]]:
+    """The cells of all files with their runs; whole runs first, then what is above them."""
+    choices = chosen.basket.choices
+    rows_of = chosen.known.rows_of
+    whole = [run.records.run for run in chosen.runs if run.is_whole]
+    rows_to_list: dict[int | None, Rows] = {run.id: rows_of[run.id] for run in whole}
+    rows_to_list[None] = _rows_above(chosen.known.above, {run.dataset_id for run in whole})
+    for run_id, rows in rows_to_list.items():
+        for table, row, column in every_cell(rows):
+            if part_of(table, column) not in choices.leave_out:
+                yield run_id, (table, row, column)
+    for part in chosen.run_parts:
+        run_id = part.records.run.id
+        for cell in _cells_of_parts(chosen.basket, part, rows_of[run_id]):
+            yield run_id, cell
 
 
-def _cells(chosen: Chosen) -> Iterable[Cell]:
-    """The cells of all files, each file once even if several rows name it."""
-    cells = (*_cells_of_whole_runs(chosen), *_cells_of_parts(chosen))
-    return {row[column]: (table, row, column) for table, row, column in cells}.values()
+def _rows_above(above: Rows, dataset_ids: Collection[int]) -> Rows:
+    """The rows of datasets and their depositions."""
+    datasets = [row for row in above.get("datasets", ()) if row["id"] in dataset_ids]
+    deposition_ids = {row["depositionId"] for row in datasets}
+    depositions = [row for row in above.get("depositions", ()) if row["id"] in deposition_ids]
+    return {"datasets": datasets, "depositions": depositions}
 
 
-def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
-    """The cells of runs that aren't whole, with one format of each volume."""
-    choices, owners = chosen.basket.choices, chosen.owners
-
-    def in_parts(table: str, rows: Iterable[Row]) -> list[Row]:
-        return [row for row in rows if owners.run_id(table, row) not in chosen.whole_runs]
-
-    tomograms = in_parts("tomograms", chosen.tomograms)
-    files = in_parts("annotationFiles", chosen.annotation_files)
-    tilt_series = in_parts("tiltseries", chosen.tilt_series)
+def _cells_of_parts(basket: Basket, run: ChosenRun, rows: Rows) -> Iterator[Cell]:
+    """The cells of a run that isn't whole, with one format of each volume."""
+    choices = basket.choices
+    tomograms = _rows_with(rows, "tomograms", (each.id for each in run.tomograms))
+    files = _rows_with(rows, "annotationFiles", (each.id for each in run.annotation_files))
+    tilt_series = _rows_with(rows, "tiltseries", (each.id for each in run.tilt_series))
     yield from volume_cells("tomograms", tomograms, choices.volume_format)
     yield from file_cells(files, choices.volume_format)
     yield from volume_cells("tiltseries", tilt_series, choices.volume_format)
@@ -310,100 +254,99 @@ def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
         ("tiltseries", row, "httpsAngleList") for row in tilt_series if row["httpsAngleList"]
     )
     if choices.metadata:
-        annotations = {row["id"]: row for file in files if (row := owners.annotation(file))}
+        annotation_ids = {each.annotation.id for each in run.annotation_files if each.annotation}
         alignment_ids = {row["alignmentId"] for row in (*tomograms, *files)}
-        alignments = [row for row in chosen.rows["alignments"] if row["id"] in alignment_ids]
-        yield from every_cell({"annotations": [*annotations.values()], "alignments": alignments})
+        annotations = _rows_with(rows, "annotations", annotation_ids)
+        alignments = _rows_with(rows, "alignments", alignment_ids)
+        yield from every_cell({"annotations": annotations, "alignments": alignments})
 
 
-def _cells_of_whole_runs(chosen: Chosen) -> Iterator[Cell]:
-    """All cells of whole runs, and of their datasets and depositions."""
-    rows, owners = chosen.rows, chosen.owners
-    datasets = {row["datasetId"] for row in rows["runs"] if row["id"] in chosen.whole_runs}
-    depositions = {row["depositionId"] for row in rows["datasets"] if row["id"] in datasets}
-    above = {"datasets": datasets, "depositions": depositions}
-    for table, row, column in every_cell(rows) if chosen.whole_runs else ():
-        is_whole = (
-            row["id"] in above[table]
-            if table in above
-            else owners.run_id(table, row) in chosen.whole_runs
-        )
-        if is_whole and part_of(table, column) not in chosen.basket.choices.leave_out:
-            yield table, row, column
+def _rows_with(rows: Rows, table: str, ids: Iterable[int]) -> list[Row]:
+    wanted = set(ids)
+    return [row for row in rows.get(table, ()) if row["id"] in wanted]
 
 
 # asking
 
 
-def ask_basket_rows(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
+def ask_basket_runs(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Runs:
     """Request all rows of a basket's runs, to plan its download.
 
     Records that the portal lacks are left out.
     """
-    return RowsOfRuns(portal, for_download=True).of(basket, stop=stop)
+    return KnownRuns(portal, for_download=True).of(basket, stop=stop)
 
 
-class RowsOfRuns:
-    """A cache of rows by run: after a change of the basket, only new runs are requested.
+class KnownRuns:
+    """A cache of runs: after a change of the basket, only new ones are requested.
 
     Without ``for_download``, only the few tables for `contents_of` are requested.
     """
 
     def __init__(self, portal: Portal, *, for_download: bool = False) -> None:
-        self._portal, self._needed = portal, tables().keys() if for_download else _NEEDED
+        self._portal = portal
+        self._needed = frozenset(tables() if for_download else _NEEDED)
         self._lock = threading.Lock()
-        self._known: dict[str, dict[int, Row]] = {name: {} for name in tables()}
-        self._owners = Owners(self._known)
-        self._requested: dict[int, Set[str]] = {}  # tables by run id
+        self._records: dict[int, RunRecords] = {}
+        self._rows_of: dict[int, Rows] = {}
+        self._above: dict[str, dict[int, Row]] = {}
+        self._requested: dict[int, frozenset[str]] = {}  # tables by run id
+        self._run_ids: dict[str, dict[int, int]] = {name: {} for name in TABLES.values()}
 
-    def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
-        """The rows of a basket's runs. Thread-safe; blocks during requests."""
+    def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Runs:
+        """The runs of a basket. Thread-safe; blocks during requests."""
         with self._lock:
-            whole, parts = (self._run_ids(basket, kinds, stop) for kinds in (KINDS[:2], KINDS[2:]))
-            for wanted, names in (
-                (whole, self._needed | _OF_WHOLE_RUNS),
-                (parts - whole, self._needed),
-            ):
-                if new := {
-                    run_id
-                    for run_id in wanted
-                    if not names <= self._requested.get(run_id, frozenset())
-                }:
-                    for name, rows in ask_rows(
-                        self._portal, run_ids=new, names=names, stop=stop
-                    ).items():
-                        self._known[name] |= {row["id"]: row for row in rows}
-                    self._requested |= dict.fromkeys(new, names)
-            run_ids = {None, *whole, *parts}
-            return {
-                name: [row for row in rows.values() if self._owners.run_id(name, row) in run_ids]
-                for name, rows in self._known.items()
-            }
+            whole = self._ids_of_runs(basket, KINDS[:2], stop)
+            parts = self._ids_of_runs(basket, KINDS[2:], stop) - whole
+            self._ask(whole, self._needed | _OF_WHOLE_RUNS, stop)
+            self._ask(parts, self._needed, stop)
+            run_ids = sorted(whole | parts)
+            return Runs(
+                records={run_id: self._records[run_id] for run_id in run_ids},
+                rows_of={run_id: self._rows_of[run_id] for run_id in run_ids},
+                above={name: list(rows.values()) for name, rows in self._above.items()},
+            )
 
-    def _run_ids(
+    def _ask(self, run_ids: Set[int], names: frozenset[str], stop: threading.Event | None) -> None:
+        """Request the tables of runs that lack one."""
+        new = [each for each in run_ids if not names <= self._requested.get(each, frozenset())]
+        if not new:
+            return
+        rows = ask_rows(self._portal, run_ids=new, names=names, stop=stop)
+        runs = Runs.of_rows(rows, self._portal.source.terms)
+        self._records |= runs.records
+        self._rows_of |= runs.rows_of
+        self._requested |= dict.fromkeys(new, names)
+        for name, of_table in runs.above.items():
+            self._above.setdefault(name, {}).update((row["id"], row) for row in of_table)
+        for run_id, of_run in runs.rows_of.items():
+            for name, known in self._run_ids.items():
+                known.update((row["id"], run_id) for row in of_run.get(name, ()))
+
+    def _ids_of_runs(
         self, basket: Basket, kinds: Iterable[RecordKind], stop: threading.Event | None
     ) -> set[int]:
         """The runs of ticked records of some kinds, without records that the portal lacks."""
         run_ids: set[int | None] = set()
         for kind in kinds:
-            table, key, known = TABLES[kind], "id", self._known[TABLES[kind]]
-            if kind == "datasets":
-                table, key, known = (
-                    "runs",
-                    "datasetId",
-                    {},
-                )  # always requested: only some of its runs may be known
-            run_ids |= {
-                self._owners.run_id(table, known[each])
-                for each in basket.ids(kind)
-                if each in known
-            }
+            table = TABLES[kind]
+            known = self._run_ids[table]
+            run_ids |= {known[each] for each in basket.ids(kind) if each in known}
             if unknown := [each for each in basket.ids(kind) if each not in known]:
-                column = {"runs": "runId: id", "annotationShapes": "annotation { runId }"}.get(
-                    table, "runId"
-                )
-                rows = ask_table(
-                    self._portal, table, {key: {"_in": unknown}}, columns=[column], stop=stop
-                )
-                run_ids |= {(row.get("annotation") or row).get("runId") for row in rows}
+                run_ids |= self._ask_ids_of_runs(table, unknown, stop)
         return {run_id for run_id in run_ids if run_id is not None}
+
+    def _ask_ids_of_runs(
+        self, table: str, ids: Sequence[int], stop: threading.Event | None
+    ) -> set[int | None]:
+        key = "id"
+        column = "runId"
+        match table:
+            case "datasets":  # always requested: only some of its runs may be known
+                table, key, column = "runs", "datasetId", "runId: id"
+            case "runs":
+                column = "runId: id"
+            case "annotationShapes":
+                column = "annotation { runId }"
+        rows = ask_table(self._portal, table, {key: {"_in": ids}}, columns=[column], stop=stop)
+        return {(row.get("annotation") or row).get("runId") for row in rows}

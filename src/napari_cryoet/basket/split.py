@@ -9,26 +9,25 @@ from collections.abc import Collection, Mapping, Sequence
 from napari_cryoet.basket.basket import SPLIT_NAMES, Basket, Split
 from napari_cryoet.basket.contents import Chosen, choose
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.tables.database import Rows
+from napari_cryoet.runs.runs import Runs
 
 DEFAULT_SHARES = (80.0, 10.0, 10.0)
 
 
 def split_basket(
-    basket: Basket, rows: Rows, shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
+    basket: Basket, runs: Runs, shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
 ) -> Basket:
-    """Split a basket's runs and record the split in it; ``rows`` are those of its runs."""
-    return basket.with_split(split_runs(objects_of_runs(choose(basket, rows)), shares, seed=seed))
+    """Split a basket's runs and record the split in it."""
+    return basket.with_split(split_runs(objects_of_runs(choose(basket, runs)), shares, seed=seed))
 
 
 def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
     """Names of the annotated objects by run id; empty for runs with images only."""
-    names: dict[int, set[str]] = {
-        row["runId"]: set() for row in (*chosen.tomograms, *chosen.tilt_series)
-    }
-    for file in chosen.annotation_files:
-        if annotation := chosen.owners.annotation(file):
-            names.setdefault(annotation["runId"], set()).add(annotation["objectName"])
+    names: dict[int, set[str]] = {}
+    for run in chosen.runs:
+        if run.n_records:
+            annotations = (file.annotation for file in run.annotation_files)
+            names[run.records.run.id] = {each.object_name for each in annotations if each}
     return names
 
 

@@ -197,12 +197,12 @@ def split(
 
     napari-cryoet basket split ribosomes.toml 80,10,10 --seed 1
     """
-    from napari_cryoet.basket.contents import RowsOfRuns
+    from napari_cryoet.basket.contents import KnownRuns
     from napari_cryoet.basket.split import split_basket
 
     with open_session(basket) as session:
-        rows = RowsOfRuns(session.portal).of(session.read_basket(), stop=session.stop)
-        after = session.change_basket(lambda before: split_basket(before, rows, shares, seed=seed))
+        runs = KnownRuns(session.portal).of(session.read_basket(), stop=session.stop)
+        after = session.change_basket(lambda before: split_basket(before, runs, shares, seed=seed))
     _say_split(after)
 
 
@@ -286,8 +286,8 @@ def download(
     napari-cryoet download live --run 506 --to parts --region 100:356,0:256,0:256
     napari-cryoet download live --dataset 10000 --to data       # all files of a dataset
     """
-    from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
-    from napari_cryoet.download import Download, incomplete
+    from napari_cryoet.basket.contents import ask_basket_runs
+    from napari_cryoet.download import Download, incomplete, plan_basket
 
     if run is not None and dataset is not None:
         raise BadParameter("use either --run or --dataset")
@@ -306,8 +306,8 @@ def download(
             if is_current
             else _basket_of(session, run, dataset, wanted, objects or ())
         )
-        rows = ask_basket_rows(session.portal, chosen, stop=session.stop)
-        plan = plan_basket(chosen.with_choices(**choices), rows, session.portal)
+        runs = ask_basket_runs(session.portal, chosen, stop=session.stop)
+        plan = plan_basket(chosen.with_choices(**choices), runs, session.portal)
         if dry_run:
             _say_plan(plan, to)
             return
@@ -341,10 +341,10 @@ def download(
 
 def _contents(session: CommandSession, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
     """The contents of a basket, and remarks on them."""
-    from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
+    from napari_cryoet.basket.contents import KnownRuns, choose, contents_of
     from napari_cryoet.pages.remarks import remarks_on
 
-    chosen = choose(basket, RowsOfRuns(session.portal).of(basket, stop=session.stop))
+    chosen = choose(basket, KnownRuns(session.portal).of(basket, stop=session.stop))
     contents = contents_of(chosen)
     return contents, remarks_on(chosen, contents)
 
@@ -377,19 +377,19 @@ def _basket_of(
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.appearance.objects import is_object
     from napari_cryoet.basket.basket import Basket, Choices, source_text
-    from napari_cryoet.basket.contents import default_tomograms
-    from napari_cryoet.download import ask_rows
+    from napari_cryoet.portal.rows import ask_rows
+    from napari_cryoet.runs.runs import Runs
 
-    what = {
-        *(
-            wanted
-            or (["everything"] if run is None and not objects else ["tomogram", "annotations"])
-        )
-    }
-    names, run_ids = {"datasets", "tomograms", "annotations"}, [] if run is None else [run]
+    if not wanted:
+        is_everything = run is None and not objects
+        wanted = ["everything"] if is_everything else ["tomogram", "annotations"]
+    what = {*wanted}
+    names = {"datasets", "tomograms", "annotations"}
+    run_ids = [] if run is None else [run]
     rows = ask_rows(
         session.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=session.stop
     )
+    runs = Runs.of_rows(rows)
     is_metadata = what == {"metadata"}
     choices = Choices(
         shapes="all",
@@ -403,14 +403,20 @@ def _basket_of(
             "datasets", [] if dataset is None else [dataset]
         )
     if "tomogram" in what:
-        basket = basket.with_ids("tomograms", [row["id"] for row in default_tomograms(rows)])
+        tomograms = [each.default_tomogram for each in runs]
+        basket = basket.with_ids("tomograms", [each.id for each in tomograms if each is not None])
     if "annotations" in what:
-        annotation_ids = [
-            row["id"]
-            for row in rows["annotations"]
-            if not objects
-            or any(is_object(row["objectName"], name, row["objectId"]) for name in objects)
-        ]
+        annotations = [annotation for each in runs for annotation in each.annotations]
+        if objects:
+            annotations = [
+                annotation
+                for annotation in annotations
+                if any(
+                    is_object(annotation.object_name, name, annotation.object_id)
+                    for name in objects
+                )
+            ]
+        annotation_ids = [annotation.id for annotation in annotations]
         if objects and not annotation_ids:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
         basket = basket.with_ids("annotations", annotation_ids)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from napari_cryoet.download.plan import Plan
+from napari_cryoet.download.plan import Plan, plan_basket
 from napari_cryoet.download.region import download_region
-from napari_cryoet.download.rows import ask_rows
 from napari_cryoet.download.run import (
     Download,
     DownloadReport,
     check_place,
+    download_basket,
     download_files,
     incomplete,
 )
@@ -19,9 +19,10 @@ __all__ = [
     "DownloadReport",
     "Plan",
     "Rows",
-    "ask_rows",
     "check_place",
+    "download_basket",
     "download_files",
     "download_region",
     "incomplete",
+    "plan_basket",
 ]

@@ -26,14 +26,15 @@ import msgspec
 
 from napari_cryoet import provenance
 from napari_cryoet._version import __version__
-from napari_cryoet.download.plan import FILES, LEVELS, Plan, PlannedItem, level_share
-from napari_cryoet.download.rows import Records, by_id, file_columns
+from napari_cryoet.download.plan import FILES, Plan, PlannedItem
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
 from napari_cryoet.portal.citation import citations, cite
-from napari_cryoet.tables.database import Row, Rows
+from napari_cryoet.runs.files import LEVELS, file_columns, level_share
+from napari_cryoet.runs.runs import Runs
+from napari_cryoet.tables.database import Row, Rows, by_id
 from napari_cryoet.tables.schema import is_url, tables
 from napari_cryoet.wording import count_text
 
@@ -124,7 +125,8 @@ def note_items(
     those of files that no longer exist, and ``errors`` the reasons by path why items aren't
     complete.
     """
-    manifest, records = read_manifest(folder), Records(plan.rows, plan.terms)
+    manifest = read_manifest(folder)
+    runs = Runs.of_rows(plan.rows, plan.terms)
     items = {item["path"]: item for item in manifest.items}
     for item in plan.items:
         raise_if_stopped(stop)
@@ -137,7 +139,7 @@ def note_items(
             "licence": plan.terms.licence,
             "is_complete": item.path in complete,
             "error": (errors or {}).get(item.path),
-            "source": _source(records, item),
+            "source": _source(runs, item),
         }
         items[item.path] = {key: value for key, value in row.items() if value not in (None, "")}
     manifest.updated = _now()
@@ -159,13 +161,13 @@ def note_items(
     (folder / JOURNAL_NAME).unlink(missing_ok=True)
 
 
-def _source(records: Records, item: PlannedItem) -> Row | None:
+def _source(runs: Runs, item: PlannedItem) -> Row | None:
     """The provenance for a layer of a tomogram or an annotation file; None for other items."""
     if item.table == "tomograms":
-        tomogram = records.tomogram(item.row_id)
+        tomogram = runs.tomograms[item.row_id]
         fields = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
     elif item.table == "annotationFiles":
-        fields = provenance.of_annotation_file(records.annotation_file(item.row_id), item.url, None)
+        fields = provenance.of_annotation_file(runs.annotation_files[item.row_id], item.url, None)
     else:
         return None
     kept = {

@@ -15,12 +15,13 @@ from urllib.parse import quote, unquote
 from yarl import URL
 
 from napari_cryoet.download.plan import Plan, PlannedItem
-from napari_cryoet.download.rows import by_id, file_columns
 from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.files import replace_file
 from napari_cryoet.locations import Location
 from napari_cryoet.network import client
+from napari_cryoet.runs.files import file_columns
+from napari_cryoet.tables.database import by_id
 
 FOLDER: Final = "other-tools"
 

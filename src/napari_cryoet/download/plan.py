@@ -1,7 +1,6 @@
 """Download plans: files, their paths and their sizes. Nothing here reads a file or the network.
 
-A plan is made from rows of the portal's tables, of one run or many. Each cell with a URL names a
-file, or an OME-Zarr, which is a folder of files.
+A plan is made from rows of the portal's tables, of one run or many.
 """
 
 from __future__ import annotations
@@ -9,25 +8,21 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from napari_cryoet.download.rows import file_columns
+from napari_cryoet.basket.basket import Basket, basket_text
+from napari_cryoet.basket.contents import choose
 from napari_cryoet.exceptions import DownloadError
-from napari_cryoet.portal.portal import Source
+from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Terms, terms_of
-from napari_cryoet.tables.database import Row, Rows
+from napari_cryoet.runs.files import Cell, is_zarr, level_share, size_of
+from napari_cryoet.runs.runs import Runs
+from napari_cryoet.tables.database import Rows
 
-VolumeFormat = Literal["zarr", "mrc"]
-
-LEVELS: Final = 3  # in the portal's volumes
 FILES: Final = "files"  # the subfolder for files, as in a pack
-
-Cell = tuple[str, Row, str]
-"""A file: its table, its row, and the column with its HTTPS URL."""
-_VOLUME_COLUMNS: Final[dict[VolumeFormat, str]] = {"zarr": "httpsOmezarrDir", "mrc": "httpsMrcFile"}
 _MAX_NAME_BYTES: Final = 160  # of 255 in file systems; leaves room for a hash and suffixes
 _RESERVED: Final = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE
@@ -76,6 +71,21 @@ class Plan:
     def n_unknown_sizes(self) -> int:
         """The number of items of unknown size, usually small metadata files."""
         return sum(item.size_bytes is None for item in self.items)
+
+
+def plan_basket(basket: Basket, runs: Runs, portal: Portal) -> Plan:
+    """Plan the download of a basket; ``runs`` are its own, with all tables.
+
+    DownloadError if there is nothing to fetch.
+    """
+    cells = [file.cell for file in choose(basket, runs).files]
+    plan = plan_cells(runs.rows, portal.source, cells, first_level=basket.choices.level)
+    about = {
+        "basket": basket.name,
+        "catalogue_date": basket.catalogue_date,
+        "searches": [saved.search for saved in basket.searches],
+    }
+    return replace(plan, about=about, beside={"basket.toml": basket_text(basket)})
 
 
 def plan_cells(
@@ -146,39 +156,6 @@ def _with_hash(name: str, original: str) -> str:
     return f"{stem}~{digits}.{suffix}" if stem else f"{name}~{digits}"
 
 
-# which cells
-
-
-def every_cell(rows: Rows) -> Iterator[Cell]:
-    """The cells of all files that the rows list."""
-    for table, columns in file_columns().items():
-        for row in rows.get(table, ()):
-            yield from ((table, row, name) for name in columns if row[name])
-
-
-def volume_cells(table: str, rows: Iterable[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
-    """The cell of each tomogram or tilt series in this format if offered, else in the other one."""
-    names = sorted(
-        _VOLUME_COLUMNS.values(), key=lambda name: name != _VOLUME_COLUMNS[volume_format]
-    )
-    for row in rows:
-        yield from [(table, row, name) for name in names if row[name]][:1]
-
-
-def file_cells(files: Collection[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
-    """The cells of annotation files; a mask in several formats only in this one if offered."""
-    offered = {_volume(row) for row in files if row["format"] == volume_format}
-    for row in files:
-        is_other_format = row["format"] in _VOLUME_COLUMNS and row["format"] != volume_format
-        if not (is_other_format and _volume(row) in offered):
-            yield "annotationFiles", row, "httpsPath"
-
-
-def _volume(row: Row) -> tuple[int | None, ...]:
-    """A key that the formats of one mask share."""
-    return row["annotationShapeId"], row["alignmentId"], row["tomogramVoxelSpacingId"]
-
-
 # paths and sizes
 
 
@@ -194,28 +171,10 @@ def _item(cell: Cell, path: str, first_level: int) -> PlannedItem:
         column=column,
         url=row[column],
         path=path,
-        is_zarr=column == _VOLUME_COLUMNS["zarr"] or row.get("format") == "zarr",
+        is_zarr=is_zarr(cell),
         size_bytes=size_of(cell, first_level),
         first_level=first_level,
     )
-
-
-def size_of(cell: Cell, first_level: int) -> int | None:
-    """The size that the portal lists, or an estimate if finer levels are left out.
-
-    None if it lists none.
-    """
-    table, row, column = cell
-    size = row[name] if (name := file_columns()[table][column].size) else None
-    return None if size is None else round(max(0, size) * level_share(table, column, first_level))
-
-
-def level_share(table: str, column: str, first_level: int) -> float:
-    """The approximate fraction of a file to fetch; each level is an eighth of the one before."""
-    if not first_level or (table, column) != ("tomograms", _VOLUME_COLUMNS["zarr"]):
-        return 1.0
-    sizes = [8.0**-level for level in range(LEVELS)]
-    return sum(sizes[min(first_level, LEVELS - 1) :]) / sum(sizes)
 
 
 def _path(url: str, prefix: str, elsewhere: str) -> str:

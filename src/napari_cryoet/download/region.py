@@ -18,13 +18,13 @@ from napari_cryoet.download.folder import (
     write_tables,
 )
 from napari_cryoet.download.plan import Plan, plan_cells
-from napari_cryoet.download.rows import ask_rows, ask_table
 from napari_cryoet.download.run import check_place
 from napari_cryoet.download.transfer import sha256_of
 from napari_cryoet.exceptions import DownloadError, NotFoundError, raise_if_stopped
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Portal
+from napari_cryoet.portal.rows import ask_rows, ask_table
 from napari_cryoet.progress import BytesProgress
 from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import Row, Rows

@@ -15,9 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from napari_cryoet.basket.basket import Basket
+from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.download.folder import (
     FileEntry,
     note_file,
@@ -27,7 +29,7 @@ from napari_cryoet.download.folder import (
     write_tables,
 )
 from napari_cryoet.download.lists import write_lists
-from napari_cryoet.download.plan import Plan, PlannedItem
+from napari_cryoet.download.plan import Plan, PlannedItem, plan_basket
 from napari_cryoet.download.progress import QueueState
 from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, sha256_of
 from napari_cryoet.download.zarr_keys import find_files
@@ -43,6 +45,7 @@ from napari_cryoet.files import replace_file
 from napari_cryoet.locations import PathOrUrl, host_of, path_to_write
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
+from napari_cryoet.portal.portal import Portal
 from napari_cryoet.progress import BytesProgress
 from napari_cryoet.wording import count_text, size_text
 
@@ -64,6 +67,22 @@ class DownloadReport:
     fetched_bytes: int
     n_missing_chunks: int  # hold the fill value, as Zarr specifies
     other_sizes: tuple[str, ...]  # complete files of another size than the portal lists
+
+
+def download_basket(
+    basket: Basket,
+    portal: Portal,
+    folder: PathOrUrl,
+    *,
+    stop: threading.Event | None = None,
+    **options: Any,
+) -> DownloadReport:
+    """Download a basket into a folder, which becomes a pack.
+
+    ``options`` and errors are those of `download_files`.
+    """
+    runs = ask_basket_runs(portal, basket, stop=stop)
+    return download_files(plan_basket(basket, runs, portal), folder, stop=stop, **options)
 
 
 def download_files(

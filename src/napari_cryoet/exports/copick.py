@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.download import download_files
-from napari_cryoet.download.plan import every_cell, plan_cells
+from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.exports.selection import (
     ExportReport,
@@ -38,6 +38,7 @@ from napari_cryoet.formats.ome_zarr import find_multiscales
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.locations import Location
 from napari_cryoet.progress import Progress
+from napari_cryoet.runs.files import every_cell
 from napari_cryoet.wording import size_text
 
 CONFIG_NAME: Final = "config.json"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count, repeat
@@ -22,9 +22,8 @@ from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import ask_basket_rows, choose
+from napari_cryoet.basket.contents import ask_basket_runs, choose
 from napari_cryoet.download.plan import clean_name
-from napari_cryoet.download.rows import Records
 from napari_cryoet.exceptions import CryoETError, raise_if_stopped
 from napari_cryoet.files import refuse_existing
 from napari_cryoet.formats import ndjson
@@ -35,6 +34,7 @@ from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.progress import Progress
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
 from napari_cryoet.runs.fit import Fit, fit, shape_zyx, spacing_angstrom
+from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text, joined
@@ -177,40 +177,30 @@ def select_basket(
     Each annotation contributes one file of points, oriented ones first, and one mask, preferably
     with the tomogram's voxel spacing. Files that don't fit the run's tomogram are left out.
     """
-    return select(basket, ask_basket_rows(portal, basket, stop=stop), portal.source)
+    return select(basket, ask_basket_runs(portal, basket, stop=stop), portal.source)
 
 
-def select(basket: Basket, rows: Rows, source: Source) -> Selection:
-    """Like `select_basket`, but from rows already fetched."""
-    records, chosen = Records(rows, source.terms), choose(basket, rows)
-    tomograms, files = (
-        defaultdict[int, list[Tomogram]](list),
-        defaultdict[int | None, list[AnnotationFile]](list),
-    )
-    for row in sorted(
-        rows["tomograms"], key=lambda row: (not row["isVisualizationDefault"], row["id"])
-    ):
-        tomograms[row["runId"]].append(records.tomogram(row["id"]))
-    for row in chosen.annotation_files:
-        files[chosen.owners.run_id("annotationFiles", row)].append(
-            records.annotation_file(row["id"])
-        )
-    tomogram_ids = {row["id"] for row in chosen.tomograms}
+def select(basket: Basket, known: Runs, source: Source) -> Selection:
+    """Like `select_basket`, but from runs already fetched."""
+    chosen = choose(basket, known).runs
     split = basket.split.of_runs if basket.split is not None else {}
-    runs, annotations, left_out = list[SelectedRun](), list[SelectedAnnotation](), list[str]()
+    runs: list[SelectedRun] = []
+    annotations: list[SelectedAnnotation] = []
+    left_out: list[str] = []
     objects: dict[str, str] = {}
-    for row, name in zip(rows["runs"], _run_names(rows["runs"]), strict=True):
+    names = _run_names([each.records.run for each in chosen])
+    for each, name in zip(chosen, names, strict=True):
         run = SelectedRun(
             name=name,
-            run=records.run(row["id"]),
-            split=split.get(row["id"], ""),
-            tomograms=tuple(_tomograms_of(tomograms[row["id"]], tomogram_ids, left_out)),
-            all_tomograms=tuple(tomograms[row["id"]]),
+            run=each.records.run,
+            split=split.get(each.records.run.id, ""),
+            tomograms=tuple(_exportable(each.tomograms, left_out)),
+            all_tomograms=each.records.tomograms,
         )
-        run_annotations = _annotations_of(run, files[row["id"]], objects, left_out)
-        if run.tomograms or run_annotations:
+        of_run = _annotations_of(run, each.annotation_files, objects, left_out)
+        if run.tomograms or of_run:
             runs.append(run)
-            annotations += run_annotations
+            annotations += of_run
     if not runs:
         raise CryoETError(
             "Nothing is selected to export.",
@@ -219,7 +209,7 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
     return Selection(
         runs=tuple(runs),
         annotations=tuple(annotations),
-        rows=rows,
+        rows=known.rows,
         source=source,
         first_level=basket.choices.level,
         left_out=tuple(left_out),
@@ -297,14 +287,10 @@ def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -
 # helpers for one run
 
 
-def _tomograms_of(
-    known: Iterable[Tomogram], wanted: Container[int], left_out: list[str]
-) -> Iterator[SelectedTomogram]:
-    """The wanted tomograms that can be exported; others are noted in ``left_out``."""
+def _exportable(tomograms: Iterable[Tomogram], left_out: list[str]) -> Iterator[SelectedTomogram]:
+    """The tomograms that can be exported; others are noted in ``left_out``."""
     taken: dict[float, set[str]] = defaultdict(set)
-    for each in known:
-        if each.id not in wanted:
-            continue
+    for each in tomograms:
         if each.offset_x or each.offset_y or each.offset_z:
             left_out.append(
                 f"Tomogram {each.id} is only a region of the volume that positions refer to."
@@ -373,13 +359,13 @@ def _annotations_of(
 # names
 
 
-def _run_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _run_names(runs: Sequence[Run]) -> list[str]:
     """The names of runs, with the dataset id before duplicate names."""
-    names = [clean_name(row["name"]) for row in rows]
+    names = [clean_name(run.name) for run in runs]
     counts = Counter(name.casefold() for name in names)
     return [
-        name if counts[name.casefold()] == 1 else f"{row['datasetId']}-{name}"
-        for name, row in zip(names, rows, strict=True)
+        name if counts[name.casefold()] == 1 else f"{run.dataset_id}-{name}"
+        for name, run in zip(names, runs, strict=True)
     ]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from napari_cryoet.basket.basket import KINDS, RecordKind
-from napari_cryoet.basket.contents import TABLES, Chosen, Owners
-from napari_cryoet.records import Record
-from napari_cryoet.tables.database import Row
+from napari_cryoet.basket.contents import Chosen, ChosenRun
+from napari_cryoet.records import AnnotationFile, Record
 from napari_cryoet.wording import count_text, joined, plain, spacing_text
 
 _MOST_RUNS: Final = 500  # listed by name; the others are only counted
@@ -29,93 +28,115 @@ class Entry(Record, frozen=True, kw_only=True, gc=False):
     below: tuple[Entry, ...] = ()
 
 
+_Ids = Mapping[RecordKind, frozenset[int]]
+_Sizes = Mapping[tuple[str, int | None], int]  # by table and id
+
+
 def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
     """The whole datasets of a basket, then its runs with their parts, sorted by dataset and name."""
-    basket, ids = chosen.basket, {kind: frozenset(chosen.basket.ids(kind)) for kind in KINDS}
-    sizes: Counter[tuple[str, int | None]] = Counter()  # by table and id
+    ids = {kind: frozenset(chosen.basket.ids(kind)) for kind in KINDS}
+    sizes: Counter[tuple[str, int | None]] = Counter()
     for file in chosen.files:
-        for key in {(file.table, file.row_id), ("runs", file.run_id)}:
+        table, row, _ = file.cell
+        for key in {(table, row["id"]), ("runs", file.run_id)}:
             sizes[key] += file.size_bytes
-    of_runs: dict[int | None, list[tuple[str, Row]]] = defaultdict(list)
-    for table, rows in (
-        ("tomograms", chosen.tomograms),
-        ("annotationFiles", chosen.annotation_files),
-        ("tiltseries", chosen.tilt_series),
-    ):
-        for row in rows:
-            of_runs[chosen.owners.run_id(table, row)].append((table, row))
-    of_datasets: dict[int, list[Row]] = defaultdict(list)
-    for row in chosen.rows["runs"]:
-        of_datasets[row["datasetId"]].append(row)
+    runs_of: dict[int, list[ChosenRun]] = defaultdict(list)
+    for run in chosen.runs:
+        runs_of[run.records.run.dataset_id].append(run)
     entries = [
-        Entry(
-            title=f"DS-{row['id']} {plain(row['title'])}",
-            detail=f"all of {count_text(len(of_datasets[row['id']]), 'run')}",
-            size_bytes=sizes["datasets", row["id"]]
-            + sum(sizes["runs", run["id"]] for run in of_datasets[row["id"]]),
-            parts=(("datasets", row["id"]),),
-            dataset_id=row["id"],
-        )
-        for row in chosen.rows["datasets"]
-        if row["id"] in ids["datasets"]
+        _dataset_entry(dataset_id, runs, sizes)
+        for dataset_id, runs in runs_of.items()
+        if dataset_id in ids["datasets"]
     ]
-    split = basket.split.of_runs if basket.split is not None else {}
-    in_parts = [row for row in chosen.rows["runs"] if row["datasetId"] not in ids["datasets"]]
-    wanted = [row for row in in_parts if row["id"] in of_runs or row["id"] in ids["runs"]]
-    has_several = len({row["datasetId"] for row in wanted}) > 1
-    wanted.sort(key=lambda row: (row["datasetId"], row["name"], row["id"]))
-    for row in wanted[:_MOST_RUNS]:
-        run_id, is_whole = row["id"], row["id"] in ids["runs"]
-        parts = tuple(_parts(of_runs[run_id], ids, chosen.owners, sizes))
-        dataset = f"DS-{row['datasetId']}" if has_several else ""
-        entries.append(
-            Entry(
-                title=plain(row["name"]),
-                detail=joined(dataset, "all of it" if is_whole else "", split.get(run_id, "")),
-                size_bytes=sizes["runs", run_id],
-                parts=((("runs", run_id),) if is_whole else ())
-                + tuple(part for each in parts for part in each.parts),
-                run_id=run_id,
-                below=() if is_whole else parts,
-            )
-        )
-    if n_more := len(wanted[_MOST_RUNS:]):
+    listed = [
+        run
+        for dataset_id, runs in sorted(runs_of.items())
+        if dataset_id not in ids["datasets"]
+        for run in sorted(runs, key=lambda run: (run.records.run.name, run.records.run.id))
+        if run.records.run.id in ids["runs"] or run.n_records
+    ]
+    has_several = len({run.records.run.dataset_id for run in listed}) > 1
+    split = chosen.basket.split.of_runs if chosen.basket.split is not None else {}
+    for run in listed[:_MOST_RUNS]:
+        dataset = f"DS-{run.records.run.dataset_id}" if has_several else ""
+        entries.append(_run_entry(run, dataset, split.get(run.records.run.id, ""), ids, sizes))
+    if n_more := len(listed[_MOST_RUNS:]):
         entries.append(Entry(title=f"… and {count_text(n_more, 'more run')}"))
     return tuple(entries)
 
 
-def _parts(
-    rows: Iterable[tuple[str, Row]],
-    ids: Mapping[RecordKind, frozenset[int]],
-    owners: Owners,
-    sizes: Mapping[tuple[str, int | None], int],
-) -> Iterator[Entry]:
+def _dataset_entry(dataset_id: int, runs: Sequence[ChosenRun], sizes: _Sizes) -> Entry:
+    """The entry of a whole dataset."""
+    dataset = runs[0].records.run.dataset
+    size_of_runs = sum(sizes["runs", run.records.run.id] for run in runs)
+    return Entry(
+        title=f"DS-{dataset_id} {plain(dataset.title)}" if dataset else f"DS-{dataset_id}",
+        detail=f"all of {count_text(len(runs), 'run')}",
+        size_bytes=sizes["datasets", dataset_id] + size_of_runs,
+        parts=(("datasets", dataset_id),),
+        dataset_id=dataset_id,
+    )
+
+
+def _run_entry(run: ChosenRun, dataset: str, split: str, ids: _Ids, sizes: _Sizes) -> Entry:
+    run_id = run.records.run.id
+    is_whole = run_id in ids["runs"]
+    below = tuple(_parts(run, ids, sizes))
+    parts = [part for each in below for part in each.parts]
+    if is_whole:
+        parts.insert(0, ("runs", run_id))
+    return Entry(
+        title=plain(run.records.run.name),
+        detail=joined(dataset, "all of it" if is_whole else "", split),
+        size_bytes=sizes["runs", run_id],
+        parts=tuple(parts),
+        run_id=run_id,
+        below=() if is_whole else below,
+    )
+
+
+def _parts(run: ChosenRun, ids: _Ids, sizes: _Sizes) -> Iterator[Entry]:
     """The parts of a run; the files of an annotation make one entry."""
-    groups: dict[tuple[RecordKind, int], list[Row]] = defaultdict(list)
-    for table, row in rows:
-        if table != "annotationFiles":
-            groups["tomograms" if table == "tomograms" else "tilt_series", row["id"]].append(row)
-        elif annotation := owners.annotation(row):
-            groups["annotations", annotation["id"]].append(row)
-    for (kind, row_id), group in groups.items():
-        row, shapes, table = group[0], list[tuple[RecordKind, int]](), TABLES[kind]
-        title, detail = "tilt series", ""
-        if kind == "tomograms":
-            title = joined(row["processing"], spacing_text(row["voxelSpacing"]))
-            detail = "" if row_id in ids[kind] else "with annotations"
-        elif kind == "annotations":
-            row, table = owners.row("annotations", row_id) or row, "annotationFiles"
-            title = joined(
-                plain(row["objectName"]), f"{row['objectCount']:,}" if row["objectCount"] else ""
-            )
-            detail = "ground truth" if row["groundTruthStatus"] else row["methodType"]
-            shapes = [("annotation_shapes", file["annotationShapeId"]) for file in group]
+    run_id = run.records.run.id
+    for tomogram in run.tomograms:
+        is_ticked = tomogram.id in ids["tomograms"]
         yield Entry(
-            title=title,
-            detail=detail,
-            size_bytes=sum(sizes[table, each["id"]] for each in group),
-            parts=tuple(
-                (kind, each) for kind, each in ((kind, row_id), *shapes) if each in ids[kind]
-            ),
-            run_id=row["runId"],
+            title=joined(tomogram.processing, spacing_text(tomogram.voxel_spacing)),
+            detail="" if is_ticked else "with annotations",
+            size_bytes=sizes["tomograms", tomogram.id],
+            parts=(("tomograms", tomogram.id),) if is_ticked else (),
+            run_id=run_id,
         )
+    files_of: dict[int, list[AnnotationFile]] = defaultdict(list)
+    for file in run.annotation_files:
+        if file.annotation is not None:
+            files_of[file.annotation.id].append(file)
+    for files in files_of.values():
+        yield _annotation_entry(run_id, files, ids, sizes)
+    for series in run.tilt_series:
+        yield Entry(
+            title="tilt series",
+            size_bytes=sizes["tiltseries", series.id],
+            parts=(("tilt_series", series.id),) if series.id in ids["tilt_series"] else (),
+            run_id=run_id,
+        )
+
+
+def _annotation_entry(
+    run_id: int, files: Sequence[AnnotationFile], ids: _Ids, sizes: _Sizes
+) -> Entry:
+    annotation = files[0].annotation
+    assert annotation is not None  # noqa: S101 - the files are grouped by it
+    count = f"{annotation.object_count:,}" if annotation.object_count else ""
+    parts: list[tuple[RecordKind, int]] = []
+    if annotation.id in ids["annotations"]:
+        parts.append(("annotations", annotation.id))
+    shape_ids = [file.annotation_shape_id or 0 for file in files]
+    parts += [("annotation_shapes", each) for each in shape_ids if each in ids["annotation_shapes"]]
+    return Entry(
+        title=joined(plain(annotation.object_name), count),
+        detail="ground truth" if annotation.ground_truth_status else annotation.method_type,
+        size_bytes=sum(sizes["annotationFiles", file.id] for file in files),
+        parts=tuple(parts),
+        run_id=run_id,
+    )

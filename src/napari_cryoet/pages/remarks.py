@@ -11,8 +11,8 @@ import msgspec
 from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import Basket, RecordKind
 from napari_cryoet.basket.contents import TABLES, Chosen, Contents
-from napari_cryoet.records import Record, ShapeType
-from napari_cryoet.tables.database import Row
+from napari_cryoet.records import Annotation, AnnotationFile, Record, ShapeType, Tomogram
+from napari_cryoet.runs.runs import best_rank, is_openable
 from napari_cryoet.wording import count_text, names_text, plain, size_text, spacing_text
 
 RemarkKind = Literal["twice", "alignment", "spacing", "automated", "missing", "disk", "frames"]
@@ -24,7 +24,7 @@ _CAPTIONS: Final = frozenset({ShapeType.GLOBAL_CAPTION, ShapeType.ANNOTATION_CAP
 _MANY_FRAMES_BYTES: Final = 50e9
 _SAME_SPACING: Final = 1.01  # the portal rounds spacings: 13.48 and 13.481 are the same
 
-_Annotated = tuple[Row, Row, Row]  # annotation, shape, file
+_Annotated = tuple[Annotation, AnnotationFile]
 
 
 class Remark(Record, frozen=True, kw_only=True):
@@ -46,15 +46,10 @@ def remarks_on(
 
     Most remarks skip whole runs, since their parts weren't picked one by one.
     """
-    basket, owners, parts = chosen.basket, chosen.owners, list[_Annotated]()
-    for file in chosen.annotation_files:
-        shape, annotation = (
-            owners.row("annotationShapes", file["annotationShapeId"]),
-            owners.annotation(file),
-        )
-        if shape and annotation and annotation["runId"] not in chosen.whole_runs:
-            parts.append((annotation, shape, file))
-    tomograms = [row for row in chosen.tomograms if row["runId"] not in chosen.whole_runs]
+    basket = chosen.basket
+    files = [file for run in chosen.run_parts for file in run.annotation_files]
+    parts = [(file.annotation, file) for file in files if file.annotation is not None]
+    tomograms = [tomogram for run in chosen.run_parts for tomogram in run.tomograms]
     return (
         *_on_missing(basket, chosen),
         *_on_disk(contents, free_bytes),
@@ -62,26 +57,24 @@ def remarks_on(
         *_on_twice(basket, parts),
         *_on_alignments(basket, parts, tomograms),
         *_on_spacings(tomograms),
-        *_on_automated({annotation["id"]: annotation for annotation, _, _ in parts}),
+        *_on_automated({annotation.id: annotation for annotation, _ in parts}),
     )
 
 
 def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
     """Ticked records that have no file, or are no longer on the portal."""
-    annotations = map(chosen.owners.annotation, chosen.annotation_files)
-    with_files = {annotation["id"] for annotation in annotations if annotation}
-    empty = {
-        row["id"]
-        for row in chosen.tomograms
-        if not row["httpsOmezarrDir"] and not row["httpsMrcFile"]
-    }
-    gone = {
-        kind: {each for each in basket.ids(kind) if chosen.owners.row(table, each) is None}
-        for kind, table in TABLES.items()
-    }
+    gone: dict[RecordKind, set[int]] = {}
+    for kind, table in TABLES.items():
+        known = {row["id"] for row in chosen.known.rows[table]}
+        gone[kind] = {*basket.ids(kind)} - known
+    files = [file for run in chosen.runs for file in run.annotation_files]
+    with_files = {file.annotation.id for file in files if file.annotation is not None}
     gone["annotations"] = {*basket.annotations} - with_files
+    tomograms = [tomogram for run in chosen.runs for tomogram in run.tomograms]
+    empty = {each.id for each in tomograms if not is_openable(each)}
     gone["tomograms"] |= empty & {*basket.tomograms}
-    fixed, ids = basket, {kind: tuple(sorted(missing)) for kind, missing in gone.items() if missing}
+    ids = {kind: tuple(sorted(missing)) for kind, missing in gone.items() if missing}
+    fixed = basket
     for kind, missing in ids.items():
         fixed = fixed.without_ids(kind, missing)
     if ids:
@@ -112,20 +105,21 @@ def _on_frames(basket: Basket, contents: Contents) -> Iterator[Remark]:
 
 def _on_twice(basket: Basket, parts: Iterable[_Annotated]) -> Iterator[Remark]:
     """Objects with several annotations in a run, counting points and masks separately."""
-    groups: dict[tuple[int, str, bool], dict[int, Row]] = defaultdict(dict)
-    for annotation, shape, _ in parts:
-        if shape["shapeType"] not in _CAPTIONS:
-            key = object_key(annotation["objectId"], annotation["objectName"])
-            groups[annotation["runId"], key, shape["shapeType"] in _MASKS][annotation["id"]] = (
-                annotation
-            )
+    groups: dict[tuple[int | None, str, bool], dict[int, Annotation]] = defaultdict(dict)
+    for annotation, file in parts:
+        shape = None if file.shape is None else file.shape.shape_type
+        if shape not in _CAPTIONS:
+            key = object_key(annotation.object_id, annotation.object_name)
+            groups[annotation.run_id, key, shape in _MASKS][annotation.id] = annotation
     several = {
-        key: sorted(rows.values(), key=_rank) for key, rows in groups.items() if len(rows) > 1
+        key: sorted(group.values(), key=best_rank)
+        for key, group in groups.items()
+        if len(group) > 1
     }
     if several:
-        best = {rows[0]["id"] for rows in several.values()}
-        ids = {row["id"] for rows in several.values() for row in rows}
-        names = names_text(sorted({plain(rows[0]["objectName"]) for rows in several.values()}))
+        best = {group[0].id for group in several.values()}
+        ids = {each.id for group in several.values() for each in group}
+        names = names_text(sorted({plain(group[0].object_name) for group in several.values()}))
         runs = count_text(len({run_id for run_id, _, _ in several}), "run")
         yield Remark(
             kind="twice",
@@ -145,32 +139,22 @@ def _fix(text: str, basket: Basket, annotation_ids: Collection[int]) -> dict[str
     )
 
 
-def _rank(annotation: Row) -> tuple[bool, bool, int, int]:
-    """A sort key, best annotation first: ground truth, recommended, with most objects."""
-    return (
-        not annotation["groundTruthStatus"],
-        not annotation.get("isCuratorRecommended"),
-        -(annotation.get("objectCount") or 0),
-        annotation["id"],
-    )
-
-
 def _on_alignments(
-    basket: Basket, parts: Sequence[_Annotated], tomograms: Iterable[Row]
+    basket: Basket, parts: Sequence[_Annotated], tomograms: Iterable[Tomogram]
 ) -> Iterator[Remark]:
     """Annotations on another alignment than the tomograms of their run, or than most of its annotations."""
-    of_tomograms: dict[int, set[int | None]] = defaultdict(set)
-    for row in tomograms:
-        of_tomograms[row["runId"]].add(row["alignmentId"])
-    of_files: dict[int, Counter[int | None]] = defaultdict(Counter)
-    for annotation, _, file in parts:
-        of_files[annotation["runId"]][file["alignmentId"]] += 1
+    of_tomograms: dict[int | None, set[int | None]] = defaultdict(set)
+    for tomogram in tomograms:
+        of_tomograms[tomogram.run_id].add(tomogram.alignment_id)
+    of_files: dict[int | None, Counter[int | None]] = defaultdict(Counter)
+    for annotation, file in parts:
+        of_files[annotation.run_id][file.alignment_id] += 1
     fitting = {
         run_id: of_tomograms.get(run_id) or {counts.most_common(1)[0][0]}
         for run_id, counts in of_files.items()
     }
-    fits = {row["id"] for row, _, file in parts if file["alignmentId"] in fitting[row["runId"]]}
-    off = {row["id"]: row["runId"] for row, _, _ in parts if row["id"] not in fits}
+    fits = {each.id for each, file in parts if file.alignment_id in fitting[each.run_id]}
+    off = {each.id: each.run_id for each, _ in parts if each.id not in fits}
     if off:
         made = count_text(len(off), "annotation was", "annotations were")
         runs = count_text(len(set(off.values())), "run")
@@ -182,30 +166,30 @@ def _on_alignments(
         )
 
 
-def _on_spacings(tomograms: Collection[Row]) -> Iterator[Remark]:
-    groups: list[list[Row]] = []
-    for row in sorted(tomograms, key=lambda row: row["voxelSpacing"]):
-        if not groups or row["voxelSpacing"] > _SAME_SPACING * groups[-1][-1]["voxelSpacing"]:
+def _on_spacings(tomograms: Collection[Tomogram]) -> Iterator[Remark]:
+    groups: list[list[Tomogram]] = []
+    for each in sorted(tomograms, key=lambda each: each.voxel_spacing):
+        if not groups or each.voxel_spacing > _SAME_SPACING * groups[-1][-1].voxel_spacing:
             groups.append([])
-        groups[-1].append(row)
+        groups[-1].append(each)
     if len(groups) > 1:
         counts = ", ".join(
-            f"{spacing_text(rows[0]['voxelSpacing'])} ({len(rows):,})" for rows in groups
+            f"{spacing_text(group[0].voxel_spacing)} ({len(group):,})" for group in groups
         )
         unusual = sorted(groups, key=len)[:-1]
         yield Remark(
             kind="spacing",
             text=f"The tomograms have different voxel spacings: {counts}.",
-            ids={"tomograms": tuple(row["id"] for rows in unusual for row in rows)},
+            ids={"tomograms": tuple(each.id for group in unusual for each in group)},
         )
 
 
-def _on_automated(annotations: Mapping[int, Row]) -> Iterator[Remark]:
+def _on_automated(annotations: Mapping[int, Annotation]) -> Iterator[Remark]:
     if annotations and not any(map(_is_by_people, annotations.values())):
         are = count_text(len(annotations), "annotation is", "annotations are all")
         text = f"{are} automated, and not marked as ground truth."
         yield Remark(kind="automated", text=text, ids={"annotations": tuple(annotations)})
 
 
-def _is_by_people(annotation: Row) -> bool:
-    return bool(annotation["groundTruthStatus"]) or annotation["methodType"] != "automated"
+def _is_by_people(annotation: Annotation) -> bool:
+    return bool(annotation.ground_truth_status) or annotation.method_type != "automated"

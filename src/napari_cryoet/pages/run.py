@@ -7,15 +7,14 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from napari_cryoet.appearance.colors import RGBA
 from napari_cryoet.pages.rows import RecordRow
-from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, DepositionTitle, TiltSeries, Tomogram
 from napari_cryoet.runs.outline import (
     AnnotationRow,
     ObjectGroup,
     RunOutline,
     first_sight_bytes,
-    is_openable,
 )
+from napari_cryoet.runs.runs import RunRecords, is_openable
 from napari_cryoet.wording import (
     count_text,
     dimensions_text,
@@ -212,7 +211,7 @@ def titles_of(row: AnnotationRow) -> tuple[str, ...]:
     return joined(named, alignment), named
 
 
-def tomogram_of(page: RunPage, row: AnnotationRow) -> Tomogram | None:
+def tomogram_of(page: RunRecords, row: AnnotationRow) -> Tomogram | None:
     """The tomogram that an annotation was made on, or another one with the same alignment.
 
     None if there is none.

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import structs
 from msgspec.structs import replace
 
 from napari_cryoet import records
-from napari_cryoet.exceptions import NotFoundError, PortalError
+from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal import pages
 from napari_cryoet.portal.pages import Freshness
-from napari_cryoet.records import Author, Record, Terms, terms_of
+from napari_cryoet.records import Author, Record, Terms, converted, terms_of
+from napari_cryoet.runs.runs import Runs, datasets_of
+from napari_cryoet.tables.database import Rows
 
 R = TypeVar("R", bound=Record)
 
@@ -33,7 +36,7 @@ class PortalAnswer(msgspec.Struct, frozen=True):
 
     def rows(self, name: str, kind: type[R]) -> list[R]:
         """The rows of a root list as records."""
-        rows: list[R] = _converted(self.data.get(name), list[kind], name)  # type: ignore[valid-type]
+        rows: list[R] = converted(self.data.get(name), list[kind], name)  # type: ignore[valid-type]
         return rows
 
     def rows_by(self, key: str, name: str, kind: type[R]) -> dict[Any, tuple[R, ...]]:
@@ -42,17 +45,6 @@ class PortalAnswer(msgspec.Struct, frozen=True):
         for row, record in zip(self.data.get(name) or (), self.rows(name, kind), strict=True):
             groups[row.get(key)].append(record)
         return {value: tuple(records) for value, records in groups.items()}
-
-    def the_row(self, name: str, kind: type[R], wanted: str) -> R:
-        """The only row of a root list requested by id.
-
-        ``wanted`` names the record in the NotFoundError.
-        """
-        for record in self.rows(name, kind):
-            return record
-        raise NotFoundError(
-            f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered."
-        )
 
     def counts(self, name: str, *paths: str) -> GroupCounts:
         """The counts of a root aggregate, grouped by the cells at the ends of paths."""
@@ -130,9 +122,11 @@ def _deposition_rows(
 
 def dataset_page(dataset_id: int, offset: int, answer: PortalAnswer) -> pages.DatasetPage:
     """A dataset and a page of its runs, from `queries.DATASET_PAGE`."""
-    dataset = answer.the_row("datasets", records.Dataset, f"dataset {dataset_id}")
+    dataset = next(datasets_of(answer.data, answer.terms), None)
+    if dataset is None:
+        raise _not_found(f"dataset {dataset_id}")
     return pages.DatasetPage(
-        dataset=_whole_dataset(dataset, answer),
+        dataset=dataset,
         runs=_run_rows(answer, "runs"),
         run_total=answer.counts("total").total(),
         offset=offset,
@@ -142,57 +136,20 @@ def dataset_page(dataset_id: int, offset: int, answer: PortalAnswer) -> pages.Da
 
 def run_page(run_id: int, answer: PortalAnswer) -> pages.RunPage:
     """A run with all its records, from `queries.RUN_PAGE`."""
-    run = answer.the_row("runs", records.Run, f"run {run_id}")
-    dataset = None if run.dataset is None else _whole_dataset(run.dataset, answer)
-    run = replace(run, dataset=dataset, terms=terms_of(run.s3_prefix, answer.terms))
-    tomogram_authors = answer.rows_by("tomogramId", "tomogramAuthors", Author)
-    tomograms = tuple(
-        replace(each, authors=tomogram_authors.get(each.id, ()), run=run)
-        for each in answer.rows("tomograms", records.Tomogram)
-    )
-    authors = answer.rows_by("annotationId", "annotationAuthors", Author)
-    links = answer.rows_by("annotationId", "annotationMethodLinks", records.MethodLink)
-    annotations = {
-        each.id: replace(
-            each, authors=authors.get(each.id, ()), method_links=links.get(each.id, ()), run=run
-        )
-        for each in answer.rows("annotations", records.Annotation)
-    }
-    shapes = {
-        each.id: replace(each, annotation=annotations.get(each.annotation_id or 0))
-        for each in answer.rows("annotationShapes", records.AnnotationShape)
-    }
-    spacings = {
-        each.id: each for each in answer.rows("tomogramVoxelSpacings", records.VoxelSpacing)
-    }
-    files = tuple(
-        replace(
-            each,
-            shape=shapes.get(each.annotation_shape_id or 0),
-            voxel_spacing=spacings.get(each.tomogram_voxel_spacing_id or 0),
-        )
-        for each in answer.rows("annotationFiles", records.AnnotationFile)
-    )
-    return pages.RunPage(
-        run=run,
-        voxel_spacings=tuple(spacings.values()),
-        tomograms=tomograms,
-        annotations=tuple(annotations.values()),
-        annotation_shapes=tuple(shapes.values()),
-        annotation_files=files,
-        alignments=tuple(answer.rows("alignments", records.Alignment)),
-        tilt_series=tuple(answer.rows("tiltseries", records.TiltSeries)),
-        freshness=answer.freshness,
-    )
+    rows: Rows = converted(answer.data, dict[str, list[dict[str, Any]]], "the run's page")
+    records = Runs.of_rows(rows, answer.terms).records.get(run_id)
+    if records is None:
+        raise _not_found(f"run {run_id}")
+    return pages.RunPage(**structs.asdict(records), freshness=answer.freshness)
 
 
 def deposition_page(deposition_id: int, answer: PortalAnswer) -> pages.DepositionPage:
     """A deposition, from `queries.DEPOSITION_PAGE`."""
-    deposition = answer.the_row("depositions", records.Deposition, f"deposition {deposition_id}")
-    authors, kinds = (
-        tuple(answer.rows("depositionAuthors", Author)),
-        _kinds(answer).get(deposition_id, ()),
-    )
+    deposition = next(iter(answer.rows("depositions", records.Deposition)), None)
+    if deposition is None:
+        raise _not_found(f"deposition {deposition_id}")
+    authors = tuple(answer.rows("depositionAuthors", Author))
+    kinds = _kinds(answer).get(deposition_id, ())
     runs = {
         run.id: run
         for name in ("annotatedRuns", "reconstructedRuns")
@@ -227,9 +184,7 @@ def _dataset_counts(
     paths = [f"run.dataset.{name}" for name in names]
     cells = answer.counts("tomogramCounts", *paths) | answer.counts("annotationCounts", *paths)
     rows = [dict(zip(names, each, strict=True)) for each in cells]
-    enriched: list[pages.DatasetCount] = _converted(
-        rows, list[pages.DatasetCount], "tomogramCounts"
-    )
+    enriched: list[pages.DatasetCount] = converted(rows, list[pages.DatasetCount], "tomogramCounts")
     own = [replace(each, is_own=True) for each in answer.rows("datasets", pages.DatasetCount)]
     counts = [
         replace(
@@ -263,10 +218,16 @@ def lookup(answer: PortalAnswer) -> tuple[pages.LookupHit, ...]:
 
 def run_of_file(answer: PortalAnswer) -> int | None:
     """The id of an annotation file's run, from `queries.FILE_RUN`; None if there is none."""
-    rows: list[dict[str, Any]] = _converted(
+    rows: list[dict[str, Any]] = converted(
         answer.data.get("annotationFiles"), list[dict[str, Any]], "annotationFiles"
     )
     return next((_at(row, "annotationShape.annotation.runId") for row in rows), None)
+
+
+def _not_found(wanted: str) -> NotFoundError:
+    return NotFoundError(
+        f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered."
+    )
 
 
 # conversion to records
@@ -275,23 +236,14 @@ def run_of_file(answer: PortalAnswer) -> int | None:
 def _run_rows(answer: PortalAnswer, name: str) -> tuple[pages.RunRow, ...]:
     """Runs with their counts and the fields of their first tomogram."""
     runs = []
-    for row in _converted(answer.data.get(name), list[dict[str, Any]], name):
-        edges = _converted(_at(row, "tomograms.edges") or [], list[_Edge], name)
-        run: pages.RunRow = _converted((edges[0].node if edges else {}) | row, pages.RunRow, name)
+    for row in converted(answer.data.get(name), list[dict[str, Any]], name):
+        edges = converted(_at(row, "tomograms.edges") or [], list[_Edge], name)
+        run: pages.RunRow = converted((edges[0].node if edges else {}) | row, pages.RunRow, name)
         tomograms = _counts(row.get("tomogramsAggregate"), name)
         annotations = _counts(row.get("annotationsAggregate"), name, "objectName", "methodType")
         counts = {"tomogram_count": tomograms.total(), "annotation_count": annotations.total()}
         runs.append(replace(run, **counts, objects=_objects(annotations)))
     return tuple(runs)
-
-
-def _whole_dataset(dataset: records.Dataset, answer: PortalAnswer) -> records.Dataset:
-    return replace(
-        dataset,
-        authors=tuple(answer.rows("datasetAuthors", Author)),
-        funding_sources=tuple(answer.rows("datasetFunding", records.Funding)),
-        terms=terms_of(dataset.s3_prefix, answer.terms),
-    )
 
 
 class _Kind(Record, frozen=True):
@@ -335,7 +287,7 @@ def _by_first(counts: GroupCounts) -> dict[Any, GroupCounts]:
 
 def _counts(value: Any, name: str, *paths: str) -> GroupCounts:
     counts: GroupCounts = Counter()
-    aggregate: _Aggregate = _converted(value, _Aggregate, name)
+    aggregate: _Aggregate = converted(value, _Aggregate, name)
     for group in aggregate.aggregate:
         counts[tuple(_at(group.group_by, path) for path in paths)] += group.count
     return counts
@@ -347,14 +299,3 @@ def _at(row: Mapping[str, Any] | None, path: str) -> Any:
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _converted(value: Any, kind: Any, name: str) -> Any:
-    """Convert a part of an answer to a type; PortalError if it doesn't fit."""
-    try:
-        return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise PortalError(
-            f"The portal's answer is invalid: {error}, in {name}.",
-            hint="The portal may have changed; look for a newer version of napari-cryoet.",
-        ) from error

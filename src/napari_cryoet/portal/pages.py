@@ -7,20 +7,13 @@ from datetime import datetime
 import msgspec
 
 from napari_cryoet.records import (
-    Alignment,
-    Annotation,
-    AnnotationFile,
-    AnnotationShape,
     Author,
     Dataset,
     Deposition,
     Id,
     Record,
-    Run,
-    TiltSeries,
-    Tomogram,
-    VoxelSpacing,
 )
+from napari_cryoet.runs.runs import RunRecords
 from napari_cryoet.wording import day_text, plain
 
 
@@ -136,33 +129,10 @@ class DatasetPage(Record, frozen=True, kw_only=True):
         return self.offset + len(self.runs) >= self.run_total
 
 
-class RunPage(Record, frozen=True, kw_only=True):
-    """A run with all its records: flat tuples of records that refer to their parents."""
+class RunPage(RunRecords, frozen=True, kw_only=True):
+    """A run with all its records."""
 
-    run: Run
-    voxel_spacings: tuple[VoxelSpacing, ...]
-    tomograms: tuple[Tomogram, ...]  # default first
-    annotations: tuple[Annotation, ...]
-    annotation_shapes: tuple[AnnotationShape, ...]
-    annotation_files: tuple[AnnotationFile, ...]
-    alignments: tuple[Alignment, ...]
-    tilt_series: tuple[TiltSeries, ...]
     freshness: Freshness
-
-    @property
-    def default_tomogram(self) -> Tomogram | None:
-        """The tomogram to open first, or None if the run has none."""
-        return self.tomograms[0] if self.tomograms else None
-
-    def files_of(self, shape: AnnotationShape) -> tuple[AnnotationFile, ...]:
-        """The files of an annotation shape."""
-        return tuple(file for file in self.annotation_files if file.annotation_shape_id == shape.id)
-
-    def shapes_of(self, annotation: Annotation) -> tuple[AnnotationShape, ...]:
-        """The shapes of an annotation."""
-        return tuple(
-            shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id
-        )
 
 
 class DatasetCount(Record, frozen=True, kw_only=True):

@@ -91,8 +91,8 @@ query Catalogue {
 DATASET_PAGE: Final = _expanded("""
 query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) {
   datasets(where: {id: {_eq: $id}}) { ...Dataset deposition { id title } }
-  datasetAuthors(where: {datasetId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) { ...Author }
-  datasetFunding(where: {datasetId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Funding }
+  datasetAuthors(where: {datasetId: {_eq: $id}}, orderBy: [{id: asc}]) { datasetId ...Author }
+  datasetFunding(where: {datasetId: {_eq: $id}}, orderBy: [{id: asc}]) { datasetId ...Funding }
   total: runsAggregate(where: $runs) { aggregate { count } }
   runs(where: $runs, limitOffset: $page, orderBy: [{name: asc}, {id: asc}]) {
     id name datasetId
@@ -107,22 +107,15 @@ query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) 
 
 RUN_PAGE: Final = _expanded("""
 query RunPage($id: Int!) {
-  runs(where: {id: {_eq: $id}}) { ...Run dataset { ...Dataset deposition { id title } } }
-  datasetAuthors(
-    where: {dataset: {runs: {id: {_eq: $id}}}}, orderBy: [{authorListOrder: asc}, {id: asc}]
-  ) { ...Author }
-  datasetFunding(where: {dataset: {runs: {id: {_eq: $id}}}}, orderBy: [{id: asc}]) { ...Funding }
-  tomogramVoxelSpacings(where: {runId: {_eq: $id}}, orderBy: [{voxelSpacing: asc}, {id: asc}]) { ...VoxelSpacing }
-  tomograms(where: {runId: {_eq: $id}}, orderBy: [...DefaultTomogramFirst]) { ...Tomogram deposition { id title } }
-  tomogramAuthors(where: {tomogram: {runId: {_eq: $id}}}, orderBy: [{authorListOrder: asc}, {id: asc}]) {
-    tomogramId ...Author
-  }
-  annotations(where: {runId: {_eq: $id}}, orderBy: [{objectName: asc}, {id: asc}]) {
-    ...Annotation deposition { id title }
-  }
-  annotationAuthors(
-    where: {annotation: {runId: {_eq: $id}}}, orderBy: [{authorListOrder: asc}, {id: asc}]
-  ) { annotationId ...Author }
+  runs(where: {id: {_eq: $id}}) { ...Run }
+  datasets(where: {runs: {id: {_eq: $id}}}, orderBy: [{id: asc}]) { ...Dataset deposition { id title } }
+  datasetAuthors(where: {dataset: {runs: {id: {_eq: $id}}}}, orderBy: [{id: asc}]) { datasetId ...Author }
+  datasetFunding(where: {dataset: {runs: {id: {_eq: $id}}}}, orderBy: [{id: asc}]) { datasetId ...Funding }
+  tomogramVoxelSpacings(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...VoxelSpacing }
+  tomograms(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Tomogram deposition { id title } }
+  tomogramAuthors(where: {tomogram: {runId: {_eq: $id}}}, orderBy: [{id: asc}]) { tomogramId ...Author }
+  annotations(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Annotation deposition { id title } }
+  annotationAuthors(where: {annotation: {runId: {_eq: $id}}}, orderBy: [{id: asc}]) { annotationId ...Author }
   annotationMethodLinks(where: {annotation: {runId: {_eq: $id}}}, orderBy: [{id: asc}]) {
     annotationId ...MethodLink
   }

@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Final
 
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, ShapeType, Tomogram
 from napari_cryoet.runs.fit import SHAPES, Fit, fit, is_caption
+from napari_cryoet.runs.runs import RunRecords, richest_shapes
 from napari_cryoet.wording import count_text, plain
 
 #: The preferred formats to draw, best first.
@@ -111,7 +111,7 @@ class RunOutline:
         return tuple(file for file in shown if file is not None and file.is_visualization_default)
 
 
-def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
+def outline_run(page: RunRecords, tomogram: Tomogram | None) -> RunOutline:
     """All annotations of a run, sorted for one of its tomograms."""
     rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
     aligned = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
@@ -137,7 +137,7 @@ class DepositionShare:
         return ", ".join(count_text(count, noun) for count, noun in counts if count)
 
 
-def deposition_shares(page: RunPage) -> tuple[DepositionShare, ...]:
+def deposition_shares(page: RunRecords) -> tuple[DepositionShare, ...]:
     """The depositions of a run's data: that of its dataset first, then by their share."""
     dataset = page.run.dataset
     titles: dict[int, str] = {}
@@ -172,13 +172,8 @@ def first_sight_bytes(tomogram: Tomogram) -> int:
     return min(two_planes, int(tomogram.file_size_omezarr or two_planes))
 
 
-def is_openable(tomogram: Tomogram) -> bool:
-    """Whether the portal lists a streamable file."""
-    return bool(tomogram.https_omezarr_dir or tomogram.https_mrc_file)
-
-
 def _rows_of(
-    page: RunPage, annotation: Annotation, tomogram: Tomogram | None
+    page: RunRecords, annotation: Annotation, tomogram: Tomogram | None
 ) -> Iterator[AnnotationRow]:
     shapes = page.shapes_of(annotation)
     if not shapes:
@@ -233,9 +228,13 @@ def _row_order(row: AnnotationRow) -> tuple[bool, bool, bool, bool, bool, int, i
 
 
 def chosen_files(
-    page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...], *, with_unaligned: bool = False
+    page: RunRecords,
+    tomogram: Tomogram,
+    which: str | tuple[int, ...],
+    *,
+    with_unaligned: bool = False,
 ) -> tuple[AnnotationFile, ...]:
-    """The annotation files to show over a tomogram; oriented points replace plain points of the same annotation.
+    """The annotation files to show over a tomogram; of the shapes of an annotation, the richest.
 
     Raises
     ------
@@ -248,7 +247,7 @@ def chosen_files(
     if which == "default":
         return outline.defaults()
     rows = tuple(outline.rows())
-    shown = _without_duplicate_points(
+    shown = _richest(
         [row for row in rows if row.shown_file is not None and (row.fits or with_unaligned)]
     )
     if which != "all":
@@ -263,19 +262,14 @@ def chosen_files(
     return tuple(row.shown_file for row in shown if row.shown_file is not None)
 
 
-def _without_duplicate_points(rows: list[AnnotationRow]) -> list[AnnotationRow]:
-    """Leave out plain points if their annotation also has oriented points."""
-
-    def kind(row: AnnotationRow) -> ShapeType | str | None:
-        return None if row.shape is None else row.shape.shape_type
-
-    oriented = {row.annotation.id for row in rows if kind(row) == ShapeType.ORIENTED_POINT}
-    return [
-        row for row in rows if kind(row) != ShapeType.POINT or row.annotation.id not in oriented
-    ]
+def _richest(rows: list[AnnotationRow]) -> list[AnnotationRow]:
+    """Leave out shapes if another of the same annotation says more."""
+    shapes = [row.shape for row in rows if row.shape is not None]
+    richest = {shape.id for shape in richest_shapes(shapes)}
+    return [row for row in rows if row.shape is not None and row.shape.id in richest]
 
 
-def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> CryoETError:
+def _not_shown(page: RunRecords, annotation_id: int, rows: list[AnnotationRow]) -> CryoETError:
     if not rows:
         return CryoETError(f"Run {page.run.name} has no annotation {annotation_id}.")
     could_be = any(row.shown_file is not None for row in rows)

@@ -30,6 +30,12 @@ ColumnPath = Sequence[str]
 Rows = Mapping[str, Sequence[Row]]
 """Rows by table, spelled as in the API."""
 
+
+def by_id(rows: Rows) -> dict[str, dict[int, Row]]:
+    """Rows by table and id."""
+    return {name: {row["id"]: row for row in of_table} for name, of_table in rows.items()}
+
+
 MAX_SECONDS: Final = 20.0
 
 _ROWS_AT_ONCE: Final = 5000  # inserted at once: rows are larger in Python than in SQLite

@@ -75,6 +75,11 @@ class Table:
             self.parents, key=lambda name: name not in {"run", "annotationShape"}, default=None
         )
 
+    @property
+    def owning(self) -> Relation | None:
+        """The relation to the owner."""
+        return None if self.owner is None else self.parents[self.owner]
+
 
 @cache
 def portal_schema() -> GraphQLSchema:

@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
 from napari_cryoet.basket.basket import KINDS, Basket, RecordKind, source_text
-from napari_cryoet.basket.contents import Chosen, Contents, RowsOfRuns, choose, contents_of
+from napari_cryoet.basket.contents import Chosen, Contents, KnownRuns, choose, contents_of
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.exceptions import CryoETError, FormatError, SaveError, raise_if_stopped
@@ -88,7 +88,7 @@ class BasketState(QObject):
 
     def _forget(self) -> None:
         self._portal: Portal | None = None
-        self._rows: RowsOfRuns | None = None
+        self._known_runs: KnownRuns | None = None
         self.basket = Basket()
         self.details: Details | None = None  # None until the contents are known
         self.error: CryoETError | None = None  # why they aren't known
@@ -98,7 +98,8 @@ class BasketState(QObject):
 
     def open(self, portal: Portal) -> None:
         """Read the basket of a portal."""
-        self._portal, self._rows = portal, RowsOfRuns(portal)
+        self._portal = portal
+        self._known_runs = KnownRuns(portal)
         self._save()
 
     def close(self) -> None:
@@ -180,7 +181,8 @@ class BasketState(QObject):
         """The ticked run or dataset that contains a part."""
         dataset_id, run_id = part.dataset_id, part.run_id
         if not dataset_id and self.details is not None:
-            dataset_id = (self.details.chosen.owners.row("runs", run_id) or {}).get("datasetId", 0)
+            records = self.details.chosen.known.records.get(run_id)
+            dataset_id = 0 if records is None else records.run.dataset_id
         if run_id in self._ids["runs"]:
             return "runs", run_id
         return ("datasets", dataset_id) if dataset_id in self._ids["datasets"] else None
@@ -190,11 +192,11 @@ class BasketState(QObject):
         annotation_ids = {part.annotation_id for part in parts} & self._ids["annotations"]
         if not annotation_ids or self.details is None:
             return set()
-        chosen = self.details.chosen
         shapes = {
-            file["annotationShapeId"]
-            for file in chosen.annotation_files
-            if (chosen.owners.annotation(file) or {}).get("id") in annotation_ids
+            file.annotation_shape_id or 0
+            for run in self.details.chosen.runs
+            for file in run.annotation_files
+            if file.annotation is not None and file.annotation.id in annotation_ids
         }
         return shapes - {part.id for part in parts}
 
@@ -240,8 +242,10 @@ class BasketState(QObject):
 
     def ask(self) -> None:
         """Look up the contents of the basket."""
-        basket, rows_of_runs, folder = self.basket, self._rows, self.folder
-        if basket.is_empty or rows_of_runs is None:
+        basket = self.basket
+        known_runs = self._known_runs
+        folder = self.folder
+        if basket.is_empty or known_runs is None:
             self.tasks.stop(_LOOK_UP)
             self._on_details(None)
             return
@@ -249,9 +253,9 @@ class BasketState(QObject):
         def work(job: Job) -> Details:
             job.stop.wait(_PAUSE_S)
             raise_if_stopped(job.stop)
-            rows = rows_of_runs.of(basket, stop=job.stop)
+            runs = known_runs.of(basket, stop=job.stop)
             existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-            chosen = choose(basket, rows)
+            chosen = choose(basket, runs)
             contents = contents_of(chosen)
             remarks = remarks_on(chosen, contents, free_bytes=shutil.disk_usage(existing).free)
             return Details(
@@ -331,13 +335,10 @@ def _without(
 
 
 def _touched_by(chosen: Chosen, contents: Contents) -> dict[RecordKind, frozenset[int]]:
-    run_ids = {*contents.run_ids}
+    files = [file for run in chosen.runs for file in run.annotation_files]
+    runs = (chosen.known.records[run_id].run for run_id in contents.run_ids)
     return {
-        "annotation_shapes": frozenset(
-            file["annotationShapeId"] for file in chosen.annotation_files
-        ),
-        "runs": frozenset(run_ids),
-        "datasets": frozenset(
-            row["datasetId"] for row in chosen.rows["runs"] if row["id"] in run_ids
-        ),
+        "annotation_shapes": frozenset(file.annotation_shape_id or 0 for file in files),
+        "runs": frozenset(contents.run_ids),
+        "datasets": frozenset(run.dataset_id for run in runs),
     }

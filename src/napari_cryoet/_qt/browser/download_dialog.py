@@ -19,8 +19,8 @@ from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import RowsOfRuns, plan_basket
-from napari_cryoet.download import Download, DownloadReport, Plan, incomplete
+from napari_cryoet.basket.contents import KnownRuns
+from napari_cryoet.download import Download, DownloadReport, Plan, incomplete, plan_basket
 from napari_cryoet.download.progress import FileState
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.pages.rows import RecordRow
@@ -56,7 +56,7 @@ class DownloadDialog(QDialog):
         self.setMinimumWidth(420)
         self._tasks, self._state = tasks, state
         self._basket, choices = state.basket, state.basket.choices
-        self._rows = RowsOfRuns(state.portal, for_download=True)
+        self._runs = KnownRuns(state.portal, for_download=True)
         self._plan: Plan | None = None
         self._queue: Download | None = None
         self.form: Any = magicgui(
@@ -151,11 +151,13 @@ class DownloadDialog(QDialog):
         )
 
     def _make_plan(self, _value: Any = None) -> None:
-        basket, rows, portal = self._chosen(self._basket), self._rows, self._state.portal
+        basket = self._chosen(self._basket)
+        runs = self._runs
+        portal = self._state.portal
         self._on_plan(None, "Looking up sizes…")
         self._tasks.run(
             _PLAN_KEY,
-            lambda job: plan_basket(basket, rows.of(basket, stop=job.stop), portal),
+            lambda job: plan_basket(basket, runs.of(basket, stop=job.stop), portal),
             then=self._on_plan,
             failed=partial(self._on_plan, None),
         )

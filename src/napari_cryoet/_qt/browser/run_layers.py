@@ -28,7 +28,8 @@ from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.pages.run import tomogram_of
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.runs.outline import AnnotationRow, is_openable, outline_run
+from napari_cryoet.runs.outline import AnnotationRow, outline_run
+from napari_cryoet.runs.runs import is_openable
 from napari_cryoet.wording import count_text, joined, plain
 
 POINTS: Final = frozenset(

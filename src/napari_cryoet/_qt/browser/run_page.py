@@ -34,9 +34,9 @@ from napari_cryoet.runs.outline import (
     AnnotationRow,
     RunOutline,
     deposition_shares,
-    is_openable,
     outline_run,
 )
+from napari_cryoet.runs.runs import is_openable
 from napari_cryoet.wording import joined, plain
 
 MIN_TREE_PX = 90  # the header and a few annotations

@@ -1,0 +1,285 @@
+"""The records of runs, joined from rows of the portal's tables: an answer's, a server's or a pack's.
+
+All rules about the records of one run are here, each once: which tomogram is the default, which
+files an annotation has, which of its shapes says most.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
+
+from napari_cryoet.records import (
+    Alignment,
+    Annotation,
+    AnnotationFile,
+    AnnotationShape,
+    Author,
+    Dataset,
+    DepositionTitle,
+    Funding,
+    MethodLink,
+    Record,
+    Run,
+    ShapeType,
+    Terms,
+    TiltSeries,
+    Tomogram,
+    VoxelSpacing,
+    converted,
+    terms_of,
+)
+from napari_cryoet.tables.database import Row, Rows
+from napari_cryoet.tables.schema import tables
+
+R = TypeVar("R", bound=Record)
+
+#: The shape type that says more than another about the same annotation.
+_RICHER: Final[Mapping[str, str]] = {
+    ShapeType.POINT: ShapeType.ORIENTED_POINT,
+    ShapeType.SEGMENTATION_MASK: ShapeType.INSTANCE_SEGMENTATION_MASK,
+}
+
+
+class RunRecords(Record, frozen=True, kw_only=True):
+    """A run with all its records: flat tuples of records that refer to their parents."""
+
+    run: Run
+    voxel_spacings: tuple[VoxelSpacing, ...]  # finest first
+    tomograms: tuple[Tomogram, ...]  # default first
+    annotations: tuple[Annotation, ...]  # by object
+    annotation_shapes: tuple[AnnotationShape, ...]
+    annotation_files: tuple[AnnotationFile, ...]
+    alignments: tuple[Alignment, ...]
+    tilt_series: tuple[TiltSeries, ...]
+
+    @property
+    def default_tomogram(self) -> Tomogram | None:
+        """The tomogram to open first, or None if the run has none."""
+        return self.tomogram_of("default")
+
+    def tomogram_of(self, processing: str) -> Tomogram | None:
+        """The first tomogram of a processing, such as "denoised", or the "default" one."""
+        return next(
+            (each for each in self.tomograms if processing in {"default", each.processing}), None
+        )
+
+    def files_of(self, shape: AnnotationShape) -> tuple[AnnotationFile, ...]:
+        """The files of an annotation shape."""
+        return tuple(file for file in self.annotation_files if file.annotation_shape_id == shape.id)
+
+    def shapes_of(self, annotation: Annotation) -> tuple[AnnotationShape, ...]:
+        """The shapes of an annotation."""
+        return tuple(
+            shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id
+        )
+
+
+def default_rank(tomogram: Tomogram) -> tuple[float, ...]:
+    """A sort key that puts a run's default tomogram first, as `queries.DATASET_PAGE` orders them."""
+    flags = (
+        tomogram.is_visualization_default,
+        tomogram.is_portal_standard,
+        tomogram.is_author_submitted,
+    )
+    ranks = (2 if flag is None else 1 - flag for flag in flags)
+    return (*ranks, -tomogram.voxel_spacing, tomogram.id)
+
+
+def richest_shapes(shapes: Iterable[AnnotationShape]) -> list[AnnotationShape]:
+    """Leave out shapes if another of the same annotation says more, such as oriented points."""
+    several = list(shapes)
+    offered = {(each.annotation_id, each.shape_type) for each in several}
+    return [
+        each
+        for each in several
+        if (each.annotation_id, _RICHER.get(each.shape_type or "")) not in offered
+    ]
+
+
+def best_rank(annotation: Annotation) -> tuple[bool, bool, int, int]:
+    """A sort key that puts the best annotation to train with first: ground truth, recommended, with most objects."""
+    return (
+        not annotation.ground_truth_status,
+        not annotation.is_curator_recommended,
+        -(annotation.object_count or 0),
+        annotation.id,
+    )
+
+
+def is_openable(tomogram: Tomogram) -> bool:
+    """Whether the portal lists a streamable file."""
+    return bool(tomogram.https_omezarr_dir or tomogram.https_mrc_file)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Some runs, and the rows that their records were joined from."""
+
+    records: Mapping[int, RunRecords]  # by run id
+    rows_of: Mapping[int, Rows]  # by run id
+    above: Rows  # of datasets and depositions
+
+    @classmethod
+    def of_rows(cls, rows: Rows, terms: Terms | None = None) -> Runs:
+        """Join rows; ``terms`` are those of their source. PortalError if a row isn't valid."""
+        above, rows_of = _split_by_run(rows)
+        titles = _titles(above)
+        datasets = {each.id: each for each in datasets_of(above, terms)}
+        records = {}
+        for run_id, of_run in rows_of.items():
+            (run,) = _records(of_run, "runs", Run)
+            dataset = datasets.get(run.dataset_id)
+            run = replace(run, dataset=dataset, terms=terms_of(run.s3_prefix, terms))
+            records[run_id] = _joined(run, of_run, titles)
+        return cls(records, rows_of, above)
+
+    def __iter__(self) -> Iterator[RunRecords]:
+        return iter(self.records.values())
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows of all runs, and those above them, by table."""
+        rows: dict[str, list[Row]] = {name: [] for name in tables()}
+        for part in (self.above, *self.rows_of.values()):
+            for name, of_table in part.items():
+                rows[name] += of_table
+        return rows
+
+    @cached_property
+    def tomograms(self) -> Mapping[int, Tomogram]:
+        """The tomograms of all runs by id."""
+        return {each.id: each for run in self for each in run.tomograms}
+
+    @cached_property
+    def annotation_files(self) -> Mapping[int, AnnotationFile]:
+        """The annotation files of all runs by id."""
+        return {each.id: each for run in self for each in run.annotation_files}
+
+
+def datasets_of(rows: Rows, terms: Terms | None) -> Iterator[Dataset]:
+    """The datasets among rows, with their authors, grants and depositions."""
+    titles = _titles(rows)
+    authors = _authors(rows, "datasetAuthors", "datasetId")
+    funding = _grouped(rows, "datasetFunding", "datasetId", Funding)
+    for each in _records(rows, "datasets", Dataset):
+        yield replace(
+            each,
+            authors=authors(each.id),
+            funding_sources=tuple(funding.get(each.id, ())),
+            deposition=each.deposition or titles.get(each.deposition_id),
+            terms=terms_of(each.s3_prefix, terms),
+        )
+
+
+def _split_by_run(rows: Rows) -> tuple[Rows, dict[int, Rows]]:
+    """The rows above runs, and the rows of each run by its id, by following each row's owners."""
+    above: dict[str, list[Row]] = {}
+    rows_of: dict[int, dict[str, list[Row]]] = {row["id"]: {} for row in rows["runs"]}
+    run_ids: dict[str, dict[int, int]] = {"runs": {run_id: run_id for run_id in rows_of}}
+    for name in sorted(rows, key=_depth):
+        owner = tables()[name].owning
+        known = run_ids.setdefault(name, {})
+        for row in rows[name]:
+            if name == "runs" or owner is None:
+                run_id = known.get(row["id"])
+            else:
+                run_id = run_ids.get(owner.table, {}).get(row.get(owner.key, 0))
+            if run_id is None:
+                above.setdefault(name, []).append(row)
+            else:
+                rows_of[run_id].setdefault(name, []).append(row)
+                if "id" in row:  # not that of authors, which own nothing
+                    known[row["id"]] = run_id
+    return above, dict(rows_of)
+
+
+def _depth(name: str) -> int:
+    """The number of tables above a table."""
+    owner = tables()[name].owning
+    return 0 if owner is None else 1 + _depth(owner.table)
+
+
+def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunRecords:
+    """The records of a run, sorted, with their parents."""
+    spacings = {each.id: each for each in _records(rows, "tomogramVoxelSpacings", VoxelSpacing)}
+    tomogram_authors = _authors(rows, "tomogramAuthors", "tomogramId")
+    tomograms = [
+        replace(
+            each,
+            authors=tomogram_authors(each.id),
+            deposition=each.deposition or titles.get(each.deposition_id),
+            run=run,
+        )
+        for each in _records(rows, "tomograms", Tomogram)
+    ]
+    annotations = {each.id: each for each in _annotations(run, rows, titles)}
+    shapes = {
+        each.id: replace(each, annotation=annotations.get(each.annotation_id or 0))
+        for each in _records(rows, "annotationShapes", AnnotationShape)
+    }
+    files = [
+        replace(
+            each,
+            shape=shapes.get(each.annotation_shape_id or 0),
+            voxel_spacing=spacings.get(each.tomogram_voxel_spacing_id or 0),
+        )
+        for each in _records(rows, "annotationFiles", AnnotationFile)
+    ]
+    return RunRecords(
+        run=run,
+        voxel_spacings=tuple(sorted(spacings.values(), key=lambda each: each.voxel_spacing)),
+        tomograms=tuple(sorted(tomograms, key=default_rank)),
+        annotations=tuple(
+            sorted(annotations.values(), key=lambda each: (each.object_name, each.id))
+        ),
+        annotation_shapes=tuple(shapes.values()),
+        annotation_files=tuple(files),
+        alignments=tuple(_records(rows, "alignments", Alignment)),
+        tilt_series=tuple(_records(rows, "tiltseries", TiltSeries)),
+    )
+
+
+def _annotations(
+    run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]
+) -> Iterator[Annotation]:
+    authors = _authors(rows, "annotationAuthors", "annotationId")
+    links = _grouped(rows, "annotationMethodLinks", "annotationId", MethodLink)
+    for each in _records(rows, "annotations", Annotation):
+        yield replace(
+            each,
+            authors=authors(each.id),
+            method_links=tuple(links.get(each.id, ())),
+            deposition=each.deposition or titles.get(each.deposition_id or 0),
+            run=run,
+        )
+
+
+def _titles(rows: Rows) -> dict[int, DepositionTitle]:
+    return {each.id: each for each in _records(rows, "depositions", DepositionTitle)}
+
+
+def _authors(rows: Rows, name: str, key: str) -> Callable[[int], tuple[Author, ...]]:
+    """A function that gives the authors of a record by its id, in their order."""
+    authors = _grouped(rows, name, key, Author)
+    return lambda row_id: tuple(
+        sorted(authors.get(row_id, ()), key=lambda each: each.author_list_order)
+    )
+
+
+def _grouped(rows: Rows, name: str, key: str, kind: type[R]) -> dict[Any, list[R]]:
+    """The records of a table by a column that they lack."""
+    groups: dict[Any, list[R]] = defaultdict(list)
+    for row, record in zip(rows.get(name, ()), _records(rows, name, kind), strict=True):
+        groups[row[key]].append(record)
+    return groups
+
+
+def _records(rows: Rows, name: str, kind: type[R]) -> list[R]:
+    records: list[R] = converted(rows.get(name, ()), list[kind], name)  # type: ignore[valid-type]
+    return records
