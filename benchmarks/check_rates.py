@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_cryoet import Findings, Picks, check_picks, open_annotation, open_portal
-from napari_cryoet.check.findings import diameter_of
+from napari_cryoet.measure.measuring import diameter_of
 from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume
 

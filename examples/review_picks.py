@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from napari_cryoet import load_tomogram, open_annotation, open_portal, write_picks
+from napari_cryoet import (
+    Volume,
+    load_tomogram,
+    measure_picks,
+    open_annotation,
+    open_portal,
+    write_picks,
+)
 from napari_cryoet.review import (
     CropReader,
     Cube,
@@ -12,22 +19,20 @@ from napari_cryoet.review import (
     RunningMean,
     Subject,
     Verdict,
-    densities_at,
     kept_picks,
-    open_for_review,
 )
 
 page = open_portal("demo").run_page(9001)
 tomogram = page.default_tomogram
 file = next(file for file in page.annotation_files if file.id == 9004)  # oriented ribosomes
 picks = open_annotation(file).rescaled(tomogram.voxel_spacing)
-volume = open_for_review(load_tomogram(tomogram).data, (tomogram.voxel_spacing,) * 3)
+volume = Volume(load_tomogram(tomogram).data, (tomogram.voxel_spacing,) * 3)
+picks = measure_picks(picks, volume, columns="density", diameter_angstrom=300)
 crops = CropReader(volume, picks.points_zyx, picks.rotations_zyx)
 
 review = Review(
     picks, Subject.of(picks, name="ribosomes")
 )  # resumes an earlier review of these picks
-review.set_measured({"density": densities_at(volume, picks.points_zyx, diameter_angstrom=300)})
 review.look_at(Order("density"), "")  # protein is dark here: the darkest first
 
 # You would look at each crop. Here, picks with a dark centre are kept.

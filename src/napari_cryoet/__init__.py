@@ -66,11 +66,12 @@ if TYPE_CHECKING:
     )
     from napari_cryoet.layers.progressive import layer_specs
     from napari_cryoet.layers.specs import LayerSpec
+    from napari_cryoet.measure.measuring import measure_picks
     from napari_cryoet.picks import Picks
     from napari_cryoet.portal.portal import Portal, open_portal
     from napari_cryoet.runs.fit import Fit, fit
     from napari_cryoet.runs.outline import outline_run
-    from napari_cryoet.volumes import Mask
+    from napari_cryoet.volumes import Mask, Volume, open_volume
 
 __all__ = [
     "Basket",
@@ -104,6 +105,7 @@ __all__ = [
     "StreamError",
     "StreamState",
     "StreamStatus",
+    "Volume",
     "__version__",
     "add_layers",
     "add_matches",
@@ -124,8 +126,10 @@ __all__ = [
     "load_tilt_series",
     "load_tomogram",
     "make_layer",
+    "measure_picks",
     "open_annotation",
     "open_portal",
+    "open_volume",
     "outline_run",
     "picks_of",
     "read_basket",
@@ -178,11 +182,12 @@ _NAMES_BY_MODULE = {
     ],
     "layers.progressive": ["layer_specs"],
     "layers.specs": ["LayerSpec"],
+    "measure.measuring": ["measure_picks"],
     "picks": ["Picks"],
     "portal.portal": ["Portal", "open_portal"],
     "runs.fit": ["Fit", "fit"],
     "runs.outline": ["outline_run"],
-    "volumes": ["Mask"],
+    "volumes": ["Mask", "Volume", "open_volume"],
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 

@@ -16,7 +16,7 @@ from check.scene import (
     volume_of_array,
 )
 from napari_cryoet import Picks, check_picks
-from napari_cryoet.check.findings import diameter_of
+from napari_cryoet.measure.measuring import diameter_of
 
 LAST = np.array(SHAPE_ZYX) - 1.0
 MISTAKES = {

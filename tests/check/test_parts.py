@@ -10,10 +10,11 @@ from hypothesis.extra.numpy import arrays
 
 from check.scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, volume_of_array
 from napari_cryoet import Picks
-from napari_cryoet.check import contrast as contrasts
-from napari_cryoet.check.contrast import grid_for, read_contrast
 from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset
-from napari_cryoet.check.readings import PicksFrame, Reading, all_readings, duplicates
+from napari_cryoet.check.readings import Reading, all_readings, duplicates
+from napari_cryoet.measure import PicksFrame
+from napari_cryoet.measure import contrast as contrasts
+from napari_cryoet.measure.contrast import grid_for, read_contrast
 
 SPACING_ZYX = (SPACING_ANGSTROM,) * 3
 SHAPE, POINTS = (10, 20, 30), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -27,7 +28,7 @@ readings = st.builds(
 
 
 def ranks_of(volume, diameter=DIAMETER_ANGSTROM):
-    return read_contrast(volume, grid_for(volume, SPACING_ZYX, diameter), diameter)
+    return read_contrast(volume, grid_for(volume, diameter), diameter)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +49,13 @@ class TestContrast:
 
     def test_the_coarsest_level_that_resolves_the_particle_is_used(self, pyramid):
         for diameter, level in ((400.0, 2), (160.0, 2), (159.0, 1), (80.0, 1), (79.0, 0)):
-            assert grid_for(pyramid, SPACING_ZYX, diameter).level == level
+            assert grid_for(pyramid, diameter).level == level
 
     def test_a_single_level_volume_is_binned_to_the_same_grid(self, scene, pyramid):
         coarse, averaged = ranks_of(pyramid), ranks_of(scene.volume)
 
         assert (coarse.grid.level, averaged.grid.level, averaged.grid.binned_by) == (1, 0, 2)
-        assert coarse.grid.to_coarse(np.array([[0.5, 2.5, 4.5]])).tolist() == [[0, 1, 2]]
+        assert coarse.grid.from_finest(np.array([[0.5, 2.5, 4.5]])).tolist() == [[0, 1, 2]]
         np.testing.assert_array_equal(coarse.grid.first_zyx, averaged.grid.first_zyx)
         np.testing.assert_allclose(coarse.ranks, averaged.ranks, atol=1e-3)
 
@@ -63,7 +64,7 @@ class TestContrast:
         monkeypatch.setattr(contrasts, "SLAB_VOXELS", 72 * 64 * 5)
         np.testing.assert_allclose(ranks_of(scene.volume, 40.0).ranks, whole, atol=1e-4)
         monkeypatch.setattr(contrasts, "MAX_VOXELS", 1000)
-        assert np.prod(grid_for(scene.volume, SPACING_ZYX, 20.0).shape_zyx) <= 1000
+        assert np.prod(grid_for(scene.volume, 20.0).shape_zyx) <= 1000
 
     @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("odd", [np.nan, 1e300, 1e10])
@@ -73,7 +74,7 @@ class TestContrast:
         grey.ravel()[np.random.default_rng(0).choice(grey.size, count, replace=False)] = odd
         contrast = ranks_of(volume_of_array(grey))
 
-        assert np.median(contrast.nearest(contrast.grid.to_coarse(scene.truth_zyx))) < -0.9
+        assert np.median(contrast.nearest(contrast.grid.from_finest(scene.truth_zyx))) < -0.9
         assert not ranks_of(volume_of_array(np.full(SHAPE_ZYX, 0.1, np.float32))).ranks.any()
 
 

@@ -13,9 +13,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from napari_cryoet import ComparisonError, FormatError, Mask, Picks, compare
-from napari_cryoet.comparison import masks, match
+from napari_cryoet.comparison import match
 from napari_cryoet.comparison.report import spread_of
 from napari_cryoet.exceptions import StoppedError, stoppable
+from napari_cryoet.volumes import masks
 
 coordinates = st.integers(0, 3).map(float) | st.floats(
     0, 4, allow_nan=False, width=32

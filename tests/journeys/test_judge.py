@@ -91,12 +91,12 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     keys.tab_to(review.controls.direction)
     press(Qt.Key.Key_Return)
     keys.tab_to(review.controls.filter)
-    keys.until(lambda: "edge_nm" in review.review.columns)
-    middle = float(np.median(review.review.columns["edge_nm"]))
-    keys.type(f"edge_nm > {middle:.2f}")
+    keys.until(lambda: "edge_distance_nm" in review.review.columns)
+    middle = float(np.median(review.review.columns["edge_distance_nm"]))
+    keys.type(f"edge_distance_nm > {middle:.2f}")
     press(Qt.Key.Key_Return)
     keys.until(lambda: 0 < len(review.review.rows) < len(ticked.data))
-    edges = review.review.columns["edge_nm"][review.review.rows]
+    edges = review.review.columns["edge_distance_nm"][review.review.rows]
     assert (np.diff(edges) <= 0).all()
     assert edges.min() > middle - 0.01
     keys.tab_to(review.sheet)

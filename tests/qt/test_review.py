@@ -219,7 +219,7 @@ def test_picks_are_sorted_and_filtered(dock, qtbot):
 
     dock.controls.order.setCurrentIndex(dock.controls.order.findData("density"))
     dock.controls.direction.click()
-    enter("score > 0.5 and edge_nm > 10")
+    enter("score > 0.5 and edge_distance_nm > 10")
     qtbot.waitUntil(lambda: dock.review.rows.tolist() == [3, 2, 1, 0])
     assert "4 of 10" in dock.status.text()
     enter("beauty > 3")

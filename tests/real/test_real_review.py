@@ -6,6 +6,8 @@ import tifffile
 
 from napari_cryoet.layers.load import load_annotation
 from napari_cryoet.layers.specs import PICKS_KEY
+from napari_cryoet.measure.density import densities_at
+from napari_cryoet.measure.measuring import distances_nm
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import (
     CropReader,
@@ -16,10 +18,8 @@ from napari_cryoet.review import (
     RunningMean,
     Subject,
     Verdict,
-    densities_at,
-    distances_nm,
-    open_for_review,
 )
+from napari_cryoet.volumes import Volume
 
 SPACING = 10.52
 
@@ -44,9 +44,7 @@ def tube_points(microtubule):
 @pytest.fixture
 def reader(microtubule, tube_points):
     beside = tube_points + np.array([0, 0, -34 if tube_points[0, 2] > 47 else 34])
-    return CropReader(
-        open_for_review(microtubule, (SPACING,) * 3), np.concatenate([tube_points, beside])
-    )
+    return CropReader(Volume([microtubule], (SPACING,) * 3), np.concatenate([tube_points, beside]))
 
 
 def test_picks_on_the_microtubule_rank_before_picks_beside_it(reader, tube_points, tmp_path):
@@ -87,11 +85,11 @@ def test_real_picks_are_measured_and_their_verdicts_reloaded(real_data, tmp_path
     review = Review(picks, Subject.of(picks, name="real", path=str(path)), tmp_path)
     columns = distances_nm(picks.points_zyx, shape_zyx, np.full(3, 4.99))
     review.set_measured(columns)
-    review.look_at(Order("nearest_nm"), "edge_nm > 0")
+    review.look_at(Order("nearest_neighbour_nm"), "edge_distance_nm > 0")
     review.judge(review.rows[:10], Verdict.KEPT)
     review.save()
 
     assert len(review.rows) == len(picks) == 43
-    assert (np.diff(columns["nearest_nm"][review.rows]) >= 0).all()
+    assert (np.diff(columns["nearest_neighbour_nm"][review.rows]) >= 0).all()
     again = Review(picks, Subject.of(picks, name="real", path=str(path)), tmp_path)
     assert again.rows_with(Verdict.KEPT).tolist() == sorted(review.rows[:10].tolist())

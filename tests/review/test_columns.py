@@ -8,7 +8,7 @@ from napari_cryoet.review.columns import matching, sorted_rows
 
 TABLE = {
     "score": np.array([0.1, 0.5, np.nan, 0.9]),
-    "nearest_nm": np.array([3, 8, 12, 20]),
+    "nearest_neighbour_nm": np.array([3, 8, 12, 20]),
     "picked by": np.array(["crYOLO", "me", "", "Cryolo 2"], dtype=object),
     "codes": np.array(["1", "2", None, "3"], dtype=object),
     "CC": np.array([1.0, 2.0, 0.0, 0.0], dtype=np.float32),
@@ -24,13 +24,13 @@ TABLE = {
         ("SCORE < 0.5", [0]),
         ("score != 0.5", [0, 3]),
         ("score is missing", [2]),
-        ("nearest_nm in 5..12", [1, 2]),
+        ("nearest_neighbour_nm in 5..12", [1, 2]),
         ("codes != 2", [0, 3]),
         ("codes > 1", [1, 3]),
         ('"picked by" contains cryolo', [0, 3]),
         ("'picked by' = 'Cryolo 2'", [3]),
         ('"picked by" is missing', [2]),
-        ("score > 0.8 or nearest_nm < 5 and score > 0.4", [3]),
+        ("score > 0.8 or nearest_neighbour_nm < 5 and score > 0.4", [3]),
         ("score > -1e-3 and score < 1e3", [0, 1, 3]),
         ("CC > 1.5", [1]),
         ("cc <= 0.1", [2, 3]),
@@ -43,11 +43,11 @@ def test_filters_select_matching_rows(text, rows):
 @pytest.mark.parametrize(
     ("text", "noun"),
     [
-        ("size > 3", "nearest_nm"),
+        ("size > 3", "nearest_neighbour_nm"),
         ("score >", "score >"),
         ("score > high", "high"),
         ("'picked by' > 3", "text"),
-        ("score > 3 nearest_nm < 2", "nearest_nm"),
+        ("score > 3 nearest_neighbour_nm < 2", "nearest_neighbour_nm"),
         ("score in 3 4", "score in 3 4"),
         ("__import__('os').system('true')", "__import__"),
     ],

@@ -51,8 +51,10 @@ def test_picks_are_sorted_and_filtered_by_any_column(review):
     review.look_at(Order("score"), "")
     assert review.rows.tolist() == [1, 5, 3, 0, 4, 2]
     assert review.n_unsorted == 1
-    review.set_measured({"edge_nm": [1, 2, 3, 4, 5, 6]})
-    review.look_at(Order("edge_nm", is_descending=True), "edge_nm > 2 and score > 0.3")
+    review.set_measured({"edge_distance_nm": [1, 2, 3, 4, 5, 6]})
+    review.look_at(
+        Order("edge_distance_nm", is_descending=True), "edge_distance_nm > 2 and score > 0.3"
+    )
     assert review.rows.tolist() == [4, 3]
     review.judge([0, 4], Verdict.REJECTED)
     review.look_at(Order(is_descending=True), "verdict = rejected")
@@ -62,7 +64,7 @@ def test_picks_are_sorted_and_filtered_by_any_column(review):
         review.look_at(Order("score"), "beauty > 3")
     assert (review.rows.tolist(), review.filter_text) == ([4, 0], "verdict = rejected")
     review.forget_measured()
-    review.look_at(Order("edge_nm"), "")
+    review.look_at(Order("edge_distance_nm"), "")
     assert (review.order.column, review.rows.tolist()) == ("", [0, 1, 2, 3, 4, 5])
 
 
@@ -85,8 +87,8 @@ def test_next_undecided_matches_a_sequential_search(tmp_path_factory, undecided,
 def test_verdicts_follow_moved_deleted_and_restored_picks(review):
     review.judge([1], Verdict.KEPT)
     review.judge([3], Verdict.REJECTED)
-    review.set_measured({"edge_nm": np.arange(6)})
-    review.look_at(Order("score"), "edge_nm >= 0")
+    review.set_measured({"edge_distance_nm": np.arange(6)})
+    review.look_at(Order("score"), "edge_distance_nm >= 0")
     moved = PICKS.changed(points_zyx=PICKS.points_zyx + 50)
 
     review.set_picks(moved.take([3, 2, 0]))

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet.exceptions import FormatError, StoppedError, raise_if_stopped
+from napari_cryoet.exceptions import StoppedError, raise_if_stopped
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.review import CropReader, Cube, Frame, RunningMean, open_for_review
 from napari_cryoet.streaming import open_pyramid
-from napari_cryoet.volumes.crops import Crop, ReviewVolume
+from napari_cryoet.volumes import Volume
+from napari_cryoet.volumes.crops import Crop, CropReader, Cube, Frame, RunningMean
 from server import Server
 
 SHAPE = (37, 49, 63)  # odd, so that no coarse level is exactly half as large
@@ -37,7 +37,7 @@ def pyramid(tmp_path_factory):
 
 
 def in_memory(values, spacing=(10.0,) * 3):
-    return open_for_review(values, spacing)
+    return Volume([values], spacing)
 
 
 def middle(values):
@@ -67,7 +67,7 @@ def test_unscaled_crops_match_array_slices(plane):
     center=st.tuples(st.floats(15, 20), st.floats(20, 27), st.floats(25, 38)),
 )
 def test_samples_have_the_right_positions_at_every_level(pyramid, plane, side, angles, center):
-    volume = open_for_review(pyramid, (10.0,) * 3)
+    volume = Volume(pyramid.levels, (10.0,) * 3)
     rotation = (
         np.eye(3)
         if angles is None
@@ -102,12 +102,14 @@ def test_crops_are_centred_for_anisotropic_voxels(spacing, plane):
     assert middle(crop.values) == crop.values.max() == 100
 
 
-def test_strided_levels_are_aligned_with_their_first_voxel():
-    strided = ReviewVolume(
-        np.zeros, (SHAPE,), ((1.0,) * 3, (4.0,) * 3), np.full(3, 10.0), is_mean=False
-    )
+@pytest.mark.parametrize(("offset", "at"), [("mean", 1.75), ("strided", 2.125)])
+def test_coarse_voxels_are_where_the_pyramid_says(tmp_path, offset, at):
+    write_pyramid(tmp_path / "a.zarr", np.zeros((16, 16, 16), np.float32), spacing_angstrom=10.0)
+    pyramid = open_pyramid(tmp_path / "a.zarr")
+    pyramid.coarse_offset = offset
+    grid = Volume(pyramid.levels, (10.0,) * 3).grid(2)
 
-    assert strided.to_level(1, np.array([[8.0, 8.0, 8.0]])).tolist() == [[2.0, 2.0, 2.0]]
+    assert grid.from_finest(np.full((1, 3), 8.5)).tolist() == [[at] * 3]
 
 
 @pytest.mark.parametrize("is_oriented", [False, True])
@@ -143,7 +145,8 @@ def test_remote_crops_request_little_and_nothing_twice(tmp_path):
     values = np.random.default_rng(0).normal(size=(64, 300, 300)).astype(np.float32)
     write_pyramid(tmp_path / "a.zarr", values, spacing_angstrom=10.0)
     with Server(tmp_path) as server:
-        volume = open_for_review(open_pyramid(f"{server.url}/a.zarr", cache=None), (10.0,) * 3)
+        pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
+        volume = Volume(pyramid.levels, (10.0,) * 3)
         server.requests.clear()
         reader = CropReader(volume, [[20, 100 + row, 100] for row in range(20)])
         crops = {crop.row: crop.values for crop in reader.read(range(20), Frame(210, 50))}
@@ -160,11 +163,13 @@ def test_remote_crops_request_little_and_nothing_twice(tmp_path):
 def test_reading_can_be_stopped(is_local):
     stop = threading.Event()
 
-    def read(_level, _box, stop):
-        stop.set()
-        raise_if_stopped(stop)
+    class Stopping(Volume):
+        def read(self, level, box, *, stop=None):
+            stop.set()
+            raise_if_stopped(stop)
 
-    volume = ReviewVolume(read, ((20, 20, 20),), ((1.0,) * 3,), np.full(3, 10.0), is_local=is_local)
+    Stopping.is_local = is_local
+    volume = Stopping([np.zeros((20, 20, 20))], (10.0,) * 3)
     with pytest.raises(StoppedError):
         list(CropReader(volume, [[5, 6, 7]] * 100).read(range(100), Frame(90, 10), stop=stop))
     with pytest.raises(StoppedError):
@@ -179,12 +184,9 @@ def test_rows_are_ordered_by_proximity():
     assert reader.near_each_other([]) == []
 
 
-def test_the_finest_array_is_used_and_2d_arrays_are_refused():
-    values = ramp()
-
-    assert open_for_review([values, values[::2, ::2, ::2]], (10.0,) * 3).shape == SHAPE
-    with pytest.raises(FormatError, match="axes"):
-        open_for_review(np.zeros((4, 4)), (1.0,) * 3)
+def test_arrays_of_other_dimensions_are_refused():
+    with pytest.raises(ValueError, match="axes"):
+        Volume([np.zeros((4, 4))])
 
 
 # the average of kept picks

@@ -18,8 +18,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.check.contrast import Contrast
-from napari_cryoet.check.readings import PicksFrame, Reading, all_readings, shifted
+from napari_cryoet.check.readings import Reading, all_readings, shifted
+from napari_cryoet.measure.contrast import Contrast
+from napari_cryoet.measure.measuring import PicksFrame
 from napari_cryoet.volumes import are_inside
 
 #: ``fits``: the picks as given are on density with contrast. ``better``: another reading fits much
@@ -196,7 +197,7 @@ class Pattern:
         """Picks inside the volume under a reading, in coarse voxels; and their fraction."""
         points = reading.apply(self.voxels_zyx, self.shape_zyx)
         is_in = are_inside(points, self.shape_zyx)
-        return self.contrast.grid.to_coarse(points[is_in]), float(is_in.mean())
+        return self.contrast.grid.from_finest(points[is_in]), float(is_in.mean())
 
     def judge(self, reading: Reading, n_shifts: int = _N_SHIFTS) -> Evidence:
         """Compare a reading of the picks with the same pattern at the first ``n_shifts`` shifts."""
@@ -258,7 +259,7 @@ def measure_offset(
     error comes from bootstrapping the picks.
     """
     quarter = _quarter_particle(contrast, diameter_angstrom)
-    profiles = _profiles(contrast, contrast.grid.to_coarse(voxels_zyx), quarter)
+    profiles = _profiles(contrast, contrast.grid.from_finest(voxels_zyx), quarter)
     peak = peaks(profiles.mean(axis=0))
     if not np.isfinite(peak).all():
         return None
@@ -266,7 +267,7 @@ def measure_offset(
     resampled = np.array([peaks(profiles[rows].mean(axis=0)) for rows in samples])
     if not np.isfinite(resampled).all():
         return None
-    step = quarter * contrast.grid.step_zyx
+    step = quarter * contrast.grid.factor_zyx
     offset, error = peak * step, resampled.std(axis=0) * step
     is_significant = np.abs(offset) > _MIN_ERRORS * error
     is_near_one = np.abs(offset - np.sign(offset[0])) <= np.maximum(3 * error, _MAX_ERROR_VOXELS)
@@ -326,14 +327,14 @@ def _best_move(pattern: Pattern) -> tuple[Evidence | None, int]:
     steps = steps[np.linalg.norm(steps * grid.spacing_zyx, axis=1) > pattern.diameter_angstrom / 4]
     if not len(steps):
         return None, 0
-    positions = grid.to_coarse(pattern.voxels_zyx)
+    positions = grid.from_finest(pattern.voxels_zyx)
     means = np.concatenate(
         [ranks.mean(axis=1) for ranks in pattern.shifted_ranks(positions, steps)]
     )
     step = steps[np.argmax(np.abs(means - np.median(means)))]
     quarter = _quarter_particle(contrast, pattern.diameter_angstrom)
     peak = peaks(_profiles(contrast, positions + step, quarter).mean(axis=0))
-    best = np.round((step + np.nan_to_num(peak) * quarter) * grid.step_zyx, 1)
+    best = np.round((step + np.nan_to_num(peak) * quarter) * grid.factor_zyx, 1)
     moved, opposite = pattern.judge(shifted(best)), pattern.judge(shifted(-best))
     is_one_way = np.sign(moved.gain) * opposite.gain < abs(moved.gain) / 2
     is_valid = (
@@ -348,7 +349,7 @@ def _is_neighbour(pattern: Pattern, positions: NDArray[np.float64], moved: Evide
     """Whether a shift leads to neighbouring particles although the picks are on particles already."""
     contrast = pattern.contrast
     move_angstrom = (
-        np.array(moved.reading.shift_zyx) / contrast.grid.step_zyx * contrast.grid.spacing_zyx
+        np.array(moved.reading.shift_zyx) / contrast.grid.factor_zyx * contrast.grid.spacing_zyx
     )
     if np.linalg.norm(move_angstrom) < _NEIGHBOUR * pattern.diameter_angstrom:
         return False
@@ -385,9 +386,9 @@ def _is_beside(pattern: Pattern, moved: Evidence, given: Evidence) -> bool:
     ):
         return False
     contrast, voxels = pattern.contrast, pattern.voxels_zyx
-    before = np.sign(given.effect) * contrast.nearest(contrast.grid.to_coarse(voxels))
+    before = np.sign(given.effect) * contrast.nearest(contrast.grid.from_finest(voxels))
     after = np.sign(moved.effect) * contrast.nearest(
-        contrast.grid.to_coarse(voxels + moved.reading.shift_zyx)
+        contrast.grid.from_finest(voxels + moved.reading.shift_zyx)
     )
     difference = after - before
     return bool(
@@ -409,7 +410,7 @@ def _is_rival(pattern: Pattern, other: Evidence, best: Evidence) -> bool:
     best_zyx, other_zyx = (
         one.reading.apply(pattern.voxels_zyx, pattern.shape_zyx) for one in (best, other)
     )
-    distances = np.linalg.norm((best_zyx - other_zyx) / grid.step_zyx * grid.spacing_zyx, axis=1)
+    distances = np.linalg.norm((best_zyx - other_zyx) / grid.factor_zyx * grid.spacing_zyx, axis=1)
     return float(np.median(distances)) > pattern.diameter_angstrom / 2
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,8 +11,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
-from napari_cryoet.check.contrast import CoarseGrid, grid_for, read_contrast
 from napari_cryoet.check.evidence import (
     ALARM_LEVEL,
     FIT_LEVEL,
@@ -23,15 +20,22 @@ from napari_cryoet.check.evidence import (
     judge_densities,
     sigma_needed,
 )
-from napari_cryoet.check.readings import PicksFrame, Reading, duplicates, shifted
+from napari_cryoet.check.readings import Reading, duplicates, shifted
 from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import plain_data
-from napari_cryoet.locations import Location
+from napari_cryoet.measure.contrast import grid_for, read_contrast
+from napari_cryoet.measure.measuring import PicksFrame, diameter_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.progress import Progress
 from napari_cryoet.records import Tomogram
-from napari_cryoet.volumes import Volume, are_inside, edge_distances, open_volume
+from napari_cryoet.volumes import (
+    LevelGrid,
+    Volume,
+    are_inside,
+    edge_distances,
+    open_volume,
+)
 from napari_cryoet.wording import count_text, nm_text
 
 #: Minimum thickness of the volume in particles; in a thinner one, noise looks like a fit.
@@ -40,7 +44,6 @@ _MIN_THICKNESS: Final = 1.25
 _MANY_AT_EDGE: Final = 2.0
 #: Maximum number of much better readings to list.
 _MAX_LISTED: Final = 3
-_MAX_WORDS: Final = 4  # in an object name that is part of a file name
 _MIN_PICKS: Final = 5
 #: Fields of the findings that aren't numbers.
 _NOT_NUMBERS: Final = frozenset({"picks", "frame", "judgement"})
@@ -263,27 +266,6 @@ def check_picks(
             opened.close()
 
 
-def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
-    """A particle's diameter in ångström from the provenance of its picks, else 100 Å.
-
-    And whether it is known.
-    """
-    names = [about.get("object_name")]
-    if isinstance(about.get("source_url"), str):  # such as 101-fatty_acid_synthase-1.0_point.ndjson
-        words = re.findall(r"[A-Za-z0-9]+", Location.of(about["source_url"]).name[:120])
-        lengths = range(min(_MAX_WORDS, len(words)), 0, -1)
-        names += [
-            " ".join(words[start : start + n])
-            for n in lengths
-            for start in range(len(words) - n + 1)
-        ]
-    for name in names:
-        diameter = known_diameter(about.get("object_id"), name)
-        if diameter is not None:
-            return diameter, True
-    return DEFAULT_DIAMETER_ANGSTROM, False
-
-
 def open_to_check(
     volume: Tomogram | str | Path,
     stop: threading.Event | None,
@@ -318,7 +300,7 @@ def _findings(
     progress: Progress,
 ) -> Findings:
     diameter, is_known = size
-    grid = grid_for(volume, frame.spacing_zyx, diameter)
+    grid = grid_for(volume, diameter)
     are_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
     if why_not := _obstacle(frame, grid, diameter):
         judgement = Judgement(
@@ -350,7 +332,7 @@ def _findings(
     return findings
 
 
-def _obstacle(frame: PicksFrame, grid: CoarseGrid, diameter: float) -> str:
+def _obstacle(frame: PicksFrame, grid: LevelGrid, diameter: float) -> str:
     """Why the picks can't be compared with the density; empty if they can."""
     thickness, width = (
         float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))),

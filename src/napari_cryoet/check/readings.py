@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.measure import PicksFrame
 from napari_cryoet.picks import Picks
 
 _AXES: Final = "zyx"
@@ -98,37 +99,6 @@ class Reading:
             spacing_angstrom=frame.spacing_zyx[0] if len(set(frame.spacing_zyx)) == 1 else None,
             shape_zyx=frame.shape_zyx,
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PicksFrame:
-    """Picks in a volume, as given. Picks without a voxel spacing are in voxels of the volume."""
-
-    picks: Picks
-    shape_zyx: tuple[int, int, int]  # of the volume in voxels
-    spacing_zyx: tuple[float, float, float]  # of the volume in ångström
-    origin_zyx: tuple[float, float, float] = (
-        0.0,
-        0.0,
-        0.0,
-    )  # the volume's first voxel in the picks' frame, in voxels
-
-    @property
-    def voxels_zyx(self) -> NDArray[np.float64]:
-        """The positions (n, 3) in voxels of the volume."""
-        own = self.picks.spacing_angstrom
-        scale = np.ones(3) if own is None else own / np.array(self.spacing_zyx)
-        return np.asarray(self.picks.points_zyx * scale - self.origin_zyx)
-
-    @property
-    def picks_angstrom(self) -> float:
-        """The voxel size of the picks' grid."""
-        return self.picks.spacing_angstrom or self.mean_spacing
-
-    @property
-    def mean_spacing(self) -> float:
-        """The volume's voxel size, averaged over axes."""
-        return float(np.mean(self.spacing_zyx))
 
 
 def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Reading]:

@@ -6,7 +6,7 @@ Picks relative to a mask.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -23,19 +23,16 @@ from napari_cryoet.comparison.report import (
     spread_of,
 )
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.measure.surface import NO_LABEL, read_surface
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
 from napari_cryoet.volumes import Mask
+from napari_cryoet.volumes.masks import slabs
 
-SLAB_VOXELS: Final = 2**23
 #: Labels are int32, so that two fit an int64.
 _LABELS: Final = 2**31
 #: Headers store voxel spacings with few digits.
 _RATIO_TOLERANCE: Final = 1e-3
-#: The label of picks outside the volume.
-NO_LABEL: Final = -1
-#: Distance from the centre of a voxel's face to its corner.
-_FACE_REACH: Final = np.sqrt(0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -272,7 +269,7 @@ class _Overlaps(NamedTuple):
 
 def _overlaps(a: Mask, b: Mask, grid: _Grid, step: Step) -> _Overlaps:
     keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)  # each key combines two labels
-    for start, end in _slabs(grid.shape_zyx, step):
+    for start, end in slabs(grid.shape_zyx, step):
         slab_a = _read_on_grid(a, grid.factor_a, grid, start, end)
         slab_b = _read_on_grid(b, grid.factor_b, grid, start, end)
         is_any = (slab_a > 0) | (slab_b > 0)
@@ -284,15 +281,6 @@ def _overlaps(a: Mask, b: Mask, grid: _Grid, step: Step) -> _Overlaps:
             rows, np.concatenate([counts, new_counts]), minlength=len(keys)
         ).astype(np.int64)
     return _Overlaps(keys // _LABELS, keys % _LABELS, counts)
-
-
-def _slabs(shape_zyx: tuple[int, int, int], step: Step) -> Iterator[tuple[int, int]]:
-    """Iterate over ranges of planes."""
-    size_z, size_y, size_x = shape_zyx
-    planes = max(1, SLAB_VOXELS // max(1, size_y * size_x))
-    for start in range(0, size_z, planes):
-        step(start / size_z)
-        yield start, min(start + planes, size_z)
 
 
 def _have_instances(a: Mask, b: Mask, table: _Overlaps) -> bool:
@@ -340,72 +328,13 @@ def _objects(
 
 def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) -> PicksInMask:
     """Implementation of `napari_cryoet.compare` for picks and a mask."""
-    spacing = _spacing(b)
-    points = a.positions_angstrom_zyx / spacing
-    voxels = np.floor(points + 0.5).astype(np.int64)
-    is_in_volume = ((voxels >= 0) & (voxels < b.shape_zyx)).all(axis=1)
-    labels = np.full(len(points), NO_LABEL, dtype=np.int64)
-    distances = np.full(len(points), np.inf)
-    last_plane = np.zeros((0, *b.shape_zyx[1:]), dtype=bool)
-    for start, end in _slabs(b.shape_zyx, step):
-        slab = b.read(start, end)
-        rows = np.flatnonzero(is_in_volume & (voxels[:, 0] >= start) & (voxels[:, 0] < end))
-        z, y, x = voxels[rows].T
-        labels[rows] = slab[z - start, y, x]
-        _update_distances(distances, points, _faces(last_plane, slab > 0, start))
-        last_plane = slab[-1:] > 0
-    distances = np.where(
-        np.isfinite(distances), np.where(labels > 0, -spacing, spacing) * distances, np.nan
-    )
+    at_picks = read_surface(b, a.positions_angstrom_zyx / _spacing(b), step)
+    distances = at_picks.distances * _spacing(b)
     return PicksInMask(
         a=a,
         b=b,
-        labels=labels,
+        labels=at_picks.labels,
         surface_distances_angstrom=distances,
         distance=spread_of(distances, "Å"),
         notes=tuple(notes),
     )
-
-
-def _faces(
-    last_plane: NDArray[np.bool_], slab: NDArray[np.bool_], start: int
-) -> NDArray[np.float64]:
-    """Centres of the faces between mask and background, in voxels: half-way between two voxels along one axis.
-
-    ``last_plane`` is the plane before the slab, for faces across z.
-    """
-    centres = []
-    for axis in range(3):
-        part, first = (
-            (np.concatenate([last_plane, slab]), start - len(last_plane))
-            if axis == 0
-            else (slab, start)
-        )
-        part_centres = np.argwhere(np.diff(part, axis=axis)).astype(np.float64)
-        part_centres[:, axis] += 0.5
-        part_centres[:, 0] += first
-        centres.append(part_centres)
-    return np.concatenate(centres)
-
-
-def _update_distances(
-    distances: NDArray[np.float64], points: NDArray[np.float64], centres: NDArray[np.float64]
-) -> None:
-    """Update the distance of each point to the nearest face, given more faces; all in voxels.
-
-    The face with the nearest centre needn't be the nearest face, but the centre of that is little
-    further away.
-    """
-    from scipy.spatial import KDTree
-
-    if not len(centres):
-        return
-    tree = KDTree(centres, balanced_tree=False, compact_nodes=False)  # builds three times as fast
-    to_centres, _ = tree.query(points)
-    for row in np.flatnonzero(to_centres - _FACE_REACH < distances):
-        near = centres[
-            tree.query_ball_point(points[row], min(to_centres[row], distances[row]) + _FACE_REACH)
-        ]
-        half_widths = np.where(near % 1 == 0, 0.5, 0.0)  # 0 along the normal of a face
-        offsets = np.maximum(np.abs(points[row] - near) - half_widths, 0)
-        distances[row] = min(distances[row], np.linalg.norm(offsets, axis=1).min(initial=np.inf))

@@ -25,7 +25,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,7 +49,6 @@ from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.locations import path_to_write
 from napari_cryoet.progress import Progress
 from napari_cryoet.volumes import are_inside, open_volume
-from napari_cryoet.volumes.crops import open_for_review
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
@@ -237,8 +236,9 @@ def _part_of(
         return "no tomogram is selected."
     chosen = each.run.tomograms[0]
     opened, tomogram = _opened(chosen.url), chosen.tomogram
-    volume = open_for_review(opened.levels, (tomogram.voxel_spacing,) * 3)
-    spacings = np.array([volume.voxel_angstrom(level) for level in range(len(volume.shapes))])
+    volume = replace(opened, spacing_angstrom=(tomogram.voxel_spacing,) * 3)
+    grids = [volume.grid(level) for level in range(len(volume.levels))]
+    spacings = np.array([grid.voxel_angstrom for grid in grids])
     level = int(np.abs(np.log(spacings / wanted)).argmin())
     if abs(spacings[level] / wanted - 1) > _SAME_SPACING:
         return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
@@ -249,11 +249,11 @@ def _part_of(
         or (0, 0, 0)
     )
     at_finest = (picks.positions_angstrom_zyx - origin) / tomogram.voxel_spacing
-    at_level = volume.to_level(level, at_finest)
+    at_level = grids[level].from_finest(at_finest)
     middles = np.round(at_level).astype(np.int64)
     # sorted by chunk, so that neighbouring crops share fetched data
     order = np.lexsort((middles[:, 2], middles[:, 1], middles[:, 0], *(middles // 256).T[::-1]))
-    rows = order[are_inside(at_finest, volume.shape)[order]]
+    rows = order[are_inside(at_finest, volume.shape_zyx)[order]]
     rotations = (
         np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
     )

@@ -175,7 +175,7 @@ def _looks_like_labels(volume: Volume) -> bool:
         return True
     if volume.dtype.kind not in "iu":
         return False
-    values = volume.sample(level=len(volume.levels) - 1)
+    values = volume.read_middle(level=len(volume.levels) - 1)
     if values.size == 0 or values.min() < 0:
         return False
     return bool(values.max() <= 1 or np.mean(values == 0) >= 0.5)

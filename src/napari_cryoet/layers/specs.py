@@ -188,7 +188,7 @@ def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, 
     is_coarse = volume.pyramid is not None and volume.pyramid.stays_coarse
     level = len(volume.levels) - 1 if is_coarse else 0
     for at in (0.5, 0.25, 0.75):
-        limits = robust_limits(volume.sample(level=level, at=at, stop=stop))
+        limits = robust_limits(volume.read_middle(level=level, at=at, stop=stop))
         if limits is not None:
             return limits
     return whole_range(volume.dtype)

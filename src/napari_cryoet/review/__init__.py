@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.measure import densities_at, distances_nm
 from napari_cryoet.review.review import Review, kept_picks
 from napari_cryoet.review.session import Subject
-from napari_cryoet.volumes.crops import CropReader, Cube, Frame, RunningMean, open_for_review
+from napari_cryoet.volumes.crops import CropReader, Cube, Frame, RunningMean
 
 __all__ = ["CropReader", "Cube", "Frame", "Order", "Review", "RunningMean", "Subject", "Verdict"]
-__all__ += ["densities_at", "distances_nm", "kept_picks", "open_for_review"]
+__all__ += ["kept_picks"]

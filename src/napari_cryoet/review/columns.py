@@ -1,6 +1,6 @@
 """Sort and filter picks by their columns.
 
-A filter is text such as ``score > 0.4 and nearest_nm > 20``. It is parsed, never executed::
+A filter is text such as ``score > 0.4 and edge_distance_nm > 20``. It is parsed, never executed::
 
     filter     = all { "or" all }
     all        = condition { "and" condition }

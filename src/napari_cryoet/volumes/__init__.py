@@ -11,12 +11,13 @@ from napari_cryoet.volumes.opening import (
     open_volume,
     own_provenance,
 )
-from napari_cryoet.volumes.volume import Volume, are_inside, edge_distances
+from napari_cryoet.volumes.volume import LevelGrid, Volume, are_inside, edge_distances
 
 __all__ = [
     "AXES",
     "MRC_SUFFIXES",
     "TIFF_SUFFIXES",
+    "LevelGrid",
     "Mask",
     "Volume",
     "are_inside",

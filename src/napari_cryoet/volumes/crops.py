@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.exceptions import FormatError, raise_if_stopped
+from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.picks import are_rotations
-from napari_cryoet.volumes.volume import Volume, are_inside
+from napari_cryoet.volumes.volume import Volume
 
 PlaneName = Literal["xy", "xz", "yz"]
 
@@ -31,117 +31,6 @@ _DEPTH_DOWN_RIGHT: Final[dict[PlaneName, tuple[int, int, int]]] = {
 }
 _FEWEST_PIXELS: Final = 9
 _REMOTE_READS: Final = 8  # concurrent crops from a server
-
-
-# volumes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReviewVolume:
-    """A volume to crop. Created by `open_for_review`."""
-
-    read: Callable[
-        ..., NDArray[Any]
-    ]  # takes a level, a box and ``stop``, and returns the values in the box
-    shapes: tuple[tuple[int, ...], ...]  # of the levels in z, y, x, finest first
-    factors: tuple[
-        tuple[float, ...], ...
-    ]  # per level: its voxel size in finest voxels along z, y, x
-    spacing_zyx: NDArray[np.float64]  # of finest voxels, in ångström; negative along mirrored axes
-    is_mean: bool = (
-        True  # a coarse voxel is centred on the finest voxels it spans; else it is at the first one
-    )
-    is_local: bool = True  # reads are cheap
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the finest level."""
-        return self.shapes[0]
-
-    def voxel_angstrom(self, level: int) -> float:
-        """The longest side of a level's voxels."""
-        return float(np.abs(self.spacing_zyx * self.factors[level]).max())
-
-    def level_for(self, pixel_angstrom: float) -> int:
-        """The coarsest level whose voxels aren't larger than the pixels, else the finest."""
-        fine = [
-            level
-            for level in range(len(self.shapes))
-            if self.voxel_angstrom(level) <= pixel_angstrom * 1.001
-        ]
-        return max(fine, default=0)
-
-    def to_level(self, level: int, finest_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Convert voxel coordinates of the finest level to another level."""
-        factors = np.asarray(self.factors[level])
-        shift = (factors - 1) / 2 if self.is_mean else 0.0
-        return np.asarray((finest_zyx - shift) / factors, dtype=np.float64)
-
-    def sample(
-        self, finest_zyx: NDArray[np.float64], level: int, stop: threading.Event | None = None
-    ) -> NDArray[np.float32]:
-        """Interpolate a level at positions (..., 3) in voxels of the finest level.
-
-        NaN outside the volume.
-        """
-        from scipy.ndimage import map_coordinates
-
-        # axis-major memory layout makes the following steps three times as fast
-        finest_zyx = np.moveaxis(np.ascontiguousarray(np.moveaxis(finest_zyx, -1, 0)), 0, -1)
-        is_inside = are_inside(finest_zyx, self.shape)
-        if not is_inside.any():
-            return np.full(is_inside.shape, np.nan, dtype=np.float32)
-        last = np.asarray(self.shapes[level]) - 1
-        positions = np.clip(self.to_level(level, finest_zyx), 0, last)
-        axes = tuple(range(positions.ndim - 1))
-        low, high = (
-            np.floor(positions.min(axis=axes)).astype(int),
-            np.floor(positions.max(axis=axes)).astype(int) + 1,
-        )
-        box = tuple(
-            (int(start), int(end) + 1)
-            for start, end in zip(low, np.minimum(high, last), strict=True)
-        )
-        content = self.read(level, box, stop=stop).astype(np.float32, copy=False)
-        offsets = np.moveaxis(positions - low, -1, 0)
-        values = map_coordinates(content, offsets, order=1, mode="nearest", output=np.float32)
-        values[~is_inside] = np.nan
-        return np.asarray(values, dtype=np.float32)
-
-
-def open_for_review(data: Any, spacing_zyx: ArrayLike) -> ReviewVolume:
-    """Create a volume to crop. Nothing is read yet.
-
-    Parameters
-    ----------
-    data
-        A `Pyramid`, its levels, or any array in z, y, x. Of other multiscale data, the finest level is used.
-    spacing_zyx
-        The size of a finest voxel along z, y, x in ångström.
-
-    Raises
-    ------
-    FormatError
-        If it isn't three-dimensional.
-    """
-    from napari_cryoet.streaming import Pyramid, pyramid_of
-
-    spacing = np.asarray(spacing_zyx, dtype=np.float64)
-    pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
-    if pyramid is not None:
-        is_mean, is_local = pyramid.coarse_offset == "mean", not pyramid.server
-        volume = ReviewVolume(
-            pyramid.read, pyramid.shapes, pyramid.factors, spacing, is_mean, is_local
-        )
-    else:
-        is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")
-        array = data[0] if is_multiscale else data
-        volume = ReviewVolume(Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing)
-    if len(volume.shape) != 3:
-        raise FormatError(
-            f"Crops need a volume with three axes; this image has {len(volume.shape)}."
-        )
-    return volume
 
 
 # shapes
@@ -177,12 +66,14 @@ def _samples_angstrom(
     """
     across = _offsets(shape.side_angstrom, voxel_angstrom, _FEWEST_PIXELS, shape.pixels)
     if isinstance(shape, Cube):
-        offsets, order = (across, across, across), (0, 1, 2)
+        depth = across
+        order = (0, 1, 2)
     else:
         depth = _offsets(shape.slab_angstrom, voxel_angstrom, 1, 99)
-        offsets, order = (depth, across, across), _DEPTH_DOWN_RIGHT[shape.plane]
+        order = _DEPTH_DOWN_RIGHT[shape.plane]
     into, down, right = (
-        along[:, None] * axes_zyx[:, axis] for along, axis in zip(offsets, order, strict=True)
+        along[:, None] * axes_zyx[:, axis]
+        for along, axis in zip((depth, across, across), order, strict=True)
     )
     vectors: NDArray[np.float64] = into[:, None, None] + down[None, :, None] + right[None, None, :]
     return vectors
@@ -219,7 +110,7 @@ class CropReader:
     Parameters
     ----------
     volume
-        The volume; see `open_for_review`.
+        The volume, with a known voxel spacing.
     points_zyx
         The centres of crops, in voxels of the volume's finest level.
     rotations_zyx
@@ -231,7 +122,7 @@ class CropReader:
 
     def __init__(
         self,
-        volume: ReviewVolume,
+        volume: Volume,
         points_zyx: ArrayLike,
         rotations_zyx: ArrayLike | None = None,
         *,
@@ -288,11 +179,13 @@ class CropReader:
 
     def _crop(self, row: int, shape: Frame | Cube, stop: threading.Event | None) -> Crop:
         raise_if_stopped(stop)
-        volume, level = self.volume, self.volume.level_for(shape.side_angstrom / shape.pixels)
+        volume = self.volume
+        grid = volume.grid_for(shape.side_angstrom / shape.pixels)
         is_oriented = shape.is_oriented and self.are_oriented[row]
         axes = self._rotations[row] if is_oriented and self._rotations is not None else np.eye(3)
-        vectors = _samples_angstrom(shape, volume.voxel_angstrom(level), axes)
-        values = volume.sample(self.points_zyx[row] + vectors / volume.spacing_zyx, level, stop)
+        vectors = _samples_angstrom(shape, grid.voxel_angstrom, axes)
+        positions = self.points_zyx[row] + vectors / volume.spacing_zyx
+        values = volume.sample(positions, grid.level, stop=stop)
         return Crop(row, values if isinstance(shape, Cube) else mean_of_known(values, axis=0))
 
 

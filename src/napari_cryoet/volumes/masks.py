@@ -1,15 +1,19 @@
-"""Masks: labelled volumes, read lazily."""
+"""Masks: labelled volumes, read slab by slab."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.volumes.volume import Volume
+
+#: The number of voxels that are read at a time.
+SLAB_VOXELS: Final = 2**23
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +23,7 @@ class Mask:
     Attributes
     ----------
     data
-        An array in z, y, x whose planes are ``data[start:stop]``: NumPy, dask or zarr.
+        An array in z, y, x: NumPy, dask or zarr.
     spacing_angstrom
         The voxel size; None if unknown.
     alignment_id
@@ -40,14 +44,19 @@ class Mask:
             raise ValueError(f"a voxel can't be {self.spacing_angstrom} Å wide")
 
     @property
+    def volume(self) -> Volume:
+        """The mask as a volume of one level."""
+        width = self.spacing_angstrom
+        return Volume([self.data], None if width is None else (width, width, width))
+
+    @property
     def shape_zyx(self) -> tuple[int, int, int]:
         """Size in voxels."""
-        size_z, size_y, size_x = map(int, self.data.shape)
-        return size_z, size_y, size_x
+        return self.volume.shape_zyx
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Read planes ``start`` to ``stop`` (exclusive) as integers from 0 to 2³¹ - 1."""
-        values = np.asarray(self.data[start:stop])
+    def read(self, start: int, end: int) -> NDArray[Any]:
+        """Read planes ``start`` to ``end`` (exclusive) as integers from 0 to 2³¹ - 1."""
+        values = self.volume.read_planes(slice(start, end))
         if values.dtype in (np.uint8, np.uint16):
             return values
         with np.errstate(invalid="ignore"):
@@ -58,3 +67,19 @@ class Mask:
                 hint="Number its objects 1, 2, 3, …",
             )
         return labels
+
+    def slabs(self, step: Callable[[float], None]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Read all planes in slabs of bounded size, each with the number of its first plane."""
+        for start, end in slabs(self.shape_zyx, step):
+            yield start, self.read(start, end)
+
+
+def slabs(
+    shape_zyx: tuple[int, int, int], step: Callable[[float], None]
+) -> Iterator[tuple[int, int]]:
+    """Divide a volume into ranges of planes; ``step`` is called with the fraction done."""
+    size_z, size_y, size_x = shape_zyx
+    planes = max(1, SLAB_VOXELS // max(1, size_y * size_x))
+    for start in range(0, size_z, planes):
+        step(start / size_z)
+        yield start, min(start + planes, size_z)

@@ -119,7 +119,14 @@ def _open_zarr(location: Location, stop: threading.Event | None) -> Volume:
         else (width / min(widths) for width in widths)
     )
     remarks = () if origin is None else (_not_applied(origin),)
-    return Volume(pyramid.levels, spacing, pyramid.is_labels, origin, (z, y, x), remarks)
+    return Volume(
+        pyramid.levels,
+        spacing,
+        is_labels=pyramid.is_labels,
+        origin_angstrom=origin,
+        proportions=(z, y, x),
+        remarks=remarks,
+    )
 
 
 def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:

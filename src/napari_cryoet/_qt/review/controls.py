@@ -25,8 +25,8 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.widgets.labels import explain, plain_label
+from napari_cryoet.measure import CONTRAST, DENSITY, EDGE, NEAREST
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
 from napari_cryoet.volumes.crops import PlaneName
 
 PLANES: Final[tuple[PlaneName, ...]] = ("xy", "xz", "yz")
@@ -34,6 +34,7 @@ _WORDS: Final = {
     "": "file order",
     "score": "score",
     DENSITY: "density",
+    CONTRAST: "contrast",
     NEAREST: "nearest pick, nm",
     EDGE: "edge, nm",
 }
@@ -41,8 +42,8 @@ _SLIDER_PX: Final = 64
 _ORIENTED: Final = "Cut each crop along the particle's own axes"
 _NOT_ORIENTED: Final = "These picks have no orientations, so crops are cut along the volume's axes"
 _FILTER: Final = (
-    "Filter picks by any column: score > 0.4 and nearest_nm > 20, density in -4..-2, score is missing. "
-    "The columns density, nearest_nm and edge_nm are measured."
+    "Filter picks by any column: score > 0.4 and edge_distance_nm > 20, density in -4..-2, score is missing. "
+    "The columns density, contrast, nearest_neighbour_nm and edge_distance_nm are measured."
 )
 
 
@@ -138,7 +139,7 @@ class ReviewControls(QWidget):
         )
         with QSignalBlocker(self):
             self.order.clear()
-            for name in dict.fromkeys(["", *names, DENSITY, NEAREST, EDGE]):
+            for name in dict.fromkeys(["", *names, DENSITY, CONTRAST, NEAREST, EDGE]):
                 self.order.addItem(_WORDS.get(name, name), name)
             self.order.setCurrentIndex(max(0, self.order.findData(chosen)))
 

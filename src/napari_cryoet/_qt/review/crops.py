@@ -19,18 +19,12 @@ from napari_cryoet._qt.layers.placement import PlacementError, placement_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
+from napari_cryoet.measure import COLUMNS, NEAREST, measured_columns, nearest_neighbours
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.measure import (
-    DENSITY,
-    MEASURED,
-    NEAREST,
-    densities_at,
-    distances_nm,
-    nearest_distances,
-)
 from napari_cryoet.review.review import Review
-from napari_cryoet.volumes.crops import Crop, CropReader, Cube, Frame, RunningMean, open_for_review
+from napari_cryoet.volumes import Volume
+from napari_cryoet.volumes.crops import Crop, CropReader, Cube, Frame, RunningMean
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +46,8 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     rotations = picks.rotations_zyx
     if rotations is not None and placement.is_flipped:  # flip the particles' axes with the layer
         rotations = np.sign(placement.steps)[:, None] * rotations
-    volume = open_for_review(image.data, image_placement.steps)
+    z, y, x = image_placement.steps.tolist()
+    volume = Volume(list(image.data) if image.multiscale else [image.data], (z, y, x))
     return CropReader(volume, points_zyx, rotations, are_oriented=picks.are_oriented)
 
 
@@ -294,13 +289,11 @@ def to_measure(
 
     Without a volume, only `NEAREST` can be measured.
     """
-    can_measure = {NEAREST} if review.picks.spacing_angstrom is not None else set()
-    if reader is not None:
-        can_measure = set(MEASURED)
-    wanted = [name for name in MEASURED if name == order.column or name in filter_text.lower()]
-    return next(
-        (name for name in wanted if name in can_measure and name not in review.columns), None
-    )
+    can_measure = COLUMNS[Volume]
+    if reader is None:
+        can_measure = () if review.picks.spacing_angstrom is None else (NEAREST,)
+    wanted = [name for name in can_measure if name == order.column or name in filter_text.lower()]
+    return next((name for name in wanted if name not in review.columns), None)
 
 
 def measured(
@@ -308,18 +301,15 @@ def measured(
 ) -> dict[str, NDArray[Any]]:
     """Measure a column of picks, and others along with it.
 
-    Density is measured in spheres of the given diameter.
+    Density and contrast are those of spheres of the given diameter.
     """
     if reader is None:
-        return {NEAREST: nearest_distances(picks.positions_angstrom_zyx) / 10}
-    if name != DENSITY:
-        return distances_nm(reader.points_zyx, reader.volume.shape, reader.volume.spacing_zyx)
-
-    def report(done: int, total: int) -> None:
-        job.say(done / max(total, 1), f"{done:,} of {total:,} picks")
-
-    return {
-        DENSITY: densities_at(
-            reader.volume, reader.points_zyx, diameter_angstrom, stop=job.stop, progress=report
-        )
-    }
+        return {NEAREST: nearest_neighbours(picks.positions_angstrom_zyx) / 10}
+    return measured_columns(
+        reader.points_zyx,
+        reader.volume,
+        {name},
+        diameter_angstrom=diameter_angstrom,
+        progress=job.say,
+        stop=job.stop,
+    )

@@ -559,7 +559,7 @@ class ReviewDock(Dock):
             return EMPTY
         if image is None:
             return NO_IMAGE
-        if reader is not None and not are_inside(reader.points_zyx, reader.volume.shape).any():
+        if reader is not None and not are_inside(reader.points_zyx, reader.volume.shape_zyx).any():
             return ALL_OUTSIDE
         return ""
 

@@ -1,23 +1,17 @@
-"""Measure picks in a volume: local density, and distances to the nearest pick and to the edge."""
+"""The mean density of a volume in a sphere around each pick."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import raise_if_stopped
-from napari_cryoet.volumes import edge_distances
-from napari_cryoet.volumes.crops import ReviewVolume, mean_of_known
-
-#: Names of the measured columns.
-NEAREST: Final = "nearest_nm"
-EDGE: Final = "edge_nm"
-DENSITY: Final = "density"
-MEASURED: Final = (DENSITY, NEAREST, EDGE)
+from napari_cryoet.volumes import Volume
+from napari_cryoet.volumes.crops import mean_of_known
 
 _VOXELS_ACROSS: Final = 6  # minimum across a ball at the level that is read
 _MOST_STEPS: Final = 16  # maximum of samples along the radius
@@ -25,26 +19,8 @@ _CELL_VOXELS: Final = 96  # picks in the same cell of the volume are read togeth
 _SAMPLES_AT_ONCE: Final = 2**21
 
 
-def distances_nm(
-    points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: NDArray[np.float64]
-) -> dict[str, NDArray[Any]]:
-    """Distances of picks, given in voxels of the volume, to the nearest other pick and to the edge, as columns."""
-    nearest = nearest_distances(points_zyx * spacing_zyx) / 10
-    return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
-
-
-def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The distance from each point to its nearest neighbour; NaN for a single point."""
-    from scipy.spatial import KDTree
-
-    if len(points_zyx) < 2:
-        return np.full(len(points_zyx), np.nan)
-    distances, _ = KDTree(points_zyx).query(points_zyx, k=[2])
-    return np.asarray(distances[:, 0])
-
-
 def densities_at(
-    volume: ReviewVolume,
+    volume: Volume,
     points_zyx: NDArray[np.float64],
     diameter_angstrom: float,
     *,
@@ -64,17 +40,17 @@ def densities_at(
     StoppedError
         If ``stop`` is set.
     """
-    level = volume.level_for(diameter_angstrom / _VOXELS_ACROSS)
+    grid = volume.grid_for(diameter_angstrom / _VOXELS_ACROSS)
     radius = diameter_angstrom / 2
-    offsets = (
-        _ball(radius, max(volume.voxel_angstrom(level), radius / _MOST_STEPS)) / volume.spacing_zyx
-    )
+    step = max(grid.voxel_angstrom, radius / _MOST_STEPS)
+    offsets = _ball(radius, step) / volume.spacing_zyx
     batch_size = max(1, _SAMPLES_AT_ONCE // len(offsets))
-    densities, n_done = np.full(len(points_zyx), np.nan), 0
-    for cell in _cells(volume.to_level(level, points_zyx)):
+    densities = np.full(len(points_zyx), np.nan)
+    n_done = 0
+    for cell in _cells(grid.from_finest(points_zyx)):
         for rows in np.split(cell, range(batch_size, len(cell), batch_size)):
             raise_if_stopped(stop)
-            values = volume.sample(points_zyx[rows, None] + offsets, level, stop)
+            values = volume.sample(points_zyx[rows, None] + offsets, grid.level, stop=stop)
             densities[rows] = mean_of_known(values, axis=1)
         n_done += len(cell)
         progress(n_done, len(points_zyx))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari_cryoet.progress import Progress
-    from napari_cryoet.volumes import Volume
+    from napari_cryoet.volumes import LevelGrid, Volume
 
 #: A particle counts as resolved if it is at least this many voxels wide.
 VOXELS_A_DIAMETER: Final = 4.0
@@ -33,27 +33,11 @@ _SAMPLE: Final = 2**17
 _LARGEST_DENSITY: Final = 1e30
 
 
-@dataclass(frozen=True, slots=True)
-class CoarseGrid:
-    """The coarse grid on which a volume is judged."""
-
-    level: int  # level of the volume to read; 0 is the finest
-    binned_by: int  # number of that level's voxels along each axis
-    shape_zyx: tuple[int, int, int]
-    step_zyx: NDArray[np.float64]  # size of a coarse voxel, in full-resolution voxels
-    first_zyx: NDArray[np.float64]  # centre of the first one, in full-resolution voxels
-    spacing_zyx: NDArray[np.float64]  # size of a coarse voxel in ångström
-
-    def to_coarse(self, voxels_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Convert positions from full-resolution voxels to coarse voxels."""
-        return np.asarray((voxels_zyx - self.first_zyx) / self.step_zyx)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Contrast:
     """The ranks of all coarse voxels, float32 from -1 to 1; all 0 if the volume is uniform."""
 
-    grid: CoarseGrid
+    grid: LevelGrid
     ranks: NDArray[np.float32]
 
     def nearest(self, positions_zyx: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -74,40 +58,22 @@ class Contrast:
         return np.asarray(flat, dtype=np.float64).reshape(positions_zyx.shape[:-1])
 
 
-def grid_for(
-    volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float
-) -> CoarseGrid:
+def grid_for(volume: Volume, diameter_angstrom: float) -> LevelGrid:
     """The coarsest grid with `VOXELS_A_DIAMETER` voxels per particle, limited to `MAX_VOXELS`.
 
     Reads nothing.
     """
-    pyramid = volume.pyramid
-    shapes = [level.shape for level in volume.levels]
-    factors = np.divide(shapes[0], shapes) if pyramid is None else np.array(pyramid.factors, float)
-    spacings = factors * spacing_zyx
     widest = diameter_angstrom / VOXELS_A_DIAMETER
-    resolving = np.flatnonzero(spacings.max(axis=1) <= widest)
-    level = int(resolving[-1]) if len(resolving) else 0
-    shape, factor = np.array(shapes[level]), factors[level]
-    binned_by = max(1, min(int(widest / spacings[level].max()), int(shape.min())))
-    while math.prod(shape // binned_by) > MAX_VOXELS:
+    grid = volume.grid_for(widest)
+    binned_by = max(1, min(int(widest / grid.voxel_angstrom), *grid.shape_zyx))
+    while math.prod(size // binned_by for size in grid.shape_zyx) > MAX_VOXELS:
         binned_by += 1
-    size_z, size_y, size_x = (int(size) for size in np.maximum(shape // binned_by, 1))
-    is_mean = pyramid is None or pyramid.coarse_offset == "mean"
-    first = (factor - 1) / 2 if is_mean else np.zeros(3)
-    return CoarseGrid(
-        level,
-        binned_by,
-        (size_z, size_y, size_x),
-        step_zyx=factor * binned_by,
-        first_zyx=first + factor * (binned_by - 1) / 2,
-        spacing_zyx=spacings[level] * binned_by,
-    )
+    return grid.binned(binned_by)
 
 
 def read_contrast(
     volume: Volume,
-    grid: CoarseGrid,
+    grid: LevelGrid,
     diameter_angstrom: float,
     *,
     stop: threading.Event | None = None,
@@ -129,7 +95,7 @@ def read_contrast(
 
 
 def _read(
-    volume: Volume, grid: CoarseGrid, stop: threading.Event | None, progress: Progress
+    volume: Volume, grid: LevelGrid, stop: threading.Event | None, progress: Progress
 ) -> NDArray[np.float32]:
     """Read and bin the level slab by slab; missing values become the median."""
     bins = grid.binned_by

@@ -6,19 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.review import densities_at, distances_nm, open_for_review
-from napari_cryoet.review.measure import nearest_distances
-from napari_cryoet.volumes import are_inside, edge_distances
+from napari_cryoet.measure.density import densities_at
+from napari_cryoet.measure.measuring import distances_nm, nearest_neighbours
+from napari_cryoet.volumes import Volume, are_inside, edge_distances
 
 
 def test_distances_are_in_nanometres_for_anisotropic_voxels():
     points = np.array([[10.0, 10, 10], [10, 10, 13], [10, 20, 10]])
     columns = distances_nm(points, (21, 100, 100), np.array([40.0, 20.0, 10.0]))
 
-    assert columns["nearest_nm"].tolist() == [3.0, 3.0, 20.0]
-    assert columns["edge_nm"].tolist() == [10.5, 13.5, 10.5]
-    assert np.isnan(distances_nm(points[:1], (21, 100, 100), np.ones(3))["nearest_nm"]).all()
-    assert distances_nm(points[:0], (21, 100, 100), np.ones(3))["edge_nm"].tolist() == []
+    assert columns["nearest_neighbour_nm"].tolist() == [3.0, 3.0, 20.0]
+    assert columns["edge_distance_nm"].tolist() == [10.5, 13.5, 10.5]
+    assert np.isnan(
+        distances_nm(points[:1], (21, 100, 100), np.ones(3))["nearest_neighbour_nm"]
+    ).all()
+    assert distances_nm(points[:0], (21, 100, 100), np.ones(3))["edge_distance_nm"].tolist() == []
 
 
 def test_edge_distances_are_negative_outside():
@@ -38,12 +40,12 @@ def test_edge_distances_are_negative_outside():
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=2, max_size=20))
-def test_nearest_distances_match_brute_force(points):
+def test_nearest_neighbours_match_brute_force(points):
     points = np.array(points, dtype=float)
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
 
-    assert nearest_distances(points).tolist() == pytest.approx(distances.min(axis=1).tolist())
+    assert nearest_neighbours(points).tolist() == pytest.approx(distances.min(axis=1).tolist())
 
 
 def test_density_is_the_mean_in_a_sphere_around_each_pick():
@@ -51,7 +53,7 @@ def test_density_is_the_mean_in_a_sphere_around_each_pick():
     points = np.array(
         [[10.0, 20, 30], [40, 100, 200], [40, 20, 30], [-50, 20, 30], [0, 0, 0], [25.5, 64, 100]]
     )
-    volume, reported = open_for_review(z.astype(np.float32), (10.0,) * 3), []
+    volume, reported = Volume([z.astype(np.float32)], (10.0,) * 3), []
     densities = densities_at(volume, points, 80.0, progress=lambda *counts: reported.append(counts))
 
     assert densities[[0, 1, 2, 5]].tolist() == pytest.approx([10, 40, 40, 25.5], abs=1e-3)
@@ -67,6 +69,6 @@ def test_density_is_the_mean_in_a_sphere_around_each_pick():
 
 def test_huge_spheres_give_the_mean_density():
     z = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None, None], (40, 40, 40))
-    densities = densities_at(open_for_review(z, (1.0,) * 3), np.full((200, 3), 20.0), 4000.0)
+    densities = densities_at(Volume([z], (1.0,) * 3), np.full((200, 3), 20.0), 4000.0)
 
     assert np.allclose(densities, 20, atol=2)

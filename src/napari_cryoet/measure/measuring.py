@@ -1,0 +1,219 @@
+"""Measure picks: distances to others, to the volume's edge and a mask's surface; density, contrast."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
+from napari_cryoet.exceptions import raise_if_stopped, stoppable
+from napari_cryoet.locations import Location
+from napari_cryoet.measure.contrast import grid_for, read_contrast
+from napari_cryoet.measure.density import densities_at
+from napari_cryoet.measure.surface import read_surface
+from napari_cryoet.picks import Picks
+from napari_cryoet.progress import Progress
+from napari_cryoet.volumes import Mask, Volume, are_inside, edge_distances
+from napari_cryoet.wording import count_text
+
+#: Names of the columns.
+NEAREST: Final = "nearest_neighbour_nm"
+EDGE: Final = "edge_distance_nm"
+DENSITY: Final = "density"
+CONTRAST: Final = "contrast"
+SURFACE: Final = "surface_distance_nm"
+INSIDE: Final = "is_inside"
+LABEL: Final = "mask_label"
+#: The columns of picks in a volume, and of picks in a mask.
+COLUMNS: Final = {
+    Volume: (NEAREST, EDGE, DENSITY, CONTRAST),
+    Mask: (NEAREST, EDGE, SURFACE, INSIDE, LABEL),
+}
+
+_MAX_WORDS: Final = 4  # in an object name that is part of a file name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PicksFrame:
+    """Picks in a volume, as given. Picks without a voxel spacing are in voxels of the volume."""
+
+    picks: Picks
+    shape_zyx: tuple[int, int, int]  # of the volume in voxels
+    spacing_zyx: tuple[float, float, float]  # of the volume in ångström
+    #: The volume's first voxel in the picks' frame, in voxels.
+    origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, picks: Picks, volume: Volume) -> PicksFrame:
+        """Picks in an open volume; FormatError if its voxel spacing is unknown."""
+        z, y, x = volume.spacing_zyx.tolist()
+        start_z, start_y, start_x = volume.start_angstrom
+        return cls(picks, volume.shape_zyx, (z, y, x), (start_z / z, start_y / y, start_x / x))
+
+    @property
+    def voxels_zyx(self) -> NDArray[np.float64]:
+        """The positions (n, 3) in voxels of the volume."""
+        own = self.picks.spacing_angstrom
+        scale = np.ones(3) if own is None else own / np.array(self.spacing_zyx)
+        return np.asarray(self.picks.points_zyx * scale - self.origin_zyx)
+
+    @property
+    def picks_angstrom(self) -> float:
+        """The voxel size of the picks' grid."""
+        return self.picks.spacing_angstrom or self.mean_spacing
+
+    @property
+    def mean_spacing(self) -> float:
+        """The volume's voxel size, averaged over axes."""
+        return float(np.mean(self.spacing_zyx))
+
+
+def measure_picks(
+    picks: Picks,
+    volume: Volume | Mask,
+    *,
+    columns: Collection[str] = (),
+    diameter_angstrom: float | None = None,
+    progress: Progress = lambda _fraction, _message: None,
+    stop: threading.Event | None = None,
+) -> Picks:
+    """Measure picks in a volume or a mask; returns the picks with the columns as features.
+
+    Every volume gives ``nearest_neighbour_nm`` (NaN for a single pick) and ``edge_distance_nm``
+    (negative outside). A tomogram adds ``density``, the mean over a sphere, and ``contrast``: the
+    rank of the density relative to its surroundings, from -1 (darkest) to 1. A mask adds
+    ``surface_distance_nm`` (negative inside, NaN without a surface), ``is_inside`` and
+    ``mask_label`` (0 in the background, -1 outside the volume).
+
+    Parameters
+    ----------
+    picks
+        Picks without a voxel spacing are in voxels of the volume.
+    volume
+        What `open_volume` or `open_annotation` opens. Its voxel spacing must be known.
+    columns
+        Names of columns, by default all; contrast reads the whole volume at a coarse level.
+    diameter_angstrom
+        The diameter of the sphere; by default that of the object that the picks name, else 100 Å.
+    progress
+        Called with the fraction done and a status message.
+    stop
+        Set it to cancel.
+
+    Raises
+    ------
+    FormatError
+        If the voxel spacing of the volume is unknown, or a mask isn't one.
+    StreamError
+        If the volume can't be read.
+    StoppedError
+        If ``stop`` is set.
+    """
+    if not isinstance(picks, Picks):
+        raise TypeError(f"picks must be Picks, not {type(picks).__name__}; read_picks reads a file")
+    if not isinstance(volume, Volume | Mask):
+        kind = type(volume).__name__
+        raise TypeError(f"volume must be a Volume or a Mask, not {kind}; open_volume opens a file")
+    possible = COLUMNS[type(volume)]
+    wanted = {columns} if isinstance(columns, str) else set(columns) or set(possible)
+    if not wanted <= set(possible):
+        raise ValueError(f"columns must be some of {', '.join(possible)}")
+    if diameter_angstrom is not None and not 0 < diameter_angstrom < np.inf:
+        raise ValueError(f"a particle can't be {diameter_angstrom} Å wide")
+    frame = PicksFrame.of(picks, volume if isinstance(volume, Volume) else volume.volume)
+    values = measured_columns(
+        frame.voxels_zyx,
+        volume,
+        wanted,
+        diameter_angstrom=diameter_angstrom or diameter_of(picks.about)[0],
+        progress=progress,
+        stop=stop,
+    )
+    kept = {name: values[name] for name in possible if name in wanted}
+    return picks.changed(features=dict(picks.features) | kept)
+
+
+def measured_columns(
+    points_zyx: NDArray[np.float64],
+    volume: Volume | Mask,
+    wanted: Collection[str],
+    *,
+    diameter_angstrom: float,
+    progress: Progress = lambda _fraction, _message: None,
+    stop: threading.Event | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Columns of points (n, 3) in voxels of a volume, and others that come along with them."""
+
+    def step(fraction: float, message: str = "reading the mask") -> None:
+        raise_if_stopped(stop)
+        progress(fraction, message)
+
+    def report(n_done: int, n_points: int) -> None:
+        progress(n_done / max(n_points, 1), f"{n_done:,} of {count_text(n_points, 'pick')}")
+
+    grid = volume if isinstance(volume, Volume) else volume.volume
+    columns: dict[str, NDArray[Any]] = {}
+    if not {NEAREST, EDGE}.isdisjoint(wanted):
+        columns |= distances_nm(points_zyx, grid.shape_zyx, grid.spacing_zyx)
+    if isinstance(volume, Mask):
+        mask = volume
+        if not {SURFACE, INSIDE, LABEL}.isdisjoint(wanted):
+            at = stoppable(lambda: read_surface(mask, points_zyx, step), stop)
+            lengths_nm = at.distances * grid.spacing_zyx[0] / 10
+            columns |= {SURFACE: lengths_nm, INSIDE: at.labels > 0, LABEL: at.labels}
+        return columns
+    if DENSITY in wanted:
+        columns[DENSITY] = densities_at(
+            volume, points_zyx, diameter_angstrom, stop=stop, progress=report
+        )
+    if CONTRAST in wanted:
+        coarse = grid_for(volume, diameter_angstrom)
+        contrast = read_contrast(volume, coarse, diameter_angstrom, stop=stop, progress=step)
+        ranks = contrast.interpolated(coarse.from_finest(points_zyx))
+        columns[CONTRAST] = np.where(are_inside(points_zyx, volume.shape_zyx), ranks, np.nan)
+    return columns
+
+
+def distances_nm(
+    points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """Distances of points in voxels of a volume to the nearest other and to the edge, as columns."""
+    nearest = nearest_neighbours(points_zyx * spacing_zyx) / 10
+    return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
+
+
+def nearest_neighbours(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The distance from each point to its nearest neighbour; NaN for a single point."""
+    from scipy.spatial import KDTree
+
+    if len(points_zyx) < 2:
+        return np.full(len(points_zyx), np.nan)
+    distances, _ = KDTree(points_zyx).query(points_zyx, k=[2])
+    return np.asarray(distances[:, 0])
+
+
+def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
+    """A particle's diameter in ångström from the provenance of its picks, else 100 Å.
+
+    And whether it is known.
+    """
+    names = [about.get("object_name")]
+    if isinstance(about.get("source_url"), str):  # such as 101-fatty_acid_synthase-1.0_point.ndjson
+        words = re.findall(r"[A-Za-z0-9]+", Location.of(about["source_url"]).name[:120])
+        lengths = range(min(_MAX_WORDS, len(words)), 0, -1)
+        names += [
+            " ".join(words[start : start + n])
+            for n in lengths
+            for start in range(len(words) - n + 1)
+        ]
+    for name in names:
+        diameter = known_diameter(about.get("object_id"), name)
+        if diameter is not None:
+            return diameter, True
+    return DEFAULT_DIAMETER_ANGSTROM, False
