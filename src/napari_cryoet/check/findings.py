@@ -24,6 +24,7 @@ from napari_cryoet.check.readings import Reading, duplicates, shifted
 from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.locations import Location
 from napari_cryoet.measure.contrast import grid_for, read_contrast
 from napari_cryoet.measure.measuring import PicksFrame, diameter_of
 from napari_cryoet.picks import Picks
