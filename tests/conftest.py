@@ -23,7 +23,7 @@ from network_guard import guard_network
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication
 
-    from napari_cryoet._qt.settings import Settings
+    from napari_cryoet.settings import Settings
 
 PATIENCE_MS = 60_000  # enough on a busy machine, and below the time limit of a test
 #: Variables for the user's folders: of platformdirs on Linux and Windows, and of other libraries.
@@ -101,9 +101,9 @@ def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> PatientBot:
 @pytest.fixture
 def memory(tmp_path: Path) -> Settings:
     """The dock's persistent settings, empty."""
-    from napari_cryoet._qt.settings import Settings
+    from napari_cryoet.settings import Settings
 
-    return Settings(tmp_path / "browser.ini")
+    return Settings(tmp_path / "settings.json")
 
 
 @pytest.fixture(scope="session")

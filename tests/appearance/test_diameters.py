@@ -11,7 +11,7 @@ from napari_cryoet.appearance.diameters import (
     known_diameter,
     set_diameter,
 )
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import SaveError
 
 
 def test_diameters_are_known_by_id_or_name():
@@ -42,12 +42,12 @@ def test_invalid_diameters_and_names_are_refused(word, angstrom):
 )
 def test_a_damaged_file_falls_back_to_known_diameters(content):
     set_diameter("ribosome", 310)
-    user_config_path("napari-cryoet").joinpath("diameters.json").write_text(content)
+    user_config_path("napari-cryoet").joinpath("settings.json").write_text(content)
     assert (diameter_angstrom(None, "ribosome"), diameter_angstrom(None, "fas")) == (300, 260)
 
 
 def test_an_unwritable_folder_raises_an_error():
     user_config_path("napari-cryoet").parent.mkdir(parents=True, exist_ok=True)
     user_config_path("napari-cryoet").write_text("in the way")
-    with pytest.raises(FormatError, match="written"):
+    with pytest.raises(SaveError, match="written"):
         set_diameter("ribosome", 310)

@@ -24,9 +24,9 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import seam
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.settings import Settings
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.settings import Settings
 from qt.fake_portal import FakePortal
 
 _NEVER: Final = 2**31 - 1  # objects

@@ -12,12 +12,12 @@ from pytestqt.qtbot import QtBot
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.settings import Settings
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationShape, ShapeType
+from napari_cryoet.settings import Settings
 from qt.fake_portal import FakePortal
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 

@@ -8,11 +8,11 @@ from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.browser.data_use import SaverDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.settings import DataSaver
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
+from napari_cryoet.settings import DataSaver
 from napari_cryoet.streaming.layout import HEAD_BYTES
 from qt.docks import TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
 from server import Server

@@ -5,12 +5,12 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
-from napari_cryoet._qt.settings import Settings, recall_once
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.exceptions import FormatError, WithheldError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.network.policy import policy as shared_policy
-from napari_cryoet.network.policy import save_data
+from napari_cryoet.network.policy import recall_once, save_data
+from napari_cryoet.settings import Settings
 from napari_cryoet.streaming.pyramid import Pyramid
 from server import Server
 

@@ -5,15 +5,16 @@ And its local data.
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit, QMenu, QPushButton
 
 from napari_cryoet._qt.browser.data_use import HeldDataDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.source_bar import AddressDialog
-from napari_cryoet._qt.settings import Recent
 from napari_cryoet.portal.portal import Source
+from napari_cryoet.settings import Recent
 
 
 def click(qtbot, widget) -> None:
@@ -56,8 +57,10 @@ def test_the_menu_opens_by_key_and_lists_every_kind_of_source(
 def test_packs_are_remembered_without_accessing_the_disk(
     qtbot, make_browser, portal, memory, monkeypatch
 ):
-    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: pytest.fail(f"the GUI accessed {path}"))
     path = "/a/disk/that/sleeps"
+    accessed = []
+    is_dir = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda each: accessed.append(str(each)) or is_dir(each))
     portal.source = Source("pack", path, "Class 3")
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.catalogue_changed):
@@ -69,6 +72,7 @@ def test_packs_are_remembered_without_accessing_the_disk(
     with qtbot.waitSignal(again.session.opening) as opening:
         click(qtbot, again.screens.start.button("Class 3"))
     assert opening.args == [path]
+    assert path not in accessed
 
 
 def test_a_recent_run_opens_from_the_start_page_by_key(

@@ -169,7 +169,7 @@ from pathlib import Path
 import napari
 from qtpy.QtCore import QTimer
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.settings import Settings
+from napari_cryoet.settings import Settings
 from qt.docks import OneRunPortal, page_at
 
 sys.excepthook = sys.__excepthook__  # so that PyQt6 aborts on exceptions in slots
@@ -177,7 +177,7 @@ base, folder = sys.argv[1:]
 page = page_at(base)
 viewer = napari.Viewer(show=True)
 browser = PortalBrowser(
-    viewer, open_portal=lambda _source, _job: OneRunPortal(page), memory=Settings(Path(folder) / "browser.ini")
+    viewer, open_portal=lambda _source, _job: OneRunPortal(page), memory=Settings(Path(folder) / "settings.json")
 )
 viewer.window.add_dock_widget(browser)
 browser.link.open_tomogram(page, page.tomograms[0])

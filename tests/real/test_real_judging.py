@@ -10,9 +10,9 @@ from qtpy.QtCore import Qt
 from keyboard import CONTROL, SHIFT, Keys, has_keys, press
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import slab_nm_of
-from napari_cryoet._qt.settings import Settings
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.specs import PICKS_KEY
+from napari_cryoet.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -20,13 +20,13 @@ from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.ownership import add_layer
 from napari_cryoet._qt.seam import open_viewers
-from napari_cryoet._qt.settings import recall_once
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
+from napari_cryoet.network.policy import recall_once
 from napari_cryoet.provenance import citation
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text, plain

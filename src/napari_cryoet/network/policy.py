@@ -11,9 +11,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Final
 
 from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.settings import Settings
 from napari_cryoet.wording import joined
 
 OFFLINE_VARIABLE: Final = "NAPARI_CRYOET_OFFLINE"
@@ -146,6 +148,20 @@ def save_data(*, mb_a_session: int = 0, coarse_only: bool = False) -> None:
         )
     _policy.max_session_bytes = math.ceil(mb_a_session * MEGABYTE) or None
     _policy.coarse_only = coarse_only
+
+
+def recall(settings: Settings) -> None:
+    """Apply the saved network limits; current limits are tightened, never relaxed."""
+    kept = settings.data_saver
+    _policy.offline = _policy.offline or settings.is_offline
+    if not _policy.saves_data:
+        save_data(mb_a_session=kept.mb_a_session, coarse_only=kept.coarse_only)
+
+
+@cache
+def recall_once() -> None:
+    """Apply the saved limits once, before the first request of a session without the dock."""
+    recall(Settings())
 
 
 def _megabytes(size_bytes: int) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -30,7 +29,8 @@ from weakref import WeakSet
 
 import xxhash
 
-from napari_cryoet.files import cache_path, config_path, replace_file
+from napari_cryoet.files import cache_path
+from napari_cryoet.settings import Settings
 from napari_cryoet.streaming.sources import Piece
 
 OWN_FOLDER: Final = "napari-cryoet-parts"  # within the user's folder, where nothing else is touched
@@ -69,7 +69,6 @@ _PAUSE_S = 30.0  # after a failed write
 
 _LARGEST_BYTES, _FREE_FRACTION = 10 * 10**9, 0.1
 _ASK_AGAIN_AFTER_S = 3600.0
-_LIMIT_NAME = "disk_cache_limit_bytes"
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _TIMES = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
@@ -574,11 +573,7 @@ def named_limit_bytes() -> int | None:
     """The limit from the environment, else from `choose_limit`; None if neither is set."""
     if (limit := environment_limit_bytes()) is not None:
         return limit
-    try:
-        value = json.loads(_settings_path().read_bytes())[_LIMIT_NAME]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return value if type(value) is int and value >= 0 else None
+    return Settings().disk_cache_limit_bytes
 
 
 def environment_limit_bytes() -> int | None:
@@ -591,12 +586,9 @@ def environment_limit_bytes() -> int | None:
 def choose_limit(size_bytes: int | None) -> None:
     """Set the limit, for running processes too; None restores the default.
 
-    OSError if it can't be saved.
+    SaveError if it can't be saved.
     """
-    if size_bytes is None:
-        _settings_path().unlink(missing_ok=True)
-    else:
-        replace_file(_settings_path(), json.dumps({_LIMIT_NAME: size_bytes}).encode())
+    Settings().save("disk_cache_limit_bytes", size_bytes)
 
 
 def ask_again_after_s() -> float:
@@ -622,7 +614,3 @@ def parse_size(text: str) -> int:
 def _amount(text: str, units: dict[str, int]) -> float | None:
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
     return float(match[1]) * units[match[2]] if match and match[2] in units else None
-
-
-def _settings_path() -> Path:
-    return config_path() / "streaming.json"

@@ -11,13 +11,20 @@ from magicgui import magicgui
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.settings import DataSaver, Settings, recall
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, push_button
 from napari_cryoet._qt.widgets.messages import agrees, open_folder
 from napari_cryoet.held import Held, held_data, size_bytes
 from napari_cryoet.held import clear as clear_held
-from napari_cryoet.network.policy import MEGABYTE, Policy, network_use_text, policy, save_data
+from napari_cryoet.network.policy import (
+    MEGABYTE,
+    Policy,
+    network_use_text,
+    policy,
+    recall,
+    save_data,
+)
+from napari_cryoet.settings import DataSaver, Settings
 from napari_cryoet.wording import size_text
 
 _CHECK_MS: Final = 1000  # bytes are counted on other threads

@@ -22,13 +22,13 @@ from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
-from napari_cryoet._qt.settings import Recent, Settings
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.locations import Location, without_login
+from napari_cryoet.settings import Recent, Settings
 
 if TYPE_CHECKING:
     import napari

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
-from napari_cryoet._qt.settings import NamedSearch, Settings
 from napari_cryoet._qt.widgets.messages import (
     Action,
     add_item,
@@ -33,6 +32,7 @@ from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
 from napari_cryoet.portal.citation import Citation, citation_of
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
+from napari_cryoet.settings import NamedSearch, Settings
 from napari_cryoet.wording import count_text, day_text, joined
 
 _NOT_FOUND: Final = "not found"  # topic of notices

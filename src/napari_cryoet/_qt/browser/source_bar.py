@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.settings import Recent
 from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.labels import (
     ElidedLabel,
@@ -35,6 +34,7 @@ from napari_cryoet._qt.widgets.messages import add_item, drop_menu
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet.exceptions import CryoETError, NetworkError
 from napari_cryoet.portal.portal import find_portal
+from napari_cryoet.settings import Recent
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from napari_cryoet.appearance.diameters import (
     set_diameter,
 )
 from napari_cryoet.appearance.objects import object_key
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
@@ -154,7 +154,7 @@ class PicksPopover(QFrame):
     def _set_diameter(self, nm: float) -> None:
         try:
             show_diameter(self._viewer, self._layer, nm)
-        except (ValueError, FormatError) as error:
+        except (ValueError, SaveError) as error:
             self._say(plain(str(error)))
 
     def _set_orientation(self, _index: int) -> None:
@@ -177,7 +177,7 @@ def show_diameter(viewer: ViewerModel, layer: Points, diameter_nm: float) -> Non
     ------
     ValueError
         If the diameter is out of range.
-    FormatError
+    SaveError
         If it can't be saved.
     """
     object_id, name = object_of(layer)

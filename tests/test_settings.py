@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from napari_cryoet._qt.settings import Recent, Settings
+from napari_cryoet.settings import Recent, Settings
 
 
 def test_the_source_and_unique_recent_entries_are_saved_newest_first(tmp_path):
-    path = tmp_path / "browser.ini"
+    path = tmp_path / "settings.json"
     assert Settings(path).source is None
     Settings(path).source = "demo"
     assert Settings(path).source == "demo"
@@ -20,6 +20,6 @@ def test_the_source_and_unique_recent_entries_are_saved_newest_first(tmp_path):
 
 
 def test_a_damaged_file_is_ignored(tmp_path):
-    (tmp_path / "browser.ini").write_bytes(b"\xff\x00[[[\nsource=\nrecent=@Invalid()")
-    settings = Settings(tmp_path / "browser.ini")
+    (tmp_path / "settings.json").write_bytes(b"\xff\x00[[[\nsource=\nrecent=@Invalid()")
+    settings = Settings(tmp_path / "settings.json")
     assert (settings.recent, settings.source) == ((), None)
