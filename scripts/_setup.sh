@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by scripts/demo, scripts/test and .ci/run: sets up an environment with napari-cryoet, and a display.
 #
-#   set_up EXTRAS     install system libraries, .venv and the package with these extras; then use $python
+#   set_up GROUP      install system libraries, .venv, the package and this dependency group; then use $python
 #   use_wheel         install a wheel of the package into .venv instead of the checkout
 #   need_display      start a virtual display if the machine has none
 #
@@ -54,6 +54,7 @@ missing_packages() {
   done <<< "$qt_libraries"
   [ -n "$(find -L /usr/share/fonts -name '*.[to]tf' -print 2>/dev/null | head -n 1)" ] || echo fonts-dejavu-core
   has_display || command -v Xvfb >/dev/null || echo xvfb
+  has_display || command -v xauth >/dev/null || echo xauth  # xvfb-run needs it, and xvfb may not bring it
 }
 
 # Installs Debian packages as root; tells other users which command to run.
@@ -95,7 +96,7 @@ makes_environments() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 # Prints the first Python that is new enough, preferably one that can create virtual environments.
 find_python() {
   local candidate fallback=
-  if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3.12 python3.13 python3.11 python3.14 python3; fi
+  if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3.13 python3.12 python3.14 python3.11 python3; fi
   for candidate in "$@"; do
     is_suitable "$candidate" || continue
     if makes_environments "$candidate"; then echo "$candidate" && return; fi
@@ -126,8 +127,8 @@ make_environment() {
 setup_key() {
   "$python" - "$1" "$root" <<'PYTHON'
 import hashlib, pathlib, sys
-extras, root = sys.argv[1:]
-digest = hashlib.sha256(repr((extras, root, sys.version)).encode())
+group, root = sys.argv[1:]
+digest = hashlib.sha256(repr((group, root, sys.version)).encode())
 for name in ("pyproject.toml", "constraints.txt"):
     digest.update(pathlib.Path(root, name).read_bytes())
 print(digest.hexdigest())
@@ -154,14 +155,19 @@ install_with_uv() {
     && "$venv/bin/uv" pip install --quiet --python "$python" --compile-bytecode "${requirements[@]}"
 }
 
+# The pip that comes with Python 3.11 to 3.13 doesn't know groups yet.
+install_with_pip() {
+  "$python" -m pip install "${quietly[@]}" --constraint "$root/constraints.txt" --upgrade pip \
+    && "$python" -m pip install "${quietly[@]}" "${requirements[@]}"
+}
+
 install_package() {
   local log quietly requirements
   quietly=(--quiet --disable-pip-version-check --no-input)
-  requirements=(--constraint "$root/constraints.txt" --editable "${root}[$1]")
+  requirements=(--constraint "$root/constraints.txt" --group "$root/pyproject.toml:$1" --editable "${root}[all]")
   say "installing napari-cryoet and its dependencies into .venv; the first time takes a minute or more"
   log=$(mktemp)
-  if install_with_uv >"$log" 2>&1 </dev/null \
-    || "$python" -m pip install "${quietly[@]}" "${requirements[@]}" >"$log" 2>&1 </dev/null; then
+  if install_with_uv >"$log" 2>&1 </dev/null || install_with_pip >"$log" 2>&1 </dev/null; then
     rm -f "$log"
     return
   fi
@@ -175,12 +181,12 @@ install_package() {
 }
 
 set_up() {
-  local extras=$1 stamp=$venv/.set-up-$1
-  if [ -e "$stamp" ] && is_wanted && [ "$(cat "$stamp")" = "$(setup_key "$extras" 2>/dev/null)" ]; then return; fi
+  local group=$1 stamp=$venv/.set-up-$1
+  if [ -e "$stamp" ] && is_wanted && [ "$(cat "$stamp")" = "$(setup_key "$group" 2>/dev/null)" ]; then return; fi
   need_system_libraries
   { is_usable && is_wanted; } || make_environment
-  install_package "$extras"
-  setup_key "$extras" > "$stamp"
+  install_package "$group"
+  setup_key "$group" > "$stamp"
 }
 
 # Builds the wheel from the source distribution, like a release. The next set_up reinstalls the checkout.

@@ -6,9 +6,11 @@ import importlib.resources
 import itertools
 import os
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -31,6 +33,23 @@ FORBIDDEN_TEXTS = {
     "a package registry's host": r"(?:pyp[i]|pythonhoste[d]|npmj[s]|deb\.debia[n]|anacond[a])\.(?:org|com)",
     "a path of one machine": r"(?<![\w.])/(?:wor[k]|roo[t]|hom[e]/\w+|Use[r]s/\w+)/",
 }
+
+
+@pytest.fixture(scope="module")
+def pyproject(project_folder) -> dict[str, Any]:
+    return tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def requirements(pyproject) -> list[Requirement]:
+    """Those of the package, its extras and its groups; others than the package itself."""
+    extras = pyproject["project"]["optional-dependencies"]
+    groups = pyproject["dependency-groups"]
+    texts = itertools.chain(
+        pyproject["project"]["dependencies"], *extras.values(), *groups.values()
+    )
+    found = [Requirement(text) for text in texts if isinstance(text, str)]
+    return [each for each in found if each.name != "napari-cryoet"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +83,9 @@ def test_the_package_is_typed_and_contains_its_manifest(project_folder):
 
 
 @pytest.mark.parametrize("python_version", PYTHON_VERSIONS)
-def test_each_requirement_has_one_tested_version(project_folder, python_version):
+def test_each_requirement_has_one_tested_version(
+    project_folder, pyproject, requirements, python_version
+):
     environment = {
         "python_version": python_version,
         "python_full_version": f"{python_version}.0",
@@ -76,23 +97,35 @@ def test_each_requirement_has_one_tested_version(project_folder, python_version)
     assert len(tested) == len(used)
     assert set(tested) == {pin.name for pin in pins}
 
-    project = tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))[
-        "project"
-    ]
-    assert f"Programming Language :: Python :: {python_version}" in project["classifiers"]
-    extras = project["optional-dependencies"].values()
-    for text in itertools.chain(project["dependencies"], *extras):
-        requirement = Requirement(text)
-        name = canonicalize_name(requirement.name)
-        if name != "napari-cryoet":
-            assert requirement.specifier.contains(tested[name], prereleases=True), requirement
+    assert (
+        f"Programming Language :: Python :: {python_version}" in pyproject["project"]["classifiers"]
+    )
+    for requirement in requirements:
+        version = tested[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version, prereleases=True), requirement
 
 
-def test_each_dependency_has_a_lowest_version(project_folder):
-    project = tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))[
-        "project"
-    ]
-    assert [text for text in project["dependencies"] if ">=" not in text] == []
+def test_each_dependency_has_a_lowest_version(requirements):
+    assert [each for each in requirements if ">=" not in str(each.specifier)] == []
+
+
+def test_the_address_makes_links_of_the_readme_absolute(project_folder):
+    pytest.importorskip("hatchling", reason="only needed to build the package")
+    hook_class = runpy.run_path(str(project_folder / "hatch_build.py"))["RepositoryHook"]
+    address = "https://host/napari-cryoet"
+
+    released = {"version": "1.2.0"}
+    hook_class(str(project_folder), {"repository": address}).update(released)
+    text = released["readme"]["text"]
+    targets = re.findall(r"\]\((.+?)\)", text)
+    assert f"{address}/raw/v1.2.0/docs/images/demo.png" in targets
+    assert f"{address}/blob/v1.2.0/docs/tutorial.md" in targets
+    assert [target for target in targets if not target.startswith("https://")] == []
+    assert released["urls"]["Source"] == address
+
+    unnamed = {"version": "1.2.0"}
+    hook_class(str(project_folder), {"repository": ""}).update(unnamed)
+    assert "urls" not in unnamed
 
 
 def test_no_forbidden_content_is_committed(tracked_files):

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the scripts are for Lin
 STAND_IN = """#!/bin/sh
 case "$*" in
   *"-m pip install"*" uv") echo "fetch uv $*" >> "$STAND_IN_LOG"; exit "${FETCH_EXIT:-0}" ;;
+  *"-m pip install"*" pip") exit 0 ;;
   *"-m pip install"*) echo "pip $*" >> "$STAND_IN_LOG"; exit "${PIP_EXIT:-0}" ;;
   *"-m pytest"*) echo "pytest $*"; exit 0 ;;
 esac

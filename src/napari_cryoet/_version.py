@@ -1,3 +1,5 @@
-"""The version of this package; hatch reads it."""
+"""The version of the installed package, which a tag of the repository determines."""
 
-__version__ = "0.1.0.dev0"
+from importlib.metadata import version
+
+__version__ = version("napari-cryoet")

@@ -34,7 +34,7 @@ def test_a_missing_xvfb_is_explained(
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("No module named 'napari'", 'pip install "napari-cryoet[all]"'),
+        ("No module named 'napari'", 'pip install "napari-cryoet[pyqt]"'),
         ("libEGL.so.1: cannot open shared object file: No such file or directory", "libegl1"),
         ("DLL load failed while importing QtCore", "Qt can't be loaded"),
     ],

@@ -1,5 +1,6 @@
 """OME-Zarr written by other programs: values at every level, scale and units."""
 
+import inspect
 import json
 import math
 
@@ -22,23 +23,32 @@ def source(dtype="<f4", shape=SHAPE):
     return values.astype(dtype)
 
 
+def ome_zarr_options(write):
+    """Arguments for two lower levels, and for ``SCALE_NM`` in the words of this ome-zarr."""
+    if "scale" in inspect.signature(write).parameters:
+        units = dict.fromkeys("zyx", "nanometer")
+        return {"axes": "zyx", "scale": SCALE_NM, "axes_units": units, "scale_factors": (2, 4)}
+    # ome-zarr 0.16, the last for Python 3.11
+    z, y, x = SCALE_NM.values()
+    scales = [[z, y * factor, x * factor] for factor in (1, 2, 4)]
+    return {
+        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
+        "coordinate_transformations": [[{"type": "scale", "scale": each}] for each in scales],
+        "scale_factors": (2, 4),
+    }
+
+
 def by_ome_zarr(path, values, *, version="0.4"):
     from ome_zarr.format import format_from_version
     from ome_zarr.writer import write_image
 
-    options = {
-        "axes": "zyx",
-        "scale": SCALE_NM,
-        "axes_units": dict.fromkeys("zyx", "nanometer"),
-        "scale_factors": (2, 4),
-    }
     group = zarr.open_group(str(path), mode="w", zarr_format=2 if version == "0.4" else 3)
     write_image(
         values,
         group,
         fmt=format_from_version(version),
         storage_options={"chunks": (16, 32, 32)},
-        **options,
+        **ome_zarr_options(write_image),
     )
 
 
@@ -166,12 +176,7 @@ def test_ome_zarr_labels_become_a_labels_layer(version, tmp_path):
     by_ome_zarr(tmp_path / "a.zarr", source(), version=version)
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
     labels = source("<u2") % 5
-    options = {
-        "axes": "zyx",
-        "scale": SCALE_NM,
-        "axes_units": dict.fromkeys("zyx", "nanometer"),
-        "scale_factors": (2, 4),
-    }
+    options = ome_zarr_options(write_labels)
     write_labels(labels, group, name="cells", fmt=format_from_version(version), **options)
 
     (spec,) = load_annotation(tmp_path / "a.zarr" / "labels" / "cells")

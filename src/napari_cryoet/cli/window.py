@@ -145,7 +145,7 @@ def explained(error: ImportError) -> CryoETError:
     """An error with a hint for missing or broken napari or Qt."""
     if ".so" in str(error) or "DLL" in str(error) or "dlopen" in str(error):
         return CryoETError(f"Qt can't be loaded: {error}.", hint=QT_HINT)
-    hint = 'Install them: python -m pip install "napari-cryoet[all]"'
+    hint = 'Install them: python -m pip install "napari-cryoet[pyqt]"'
     return CryoETError(f"napari and Qt are needed to open a window ({error}).", hint=hint)
 
 
@@ -153,7 +153,7 @@ def _start_on_virtual_display(arguments: list[str], width_px: int, height_px: in
     """Replace this process by the same command on a virtual X server."""
     program = shutil.which("xvfb-run")
     if program is None:
-        hint = "Install xvfb: sudo apt-get install xvfb (Debian, Ubuntu)."
+        hint = "Install xvfb: sudo apt-get install xvfb xauth (Debian, Ubuntu)."
         raise CryoETError("There is no display, and xvfb-run isn't installed.", hint=hint)
     screen = f"-screen 0 {width_px + _MARGIN_PX}x{height_px + _MARGIN_PX}x24"
     again = [sys.executable, "-P", "-m", "napari_cryoet.cli", *arguments]

@@ -1,0 +1,43 @@
+"""Tests, style, docs and the demo on any system: nox -s test (also on Windows)."""
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["test", "style", "docs"]
+
+
+def install(session: nox.Session, group: str) -> None:
+    """Install the package, napari and a dependency group, with the tested versions."""
+    arguments = ["--constraint", "constraints.txt", "--group", group, "--editable", ".[all]"]
+    session.install(*arguments)
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def test(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    install(session, "test")
+    session.run("pytest", "-n", "logical", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session
+def style(session: nox.Session) -> None:
+    """Check style, types and import contracts."""
+    install(session, "dev")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Open the demo; arguments after -- go to napari-cryoet demo."""
+    install(session, "test")
+    session.run("napari-cryoet", "demo", *session.posargs)
