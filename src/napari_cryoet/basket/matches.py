@@ -13,6 +13,7 @@ from napari_cryoet.basket.basket import Basket, RecordKind, SavedSearch
 from napari_cryoet.basket.contents import TABLES
 from napari_cryoet.discovery.index import Index, at
 from napari_cryoet.discovery.search import Matches, Search, find, search_from
+from napari_cryoet.runs.runs import DEFAULT_FIRST
 
 _OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 
@@ -64,9 +65,8 @@ def matching_ids(index: Index, matches: Matches, kind: RecordKind) -> tuple[int,
             return tuple(index.ids(kind)[at(runs, index.places(kind, "runs"))].tolist())
         case "tomograms":
             rows = np.flatnonzero(np.isin(index.ids(kind), matches.tomogram_ids))
-            rows = rows[
-                np.argsort(-index.numbers(kind, "isVisualizationDefault")[rows], kind="stable")
-            ]
+            ranks = [-index.numbers(kind, column)[rows] for column in DEFAULT_FIRST]
+            rows = rows[np.lexsort(ranks[::-1])]  # stable, and the last key is the first
             _, first = np.unique(index.places(kind, "runs")[rows], return_index=True)
             return tuple(np.sort(index.ids(kind)[rows[first]]).tolist())
     return ()

@@ -53,7 +53,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "tiltseries": "id runId tiltRange tiltSeriesQuality",
         "alignments": "id runId",
         "tomograms": "id runId depositionId alignmentId voxelSpacing sizeX sizeY sizeZ processing processingSoftware"
-        " reconstructionMethod isVisualizationDefault fileSizeOmezarr lastModifiedDate",
+        " reconstructionMethod isVisualizationDefault isPortalStandard isAuthorSubmitted fileSizeOmezarr"
+        " lastModifiedDate",
         "annotations": "id runId depositionId objectId objectName objectCount methodType annotationMethod"
         " annotationSoftware groundTruthStatus lastModifiedDate",
         "annotationAuthors": "id annotationId name",

@@ -22,16 +22,16 @@ from typing import Any, Final
 import msgspec
 
 from napari_cryoet import records
+from napari_cryoet.runs.runs import DEFAULT_FIRST
 
 MAX_CONTRIBUTED_RUNS: Final = (
     500  # in others' datasets, on a deposition's page; their counts are complete
 )
 
 _SHARED: Final = {
-    "DefaultTomogramFirst": """
-      {isVisualizationDefault: desc_nulls_last}, {isPortalStandard: desc_nulls_last},
-      {isAuthorSubmitted: desc_nulls_last}, {voxelSpacing: desc}, {id: asc}
-    """,
+    "DefaultTomogramFirst": ", ".join(
+        [*(f"{{{column}: desc_nulls_last}}" for column in DEFAULT_FIRST), "{id: asc}"]
+    ),
     "DatasetInDeposition": "id title organismName keyPhotoThumbnailUrl",
     "CountByDataset": "aggregate { count groupBy { dataset { id } } }",
     "RunInDeposition": """

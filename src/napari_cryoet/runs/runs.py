@@ -6,6 +6,7 @@ files an annotation has, which of its shapes says most.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,14 @@ from napari_cryoet.tables.schema import tables
 
 R = TypeVar("R", bound=Record)
 
+#: The columns that rank the tomograms of a run, the default first: each in descending order,
+#: unknown values last. Ties are sorted by id.
+DEFAULT_FIRST: Final = (
+    "isVisualizationDefault",
+    "isPortalStandard",
+    "isAuthorSubmitted",
+    "voxelSpacing",
+)
 #: The shape type that says more than another about the same annotation.
 _RICHER: Final[Mapping[str, str]] = {
     ShapeType.POINT: ShapeType.ORIENTED_POINT,
@@ -81,14 +90,14 @@ class RunRecords(Record, frozen=True, kw_only=True):
 
 
 def default_rank(tomogram: Tomogram) -> tuple[float, ...]:
-    """A sort key that puts a run's default tomogram first, as `queries.DATASET_PAGE` orders them."""
-    flags = (
+    """A sort key that puts a run's default tomogram first; see `DEFAULT_FIRST`."""
+    values = (
         tomogram.is_visualization_default,
         tomogram.is_portal_standard,
         tomogram.is_author_submitted,
+        tomogram.voxel_spacing,
     )
-    ranks = (2 if flag is None else 1 - flag for flag in flags)
-    return (*ranks, -tomogram.voxel_spacing, tomogram.id)
+    return (*(math.inf if value is None else -value for value in values), tomogram.id)
 
 
 def richest_shapes(shapes: Iterable[AnnotationShape]) -> list[AnnotationShape]:
