@@ -5,7 +5,7 @@ import numpy as np
 
 from napari_cryoet import (
     add_layers,
-    link_of,
+    live_picks_of,
     load_annotation,
     load_tomogram,
     open_portal,
@@ -28,10 +28,10 @@ show_slabs(viewer, picks_nm=30)
 show_orientations(viewer, picks_layer, "triads", length_angstrom=300)
 show_diameter(viewer, picks_layer, 30)  # nm; applies to all ribosomes from now on
 
-link = link_of(picks_layer)
-z = link.picks.points_zyx[:, 0]  # picks are immutable: keep `link.picks` to restore it
-link.set(link.picks.take(z >= np.median(z), "kept the upper half"))
+live = live_picks_of(picks_layer)
+z = live.picks.points_zyx[:, 0]  # picks are immutable: keep `live.picks` to restore it
+live.set(live.picks.take(z >= np.median(z), "kept the upper half"))
 picks_layer.add([44, 100, 100])  # like a click
-print(link.picks.edits)
+print(live.picks.edits)
 
 napari.run()

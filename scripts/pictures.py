@@ -96,7 +96,7 @@ class Stage:
             browser, LaunchOptions(source="demo", run_id=RUN_ID, annotations=annotations)
         )
         opening.begin()
-        until(lambda: not opening.missing() and not browser.link.coming())
+        until(lambda: not opening.missing() and not browser.manager.coming())
         self.settle()
         return browser
 

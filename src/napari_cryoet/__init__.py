@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
-    from napari_cryoet._qt.picks.layer_picks import PicksLink, link_of, picks_of
+    from napari_cryoet._qt.picks.layer_picks import LivePicks, live_picks_of, picks_of
     from napari_cryoet._qt.picks.orientations import show_orientations
     from napari_cryoet._qt.picks.popover import show_diameter
     from napari_cryoet._qt.picks.slabs import show_slabs
@@ -85,6 +85,7 @@ __all__ = [
     "FormatError",
     "Index",
     "LayerSpec",
+    "LivePicks",
     "Mask",
     "MaskComparison",
     "Matches",
@@ -95,7 +96,6 @@ __all__ = [
     "Picks",
     "PicksComparison",
     "PicksInMask",
-    "PicksLink",
     "Portal",
     "PortalError",
     "SaveError",
@@ -118,8 +118,8 @@ __all__ = [
     "find",
     "fit",
     "layer_specs",
-    "link_of",
     "list_matches",
+    "live_picks_of",
     "load_annotation",
     "load_captions",
     "load_picks",
@@ -147,7 +147,7 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "_qt.picks.layer_picks": ["PicksLink", "link_of", "picks_of"],
+    "_qt.picks.layer_picks": ["LivePicks", "live_picks_of", "picks_of"],
     "_qt.picks.orientations": ["show_orientations"],
     "_qt.picks.popover": ["show_diameter"],
     "_qt.picks.slabs": ["show_slabs"],

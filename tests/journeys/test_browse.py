@@ -165,7 +165,7 @@ class Canvas:
         def is_exact() -> bool:
             return all(
                 stream.state.is_exact
-                for layer, stream in self._browser.link.streams()
+                for layer, stream in self._browser.manager.streams()
                 if layer.visible
             )
 
@@ -206,7 +206,7 @@ def test_opening_picks_over_a_tomogram_from_a_source(
     viewer.window.resize(1280, 800)
     browser = PortalBrowser(viewer, memory=memory)
     viewer.window.add_dock_widget(browser, name="CryoET Explorer")
-    screens, link, run = browser.screens, browser.link, browser.screens.run
+    screens, manager, run = browser.screens, browser.manager, browser.screens.run
 
     with gui_waits() as waits:
         # open a source and search in it
@@ -229,15 +229,15 @@ def test_opening_picks_over_a_tomogram_from_a_source(
         # the default tomogram and the curators' annotations open automatically
         tomogram = run.page.default_tomogram
         key = LayerKey("tomogram", tomogram.id)
-        qtbot.waitUntil(lambda: not link.coming())
+        qtbot.waitUntil(lambda: not manager.coming())
         assert not screens.notice.isVisible(), screens.notice.text
         files = run.page.annotation_files
         defaults = {
             LayerKey("annotation", file.id) for file in files if file.is_visualization_default
         }
-        assert key in link.shown()
-        assert link.shown() - {key} <= defaults
-        (image,) = link.layers_of(key)
+        assert key in manager.shown()
+        assert manager.shown() - {key} <= defaults
+        (image,) = manager.layers_of(key)
         assert isinstance(image, Image)
         spacing = tomogram.voxel_spacing
         assert image.scale.tolist() == [spacing] * 3
@@ -247,7 +247,7 @@ def test_opening_picks_over_a_tomogram_from_a_source(
     # tick another annotation: its points are at the positions in the file
     def is_more(row) -> bool:
         is_points = row.fits and row.shown_file is not None and row.shown_file.format == "ndjson"
-        return is_points and LayerKey("annotation", row.shown_file.id) not in link.shown()
+        return is_points and LayerKey("annotation", row.shown_file.id) not in manager.shown()
 
     index = tick_of(run.annotations, is_more)
     file = run.annotations.record_at(index).shown_file
@@ -260,8 +260,8 @@ def test_opening_picks_over_a_tomogram_from_a_source(
         before = list(viewer.layers)
         click(qtbot, run.tree, index)
         ticked = LayerKey("annotation", file.id)
-        qtbot.waitUntil(lambda: ticked in link.shown())
-        points = link.layers_of(ticked)[0]
+        qtbot.waitUntil(lambda: ticked in manager.shown())
+        points = manager.layers_of(ticked)[0]
         assert isinstance(points, Points)
         shown = np.array([points.data_to_world(point) for point in points.data])
         np.testing.assert_allclose(shown, centres, atol=1e-3)
@@ -315,4 +315,4 @@ def test_opening_picks_over_a_tomogram_from_a_source(
     viewer.window.remove_dock_widget(browser)
     browser.close()
     assert [layer for layer in viewer.layers if layer.visible] == before
-    assert not link.coming()
+    assert not manager.coming()

@@ -27,7 +27,7 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
 
     # open the demo, search, and open a dataset and its first run
     _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Explorer")
-    screens, link, run = browser.screens, browser.link, browser.screens.run
+    screens, manager, run = browser.screens, browser.manager, browser.screens.run
     keys.until(lambda: has_keys(screens.start))
     press(Qt.Key.Key_Return)
     keys.until(
@@ -40,11 +40,11 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     press(Qt.Key.Key_Return)
     keys.until(lambda: has_keys(screens.dataset.view) and len(screens.dataset.runs) > 0)
     press(Qt.Key.Key_Return)
-    keys.until(lambda: has_keys(run.tomograms) and len(viewer.layers) > 1 and not link.coming())
+    keys.until(lambda: has_keys(run.tomograms) and len(viewer.layers) > 1 and not manager.coming())
 
     # tick another annotation of ribosomes
     keys.tab_to(run.tree)
-    while not _is_other_ribosomes(run, link):
+    while not _is_other_ribosomes(run, manager):
         row = run.tree.currentIndex()
         press(Qt.Key.Key_Down)
         assert run.tree.currentIndex() != row, "there are no other ribosomes"
@@ -52,7 +52,7 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     press(Qt.Key.Key_Space)
     keys.until(
         lambda: (
-            not link.coming()
+            not manager.coming()
             and any(isinstance(layer, Points) for layer in set(viewer.layers) - before)
         )
     )
@@ -141,13 +141,13 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     assert list(viewer.layers) == layers
 
 
-def _is_other_ribosomes(run, link) -> bool:
+def _is_other_ribosomes(run, manager) -> bool:
     """Whether the current row is an annotation of ribosomes that isn't shown yet."""
     record = run.annotations.record_at(run.tree.currentIndex())
     file = getattr(record, "shown_file", None)  # headings have none
     if file is None or record.annotation.object_name != RIBOSOME:
         return False
-    return record.fits and LayerKey("annotation", file.id) not in link.shown()
+    return record.fits and LayerKey("annotation", file.id) not in manager.shown()
 
 
 def _rounded(points_zyx) -> set[tuple[float, ...]]:

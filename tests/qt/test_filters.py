@@ -178,8 +178,8 @@ def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
         rows[table] = index.rows(table, index.ids(table))
     shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] in ids}
     files = {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes}
-    qtbot.waitUntil(lambda: not browser.link.coming())
-    shown = {key for key in browser.link.shown() if key.kind == "annotation"}
+    qtbot.waitUntil(lambda: not browser.manager.coming())
+    shown = {key for key in browser.manager.shown() if key.kind == "annotation"}
     assert shown
     assert shown <= {LayerKey("annotation", file_id) for file_id in files}
     assert browser.screens.run.tomogram.processing == "denoised"

@@ -10,7 +10,7 @@ from napari.layers import Points
 from napari.layers.points._points_mouse_bindings import select
 
 from napari_cryoet._qt.layers.placement import PlacementError
-from napari_cryoet._qt.picks.layer_picks import link_of, picks_of, placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import live_picks_of, picks_of, placed_picks_of
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_spec
 from napari_cryoet.picks import Picks
@@ -59,12 +59,12 @@ def layer(viewer, picks):
 
 
 @pytest.fixture
-def link(layer):
-    return link_of(layer)
+def live(layer):
+    return live_picks_of(layer)
 
 
 class TestLayerEdits:
-    def test_a_drag_is_recorded_as_one_edit(self, qapp, layer, link):
+    def test_a_drag_is_recorded_as_one_edit(self, qapp, layer, live):
         layer.size = 1  # else other points lie below the cursor too
         layer.mode = "select"
         layer.selected_data = {1}
@@ -76,7 +76,7 @@ class TestLayerEdits:
             type="mouse_press",
         )
         positions = []
-        link.changed.connect(lambda: positions.append(link.picks.points_zyx[1].tolist()))
+        live.changed.connect(lambda: positions.append(live.picks.points_zyx[1].tolist()))
         drag = select(layer, event)
         next(drag)
         event.type = "mouse_move"
@@ -88,73 +88,73 @@ class TestLayerEdits:
         next(drag, None)
 
         assert positions == [[4, 5, 11]]
-        assert link.picks.edits == ("moved 1 pick",)
+        assert live.picks.edits == ("moved 1 pick",)
 
-    def test_a_new_point_does_not_inherit_the_selected_picks_data(self, layer, link):
+    def test_a_new_point_does_not_inherit_the_selected_picks_data(self, layer, live):
         layer.selected_data = {0}  # napari copies its features to the next point
         layer.add([1.5, 1.5, 1.5])
 
         assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
         assert np.isnan(layer.features["score"][3])
-        assert not link.picks.are_oriented[3]
-        assert link.picks.edits == ("added 1 pick",)
+        assert not live.picks.are_oriented[3]
+        assert live.picks.edits == ("added 1 pick",)
 
-    def test_ids_of_deleted_picks_are_not_reused(self, layer, link):
+    def test_ids_of_deleted_picks_are_not_reused(self, layer, live):
         layer.remove([2])
         layer.add([0, 0, 0])
         layer.remove([2])
         layer.add([0, 0, 0])
 
-        assert link.picks.ids.tolist() == [0, 1, 4]
+        assert live.picks.ids.tolist() == [0, 1, 4]
         assert layer.features[PICK_ID].tolist() == [0, 1, 4]
 
-    def test_a_pick_keeps_its_id_when_cut_and_pasted(self, layer, link):
+    def test_a_pick_keeps_its_id_when_cut_and_pasted(self, layer, live):
         layer.selected_data = {1}
         layer._copy_data()
         layer.remove_selected()
         layer._paste_data()
         layer._paste_data()
 
-        assert link.picks.ids.tolist() == [0, 2, 1, 3]
-        np.testing.assert_array_equal(link.picks.rotations_zyx[2:], ROTATIONS[[1, 1]])
+        assert live.picks.ids.tolist() == [0, 2, 1, 3]
+        np.testing.assert_array_equal(live.picks.rotations_zyx[2:], ROTATIONS[[1, 1]])
 
-    def test_edits_in_naparis_table_change_the_picks(self, layer, link):
+    def test_edits_in_naparis_table_change_the_picks(self, layer, live):
         layer.features.iloc[1, layer.features.columns.get_loc("score")] = (
             0.5  # as napari's table does it
         )
 
-        assert link.picks.scores.tolist() == [0.25, 0.5, 0.75]
-        assert link.picks.edits == ("changed score of 1 pick",)
+        assert live.picks.scores.tolist() == [0.25, 0.5, 0.75]
+        assert live.picks.edits == ("changed score of 1 pick",)
 
     @pytest.mark.parametrize("rows", [[0, 2], [2, 1, 0], [1]])
-    def test_a_script_can_subset_or_reorder_points(self, layer, link, picks, rows):
+    def test_a_script_can_subset_or_reorder_points(self, layer, live, picks, rows):
         layer.data = layer.data[rows]  # napari truncates the table
 
-        assert link.picks.ids.tolist() == layer.features[PICK_ID].tolist() == rows
+        assert live.picks.ids.tolist() == layer.features[PICK_ID].tolist() == rows
         assert layer.features["by"].tolist() == picks.features["by"][rows].tolist()
-        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS[rows])
+        np.testing.assert_array_equal(live.picks.rotations_zyx, ROTATIONS[rows])
 
-    def test_points_at_nan_are_refused_until_removed(self, layer, link):
+    def test_points_at_nan_are_refused_until_removed(self, layer, live):
         layer.add([np.nan, 0, 0])
         with pytest.raises(ValueError, match="finite"):
             picks_of(layer)
         layer.remove([3])
-        assert link.picks.ids.tolist() == [0, 1, 2]
+        assert live.picks.ids.tolist() == [0, 1, 2]
 
 
 class TestPicksEdits:
-    def test_picks_keep_appearance_and_selection_when_rows_change(self, layer, link):
+    def test_picks_keep_appearance_and_selection_when_rows_change(self, layer, live):
         layer.border_color = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
         layer.size = [1, 2, 3]
         layer.shown = [True, True, False]
         layer.selected_data = {2}
-        link.set(link.picks.take([2, 1]))
+        live.set(live.picks.take([2, 1]))
 
         assert layer.border_color.tolist() == [[0, 0, 1, 1], [0, 1, 0, 1]]
         assert layer.size.tolist() == [3, 2]
         assert layer.shown.tolist() == [False, True]
         assert set(layer.selected_data) == {0}
-        assert link.selected_ids.tolist() == [2]
+        assert live.selected_ids.tolist() == [2]
 
 
 class TestUserLayer:
@@ -162,12 +162,12 @@ class TestUserLayer:
         own = viewer.add_points(
             POSITIONS, features={"score": [1.0, 2.0, 3.0], "kind": ["a", "b", "c"]}
         )
-        link = link_of(own)
+        live = live_picks_of(own)
         own.remove([0])
         own.add([0, 0, 0])
         own.data = own.data + 1
 
-        assert link.picks.ids.tolist() == [1, 2, 3]
+        assert live.picks.ids.tolist() == [1, 2, 3]
         assert list(own.features) == ["score", "kind"]
         assert PICKS_KEY not in own.metadata
         assert type(own) is Points

@@ -65,31 +65,31 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def link(qtbot, viewer_model):
-    link = LayerManager(viewer_model)
-    yield link
-    link.close()
+def manager(qtbot, viewer_model):
+    manager = LayerManager(viewer_model)
+    yield manager
+    manager.close()
 
 
 @pytest.fixture
-def open_tomogram(qtbot, link):
+def open_tomogram(qtbot, manager):
     def open_tomogram(page):
         key = LayerKey("tomogram", page.tomograms[0].id)
-        link.open_tomogram(page, page.tomograms[0])
-        qtbot.waitUntil(lambda: key not in link.coming())
-        return link.layers_of(key)[0]
+        manager.open_tomogram(page, page.tomograms[0])
+        qtbot.waitUntil(lambda: key not in manager.coming())
+        return manager.layers_of(key)[0]
 
     return open_tomogram
 
 
 @pytest.fixture
-def show(qtbot, link):
+def show(qtbot, manager):
     def show(page, shape_type):
         file = file_of(page, shape_type)
         key = LayerKey("annotation", file.id)
-        link.show_annotation(page, file)
-        qtbot.waitUntil(lambda: key not in link.coming())
-        return link.layers_of(key)
+        manager.show_annotation(page, file)
+        qtbot.waitUntil(lambda: key not in manager.coming())
+        return manager.layers_of(key)
 
     return show
 
@@ -115,7 +115,7 @@ def kinds_of(layers):
 
 
 class TestShowing:
-    def test_a_tomogram_opens_at_its_middle_plane(self, runs, link, viewer_model, open_tomogram):
+    def test_a_tomogram_opens_at_its_middle_plane(self, runs, manager, viewer_model, open_tomogram):
         layer = open_tomogram(runs.first)
 
         assert isinstance(layer, Image)
@@ -123,13 +123,13 @@ class TestShowing:
         assert viewer_model.dims.current_step[0] == 9
         assert viewer_model.canvas.overlays.scale_bar.visible
         assert viewer_model.layers.selection.active is layer
-        assert link.shown() == {LayerKey("tomogram", 1506)}
+        assert manager.shown() == {LayerKey("tomogram", 1506)}
 
     def test_layers_are_ordered_by_kind_across_runs(
-        self, runs, link, viewer_model, open_tomogram, show
+        self, runs, manager, viewer_model, open_tomogram, show
     ):
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
-        link.show_together = True
+        manager.show_together = True
         show(runs.first, ShapeType.POINT)
         show(runs.first, ShapeType.SEGMENTATION_MASK)
         open_tomogram(runs.first)
@@ -140,18 +140,18 @@ class TestShowing:
 
 
 class TestHiding:
-    def test_hiding_removes_no_layer(self, runs, link, viewer_model, open_tomogram, show):
+    def test_hiding_removes_no_layer(self, runs, manager, viewer_model, open_tomogram, show):
         image = open_tomogram(runs.first)
         (points,) = show(runs.first, ShapeType.POINT)
         copy = Points.create(*points.as_layer_data_tuple())
         viewer_model.layers.append(copy)
 
-        link.hide(key_of_file(runs.first, ShapeType.POINT))
+        manager.hide(key_of_file(runs.first, ShapeType.POINT))
 
         assert list(viewer_model.layers) == [image, points, copy]
         assert [layer.visible for layer in viewer_model.layers] == [True, False, True]
-        assert not link.is_visible(key_of_file(runs.first, ShapeType.POINT))
-        assert key_of_file(runs.first, ShapeType.POINT) in link.shown()
+        assert not manager.is_visible(key_of_file(runs.first, ShapeType.POINT))
+        assert key_of_file(runs.first, ShapeType.POINT) in manager.shown()
 
         assert show(runs.first, ShapeType.POINT) == [points]
         assert points.visible
@@ -159,7 +159,7 @@ class TestHiding:
 
 class TestOneRunAtATime:
     def test_choosing_a_run_hides_other_runs_and_restores_its_visibility(
-        self, runs, link, viewer_model, open_tomogram, show
+        self, runs, manager, viewer_model, open_tomogram, show
     ):
         first = open_tomogram(runs.first)
         (points,) = show(runs.first, ShapeType.POINT)
@@ -170,50 +170,52 @@ class TestOneRunAtATime:
 
         assert visible_in(viewer_model) == {second, mine}
         viewer_model.layers.selection.active = second
-        link.show_run(506)
+        manager.show_run(506)
         assert visible_in(viewer_model) == {first, points, mine}
         assert viewer_model.layers.selection.active is first
-        link.show_together = True
+        manager.show_together = True
         assert visible_in(viewer_model) == {first, points, mine, second}
-        link.show_together = False
+        manager.show_together = False
         assert visible_in(viewer_model) == {first, points, mine}
 
     def test_picks_are_paired_with_the_tomogram_of_their_run(
-        self, runs, link, viewer_model, open_tomogram, show
+        self, runs, manager, viewer_model, open_tomogram, show
     ):
         first = open_tomogram(runs.first)
         (points,) = show(runs.first, ShapeType.POINT)
         second = open_tomogram(runs.second)
-        for link.show_together in (False, True):
+        for manager.show_together in (False, True):
             assert volume_for(list(viewer_model.layers), points) is first
             assert volume_for(list(viewer_model.layers), None) is second
 
     def test_layers_of_an_unselected_run_stay_hidden_when_loaded(
-        self, qtbot, runs, link, viewer_model
+        self, qtbot, runs, manager, viewer_model
     ):
-        link.open_tomogram(runs.first, runs.first.tomograms[0])
-        link.show_run(507)
-        qtbot.waitUntil(lambda: not link.coming())
+        manager.open_tomogram(runs.first, runs.first.tomograms[0])
+        manager.show_run(507)
+        qtbot.waitUntil(lambda: not manager.coming())
 
         assert visible_in(viewer_model) == set()
-        link.show_run(506)
+        manager.show_run(506)
         assert visible_in(viewer_model) == set(viewer_model.layers)
 
-    def test_sliders_cover_the_visible_layers(self, runs, link, viewer_model, open_tomogram, show):
+    def test_sliders_cover_the_visible_layers(
+        self, runs, manager, viewer_model, open_tomogram, show
+    ):
         show(runs.first, ShapeType.POINT)
         open_tomogram(runs.first)
         open_tomogram(runs.larger)
         steps = tuple(2 * size for size in SHAPE_ZYX)
         assert viewer_model.dims.nsteps == steps
-        link.show_run(506)
+        manager.show_run(506)
         assert viewer_model.dims.nsteps == SHAPE_ZYX
         viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3, scale=[13.48] * 3)
         assert viewer_model.dims.nsteps == SHAPE_ZYX
-        link.show_together = True
+        manager.show_together = True
         assert viewer_model.dims.nsteps == steps
 
     def test_the_view_is_fitted_only_if_the_extent_differs(
-        self, runs, link, viewer_model, open_tomogram
+        self, runs, manager, viewer_model, open_tomogram
     ):
         camera, dims = viewer_model.scene.camera, viewer_model.dims
         open_tomogram(runs.first)
@@ -225,19 +227,19 @@ class TestOneRunAtATime:
         open_tomogram(runs.larger)
         assert camera.zoom == pytest.approx(fitted / 2, rel=0.05)
         assert dims.point[0] == pytest.approx(13.48 * 19)
-        link.show_run(506)
+        manager.show_run(506)
         assert camera.zoom == pytest.approx(fitted)
         assert dims.point[0] == pytest.approx(13.48 * 9)
 
 
 class TestRemoving:
-    def test_removing_points_removes_their_arrows(self, qtbot, runs, link, viewer_model, show):
+    def test_removing_points_removes_their_arrows(self, qtbot, runs, manager, viewer_model, show):
         points, _arrows = show(runs.first, ShapeType.ORIENTED_POINT)
 
         viewer_model.layers.remove(points)
         qtbot.waitUntil(lambda: not viewer_model.layers)
 
-        assert link.shown() == set()
+        assert manager.shown() == set()
 
 
 class TestUserLayers:
@@ -262,11 +264,11 @@ class TestUserLayers:
 
 class TestReopenedDock:
     def test_layers_of_a_closed_dock_are_recognized(
-        self, qtbot, runs, link, viewer_model, open_tomogram, show
+        self, qtbot, runs, manager, viewer_model, open_tomogram, show
     ):
         open_tomogram(runs.first)
         show(runs.first, ShapeType.ORIENTED_POINT)
-        link.close()
+        manager.close()
 
         again = LayerManager(viewer_model)
 
@@ -279,15 +281,15 @@ class TestReopenedDock:
         again.close()
 
 
-def test_closed_docks_leave_no_callbacks(qtbot, viewer_model, memory, runs, link, open_tomogram):
+def test_closed_docks_leave_no_callbacks(qtbot, viewer_model, memory, runs, manager, open_tomogram):
     image = open_tomogram(runs.first)
-    link.close()
+    manager.close()
     before = callbacks_of(viewer_model, image)
     for _ in range(3):
         dock = PortalBrowser(viewer_model, memory=memory)
         qtbot.addWidget(dock)
         assert callbacks_of(viewer_model, image) > before
-        dock.link.hide(LayerKey("tomogram", 1506))
+        dock.manager.hide(LayerKey("tomogram", 1506))
         dock.close_down()
 
     assert callbacks_of(viewer_model, image) == before

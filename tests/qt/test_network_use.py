@@ -122,10 +122,10 @@ def dock(qtbot, viewer_in_window, memory, served):
 
 
 def open_tomogram(qtbot, dock: PortalBrowser):
-    with qtbot.waitSignal(dock.link.changed):
+    with qtbot.waitSignal(dock.manager.changed):
         click(qtbot, dock.screens.run.open)
-    qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown())
-    return dock.link.layers_of(TOMOGRAM)[0]
+    qtbot.waitUntil(lambda: TOMOGRAM in dock.manager.shown())
+    return dock.manager.layers_of(TOMOGRAM)[0]
 
 
 def finest_blocks(served: Server) -> list[str | None]:
@@ -150,7 +150,9 @@ def test_coarse_only_does_not_fetch_the_finest_level_until_requested(qtbot, dock
     assert strip.action.text() == "Load full detail"
     click(qtbot, strip.action)
     qtbot.waitUntil(
-        lambda: stream_of(dock.link.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, "")
+        lambda: (
+            stream_of(dock.manager.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, "")
+        )
     )
     assert finest_blocks(served)
     assert not strip.action.isVisible()

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Vectors
 
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
-from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.layer_picks import live_picks_of
 from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.layers.load import load_picks
@@ -71,8 +71,8 @@ class TestChoosing:
         display.show("arrows")
         assert len(viewer.layers) == 1
 
-        link = link_of(own)
-        link.set(link.picks.changed("turned", rotations_zyx=ROTATIONS))
+        live = live_picks_of(own)
+        live.set(live.picks.changed("turned", rotations_zyx=ROTATIONS))
         assert isinstance(display.layer, Vectors)
         assert display.length_angstrom == 50
         np.testing.assert_allclose(display.layer.data[0], [[1, 2, 3], [5, 0, 0]])

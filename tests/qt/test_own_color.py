@@ -49,7 +49,7 @@ def test_a_user_file_gets_a_different_colour_than_the_annotation(
 
 
 def test_annotation_colours_do_not_depend_on_opening_order(qtbot, viewer_model, page):
-    colors, link = annotation_colors(page.annotations), LayerManager(viewer_model)
+    colors, manager = annotation_colors(page.annotations), LayerManager(viewer_model)
     points = [
         file
         for file in reversed(page.annotation_files)
@@ -58,9 +58,9 @@ def test_annotation_colours_do_not_depend_on_opening_order(qtbot, viewer_model, 
     ]
     for file in points:
         key = LayerKey("annotation", file.id)
-        link.show_annotation(page, file)
-        qtbot.waitUntil(lambda key=key: key not in link.coming())
-        assert {color(layer) for layer in link.layers_of(key)} == {
+        manager.show_annotation(page, file)
+        qtbot.waitUntil(lambda key=key: key not in manager.coming())
+        assert {color(layer) for layer in manager.layers_of(key)} == {
             rounded(colors[file.shape.annotation.id])
         }
-    link.close()
+    manager.close()

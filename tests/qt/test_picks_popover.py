@@ -109,6 +109,6 @@ def test_the_example_works_as_described(viewer, demo_pack, project_folder, monke
 
     assert slab_nm_of(names["picks_layer"]) == 30
     assert (display.orientation, display.length_angstrom) == (Orientation.TRIADS, 300)
-    assert names["link"].picks.edits == ("kept the upper half", "added 1 pick")
-    assert len(display.layer.data) == 3 * (len(names["link"].picks) - 1)
+    assert names["live"].picks.edits == ("kept the upper half", "added 1 pick")
+    assert len(display.layer.data) == 3 * (len(names["live"].picks) - 1)
     assert "kept the upper half" in capsys.readouterr().out

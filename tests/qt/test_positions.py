@@ -76,19 +76,19 @@ class Scene:
     def __init__(self, qtbot, viewer):
         self._qtbot = qtbot
         self.viewer = viewer
-        self.link = LayerManager(viewer)
+        self.manager = LayerManager(viewer)
 
     def open(self, tomogram):
-        self.link.open_tomogram(make_run_page(tomograms=[tomogram]), tomogram)
+        self.manager.open_tomogram(make_run_page(tomograms=[tomogram]), tomogram)
         return self._arrived(LayerKey("tomogram", tomogram.id))
 
     def show(self, file, tomogram=None):
-        self.link.show_annotation(make_run_page(files=[file]), file, tomogram)
+        self.manager.show_annotation(make_run_page(files=[file]), file, tomogram)
         return self._arrived(LayerKey("annotation", file.id))
 
     def _arrived(self, key):
-        self._qtbot.waitUntil(lambda: key in self.link.shown())
-        return self.link.layers_of(key)[0]
+        self._qtbot.waitUntil(lambda: key in self.manager.shown())
+        return self.manager.layers_of(key)[0]
 
     def wait_for_value(self, layer, world, value):
         """Wait until a layer shows a value at a world position."""
@@ -131,7 +131,7 @@ def scene(qtbot, viewer_in_window, monkeypatch):
     monkeypatch.setattr(progressive, "_REFRESH_3D_S", 0.0)
     scene = Scene(qtbot, viewer_in_window)
     yield scene
-    scene.link.close()
+    scene.manager.close()
 
 
 @pytest.fixture

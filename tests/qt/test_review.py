@@ -9,7 +9,7 @@ from napari.layers import Points, Vectors
 from qtpy.QtCore import QPoint, Qt
 
 from napari_cryoet._qt.files.questions import ContextDialog
-from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.layer_picks import live_picks_of
 from napari_cryoet._qt.review.dock import ReviewDock
 from napari_cryoet._qt.review.reviewed_layer import PickMark
 from napari_cryoet._qt.viewer.adding import add_layers
@@ -276,7 +276,7 @@ def test_kept_and_rejected_picks_become_layers(dock, viewer, qtbot):
     np.testing.assert_array_equal(rejected.data, POINTS[[5]])
     assert np.all(rejected.border_color[:, 3] == 1)
     assert isinstance(viewer.layers["ribosomes · kept 2 · orientation"], Vectors)
-    assert link_of(kept).picks.edits[-1].startswith("kept 2 of 10 in review")
+    assert live_picks_of(kept).picks.edits[-1].startswith("kept 2 of 10 in review")
     assert viewer.layers.selection.active is viewer.layers["ribosomes"]
     dock.review_layer(kept)
     qtbot.waitUntil(lambda: dock.review is not None)

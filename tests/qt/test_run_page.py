@@ -111,7 +111,7 @@ def go_to(qtbot, dock, run_id: int) -> RunView:
 
 
 def settle(qtbot, dock) -> None:
-    qtbot.waitUntil(lambda: not dock.link.coming())
+    qtbot.waitUntil(lambda: not dock.manager.coming())
 
 
 def first_that(model: RecordModel, condition: Callable[[AnnotationRow], bool]) -> QModelIndex:
@@ -166,7 +166,7 @@ def test_the_button_opens_stops_and_shows_the_tomogram(qtbot, run_dock, viewer_m
     for _ in range(2):
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert button.text().startswith("Open")
-    assert not run_dock.link.coming()
+    assert not run_dock.manager.coming()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert button.text().startswith("Stop")
     settle(qtbot, run_dock)
@@ -188,11 +188,11 @@ def test_opening_another_tomogram_hides_the_first(qtbot, run_dock):
     assert run.open.text().startswith("Open")
     qtbot.keyClick(run.tomograms, Qt.Key.Key_Return)
     settle(qtbot, run_dock)
-    assert [run_dock.link.appearance(key).is_visible for key in (first, second)] == [False, True]
+    assert [run_dock.manager.appearance(key).is_visible for key in (first, second)] == [False, True]
     qtbot.keyClick(run.tomograms, Qt.Key.Key_Up)
     assert run.open.text() == "Show"
     qtbot.mouseClick(run.open, Qt.MouseButton.LeftButton)
-    assert [run_dock.link.appearance(key).is_visible for key in (first, second)] == [True, False]
+    assert [run_dock.manager.appearance(key).is_visible for key in (first, second)] == [True, False]
 
 
 def test_a_row_shows_its_layers_colour_and_visibility(qtbot, run_dock):
@@ -205,7 +205,7 @@ def test_a_row_shows_its_layers_colour_and_visibility(qtbot, run_dock):
         return model.tick(model.row_at(index), SHOW)
 
     assert tick().color[:3] == pytest.approx(model.row_at(index.parent()).color[:3], abs=0.01)
-    (layer,) = [layer for layer in run_dock.link.layers_of(key) if isinstance(layer, Points)]
+    (layer,) = [layer for layer in run_dock.manager.layers_of(key) if isinstance(layer, Points)]
     layer.visible = False
     layer.border_color = "red"
     assert tick().is_hollow
@@ -256,7 +256,7 @@ def test_tools_can_be_opened_for_an_annotation_not_shown_yet(
     for item, name in (("Review…", REVIEW), ("Compare with…", COMPARE), ("Export…", EXPORT)):
         with qtbot.waitSignal(browser.run_layers.dock_requested) as asked:
             menu_at(browser, index)[item]()
-        assert asked.args == [name, browser.link.layers_of(key)[0]]
+        assert asked.args == [name, browser.manager.layers_of(key)[0]]
     docks = " ".join(viewer_in_window.window.dock_widgets)
     assert all(name in docks for name in (REVIEW, COMPARE, EXPORT))
     menu_at(browser, index)["How picks are drawn…"]()
@@ -285,12 +285,12 @@ def test_a_misfit_is_shown_only_if_the_user_insists(qtbot, run_dock):
     tick = first_that(run_dock.screens.run.annotations, is_misfit)
     toggle(tick)
     answer(qtbot, run_dock, "Cancel")
-    assert not run_dock.link.coming()
+    assert not run_dock.manager.coming()
     key = toggle(tick)
     answer(qtbot, run_dock, "Show anyway")
     settle(qtbot, run_dock)
     assert state(tick) == ON
-    (layer,) = run_dock.link.layers_of(key)
+    (layer,) = run_dock.manager.layers_of(key)
     assert "made on AL-" in layer.name
     assert not run_dock.screens.notice.isVisible(), "the question already explained it"
     assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
@@ -304,14 +304,14 @@ def test_a_misfits_menu_opens_the_tomogram_it_was_made_on(qtbot, run_dock):
     settle(qtbot, run_dock)
     assert run.tomogram.alignment_id == row.files[0].alignment_id
     key = LayerKey("annotation", row.shown_file.id)
-    assert run_dock.link.shown() == {LayerKey("tomogram", run.tomogram.id), key}
-    assert run_dock.link.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
+    assert run_dock.manager.shown() == {LayerKey("tomogram", run.tomogram.id), key}
+    assert run_dock.manager.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
     assert not run_dock.screens.notice.isVisible()
     assert titles_of(run.annotations.record_at(run.annotations.index_of(row.key))) == (row.summary,)
 
 
 def test_annotations_of_another_alignment_are_hidden_and_restored(qtbot, run_dock):
-    run, link = run_dock.screens.run, run_dock.link
+    run, manager = run_dock.screens.run, run_dock.manager
     first, other = (
         run.tomogram,
         next(item for item in run.page.tomograms if item.alignment_id == 9002),
@@ -321,15 +321,15 @@ def test_annotations_of_another_alignment_are_hidden_and_restored(qtbot, run_doc
     settle(qtbot, run_dock)
     run.tomogram_open_requested.emit(run.page, other)
     settle(qtbot, run_dock)
-    assert not link.is_visible(key)
+    assert not manager.is_visible(key)
     assert run_dock.screens.notice.text == "Hid 1 annotation made on another alignment of this run."
     go_to(qtbot, run_dock, RIBOSOME_RUN)
     assert not run_dock.screens.notice.isVisible()
-    assert not link.is_visible(LayerKey("tomogram", other.id))
+    assert not manager.is_visible(LayerKey("tomogram", other.id))
     go_to(qtbot, run_dock, CELL_RUN)
     assert run.tomogram.id == other.id, "the visible one is chosen"
     run.tomogram_open_requested.emit(run.page, first)
-    assert link.is_visible(key)
+    assert manager.is_visible(key)
 
 
 def test_a_caption_opens_in_a_message_box_without_a_layer(qtbot, run_dock, viewer_model):
@@ -352,7 +352,7 @@ def test_a_missing_annotation_file_is_reported_and_can_be_retried(qtbot, dock, d
         dock.use_source(own_pack)
     run = go_to(qtbot, dock, CELL_RUN)
     tick = first_that(run.annotations, is_points)
-    with qtbot.waitSignal(dock.link.failed):
+    with qtbot.waitSignal(dock.manager.failed):
         toggle(tick)
     assert dock.screens.notice.isVisible()
     assert "Traceback" not in dock.screens.notice.text

@@ -87,7 +87,7 @@ def test_a_recent_run_opens_from_the_start_page_by_key(
     with qtbot.waitSignal(again.navigator.run_arrived) as arrived:
         qtbot.keyClick(button, Qt.Key.Key_Space)
     assert arrived.args[0].run.id == 506
-    assert not again.link.coming()
+    assert not again.manager.coming()
 
 
 def test_an_address_is_checked_before_it_is_opened(qtbot, make_browser, portal, served_demo):
@@ -112,7 +112,7 @@ def test_local_data_are_listed_and_cleared(qtbot, browser, memory, tmp_path, mon
     memory.download_folder = tmp_path / "downloads"
     opened = []
     monkeypatch.setattr(
-        "napari_cryoet._qt.widgets.messages.QDesktopServices.openUrl",
+        "napari_cryoet._qt.widgets.desktop.QDesktopServices.openUrl",
         lambda url: opened.append(url.toLocalFile()),
     )
     monkeypatch.setattr(

@@ -48,10 +48,10 @@ def page(server):
 
 
 @pytest.fixture
-def link(qtbot, viewer_model, tasks) -> Iterator[LayerManager]:
-    link = LayerManager(viewer_model, tasks)
-    yield link
-    link.close()
+def manager(qtbot, viewer_model, tasks) -> Iterator[LayerManager]:
+    manager = LayerManager(viewer_model, tasks)
+    yield manager
+    manager.close()
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def dock(qtbot, viewer_model, memory, page) -> Iterator[PortalBrowser]:
     browser.close_down()
 
 
-def show(link: LayerManager, page, key: LayerKey) -> None:
+def show(manager: LayerManager, page, key: LayerKey) -> None:
     if key == TOMOGRAM:
-        link.open_tomogram(page, page.tomograms[0])
+        manager.open_tomogram(page, page.tomograms[0])
     else:
-        link.show_annotation(
+        manager.show_annotation(
             page, next(file for file in page.annotation_files if file.id == key.id)
         )
 
@@ -106,25 +106,25 @@ def click(qtbot, widget) -> None:
     ],
 )
 def test_stopping_leaves_no_layer_and_loading_again_succeeds(
-    qtbot, server, page, link, tasks, viewer_model, what, how
+    qtbot, server, page, manager, tasks, viewer_model, what, how
 ):
     key, pattern = REQUESTS[what]
     server.script(pattern, sent(how))
-    show(link, page, key)
+    show(manager, page, key)
     qtbot.waitUntil(lambda: server.held > 0)
 
     with qtbot.waitSignal(tasks.finished) as finished:
-        link.stop(key)
+        manager.stop(key)
 
     assert finished.args == [key]
-    assert link.coming() == set()
+    assert manager.coming() == set()
     wait_until_idle(qtbot, server)
     assert not viewer_model.layers
 
     server.end()
-    show(link, page, key)
-    qtbot.waitUntil(lambda: not link.coming())
-    assert link.shown() == {key}
+    show(manager, page, key)
+    qtbot.waitUntil(lambda: not manager.coming())
+    assert manager.shown() == {key}
     assert len(viewer_model.layers) == N_LAYERS[key]
 
 
@@ -144,7 +144,7 @@ def test_the_button_stops_loading_and_opens_again(qtbot, server, dock, viewer_mo
 
     server.end()
     click(qtbot, button)
-    qtbot.waitUntil(lambda: dock.link.shown() == {TOMOGRAM})
+    qtbot.waitUntil(lambda: dock.manager.shown() == {TOMOGRAM})
     assert button.text() == "Shown"
 
 
@@ -153,7 +153,7 @@ def test_removing_the_dock_stops_loading(qtbot, server, page, memory, make_napar
     browser = dock_at_run(qtbot, viewer, memory, page)
     viewer.window.add_dock_widget(browser, name="CryoET Explorer")
     server.script(VOXELS, sent("stalled"))
-    show(browser.link, page, TOMOGRAM)
+    show(browser.manager, page, TOMOGRAM)
     qtbot.waitUntil(lambda: server.held > 0)
 
     viewer.window.remove_dock_widget(browser)
@@ -180,8 +180,8 @@ browser = PortalBrowser(
     viewer, open_portal=lambda _source, _job: OneRunPortal(page), memory=Settings(Path(folder) / "settings.json")
 )
 viewer.window.add_dock_widget(browser)
-browser.link.open_tomogram(page, page.tomograms[0])
-browser.link.show_annotation(page, page.annotation_files[0])
+browser.manager.open_tomogram(page, page.tomograms[0])
+browser.manager.show_annotation(page, page.annotation_files[0])
 sys.stdin.readline()  # the test continues once both requests wait
 QTimer.singleShot(100, viewer.close)
 napari.run()

@@ -68,12 +68,12 @@ def shown(qtbot, viewer, server):
     strip = StatusStrip()
     qtbot.addWidget(strip)
     strip.show()
-    link = LayerManager(viewer)
-    watch = StreamWatch(link, strip, Detail(viewer, link))
+    manager = LayerManager(viewer)
+    watch = StreamWatch(manager, strip, Detail(viewer, manager))
     viewer.add_layer(layer)
     yield SimpleNamespace(layer=layer, stream=stream, strip=strip)
     watch.close()
-    link.close()
+    manager.close()
     save_data()
 
 

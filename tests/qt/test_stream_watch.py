@@ -32,19 +32,19 @@ class Stream(QObject):
 
 
 @pytest.fixture
-def link(qtbot, viewer_model):
-    link = LayerManager(viewer_model)
-    yield link
-    link.close()
+def manager(qtbot, viewer_model):
+    manager = LayerManager(viewer_model)
+    yield manager
+    manager.close()
 
 
 @pytest.fixture
-def strip(qtbot, viewer_model, link):
+def strip(qtbot, viewer_model, manager):
     """A status strip on a viewer, updated by a `StreamWatch`."""
-    strip, detail = StatusStrip(), Detail(viewer_model, link)
+    strip, detail = StatusStrip(), Detail(viewer_model, manager)
     qtbot.addWidget(strip)
     strip.show()
-    watch = StreamWatch(link, strip, detail)
+    watch = StreamWatch(manager, strip, detail)
     yield strip
     watch.close()
     detail.close()
@@ -65,11 +65,11 @@ LOADING_OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=
         ((OLD, LOADING_OLDER), "offline, as of 1 Jun 2023 · sharpening… 0 B"),
     ],
 )
-def test_the_strip_summarizes_all_streams(qtbot, monkeypatch, link, strip, states, text):
+def test_the_strip_summarizes_all_streams(qtbot, monkeypatch, manager, strip, states, text):
     streams = [(Image(np.zeros((2, 2))), Stream(state)) for state in states]
     with monkeypatch.context() as patch:
-        patch.setattr(link, "streams", lambda: streams)
-        link.appearance_changed.emit(None)
+        patch.setattr(manager, "streams", lambda: streams)
+        manager.appearance_changed.emit(None)
         qtbot.waitUntil(lambda: strip.label.text() == text)
 
 

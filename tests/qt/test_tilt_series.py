@@ -98,8 +98,8 @@ def frame_of(window: TiltWindow) -> QWidget:
 def test_a_tick_opens_a_streaming_window_and_keeps_the_tomogram(qtbot, make_dock, served, images):
     dock = make_dock(series_at(served))
     run = dock.screens.run
-    dock.link.open_tomogram(run.page, run.page.tomograms[0])
-    qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=LONG_MS)
+    dock.manager.open_tomogram(run.page, run.page.tomograms[0])
+    qtbot.waitUntil(lambda: TOMOGRAM in dock.manager.shown(), timeout=LONG_MS)
     dock.window().resize(
         1100, 600
     )  # wide enough that docks never enlarge it below the other window
@@ -107,7 +107,7 @@ def test_a_tick_opens_a_streaming_window_and_keeps_the_tomogram(qtbot, make_dock
     dims = dock.viewer.dims
     before = dims.range, dims.point, dims.axis_labels, list(dock.viewer.layers)
     window = open_series(qtbot, dock)
-    layer = window.link.layers_of(SERIES)[0]
+    layer = window.manager.layers_of(SERIES)[0]
 
     def is_exact():
         assert stream_of(layer).state.is_exact

@@ -52,9 +52,9 @@ def dock(qtbot, viewer_in_window, memory, tmp_path):
 
 def show(qtbot, dock: PortalBrowser):
     page = dock.screens.run.page
-    dock.link.open_tomogram(page, page.tomograms[0])
-    qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=LONG_MS)
-    return dock.link.layers_of(TOMOGRAM)[0]
+    dock.manager.open_tomogram(page, page.tomograms[0])
+    qtbot.waitUntil(lambda: TOMOGRAM in dock.manager.shown(), timeout=LONG_MS)
+    return dock.manager.layers_of(TOMOGRAM)[0]
 
 
 def wait_exact(qtbot, layer, shape) -> None:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QMessageBox
+from qtpy.QtWidgets import QApplication, QDialog, QMessageBox
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
-from napari_cryoet._qt.widgets.messages import agrees
+from napari_cryoet._qt.widgets.dialogs import agrees
+from napari_cryoet._qt.widgets.notice import NoticeBar
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,19 @@ def test_enter_accepts_only_harmless_actions_and_escape_none(qtbot, key, is_harm
     )
     timer.stop()
     assert seen[0] == Qt.TextFormat.PlainText
+
+
+def test_a_deleted_buttons_icon_is_not_drawn_for_a_new_theme(qtbot, viewer_model, theme):
+    dialog = QDialog()
+    notice = NoticeBar(theme)
+    notice.setParent(dialog)
+    theme.style(dialog)
+    with qtbot.waitSignal(dialog.destroyed):
+        dialog.deleteLater()
+    with qtbot.captureExceptions() as errors, qtbot.waitSignal(theme.changed):
+        viewer_model.theme = "light"
+
+    assert errors == []
 
 
 class TestLayerCombo:

@@ -36,7 +36,7 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     keys = Keys(qtbot, viewer)
     Settings().source = str(real_pack.folder)
     _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Explorer")
-    screens, link = browser.screens, browser.link
+    screens, manager = browser.screens, browser.manager
     keys.until(
         lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets"
     )
@@ -46,13 +46,13 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     keys.until(lambda: has_keys(screens.run.tomograms))
     press(Qt.Key.Key_Return)
     keys.until(
-        lambda: any(isinstance(layer, Image) for layer in viewer.layers) and not link.coming()
+        lambda: any(isinstance(layer, Image) for layer in viewer.layers) and not manager.coming()
     )
     keys.tab_to(screens.run.tree)
     press(Qt.Key.Key_Down)
     press(Qt.Key.Key_Space)
     keys.until(
-        lambda: any(isinstance(layer, Points) for layer in viewer.layers) and not link.coming()
+        lambda: any(isinstance(layer, Points) for layer in viewer.layers) and not manager.coming()
     )
     (image,) = (layer for layer in viewer.layers if isinstance(layer, Image))
     (points,) = (layer for layer in viewer.layers if isinstance(layer, Points))

@@ -132,7 +132,8 @@ class Opening(QObject):
         if not self._has_arrived:
             return "the portal's answer"
         return ", ".join(
-            f"{kind} {record_id}" for kind, record_id in self._wanted - self._browser.link.shown()
+            f"{kind} {record_id}"
+            for kind, record_id in self._wanted - self._browser.manager.shown()
         )
 
     def _on_opened(self, _source: object) -> None:
@@ -194,7 +195,7 @@ def _wait_until_drawn(
         nonlocal idle_since
         errors.extend(
             stream.state.error
-            for _, stream in browser.link.streams()
+            for _, stream in browser.manager.streams()
             if stream.state.error is not None
         )
         errors.extend(filter(None, [opening.error]))
@@ -239,7 +240,7 @@ def _wait_until_drawn(
 def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:
     """The names of layers that aren't fully drawn and of running tasks."""
     loading = [layer.name for layer in viewer.layers if not layer.loaded]
-    for layer, stream in browser.link.streams():
+    for layer, stream in browser.manager.streams():
         if stream.state.is_coming or stream.postpones_thumbnail:
             loading.append(layer.name)
     tasks = sorted(

@@ -363,7 +363,7 @@ def open_viewers() -> set[Viewer]:
     return set(getattr(Viewer, "_instances", {current_viewer()} - {None}))
 
 
-def forget_place(window: QWidget) -> None:
+def forget_window_position(window: QWidget) -> None:
     """Keep napari from saving a window's position for the next window."""
     if hasattr(window, "_save_current_window_settings"):
         window._save_current_window_settings = lambda: None

@@ -25,23 +25,15 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.labels import (
-    ElidedLabel,
-    StartBar,
-    explain,
-    plain_label,
-    push_button,
-    tool_button,
-)
-from napari_cryoet._qt.widgets.messages import (
-    Action,
-    NoticeBar,
-    add_item,
-    agrees,
-    drop_menu,
-    open_folder,
-)
+from napari_cryoet._qt.widgets.controls import explain, push_button, tool_button
+from napari_cryoet._qt.widgets.desktop import open_folder
+from napari_cryoet._qt.widgets.dialogs import agrees
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
+from napari_cryoet._qt.widgets.menus import add_item, drop_menu
+from napari_cryoet._qt.widgets.messages import Action
+from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.record_view import ListPage
+from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
 from napari_cryoet.basket.basket import PARTS, Basket, ids_in, read_basket, write_basket

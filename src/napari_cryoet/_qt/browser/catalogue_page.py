@@ -9,7 +9,8 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
-from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
+from napari_cryoet._qt.widgets.controls import explain, tool_button
+from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage

@@ -73,14 +73,14 @@ class PortalBrowser(Dock):
         self.basket = BasketState(self.tasks, self._memory.download_folder, self)
         self.screens = Screens(self, self.theme, self._thumbnails, self.basket)
         self.navigator = Navigator(self.screens, self.session, self)
-        self.link = LayerManager(napari_viewer, self.tasks, parent=self)
-        self.detail = Detail(napari_viewer, self.link, self)
-        self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
+        self.manager = LayerManager(napari_viewer, self.tasks, parent=self)
+        self.detail = Detail(napari_viewer, self.manager, self)
+        self.volumes = VolumeDetail(napari_viewer, self.manager, self.detail, self)
         run, notice = self.screens.run, self.screens.notice
-        self.run_layers = RunLayers(self.link, run, notice, self.tasks, self)
+        self.run_layers = RunLayers(self.manager, run, notice, self.tasks, self)
         self.tilt_windows = TiltWindows(run, notice, parent=self)
-        self.levels_menu = LevelsMenu(self.link, self.screens.status, self.volumes, self)
-        self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
+        self.levels_menu = LevelsMenu(self.manager, self.screens.status, self.volumes, self)
+        self.stream_watch = StreamWatch(self.manager, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self._memory, self)
         self._connect()
@@ -116,7 +116,7 @@ class PortalBrowser(Dock):
         self.tilt_windows.close()
         self.volumes.close()
         self.detail.close()
-        self.link.close()
+        self.manager.close()
         super().close_down()
 
     def _connect(self) -> None:
@@ -163,8 +163,8 @@ class PortalBrowser(Dock):
 
     def _recall(self) -> None:
         self._show_recent()
-        self.link.show_together = self._memory.show_together
-        self.screens.source_bar.show_together.setChecked(self.link.show_together)
+        self.manager.show_together = self._memory.show_together
+        self.screens.source_bar.show_together.setChecked(self.manager.show_together)
         self.network.recall()
         if self._memory.source is not None:
             self.use_source(self._memory.source)
@@ -229,7 +229,7 @@ class PortalBrowser(Dock):
             window.detail.update()
 
     def _on_show_together(self, is_on: bool) -> None:
-        self.link.show_together = self._memory.show_together = is_on
+        self.manager.show_together = self._memory.show_together = is_on
 
     def _on_run(self, page: RunPage, opens_layers: bool) -> None:
         self._remember(

@@ -13,8 +13,10 @@ from qtpy.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button
-from napari_cryoet._qt.widgets.messages import NoticeBar, open_folder
+from napari_cryoet._qt.widgets.controls import BAR_STEPS, progress_bar, push_button
+from napari_cryoet._qt.widgets.desktop import open_folder
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme

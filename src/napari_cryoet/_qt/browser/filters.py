@@ -10,7 +10,7 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QWidget
 from superqt import QFlowLayout
 
-from napari_cryoet._qt.widgets.labels import tool_button
+from napari_cryoet._qt.widgets.controls import tool_button
 from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme

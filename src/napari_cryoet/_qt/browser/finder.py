@@ -13,14 +13,9 @@ from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
-from napari_cryoet._qt.widgets.messages import (
-    Action,
-    add_item,
-    add_menu,
-    copy_text,
-    drop_menu,
-    passing_menu,
-)
+from napari_cryoet._qt.widgets.desktop import copy_text
+from napari_cryoet._qt.widgets.menus import add_item, add_menu, drop_menu, passing_menu
+from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet.basket.basket import RecordKind
 from napari_cryoet.basket.matches import add_matches, matching_ids
 from napari_cryoet.discovery.as_python import client_script, own_script

@@ -15,13 +15,9 @@ from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.messages import (
-    NoticeBar,
-    add_item,
-    copy_text,
-    open_in_browser,
-    passing_menu,
-)
+from napari_cryoet._qt.widgets.desktop import copy_text, open_in_browser
+from napari_cryoet._qt.widgets.menus import add_item, passing_menu
+from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
@@ -53,14 +49,14 @@ class RunLayers(QObject):
 
     def __init__(
         self,
-        link: LayerManager,
+        manager: LayerManager,
         run: RunView,
         notice: NoticeBar,
         tasks: Tasks,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._link, self._run, self._notice, self._tasks = link, run, notice, tasks
+        self._manager, self._run, self._notice, self._tasks = manager, run, notice, tasks
         self._run_id: int | None = None
         self._wanted: Tomogram | None = None  # will replace the run's visible tomograms
         self._auto_hidden: set[LayerKey] = set()  # hidden together with the tomogram that they fit
@@ -68,16 +64,16 @@ class RunLayers(QObject):
         self._accepted: dict[LayerKey, str] = {}  # accepted warnings, which aren't repeated
         run.tomogram_open_requested.connect(self.open_tomogram)
         run.tomogram_stop_requested.connect(
-            lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id))
+            lambda tomogram: manager.stop(LayerKey("tomogram", tomogram.id))
         )
         run.tomograms.menu_requested.connect(self._open_tomogram_menu)
         run.row_toggled.connect(self._toggle_row)
         run.tree.menu_requested.connect(self._open_row_menu)
         run.page_shown.connect(self._on_page)
-        link.changed.connect(self._on_layers)
-        link.appearance_changed.connect(lambda _key: self._update())
-        link.failed.connect(self._on_failed)
-        link.remarked.connect(self._on_remarked)
+        manager.changed.connect(self._on_layers)
+        manager.appearance_changed.connect(lambda _key: self._update())
+        manager.failed.connect(self._on_failed)
+        manager.remarked.connect(self._on_remarked)
         tasks.progressed.connect(self._on_progressed)
 
     # showing and hiding
@@ -85,7 +81,7 @@ class RunLayers(QObject):
     def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
         """Show a tomogram instead of the run's others."""
         self._wanted = tomogram
-        self._link.open_tomogram(page, tomogram)
+        self._manager.open_tomogram(page, tomogram)
         self._on_layers()
 
     def open_default(self, page: RunPage, matches: Matches | None = None) -> None:
@@ -111,7 +107,7 @@ class RunLayers(QObject):
 
     def show_annotation(self, page: RunPage, file: AnnotationFile) -> None:
         """Show an annotation file, even if it doesn't fit the tomogram."""
-        self._link.show_annotation(page, file, self._run.tomogram)
+        self._manager.show_annotation(page, file, self._run.tomogram)
 
     def show_row(self, row: AnnotationRow) -> None:
         """Show a row's layer or caption; ask first if it doesn't fit the tomogram."""
@@ -134,7 +130,7 @@ class RunLayers(QObject):
 
     def _hide(self, key: LayerKey) -> None:
         self._callbacks.pop(key, None)
-        self._link.hide(key)
+        self._manager.hide(key)
 
     def _show_caption(self, row: AnnotationRow, file: AnnotationFile) -> None:
         def show(captions: tuple[Caption, ...]) -> None:
@@ -194,25 +190,25 @@ class RunLayers(QObject):
     # changes in the viewer
 
     def _on_page(self, page: RunPage) -> None:
-        self._link.show_run(page.run.id)
+        self._manager.show_run(page.run.id)
         if self._run_id != page.run.id:
             self._run_id = page.run.id
             self._notice.withdraw(_RUN_TOPIC)
             visible = (
                 each
                 for each in page.tomograms
-                if self._link.is_visible(LayerKey("tomogram", each.id))
+                if self._manager.is_visible(LayerKey("tomogram", each.id))
             )
             self._run.choose(next(visible, page.default_tomogram))
         self._update()
 
     def _on_layers(self) -> None:
-        shown, page, tomogram = self._link.shown(), self._run.page, self._wanted
+        shown, page, tomogram = self._manager.shown(), self._run.page, self._wanted
         if page is not None and tomogram is not None and LayerKey("tomogram", tomogram.id) in shown:
             self._wanted = None
             self._switch_to(page, tomogram)
         for key in set(self._callbacks) & shown:
-            self._callbacks.pop(key)(self._link.layers_of(key)[0])
+            self._callbacks.pop(key)(self._manager.layers_of(key)[0])
         self._update()
 
     def _switch_to(self, page: RunPage, tomogram: Tomogram) -> None:
@@ -232,11 +228,11 @@ class RunLayers(QObject):
             for row in outline.other_alignment
             if (key := key_of_row(row)) and not self._is_marked(key)
         }
-        misfits = {key for key in unfitting if self._link.is_visible(key)}
-        for key in (others & self._link.shown()) | misfits:
-            self._link.set_visible(key, False)
-        for key in self._auto_hidden & fitting & self._link.shown():
-            self._link.set_visible(key, True)
+        misfits = {key for key in unfitting if self._manager.is_visible(key)}
+        for key in (others & self._manager.shown()) | misfits:
+            self._manager.set_visible(key, False)
+        for key in self._auto_hidden & fitting & self._manager.shown():
+            self._manager.set_visible(key, True)
         self._auto_hidden = (self._auto_hidden | misfits) - fitting
         if misfits:
             count = count_text(len(misfits), "annotation")
@@ -248,7 +244,7 @@ class RunLayers(QObject):
 
         Its layer's name says so.
         """
-        layers = self._link.layers_of(key)
+        layers = self._manager.layers_of(key)
         fit = about_of(layers[0]).get("fit") if layers else None
         return isinstance(fit, dict) and fit.get("kind") in {"other_alignment", "unknown_alignment"}
 
@@ -277,11 +273,11 @@ class RunLayers(QObject):
             self._run.set_progress(done_bytes, total_bytes)
 
     def _update(self) -> None:
-        keys = self._link.shown()
+        keys = self._manager.shown()
         appearances = {
-            key: look for key in keys if (look := self._link.appearance(key)) is not None
+            key: look for key in keys if (look := self._manager.appearance(key)) is not None
         }
-        self._run.set_shown(Shown(appearances, set(self._link.coming())))
+        self._run.set_shown(Shown(appearances, set(self._manager.coming())))
 
     # menus
 

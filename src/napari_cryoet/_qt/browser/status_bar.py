@@ -21,8 +21,9 @@ from napari_cryoet._qt.streaming.state import (
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, push_button
-from napari_cryoet._qt.widgets.messages import add_item, drop_menu
+from napari_cryoet._qt.widgets.controls import explain, push_button
+from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.menus import add_item, drop_menu
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.wording import joined, plain, size_text
 
@@ -69,16 +70,20 @@ class StreamWatch(QObject):
     """
 
     def __init__(
-        self, link: LayerManager, strip: StatusStrip, detail: Detail, parent: QObject | None = None
+        self,
+        manager: LayerManager,
+        strip: StatusStrip,
+        detail: Detail,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._link, self._strip, self._detail = link, strip, detail
+        self._manager, self._strip, self._detail = manager, strip, detail
         self._is_closed = False
         self._followed: WeakSet[StreamStatus] = WeakSet()  # they live as long as their layers
         self._settle = single_shot(self, SETTLE_MS, self.update)
-        link.changed.connect(self._on_layers)
-        link.streams_changed.connect(self._on_layers)
-        link.appearance_changed.connect(self._schedule)
+        manager.changed.connect(self._on_layers)
+        manager.streams_changed.connect(self._on_layers)
+        manager.appearance_changed.connect(self._schedule)
         strip.destroyed.connect(self.close)
         strip.stop.clicked.connect(self._stop)
         strip.retry.clicked.connect(self.retry)
@@ -88,15 +93,19 @@ class StreamWatch(QObject):
     def update(self) -> None:
         if self._is_closed:
             return
-        if self._link.coming():
+        if self._manager.coming():
             self._strip.set_status("opening…", can_stop=True)
         else:
             self._show(
-                [(layer, stream.state) for layer, stream in self._link.streams() if layer.visible]
+                [
+                    (layer, stream.state)
+                    for layer, stream in self._manager.streams()
+                    if layer.visible
+                ]
             )
 
     def retry(self) -> None:
-        for _, stream in self._link.streams():
+        for _, stream in self._manager.streams():
             stream.retry()
         self.update()
 
@@ -127,7 +136,7 @@ class StreamWatch(QObject):
             strip.set_status(offline_text(states))
 
     def _on_layers(self) -> None:
-        for _layer, stream in self._link.streams():
+        for _layer, stream in self._manager.streams():
             if stream not in self._followed:
                 self._followed.add(stream)
                 stream.changed.connect(self._schedule)
@@ -138,8 +147,8 @@ class StreamWatch(QObject):
             self._settle.start()
 
     def _stop(self) -> None:
-        self._link.stop()
-        for _, stream in self._link.streams():
+        self._manager.stop()
+        for _, stream in self._manager.streams():
             stream.stop()
         self.update()
 
@@ -149,14 +158,14 @@ class LevelsMenu(QObject):
 
     def __init__(
         self,
-        link: LayerManager,
+        manager: LayerManager,
         strip: StatusStrip,
         volumes: VolumeDetail,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._strip, self._volumes = strip, volumes
-        link.changed.connect(self.update)
+        manager.changed.connect(self.update)
         volumes.changed.connect(self.update)
         self.update()
 

@@ -18,12 +18,12 @@ from napari_cryoet._qt.browser.run_page import RunView, Shown
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.seam import forget_place
+from napari_cryoet._qt.seam import forget_window_position
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.pages.run import has_images, tilt_text
@@ -105,29 +105,29 @@ class TiltWindow(QObject):
         self._is_on_screen = self._is_closed = False
         self._tasks = Tasks(self)
         self._theme = Theme(self.viewer, self)
-        self.link = LayerManager(self.viewer, self._tasks, parent=self)
-        self.detail = Detail(self.viewer, self.link, self)
+        self.manager = LayerManager(self.viewer, self._tasks, parent=self)
+        self.detail = Detail(self.viewer, self.manager, self)
         self.panel = TiltPanel()
-        self.stream_watch = StreamWatch(self.link, self.panel.strip, self.detail, self)
+        self.stream_watch = StreamWatch(self.manager, self.panel.strip, self.detail, self)
         self.viewer.window.add_dock_widget(self.panel, name="Tilt", area="bottom")
         self.panel.window_closed.connect(
             self.close
         )  # otherwise the viewer's threads would keep running
         self.viewer.dims.events.current_step.connect(self._show_tilt)
-        self.link.changed.connect(self._on_changed)
-        self.link.failed.connect(lambda _key, error: self._fail(error))
+        self.manager.changed.connect(self._on_changed)
+        self.manager.failed.connect(lambda _key, error: self._fail(error))
         self._theme.style(self.panel)
 
     @property
     def is_shown(self) -> bool:
-        return self.key in self.link.shown()
+        return self.key in self.manager.shown()
 
     @property
     def is_coming(self) -> bool:
-        return self.key in self.link.coming()
+        return self.key in self.manager.coming()
 
     def show(self) -> None:
-        self.link.show_tilt_series(self._page, self._series)
+        self.manager.show_tilt_series(self._page, self._series)
         window = self.panel.window()
         if self._is_on_screen and window is not None:
             window.activateWindow()
@@ -138,11 +138,11 @@ class TiltWindow(QObject):
             return
         self._is_closed = True
         self.stream_watch.close()
-        for _layer, stream in self.link.streams():
+        for _layer, stream in self.manager.streams():
             stream.close()
         self.viewer.dims.events.current_step.disconnect(self._show_tilt)
         self.detail.close()
-        self.link.close()
+        self.manager.close()
         self._tasks.close()
         self._theme.close()
         self.closed.emit()
@@ -154,7 +154,7 @@ class TiltWindow(QObject):
         window = self.panel.window()
         if self.is_shown and not self._is_on_screen and window is not None:
             self._is_on_screen = True
-            forget_place(window)
+            forget_window_position(window)
             window.resize(WINDOW_SIZE)
             window.show()  # napari's own method would restore the main window's geometry
         self._show_tilt()
@@ -166,7 +166,7 @@ class TiltWindow(QObject):
         self.failed.emit(error)
 
     def _show_tilt(self, _event: Any = None) -> None:
-        layers = self.link.layers_of(self.key)
+        layers = self.manager.layers_of(self.key)
         if layers:
             about = layers[0].metadata.get(METADATA_KEY, {})
             n_images = int(

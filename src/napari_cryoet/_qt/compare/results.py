@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QFlowLayout
 
-from napari_cryoet._qt.widgets.labels import form_of, plain_label
+from napari_cryoet._qt.widgets.controls import form_of
+from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE
 from napari_cryoet.comparison.masks import PicksInMask

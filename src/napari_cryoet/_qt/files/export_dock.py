@@ -27,11 +27,13 @@ from napari_cryoet._qt.files.questions import (
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import PlacementError, shown_volumes
-from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import are_picks, live_picks_of, placed_picks_of
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.widgets.controls import explain, form_of
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import StartBar, explain, form_of, plain_label
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.formats.common import MISSING_WORDS
@@ -119,10 +121,10 @@ class ExportPicks(Dock):
         try:
             match self.which.currentData():
                 case "kept":
-                    read_kept = link_of(layer).read_kept
+                    read_kept = live_picks_of(layer).read_kept
                     picks = None if read_kept is None else read_kept()
                 case "selected":
-                    whole, ids = placed_picks_of(layer), link_of(layer).selected_ids
+                    whole, ids = placed_picks_of(layer), live_picks_of(layer).selected_ids
                     picks = whole.take(
                         np.isin(whole.ids, ids),
                         f"{len(ids):,} of {len(whole):,} picks chosen by hand",

@@ -59,7 +59,7 @@ class OrthoViews(Dock):
         )  # else napari adds a stretch
         self._is_closed = False
         self.shared_cursor = SharedCursor(napari_viewer, self)
-        self.place = ElidedLabel(name="dimText")
+        self.position = ElidedLabel(name="dimText")
         self.fit = QPushButton("Fit")
         self.fit.setToolTip("Show all of both planes")
         self.fit.clicked.connect(self._on_fit)
@@ -87,8 +87,8 @@ class OrthoViews(Dock):
         """Focus the first plane."""
         self.views[0].setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def place_in(self, window: QMainWindow, holder: QDockWidget) -> None:
-        """Place the dock below the viewer, since a tomogram's planes are wide and flat."""
+    def dock_in(self, window: QMainWindow, holder: QDockWidget) -> None:
+        """Dock below the viewer, since a tomogram's planes are wide and flat."""
         delete_in_own_canvas(real(self.viewer))  # for the viewer's own canvas too
         if not holder.isFloating():
             window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
@@ -180,16 +180,16 @@ class OrthoViews(Dock):
         if len(missing) < len(self.viewer.layers):
             position = self.shared_cursor.position[-3:]
             axes = zip("zyx"[-len(position) :], position, strict=True)
-            place = f"{' · '.join(f'{name} {at:,.0f}' for name, at in axes)} {unit_of(self.viewer)}".rstrip()
+            text = f"{' · '.join(f'{name} {at:,.0f}' for name, at in axes)} {unit_of(self.viewer)}".rstrip()
         else:
-            place = _NOTHING_YET
+            text = _NOTHING_YET
         note = f"{count_text(len(missing), 'layer')} not shown here" if missing else ""
-        self.place.setText("  —  ".join(filter(None, (place, note))))
-        self.place.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in missing)))
+        self.position.setText("  —  ".join(filter(None, (text, note))))
+        self.position.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in missing)))
 
     def _lay_out(self) -> None:
         top = QHBoxLayout()
-        top.addWidget(self.place, 1)
+        top.addWidget(self.position, 1)
         top.addWidget(self.fit)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 2, 6, 4)

@@ -1,4 +1,4 @@
-"""The picks of a Points layer, their positions, and a link that keeps layer and picks in sync.
+"""The picks of a Points layer, their positions, and live picks that stay in sync with the layer.
 
 Our layers store their `Picks` in the metadata and pick ids in a feature column, so ids follow
 points when napari reorders rows. Other layers stay unchanged: their ids are matched by position.
@@ -38,7 +38,7 @@ from napari_cryoet.layers.specs import (
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.history import same_values, what_changed
 
-_LINK: Final = "_napari_cryoet_link"  # the layer attribute that holds the link
+_LIVE: Final = "_napari_cryoet_live_picks"  # the layer attribute that holds them
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
 _LOOKS: Final = (
     "size",
@@ -62,28 +62,28 @@ def picks_of(layer: Points) -> Picks:
     ValueError
         If the layer isn't three-dimensional, or a coordinate isn't finite.
     """
-    link = _link_if_any(layer)
-    if link is not None:
-        return link.picks
+    live = _live_picks_if_any(layer)
+    if live is not None:
+        return live.picks
     known = layer.metadata.get(PICKS_KEY)
     picks = read_picks(layer, known if isinstance(known, Picks) else None)
     edit = what_changed(known, picks) if isinstance(known, Picks) else ""
     return picks.changed(edit) if edit else picks
 
 
-def link_of(layer: Points) -> PicksLink:
-    """The link of a Points layer, created at the first call; it lives as long as the layer.
+def live_picks_of(layer: Points) -> LivePicks:
+    """The live picks of a Points layer, made at the first call; they live as long as the layer.
 
     Raises
     ------
     ValueError
         If the layer isn't three-dimensional, or a coordinate isn't finite.
     """
-    return _link_if_any(layer) or PicksLink(layer)
+    return _live_picks_if_any(layer) or LivePicks(layer)
 
 
-class PicksLink(QObject):
-    """Reads and changes the picks of one layer. Created by `link_of`."""
+class LivePicks(QObject):
+    """The current picks of one layer, to read and to change. Created by `live_picks_of`."""
 
     changed = Signal()  # of `picks`
     selection_changed = Signal()  # of `selected_ids`
@@ -106,7 +106,7 @@ class PicksLink(QObject):
         )
         self._settle_soon = single_shot(self, 0, self._settle_quietly)
         self._keep(layer)
-        vars(layer)[_LINK] = self
+        vars(layer)[_LIVE] = self
         layer.events.data.connect(self._on_data)
         for event in (layer.events.features, layer.events.scale, layer.events.units):
             event.connect(self._on_table)
@@ -250,9 +250,9 @@ class PicksLink(QObject):
         layer.refresh()
 
 
-def _link_if_any(layer: Points) -> PicksLink | None:
-    link: PicksLink | None = vars(getattr(layer, "__wrapped__", layer)).get(_LINK)
-    return link
+def _live_picks_if_any(layer: Points) -> LivePicks | None:
+    live: LivePicks | None = vars(getattr(layer, "__wrapped__", layer)).get(_LIVE)
+    return live
 
 
 def _write_table(layer: Points, picks: Picks) -> None:

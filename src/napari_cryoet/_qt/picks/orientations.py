@@ -26,7 +26,7 @@ from napari_cryoet._qt.layers.ownership import (
 )
 from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
-from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.layer_picks import live_picks_of
 from napari_cryoet._qt.picks.slabs import radius_of, show_as_discs, show_slab, slab_nm_of
 from napari_cryoet._qt.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
@@ -86,11 +86,11 @@ def orientation_of(points: Points, viewer: ViewerModel | None = None) -> Orienta
 
     It adds arrows to the viewer.
     """
-    link = link_of(points)
+    live = live_picks_of(points)
     display = next(
-        (child for child in link.children() if isinstance(child, OrientationDisplay)), None
+        (child for child in live.children() if isinstance(child, OrientationDisplay)), None
     )
-    display = display or OrientationDisplay(points, link)
+    display = display or OrientationDisplay(points, live)
     if viewer is not None:
         display.lie_in(viewer)
     return display
@@ -130,7 +130,7 @@ class OrientationDisplay(QObject):
 
     def __init__(self, points: Points, parent: QObject) -> None:
         super().__init__(parent)
-        self._link = link_of(points)
+        self._live = live_picks_of(points)
         self._vectors: weakref.ReferenceType[Vectors] | None = None
         self._layers: LayerList | None = None
         self.orientation = Orientation.OFF  # set by `show`
@@ -143,8 +143,8 @@ class OrientationDisplay(QObject):
         self._is_hidden_with_points = False
         self._follow_soon = single_shot(self, 0, self._follow)
         self._remove_soon = single_shot(self, 0, self._remove_orphan)
-        self._link.changed.connect(self._follow)
-        self._link.selection_changed.connect(self._follow_soon.start)
+        self._live.changed.connect(self._follow)
+        self._live.selection_changed.connect(self._follow_soon.start)
         points = getattr(points, "__wrapped__", points)  # the layer behind napari's proxy
         points.events.border_color.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
@@ -160,7 +160,7 @@ class OrientationDisplay(QObject):
     @property
     def has_orientations(self) -> bool:
         """Whether any pick has a valid rotation."""
-        return bool(self._link.picks.are_oriented.any())
+        return bool(self._live.picks.are_oriented.any())
 
     @property
     def layer(self) -> Vectors | None:
@@ -171,7 +171,7 @@ class OrientationDisplay(QObject):
     @property
     def remark(self) -> str:
         """A remark about missing orientations or an unknown voxel size; may be empty."""
-        picks = self._link.picks
+        picks = self._live.picks
         n_oriented = int(picks.are_oriented.sum())
         if not n_oriented:
             return "These picks have no orientations."
@@ -190,7 +190,7 @@ class OrientationDisplay(QObject):
         """Whether arrows follow no points yet and start at exactly the picks with an orientation."""
         if PICKS_KEY not in vectors.metadata or points_of(vectors) is not None:
             return False
-        rows = np.flatnonzero(self._link.picks.are_oriented)
+        rows = np.flatnonzero(self._live.picks.are_oriented)
         if not 0 < len(rows) == len(vectors.data):
             return False
         return np.allclose(vectors.data[:, 0], self._points.data[rows], atol=1e-3)
@@ -215,7 +215,7 @@ class OrientationDisplay(QObject):
 
     def take_over(self, vectors: Vectors) -> None:
         """Make an existing layer of arrows follow these picks."""
-        points, picks = self._points, self._link.picks
+        points, picks = self._points, self._live.picks
         self._use(vectors)
         self.orientation = Orientation.ARROWS
         length = float(np.linalg.norm(vectors.data[0, 1]))
@@ -238,11 +238,11 @@ class OrientationDisplay(QObject):
 
     @property
     def _points(self) -> Points:
-        return cast(Points, self._link.layer)  # alive, since its events and timers call us
+        return cast(Points, self._live.layer)  # alive, since its events and timers call us
 
     @property
     def _spacing_angstrom(self) -> float:
-        return self._link.picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM
+        return self._live.picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM
 
     def _use(self, vectors: Vectors) -> None:
         reference = weakref.ref(self._points)
@@ -297,7 +297,7 @@ class OrientationDisplay(QObject):
 
     def _draw(self, points: Points) -> None:
         self._follow_soon.stop()
-        picks = self._link.picks
+        picks = self._live.picks
         vectors = self.layer or self._new_layer(points, picks)
         if vectors is None:
             return

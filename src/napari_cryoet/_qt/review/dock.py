@@ -51,10 +51,11 @@ from napari_cryoet._qt.review.crops import (
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet._qt.widgets.controls import explain, progress_bar
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
-from napari_cryoet._qt.widgets.labels import explain, plain_label, progress_bar
-from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet._qt.widgets.theme import icon
+from napari_cryoet._qt.widgets.icons import icon
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.decisions import Counts, Verdict
 from napari_cryoet.review.review import Review, kept_picks
@@ -191,7 +192,7 @@ class ReviewDock(Dock):
         self.review, layer = review, self._layer.layer
         if review.picks is not self._layer.picks:  # edited while the file was read
             review.set_picks(self._layer.picks)
-        self._layer.link.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
+        self._layer.live.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
         looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
         self.controls.begin(
             looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any())

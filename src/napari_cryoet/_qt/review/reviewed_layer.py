@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
 from napari_cryoet._qt.layers.placement import PLACING, world_position
 from napari_cryoet._qt.ortho.cursor import move_sliders, remove_crosshair, show_crosshair
-from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.layer_picks import live_picks_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.appearance.colors import rgba_of
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
@@ -50,8 +50,8 @@ class ReviewedLayer(QObject):
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
-        self.link = link_of(layer)
-        self.picks: Picks = self.link.picks
+        self.live = live_picks_of(layer)
+        self.picks: Picks = self.live.picks
         self._viewer = viewer
         self._mark = PickMark(viewer, layer)
         self._rejected = np.empty(0, np.int64)
@@ -60,7 +60,7 @@ class ReviewedLayer(QObject):
             np.empty((0, 2)),
         )  # sorted ids, and their original face and border opacity
         self._fade_soon = single_shot(self, 0, self._fade)
-        self.link.changed.connect(self._on_edited)
+        self.live.changed.connect(self._on_edited)
         self._events = [
             (layer.events.face_color, self._on_color),
             (layer.events.border_color, self._on_color),
@@ -73,8 +73,8 @@ class ReviewedLayer(QObject):
         """Stop following the layer and restore its appearance."""
         self._fade_soon.stop()
         self._mark.close()
-        self.link.read_kept = None
-        self.link.changed.disconnect(self._on_edited)
+        self.live.read_kept = None
+        self.live.changed.disconnect(self._on_edited)
         for event, slot in self._events:
             event.disconnect(slot)
         self.fade(np.empty(0, np.int64))
@@ -102,7 +102,7 @@ class ReviewedLayer(QObject):
 
     def _on_edited(self) -> None:
         """Update after an edit; colours have moved with their points."""
-        self.picks = self.link.picks
+        self.picks = self.live.picks
         self._fade()
         self.changed.emit()
 
@@ -110,7 +110,7 @@ class ReviewedLayer(QObject):
         self._fade_soon.start()
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
-        if not self.link.is_writing:
+        if not self.live.is_writing:
             self.selected.emit(sorted(map(int, self.layer.selected_data)))
 
     def _fade(self) -> None:

@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_cryoet._qt import seam
 from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors
-from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
+from napari_cryoet._qt.streaming.slice_geometry import positioned_response, streamed_request
 from napari_cryoet._qt.streaming.state import StreamState
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.streaming import Display, Pyramid, pyramid_of
@@ -230,7 +230,7 @@ class StreamStatus(QObject):
 
     def changed_response(self, response: Any) -> Any:
         self._is_out_of_view = bool(response.empty)
-        return response if self._had_other_data else placed_response(response, self.display)
+        return response if self._had_other_data else positioned_response(response, self.display)
 
     def end_slice(self) -> None:
         shared_redraws().spent(time.monotonic() - self._sliced_at)

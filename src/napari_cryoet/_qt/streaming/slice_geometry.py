@@ -113,7 +113,7 @@ def planes_in(point: float, left: float, right: float, size: int) -> tuple[int, 
     return (first, last) if first <= last else None
 
 
-def placed_response(response: Any, display: Display) -> Any:
+def positioned_response(response: Any, display: Display) -> Any:
     """The response with its picture at the exact position of the level's voxels.
 
     napari draws a coarse voxel over the finest voxels that it spans. If the level was made by

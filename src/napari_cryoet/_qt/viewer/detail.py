@@ -40,15 +40,15 @@ class Detail(QObject):
     changed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, link: LayerManager, parent: QObject | None = None
+        self, viewer: ViewerModel, manager: LayerManager, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._link = viewer, link
+        self._viewer, self._manager = viewer, manager
         self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._requested_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._shows_full_detail = False  # whether full detail of the current plane was requested
-        link.changed.connect(self.update)
-        link.streams_changed.connect(self.update)
+        manager.changed.connect(self.update)
+        manager.streams_changed.connect(self.update)
         for event in self._moves():
             event.connect(self._on_move)
 
@@ -90,7 +90,7 @@ class Detail(QObject):
     def _displays(self, *, only_visible: bool = False) -> list[Display]:
         return [
             stream.display
-            for layer, stream in self._link.streams()
+            for layer, stream in self._manager.streams()
             if layer.visible or not only_visible
         ]
 
@@ -110,17 +110,21 @@ class VolumeDetail(QObject):
     changed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, link: LayerManager, detail: Detail, parent: QObject | None = None
+        self,
+        viewer: ViewerModel,
+        manager: LayerManager,
+        detail: Detail,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._link, self._detail = viewer, link, detail
+        self._viewer, self._manager, self._detail = viewer, manager, detail
         self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._handled: WeakSet[Layer] = (
             WeakSet()
         )  # layers handled since entering 3D; users may unlock them
-        link.changed.connect(self._set_levels)
-        link.streams_changed.connect(self._on_streams)
+        manager.changed.connect(self._set_levels)
+        manager.streams_changed.connect(self._on_streams)
         viewer.dims.events.ndisplay.connect(
             self._on_ndisplay, position="last"
         )  # napari slices first
@@ -164,7 +168,7 @@ class VolumeDetail(QObject):
         self._unlock()
 
     def _streamed(self) -> list[Layer]:
-        return [layer for layer, _ in self._link.streams() if key_of(layer) is not None]
+        return [layer for layer, _ in self._manager.streams() if key_of(layer) is not None]
 
     def _on_ndisplay(self, _event: Any = None) -> None:
         self._handled.clear()

@@ -1,4 +1,4 @@
-"""The base class of all docks: viewer, theme, tasks, placement as a tab, and keyboard focus."""
+"""The base class of all docks: viewer, theme, tasks, docking as a tab, and keyboard focus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from npe2 import PluginManager
-from npe2.manifest.utils import import_python_name
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import (
@@ -49,20 +48,16 @@ _MAX_MINIMUM_WIDTH_PX: Final = (
 
 def open_dock(viewer: napari.Viewer, name: str) -> Any:
     """Open one of our docks as napari's menu does, or bring it to the front if it is open."""
-    manifest = PluginManager.instance().get_manifest(PLUGIN_NAME)
-    full_name = f"{name} ({manifest.display_name})"
+    plugins = PluginManager.instance()
+    full_name = f"{name} ({plugins.get_manifest(PLUGIN_NAME).display_name})"
     dock = viewer.window.dock_widgets.get(full_name)
-    if dock is None:
-        command = next(
-            widget.command
-            for widget in manifest.contributions.widgets or ()
-            if widget.display_name == name
+    if dock is None:  # by this name, while napari's add_plugin_dock_widget uses another
+        make_dock = next(
+            widget.get_callable()
+            for widget in plugins.iter_widgets()
+            if (widget.plugin_name, widget.display_name) == (PLUGIN_NAME, name)
         )
-        commands = {
-            command.id: command.python_name or ""
-            for command in manifest.contributions.commands or ()
-        }
-        dock = import_python_name(commands[command])(viewer)
+        dock = make_dock(viewer)
         viewer.window.add_dock_widget(dock, name=full_name)
     dock.come_forward()
     return dock
@@ -91,10 +86,10 @@ class Dock(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.viewer, self.tab_name = viewer, tab_name
         self._at_close = ExitStack()
-        self._is_placed = False
+        self._is_docked = False
         self._is_behind = False  # another tab is in front
         self._wants_focus = False
-        self._arrive_soon = single_shot(self, 0, self._arrive)  # after napari has placed it
+        self._arrive_soon = single_shot(self, 0, self._arrive)  # after napari has docked it
         self._come_forward_soon = single_shot(self, 0, self.come_forward)
         self.theme = Theme(viewer, self)
         self.theme.style(self)
@@ -117,8 +112,8 @@ class Dock(QWidget):
         """Focus the dock's main control; by default the first one."""
         next(self._controls_after(self), self).setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def place_in(self, window: QMainWindow, holder: QDockWidget) -> None:
-        """Place the dock in the window; by default as a tab over another of our docks."""
+    def dock_in(self, window: QMainWindow, holder: QDockWidget) -> None:
+        """Dock in the window; by default as a tab over another of our docks."""
         _tabify(window, holder)
 
     def close_down(self) -> None:
@@ -131,7 +126,7 @@ class Dock(QWidget):
     def minimumSizeHint(self) -> QSize:
         width = super().minimumSizeHint().width()
         height = (
-            _MINIMUM_PX.height() if self._is_placed else 1
+            _MINIMUM_PX.height() if self._is_docked else 1
         )  # the window would grow before the dock is a tab
         return QSize(min(max(_MINIMUM_PX.width(), width), _MAX_MINIMUM_WIDTH_PX), height)
 
@@ -207,9 +202,9 @@ class Dock(QWidget):
             or not self.isVisible()
         ):
             return
-        if not self._is_placed:
-            self._is_placed = True
-            self.place_in(window, holder)
+        if not self._is_docked:
+            self._is_docked = True
+            self.dock_in(window, holder)
             self.updateGeometry()
         self._shorten_titles(holder)
         _show_whole_names(window, holder)

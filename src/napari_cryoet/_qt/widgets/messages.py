@@ -1,23 +1,15 @@
-"""Messages in place of a list, notices above a page, confirmation dialogs, and menu and desktop helpers."""
+"""A message in place of a list: loading, empty, failed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
-from pathlib import Path
-from textwrap import shorten
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QAction, QDesktopServices, QGuiApplication
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
-    QFrame,
-    QGridLayout,
-    QLabel,
-    QMenu,
-    QMessageBox,
     QPushButton,
     QStackedWidget,
     QVBoxLayout,
@@ -25,22 +17,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
-from napari_cryoet._qt.widgets.labels import (
-    BAR_STEPS,
-    plain_label,
-    progress_bar,
-    push_button,
-    tool_button,
-    wrappable,
-)
-from napari_cryoet._qt.widgets.theme import Theme, pixmap
+from napari_cryoet._qt.widgets.controls import BAR_STEPS, progress_bar, push_button
+from napari_cryoet._qt.widgets.desktop import copy_text
+from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.links import is_web_address
-from napari_cryoet.wording import plain
-
-if TYPE_CHECKING:
-    from napari.viewer import Viewer
-
 
 _MAX_ACTIONS: Final = 2
 _LOADING_AFTER_MS: Final = 200  # faster answers replace the old content without flicker
@@ -187,175 +167,5 @@ class Loadable(QStackedWidget):
             self.message.take_focus()
 
 
-class NoticeBar(QFrame):
-    """A notice above a page, shown until it is closed or replaced."""
-
-    def __init__(self, theme: Theme) -> None:
-        super().__init__()
-        self._theme = theme
-        self._on_action: Callable[[], object] | None = None
-        self._topic = ""
-        self.setObjectName("noticeBar")
-        self._icon = QLabel()
-        self._text = plain_label(name="noticeText")
-        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.action = push_button("", self._run_action)
-        self.dismiss = tool_button("", "Close this notice")
-        theme.set_icon(self.dismiss, "close")
-        self.dismiss.clicked.connect(self.hide)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(6, 4, 4, 4)
-        grid.setColumnStretch(1, 1)
-        grid.addWidget(self._icon, 0, 0)
-        grid.addWidget(self._text, 0, 1)
-        grid.addWidget(self.dismiss, 0, 2)
-        grid.addWidget(self.action, 1, 1, Qt.AlignmentFlag.AlignLeft)
-        self.hide()
-        theme.changed.connect(self._draw_icon)
-
-    @property
-    def text(self) -> str:
-        return self._text.text()
-
-    def show_notice(
-        self,
-        text: str,
-        action_text: str = "",
-        action: Callable[[], object] | None = None,
-        *,
-        is_news: bool = False,
-        topic: str = "",
-    ) -> None:
-        """Show a warning, or neutral information if ``is_news``, with an optional action button.
-
-        `withdraw` hides it by its ``topic``.
-        """
-        self._topic = topic
-        self.setProperty("isNews", is_news)
-        if (style := self.style()) is not None:
-            style.polish(self)
-        self._draw_icon()
-        self._text.setText(text)
-        self.setAccessibleName(text)
-        self._on_action = action
-        self.action.setText(action_text)
-        self.action.setVisible(action is not None)
-        self.show()
-
-    def show_error(
-        self, error: CryoETError, retry: Callable[[], None] | None = None, *, topic: str = ""
-    ) -> None:
-        """Show an error with a Retry button, or with a button that copies the details of a bug."""
-        if isinstance(error, UnexpectedError):
-            self.show_notice(
-                str(error), "Copy details", lambda: copy_text(error.details), topic=topic
-            )
-        else:
-            self.show_notice(str(error), "Retry", retry, topic=topic)
-
-    def withdraw(self, topic: str) -> None:
-        if self._topic == topic:
-            self.hide()
-
-    def _run_action(self) -> None:
-        self.hide()
-        if self._on_action is not None:
-            self._on_action()
-
-    def _draw_icon(self) -> None:
-        colors, is_news = self._theme.colors, bool(self.property("isNews"))
-        self._icon.setPixmap(
-            pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning)
-        )
-
-
-def copy_text(text: str) -> None:
-    """Copy a text to the clipboard."""
-    clipboard = QGuiApplication.clipboard()
-    if clipboard is not None:
-        clipboard.setText(text)
-
-
 def _has_keys(widget: QWidget) -> bool:
     return widget.hasFocus() or widget.isAncestorOf(QApplication.focusWidget())
-
-
-_MAX_LETTERS: Final = 80  # in a menu item
-
-
-def main_window(viewer: Viewer) -> QWidget:
-    """The viewer's main window, the parent of dialogs."""
-    window: QWidget = viewer.window.main_menu.window()
-    return window
-
-
-def agrees(
-    parent: QWidget | None,
-    title: str,
-    text: str,
-    *,
-    verb: str,
-    details: str = "",
-    is_harmless: bool = False,
-) -> bool:
-    """Ask the user to confirm an action; Escape cancels.
-
-    Parameters
-    ----------
-    title, text, details
-        Plain text, never interpreted as markup.
-    verb
-        The text of the button that confirms.
-    is_harmless
-        Whether Enter confirms; otherwise Enter cancels.
-    """
-    box = QMessageBox(parent)
-    box.setWindowTitle(title)
-    box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(wrappable(text))
-    box.setInformativeText(wrappable(details))
-    agree = box.addButton(verb, QMessageBox.ButtonRole.AcceptRole)
-    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(agree if is_harmless else cancel)
-    box.setEscapeButton(cancel)
-    box.exec()
-    box.deleteLater()
-    return box.clickedButton() is agree
-
-
-def drop_menu(menu: QMenu, control: QWidget) -> None:
-    """Open a menu below a control, or above it at the screen's edge."""
-    menu.popup(control.mapToGlobal(control.rect().bottomLeft()))
-
-
-def passing_menu(parent: QWidget) -> QMenu:
-    """A menu that is deleted after it closes."""
-    menu = QMenu(parent)
-    menu.aboutToHide.connect(menu.deleteLater)
-    return menu
-
-
-def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
-    """Add a menu item whose text may be remote: shorten it, and escape ampersands."""
-    action = QAction(shorten(plain(text), _MAX_LETTERS, placeholder="…").replace("&", "&&"), menu)
-    action.triggered.connect(lambda _checked=False: then())
-    menu.addAction(action)
-    return action
-
-
-def add_menu(menu: QMenu, text: str) -> QMenu:
-    """Add a submenu."""
-    submenu = QMenu(text, menu)
-    menu.addMenu(submenu)
-    return submenu
-
-
-def open_folder(folder: Path) -> None:
-    """Show a folder in the system's file manager, or its parent if the folder doesn't exist."""
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder if folder.is_dir() else folder.parent)))
-
-
-def open_in_browser(url: str) -> None:
-    """Open a web address in the browser; ignore other URLs, such as files and scripts."""
-    if is_web_address(url):
-        QDesktopServices.openUrl(QUrl(url))

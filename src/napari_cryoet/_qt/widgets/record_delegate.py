@@ -17,8 +17,9 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
+from napari_cryoet._qt.widgets.icons import draw_icon
 from napari_cryoet._qt.widgets.record_model import ModelIndex, RecordModel, Role, Tick
-from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
+from napari_cryoet._qt.widgets.theme import Colors, Theme
 from napari_cryoet.pages.rows import RecordRow, RowKind, Text, longest
 from napari_cryoet.wording import plain
 

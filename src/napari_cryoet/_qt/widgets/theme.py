@@ -1,7 +1,8 @@
-"""The theme: colours for custom painting, the style sheet `style.qss` that extends napari's, and icons."""
+"""The theme: colours for custom painting, and the style sheet `style.qss` that extends napari's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from string import Template
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QAction, QColor, QIcon, QPainter, QPixmap
-from qtpy.QtSvg import QSvgRenderer
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QAction, QColor
 from qtpy.QtWidgets import QAbstractButton, QWidget
+
+from napari_cryoet._qt.widgets.icons import icon
 
 if TYPE_CHECKING:
     import napari
@@ -79,25 +81,34 @@ class Theme(QObject):
 
     def style(self, widget: QWidget) -> None:
         """Apply our style sheet to a widget, now and after each theme change."""
-        widget.setStyleSheet(style_sheet(self.colors))
-        self.changed.connect(lambda: widget.setStyleSheet(style_sheet(self.colors)))
+        self._draw(widget, lambda: widget.setStyleSheet(style_sheet(self.colors)))
 
     def set_icon(self, control: QAbstractButton | QAction, name: str, color: str = "text") -> None:
         """Set a control's icon, now and after each theme change."""
-
-        def draw() -> None:
-            control.setIcon(icon(name, getattr(self.colors, color)))
-
-        draw()
-        self.changed.connect(draw)
+        self._draw(control, lambda: control.setIcon(icon(name, getattr(self.colors, color))))
 
     def close(self) -> None:
         self._viewer.events.theme.disconnect(self._on_theme)
         get_settings().appearance.events.font_size.disconnect(self._on_theme)
 
+    def _draw(self, owner: QObject, draw: Callable[[], None]) -> None:
+        draw()
+        self.changed.connect(_Redraw(owner, draw).draw)
+
     def _on_theme(self, _event: Any = None) -> None:
         self.colors = colors_of(self._viewer.theme)
         self.changed.emit()
+
+
+class _Redraw(QObject):
+    """Draws its parent again, and is disconnected when Qt deletes the parent."""
+
+    def __init__(self, parent: QObject, draw: Callable[[], None]) -> None:
+        super().__init__(parent)
+        self._draw = draw
+
+    def draw(self) -> None:
+        self._draw()
 
 
 def style_sheet(colors: Colors) -> str:
@@ -118,79 +129,3 @@ def style_sheet(colors: Colors) -> str:
 
 def _color(color: Any) -> QColor:
     return QColor(*color.as_rgb_tuple()[:3])
-
-
-GRID: Final = 16
-_FINER: Final = 2
-_DISABLED_OPACITY: Final = 0.35  # about as faint as napari draws disabled text
-_CIRCLE: Final = "M{left} 8a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0"
-
-
-def icon(name: str, color: QColor) -> QIcon:
-    """An icon for a button, faint when the button is disabled."""
-    result, faint = QIcon(pixmap(name, color)), QColor(color)
-    faint.setAlphaF(_DISABLED_OPACITY * color.alphaF())
-    result.addPixmap(pixmap(name, faint), QIcon.Mode.Disabled)
-    return result
-
-
-def pixmap(name: str, color: QColor) -> QPixmap:
-    """An icon as a pixmap at twice its grid's resolution, for high-density screens."""
-    image = QPixmap(QSize(GRID * _FINER, GRID * _FINER))
-    image.setDevicePixelRatio(_FINER)
-    image.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(image)
-    draw_icon(painter, name, QRectF(0, 0, GRID, GRID), color)
-    painter.end()
-    return image
-
-
-def draw_icon(painter: QPainter, name: str, rect: QRectF, color: QColor) -> None:
-    """Draw an icon into a rectangle."""
-    stroke = f'fill="none" stroke="{color.name()}" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round"'
-    looks = zip(_PATHS[name], (stroke, f'fill="{color.name()}"'), strict=True)
-    shapes = "".join(f'<path d="{path}" {look}/>' for path, look in looks if path)
-    head = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {GRID} {GRID}" opacity="{color.alphaF():.3f}"'
-    svg = QByteArray(f"<svg {head}>{shapes}</svg>".encode())
-    painter.save()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    QSvgRenderer(svg).render(painter, rect)
-    painter.restore()
-
-
-def _circle(radius: float) -> str:
-    """The SVG path of a circle around the centre."""
-    return _CIRCLE.format(left=8 - radius, r=radius, d=2 * radius)
-
-
-#: SVG paths to stroke and to fill.
-_PATHS: Final = {
-    "back": ("M9.5 4L5.5 8L9.5 12", ""),
-    "check": ("M3.5 8.5L6.8 11.8L12.5 4.8", ""),
-    "choice": (_circle(5.5), ""),
-    "chosen": (_circle(5.5), _circle(2.5)),
-    "close": ("M4.5 4.5L11.5 11.5M11.5 4.5L4.5 11.5", ""),
-    "dot": ("", _circle(2)),
-    "down": ("M4.5 6.5L8 10L11.5 6.5", ""),
-    "eye": ("M1.8 8Q8 1.6 14.2 8Q8 14.4 1.8 8Z", _circle(2.2)),
-    "folder": ("M2.5 12.5V4H6.5L8 5.8H13.5V12.5Z", ""),
-    "gear": (
-        _circle(2) + _circle(4.4) + "M12.6 8h1.6M8 12.6v1.6M3.4 8h-1.6M8 3.4v-1.6"
-        "M11.25 11.25l1.1 1.1M4.75 11.25l-1.1 1.1M4.75 4.75l-1.1-1.1M11.25 4.75l1.1-1.1",
-        "",
-    ),
-    "globe": (_circle(5.6) + "M5.6 8a2.4 5.6 0 1 0 4.8 0a2.4 5.6 0 1 0 -4.8 0M2.4 8H13.6", ""),
-    "info": (_circle(5.8) + "M8 7.6V11", "M7.1 5.1a.9 .9 0 1 0 1.8 0a.9 .9 0 1 0 -1.8 0"),
-    "link": ("M7 4H3.5V12.5H12V9M7.5 8.5L13 3M9.5 3H13V6.5", ""),
-    "right": ("M6.5 4.5L10 8L6.5 11.5", ""),
-    "search": ("M3 7a4 4 0 1 0 8 0a4 4 0 1 0 -8 0M10.2 10.2L13.5 13.5", ""),
-    "star": (
-        "",
-        "M8 2L9.6 6.2L14.1 6.4L10.6 9.2L11.8 13.6L8 11.1L4.2 13.6L5.4 9.2L1.9 6.4L6.4 6.2Z",
-    ),
-    "volume": ("M8 2L13.4 5V11L8 14L2.6 11V5ZM2.6 5L8 8L13.4 5M8 8V14", ""),
-    "warning": (
-        "M8 2.2L14.2 13.2H1.8ZM8 6.4V9.4",
-        "M7.1 11.3a.9 .9 0 1 0 1.8 0a.9 .9 0 1 0 -1.8 0",
-    ),
-}

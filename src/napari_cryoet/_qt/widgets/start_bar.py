@@ -1,0 +1,66 @@
+"""A button that starts and stops a task."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.widgets.controls import BAR_STEPS, progress_bar
+from napari_cryoet._qt.widgets.labels import plain_label
+
+
+class StartBar(QWidget):
+    """A button that starts and stops a task, with a progress bar and a message."""
+
+    start_requested = Signal()
+
+    def __init__(self, tasks: Tasks, key: Hashable, text: str, tooltip: str) -> None:
+        super().__init__()
+        self._tasks, self._key, self._text = tasks, key, text
+        self._is_ready = True
+        self.button = QPushButton()
+        self.button.setToolTip(tooltip)
+        self.bar = progress_bar()
+        self.message = plain_label(name="dimText")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (self.button, self.bar, self.message):
+            column.addWidget(part)
+        self.button.clicked.connect(self._on_click)
+        tasks.started.connect(self._on_change)
+        tasks.finished.connect(self._on_change)
+        tasks.said.connect(self._on_said)
+        self._on_change(key)
+
+    def say(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    def set_ready(self, is_ready: bool) -> None:
+        """Enable or disable starting the task."""
+        self._is_ready = is_ready
+        self.button.setEnabled(is_ready or self._tasks.is_running(self._key))
+
+    def _on_click(self) -> None:
+        if self._tasks.is_running(self._key):
+            self._tasks.stop(self._key)
+            self.say("Stopped.")
+        else:
+            self.start_requested.emit()
+
+    def _on_change(self, key: object) -> None:
+        if key == self._key:
+            is_running = self._tasks.is_running(key)
+            self.button.setText("Stop" if is_running else self._text)
+            self.bar.setValue(0)
+            self.bar.setVisible(is_running)
+            self.set_ready(self._is_ready)
+            self.say("")
+
+    def _on_said(self, key: object, fraction: float, message: str) -> None:
+        if key == self._key:
+            self.bar.setValue(round(fraction * BAR_STEPS))
+            self.say(message)
