@@ -11,7 +11,7 @@ import pytest
 
 import napari_cryoet
 from api.files import noise, write_zarr
-from napari_cryoet import read_picks
+from napari_cryoet import read_basket, read_picks
 from server import Server
 
 
@@ -149,12 +149,13 @@ def test_export_picks_writes_three_formats(run, tmp_path):
     assert counts.pop() > 10
 
 
-def test_download_run_fetches_nothing_the_second_time(run, tmp_path):
+def test_download_run_fetches_nothing_the_second_time(run, tmp_path, demo_pack):
     first, second = (run("download_run.py", "demo", tmp_path / "runs")[1] for _ in range(2))
 
     assert json.loads((tmp_path / "runs" / "manifest.json").read_text())["is_complete"]
     assert "0 already complete" in first
     assert "0 files fetched" in second
+    assert read_basket(tmp_path / "runs" / "basket.toml").source == str(demo_pack.resolve())
 
 
 def test_ribosomes_to_train_writes_a_copick_project(run, tmp_path):

@@ -50,7 +50,9 @@ def test_parts_get_runs_if_their_share_is_above_zero() -> None:
 def test_a_split_is_recorded_in_the_basket(demo_pack: Path) -> None:
     portal = open_portal(demo_pack)
     page = portal.run_page(9001)
-    basket = Basket().with_ids("annotations", [each.id for each in page.annotations])
+    basket = Basket(source=portal.source.name).with_ids(
+        "annotations", [each.id for each in page.annotations]
+    )
     runs = ask_basket_runs(portal, basket)
     assert objects_of_runs(choose(basket, runs)) == {
         9001: {each.object_name for each in page.annotations}
