@@ -27,7 +27,8 @@ def run(project_folder, demo_pack, tmp_path, monkeypatch, capsys):
 
     def run_example(name, *arguments):
         monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
-        names = runpy.run_path(str(project_folder / "examples" / name))
+        script = str(project_folder / "examples" / name)
+        names = runpy.run_path(script, run_name="__main__")
         return names, capsys.readouterr().out
 
     return run_example
@@ -69,6 +70,13 @@ def test_stream_without_napari_ends_with_the_exact_plane(project_folder, tmp_pat
 
     assert np.array_equal(watched, values[7])
     assert drawn[-1] == "exact"
+
+
+def test_streaming_examples_open_the_demo_without_an_address(run, viewer):
+    _names, output = run("stream_without_napari.py")
+    assert output.splitlines()[-1].endswith("exact")
+    run("stream_any_omezarr.py")
+    assert len(viewer.layers) == 1
 
 
 def test_open_run_shows_the_tomogram_and_default_annotations(run, viewer):
