@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
@@ -44,9 +44,15 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
 }
 
 
-def open_volume(url_or_path: PathOrUrl, *, stop: threading.Event | None = None) -> Volume:
+def open_volume(
+    url_or_path: PathOrUrl,
+    *,
+    stop: threading.Event | None = None,
+    cache: Literal["shared"] | None = "shared",
+) -> Volume:
     """Open a three-dimensional OME-Zarr, zarr, MRC or TIFF file; only metadata is read.
 
+    Blocks of OME-Zarr that come over the network are kept on disk, unless ``cache`` is None.
     Raises OtherKindError if it isn't a volume with the axes z, y, x.
     """
     location = Location.of(url_or_path)
@@ -64,7 +70,7 @@ def open_volume(url_or_path: PathOrUrl, *, stop: threading.Event | None = None) 
             "Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr."
         )
         raise FormatError(f"{name} is not a volume that can be read here.", hint=hint)
-    return _open_zarr(location, stop)
+    return _open_zarr(location, stop, cache)
 
 
 def is_packed_volume(location: Location) -> bool:
@@ -99,10 +105,12 @@ def checked_spacing(spacing_zyx: Any) -> Triple | None:
     return (z, y, x) if all(math.isfinite(length) and length > 0 for length in (z, y, x)) else None
 
 
-def _open_zarr(location: Location, stop: threading.Event | None) -> Volume:
+def _open_zarr(
+    location: Location, stop: threading.Event | None, cache: Literal["shared"] | None
+) -> Volume:
     from napari_cryoet.streaming import open_pyramid
 
-    pyramid = _in_three_axes(open_pyramid(location, stop=stop), location.name)
+    pyramid = _in_three_axes(open_pyramid(location, stop=stop, cache=cache), location.name)
     if pyramid.dtype.kind == "c":
         raise OtherKindError(f"{location.name} holds complex numbers, which can't be shown.")
     widths = pyramid.scales[0]
