@@ -50,7 +50,7 @@ from napari_cryoet.locations import Location, path_to_write
 from napari_cryoet.network import client
 from napari_cryoet.progress import Progress
 from napari_cryoet.streaming.sources import DOCUMENTS, open_source, version_of
-from napari_cryoet.volumes import are_inside, open_volume
+from napari_cryoet.volumes import are_inside, open_file
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _opened(url: str, version: str) -> Volume:
     if _version_of(url) != version:
         hint = "Export again, and allow replacing the export."
         raise ChangedError(f"{Location.of(url).shown()} changed during the export.", hint=hint)
-    return open_volume(url, cache=None)  # the cache trusts files for an hour
+    return open_file(Location.of(url), cache=None)  # the cache trusts files for an hour
 
 
 def _version_of(url: str, stop: threading.Event | None = None) -> str:
