@@ -1,9 +1,16 @@
-"""Tests, style, docs and the demo on any system: nox -s test (also on Windows)."""
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.10.14"]
+# ///
+"""Tests, style, docs and the demo on any system, also on Windows.
+
+uv run noxfile.py -s test-3.13
+"""
 
 import nox
 
+nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["test", "style", "docs"]
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -36,8 +43,12 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", "--strict")
 
 
-@nox.session
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Open the demo; arguments after -- go to napari-cryoet demo."""
     install(session, "test")
     session.run("napari-cryoet", "demo", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -23,10 +23,11 @@ dataset = portal.datasets()[-1]
 run = next(run for run in portal.runs(dataset.id) if run.tomogram_count)
 
 page = portal.run_page(run.id)
-basket = Basket().with_ids("annotations", [annotation.id for annotation in page.annotations])
+basket = Basket(source=portal.source.name)  # ids of another portal would name other records
+basket = basket.with_ids("annotations", [annotation.id for annotation in page.annotations])
 basket = basket.with_choices(
     with_tomogram="default"
-)  # for all of a run: Basket().with_ids("runs", [run.id])
+)  # for all of a run: basket.with_ids("runs", [run.id])
 
 report = download_basket(basket, portal, folder, progress=show)
 print(

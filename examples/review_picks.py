@@ -3,11 +3,10 @@
 import numpy as np
 
 from napari_cryoet import (
-    Volume,
-    load_tomogram,
     measure_picks,
     open_annotation,
     open_portal,
+    open_volume,
     write_picks,
 )
 from napari_cryoet.review import (
@@ -26,7 +25,7 @@ page = open_portal("demo").run_page(9001)
 tomogram = page.default_tomogram
 file = next(file for file in page.annotation_files if file.id == 9004)  # oriented ribosomes
 picks = open_annotation(file).rescaled(tomogram.voxel_spacing)
-volume = Volume(load_tomogram(tomogram).data, (tomogram.voxel_spacing,) * 3)
+volume = open_volume(tomogram)
 picks = measure_picks(picks, volume, columns="density", diameter_angstrom=300)
 crops = CropReader(volume, picks.points_zyx, picks.rotations_zyx)
 

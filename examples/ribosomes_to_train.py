@@ -29,7 +29,7 @@ search = Search(
 for run in list_matches(index, find(index, search), "runs"):
     print(run.run, run.spacings_angstrom, run.objects)
 
-basket = add_matches(Basket(source="demo"), index, search)
+basket = add_matches(Basket(source=portal.source.name), index, search)
 print(download_basket(basket, portal, folder / "pack").fetched_bytes, "bytes")
 pack = open_portal(folder / "pack")  # a download opens like a portal
 project = export(select_basket(basket, pack), "copick", folder / "copick")

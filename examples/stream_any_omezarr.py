@@ -1,14 +1,14 @@
 """Open any OME-Zarr image in napari, with its labels, loading progressively.
 
 python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a
-path)
+path; without an address, the demo's first tomogram)
 """
 
 import sys
 
 import napari
 
-from napari_cryoet import CryoETError, layer_specs, make_layer
+from napari_cryoet import CryoETError, layer_specs, make_layer, open_portal
 from napari_cryoet.streaming import find_labels, open_pyramid
 
 
@@ -24,5 +24,9 @@ def add_image(viewer: napari.Viewer, address: str) -> list[napari.layers.Layer]:
 
 
 if __name__ == "__main__":
-    add_image(napari.Viewer(), sys.argv[1])
+    if len(sys.argv) == 2:
+        address = sys.argv[1]
+    else:
+        address = open_portal("demo").run_page(9001).default_tomogram.https_omezarr_dir
+    add_image(napari.Viewer(), address)
     napari.run()

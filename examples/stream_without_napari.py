@@ -1,7 +1,7 @@
 """Progressively load a plane of any OME-Zarr image: a minimal viewer of your own.
 
 python examples/stream_without_napari.py https://host/image.zarr 120    (or s3://bucket/image.zarr,
-or a path)
+or a path; without an address, the demo's first tomogram)
 """
 
 import queue
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from napari_cryoet import open_portal
 from napari_cryoet.streaming import open_pyramid
 
 
@@ -36,8 +37,10 @@ def watch_plane(address: str, index: int, draw: Callable[[np.ndarray, str], None
 
 
 if __name__ == "__main__":
-    watch_plane(
-        sys.argv[1],
-        int(sys.argv[2]),
-        lambda picture, text: print(f"mean {picture.mean():.4g}, {text}"),
-    )
+    if len(sys.argv) == 3:
+        address = sys.argv[1]
+        index = int(sys.argv[2])
+    else:
+        address = open_portal("demo").run_page(9001).default_tomogram.https_omezarr_dir
+        index = 12
+    watch_plane(address, index, lambda picture, text: print(f"mean {picture.mean():.4g}, {text}"))

@@ -128,6 +128,49 @@ def test_the_address_makes_links_of_the_readme_absolute(project_folder):
     assert "urls" not in unnamed
 
 
+@pytest.fixture
+def check_release(project_folder, tmp_path, capsys):
+    """Run scripts/check_release.py on a copy of the files that it reads, with some texts replaced."""
+    names = ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "scripts/check_release.py")
+    replaced = {
+        'repository = ""': 'repository = "https://host/our/napari-cryoet"',
+        "(unreleased)": f"({date_in_citation(project_folder)})",
+    }
+
+    def run(tag="v0.1.0", address="https://host/our/napari-cryoet", **changes):
+        for name in names:
+            text = (project_folder / name).read_text(encoding="utf-8")
+            for old, new in (replaced | changes).items():
+                text = text.replace(old, new)
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        main = runpy.run_path(str(tmp_path / "scripts" / "check_release.py"))["main"]
+        return main(tag, address), *capsys.readouterr()
+
+    return run
+
+
+def date_in_citation(project_folder):
+    text = (project_folder / "CITATION.cff").read_text(encoding="utf-8")
+    return re.search(r"^date-released: (\S+)$", text, re.MULTILINE)[1]
+
+
+def test_a_release_needs_an_address_a_version_and_a_date(check_release):
+    code, notes, _problems = check_release()
+    assert code == 0
+    assert notes.startswith("### Added")
+
+    for problem, arguments in {
+        "address": {'repository = ""': 'repository = ""'},
+        "https://host/fork": {"address": "https://host/fork"},
+        "CITATION.cff": {"tag": "v0.2.0"},
+        "CHANGELOG.md": {"(unreleased)": "(unreleased)"},
+    }.items():
+        code, notes, problems = check_release(**arguments)
+        assert (code, notes) == (1, "")
+        assert problem in problems
+
+
 def test_no_forbidden_content_is_committed(tracked_files):
     assert [path.name for path in tracked_files if path.name in LOCK_FILES] == []
     assert [path.name for path in tracked_files if path.stat().st_size > 2_000_000] == []

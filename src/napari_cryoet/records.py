@@ -333,6 +333,11 @@ class Tomogram(Record, frozen=True, kw_only=True):
         """Shape in voxels: z, y, x."""
         return self.size_z, self.size_y, self.size_x
 
+    @property
+    def url(self) -> str | None:
+        """The address of its OME-Zarr, else of its MRC file; None if the portal lists neither."""
+        return self.https_omezarr_dir or self.https_mrc_file
+
 
 class Annotation(Record, frozen=True, kw_only=True):
     """An annotation of one kind of object in a run; confidences are in percent."""

@@ -11,7 +11,7 @@ import pytest
 
 import napari_cryoet
 from api.files import noise, write_zarr
-from napari_cryoet import read_picks
+from napari_cryoet import read_basket, read_picks
 from server import Server
 
 
@@ -27,7 +27,8 @@ def run(project_folder, demo_pack, tmp_path, monkeypatch, capsys):
 
     def run_example(name, *arguments):
         monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
-        names = runpy.run_path(str(project_folder / "examples" / name))
+        script = str(project_folder / "examples" / name)
+        names = runpy.run_path(script, run_name="__main__")
         return names, capsys.readouterr().out
 
     return run_example
@@ -69,6 +70,13 @@ def test_stream_without_napari_ends_with_the_exact_plane(project_folder, tmp_pat
 
     assert np.array_equal(watched, values[7])
     assert drawn[-1] == "exact"
+
+
+def test_streaming_examples_open_the_demo_without_an_address(run, viewer):
+    _names, output = run("stream_without_napari.py")
+    assert output.splitlines()[-1].endswith("exact")
+    run("stream_any_omezarr.py")
+    assert len(viewer.layers) == 1
 
 
 def test_open_run_shows_the_tomogram_and_default_annotations(run, viewer):
@@ -149,12 +157,13 @@ def test_export_picks_writes_three_formats(run, tmp_path):
     assert counts.pop() > 10
 
 
-def test_download_run_fetches_nothing_the_second_time(run, tmp_path):
+def test_download_run_fetches_nothing_the_second_time(run, tmp_path, demo_pack):
     first, second = (run("download_run.py", "demo", tmp_path / "runs")[1] for _ in range(2))
 
     assert json.loads((tmp_path / "runs" / "manifest.json").read_text())["is_complete"]
     assert "0 already complete" in first
     assert "0 files fetched" in second
+    assert read_basket(tmp_path / "runs" / "basket.toml").source == str(demo_pack.resolve())
 
 
 def test_ribosomes_to_train_writes_a_copick_project(run, tmp_path):

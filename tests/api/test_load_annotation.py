@@ -151,8 +151,8 @@ class TestMasks:
         mask[3, 4, 5] = 1
         (spec,) = load_annotation(mask_at(write_mrc(tmp_path / "m.mrc", mask), format="mrc"))
 
-        assert spec.data.dtype.kind in "ui"
-        assert np.argwhere(np.asarray(spec.data)).tolist() == [[3, 4, 5]]
+        assert spec.data[0].dtype.kind in "ui"
+        assert np.argwhere(np.asarray(spec.data[0])).tolist() == [[3, 4, 5]]
         with pytest.raises(FormatError, match="whole numbers"):
             load_annotation(mask_at(write_mrc(tmp_path / "f.mrc", mask / 2), format="mrc"))
 

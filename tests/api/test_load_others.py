@@ -86,7 +86,7 @@ class TestTiltSeries:
             images, https_omezarr_dir=None, https_mrc_file=url, https_angle_list=None
         )
 
-        np.testing.assert_array_equal(np.asarray(load_tilt_series(series).data), images)
+        np.testing.assert_array_equal(np.asarray(load_tilt_series(series).data[0]), images)
 
     def test_missing_images_raise_an_error(self, series_at, tmp_path):
         series = series_at(noise((5, 30, 43)), https_omezarr_dir=None, https_mrc_file=None)

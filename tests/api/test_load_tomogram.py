@@ -109,7 +109,7 @@ class TestTomogram:
         url = write_mrc(tmp_path / "a.mrc", noise())
         spec = load_tomogram(tomogram_at(None, https_mrc_file=url, voxel_spacing=13.48))
 
-        np.testing.assert_array_equal(np.asarray(spec.data), noise())
+        np.testing.assert_array_equal(np.asarray(spec.data[0]), noise())
         assert spec.options["scale"] == (13.48,) * 3
 
     def test_missing_files_raise_an_error(self, tomogram_at, tmp_path):

@@ -24,17 +24,16 @@ def portal_with(folder: Path, **dates: str) -> Portal:
 
 
 def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path / "pack", a1=THEN, a2=NOW, a4=NOW, a5=NOW, a6=NOW)
     basket = (
-        Basket()
+        Basket(source=portal.source.name)
         .with_ids("annotations", [1, 2, 3, 4], modified=dict.fromkeys((1, 2, 3, 4), THEN))
         .with_ids("annotations", [5])  # pasted in
         .without_ids("annotations", [4])
         .with_search({"text": "ribosome"})
     )
     write_basket(basket, tmp_path / "basket.toml")
-    today = ask_dates(
-        portal_with(tmp_path / "pack", a1=THEN, a2=NOW, a4=NOW, a5=NOW, a6=NOW), basket
-    )
+    today = ask_dates(portal, basket)
     age = age_of(read_basket(tmp_path / "basket.toml"), today, lambda search: [1, 4, 6])
 
     assert age == Age(
@@ -47,5 +46,7 @@ def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None
 def test_equal_dates_in_other_formats_are_unchanged(tmp_path: Path) -> None:
     portal = portal_with(tmp_path, a1=THEN)
     for spelling in (THEN, "2024-01-01", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00+02:00"):
-        basket = Basket().with_ids("annotations", [1], modified={1: spelling})
+        basket = Basket(source=portal.source.name).with_ids(
+            "annotations", [1], modified={1: spelling}
+        )
         assert age_of(basket, ask_dates(portal, basket)).text == ""

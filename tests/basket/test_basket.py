@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from napari_cryoet import download_basket, read_index, select_basket
+from napari_cryoet.basket.aging import ask_dates
 from napari_cryoet.basket.basket import (
     Basket,
     Split,
     basket_text,
     ids_in,
     read_basket,
-    source_text,
     write_basket,
 )
+from napari_cryoet.basket.matches import add_matches
 from napari_cryoet.basket.store import BasketStore
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.discovery.search import Search
+from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.portal.portal import open_portal
 
 FULL = (
@@ -109,9 +114,32 @@ def test_passwords_are_never_written() -> None:
     )
 
 
-def test_source_text_opens_the_same_source(demo_pack: Path) -> None:
+def test_the_name_of_a_source_opens_it(demo_pack: Path) -> None:
     for source in ("live", "demo", "https://portal.example.org/graphql", str(demo_pack.resolve())):
-        assert source_text(open_portal(source).source) == source
+        assert open_portal(source).source.name == source
+
+
+def test_a_basket_is_used_with_its_own_source_only(
+    demo_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portal = open_portal(demo_pack)
+    index = read_index(portal)
+    basket = Basket(runs=(9003,))  # of the live portal
+    uses: list[Callable[[], object]] = [
+        lambda: download_basket(basket, portal, tmp_path),
+        lambda: select_basket(basket, portal),
+        lambda: add_matches(basket, index, Search(text="DEMO_001")),
+        lambda: ask_dates(portal, basket),
+    ]
+    for use in uses:
+        with pytest.raises(CryoETError, match=f"live.*{demo_pack.name}"):
+            use()
+
+    own = replace(basket, source=portal.source.name)
+    download_basket(own, portal, tmp_path / "pack")
+    assert select_basket(own, open_portal(tmp_path / "pack")).runs
+    monkeypatch.chdir(demo_pack.parent)
+    assert select_basket(replace(basket, source=demo_pack.name), portal).runs
 
 
 # the store

@@ -61,7 +61,7 @@ def cells_in(portal: Portal, basket: Basket) -> set[tuple[str, int]]:
 
 
 def test_an_annotation_has_its_richest_shape_and_metadata(portal: Portal) -> None:
-    basket = Basket().with_ids("annotations", [21])
+    basket = Basket(source=portal.source.name).with_ids("annotations", [21])
     assert cells_in(portal, basket) == {
         ("annotationFiles", 54),
         ("annotations", 21),
@@ -70,12 +70,18 @@ def test_an_annotation_has_its_richest_shape_and_metadata(portal: Portal) -> Non
     assert cells_in(portal, basket.with_choices(metadata=False)) == {("annotationFiles", 54)}
     every = basket.with_choices(metadata=False, shapes="all")
     assert cells_in(portal, every) == {("annotationFiles", 51), ("annotationFiles", 54)}
-    shape = Basket().with_ids("annotation_shapes", [61]).with_choices(metadata=False)
+    shape = (
+        Basket(source=portal.source.name)
+        .with_ids("annotation_shapes", [61])
+        .with_choices(metadata=False)
+    )
     assert cells_in(portal, shape) == {("annotationFiles", 51)}
 
 
 def test_a_mask_has_the_chosen_format_if_available(portal: Portal) -> None:
-    basket = Basket().with_ids("annotations", [22]).with_choices(metadata=False)
+    basket = (
+        Basket(source=portal.source.name).with_ids("annotations", [22]).with_choices(metadata=False)
+    )
     assert cells_in(portal, basket) == {("annotationFiles", 52)}
     basket = basket.with_choices(volume_format="mrc")
     assert cells_in(portal, basket) == {("annotationFiles", 53)}
@@ -92,7 +98,11 @@ def test_a_mask_has_the_chosen_format_if_available(portal: Portal) -> None:
 def test_annotations_can_include_one_tomogram_by_processing(
     portal: Portal, processing: str, tomogram: set[int]
 ) -> None:
-    basket = Basket().with_ids("annotations", [21]).with_choices(with_tomogram=processing)
+    basket = (
+        Basket(source=portal.source.name)
+        .with_ids("annotations", [21])
+        .with_choices(with_tomogram=processing)
+    )
     assert {
         row_id for table, row_id in cells_in(portal, basket) if table == "tomograms"
     } == tomogram
@@ -101,7 +111,7 @@ def test_annotations_can_include_one_tomogram_by_processing(
 
 
 def test_a_tilt_series_includes_its_angles(portal: Portal) -> None:
-    basket = Basket().with_ids("tilt_series", [71])
+    basket = Basket(source=portal.source.name).with_ids("tilt_series", [71])
     runs = ask_basket_runs(portal, basket)
     assert {item.column for item in plan_basket(basket, runs, portal).items} == {
         "httpsMrcFile",
@@ -110,21 +120,27 @@ def test_a_tilt_series_includes_its_angles(portal: Portal) -> None:
 
 
 def test_runs_and_datasets_include_every_listed_file(portal: Portal) -> None:
-    runs = ask_basket_runs(portal, Basket().with_ids("datasets", [DATASET]))
+    runs = ask_basket_runs(
+        portal, Basket(source=portal.source.name).with_ids("datasets", [DATASET])
+    )
     every = plan_cells(runs.rows, None, every_cell(runs.rows)).items
     for basket in (
-        Basket().with_ids("datasets", [DATASET]),
-        Basket().with_ids("runs", [RUN, OTHER_RUN]),
+        Basket(source=portal.source.name).with_ids("datasets", [DATASET]),
+        Basket(source=portal.source.name).with_ids("runs", [RUN, OTHER_RUN]),
     ):
         assert {item.path for item in plan_basket(basket, runs, portal).items} == {
             item.path for item in every
         }
     frames = {"frames", "gainFiles", "frameAcquisitionFiles"}
-    left = Basket().with_ids("datasets", [DATASET]).with_choices(leave_out=("frames",))
+    left = (
+        Basket(source=portal.source.name)
+        .with_ids("datasets", [DATASET])
+        .with_choices(leave_out=("frames",))
+    )
     assert cells_in(portal, left) == {
         (item.table, item.row_id) for item in every if item.table not in frames
     }
-    assert cells_in(portal, Basket().with_ids("runs", [OTHER_RUN])) >= {
+    assert cells_in(portal, Basket(source=portal.source.name).with_ids("runs", [OTHER_RUN])) >= {
         ("frames", 81),
         ("gainFiles", 91),
     }
@@ -132,9 +148,11 @@ def test_runs_and_datasets_include_every_listed_file(portal: Portal) -> None:
 
 def test_contents_match_the_plan(portal: Portal) -> None:
     for basket in (
-        Basket().with_ids("datasets", [DATASET]),
-        Basket().with_ids("annotations", [21, 22]).with_choices(with_tomogram="default"),
-        Basket().with_ids("tomograms", [11, 12]).with_choices(level=1),
+        Basket(source=portal.source.name).with_ids("datasets", [DATASET]),
+        Basket(source=portal.source.name)
+        .with_ids("annotations", [21, 22])
+        .with_choices(with_tomogram="default"),
+        Basket(source=portal.source.name).with_ids("tomograms", [11, 12]).with_choices(level=1),
     ):
         contents = contents_of(choose(basket, KnownRuns(portal).of(basket)))
         plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
@@ -144,7 +162,7 @@ def test_contents_match_the_plan(portal: Portal) -> None:
 
 def test_contents_are_counted_by_run_and_kind(portal: Portal) -> None:
     basket = (
-        Basket()
+        Basket(source=portal.source.name)
         .with_ids("annotations", [21, 22])
         .with_ids("tomograms", [12])
         .with_choices(metadata=False)
@@ -155,18 +173,19 @@ def test_contents_are_counted_by_run_and_kind(portal: Portal) -> None:
     assert contents.parts["tomograms"].size_bytes == 800
     assert contents.parts["annotations"].size_bytes == size
     assert contents.summary.startswith("1 run · 3 files · ")
-    assert contents_of(choose(Basket(), KnownRuns(portal).of(Basket()))).summary == ""
+    empty = Basket(source=portal.source.name)
+    assert contents_of(choose(empty, KnownRuns(portal).of(empty))).summary == ""
 
 
 def test_each_coarser_level_counts_an_eighth(portal: Portal) -> None:
-    basket = Basket().with_ids("tomograms", [12]).with_choices(level=1)
+    basket = Basket(source=portal.source.name).with_ids("tomograms", [12]).with_choices(level=1)
     size = contents_of(choose(basket, KnownRuns(portal).of(basket))).total.size_bytes
     assert 800 - size == pytest.approx(800 / (1 + 1 / 8 + 1 / 64), abs=1)
 
 
 def test_missing_ids_are_listed(portal: Portal) -> None:
     basket = (
-        Basket()
+        Basket(source=portal.source.name)
         .with_ids("annotations", [21, 99])
         .with_ids("runs", [77])
         .with_ids("tomograms", [98])
@@ -176,7 +195,7 @@ def test_missing_ids_are_listed(portal: Portal) -> None:
     missing, *_ = remarks_on(chosen, contents)
     assert missing.ids == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
     assert contents.run_ids == (RUN,)
-    gone = Basket().with_ids("annotations", [99])
+    gone = Basket(source=portal.source.name).with_ids("annotations", [99])
     with pytest.raises(DownloadError, match="Nothing"):
         plan_basket(gone, ask_basket_runs(portal, gone), portal)
 
@@ -185,7 +204,7 @@ def test_adding_ids_of_a_known_run_sends_no_query(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known_runs = KnownRuns(portal)
-    basket = Basket().with_ids("annotations", [21])
+    basket = Basket(source=portal.source.name).with_ids("annotations", [21])
     known_runs.of(basket)
     queries: list[str] = []
     query = portal.query
@@ -201,13 +220,13 @@ def test_adding_ids_of_a_known_run_sends_no_query(
         choose(basket, known_runs.of(basket.with_ids("tomograms", [12])))
     ).run_ids == (RUN,)
     assert not queries
-    assert [*known_runs.of(Basket())] == []
+    assert [*known_runs.of(Basket(source=portal.source.name))] == []
 
 
 def test_rows_not_fetched_after_a_stop_are_not_missing(portal: Portal) -> None:
     known_runs, stop = KnownRuns(portal), threading.Event()
     stop.set()
-    basket = Basket().with_ids("annotations", [21])
+    basket = Basket(source=portal.source.name).with_ids("annotations", [21])
     with pytest.raises(StoppedError):
         known_runs.of(basket, stop=stop)
     assert contents_of(choose(basket, known_runs.of(basket))).run_ids == (RUN,)

@@ -52,7 +52,7 @@ def test_matches_have_one_tomogram_per_run_and_all_annotations(index: Index) -> 
 
 
 def test_an_added_search_finds_new_matches(index: Index, portal: Portal, tmp_path: Path) -> None:
-    basket = add_matches(Basket(source="demo"), index, RIBOSOMES)
+    basket = add_matches(Basket(source=portal.source.name), index, RIBOSOMES)
     assert basket.catalogue_date == index.as_of.date().isoformat()
     write_basket(basket, tmp_path / "basket.toml")
     kept = read_basket(tmp_path / "basket.toml")
@@ -61,7 +61,8 @@ def test_an_added_search_finds_new_matches(index: Index, portal: Portal, tmp_pat
 
     unticked = kept.without_ids("annotations", kept.annotations[:1])
     assert age_of(unticked, today, matching(index)).text == ""
-    narrow = add_matches(Basket(), index, Search(text="90002", annotations=RIBOSOMES.annotations))
+    search = Search(text="90002", annotations=RIBOSOMES.annotations)
+    narrow = add_matches(Basket(source=portal.source.name), index, search)
     wider = narrow.with_search(RIBOSOMES.to_dict())
     new = age_of(wider, ask_dates(portal, wider), matching(index)).new["annotations"]
     assert sorted((*narrow.annotations, *new)) == sorted(basket.annotations)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_cryoet.basket.basket import Basket, Choices, source_text, write_basket
+from napari_cryoet.basket.basket import Basket, Choices, write_basket
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.cli import main
 from napari_cryoet.portal.portal import open_portal
@@ -38,7 +38,7 @@ def test_search_results_are_exported_and_skipped_ones_reported(
 def test_a_basket_is_exported_from_its_file_or_the_store(
     tmp_path: Path, demo_pack: Path, capsys: Captured
 ) -> None:
-    source = source_text(open_portal(demo_pack).source)
+    source = open_portal(demo_pack).source.name
     basket = Basket(
         source=source, annotations=(9001, 9017), choices=Choices(with_tomogram="denoised")
     )

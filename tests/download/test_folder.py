@@ -109,7 +109,9 @@ def test_a_download_can_be_downloaded_again_with_its_terms(tmp_path: Path, demo_
     source = demo_pack
     for name in ("first", "second"):
         portal = open_portal(source)
-        download_basket(Basket().with_ids("runs", [9001]), portal, tmp_path / name)
+        download_basket(
+            Basket(source=portal.source.name).with_ids("runs", [9001]), portal, tmp_path / name
+        )
         source = tmp_path / name
         assert open_pack(source).manifest.terms == open_pack(demo_pack).manifest.terms
     first, second = (
@@ -178,7 +180,9 @@ def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Pa
     portal = open_portal(demo_pack)
     ids = [each.id for each in portal.run_page(9001).annotations]
     download_basket(
-        Basket().with_ids("annotations", ids).with_choices(shapes="all"), portal, tmp_path
+        Basket(source=portal.source.name).with_ids("annotations", ids).with_choices(shapes="all"),
+        portal,
+        tmp_path,
     )
 
     def find(suffix: str) -> tuple[Any, Path]:
@@ -231,7 +235,8 @@ def test_downloaded_tomograms_have_name_and_metadata(
 ) -> None:
     portal = open_portal(demo_pack)
     tomogram = portal.run_page(9001).default_tomogram
-    basket = Basket().with_ids("tomograms", [tomogram.id]).with_choices(volume_format=volume_format)
+    basket = Basket(source=portal.source.name, tomograms=(tomogram.id,))
+    basket = basket.with_choices(volume_format=volume_format)
     download_basket(basket, portal, tmp_path)
     path = next(iter((tmp_path / "files").rglob(f"Tomograms/*/*.{volume_format}")))
     ours = load_tomogram(path)

@@ -36,7 +36,7 @@ def plan(server: PackServer) -> Plan:
     tomogram, *_ = portal.run_page(9001).tomograms
     annotations = [each.id for each in portal.run_page(9001).annotations]
     basket = (
-        Basket(name="Mixed")
+        Basket(name="Mixed", source=portal.source.name)
         .with_ids("tomograms", [tomogram.id])
         .with_ids("annotations", annotations)
     )

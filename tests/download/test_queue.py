@@ -172,7 +172,7 @@ def test_downloaded_coarse_levels_open_at_the_right_position(
     portal = open_portal(demo_pack)
     (tomogram, *_) = portal.run_page(9001).tomograms
     basket = (
-        Basket()
+        Basket(source=portal.source.name)
         .with_ids("tomograms", [tomogram.id])
         .with_ids("annotations", [9001])
         .with_choices(level=1)
@@ -221,7 +221,11 @@ def test_a_region_opens_at_its_position_in_the_tomogram(tmp_path: Path, demo_pac
     assert manifest["is_complete"]
     assert manifest["downloads"][0]["box_zyx"] == [[3, 20], [0, 31], [5, 9]]
 
-    basket = Basket().with_ids("tomograms", [tomogram.id]).with_choices(volume_format="mrc")
+    basket = (
+        Basket(source=portal.source.name)
+        .with_ids("tomograms", [tomogram.id])
+        .with_choices(volume_format="mrc")
+    )
     download_basket(basket, portal, tmp_path)
     (whole,) = open_portal(tmp_path).run_page(9001).tomograms
     assert (whole.shape_zyx, whole.offset_z, whole.https_omezarr_dir) == (

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from napari_cryoet import CryoETError, ExistsError, StoppedError, download_basket, read_picks
 from napari_cryoet.basket.basket import Basket
@@ -111,7 +112,7 @@ def test_unusable_tomograms_are_left_out_and_empty_selections_refused(
 def test_served_volumes_are_downloaded_once(
     tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
 ) -> None:
-    basket = Basket(annotations=(9001,), tomograms=(9002,))
+    basket = Basket(source=served_demo["graphql"], annotations=(9001,), tomograms=(9002,))
     selection = select_basket(basket, open_portal(served_demo["graphql"]))
     export(selection, "copick", tmp_path)
     local = next((tmp_path / "static").glob("ExperimentRuns/DEMO_001/*/wbp-denoised.zarr/0/0/0/0"))
@@ -130,12 +131,14 @@ def test_served_volumes_are_downloaded_once(
 def test_the_chosen_coarse_level_becomes_the_finest(
     tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
 ) -> None:
-    portal, whole = open_portal(demo_pack), Basket(tomograms=(9002,))
+    portal = open_portal(demo_pack)
+    whole = Basket(source=portal.source.name, tomograms=(9002,))
     coarse = whole.with_choices(level=1)
+    served = replace(coarse, source=served_demo["graphql"])
     download_basket(coarse, portal, tmp_path / "pack")
     selections = {
         "here": select_basket(coarse, portal),
-        "served": select_basket(coarse, open_portal(served_demo["graphql"])),
+        "served": select_basket(served, open_portal(served_demo["graphql"])),
         "downloaded": select_basket(whole, open_portal(tmp_path / "pack")),
     }
     exports = []

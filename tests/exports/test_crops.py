@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,24 +157,52 @@ def cluster() -> Iterator[dict[str, Any]]:
         process.communicate("", timeout=60)
 
 
-@pytest.fixture
-def six_runs(tmp_path: Path) -> Iterator[Selection]:
-    """Six tomograms with picks, on a slow server."""
-    shape, folder = (20, 60, 60), tmp_path / "served"
-    folder.mkdir()
-    for number in range(6):
+@pytest.mark.parametrize("is_served", [False, True])
+def test_crops_are_cut_again_after_a_tomogram_was_replaced(tmp_path: Path, is_served: bool) -> None:
+    write_runs(tmp_path / "runs", 1)
+    with Server(tmp_path / "runs") as server:
+        selection = selection_at(server.url if is_served else (tmp_path / "runs").as_uri(), 1)
+        export(selection, "crops", tmp_path / "c.zarr", size=4)
+        before = open_crops(tmp_path / "c.zarr")["crops"][:]
+        shutil.rmtree(tmp_path / "runs" / "0.zarr")
+        write_runs(tmp_path / "runs", 1, offset=100)
+        with pytest.raises(ExistsError, match="content"):
+            export(selection, "crops", tmp_path / "c.zarr", size=4)
+        export(selection, "crops", tmp_path / "c.zarr", size=4, overwrite=True)
+
+    np.testing.assert_allclose(open_crops(tmp_path / "c.zarr")["crops"][:], before + 100, rtol=1e-6)
+
+
+SHAPE_ZYX = (20, 60, 60)
+
+
+def write_runs(folder: Path, n_runs: int, offset: float = 0) -> None:
+    """Tomograms of noise with 24 picks each."""
+    folder.mkdir(exist_ok=True)
+    for number in range(n_runs):
         random = np.random.default_rng(number)
-        write_pyramid(folder / f"{number}.zarr", random.random(shape, dtype="f4"), 10.0)
+        values = random.random(SHAPE_ZYX, dtype="f4") + np.float32(offset)
+        write_pyramid(folder / f"{number}.zarr", values, 10.0)
         points = random.uniform(0, 19, (24, 3))
         lines = [
             {"type": "point", "location": dict(zip("xyz", point, strict=True))}
             for point in points.tolist()
         ]
         (folder / f"{number}.ndjson").write_text("\n".join(map(json.dumps, lines)))
-    with Server(folder, 0.3) as server:
-        rows = rows_of_runs(server.url, 6, shape, 10.0)
-        basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
-        yield select(basket, Runs.of_rows(rows), Source("url", server.url, "six runs"))
+
+
+def selection_at(url: str, n_runs: int) -> Selection:
+    rows = rows_of_runs(url, n_runs, SHAPE_ZYX, 10.0)
+    basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
+    return select(basket, Runs.of_rows(rows), Source("url", url, "runs"))
+
+
+@pytest.fixture
+def six_runs(tmp_path: Path) -> Iterator[Selection]:
+    """Six tomograms with picks, on a slow server."""
+    write_runs(tmp_path / "served", 6)
+    with Server(tmp_path / "served", 0.3) as server:
+        yield selection_at(server.url, 6)
 
 
 @pytest.mark.slow

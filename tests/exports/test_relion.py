@@ -42,6 +42,7 @@ def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_
 
     assert list(listed) == ["rlnTomoName", "rlnTomoImportParticleFile"]
     assert list(listed["rlnTomoName"]) == ["DEMO_001", "MIX_001"]
+    assert set(tomograms["rlnVoltage"]) == {300}  # kilovolts
     assert (
         set(particles["particles"]["rlnOpticsGroup"])
         == set(particles["optics"]["rlnOpticsGroup"])

@@ -23,7 +23,7 @@ def source(dtype="<f4", shape=SHAPE):
 
 def values_of(spec):
     """The finest level of a layer."""
-    finest = spec.data[0] if isinstance(spec.data, list) else spec.data
+    finest = spec.data[0]
     return np.asarray(finest)
 
 

@@ -94,7 +94,7 @@ def test_plain_arrays_are_shown_without_scale(tmp_path):
     write_image(tmp_path / "a.zarr", noise((4, 6, 8)), "zyx")
     (spec,) = layer_specs(open_pyramid(tmp_path / "a.zarr" / "0"))
     assert spec.name == "0"
-    assert spec.data.shape == (4, 6, 8)
+    assert spec.data[0].shape == (4, 6, 8)
     assert "scale" not in spec.options
 
 
@@ -105,4 +105,4 @@ def test_mrc_files_are_shown_too(tmp_path):
     assert spec.name == "a"
     assert spec.options["axis_labels"] == ("z", "y", "x")
     assert not {"units", "scale"} & set(spec.options)
-    assert np.array_equal(spec.data.compute(), values)
+    assert np.array_equal(spec.data[0].compute(), values)

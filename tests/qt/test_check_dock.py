@@ -117,9 +117,9 @@ def test_results_match_a_script_and_files_are_read_in_the_background(
     viewer, dock, scene, qtbot, tomogram_path, monkeypatch
 ):
     set_diameter("snoopy", 83.4)
-    readers, read = set(), diameters._read_own
+    readers, read = set(), diameters._own
     monkeypatch.setattr(
-        diameters, "_read_own", lambda: (readers.add(threading.current_thread()), read())[1]
+        diameters, "_own", lambda: (readers.add(threading.current_thread()), read())[1]
     )
     picks = Picks(scene.truth_zyx * (SPACING_ANGSTROM / 7.3), 7.3, about={"object_name": "snoopy"})
     specs = load_picks(picks, name="mine")

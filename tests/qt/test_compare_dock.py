@@ -97,9 +97,9 @@ class TestChoosing:
     def test_the_default_radius_is_half_the_particle_diameter(
         self, qtbot, dock, viewer_model, two_sets, monkeypatch
     ):
-        readers, read = set(), diameters._read_own
+        readers, read = set(), diameters._own
         monkeypatch.setattr(
-            diameters, "_read_own", lambda: (readers.add(threading.current_thread()), read())[1]
+            diameters, "_own", lambda: (readers.add(threading.current_thread()), read())[1]
         )
         assert dock.radius.value() == 5
         ribosomes = viewer_model.add_layer(

@@ -36,6 +36,7 @@ class Age(Record, frozen=True, kw_only=True):
 
 def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Dates:
     """Today's last modification dates of the ticked records, without withdrawn ones."""
+    basket.require_source(portal.source)
     dates: dict[RecordKind, dict[int, str]] = {}
     for kind in KINDS:
         if ids := basket.ids(kind):

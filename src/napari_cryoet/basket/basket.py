@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.files import written_whole
 from napari_cryoet.locations import PathOrUrl, path_to_read, path_to_write, without_password
 from napari_cryoet.portal.portal import Source
@@ -111,7 +111,8 @@ class Basket(_Section, frozen=True):
     Attributes
     ----------
     source
-        "live", "demo", a server's URL or a pack's folder, as for `open_portal`.
+        "live", "demo", a server's URL or a pack's folder, as for `open_portal`. Ids of one source name other
+        records in another one.
     catalogue_date
         The date of the catalogue that the records were picked from, such as "2026-11-30".
     datasets, runs
@@ -143,6 +144,16 @@ class Basket(_Section, frozen=True):
     def is_empty(self) -> bool:
         """Whether nothing is ticked."""
         return not any(self.ids(kind) for kind in KINDS)
+
+    def require_source(self, source: Source) -> None:
+        """Raise `CryoETError` unless the ids are those of this source, or of what it was downloaded from."""
+        if not source.has_records_of(self.source):
+            message = (
+                f"The basket has records of {without_password(self.source)}, not of {source.name}."
+            )
+            raise CryoETError(
+                message, hint="Name that source in a new basket, or open the basket's."
+            )
 
     def ids(self, kind: RecordKind) -> tuple[int, ...]:
         """The ticked ids of a kind, in the order of ticking."""
@@ -190,11 +201,6 @@ class Basket(_Section, frozen=True):
     def emptied(self) -> Basket:
         """An empty basket with the same source and choices."""
         return Basket(source=self.source, choices=self.choices)
-
-
-def source_text(source: Source) -> str:
-    """A portal's source as a basket names it, and as `open_portal` accepts it."""
-    return source.kind if source.kind in {"live", "demo"} else source.location
 
 
 def ids_in(text: str, kind: RecordKind = "annotations") -> dict[RecordKind, list[int]]:

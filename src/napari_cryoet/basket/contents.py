@@ -294,7 +294,8 @@ class KnownRuns:
         self._run_ids: dict[str, dict[int, int]] = {name: {} for name in TABLES.values()}
 
     def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Runs:
-        """The runs of a basket. Thread-safe; blocks during requests."""
+        """The runs of a basket. Thread-safe; blocks during requests. CryoETError if it is of another source."""
+        basket.require_source(self._portal.source)
         with self._lock:
             whole = self._ids_of_runs(basket, KINDS[:2], stop)
             parts = self._ids_of_runs(basket, KINDS[2:], stop) - whole

@@ -29,6 +29,7 @@ def add_matches(
         What to tick: "annotations" (the matching ones, or all annotations of the matching runs), "tomograms" (one
         matching tomogram of each run), whole "runs" or whole "datasets". By default, what the search has conditions on.
     """
+    basket.require_source(index.source)
     matches = find(index, search)
     for kind in tuple(kinds) or kinds_asked(search):
         ids = matching_ids(index, matches, kind)

@@ -34,7 +34,7 @@ class BasketStore:
         return self._folder / f"{name}-{digits}.toml"
 
     def current(self, source: str) -> Basket:
-        """The basket of a source, as `basket.source_text` names it; empty if there is none."""
+        """The basket of a source, as `Source.name` names it; empty if there is none."""
         path = self.path(source)
         return replace(read_basket(path), source=source) if path.exists() else Basket(source=source)
 

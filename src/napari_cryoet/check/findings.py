@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,10 +21,8 @@ from napari_cryoet.check.evidence import (
     sigma_needed,
 )
 from napari_cryoet.check.readings import Reading, duplicates, shifted
-from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
-from napari_cryoet.formats.common import spacing_in_layout
+from napari_cryoet.exceptions import raise_if_stopped, stoppable
 from napari_cryoet.formats.notes import plain_data
-from napari_cryoet.locations import Location
 from napari_cryoet.measure.contrast import grid_for, read_contrast
 from napari_cryoet.measure.measuring import PicksFrame, diameter_of
 from napari_cryoet.picks import Picks
@@ -248,16 +246,9 @@ def check_picks(
         raise_if_stopped(stop)
         progress(fraction, message)
 
-    opened = volume if isinstance(volume, Volume) else open_to_check(volume, stop)
-    origin_zyx = (0.0, 0.0, 0.0)
-    if isinstance(volume, Tomogram):
-        origin_zyx = (float(volume.offset_z), float(volume.offset_y), float(volume.offset_x))
+    opened = volume if isinstance(volume, Volume) else open_volume(volume, stop=stop)
     try:
-        if opened.spacing_angstrom is None:
-            raise FormatError(
-                "The voxel spacing of the volume is unknown.", hint="Give the voxel spacing."
-            )
-        frame = PicksFrame(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
+        frame = PicksFrame.of(picks, opened)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
         return stoppable(
             lambda: _findings(opened, frame, size, seed=seed, stop=stop, progress=step), stop
@@ -265,30 +256,6 @@ def check_picks(
     finally:
         if opened is not volume:
             opened.close()
-
-
-def open_to_check(
-    volume: Tomogram | str | Path,
-    stop: threading.Event | None,
-    default_angstrom: float | None = None,
-) -> Volume:
-    """Open a volume.
-
-    Its voxel spacing comes from the record or folder, else from the file, else from the default.
-    """
-    if isinstance(volume, Tomogram):
-        spacing: float | None = volume.voxel_spacing
-        address = volume.https_omezarr_dir or volume.https_mrc_file
-        if not address:
-            raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
-        location = Location.of(address)
-    else:
-        location = Location.of(volume)
-        spacing = spacing_in_layout(location)
-    opened = open_volume(location, stop=stop)
-    if opened.spacing_angstrom is None:
-        spacing = spacing or default_angstrom
-    return opened if spacing is None else replace(opened, spacing_angstrom=(spacing,) * 3)
 
 
 def _findings(

@@ -376,7 +376,7 @@ def _basket_of(
 ) -> Basket:
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.appearance.objects import is_object
-    from napari_cryoet.basket.basket import Basket, Choices, source_text
+    from napari_cryoet.basket.basket import Basket, Choices
     from napari_cryoet.portal.rows import ask_rows
     from napari_cryoet.runs.runs import Runs
 
@@ -397,7 +397,7 @@ def _basket_of(
         leave_out=tuple(part for part in _PARTS if part != "metadata") if is_metadata else (),
     )
     name = f"DS-{dataset}" if run is None else f"RN-{run}"
-    basket = Basket(name=name, source=source_text(session.portal.source), choices=choices)
+    basket = Basket(name=name, source=session.portal.source.name, choices=choices)
     if is_metadata or "everything" in what:
         basket = basket.with_ids("runs", run_ids).with_ids(
             "datasets", [] if dataset is None else [dataset]

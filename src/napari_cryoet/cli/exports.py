@@ -79,7 +79,9 @@ def export(
             basket_before = (
                 session.read_basket()
                 if session.file
-                else Basket(choices=Choices(with_tomogram="default"))
+                else Basket(
+                    source=session.portal.source.name, choices=Choices(with_tomogram="default")
+                )
             )
             chosen = add_matches(basket_before, session.read_index(), search)
         if chosen.is_empty:

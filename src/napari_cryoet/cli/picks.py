@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -121,12 +122,16 @@ def check(
 
     napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300
     """
-    from napari_cryoet.check.findings import check_picks, open_to_check
+    from napari_cryoet.check.findings import check_picks
+    from napari_cryoet.volumes import open_volume
 
     with (
         working() as (stop, progress),
-        closing(open_to_check(volume, stop, spacing)) as opened_volume,
+        closing(open_volume(volume, stop=stop)) as opened,
     ):
+        opened_volume = opened
+        if opened.spacing_angstrom is None and spacing is not None:
+            opened_volume = replace(opened, spacing_angstrom=(spacing,) * 3)
         read = _read_picks(picks, spacing, opened_volume, {"tomogram": tomogram, "unit": unit})
         found = check_picks(
             read, opened_volume, diameter_angstrom=diameter, stop=stop, progress=progress.show

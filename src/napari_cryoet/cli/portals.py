@@ -43,22 +43,22 @@ class CommandSession(NamedTuple):
 
     def read_basket(self) -> Basket:
         """Read the basket."""
-        from napari_cryoet.basket.basket import read_basket, source_text
+        from napari_cryoet.basket.basket import read_basket
         from napari_cryoet.basket.store import BasketStore
 
         return (
-            BasketStore().current(source_text(self.portal.source))
+            BasketStore().current(self.portal.source.name)
             if self.file is None
             else read_basket(self.file)
         )
 
     def change_basket(self, change: Callable[[Basket], Basket]) -> Basket:
         """Change and save the basket, and return the new one."""
-        from napari_cryoet.basket.basket import source_text, write_basket
+        from napari_cryoet.basket.basket import write_basket
         from napari_cryoet.basket.store import BasketStore
 
         if self.file is None:
-            return BasketStore().change(source_text(self.portal.source), change)
+            return BasketStore().change(self.portal.source.name, change)
         after = change(self.read_basket())
         write_basket(after, self.file)
         return after

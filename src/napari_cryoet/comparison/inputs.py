@@ -26,7 +26,7 @@ from napari_cryoet.volumes import (
     Mask,
     Volume,
     fetch_file,
-    open_volume,
+    open_file,
     own_provenance,
 )
 
@@ -83,7 +83,7 @@ def open_annotation(
     about = of_bare_file("annotation", location, spacing)
     is_folder = location.path is not None and location.path.is_dir()
     if is_folder or location.suffix in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"}:
-        volume = open_volume(location, stop=stop)
+        volume = open_file(location, stop=stop)
         about = about | own_provenance(volume, location) | {SHOWN_NAME: location.name}
         is_certain = (
             insist or spacing_angstrom is None
@@ -132,7 +132,7 @@ def _open_record(
     location = Location.of(file.https_path)
     if file.format == "ndjson":
         return _read_points(location, known, file.alignment_id, about, stop)
-    volume = open_volume(location, stop=stop)
+    volume = open_file(location, stop=stop)
     return _mask(volume, location, known, file.alignment_id, about)
 
 

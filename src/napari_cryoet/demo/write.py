@@ -12,7 +12,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from napari_cryoet._version import __version__
 from napari_cryoet.demo import rows
 from napari_cryoet.demo.annotations import object_count, points_of, write_shape
 from napari_cryoet.demo.rows import AnnotationPlan, DemoPath, RunPlan, Size, Tables, TomogramPlan
@@ -36,7 +35,7 @@ _PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # longer side in pixe
 
 def demo_folder() -> Path:
     """The folder of the cached demo."""
-    return cache_path() / f"demo-{__version__}-{_CONTENT_VERSION}"
+    return cache_path() / f"demo-{_CONTENT_VERSION}"
 
 
 def ensure_demo_pack(

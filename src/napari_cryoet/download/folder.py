@@ -267,6 +267,7 @@ def _pack_manifest(plan: Plan) -> PackManifest:
     return PackManifest(
         title=f"Download from {plan.source}" if plan.source else "Download",
         source=plan.source,
+        origin=plan.origin,
         created=_now(),
         licence=plan.terms.licence,
         licence_url=plan.terms.licence_url,

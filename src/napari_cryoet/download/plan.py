@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from napari_cryoet.basket.basket import Basket, basket_text
 from napari_cryoet.basket.contents import choose
 from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.locations import without_password
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Terms, terms_of
 from napari_cryoet.runs.files import Cell, is_zarr, level_share, size_of
@@ -52,6 +53,7 @@ class Plan:
     https_prefix: str  # of the URLs in the rows; the rest of a URL is a path in the folder
     s3_prefix: str
     source: str  # the portal's URL or label
+    origin: str  # the source whose records these are, as baskets name it
     terms: Terms
     about: Mapping[str, Any] = field(default_factory=dict)  # the request, for the manifest
     is_rest: bool = False  # whether it has only the incomplete items of another plan
@@ -119,15 +121,17 @@ def plan_cells(
     allowed = {"http", "https", urlsplit(https_prefix).scheme}
     if odd := [item.url for item in items.values() if urlsplit(item.url).scheme not in allowed]:
         raise DownloadError(f"The portal lists a URL that can't be fetched: {odd[0]!r}.")
-    portal = ""
+    portal = origin = ""
     if source is not None:
         portal = source.location if source.kind in {"live", "url"} else source.label
+        origin = without_password(source.origin or source.name)
     return Plan(
         items=tuple(items.values()),
         rows=rows,
         https_prefix=https_prefix,
         s3_prefix=s3_prefix,
         source=portal,
+        origin=origin,
         terms=terms_of(s3_prefix, source.terms if source is not None else None),
     )
 

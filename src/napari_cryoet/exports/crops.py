@@ -28,13 +28,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet._version import __version__
-from napari_cryoet.exceptions import CryoETError, ExistsError, raise_if_stopped
+from napari_cryoet.exceptions import ChangedError, CryoETError, ExistsError, raise_if_stopped
 from napari_cryoet.exports.selection import (
     ExportReport,
     SelectedAnnotation,
@@ -46,9 +46,11 @@ from napari_cryoet.exports.selection import (
 )
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.notes import plain_data
-from napari_cryoet.locations import path_to_write
+from napari_cryoet.locations import Location, path_to_write
+from napari_cryoet.network import client
 from napari_cryoet.progress import Progress
-from napari_cryoet.volumes import are_inside, open_volume
+from napari_cryoet.streaming.sources import DOCUMENTS, open_source, version_of
+from napari_cryoet.volumes import are_inside, open_file
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
@@ -66,9 +68,12 @@ _RETRIES: Final = 3  # of a task whose worker died
 _OPEN_VOLUMES: Final = 4
 _POLL_S: Final = 0.2
 
-_Crop = tuple[
-    str, int, tuple[int, int, int]
-]  # URL of a volume, its level, and the crop's first voxel
+
+class _Crop(NamedTuple):
+    url: str
+    version: str  # of the volume, see `_version_of`
+    level: int
+    start: tuple[int, int, int]  # the first voxel
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +97,11 @@ class _Part:
 
     selected: SelectedAnnotation
     tomogram: SelectedTomogram
+    version: str  # of the tomogram's files
     level: int
     spacing_angstrom: float
-    starts: NDArray[
-        np.int64
-    ]  # (n, 3) z, y, x in the level, sorted so that neighbours follow each other
+    #: (n, 3) z, y, x in the level, sorted so that neighbours follow each other
+    starts: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]]
 
 
@@ -113,8 +118,8 @@ def export_crops(
 ) -> ExportReport:
     """Write a cube around each particle, cut from its run's tomogram, into one Zarr.
 
-    After a stop or a crash, only the missing crops are cut. Of several annotations of an object in
-    a run, one is exported, preferably the ground truth.
+    After a stop or a crash, only the missing crops are cut, unless a tomogram has changed. Of
+    several annotations of an object in a run, one is exported, preferably the ground truth.
 
     Parameters
     ----------
@@ -173,22 +178,41 @@ def cut(tasks: Sequence[Task]) -> None:
 
 
 @lru_cache(maxsize=_OPEN_VOLUMES)
-def _opened(url: str) -> Volume:
-    return open_volume(url)
+def _opened(url: str, version: str) -> Volume:
+    """A version of a volume; ChangedError if it has another one now."""
+    if _version_of(url) != version:
+        hint = "Export again, and allow replacing the export."
+        raise ChangedError(f"{Location.of(url).shown()} changed during the export.", hint=hint)
+    return open_file(Location.of(url), cache=None)  # the cache trusts files for an hour
+
+
+def _version_of(url: str, stop: threading.Event | None = None) -> str:
+    """The version of an OME-Zarr: of its first document, or of all its files on this computer."""
+    path = Location.of(url).path
+    if path is not None:
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        versions = [f"{each} {version_of(each.stat())}" for each in files]
+        return hashlib.sha256("\n".join(versions).encode()).hexdigest()
+    source = open_source(url, cache=None)
+    for document in sorted(DOCUMENTS):
+        piece = client.run(source.read(document, 0, 1, limit_bytes=1), stop)
+        if piece is not None:
+            return f"{piece.etag} {piece.modified}"
+    return ""
 
 
 def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
     """Read a cube of a level; it may extend beyond the volume."""
-    url, level, start = crop
-    volume = _opened(url)
-    shape = volume.levels[level].shape
+    volume = _opened(crop.url, crop.version)
+    shape = volume.levels[crop.level].shape
     box = tuple(
         (max(0, first), min(first + size, length))
-        for first, length in zip(start, shape, strict=True)
+        for first, length in zip(crop.start, shape, strict=True)
     )
-    values = volume.read(level, box).astype(np.float32)
+    values = volume.read(crop.level, box).astype(np.float32)
     padding = [
-        (low - first, first + size - high) for first, (low, high) in zip(start, box, strict=True)
+        (low - first, first + size - high)
+        for first, (low, high) in zip(crop.start, box, strict=True)
     ]
     return np.pad(values, padding, constant_values=values.mean()) if np.any(padding) else values
 
@@ -235,7 +259,9 @@ def _part_of(
     if not each.run.tomograms:
         return "no tomogram is selected."
     chosen = each.run.tomograms[0]
-    opened, tomogram = _opened(chosen.url), chosen.tomogram
+    tomogram = chosen.tomogram
+    version = _version_of(chosen.url, stop)
+    opened = _opened(chosen.url, version)
     volume = replace(opened, spacing_angstrom=(tomogram.voxel_spacing,) * 3)
     grids = [volume.grid(level) for level in range(len(volume.levels))]
     spacings = np.array([grid.voxel_angstrom for grid in grids])
@@ -260,6 +286,7 @@ def _part_of(
     return _Part(
         selected=each,
         tomogram=chosen,
+        version=version,
         level=level,
         spacing_angstrom=float(spacings[level]),
         starts=middles[rows] - size // 2,
@@ -275,7 +302,7 @@ def _part_of(
 def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[Task]:
     """One task for each chunk, which may hold crops of several volumes."""
     crops = [
-        (part.tomogram.url, part.level, tuple(start))
+        _Crop(part.tomogram.url, part.version, part.level, tuple(start))
         for part in parts
         for start in part.starts.tolist()
     ]
@@ -338,9 +365,10 @@ def _describe(
     columns |= {
         name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns
     }
-    plan = hashlib.sha256(
-        json.dumps(attributes).encode() + b"".join(each.tobytes() for each in columns.values())
-    )
+    versions = [part.version for part in parts]
+    plan = hashlib.sha256(json.dumps([attributes, versions]).encode())
+    for column in columns.values():
+        plan.update(column.tobytes())
     about = {
         "plan": plan.hexdigest(),
         "software": f"napari-cryoet {__version__}",
@@ -404,7 +432,7 @@ def _cut_all(
 
     On a cluster, one worker cuts all crops of a volume, since neighbours share fetched data.
     """
-    by_volume = itertools.groupby(tasks, key=lambda task: task.crops[0][0] if scheduler else task)
+    by_volume = itertools.groupby(tasks, key=lambda task: task.crops[0].url if scheduler else task)
     with _executor(scheduler) as executor:
         waiting = {executor.submit(cut, tuple(several)) for _, several in by_volume}
         try:

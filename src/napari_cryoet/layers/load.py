@@ -81,21 +81,16 @@ def load_tomogram(
     """
     if not isinstance(tomogram, Tomogram):
         location = _location(tomogram, "tomogram")
-        with _opened(location, stop) as volume:
-            options = {"name": layer_name(location.stem)} | _world_of_file(
-                volume, location, spacing_angstrom
-            )
+        with _opened(location, stop, spacing_angstrom) as volume:
+            options = _world_of_file(volume, location) | {"name": layer_name(location.stem)}
             source = _of_download(location)
             if source.get("tomogram_id"):
                 options["metadata"][METADATA_KEY] |= source
                 words = (str(source.get(key) or "") for key in ("run_name", "processing"))
                 options["name"] = layer_name(*words, spacing_text(options["scale"][0]))
             return image_spec(volume, options, stop)
-    url = tomogram.https_omezarr_dir or tomogram.https_mrc_file
-    if not url:
-        raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
-    about, spacing = provenance.of_tomogram(tomogram, url), tomogram.voxel_spacing
-    with _opened(Location.of(url), stop) as volume:
+    with _opened(tomogram, stop) as volume:
+        about = provenance.of_tomogram(tomogram, tomogram.url or "")
         if volume.shape_zyx != tomogram.shape_zyx:
             stated, actual = (
                 " x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx)
@@ -103,19 +98,9 @@ def load_tomogram(
             about = with_warnings(
                 about, f"The portal states {stated} voxels (z, y, x), the file has {actual}."
             )
-        # a download of only coarse levels has their origin in its file; an MRC's origin isn't
-        # reliable
-        start = volume.origin_angstrom if tomogram.https_omezarr_dir else None
-        about = about if start else _with_remarks(about, volume)
-        # offsets are in voxels, relative to the run's canonical tomogram, whose frame annotations
-        # use
-        offsets = (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
-        options = world(about, spacing) | {
+        options = world(_with_remarks(about, volume), tomogram.voxel_spacing) | {
             "name": tomogram_name(tomogram),
-            "translate": tuple(
-                n * spacing + shift
-                for n, shift in zip(offsets, start or (0.0, 0.0, 0.0), strict=True)
-            ),
+            "translate": volume.start_angstrom,
             "rendering": "minip",  # protein is dark in the portal's tomograms
         }
         return image_spec(volume, options, stop)
@@ -345,8 +330,8 @@ def _load_bare_annotation(
         return _picks_specs(
             picks, name, color_chosen, diameter_angstrom(object_id, object_name or name)
         )
-    with _opened(location, stop) as volume:
-        options = {"name": name} | _world_of_file(volume, location, spacing)
+    with _opened(location, stop, spacing) as volume:
+        options = _world_of_file(volume, location) | {"name": name}
         options["metadata"][METADATA_KEY] |= own_provenance(volume, location)
         is_instances = (
             volume.is_labels or volume.dtype.itemsize > 1
@@ -382,9 +367,13 @@ def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple
 
 
 @contextmanager
-def _opened(location: Location, stop: threading.Event | None) -> Iterator[Volume]:
+def _opened(
+    source: Tomogram | Location,
+    stop: threading.Event | None,
+    spacing_angstrom: float | None = None,
+) -> Iterator[Volume]:
     """Open a volume for a layer; close it only if creating the layer fails."""
-    volume = open_volume(location, stop=stop)
+    volume = open_volume(source, spacing_angstrom=spacing_angstrom, stop=stop)
     try:
         yield volume
     except BaseException:
@@ -392,14 +381,10 @@ def _opened(location: Location, stop: threading.Event | None) -> Iterator[Volume
         raise
 
 
-def _world_of_file(
-    volume: Volume, location: Location, spacing_angstrom: float | None
-) -> dict[str, Any]:
-    """Placement of a bare file: by the given spacing, else that of its folder, else its own."""
-    known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(location)
-    spacing = volume.spacing_angstrom if known is None else (known,) * 3
-    about = of_bare_file("volume", location, spacing)
-    return world(_with_remarks(about, volume), spacing, volume.proportions)
+def _world_of_file(volume: Volume, location: Location) -> dict[str, Any]:
+    """Placement of a bare file."""
+    about = of_bare_file("volume", location, volume.spacing_angstrom)
+    return world(_with_remarks(about, volume), volume.spacing_angstrom, volume.proportions)
 
 
 def _with_remarks(about: dict[str, Any], volume: Volume) -> dict[str, Any]:

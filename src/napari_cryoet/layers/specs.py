@@ -61,8 +61,7 @@ class LayerSpec(NamedTuple):
     Attributes
     ----------
     data
-        image and labels: a list of dask arrays (z, y, x) with the stored shapes, finest first, or one dask array if
-        there is only one level;
+        image and labels: a list of dask arrays (z, y, x) with the stored shapes, finest first;
         points: float64 (n, 3), z, y, x in voxels of the file's grid, so that ``data * scale`` is in ångström;
         vectors: float64 (n, 2, 3), start and direction, in the same voxels;
         surface: vertices, float64 (n, 3), in the same voxels; triangles, int64 (m, 3); and a value for each vertex.
@@ -148,11 +147,9 @@ def labels_spec(
 
 
 def volume_spec(levels: list[Any], options: dict[str, Any], kind: LayerKind) -> LayerSpec:
-    """Create a layer from a volume's levels; napari's Labels don't accept a list of one."""
-    is_multiscale = len(levels) > 1
-    return LayerSpec(
-        levels if is_multiscale else levels[0], options | {"multiscale": is_multiscale}, kind
-    )
+    """Create a layer from a volume's levels; napari takes a list of one for a single array."""
+    several = {"multiscale": True} if len(levels) > 1 else {}
+    return LayerSpec(levels, options | several, kind)
 
 
 def _labels_in_memory(volume: Volume, stop: threading.Event | None) -> Any:

@@ -1,9 +1,9 @@
-"""Answer GraphQL queries from tables: the official client's schema, with resolvers derived from its structure.
+"""Answer GraphQL queries from tables, with the part of the portal's schema that queries use.
 
-The queries for the live portal run here unchanged. As there, a nested connection silently ends
-after 100 edges, and a reply with an error has no data. Features that neither our queries nor the
-official client use are refused: cursors, conditions on counts, and aggregates other than plain
-counts.
+The queries for the live portal and those of its official client run here unchanged. As there, a
+nested connection silently ends after 100 edges, and a reply with an error has no data. Features
+that neither uses aren't in the schema: cursors, conditions on counts or on a parent, and aggregates
+other than plain counts.
 """
 
 from __future__ import annotations
@@ -14,24 +14,38 @@ from functools import cache, lru_cache, partial
 from typing import Any, Final
 
 from graphql import (
+    ConstValueNode,
     DocumentNode,
+    EnumValueNode,
     FieldNode,
+    GraphQLArgument,
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLEnumValue,
     GraphQLError,
+    GraphQLField,
+    GraphQLFloat,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInt,
+    GraphQLList,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    GraphQLScalarType,
     GraphQLSchema,
+    GraphQLString,
     SelectionSetNode,
-    assert_object_type,
+    StringValueNode,
+    Undefined,
     execute_sync,
-    get_named_type,
-    is_enum_type,
     parse,
     validate,
 )
 
 from napari_cryoet.exceptions import CryoETError, PortalError
 from napari_cryoet.tables.database import Clause, ColumnPath, Database, Limits, Row
-from napari_cryoet.tables.schema import Relation, Table, is_url, portal_schema, tables
+from napari_cryoet.tables.schema import Column, ColumnType, Relation, Table, is_url, tables
 
 PAGE: Final = 100  # edges of a nested connection
 MAX_TOKENS: Final = 100_000
@@ -54,7 +68,7 @@ def execute(
     """
     try:
         result = execute_sync(
-            _executable_schema(),
+            graphql_schema(),
             _document(query),
             context_value=_Context(database, moved_url, limits or Limits()),
             variable_values=dict(variables or {}),
@@ -85,38 +99,184 @@ class _Context:
 def _document(text: str) -> DocumentNode:
     """Parse and validate a query."""
     document = parse(text, max_tokens=MAX_TOKENS, no_location=True)
-    for error in validate(_executable_schema(), document, max_errors=1):
+    for error in validate(graphql_schema(), document, max_errors=1):
         raise error
     return document
 
 
 @cache
-def _executable_schema() -> GraphQLSchema:
-    schema = portal_schema()
-    for graphql_type in schema.type_map.values():
-        if is_enum_type(graphql_type) and not graphql_type.name.startswith("__"):
-            # accept values added after the schema was released
-            graphql_type.coerce_output_value = str  # type: ignore[method-assign,assignment]
-    query_type = assert_object_type(schema.query_type)
-    for table in tables().values():
-        query_type.fields[table.name].resolve = partial(_root, table.name)
-        if aggregate := query_type.fields.get(f"{table.name}Aggregate"):
-            aggregate.resolve = partial(_aggregate, table.name, None)
-            groups = assert_object_type(get_named_type(aggregate.type)).fields["aggregate"]
-            groups.resolve = _groups
-            assert_object_type(get_named_type(groups.type)).fields["count"].resolve = _count
-        _attach_to_rows(assert_object_type(schema.type_map[table.type_name]), table)
-    return schema
+def graphql_schema() -> GraphQLSchema:
+    """The schema of all tables, with resolvers."""
+    return _SchemaBuilder().schema
 
 
-def _attach_to_rows(row_type: GraphQLObjectType, table: Table) -> None:
-    for name, field in row_type.fields.items():
-        if relation := table.parents.get(name):
-            field.resolve = partial(_parent, relation)
-        elif relation := table.children.get(name):
-            field.resolve = partial(_children, relation)
-        elif relation := table.children.get(name.removesuffix("Aggregate")):
-            field.resolve = partial(_aggregate, relation.table, relation.key)
+class _SchemaBuilder:
+    """Makes the types of all tables, named as in the portal's schema."""
+
+    def __init__(self) -> None:
+        found = tables().values()
+        self._wheres = {
+            table.name: GraphQLInputObjectType(
+                f"{table.type_name}WhereClause", partial(self._where_fields, table)
+            )
+            for table in found
+        }
+        self._orders = {
+            table.name: GraphQLInputObjectType(
+                f"{table.type_name}OrderByClause",
+                {column.name: GraphQLInputField(_DIRECTION) for column in _own_columns(table)},
+            )
+            for table in found
+        }
+        self._groups = {
+            table.name: GraphQLObjectType(
+                f"{table.type_name}GroupByOptions", partial(self._group_fields, table)
+            )
+            for table in found
+        }
+        self._rows = {
+            table.name: GraphQLObjectType(table.type_name, partial(self._row_fields, table))
+            for table in found
+        }
+        self._aggregates = {table.name: self._aggregate_type(table) for table in found}
+        self._connections = {table.name: self._connection_type(table) for table in found}
+        self.schema = GraphQLSchema(GraphQLObjectType("Query", self._roots()), assume_valid=True)
+
+    def _roots(self) -> dict[str, GraphQLField]:
+        """The root list and the root count of each table."""
+        fields = {}
+        for name, row_type in self._rows.items():
+            several = GraphQLNonNull(GraphQLList(GraphQLNonNull(row_type)))
+            arguments = self._arguments(name, orderBy=True)
+            arguments["limitOffset"] = GraphQLArgument(_LIMIT_OFFSET)
+            fields[name] = GraphQLField(several, arguments, partial(_root, name))
+            fields[f"{name}Aggregate"] = GraphQLField(
+                GraphQLNonNull(self._aggregates[name]),
+                self._arguments(name),
+                partial(_aggregate, name, None),
+            )
+        return fields
+
+    def _arguments(self, name: str, *, orderBy: bool = False) -> dict[str, GraphQLArgument]:  # noqa: N803
+        arguments = {"where": GraphQLArgument(self._wheres[name])}
+        if orderBy:
+            terms = GraphQLList(GraphQLNonNull(self._orders[name]))
+            arguments["orderBy"] = GraphQLArgument(terms)
+        return arguments
+
+    def _where_fields(self, table: Table) -> dict[str, GraphQLInputField]:
+        fields = {
+            column.name: GraphQLInputField(_COMPARATORS[column.kind])
+            for column in table.columns.values()
+            if column.kind in _COMPARATORS
+        }
+        for name, relation in table.relations.items():
+            fields[name] = GraphQLInputField(self._wheres[relation.table])
+        return fields
+
+    def _group_fields(self, table: Table) -> dict[str, GraphQLField]:
+        fields = {column.name: GraphQLField(_TYPES[column.kind]) for column in _own_columns(table)}
+        for name, relation in table.relations.items():
+            fields[name] = GraphQLField(self._groups[relation.table])
+        return fields
+
+    def _row_fields(self, table: Table) -> dict[str, GraphQLField]:
+        fields = {}
+        for column in table.columns.values():
+            kind = _TYPES[column.kind]
+            fields[column.name] = GraphQLField(GraphQLNonNull(kind) if column.is_required else kind)
+        for name, relation in table.parents.items():
+            fields[name] = GraphQLField(
+                self._rows[relation.table], resolve=partial(_parent, relation)
+            )
+        for name, relation in table.children.items():
+            target = relation.table
+            arguments = self._arguments(target, orderBy=True)
+            arguments["first"] = GraphQLArgument(GraphQLInt)
+            fields[name] = GraphQLField(
+                GraphQLNonNull(self._connections[target]), arguments, partial(_children, relation)
+            )
+            fields[f"{name}Aggregate"] = GraphQLField(
+                self._aggregates[target],
+                self._arguments(target),
+                partial(_aggregate, target, relation.key),
+            )
+        return fields
+
+    def _aggregate_type(self, table: Table) -> GraphQLObjectType:
+        functions = GraphQLObjectType(
+            f"{table.type_name}AggregateFunctions",
+            {
+                "groupBy": GraphQLField(self._groups[table.name]),
+                "count": GraphQLField(GraphQLInt),
+            },
+        )
+        groups = GraphQLList(GraphQLNonNull(functions))
+        fields = {"aggregate": GraphQLField(groups, resolve=_groups)}
+        return GraphQLObjectType(f"{table.type_name}Aggregate", fields)
+
+    def _connection_type(self, table: Table) -> GraphQLObjectType:
+        node = {"node": GraphQLField(GraphQLNonNull(self._rows[table.name]))}
+        edge = GraphQLObjectType(f"{table.type_name}Edge", node)
+        edges = GraphQLNonNull(GraphQLList(GraphQLNonNull(edge)))
+        return GraphQLObjectType(f"{table.type_name}Connection", {"edges": GraphQLField(edges)})
+
+
+def _own_columns(table: Table) -> list[Column]:
+    """The columns that rows can be ordered and grouped by: all but the ids of parents."""
+    keys = {relation.key for relation in table.parents.values()}
+    return [column for column in table.columns.values() if column.name not in keys]
+
+
+def _word(node: ConstValueNode) -> Any:
+    """A word in a query, with or without quotes."""
+    return node.value if isinstance(node, EnumValueNode | StringValueNode) else Undefined
+
+
+_DATE: Final = GraphQLScalarType("DateTime")
+_WORD: Final = GraphQLScalarType(
+    "Word", coerce_output_value=str, coerce_input_value=str, coerce_input_literal=_word
+)
+_TYPES: Final[Mapping[ColumnType, Any]] = {
+    "int": GraphQLInt,
+    "float": GraphQLFloat,
+    "bool": GraphQLBoolean,
+    "text": GraphQLString,
+    "word": _WORD,
+    "date": _DATE,
+    "matrix": GraphQLList(GraphQLNonNull(GraphQLList(GraphQLNonNull(GraphQLFloat)))),
+}
+_DIRECTION: Final = GraphQLEnumType(
+    "orderBy",
+    {
+        word: GraphQLEnumValue(word)
+        for direction in ("asc", "desc")
+        for word in (direction, f"{direction}_nulls_first", f"{direction}_nulls_last")
+    },
+)
+_LIMIT_OFFSET: Final = GraphQLInputObjectType(
+    "LimitOffsetClause",
+    {"limit": GraphQLInputField(GraphQLInt), "offset": GraphQLInputField(GraphQLInt)},
+)
+
+
+def _comparators(name: str, kind: ColumnType, more: str) -> GraphQLInputObjectType:
+    scalar = _TYPES[kind]
+    signs = {sign: GraphQLInputField(scalar) for sign in ["_eq", "_neq", *more.split()]}
+    signs["_in"] = GraphQLInputField(GraphQLList(GraphQLNonNull(scalar)))
+    signs["_is_null"] = GraphQLInputField(GraphQLBoolean)
+    return GraphQLInputObjectType(f"{name}Comparators", signs)
+
+
+_RANGE: Final = "_gt _gte _lt _lte"
+_COMPARATORS: Final[Mapping[ColumnType, GraphQLInputObjectType]] = {
+    "int": _comparators("Int", "int", _RANGE),
+    "float": _comparators("Float", "float", _RANGE),
+    "bool": _comparators("Bool", "bool", ""),
+    "text": _comparators("Str", "text", f"{_RANGE} _like _ilike"),
+    "word": _comparators("Word", "word", ""),
+    "date": _comparators("Datetime", "date", _RANGE),
+}
 
 
 def _cell(row: Row, info: Info) -> Any:
@@ -145,9 +305,8 @@ def _root(
     )
 
 
-def _parent(relation: Relation, row: Row, info: Info, **others: Any) -> Row | None:
+def _parent(relation: Relation, row: Row, info: Info) -> Row | None:
     """Resolve the parent of a row."""
-    _refuse(others)
     context: _Context = info.context
     own = {"id": {"_in": [row[relation.key]]}}  # None if the key is null
     return next(iter(context.database.rows(relation.table, own, limits=context.limits)), None)
@@ -161,10 +320,8 @@ def _children(
     where: Clause | None = None,
     orderBy: Sequence[Clause] | None = None,  # noqa: N803
     first: int | None = None,
-    **others: Any,
 ) -> dict[str, Any]:
     """Resolve the first children of a row."""
-    _refuse(others)
     limit = PAGE if first is None else first
     if not 0 < limit <= PAGE:
         raise PortalError(f"The argument 'first' must be between 1 and {PAGE}.")
@@ -174,13 +331,6 @@ def _children(
         relation.table, own, where, order_by=orderBy or (), limit=limit, limits=context.limits
     )
     return {"edges": [{"node": each} for each in rows]}
-
-
-def _refuse(arguments: Mapping[str, Any]) -> None:
-    """Raise PortalError for unsupported arguments; absent ones are empty."""
-    for name, value in arguments.items():
-        if value:
-            raise PortalError(f"The argument '{name}' isn't supported.")
 
 
 def _aggregate(
@@ -201,8 +351,6 @@ def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> lis
     for node in _fields(*(node.selection_set for node in info.field_nodes)):
         if node.name.value == "groupBy":
             paths += _paths(node.selection_set)
-        elif node.name.value != "count":
-            raise PortalError("Only counts are supported in aggregates.")
     groups = []
     for count, *cells in context.database.counts(
         table, own, where, group_by=paths, limits=context.limits
@@ -213,11 +361,6 @@ def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> lis
                 _put(group, path, cell)
             groups.append({"count": count, "groupBy": group})
     return groups
-
-
-def _count(group: Mapping[str, Any], _: Info, **arguments: Any) -> Any:
-    _refuse(arguments)
-    return group["count"]
 
 
 def _fields(*selections: SelectionSetNode | None) -> Iterator[FieldNode]:

@@ -56,7 +56,8 @@ class PackManifest(
 
     version: int = VERSION
     title: str  # shown to users
-    source: str = ""  # the origin of the content
+    source: str = ""  # the portal that the content is from, for readers
+    origin: str = ""  # the source whose records these are, as baskets name it
     created: str = ""  # ISO 8601
     licence: str = ""
     licence_url: _Web = ""

@@ -20,7 +20,7 @@ class Orientation(StrEnum):
     OFF = "off"
 
 
-#: RGBA; Okabe and Ito's vermillion, bluish green and sky blue, which colour-blind people can tell
+#: RGBA; Okabe and Ito's vermilion, bluish green and sky blue, which colour-blind people can tell
 #: apart.
 AXIS_COLORS: Final = ((0.835, 0.369, 0.0, 1.0), (0.0, 0.62, 0.451, 1.0), (0.337, 0.706, 0.914, 1.0))
 #: The length of each axis of a triad relative to z, so that they differ in print too.

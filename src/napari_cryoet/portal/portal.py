@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, raise_if_stopped
 from napari_cryoet.files import cache_path
-from napari_cryoet.locations import Location, host_of, without_login
+from napari_cryoet.locations import Location, host_of, without_login, without_password
 from napari_cryoet.portal import answers, queries
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
@@ -55,6 +55,19 @@ class Source(Record, frozen=True):
     location: str  # the URL of the endpoint, the folder, or "demo"
     label: str  # shown to users
     terms: Terms | None = None  # None while unknown
+    origin: str = ""  # of a download: the name of the source that its records are from
+
+    @property
+    def name(self) -> str:
+        """What `open_portal` opens it by, and a basket names it by."""
+        return self.kind if self.kind in {"live", "demo"} else self.location
+
+    def has_records_of(self, name: str) -> bool:
+        """Whether its records are those of a named source: itself, or what it was downloaded from."""
+        names = {without_password(self.name), without_password(self.origin)}
+        if self.kind == "pack" and not name.startswith(("https://", "http://")):
+            names.add(name if Path(name).resolve() == Path(self.location) else "")
+        return without_password(name) in names
 
     def page_url(self, kind: str, record_id: int) -> str:
         """URL of the page of a dataset, run or deposition on the source's site; empty if there is none.
@@ -372,8 +385,13 @@ def _open_pack(folder: Path) -> Portal:
     from napari_cryoet.packs.pack import open_pack
 
     pack = open_pack(folder)
+    manifest = pack.manifest
     source = Source(
-        "pack", str(folder.resolve()), pack.manifest.title or folder.name, pack.manifest.terms
+        "pack",
+        str(folder.resolve()),
+        manifest.title or folder.name,
+        manifest.terms,
+        manifest.origin,
     )
     return Portal(source, lambda _: PackAsker(pack))
 

@@ -123,7 +123,7 @@ def best_rank(annotation: Annotation) -> tuple[bool, bool, int, int]:
 
 def is_openable(tomogram: Tomogram) -> bool:
     """Whether the portal lists a streamable file."""
-    return bool(tomogram.https_omezarr_dir or tomogram.https_mrc_file)
+    return bool(tomogram.url)
 
 
 @dataclass(frozen=True)

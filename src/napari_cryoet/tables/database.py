@@ -46,6 +46,7 @@ _TYPES: Final[Mapping[ColumnType, Any]] = {
     "float": float,
     "bool": bool,
     "text": str,
+    "word": str,
     "date": str,
     "matrix": list[list[float]],
 }

@@ -8,6 +8,7 @@ from napari_cryoet.volumes.opening import (
     checked_spacing,
     fetch_file,
     is_packed_volume,
+    open_file,
     open_volume,
     own_provenance,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "edge_distances",
     "fetch_file",
     "is_packed_volume",
+    "open_file",
     "open_volume",
     "own_provenance",
 ]

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
+from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
 from napari_cryoet.locations import Location, PathOrUrl
+from napari_cryoet.records import Tomogram
 from napari_cryoet.streaming.sources import read_file
 from napari_cryoet.volumes.volume import Volume
 
@@ -44,12 +47,52 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
 }
 
 
-def open_volume(url_or_path: PathOrUrl, *, stop: threading.Event | None = None) -> Volume:
-    """Open a three-dimensional OME-Zarr, zarr, MRC or TIFF file; only metadata is read.
+def open_volume(
+    source: Tomogram | PathOrUrl,
+    *,
+    spacing_angstrom: float | None = None,
+    stop: threading.Event | None = None,
+) -> Volume:
+    """Open a tomogram, or any three-dimensional file; only metadata is read.
 
+    Parameters
+    ----------
+    source
+        A portal record, or the path or URL of an OME-Zarr, zarr, MRC or (as a file) TIFF volume.
+    spacing_angstrom
+        The voxel spacing of a file, by default that of the portal's folder that it is in, else the
+        file's own. A record has its own.
+    stop
+        Set it to cancel.
+
+    Raises
+    ------
+    FormatError
+        If it isn't a volume with the axes z, y, x, or the record has no file.
+    StreamError
+        If it can't be reached.
+    StoppedError
+        If ``stop`` is set.
+    """
+    if isinstance(source, Tomogram):
+        return _open_tomogram(source, stop)
+    location = Location.of(source)
+    volume = open_file(location, stop=stop)
+    width = spacing_in_layout(location) if spacing_angstrom is None else spacing_angstrom
+    return volume if width is None else replace(volume, spacing_angstrom=(width, width, width))
+
+
+def open_file(
+    location: Location,
+    *,
+    stop: threading.Event | None = None,
+    cache: Literal["shared"] | None = "shared",
+) -> Volume:
+    """Open a file with the voxel spacing that it states.
+
+    Blocks of OME-Zarr that come over the network are kept on disk, unless ``cache`` is None.
     Raises OtherKindError if it isn't a volume with the axes z, y, x.
     """
-    location = Location.of(url_or_path)
     name = location.name
     if location.suffix in MRC_SUFFIXES:
         return _open_mrc(location, stop)
@@ -64,7 +107,7 @@ def open_volume(url_or_path: PathOrUrl, *, stop: threading.Event | None = None) 
             "Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr."
         )
         raise FormatError(f"{name} is not a volume that can be read here.", hint=hint)
-    return _open_zarr(location, stop)
+    return _open_zarr(location, stop, cache)
 
 
 def is_packed_volume(location: Location) -> bool:
@@ -99,10 +142,35 @@ def checked_spacing(spacing_zyx: Any) -> Triple | None:
     return (z, y, x) if all(math.isfinite(length) and length > 0 for length in (z, y, x)) else None
 
 
-def _open_zarr(location: Location, stop: threading.Event | None) -> Volume:
+def _open_tomogram(tomogram: Tomogram, stop: threading.Event | None) -> Volume:
+    if not tomogram.url:
+        raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
+    volume = open_file(Location.of(tomogram.url), stop=stop)
+    width = tomogram.voxel_spacing
+    # a download of only coarse levels has their origin in its file; an MRC's origin isn't reliable
+    origin = volume.origin_angstrom if tomogram.https_omezarr_dir else None
+    origin_z, origin_y, origin_x = origin or (0.0, 0.0, 0.0)
+    # offsets are in voxels, relative to the run's canonical tomogram, whose frame annotations use
+    start = (
+        tomogram.offset_z * width + origin_z,
+        tomogram.offset_y * width + origin_y,
+        tomogram.offset_x * width + origin_x,
+    )
+    return replace(
+        volume,
+        spacing_angstrom=(width, width, width),
+        origin_angstrom=None if origin else volume.origin_angstrom,
+        start_angstrom=start,
+        remarks=() if origin else volume.remarks,
+    )
+
+
+def _open_zarr(
+    location: Location, stop: threading.Event | None, cache: Literal["shared"] | None
+) -> Volume:
     from napari_cryoet.streaming import open_pyramid
 
-    pyramid = _in_three_axes(open_pyramid(location, stop=stop), location.name)
+    pyramid = _in_three_axes(open_pyramid(location, stop=stop, cache=cache), location.name)
     if pyramid.dtype.kind == "c":
         raise OtherKindError(f"{location.name} holds complex numbers, which can't be shown.")
     widths = pyramid.scales[0]

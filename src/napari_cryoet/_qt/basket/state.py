@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
-from napari_cryoet.basket.basket import KINDS, Basket, RecordKind, source_text
+from napari_cryoet.basket.basket import KINDS, Basket, RecordKind
 from napari_cryoet.basket.contents import Chosen, Contents, KnownRuns, choose, contents_of
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.listing import ListedRun
@@ -120,7 +120,7 @@ class BasketState(QObject):
     @property
     def source(self) -> str:
         """The name of the source in basket files."""
-        return source_text(self.portal.source)
+        return self.portal.source.name
 
     @property
     def is_settled(self) -> bool:
