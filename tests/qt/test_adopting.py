@@ -5,16 +5,20 @@ import pytest
 from napari.layers import Image, Layer, Points
 from napari.layers._layer_actions import _extract_multiscale_level_from_selection
 from napari_builtins.io import napari_write_image, napari_write_labels
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton, QWidget
 
+from napari_cryoet._qt import plugin
 from napari_cryoet._qt.plugin import make_editable_copy
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet._qt.viewer.adding import adopt_layers_of
-from napari_cryoet.exceptions import SaveError
+from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import pyramid_of
+from napari_cryoet.streaming.pyramid import Pyramid
 
 SHAPE_ZYX = (9, 14, 21)
 SPACING, FINER_SPACING = 13.48, 4.99
@@ -110,9 +114,46 @@ def test_a_copy_of_a_streamed_mask_can_be_painted(qtbot, viewer, mask):
     assert not layer.editable
     viewer.layers.selection = {layer}
     make_editable_copy(viewer)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     copy = viewer.layers[1]
     assert np.array_equal(copy.data, np.asarray(layer.data[0]))
     assert copy.scale.tolist() == [FINER_SPACING] * 3
     copy.data_setitem((np.array([1]), np.array([2]), np.array([3])), 7)
     assert copy.data[1, 2, 3] == 7
+
+
+def test_a_copy_of_a_mask_is_asked_for_and_can_be_stopped(qtbot, viewer, mask, monkeypatch):
+    (layer,) = add(viewer, mask)
+    viewer.layers.selection = {layer}
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.show()
+    asked, shown = [], []
+    answers = iter([False, True])
+    monkeypatch.setattr(plugin, "viewer_to_ask_in", lambda: viewer)
+    monkeypatch.setattr(plugin, "main_window", lambda _viewer: window)
+    monkeypatch.setattr(plugin, "show_info", shown.append)
+    monkeypatch.setattr(
+        plugin, "agrees", lambda *_texts, **options: asked.append(options) or next(answers)
+    )
+
+    def read_slowly(_pyramid, _level, _box, *, stop):
+        stop.wait()
+        raise StoppedError
+
+    monkeypatch.setattr(Pyramid, "read", read_slowly)
+
+    def press_stop():
+        dialog = QApplication.activeModalWidget()
+        if isinstance(dialog, QProgressDialog):
+            dialog.findChild(QPushButton).click()
+
+    timer = QTimer(interval=20)
+    timer.timeout.connect(press_stop)
+    timer.start()
+    for _ in range(2):  # refused, then agreed and stopped
+        plugin.make_editable_copy(viewer)
+    timer.stop()
+
+    assert "KB of memory" in asked[0]["details"]
+    assert len(viewer.layers) == 1
+    assert [text.split(";")[0] for text in shown] == ["Stopped"]

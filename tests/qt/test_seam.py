@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.components.overlays import ScaleBarOverlay
 
 import napari_cryoet._qt
 from napari_cryoet._qt import seam
@@ -72,6 +75,82 @@ def test_the_scale_bar_shows_nanometers_not_kiloangstrom(viewer_in_hidden_window
         assert shown_unit == unit
         width_angstrom = visual._current_length / zoom
         assert width_angstrom == pytest.approx(float(value) * {"nm": 10, "µm": 10_000}[unit])
+
+
+#: Opens the demo with a seam whose private or deprecated name of napari is another one's.
+SCRIPT = """
+import re, sys, types
+from importlib.util import find_spec
+from pathlib import Path
+name, pack = sys.argv[1:]
+spec = find_spec("napari_cryoet._qt.seam")
+source = Path(spec.origin).read_text(encoding="utf-8")
+seam = types.ModuleType(spec.name)
+sys.modules[spec.name] = seam
+if name == "unit":
+    from napari.components.overlays import ScaleBarOverlay
+    del ScaleBarOverlay.unit
+else:
+    source = re.sub(rf"(?<!\\w){name}(?!\\w)", name + "_of_another_napari", source)
+exec(compile(source, spec.origin, "exec"), vars(seam))
+
+import napari
+from qtpy.QtWidgets import QApplication
+from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, outline_run
+from napari_cryoet._qt.widgets.dock import open_dock
+errors = []
+
+
+def note(*error):
+    errors.append(error)
+    sys.__excepthook__(*error)
+
+
+sys.excepthook = note
+page = open_portal(pack).run_page(9001)
+specs = [load_tomogram(page.default_tomogram)]
+for file in outline_run(page, page.default_tomogram).defaults():
+    specs += load_annotation(file, page.default_tomogram)
+viewer = napari.Viewer()
+layers = add_layers(viewer, specs)
+open_dock(viewer, "Orthogonal views")
+for ndisplay in (2, 3, 2):
+    viewer.dims.ndisplay = ndisplay
+    viewer.dims.set_current_step(0, 3 + ndisplay)
+    for _ in range(20):
+        QApplication.processEvents()
+layers[0].depiction = "plane"
+assert viewer.screenshot(canvas_only=True).any()
+seam.forget_window_position(viewer.window.main_menu.window())
+viewer.close()
+assert len(layers) == len(specs)
+assert not errors, errors
+"""
+
+
+def names_of_napari():
+    """The private names in the seam that are napari's, and a deprecated one."""
+    source = (QT / "seam.py").read_text(encoding="utf-8")
+    own = {node.name for node in ast.parse(source).body if hasattr(node, "name")}
+    return ["unit", *sorted(set(re.findall(r"(?<!\w)_[a-z]\w*[a-z]\b", source)) - own)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names_of_napari())
+def test_every_name_that_napari_does_not_promise_may_be_gone(name, demo_pack):
+    command = [sys.executable, "-c", SCRIPT, name, str(demo_pack)]
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+
+
+def test_naparis_scale_bar_stays_where_it_cannot_be_changed(monkeypatch, viewer_in_hidden_window):
+    monkeypatch.delattr(ScaleBarOverlay, "unit")
+    kind = seam._nanometer_scale_bar.__wrapped__()  # as in a process of its own
+    assert kind is not None
+    assert kind(visible=True).visible
+
+    monkeypatch.setattr(seam, "_SCALE_BAR", "napari.gone")
+    assert seam._nanometer_scale_bar.__wrapped__() is None
 
 
 def test_an_unsupported_napari_is_detected(monkeypatch):

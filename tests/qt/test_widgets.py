@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QDialog, QMessageBox
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.widgets.dialogs import agrees
@@ -50,6 +51,19 @@ def test_a_deleted_buttons_icon_is_not_drawn_for_a_new_theme(qtbot, viewer_model
         viewer_model.theme = "light"
 
     assert errors == []
+
+
+def test_copied_text_has_no_break_points(qtbot, theme):
+    notice = NoticeBar(theme)
+    qtbot.addWidget(notice)
+    path = "/data/of/a/very_long_project/with/a/deep/folder/TS_026.zarr needs 30 nm"
+    notice.show_notice(path)
+    label = notice.findChild(QLabel, "noticeText")
+    for select in (lambda: None, lambda: label.setSelection(0, len(QLabel.text(label)))):
+        QApplication.clipboard().clear()
+        select()
+        qtbot.keySequence(label, QKeySequence.StandardKey.Copy)
+        assert QApplication.clipboard().text() == path
 
 
 class TestLayerCombo:

@@ -6,15 +6,17 @@ that the window keeps drawing, and the layers stream from their first slice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
+import numpy as np
 from napari.layers import Labels
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QApplication
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.colors import appearance_of
@@ -22,19 +24,22 @@ from napari_cryoet._qt.layers.ownership import add_layer
 from napari_cryoet._qt.seam import open_viewers
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet._qt.widgets.desktop import copy_text
+from napari_cryoet._qt.widgets.dialogs import agrees, main_window
+from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
 from napari_cryoet.network.policy import recall_once
 from napari_cryoet.provenance import citation
 from napari_cryoet.streaming import pyramid_of
-from napari_cryoet.wording import count_text, plain
+from napari_cryoet.wording import count_text, plain, size_text
 
 T = TypeVar("T")
 
 #: Tells napari that there is nothing to add, without an error.
 _NO_LAYERS = cast(list[LayerData], [(None,)])
+_SLAB_PLANES: Final = 64
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
@@ -63,13 +68,12 @@ def copy_citations(viewer: Viewer) -> None:
         about for layer in layers if isinstance(about := layer.metadata.get(METADATA_KEY), dict)
     ]
     texts = [text for text in map(citation, abouts) if text]
-    clipboard = QApplication.clipboard()
-    if not texts or clipboard is None:
+    if not texts:
         show_info(
             "Nothing was copied: these layers have no citations. Select layers that the portal dock opened."
         )
         return
-    clipboard.setText("\n\n".join(dict.fromkeys(texts)))
+    copy_text("\n\n".join(dict.fromkeys(texts)))
     others = (
         f" {count_text(len(layers) - len(texts), 'other layer')} had none."
         if len(texts) < len(layers)
@@ -79,16 +83,57 @@ def copy_citations(viewer: Viewer) -> None:
 
 
 def make_editable_copy(viewer: Viewer) -> None:
-    """Download each selected mask that streams, and add an editable copy of it."""
-    masks = [layer for layer in viewer.layers.selection if isinstance(layer, Labels)]
-    pyramids = {mask: pyramid for mask in masks if (pyramid := pyramid_of(mask.data)) is not None}
-    if not pyramids:
+    """Add an editable copy of each selected mask that streams, after asking about its size."""
+    masks = [
+        layer
+        for layer in viewer.layers.selection
+        if isinstance(layer, Labels) and pyramid_of(layer.data) is not None
+    ]
+    if not masks:
         show_info("Select a mask that streams. Other masks can be painted directly.")
-    for mask, pyramid in pyramids.items():
-        worker = create_worker(pyramid.read, 0, _progress={"desc": f"Copying {mask.name}"})
-        _, options, _ = mask.as_layer_data_tuple()
-        worker.returned.connect(partial(_add_copy, viewer, options))
-        worker.start()
+        return
+    asking_viewer = viewer_to_ask_in()
+    window = None if asking_viewer is None else main_window(asking_viewer)
+    for mask in masks:
+        try:
+            _copy_mask(viewer, mask, pyramid_of(mask.data), window)
+        except StoppedError:
+            show_info(f"Stopped; {plain(mask.name)} wasn't copied.")
+            return
+        except CryoETError as error:
+            show_error(plain(str(error)))
+
+
+def _copy_mask(viewer: Viewer, mask: Labels, pyramid: Any, window: QWidget | None) -> None:
+    memory = size_text(math.prod(pyramid.shapes[0]) * pyramid.dtype.itemsize)
+    download = f", and up to {size_text(pyramid.wire_bytes(0))} to download"
+    is_agreed = window is None or agrees(
+        window,
+        "Copy a mask",
+        f"Load all of {plain(mask.name)} into memory?",
+        details=f"It takes {memory} of memory{download if pyramid.server else ''}.",
+        verb="Copy",
+        is_harmless=True,
+    )
+    if not is_agreed:
+        return
+    title = f"Copying {plain(mask.name)}…"
+    voxels = wait_for(partial(_read_whole, pyramid), title=title, parent=window)
+    _, options, _ = mask.as_layer_data_tuple()
+    own = {"name": f"{options['name']} (copy)", "multiscale": False, "visible": True}
+    add_layer(viewer, Labels(voxels, **options | own))
+
+
+def _read_whole(pyramid: Any, job: Job) -> NDArray[Any]:
+    """All voxels of the finest level, read in slabs to report progress."""
+    shape = pyramid.shapes[0]
+    voxels = np.empty(shape, pyramid.dtype)
+    for start in range(0, shape[0], _SLAB_PLANES):
+        end = min(start + _SLAB_PLANES, shape[0])
+        box = ((start, end), *((0, size) for size in shape[1:]))
+        voxels[start:end] = pyramid.read(0, box, stop=job.stop)
+        job.progress(end, shape[0])
+    return voxels
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
@@ -147,8 +192,3 @@ def _hidden(data: Any, options: dict[str, Any], kind: LayerKind) -> LayerData:
     ):
         return data, options, kind
     return data, options | {"visible": NOT_YET}, kind
-
-
-def _add_copy(viewer: Viewer, options: dict[str, Any], voxels: Any) -> None:
-    own = {"name": f"{options['name']} (copy)", "multiscale": False, "visible": True}
-    add_layer(viewer, Labels(voxels, **options | own))

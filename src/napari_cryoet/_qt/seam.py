@@ -150,8 +150,9 @@ def is_sliced_in_3d(layer: Layer) -> bool:
 
 
 def update_thumbnail(layer: Layer) -> None:
-    """Update a layer's thumbnail from its current slice."""
-    layer._update_thumbnail()
+    """Update a layer's thumbnail from its current slice, if this napari can."""
+    with suppress(AttributeError):
+        layer._update_thumbnail()
 
 
 def on_plane(event: Any) -> None:
@@ -159,10 +160,10 @@ def on_plane(event: Any) -> None:
     layer = event.source
     if str(layer.depiction) != "plane" or not is_sliced_in_3d(layer):
         return
-    displayed = list(layer._slicing_state._slice_input.displayed)
-    scale = np.asarray(layer._transforms[0].scale)[displayed]
-    corner = np.asarray(layer._transforms[0].translate)[displayed] - 0.5
     with suppress(AttributeError):  # other versions of napari may draw it differently
+        displayed = list(layer._slicing_state._slice_input.displayed)
+        scale = np.asarray(layer._transforms[0].scale)[displayed]
+        corner = np.asarray(layer._transforms[0].translate)[displayed] - 0.5
         for viewer in open_viewers():
             visual = viewer.window._qt_viewer.canvas.layer_to_visual.get(layer)
             if visual is not None:
@@ -313,44 +314,42 @@ def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
 def count_in_nanometers(viewer: ViewerModel) -> None:
     """Show a viewer's scale bar in nm and µm instead of napari's kÅ, if this napari supports it."""
     overlays = viewer.canvas.overlays
-    if (
-        hasattr(viewer, "window")
-        and type(overlays.scale_bar) is ScaleBarOverlay
-        and _can_draw_nanometers()
-    ):
-        options = dict(
-            overlays.pop("scale_bar")
-        )  # napari doesn't replace an overlay by an equal one
-        overlays["scale_bar"] = NanometerScaleBar(**options)
-
-
-class NanometerScaleBar(ScaleBarOverlay):  # type: ignore[misc] # napari is not typed
-    """napari's scale bar for a world in ångström."""
-
-    unit = ScaleBarOverlay.unit  # events of properties aren't inherited
+    if not hasattr(viewer, "window") or type(overlays.scale_bar) is not ScaleBarOverlay:
+        return
+    nanometer_scale_bar = _nanometer_scale_bar()
+    if nanometer_scale_bar is not None:
+        # napari doesn't replace an overlay by an equal one
+        options = dict(overlays.pop("scale_bar"))
+        overlays["scale_bar"] = nanometer_scale_bar(**options)
 
 
 @cache
-def _can_draw_nanometers() -> bool:
+def _nanometer_scale_bar() -> type[ScaleBarOverlay] | None:
+    """A class of scale bars for a world in ångström; None if this napari can't draw it."""
     try:
         napari_visual = importlib.import_module(_SCALE_BAR).VispyScaleBarOverlay
         attrgetter("_on_unit_change", "_on_size_or_zoom_change")(napari_visual)
         known = importlib.import_module(_VISUALS).overlay_to_visual
     except (ImportError, AttributeError):
-        return False
+        return None
 
     class Visual(napari_visual):  # type: ignore[misc, valid-type]
-        _unit: Any
+        _unit: Any = None
 
         def _on_unit_change(self) -> None:
             super()._on_unit_change()
-            is_length = self._unit.is_compatible_with("angstrom") and self.overlay.length is None
-            if is_length and str(self._unit.units) == "angstrom":
-                self._unit = self._unit.to("nanometer")
+            unit = self._unit
+            is_angstrom = unit is not None and str(unit.units) == "angstrom"
+            if is_angstrom and self.overlay.length is None:
+                self._unit = unit.to("nanometer")
                 self._on_size_or_zoom_change(force=True)
 
-    known[NanometerScaleBar] = Visual
-    return True
+    # events of properties aren't inherited, and napari 0.10 removes this one
+    is_property = hasattr(ScaleBarOverlay, "unit")
+    members = {"unit": ScaleBarOverlay.unit} if is_property else {}
+    kind = type("NanometerScaleBar", (ScaleBarOverlay,), members)
+    known[kind] = Visual
+    return kind
 
 
 # windows

@@ -18,7 +18,7 @@ from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_poin
 from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
 from napari_cryoet._qt.widgets.controls import form_of, number_box
 from napari_cryoet._qt.widgets.dialogs import main_window
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip
 from napari_cryoet.appearance.diameters import (
     LARGEST_ANGSTROM,
     SMALLEST_ANGSTROM,
@@ -129,7 +129,7 @@ class PicksPopover(QFrame):
             "Arrows along the particles' z axes, or triads: x orange, y green, z blue"
         )
         self.diameter.setToolTip(
-            plain(
+            plain_tooltip(
                 f"How large {object_of(self._layer)[1]} is drawn, in all layers and when it is opened again"
             )
         )

@@ -7,12 +7,16 @@ from html import escape
 from typing import Final
 
 from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QLabel,
     QSizePolicy,
     QWidget,
 )
 from superqt import QElidingLabel
+
+from napari_cryoet._qt.widgets.desktop import copy_text
+from napari_cryoet._qt.widgets.menus import add_item, passing_menu
 
 _NARROW_PX: Final = 60
 _DESCENDERS_PX: Final = 4  # Qt draws the last line this much lower than the font metrics say
@@ -32,6 +36,11 @@ def wrappable(text: str) -> str:
         lambda word: _PART_OF_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", word[0]), text
     )
     return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
+
+
+def unwrappable(text: str) -> str:
+    """A text without the break points and no-break spaces of `wrappable`."""
+    return text.replace("\N{ZERO WIDTH SPACE}", "").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = "") -> QLabel:
@@ -55,6 +64,24 @@ class WrappedLabel(QLabel):
 
     def text(self) -> str:
         return self._plain_text
+
+    def copy(self) -> None:
+        """Copy the selected text, or all of it."""
+        copy_text(unwrappable(self.selectedText()) or self._plain_text)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+            self.copy()
+        else:
+            super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Offer to copy; Qt's own menu would copy the break points too."""
+        is_selectable = self.textInteractionFlags() & Qt.TextInteractionFlag.TextSelectableByMouse
+        if event is not None and is_selectable:
+            menu = passing_menu(self)
+            add_item(menu, "Copy", self.copy)
+            menu.popup(event.globalPos())
 
     def minimumSizeHint(self) -> QSize:
         hint = super().minimumSizeHint()
