@@ -13,8 +13,7 @@ flipped[:, 1] = tomogram.shape_zyx[1] - 1 - flipped[:, 1]
 mine = picks.changed(points_zyx=flipped)
 
 findings = check_picks(mine, tomogram)  # or the path to a volume
-for statement in findings.statements:
-    print("!" if statement.is_odd else " ", statement.text)
+print(findings.text)
 
 better = findings.suggested_picks()
 print("off by at most", np.abs(better.points_zyx - picks.points_zyx).max(), "voxels")

@@ -1,6 +1,6 @@
 """Compare two annotations with the ground truth, and find out why one of them is poor."""
 
-from napari_cryoet import compare, open_annotation, open_portal, report_text
+from napari_cryoet import compare, open_annotation, open_portal
 
 files = {file.id: file for file in open_portal("demo").run_page(9001).annotation_files}
 truth = open_annotation(files[9001])
@@ -11,7 +11,7 @@ for picks in (matched, careless):
     result = compare(
         picks, truth, radius_angstrom=120, beta=4
     )  # the second argument is the reference
-    print(report_text(result))
+    print(result.text)
 
 shifts_zyx = (
     result.a.positions_angstrom_zyx[result.rows_a] - result.b.positions_angstrom_zyx[result.rows_b]

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from napari_cryoet import Mask, compare, open_annotation, open_portal, report_text
+from napari_cryoet import Mask, compare, open_annotation, open_portal
 
 files = {file.id: file for file in open_portal("demo").run_page(9001).annotation_files}
 matched, planted = open_annotation(files[9004]), open_annotation(files[9001])
@@ -18,9 +18,9 @@ for symmetry in ("C1", "C2"):
     error = compare(turned, planted, radius_angstrom=50, symmetry=symmetry).rotation_error
     print(f"{symmetry}: median rotation error {error.median:.1f}°")
 
-print(report_text(compare(planted, membrane)))  # distances to the surface are negative inside
-print(report_text(compare(vesicles, membrane)))  # a coarse voxel counts as eight fine ones
+print(compare(planted, membrane).text)  # distances to the surface are negative inside
+print(compare(vesicles, membrane).text)  # a coarse voxel counts as eight fine ones
 
 pieces, _count = ndimage.label(membrane.read(0, membrane.shape_zyx[0]))
 mine = Mask(pieces, membrane.spacing_angstrom, alignment_id=membrane.alignment_id)
-print(report_text(compare(mine, vesicles, iou_threshold=0.5)))
+print(compare(mine, vesicles, iou_threshold=0.5).text)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari_cryoet.comparison.inputs import open_annotation
     from napari_cryoet.comparison.masks import MaskComparison, PicksInMask
     from napari_cryoet.comparison.picks import PicksComparison
-    from napari_cryoet.comparison.report import report_text
     from napari_cryoet.discovery.facets import count_facets
     from napari_cryoet.discovery.index import Index, read_index
     from napari_cryoet.discovery.listing import list_matches
@@ -135,7 +134,6 @@ __all__ = [
     "read_basket",
     "read_index",
     "read_picks",
-    "report_text",
     "select_basket",
     "show_diameter",
     "show_orientations",
@@ -162,7 +160,6 @@ _NAMES_BY_MODULE = {
     "comparison.inputs": ["open_annotation"],
     "comparison.masks": ["MaskComparison", "PicksInMask"],
     "comparison.picks": ["PicksComparison"],
-    "comparison.report": ["report_text"],
     "discovery.facets": ["count_facets"],
     "discovery.index": ["Index", "read_index"],
     "discovery.listing": ["list_matches"],

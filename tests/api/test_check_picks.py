@@ -28,7 +28,7 @@ def test_correct_picks_fit(truth, tomogram):
     findings = check_picks(truth, tomogram)
 
     assert isinstance(findings, Findings)
-    assert (findings.verdict, findings.oddities, findings.suggestion) == ("fits", (), None)
+    assert (findings.verdict, findings.warnings, findings.suggestion) == ("fits", (), None)
     assert (findings.diameter_angstrom, findings.diameter_is_known) == (300, True)
     assert len(findings.outside) == 0
 
@@ -38,11 +38,11 @@ def test_mirrored_and_swapped_picks_are_detected_and_corrected(truth, tomogram):
     for wrong in (*mirrored, truth.changed(points_zyx=truth.points_zyx[:, ::-1])):
         findings = check_picks(wrong, tomogram)
         better = findings.suggested_picks()
-        data = json.loads(json.dumps(findings.as_data()))
+        data = json.loads(json.dumps(findings.to_dict()))
 
         assert findings.verdict == data["verdict"] == "better"
         assert [each["text"] for each in data["statements"] if each["is_odd"]] == list(
-            findings.oddities
+            findings.warnings
         )
         np.testing.assert_allclose(better.points_zyx, truth.points_zyx, atol=1e-9)
         assert better.rotations_zyx is None  # mirrored orientations don't exist

@@ -221,7 +221,7 @@ class TestErrors:
             with pytest.raises(ComparisonError):
                 compare(a, b, radius_angstrom=25)
             result = compare(a, b, radius_angstrom=25, insist=True)
-            assert (len(result.rows_a), len(result.notes)) == (2, 1)
+            assert (len(result.rows_a), len(result.warnings)) == (2, 1)
 
     def test_incomplete_or_invalid_input_is_refused(self):
         for a, b, options, noun in (

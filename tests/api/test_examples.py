@@ -125,6 +125,14 @@ def test_compare_with_masks_prints_all_three_comparisons(run):
     assert "panoptic quality" in output
 
 
+def test_measure_membrane_gives_a_distance_for_each_pick(run):
+    names, _output = run("measure_membrane.py")
+
+    table = names["table"]
+    assert len(table) == len(names["picks"]) > 0
+    assert ((table["surface_distance_nm"] < 0) == table["is_inside"]).all()
+
+
 def test_review_picks_judges_all_picks_and_resumes(run):
     names, output = run("review_picks.py")
 

@@ -47,7 +47,7 @@ def test_correct_picks_fit_bright_particles():
     scene = make_scene(polarity=1.0)
     result = check(scene.truth_zyx, scene.volume)
 
-    assert (result.verdict, result.oddities, result.suggestion) == ("fits", (), None)
+    assert (result.verdict, result.warnings, result.suggestion) == ("fits", (), None)
     assert result.judgement.given.effect > 0
     assert "brighter" in about(result, "density")
 
@@ -100,7 +100,7 @@ def test_a_symmetric_volume_lists_every_possible_flip():
     scene = make_mirrored_scene()
     result = check(MISTAKES["y is flipped"](scene.truth_zyx), scene.volume)
 
-    assert (result.verdict, result.suggestion, result.as_data()["suggestion"]) == (
+    assert (result.verdict, result.suggestion, result.to_dict()["suggestion"]) == (
         "several",
         None,
         None,
@@ -161,7 +161,7 @@ def test_picks_outside_and_duplicates_are_counted(scene):
     assert result.verdict == "fits"
     assert result.outside.tolist() == [43]
     assert (result.duplicates.tolist(), result.n_overlapping) == ([0, 1, 2], 3)
-    assert len(result.oddities) == 2
+    assert len(result.warnings) == 2
     assert result.headline.endswith("but 1 lies outside the volume and 3 may be duplicates.")
 
     cloud = Picks(
@@ -176,10 +176,10 @@ def test_too_many_picks_at_the_edge_are_reported(scene):
     edge = scene.truth_zyx.copy()
     edge[:30, 1], edge[:30, 2] = 1.0, np.linspace(8, 55, 30)
 
-    assert about(check(edge, scene.volume), "edge") in check(edge, scene.volume).oddities
+    assert about(check(edge, scene.volume), "edge") in check(edge, scene.volume).warnings
     assert (
         about(check(scene.truth_zyx, scene.volume), "edge")
-        not in check(scene.truth_zyx, scene.volume).oddities
+        not in check(scene.truth_zyx, scene.volume).warnings
     )
 
 

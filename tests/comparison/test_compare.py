@@ -95,7 +95,7 @@ class TestPicks:
         result = compare(twice, Picks([[1.0, 1, 1]], 10.0), radius_angstrom=10)
 
         assert result.scores.precision == 0.5
-        assert "AL-17" in result.notes[0]
+        assert "AL-17" in result.warnings[0]
 
 
 class TestMasks:
@@ -112,7 +112,7 @@ class TestMasks:
             compare(Picks(positions, 10.0), Mask(a, 10.0)),
         )
 
-        assert [part.plain() for part in parts] == [whole.plain() for whole in wholes]
+        assert [part.to_dict() for part in parts] == [whole.to_dict() for whole in wholes]
         np.testing.assert_array_equal(
             parts[1].surface_distances_angstrom, wholes[1].surface_distances_angstrom
         )

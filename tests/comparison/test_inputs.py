@@ -13,7 +13,6 @@ from napari_cryoet import (
     compare,
     open_annotation,
     open_portal,
-    report_text,
     write_mask,
     write_picks,
 )
@@ -85,7 +84,7 @@ class TestFiles:
             radius_angstrom=1,
         )
 
-        assert "kept.star" in report_text(result)
+        assert "kept.star" in result.text
         assert result.scores.true_positives == 40
 
     def test_ome_zarr_label_images_open_as_masks(self, tmp_path):

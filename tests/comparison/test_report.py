@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_cryoet import Mask, Picks, compare, comparison_layers, report_text
+from napari_cryoet import Mask, Picks, compare, comparison_layers
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY
 
 JUDGED = {
@@ -45,7 +45,7 @@ PAIRS = [
 @pytest.mark.parametrize(("a", "b"), PAIRS)
 def test_reports_start_with_a_headline_and_explain_missing_figures(a, b):
     result = compare(a, b, radius_angstrom=15)
-    report, text = result.plain(), report_text(result)
+    report, text = result.to_dict(), result.text
 
     assert text.startswith(f"{result.headline}\n")
     assert result.headline.endswith(".")
@@ -56,7 +56,7 @@ def test_reports_start_with_a_headline_and_explain_missing_figures(a, b):
 
 
 def test_reports_name_both_sides_and_the_portals_values():
-    text = report_text(compare(A, B, radius_angstrom=15))
+    text = compare(A, B, radius_angstrom=15).text
 
     for part in (
         "ribosome · AN-5",
@@ -68,14 +68,14 @@ def test_reports_name_both_sides_and_the_portals_values():
         "50.0 %",
     ):
         assert part in text
-    assert "portal" not in report_text(compare(B, B, radius_angstrom=15))
+    assert "portal" not in compare(B, B, radius_angstrom=15).text
 
 
 def test_json_contains_provenance_settings_scores_and_edits():
     about = JUDGED | {"tags": {"a"}, "share": np.float64("nan")}
     a = A.take([0, 1], "kept 2").changed(about=about)
     data = json.loads(
-        json.dumps(compare(a, B, radius_angstrom=15, beta=4).plain(), allow_nan=False)
+        json.dumps(compare(a, B, radius_angstrom=15, beta=4).to_dict(), allow_nan=False)
     )
 
     assert (data["method"], data["radius_angstrom"], data["beta"]) == ("optimal", 15, 4)
@@ -87,8 +87,17 @@ def test_json_contains_provenance_settings_scores_and_edits():
     assert data["a"]["about"]["confidence_precision_percent"] == 90.1
     assert data["software"].startswith("napari-cryoet ")
     assert sum(data["distance"]["histogram"]["counts"]) == data["true_positives"] == 1
-    instances = compare(MASK, MASK).plain()["instances"]
+    instances = compare(MASK, MASK).to_dict()["instances"]
     assert instances["matches"] == [{"a": n, "b": n, "iou": 1.0, "dice": 1.0} for n in (1, 2)]
+
+
+def test_tables_have_a_row_for_each_match_and_for_each_pick_without_one():
+    table = compare(A, B, radius_angstrom=15).to_dataframe()
+
+    assert table["a_id"].tolist()[:2] == [11, 12]
+    assert table["b_id"].isna().tolist() == [False, True]
+    assert table["distance_angstrom"].tolist()[0] == 10
+    assert compare(MASK, MASK).to_dataframe()["iou"].tolist() == [1, 1]
 
 
 def test_layers_keep_provenance_but_no_layer_id():

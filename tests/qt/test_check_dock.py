@@ -133,7 +133,7 @@ def test_results_match_a_script_and_files_are_read_in_the_background(
     by_script = check_picks(picks, tomogram_path)
 
     assert by_script.diameter_angstrom == 83.4
-    assert dock.findings.as_data() == by_script.as_data()
+    assert dock.findings.to_dict() == by_script.to_dict()
 
 
 def test_a_tomogram_in_pixels_is_checked_with_an_entered_spacing(

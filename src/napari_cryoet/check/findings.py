@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ from napari_cryoet.volumes import (
     open_volume,
 )
 from napari_cryoet.wording import count_text, nm_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: Minimum thickness of the volume in particles; in a thinner one, noise looks like a fit.
 _MIN_THICKNESS: Final = 1.25
@@ -67,7 +70,7 @@ class Statement:
         return self.mark == "odd"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Findings:
     """The result of checking picks against a volume.
 
@@ -102,6 +105,9 @@ class Findings:
     edge_by_chance: float
     duplicates: NDArray[np.intp]
     n_overlapping: int
+
+    def __repr__(self) -> str:
+        return f"<Findings: {self.headline}>"
 
     @property
     def verdict(self) -> CheckVerdict:
@@ -168,11 +174,24 @@ class Findings:
         return tuple(_statements(self))
 
     @property
-    def oddities(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Sentences about what is, or may be, wrong."""
         return tuple(statement.text for statement in self.statements if statement.is_odd)
 
-    def as_data(self) -> dict[str, Any]:
+    @property
+    def text(self) -> str:
+        """All findings as plain text; problems are marked with an exclamation mark."""
+        lines = [f"{'!' if each.is_odd else ' '} {each.text}" for each in self.statements]
+        return "\n".join([self.headline, f"  {self.basis}", *lines]) + "\n"
+
+    def to_dataframe(self) -> DataFrame:
+        """One row for each pick, and which are outside, cut by the edge or duplicates."""
+        frame = self.picks.to_dataframe()
+        for name in ("outside", "edge", "duplicates"):
+            frame[name] = np.isin(np.arange(len(frame)), getattr(self, name))
+        return frame
+
+    def to_dict(self) -> dict[str, Any]:
         """All findings as JSON-compatible data."""
         judgement, suggestion = self.judgement, self.suggestion
         data = {

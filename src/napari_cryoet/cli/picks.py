@@ -136,16 +136,13 @@ def check(
         found = check_picks(
             read, opened_volume, diameter_angstrom=diameter, stop=stop, progress=progress.show
         )
-    notes = [*read.about.get("warnings", ()), *opened_volume.remarks]
+    warnings = [*read.about.get("warnings", ()), *opened_volume.remarks]
     if as_json:
-        say_json(found.as_data() | {"notes": notes})
+        say_json(found.to_dict() | {"warnings": warnings})
         return
-    say(found.headline)
-    say(f"  {found.basis}")
-    for statement in found.statements:
-        say(f"{'!' if statement.is_odd else ' '} {statement.text}")
-    for note in notes:
-        say(f"note: {note}")
+    say(found.text.rstrip("\n"))
+    for warning in warnings:
+        say(f"note: {warning}")
 
 
 @app.command()
@@ -194,7 +191,6 @@ def compare(
     napari-cryoet compare mine.mrc truth.zarr --json
     """
     from napari_cryoet.comparison import comparing
-    from napari_cryoet.comparison.report import report_text
 
     options = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
     annotations = _resolved((a, b), source)
@@ -215,9 +211,9 @@ def compare(
             stop=stop,
         )
     if as_json:
-        say_json(found.plain())
+        say_json(found.to_dict())
         return
-    say(report_text(found).rstrip("\n"))
+    say(found.text.rstrip("\n"))
     for letter, side in zip("AB", sides, strict=True):
         for note in side.about.get("warnings", ()):
             say(f"note on {letter}: {note}")

@@ -71,7 +71,7 @@ def compare(
     ValueError
         If radius, beta, method, symmetry or threshold are invalid.
     """
-    fold = re.fullmatch("[Cc]([1-9][0-9]{0,2})", symmetry)
+    fold = re.fullmatch("[Cc]([1-9][0-9]{0,2})", str(symmetry))
     if fold is None:
         raise ValueError(f"symmetry must be C1, C2, C3, …, not {symmetry!r}")
     if not 0 < beta <= 1e6:
@@ -112,19 +112,22 @@ def compare(
             hint = "Use the picks as A and the mask as B."
             raise ComparisonError("Picks can't be the reference for a mask.", hint=hint)
         case _:
-            raise TypeError("a and b must be Picks or Masks; open_annotation opens a file")
-    notes = _require_one_frame(a, b, insist=insist)
-    return stoppable(lambda: work(step=step, notes=notes), stop)
+            kinds = " and ".join(type(side).__name__ for side in (a, b))
+            raise TypeError(
+                f"a and b must be Picks or Masks, not {kinds}; open_annotation opens a file"
+            )
+    warnings = _require_one_frame(a, b, insist=insist)
+    return stoppable(lambda: work(step=step, warnings=warnings), stop)
 
 
 def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> list[str]:
-    """Refuse annotations in different frames; return notes on those whose frame is uncertain."""
+    """Refuse annotations in different frames; return warnings on those whose frame is uncertain."""
     for letter, side in (("A", a), ("B", b)):
         if side.spacing_angstrom is None:
             raise ComparisonError(
                 f"The voxel spacing of {letter} is unknown.", hint="Give the voxel spacing."
             )
-    notes = []
+    warnings = []
     for label, id_a, id_b in (
         ("run RN", a.about.get("run_id"), b.about.get("run_id")),
         ("alignment AL", a.alignment_id, b.alignment_id),
@@ -136,8 +139,8 @@ def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> lis
                     f"{difference}, so positions don't match.",
                     hint="Insist to compare them anyway.",
                 )
-            notes.append(f"{difference}: compared because you insisted.")
+            warnings.append(f"{difference}: compared because you insisted.")
     if (a.alignment_id is None) != (b.alignment_id is None):
         unknown, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)
-        notes.append(f"The alignment of {unknown} is unknown; AL-{known} was assumed.")
-    return notes
+        warnings.append(f"The alignment of {unknown} is unknown; AL-{known} was assumed.")
+    return warnings

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,15 @@ from napari_cryoet.comparison.report import (
     spread_of,
 )
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.measure import INSIDE, LABEL, SURFACE
 from napari_cryoet.measure.surface import NO_LABEL, read_surface
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
 from napari_cryoet.volumes import Mask
 from napari_cryoet.volumes.masks import slabs
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: Labels are int32, so that two fit an int64.
 _LABELS: Final = 2**31
@@ -51,24 +55,26 @@ class InstanceScores:
         float  # sum of IoUs / (matches + half of the other objects) (Kirillov et al. 2019)
     )
 
-    def plain(self) -> dict[str, Any]:
+    def to_dataframe(self) -> DataFrame:
+        """One row for each pair of matching objects."""
+        import pandas as pd
+
+        dice = 2 * self.ious / (1 + self.ious)
+        return pd.DataFrame(
+            {"a": self.labels_a, "b": self.labels_b, "iou": self.ious, "dice": dice}
+        )
+
+    def to_dict(self) -> dict[str, Any]:
         """Convert to JSON-compatible data."""
-        columns = {
-            "a": self.labels_a,
-            "b": self.labels_b,
-            "iou": self.ious,
-            "dice": 2 * self.ious / (1 + self.ious),
-        }
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return {
             "iou_threshold": self.threshold,
             **asdict(self.scores),
             "panoptic_quality": self.panoptic_quality,
-            "matches": [dict(zip(columns, row, strict=True)) for row in rows],
+            "matches": self.to_dataframe().to_dict("records"),
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class MaskComparison(Comparison):
     """Mask A evaluated against the reference mask B.
 
@@ -115,8 +121,14 @@ class MaskComparison(Comparison):
             f"{overlap}, and {matched:,} of {matched + missed:,} objects of B have a partner in A."
         )
 
+    def to_dataframe(self) -> DataFrame:
+        """One row for each pair of matching objects; none if the masks don't distinguish objects."""
+        import pandas as pd
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+        return pd.DataFrame() if self.instances is None else self.instances.to_dataframe()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class PicksInMask(Comparison):
     """Picks A relative to mask B.
 
@@ -182,14 +194,19 @@ class PicksInMask(Comparison):
     @property
     def _with_columns(self) -> Picks:
         columns = {
-            "mask_label": self.labels,
-            "surface_distance_angstrom": self.surface_distances_angstrom,
+            SURFACE: self.surface_distances_angstrom / 10,
+            INSIDE: self.is_inside,
+            LABEL: self.labels,
         }
         return self.a.changed(features=dict(self.a.features) | columns)
 
+    def to_dataframe(self) -> DataFrame:
+        """One row for each pick, with label and distance."""
+        return self._with_columns.to_dataframe()
+
 
 def compare_masks(
-    a: Mask, b: Mask, *, beta: float, iou_threshold: float, step: Step, notes: Sequence[str]
+    a: Mask, b: Mask, *, beta: float, iou_threshold: float, step: Step, warnings: Sequence[str]
 ) -> MaskComparison:
     """Implementation of `napari_cryoet.compare` for masks."""
     grid = _common_grid(a, b)
@@ -213,7 +230,7 @@ def compare_masks(
         instances=_by_instance(table, beta, iou_threshold)
         if _have_instances(a, b, table)
         else None,
-        notes=tuple(notes),
+        warnings=tuple(warnings),
     )
 
 
@@ -326,7 +343,7 @@ def _objects(
     )
 
 
-def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) -> PicksInMask:
+def compare_with_mask(a: Picks, b: Mask, *, step: Step, warnings: Sequence[str]) -> PicksInMask:
     """Implementation of `napari_cryoet.compare` for picks and a mask."""
     at_picks = read_surface(b, a.positions_angstrom_zyx / _spacing(b), step)
     distances = at_picks.distances * _spacing(b)
@@ -336,5 +353,5 @@ def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) ->
         labels=at_picks.labels,
         surface_distances_angstrom=distances,
         distance=spread_of(distances, "Å"),
-        notes=tuple(notes),
+        warnings=tuple(warnings),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,11 @@ from napari_cryoet.comparison.report import (
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import nm_text
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class PicksComparison(Comparison):
     """Picks A evaluated against the reference picks B.
 
@@ -101,6 +104,21 @@ class PicksComparison(Comparison):
         """Picks of B without a partner: false negatives."""
         return _without(self.b, self.rows_b, f"{name_of_side(self.a) or 'A'} {self._within}")
 
+    def to_dataframe(self) -> DataFrame:
+        """One row for each match, then for each pick without a partner, whose other columns are missing."""
+        import pandas as pd
+
+        matches = {
+            "a_id": pd.array(self.a.ids[self.rows_a], dtype="Int64"),
+            "b_id": pd.array(self.b.ids[self.rows_b], dtype="Int64"),
+            "distance_angstrom": self.distances_angstrom,
+            "rotation_error_degree": self.rotation_errors_degree,
+            "tilt_error_degree": self.tilt_errors_degree,
+        }
+        only_a = pd.DataFrame({"a_id": pd.array(self.only_a.ids, dtype="Int64")})
+        only_b = pd.DataFrame({"b_id": pd.array(self.only_b.ids, dtype="Int64")})
+        return pd.concat([pd.DataFrame(matches), only_a, only_b], ignore_index=True)
+
     @property
     def _within(self) -> str:
         return f"within {nm_text(self.radius_angstrom)}"
@@ -120,7 +138,7 @@ def compare_picks(
     method: MatchMethod,
     fold: int,
     step: Step,
-    notes: Sequence[str],
+    warnings: Sequence[str],
 ) -> PicksComparison:
     """Implementation of `napari_cryoet.compare` for picks."""
     pairs = pairs_within(a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom)
@@ -141,7 +159,7 @@ def compare_picks(
         distance=spread_of(matches.costs, "Å", top=radius_angstrom),
         rotation_error=spread_of(rotation_errors, "°"),
         tilt_error=spread_of(tilt_errors, "°"),
-        notes=tuple(notes),
+        warnings=tuple(warnings),
     )
 
 

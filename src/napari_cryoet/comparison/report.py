@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Mask
 from napari_cryoet.wording import joined, nm_text, plain
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: The key in ``about`` for a side's display name.
 SHOWN_NAME: Final = "shown_name"
@@ -44,7 +47,7 @@ _REASONS: Final = {
     "instances": "a mask whose only label is 1 doesn't distinguish objects, unless its record says so",
 }
 #: Fields of comparisons that aren't figures.
-_NOT_FIGURES: Final = frozenset({"a", "b", "notes"})
+_NOT_FIGURES: Final = frozenset({"a", "b", "warnings"})
 #: Keys in ``about`` for the portal's own assessment of an annotation.
 _OF_PORTAL: Final = (
     "confidence_precision_percent",
@@ -53,14 +56,17 @@ _OF_PORTAL: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Comparison(ABC):
     """Annotation A evaluated against the reference B."""
 
     kind: ClassVar[str]
     a: Picks | Mask
     b: Picks | Mask
-    notes: tuple[str, ...]  # caveats about the numbers
+    warnings: tuple[str, ...]  # caveats about the numbers
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.headline}>"
 
     @property
     @abstractmethod
@@ -80,11 +86,25 @@ class Comparison(ABC):
         return figures
 
     @property
+    def text(self) -> str:
+        """The result, its subject, numbers and remarks as plain text."""
+        rows = rows_of(self.figures)
+        label_width = max(len(label) for label, _ in rows)
+        value_width = max(len(value) for _, value in rows)
+        table = [f"{label:<{label_width}}  {value:>{value_width}}" for label, value in rows]
+        lines = [self.headline, subject(self), "", *table, "", *remarks_of(self)]
+        return "\n".join(lines).strip() + "\n"
+
+    @abstractmethod
+    def to_dataframe(self) -> DataFrame:
+        """A table of what was compared: matches, picks or objects."""
+
+    @property
     def why_undefined(self) -> dict[str, str]:
         """The reason for each figure that is None."""
         return {key: _REASONS[key] for key, value in self.figures.items() if value is None}
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Convert all numbers and the provenance of both sides to JSON-compatible data."""
         report = {
             "kind": self.kind,
@@ -93,11 +113,11 @@ class Comparison(ABC):
             "a": _plain_side(self.a),
             "b": _plain_side(self.b),
             **{
-                key: value.plain() if hasattr(value, "plain") else value
+                key: value.to_dict() if hasattr(value, "to_dict") else value
                 for key, value in self.figures.items()
             },
             "why_undefined": self.why_undefined,
-            "notes": self.notes,
+            "warnings": self.warnings,
             "software": f"napari-cryoet {__version__}",
         }
         return dict(plain_data(report))
@@ -161,7 +181,7 @@ class Spread:
         """Format a value with its unit; lengths in nm."""
         return f"{value:.1f}°" if self.unit == "°" else nm_text(value)
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Convert to JSON-compatible data."""
         numbers = {
             name: getattr(self, name) for name in ("unit", "count", "mean", "median", "largest")
@@ -193,19 +213,6 @@ def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = Non
     )
 
 
-def report_text(comparison: Comparison) -> str:
-    """Format a comparison as plain text: result, subject, numbers and remarks."""
-    rows = rows_of(comparison.figures)
-    label_width, text_width = (max(map(len, column)) for column in zip(*rows, strict=True))
-    table = [f"{label:<{label_width}}  {text:>{text_width}}" for label, text in rows]
-    return (
-        "\n".join(
-            [comparison.headline, subject(comparison), "", *table, "", *remarks_of(comparison)]
-        ).strip()
-        + "\n"
-    )
-
-
 def subject(comparison: Comparison) -> str:
     """Describe what was compared."""
     a, b = (
@@ -219,8 +226,8 @@ def rows_of(figures: Mapping[str, Any], group: str = "") -> list[tuple[str, str]
     """Label and formatted value of each figure."""
     rows = []
     for key, value in figures.items():
-        if hasattr(value, "plain") and not isinstance(value, Spread):
-            rows += rows_of(value.plain(), f"{label_of(key)}: ")
+        if hasattr(value, "to_dict") and not isinstance(value, Spread):
+            rows += rows_of(value.to_dict(), f"{label_of(key)}: ")
         elif not isinstance(value, list):
             rows.append((group + label_of(key), _text(key, value)))
     return rows
@@ -248,7 +255,7 @@ def remarks_of(comparison: Comparison) -> list[str]:
     missing = [
         f"There is no {' or '.join(labels)}, because {why}." for why, labels in undefined.items()
     ]
-    return [*lines, *comparison.notes, *missing]
+    return [*lines, *comparison.warnings, *missing]
 
 
 def share_text(share: float) -> str:

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
@@ -116,6 +119,23 @@ class Picks:
 
     def __len__(self) -> int:
         return len(self.points_zyx)
+
+    def __repr__(self) -> str:
+        width = self.spacing_angstrom
+        spacing = "unknown voxel spacing" if width is None else f"{width:g} Å"
+        columns = "".join(f", {name}" for name in self.table())
+        return f"<Picks {len(self):,}, {spacing}{columns}>"
+
+    def to_dataframe(self) -> DataFrame:
+        """A table of ids, positions in voxels (z, y, x) and in ångström, and all other columns."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"pick_id": self.ids}
+        columns |= zip("zyx", self.points_zyx.T, strict=True)
+        if self.spacing_angstrom is not None:
+            names = ("z_angstrom", "y_angstrom", "x_angstrom")
+            columns |= zip(names, self.positions_angstrom_zyx.T, strict=True)
+        return pd.DataFrame(columns | self.table())
 
     @property
     def positions_angstrom_zyx(self) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from napari_cryoet.volumes.volume import Volume
 SLAB_VOXELS: Final = 2**23
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Mask:
     """A segmentation, read lazily: 0 is background, other integers are objects.
 
@@ -42,6 +42,9 @@ class Mask:
             raise ValueError(f"a mask must have three dimensions, not {len(self.data.shape)}")
         if self.spacing_angstrom is not None and not 0 < self.spacing_angstrom < np.inf:
             raise ValueError(f"a voxel can't be {self.spacing_angstrom} Å wide")
+
+    def __repr__(self) -> str:
+        return f"<Mask of {self.volume!r}>"
 
     @property
     def volume(self) -> Volume:

@@ -33,7 +33,7 @@ from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.report import SHOWN_NAME, Comparison, report_text
+from napari_cryoet.comparison.report import SHOWN_NAME, Comparison
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.layers.compared import comparison_layers
 from napari_cryoet.layers.specs import LayerSpec
@@ -273,7 +273,7 @@ class CompareDock(Dock):
 
     def _on_copy(self) -> None:
         if self.comparison is not None:
-            copy_text(report_text(self.comparison))
+            copy_text(self.comparison.text)
             self.bar.say("Copied.")
 
     def _lay_out(self) -> None:
