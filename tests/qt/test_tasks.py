@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from napari.utils.progress import progress
@@ -12,7 +14,8 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton, QWidget
 
 from napari_cryoet._qt.tasks import Job, UnexpectedError, wait_for
-from napari_cryoet.exceptions import NetworkError, StoppedError, raise_if_stopped
+from napari_cryoet._qt.widgets.start_bar import StartBar
+from napari_cryoet.exceptions import CryoETError, NetworkError, StoppedError, raise_if_stopped
 
 
 def test_a_newer_task_replaces_an_older_one_with_the_same_key(tasks, qtbot):
@@ -31,15 +34,35 @@ def test_a_newer_task_replaces_an_older_one_with_the_same_key(tasks, qtbot):
     assert answers == ["newer"]
 
 
-def test_an_unexpected_error_is_logged_and_reported_with_details(tasks, qtbot, caplog):
-    errors = []
-    with qtbot.waitSignal(tasks.finished):
-        tasks.run("page", lambda job: 1 // 0, then=lambda _: None, failed=errors.append)
-    (error,) = errors
+def test_an_unexpected_error_is_logged_and_reported_without_private_data(tasks, qtbot, caplog):
+    path = Path.home() / "unpublished.mrc"
+    url = "https://me:secret@files.org/a.zarr?token=secret"
+    user = getpass.getuser()
+
+    def fail(_job):
+        raise ZeroDivisionError(f"{path} and {url} and /media/{user}/disk")
+
+    with qtbot.waitSignal(tasks.unhandled) as failed:
+        tasks.run("search", fail, then=lambda _answer: None)
+    (error,) = failed.args
     assert isinstance(error, UnexpectedError)
-    assert "ZeroDivisionError" not in str(error)
-    assert "ZeroDivisionError" in error.details
-    assert "ZeroDivisionError" in caplog.text
+    assert "search" in caplog.text
+    for expected in ("napari 0.", "Python 3.", "test_tasks.py", "ZeroDivisionError: ~"):
+        assert expected in error.report
+    assert "https://files.org/a.zarr?… and /media/USER/disk" in error.report
+    for private in (str(Path.home()), "secret", "me:"):
+        assert private not in error.report
+
+
+def test_a_report_can_be_copied_beside_an_unexpected_error(tasks, qtbot):
+    bar = StartBar(tasks, "search", "Search", "Search for it")
+    qtbot.addWidget(bar)
+    bar.show_error(UnexpectedError("a traceback"))
+    assert bar.report.isVisibleTo(bar)
+    bar.report.click()
+    assert "a traceback" in QApplication.clipboard().text()
+    bar.show_error(CryoETError("The server is away."))
+    assert not bar.report.isVisibleTo(bar)
 
 
 def test_stop_ends_a_task_at_once_and_drops_its_result(tasks, qtbot):

@@ -23,6 +23,7 @@ from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, QTim
 from qtpy.QtWidgets import QProgressDialog, QWidget
 from superqt.utils import ensure_main_thread
 
+from napari_cryoet._qt.report import report_text
 from napari_cryoet.exceptions import CryoETError
 
 log = logging.getLogger(__name__)
@@ -44,14 +45,14 @@ _warming: Final = threading.Lock()  # creating pint's registry isn't thread-safe
 
 
 class UnexpectedError(CryoETError):
-    """A bug in napari-cryoet; ``details`` holds the traceback for a report."""
+    """A bug in napari-cryoet; ``report`` is for its developers."""
 
     def __init__(self, details: str) -> None:
         super().__init__(
             "Something went wrong inside CryoET Explorer.",
-            hint="Copy the details and report them; the rest keeps working.",
+            hint="Copy a report and send it to us; the rest keeps working.",
         )
-        self.details = details
+        self.report = report_text(details)
 
 
 class Job:

@@ -148,7 +148,7 @@ class CheckDock(Dock):
         self.results.show_findings(findings)
 
     def _on_failed(self, error: CryoETError) -> None:
-        self.bar.say(str(error))
+        self.bar.show_error(error)
 
     def _add_copy(self) -> None:
         """Add the suggested picks as a new layer in the tomogram's grid.

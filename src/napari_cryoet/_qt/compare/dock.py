@@ -259,7 +259,7 @@ class CompareDock(Dock):
         self.results.show_comparison(self.comparison)
 
     def _on_failed(self, error: CryoETError) -> None:
-        self.bar.say(str(error))
+        self.bar.show_error(error)
 
     # results
 

@@ -132,7 +132,7 @@ class ExportPicks(Dock):
                 case _:
                     picks = placed_picks_of(layer)
         except PlacementError as error:
-            self.bar.say(str(error))
+            self.bar.show_error(error)
             return None
         except ValueError as error:
             self.bar.say(f"This layer can't be exported: {error}.")
@@ -304,7 +304,7 @@ class ExportPicks(Dock):
 
         def failed(error: CryoETError) -> None:
             if not isinstance(error, ExistsError) or overwrite:
-                self.bar.say(str(error))
+                self.bar.show_error(error)
             elif may_replace(path, self):
                 self._write(picks, path, name, overwrite=True)
             else:

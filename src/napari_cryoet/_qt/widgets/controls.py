@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 BAR_STEPS: Final = 1000  # of a progress bar
+COPY_REPORT: Final = "Copy a report"
 
 
 def explain(control: QWidget, purpose: str) -> None:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
-from napari_cryoet._qt.widgets.controls import BAR_STEPS, progress_bar, push_button
+from napari_cryoet._qt.widgets.controls import BAR_STEPS, COPY_REPORT, progress_bar, push_button
 from napari_cryoet._qt.widgets.desktop import copy_text
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.exceptions import CryoETError
@@ -85,7 +85,7 @@ class MessagePanel(QWidget):
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         actions = [] if retry is None else [Action("Retry", retry)]
         if isinstance(error, UnexpectedError):
-            actions.append(Action("Copy details", lambda: copy_text(error.details)))
+            actions.append(Action(COPY_REPORT, partial(copy_text, error.report)))
         self.show_message(error.message, error.hint, actions)
 
     def take_focus(self) -> None:

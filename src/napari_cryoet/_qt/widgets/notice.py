@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel
 
 from napari_cryoet._qt.tasks import UnexpectedError
-from napari_cryoet._qt.widgets.controls import push_button, tool_button
+from napari_cryoet._qt.widgets.controls import COPY_REPORT, push_button, tool_button
 from napari_cryoet._qt.widgets.desktop import copy_text
 from napari_cryoet._qt.widgets.icons import pixmap
 from napari_cryoet._qt.widgets.labels import plain_label
@@ -74,11 +75,9 @@ class NoticeBar(QFrame):
     def show_error(
         self, error: CryoETError, retry: Callable[[], None] | None = None, *, topic: str = ""
     ) -> None:
-        """Show an error with a Retry button, or with a button that copies the details of a bug."""
+        """Show an error with a Retry button, or with a button that copies a report of a bug."""
         if isinstance(error, UnexpectedError):
-            self.show_notice(
-                str(error), "Copy details", lambda: copy_text(error.details), topic=topic
-            )
+            self.show_notice(str(error), COPY_REPORT, partial(copy_text, error.report), topic=topic)
         else:
             self.show_notice(str(error), "Retry", retry, topic=topic)
 

@@ -7,9 +7,11 @@ from collections.abc import Hashable
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.tasks import Tasks
-from napari_cryoet._qt.widgets.controls import BAR_STEPS, progress_bar
+from napari_cryoet._qt.tasks import Tasks, UnexpectedError
+from napari_cryoet._qt.widgets.controls import BAR_STEPS, COPY_REPORT, progress_bar, push_button
+from napari_cryoet._qt.widgets.desktop import copy_text
 from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet.exceptions import CryoETError
 
 
 class StartBar(QWidget):
@@ -25,24 +27,41 @@ class StartBar(QWidget):
         self.button.setToolTip(tooltip)
         self.bar = progress_bar()
         self.message = plain_label(name="dimText")
+        self.report = push_button(COPY_REPORT)
+        self._error: CryoETError | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.button, self.bar, self.message):
+        for part in (self.button, self.bar, self.message, self.report):
             column.addWidget(part)
         self.button.clicked.connect(self._on_click)
+        self.report.clicked.connect(self._copy_report)
         tasks.started.connect(self._on_change)
         tasks.finished.connect(self._on_change)
         tasks.said.connect(self._on_said)
         self._on_change(key)
 
     def say(self, text: str) -> None:
-        self.message.setText(text)
-        self.message.setVisible(bool(text))
+        self._error = None
+        self._show(text)
+
+    def show_error(self, error: CryoETError) -> None:
+        """Show an error, with a button that copies a report of a bug."""
+        self._error = error
+        self._show(str(error))
 
     def set_ready(self, is_ready: bool) -> None:
         """Enable or disable starting the task."""
         self._is_ready = is_ready
         self.button.setEnabled(is_ready or self._tasks.is_running(self._key))
+
+    def _show(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+        self.report.setVisible(isinstance(self._error, UnexpectedError))
+
+    def _copy_report(self) -> None:
+        if isinstance(self._error, UnexpectedError):
+            copy_text(self._error.report)
 
     def _on_click(self) -> None:
         if self._tasks.is_running(self._key):
