@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cryoet import Picks
+from napari_cryoet import FormatError, Picks, read_picks
 
 NO_INSTANCE = -1
 ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
@@ -142,3 +142,28 @@ def test_instance_points_are_a_cloud_but_particles_are_not():
     assert some_picks(instance_ids=[1, 1, 2]).is_cloud
     assert not some_picks(instance_ids=[1, 1, NO_INSTANCE]).is_cloud
     assert not some_picks(2, instance_ids=[1, 1], rotations_zyx=ROTATIONS).is_cloud
+
+
+def test_a_table_has_named_units_and_becomes_the_same_picks():
+    picks = some_picks(
+        rotations_zyx=np.stack([*ROTATIONS, np.full((3, 3), np.nan)]),
+        instance_ids=[4, NO_INSTANCE, 2**40],
+        scores=[0.1, np.nan, 1 / 3],
+        features={"class": np.array([1, 2, 3])},
+    )
+    frame = picks.to_dataframe()
+    assert frame["z_angstrom"].tolist() == [0, 30, 60]
+
+    back = read_picks(frame)
+    assert (back.spacing_angstrom, back.ids.tolist()) == (10.0, [0, 1, 2])
+    for name in ("points_zyx", "rotations_zyx", "instance_ids", "scores"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(picks, name), strict=True)
+    assert back.features["class"].tolist() == [1, 2, 3]
+    with pytest.raises(FormatError, match="position"):
+        read_picks(frame[["score"]])
+
+
+def test_a_notebook_shows_one_line_and_a_short_table():
+    picks = some_picks(1000)
+    assert repr(picks) == "<Picks 1,000, 10 Å>"
+    assert picks._repr_html_().count("<tr") < 12  # the method that notebooks look for

@@ -7,11 +7,12 @@ it, `MissingContextError` names the missing arguments.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
@@ -37,6 +38,9 @@ from napari_cryoet.formats.notes import (
 )
 from napari_cryoet.locations import Location, PathOrUrl, path_to_read, path_to_write
 from napari_cryoet.picks import Picks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PickFormat = Literal[
     "ndjson", "relion5", "relion4", "relion3", "dynamo", "copick", "csv", "parquet"
@@ -182,7 +186,7 @@ def _refuse_unknown(format: str | None) -> None:  # noqa: A002
 
 
 def read_picks(
-    path: PathOrUrl,
+    path: PathOrUrl | pd.DataFrame,
     *,
     format: PickFormat | None = None,  # noqa: A002
     spacing_angstrom: float | None = None,
@@ -191,12 +195,12 @@ def read_picks(
     alignment_id: int | None = None,
     unit: LengthUnit | None = None,
 ) -> Picks:
-    """Read picks and their provenance from a file.
+    """Read picks and their provenance from a file, or from a pandas table with the columns of one.
 
     Parameters
     ----------
     path
-        A local file.
+        A local file, or a table such as that of `Picks.to_dataframe`.
     format
         By default from the suffix. Any RELION format reads all STAR files.
     spacing_angstrom
@@ -219,12 +223,14 @@ def read_picks(
     MissingContextError
         If the file alone doesn't define positions; ``missing`` names the arguments to give.
     """
-    picks = read_in_own_grid(
-        path, Context(spacing_angstrom, shape_zyx, tomogram, unit), format=format
-    )
-    return _in_grid(
-        _of_alignment(picks, alignment_id, Location.of(path).name), spacing_angstrom, shape_zyx
-    )
+    known = Context(spacing_angstrom, shape_zyx, tomogram, unit)
+    if isinstance(path, str | os.PathLike | Location):
+        name = Location.of(path).name
+        picks = read_in_own_grid(path, known, format=format)
+    else:
+        name = "The table"
+        picks = tables.picks_of_frame(Path(name), path, known)
+    return _in_grid(_of_alignment(picks, alignment_id, name), spacing_angstrom, shape_zyx)
 
 
 def read_in_own_grid(

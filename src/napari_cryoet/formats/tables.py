@@ -35,6 +35,7 @@ from napari_cryoet.formats.common import (
     whole_numbers_of,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.picks.picks import POSITION_COLUMNS, ROTATION_COLUMNS
 from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
@@ -43,20 +44,14 @@ if TYPE_CHECKING:
 
 _AXES: Final = "zyx"
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
-_POSITIONS: Final = {
-    unit: tuple(f"{axis}_{unit}" for axis in _AXES) for unit in ("voxel", *_UNITS_ANGSTROM)
-}
-_ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in _AXES for own in _AXES)
-_SPACING, _PICK_ID, _INSTANCE_ID, _SCORE = (
-    "voxel_spacing_angstrom",
-    "pick_id",
-    "instance_id",
-    "score",
-)
+_SPACING: Final = "voxel_spacing_angstrom"
+_PICK_ID: Final = "pick_id"
+_INSTANCE_ID: Final = "instance_id"
+_SCORE: Final = "score"
 _OWN: Final = frozenset(
     {
-        *_ROTATION,
-        *(name for names in _POSITIONS.values() for name in names),
+        *ROTATION_COLUMNS,
+        *(name for names in POSITION_COLUMNS.values() for name in names),
         _SPACING,
         _PICK_ID,
         _INSTANCE_ID,
@@ -106,7 +101,7 @@ def read_csv(path: Path, context: Context) -> Picks:
         )
     except pa.ArrowException as error:
         raise FormatError(f"{path.name} isn't a valid CSV file ({brief(error)}).") from error
-    return _picks_of(path, table.to_pandas(), context)
+    return picks_of_frame(path, table.to_pandas(), context)
 
 
 def read_parquet(path: Path, context: Context) -> Picks:
@@ -120,7 +115,7 @@ def read_parquet(path: Path, context: Context) -> Picks:
         table = file.read().to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} isn't a valid Parquet file ({brief(error)}).") from error
-    return _picks_of(path, table, context)
+    return picks_of_frame(path, table, context)
 
 
 def losses(picks: Picks) -> list[str]:
@@ -133,10 +128,9 @@ def write_csv(picks: Picks, path: Path, _final_path: Path) -> None:
     """Write a CSV file in UTF-8, with full precision."""
     from pyarrow import csv as arrow_csv
 
+    options = arrow_csv.WriteOptions(quoting_style="needed")
     with path.open("wb") as file:
-        arrow_csv.write_csv(
-            arrow_table(picks), file, arrow_csv.WriteOptions(quoting_style="needed")
-        )
+        arrow_csv.write_csv(arrow_table(picks), file, options)
 
 
 def write_parquet(picks: Picks, path: Path, _final_path: Path) -> None:
@@ -174,11 +168,12 @@ def _recognized(name: str) -> str:
 
 def _has_positions(names: Sequence[str]) -> bool:
     return any(
-        set(wanted) <= {_recognized(name) for name in names} for wanted in _POSITIONS.values()
+        set(wanted) <= {_recognized(name) for name in names} for wanted in POSITION_COLUMNS.values()
     )
 
 
-def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
+def picks_of_frame(path: Path, table: pd.DataFrame, context: Context) -> Picks:
+    """Convert a table to picks; ``path`` names it in errors."""
     names = [_recognized(name) for name in table.columns]
     if context.unit is not None and not _has_positions(names):
         names = [
@@ -189,8 +184,8 @@ def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
         raise FormatError(f"{path.name} has several columns with the same name.")
     table = table.set_axis(names, axis=1)
     points_zyx, spacing = _positions(path, table, context)
-    absent = [name for name in _ROTATION if name not in table]
-    if 0 < len(absent) < len(_ROTATION):
+    absent = [name for name in ROTATION_COLUMNS if name not in table]
+    if 0 < len(absent) < len(ROTATION_COLUMNS):
         raise FormatError(
             f"{path.name} has some columns of the particles' axes, but lacks {listed(absent)}."
         )
@@ -198,7 +193,7 @@ def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
         path,
         points_zyx=points_zyx,
         spacing_angstrom=spacing,
-        rotations_zyx=None if absent else _stacked(path, table, _ROTATION).reshape(-1, 3, 3),
+        rotations_zyx=None if absent else _stacked(path, table, ROTATION_COLUMNS).reshape(-1, 3, 3),
         instance_ids=whole_numbers_of(path, _INSTANCE_ID, table[_INSTANCE_ID], NO_INSTANCE)
         if _INSTANCE_ID in table
         else None,
@@ -214,7 +209,9 @@ def _positions(
     path: Path, table: pd.DataFrame, context: Context
 ) -> tuple[NDArray[np.float64], float | None]:
     """Voxel indices in z, y, x, and the voxel spacing if known."""
-    units = [unit for unit, names in _POSITIONS.items() if all(name in table for name in names)]
+    units = [
+        unit for unit, names in POSITION_COLUMNS.items() if all(name in table for name in names)
+    ]
     if not units:
         raise FormatError(
             f"{path.name} has no position columns with a unit (it has {listed(list(table))}).",
@@ -223,7 +220,7 @@ def _positions(
         )
     spacing = _own_spacing(path, table) or context.spacing_angstrom
     if spacing is None and units == ["voxel"]:
-        return _stacked(path, table, _POSITIONS["voxel"]), None
+        return _stacked(path, table, POSITION_COLUMNS["voxel"]), None
     if spacing is None:
         message = (
             f"{path.name} has its positions in {units[-1]} and doesn't state how wide a voxel is"
@@ -231,7 +228,7 @@ def _positions(
         raise lacking(message, "spacing_angstrom", way_out=f", or add a column {_SPACING}")
     widths = {"voxel": spacing} | _UNITS_ANGSTROM
     points, *others = (
-        _stacked(path, table, _POSITIONS[unit]) * (widths[unit] / spacing) for unit in units
+        _stacked(path, table, POSITION_COLUMNS[unit]) * (widths[unit] / spacing) for unit in units
     )
     for other in others:
         differ = (np.abs(other - points) > _ROUNDING_VOXELS).any(axis=1)
@@ -259,25 +256,11 @@ def _stacked(path: Path, table: pd.DataFrame, names: Sequence[str]) -> NDArray[n
 
 
 def arrow_table(picks: Picks) -> pa.Table:
-    """Convert picks to an Arrow table with the columns above."""
+    """Convert picks to an Arrow table with the columns above, without misleading features."""
     import pyarrow as pa
 
-    columns: dict[str, Any] = {_PICK_ID: picks.ids}
-    columns |= dict(zip(_POSITIONS["voxel"], picks.points_zyx.T, strict=True))
-    if picks.spacing_angstrom is not None:
-        columns |= dict(zip(_POSITIONS["angstrom"], picks.positions_angstrom_zyx.T, strict=True))
-        columns[_SPACING] = np.full(len(picks), picks.spacing_angstrom)
-    if picks.rotations_zyx is not None:
-        columns |= dict(zip(_ROTATION, picks.rotations_zyx.reshape(-1, 9).T, strict=True))
-    if picks.scores is not None:
-        columns[_SCORE] = picks.scores
-    columns |= {
+    kept = {
         name: column for name, column in picks.features.items() if _recognized(name) not in _OWN
     }
-    arrays = {
-        name: pa.array(np.ascontiguousarray(column), from_pandas=True)
-        for name, column in columns.items()
-    }
-    if picks.instance_ids is not None:
-        arrays[_INSTANCE_ID] = pa.array(picks.instance_ids, mask=picks.instance_ids == NO_INSTANCE)
-    return pa.table(arrays)
+    frame = picks.changed(features=kept).to_dataframe()
+    return pa.Table.from_pandas(frame, preserve_index=False)

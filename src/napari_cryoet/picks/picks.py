@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
+from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    import pandas as pd
 
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
@@ -25,6 +26,12 @@ NO_INSTANCE: Final = -1
 LARGEST_ID: Final = 2**62
 #: Tolerance for rotation matrices; some of the portal's files have only three or four digits.
 ROTATION_TOLERANCE: Final = 1e-2
+
+#: Names of columns in tables, for positions in one unit and for the particles' axes.
+POSITION_COLUMNS: Final = {
+    unit: tuple(f"{axis}_{unit}" for axis in "zyx") for unit in ("voxel", "angstrom", "nanometer")
+}
+ROTATION_COLUMNS: Final = tuple(f"particle_{own}_axis_{axis}" for axis in "zyx" for own in "zyx")
 
 _COLUMNS: Final = ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids")
 
@@ -126,17 +133,6 @@ class Picks:
         columns = "".join(f", {name}" for name in self.table())
         return f"<Picks {len(self):,}, {spacing}{columns}>"
 
-    def to_dataframe(self) -> DataFrame:
-        """A table of ids, positions in voxels (z, y, x) and in ångström, and all other columns."""
-        import pandas as pd
-
-        columns: dict[str, Any] = {"pick_id": self.ids}
-        columns |= zip("zyx", self.points_zyx.T, strict=True)
-        if self.spacing_angstrom is not None:
-            names = ("z_angstrom", "y_angstrom", "x_angstrom")
-            columns |= zip(names, self.positions_angstrom_zyx.T, strict=True)
-        return pd.DataFrame(columns | self.table())
-
     @property
     def positions_angstrom_zyx(self) -> NDArray[np.float64]:
         """World positions: ångström in z, y, x from the centre of voxel (0, 0, 0)."""
@@ -197,6 +193,35 @@ class Picks:
         return columns | {
             name: column for name, column in self.features.items() if name not in columns
         }
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """All columns as a pandas table, whose column names give axis and unit.
+
+        Positions are 0-based voxel indices, and ångström if the voxel spacing is known. `read_picks`
+        turns the table into picks again.
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {"pick_id": self.ids}
+        columns |= zip(POSITION_COLUMNS["voxel"], self.points_zyx.T, strict=True)
+        if self.spacing_angstrom is not None:
+            positions = self.positions_angstrom_zyx.T
+            columns |= zip(POSITION_COLUMNS["angstrom"], positions, strict=True)
+            columns["voxel_spacing_angstrom"] = np.full(len(self), self.spacing_angstrom)
+        if self.rotations_zyx is not None:
+            cells = self.rotations_zyx.reshape(-1, 9).T
+            columns |= zip(ROTATION_COLUMNS, cells, strict=True)
+        if self.scores is not None:
+            columns["score"] = self.scores
+        if self.instance_ids is not None:
+            instances = pd.array(self.instance_ids, dtype="Int64")
+            instances[self.instance_ids == NO_INSTANCE] = pd.NA
+            columns["instance_id"] = instances
+        others = {name: each for name, each in self.features.items() if name not in columns}
+        return pd.DataFrame(columns | others)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.to_dataframe().to_html(max_rows=8)}"
 
     def take(self, which: ArrayLike, edit: str = "") -> Picks:
         """Select picks by a mask, or by row numbers in any order."""
