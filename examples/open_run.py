@@ -2,12 +2,12 @@
 
 import napari
 
-from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, outline_run
+from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal
 
 page = open_portal("demo").run_page(9001)  # or "live", and the id of a run
 tomogram = page.default_tomogram
 specs = [load_tomogram(tomogram)]
-for file in outline_run(page, tomogram).defaults():  # the curators' choice
+for file in page.outline(tomogram).defaults():  # the curators' choice
     specs += load_annotation(file, tomogram)
 
 add_layers(napari.Viewer(), specs)

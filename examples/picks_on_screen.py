@@ -9,7 +9,6 @@ from napari_cryoet import (
     load_annotation,
     load_tomogram,
     open_portal,
-    outline_run,
     show_diameter,
     show_orientations,
     show_slabs,
@@ -18,7 +17,7 @@ from napari_cryoet import (
 page = open_portal("demo").run_page(9001)
 tomogram = page.default_tomogram
 specs = [load_tomogram(tomogram)]
-for file in outline_run(page, tomogram).defaults():
+for file in page.outline(tomogram).defaults():
     specs += load_annotation(file, tomogram)
 viewer = napari.Viewer()
 add_layers(viewer, specs)

@@ -13,9 +13,11 @@ kB per tomogram, for another viewer) and authors' e-mail addresses.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -26,6 +28,12 @@ MAX_ID: Final = 2**31 - 1
 Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 #: The prefix of the portal's files, whichever source its tables come from.
 PORTAL_S3_PREFIX: Final = "s3://cryoet-data-portal-public/"
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REPR_WIDTH: Final = 160
 
 
 class ShapeType(StrEnum):
@@ -45,7 +53,46 @@ class ShapeType(StrEnum):
 
 
 class Record(msgspec.Struct, frozen=True, rename="camel"):
-    """Base of all records: frozen, and decoded from JSON with the portal's field names."""
+    """Base of all records: frozen, and decoded from JSON with the portal's field names.
+
+    Their `repr` is one line: the first values, other records by type, and collections by length.
+    """
+
+    def __repr__(self) -> str:
+        values = msgspec.structs.asdict(self)
+        parts = (f"{name}={_short(value)}" for name, value in values.items() if _is_given(value))
+        return f"{type(self).__name__}({shorten(', '.join(parts), _REPR_WIDTH, placeholder=' …')})"
+
+
+def dataframe(rows: Iterable[msgspec.Struct]) -> pd.DataFrame:
+    """A pandas table of structs of one type; several values of a cell are joined by semicolons."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: _cell(value) for name, value in msgspec.structs.asdict(row).items()} for row in rows
+    )
+
+
+def _cell(value: Any) -> Any:
+    """A value of one cell: of records their names or titles."""
+    if isinstance(value, tuple):
+        return "; ".join(str(_cell(each)) for each in value)
+    if isinstance(value, msgspec.Struct):
+        names = ("name", "object_name", "title", "id")
+        return next((getattr(value, name) for name in names if hasattr(value, name)), str(value))
+    return value
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value not in ("", ())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Record):
+        return type(value).__name__
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d}"
+    return str(len(value)) if isinstance(value, tuple) else repr(value)
 
 
 class Terms(Record, frozen=True, kw_only=True):

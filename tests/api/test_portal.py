@@ -86,6 +86,27 @@ class TestEveryPortal:
         assert any_portal.annotation_file(file.id) == file
         assert any_portal.run_page(9004).default_tomogram is None
 
+    def test_catalogue_and_runs_become_tables(self, any_portal):
+        datasets = any_portal.catalogue().to_dataframe().set_index("id")
+        runs = any_portal.dataset_page(DATASET).to_dataframe()
+
+        assert datasets.loc[DATASET, "run_count"] == len(runs) == 4
+        assert "cytosolic ribosome" in datasets.loc[DATASET, "objects"]
+        assert "<table" in any_portal.catalogue()._repr_html_()  # what notebooks look for
+
+    def test_run_page_finds_its_tomograms_and_files(self, any_portal):
+        page = any_portal.run_page(RUN)
+
+        assert page.tomogram() is page.default_tomogram
+        assert page.tomogram("raw").processing == "raw"
+        assert page.file("ribosome", shape="Point").shape.shape_type == "Point"
+        with pytest.raises(NotFoundError, match="raw"):
+            page.tomogram("sharpened")
+        with pytest.raises(NotFoundError, match="membrane"):
+            page.file("actin")
+        assert len(repr(page)) < 250
+        assert "\n" not in repr(page)
+
     def test_looks_up_ids_of_every_kind(self, any_portal):
         hits = {(hit.kind, hit.id) for hit in any_portal.lookup(RUN)}
 

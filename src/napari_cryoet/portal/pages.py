@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.records import (
+    AnnotationFile,
     Author,
     Dataset,
     Deposition,
     Id,
     Record,
+    Tomogram,
+    dataframe,
 )
+from napari_cryoet.runs.outline import RunOutline, outline_run
 from napari_cryoet.runs.runs import RunRecords
 from napari_cryoet.wording import day_text, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Freshness(Record, frozen=True, kw_only=True):
@@ -88,6 +98,14 @@ class Catalogue(Record, frozen=True, kw_only=True):
     freshness: Freshness
     depositions: tuple[DepositionRow, ...] = ()
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """The datasets as a pandas table, one row each."""
+        return dataframe(self.rows)
+
+    def _repr_html_(self) -> str:
+        columns = ["id", "title", "run_count", "objects"]
+        return str(self.to_dataframe()[columns].to_html(max_rows=8))
+
 
 class RunRow(Record, frozen=True, kw_only=True):
     """A run in the list of a dataset, or of a deposition, whose counts cover only what it added.
@@ -123,6 +141,10 @@ class DatasetPage(Record, frozen=True, kw_only=True):
     offset: int
     freshness: Freshness
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """The runs of this page as a pandas table, one row each."""
+        return dataframe(self.runs)
+
     @property
     def is_last(self) -> bool:
         """Whether this is the last page."""
@@ -133,6 +155,55 @@ class RunPage(RunRecords, frozen=True, kw_only=True):
     """A run with all its records."""
 
     freshness: Freshness
+
+    def tomogram(self, processing: str = "default") -> Tomogram:
+        """The run's default tomogram, or the first of a processing, such as "denoised".
+
+        NotFoundError if there is none.
+        """
+        found = self.tomogram_of(processing)
+        if found is None:
+            known = sorted({each.processing for each in self.tomograms})
+            hint = f"It has {', '.join(known)}." if known else "It has no tomograms."
+            raise NotFoundError(f"{self.run.name} has no {processing} tomogram.", hint=hint)
+        return found
+
+    def outline(self, tomogram: Tomogram | None = None) -> RunOutline:
+        """The annotations in the order of the run's page, for a tomogram or the default one."""
+        return outline_run(self, tomogram or self.default_tomogram)
+
+    def file(
+        self, object_name: str, *, shape: str | None = None, tomogram: Tomogram | None = None
+    ) -> AnnotationFile:
+        """The first file of an object that fits a tomogram, or the default one.
+
+        Parameters
+        ----------
+        object_name
+            Any part of the object's name.
+        shape
+            A shape type, such as "Point"; by default any that can be drawn.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none; the hint names the objects that there are.
+        """
+        rows = [row for row in self.outline(tomogram).rows() if row.shown_file and row.fits]
+        for row in rows:
+            is_named = object_name.casefold() in row.annotation.object_name.casefold()
+            if is_named and row.shown_file and shape in {None, row.shape_type}:
+                return row.shown_file
+        known = sorted({f"{row.annotation.object_name} ({row.shape_type})" for row in rows})
+        raise NotFoundError(
+            f"{self.run.name} has no {shape or 'file'} of {object_name!r} that fits.",
+            hint=f"It has {', '.join(known) or 'no annotations'}.",
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [[row.annotation.object_name, row.summary] for row in self.outline().rows()]
+        cells = "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows)
+        return f"<p>{escape(repr(self))}</p><table>{cells}</table>"
 
 
 class DatasetCount(Record, frozen=True, kw_only=True):

@@ -50,6 +50,11 @@ class AnnotationRow:
         return self.files[0]
 
     @property
+    def shape_type(self) -> str | None:
+        """The shape type of the annotation shape."""
+        return None if self.shape is None else self.shape.shape_type
+
+    @property
     def caption_file(self) -> AnnotationFile | None:
         """The file whose text *show* opens, or None."""
         return next((file for file in self.files if is_caption(file)), None)
@@ -69,7 +74,7 @@ class AnnotationRow:
     @property
     def summary(self) -> str:
         """The count and kind: ``838 points``, ``795 oriented``."""
-        kind = None if self.shape is None else self.shape.shape_type
+        kind = self.shape_type
         if kind is None:
             return "no shape"
         if kind in _UNCOUNTED:
