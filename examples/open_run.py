@@ -2,7 +2,8 @@
 
 import napari
 
-from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal
+from napari_cryoet import load_annotation, load_tomogram, open_portal
+from napari_cryoet.viewer import add_layers
 
 page = open_portal("demo").run_page(9001)  # or "live", and the id of a run
 tomogram = page.default_tomogram

@@ -4,11 +4,13 @@ import napari
 import numpy as np
 
 from napari_cryoet import (
-    add_layers,
-    live_picks_of,
     load_annotation,
     load_tomogram,
     open_portal,
+)
+from napari_cryoet.viewer import (
+    add_layers,
+    live_picks_of,
     show_diameter,
     show_orientations,
     show_slabs,

@@ -8,8 +8,9 @@ import sys
 
 import napari
 
-from napari_cryoet import CryoETError, layer_specs, make_layer, open_portal
+from napari_cryoet import CryoETError, open_portal
 from napari_cryoet.streaming import find_labels, open_pyramid
+from napari_cryoet.viewer import layer_specs, make_layer
 
 
 def add_image(viewer: napari.Viewer, address: str) -> list[napari.layers.Layer]:

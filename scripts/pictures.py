@@ -34,14 +34,11 @@ from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWid
 from napari_cryoet import (
     Condition,
     Search,
-    add_layers,
     add_matches,
     load_annotation,
     load_tomogram,
     open_portal,
     read_index,
-    show_orientations,
-    show_slabs,
     write_picks,
 )
 from napari_cryoet._qt.launch import LaunchOptions, Opening
@@ -50,6 +47,7 @@ from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.runs.outline import AnnotationRow
+from napari_cryoet.viewer import add_layers, show_orientations, show_slabs
 
 RUN_ID = 9001
 PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations

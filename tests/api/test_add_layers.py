@@ -8,7 +8,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Surface, Vectors
 
 from api.files import noise, write_zarr
-from napari_cryoet import Picks, add_layers, load_annotation, load_picks, load_tomogram
+from napari_cryoet import Picks, load_annotation, load_picks, load_tomogram
+from napari_cryoet.viewer import add_layers
 
 pytestmark = pytest.mark.usefixtures("qapp")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from api.files import with_fields
-from napari_cryoet import Fit, fit, outline_run
+from napari_cryoet import Fit, fit
+from napari_cryoet.runs.outline import outline_run
 
 
 def with_shape(file, shape_type, **fields):

@@ -16,12 +16,12 @@ from napari_cryoet import (
     CryoETError,
     FormatError,
     Picks,
-    add_layers,
     load_picks,
     open_annotation,
     read_picks,
     write_picks,
 )
+from napari_cryoet.viewer import add_layers
 
 PLUGIN = "napari-cryoet"
 ROTATIONS = Rotation.from_euler("xyz", [[10, 20, 30], [0, 90, 45]], degrees=True).as_matrix()

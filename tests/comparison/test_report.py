@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from napari_cryoet import Mask, Picks, compare, comparison_layers
+from napari_cryoet import Mask, Picks, compare
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY
+from napari_cryoet.viewer import comparison_layers
 
 JUDGED = {
     "annotation_id": 5,

@@ -8,7 +8,7 @@ from napari.layers import Points
 from qtpy.QtCore import Qt
 
 from check.scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_scene
-from napari_cryoet import add_layers, check_picks, load_picks, load_tomogram
+from napari_cryoet import check_picks, load_picks, load_tomogram
 from napari_cryoet._qt.check import dock as check_dock
 from napari_cryoet._qt.check.dock import CheckDock
 from napari_cryoet._qt.files.questions import ContextDialog
@@ -18,6 +18,7 @@ from napari_cryoet.appearance.diameters import set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
+from napari_cryoet.viewer import add_layers
 
 IN_ANGSTROM = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3, "size": 8}
 

@@ -13,12 +13,12 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet import add_layers, show_orientations
 from napari_cryoet._qt.ortho.dock import OrthoViews
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_picks, load_tomogram
 from napari_cryoet.picks import Picks
+from napari_cryoet.viewer import add_layers, show_orientations
 from server import Server, status
 
 SHAPE_ZYX = (24, 40, 56)

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Layer
 
-from napari_cryoet import add_layers
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming import progressive
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.records import AnnotationShape, ShapeType
+from napari_cryoet.viewer import add_layers
 from samples import make_annotation, make_file, make_run_page, make_tomogram, make_voxel_spacing
 
 SHAPE_ZYX = (29, 46, 67)

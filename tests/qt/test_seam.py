@@ -93,7 +93,9 @@ exec(compile(source, spec.origin, "exec"), vars(seam))
 
 import napari
 from qtpy.QtWidgets import QApplication
-from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, outline_run
+from napari_cryoet import load_annotation, load_tomogram, open_portal
+from napari_cryoet.runs.outline import outline_run
+from napari_cryoet.viewer import add_layers
 from napari_cryoet._qt.widgets.dock import open_dock
 errors = []
 

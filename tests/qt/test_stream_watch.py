@@ -8,7 +8,6 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet import add_layers
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet._qt.streaming.state import StreamState
@@ -16,6 +15,7 @@ from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
+from napari_cryoet.viewer import add_layers
 from server import Server
 
 SHAPE = (61, 302, 275)

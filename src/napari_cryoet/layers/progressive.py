@@ -1,6 +1,6 @@
 """Progressively loading layers for any OME-Zarr image, for other plugins and scripts.
 
->>> from napari_cryoet import layer_specs, make_layer
+>>> from napari_cryoet.viewer import layer_specs, make_layer
 >>> from napari_cryoet.streaming import open_pyramid
 
 `open_pyramid` and `layer_specs` don't need napari, and you can call them from any thread. Call

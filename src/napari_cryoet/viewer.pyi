@@ -1,0 +1,14 @@
+# The public names, each once: `viewer.py` imports them from here at first use.
+
+from ._qt.picks.layer_picks import LivePicks as LivePicks
+from ._qt.picks.layer_picks import live_picks_of as live_picks_of
+from ._qt.picks.layer_picks import picks_of as picks_of
+from ._qt.picks.orientations import show_orientations as show_orientations
+from ._qt.picks.popover import show_diameter as show_diameter
+from ._qt.picks.slabs import show_slabs as show_slabs
+from ._qt.streaming.progressive import StreamStatus as StreamStatus
+from ._qt.streaming.progressive import make_layer as make_layer
+from ._qt.streaming.state import StreamState as StreamState
+from ._qt.viewer.adding import add_layers as add_layers
+from .layers.compared import comparison_layers as comparison_layers
+from .layers.progressive import layer_specs as layer_specs
