@@ -32,7 +32,7 @@ from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
 from napari_cryoet.portal.citation import citations, cite
-from napari_cryoet.runs.files import LEVELS, file_columns, level_share
+from napari_cryoet.runs.files import LEVELS, file_columns, size_of
 from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Row, Rows, by_id
 from napari_cryoet.tables.schema import is_url, tables
@@ -247,19 +247,17 @@ def _of_level(row: Row, level: int) -> Row:
 
     It loses the id of its voxel spacing record, whose grid is that of the annotations.
     """
-    sizes = {name: -(-row[name] // 2**level) for name in ("sizeX", "sizeY", "sizeZ")}
-    dimensions = {
-        f"scale{n}Dimensions": row.get(f"scale{n + level}Dimensions") for n in range(LEVELS)
+    coarse = {
+        **row,
+        "voxelSpacing": row["voxelSpacing"] * 2**level,
+        "tomogramVoxelSpacingId": None,
+        "fileSizeOmezarr": size_of(("tomograms", row, "httpsOmezarrDir"), level) or None,
     }
-    spacing = {"voxelSpacing": row["voxelSpacing"] * 2**level, "tomogramVoxelSpacingId": None}
-    share = level_share("tomograms", "httpsOmezarrDir", level)
-    return (
-        row
-        | sizes
-        | dimensions
-        | spacing
-        | {"fileSizeOmezarr": (row.get("fileSizeOmezarr") or 0) * share or None}
-    )
+    for name in ("sizeX", "sizeY", "sizeZ"):
+        coarse[name] = -(-row[name] // 2**level)
+    for n in range(LEVELS):
+        coarse[f"scale{n}Dimensions"] = row.get(f"scale{n + level}Dimensions")
+    return coarse
 
 
 def _pack_manifest(plan: Plan) -> PackManifest:
