@@ -418,6 +418,17 @@ class Annotation(Record, frozen=True, kw_only=True):
     run: Run | None = None
 
 
+class IdentifiedObject(Record, frozen=True, kw_only=True):
+    """An object that was identified in a run, whether or not there is an annotation of it."""
+
+    id: Id
+    object_id: str
+    object_name: str
+    run_id: Id | None = None
+    object_description: str | None = None
+    object_state: str | None = None
+
+
 class AnnotationShape(Record, frozen=True, kw_only=True):
     """The shape in which an annotation is drawn."""
 

@@ -63,6 +63,11 @@ def test_list_prints_text_ids_or_json(demo_pack: object, capsys: Captured) -> No
     membrane = ["--and", "membrane shape=SegmentationMask"]
     call = ["list", "runs", str(demo_pack), *search, *membrane]
 
+    assert main(["list", "runs", str(demo_pack), "--object", "proteasome", "--json"]) == 0
+    found = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found.keys() >= {"DEMO_001", "DEMO_003"}
+    assert "proteasome complex" in found["DEMO_003"]["identified"]  # there is no annotation
+
     assert main([*call, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in rows] == ["DEMO_001"]

@@ -30,6 +30,7 @@ SEARCHES = {
         released=(date(2023, 1, 1), date(2027, 12, 31)),
         annotations=(Condition(methods=("manual", "hybrid"), min_count=5),),
     ),
+    "annotated or identified": Search(annotations=(Condition(objects=("ribosome",)),)),
     "words in datasets and in runs": Search(text="pombe TS_00"),
     "contents": Search(
         has=tuple(each for each in CONTENTS if each != "ctf"), depositions=(10300, 10301, 10302)

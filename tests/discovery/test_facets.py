@@ -20,6 +20,7 @@ SEARCHES = (
         ),
         0,
     ),
+    (Search(annotations=(Condition(objects=("ribosome",)),)), 0),
     (Search(annotations=(MASKS,), spacing_angstrom=(None, 10.0), has=("tiltseries", "frames")), 1),
 )
 

@@ -75,6 +75,8 @@ def test_runs_and_datasets_count_their_matches(index, matches, rows):
         assert row.size_bytes == sum(each.size_bytes for each in (*own, *volumes))
         assert set(row.objects) == {each.object for each in own}
         assert row.spacings_angstrom == tuple(sorted({each.spacing_angstrom for each in volumes}))
+        identified = [each for each in rows["identifiedObjects"] if each["runId"] == row.run_id]
+        assert row.identified == tuple(each["objectName"] for each in identified)
         (series,) = (each for each in rows["tiltseries"] if each["runId"] == row.run_id)
         assert row.tilt_quality == series["tiltSeriesQuality"]
     datasets = list_matches(index, matches, "datasets")

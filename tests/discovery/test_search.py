@@ -75,6 +75,9 @@ def small(tmp_path_factory) -> Index:
     )
     for number, run, name, shapes, cells in annotations:
         tables.add_annotation(run, id=number, objectName=name, shapes=shapes, objectId="", **cells)
+    tables.add(
+        "identifiedObjects", runId=104, objectId="GO:0000502", objectName="proteasome complex"
+    )
     tables.add("annotationAuthors", annotationId=1, name="Irene de Teresa-Trueba")
     tables.add("annotationAuthors", annotationId=3, name="Alba Trueba")
     for tomogram, run, spacing, processing in (
@@ -121,6 +124,10 @@ def test_runs_meeting_all_criteria_are_found(small):
         ({"annotations": (RIBOSOMES, Condition(objects=("membrane",), shapes=("SegmentationMask",)))}, [100]),
         ({"annotations": (Condition(objects=("ribosome",), shapes=("Point",), is_ground_truth=True),)}, [100]),
         ({"annotations": (Condition(objects=('"ribosome"',)),)}, [101]),
+        ({"annotations": (Condition(objects=("proteasome",)),)}, [104]),  # identified
+        ({"annotations": (Condition(objects=("GO:0000502", "membrane")),)}, [100, 102, 104]),
+        ({"annotations": (Condition(objects=("proteasome",), is_ground_truth=False),)}, []),
+        ({"text": "proteasome"}, [104]),
         ({"annotations": (Condition(authors=("teresa trueba",)),)}, [100]),
         ({"annotations": (Condition(authors=("trueba",), min_count=100),)}, [100]),
         ({"annotations": (Condition(methods=("manual",), is_ground_truth=False),)}, [102, 103]),

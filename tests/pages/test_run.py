@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.pages.run import annotation_rows, open_button, tomogram_rows
+from napari_cryoet.records import IdentifiedObject
 from napari_cryoet.runs.outline import outline_run
 from qt.fake_portal import run_page
 from samples import make_tomogram
@@ -39,6 +41,20 @@ def test_annotations_are_grouped_by_object_with_misfits_folded_last(rows):
     ]
     assert [row.is_unfolded for row in rows] == [True, True, True, False]
     assert rows[0].color is not None
+
+
+def test_objects_are_annotated_identified_or_both() -> None:
+    objects = [("cytosolic ribosome", "GO:0022626", None), ("spike", "PDB-1", "closed")]
+    identified = [
+        IdentifiedObject(id=number, object_name=name, object_id=object_id, object_state=state)
+        for number, (name, object_id, state) in enumerate(objects, start=1)
+    ]
+    page = replace(run_page(506, "TS_006"), identified_objects=tuple(identified))
+    outline = outline_run(page, page.default_tomogram)
+    ribosomes, synthases, *_, others = annotation_rows(outline, {})
+    assert (ribosomes.badge, synthases.badge) == ("identified", "")
+    assert others.title == "Identified, not annotated (1)"
+    assert [row.title for row in others.children] == ["spike · closed"]
 
 
 def test_a_row_shows_a_summary_and_its_tooltip_the_details(rows):

@@ -56,7 +56,8 @@ def test_all_choose_the_same_default_tomogram(
     assert default is not None
     assert default.size_z == 3 == row.size_z
 
-    basket = Basket(annotations=(page.annotations[0].id,)).with_choices(with_tomogram="default")
+    basket = Basket(source=portal.source.name, annotations=(page.annotations[0].id,))
+    basket = basket.with_choices(with_tomogram="default")
     (chosen,) = choose(basket, ask_basket_runs(portal, basket)).runs
     assert [each.id for each in chosen.tomograms] == [default.id]
 

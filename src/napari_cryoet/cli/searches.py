@@ -85,7 +85,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     "objects": _option(
         list[str],
         "--object",
-        'Annotated object: words, an id such as GO:0022626, or a "whole name".',
+        'Annotated or identified object: words, an id such as GO:0022626, or a "whole name".',
     ),
     "shapes": _option(
         list[str], "--shape", "Shape: Point, OrientedPoint, SegmentationMask, …", "SHAPE"
@@ -232,7 +232,9 @@ _IDS: Final = {"dataset_id": "DS", "run_id": "RN", "annotation_id": "AN", "tomog
 #: The columns of printed tables; ">" aligns to the right.
 _COLUMNS: Final = {
     "datasets": "dataset_id title organism >n_runs >n_annotations >size_bytes objects",
-    "runs": "run_id run dataset_id >n_tomograms >n_annotations spacings_angstrom >size_bytes objects",
+    "runs": (
+        "run_id run dataset_id >n_tomograms >n_annotations spacings_angstrom >size_bytes objects identified"
+    ),
     "annotations": (
         "annotation_id object >count is_ground_truth method shapes run_id dataset_id >size_bytes authors"
     ),

@@ -80,6 +80,7 @@ class RunPlan(msgspec.Struct, frozen=True):
     scene: str
     tomograms: tuple[TomogramPlan, ...] = ()
     annotations: tuple[AnnotationPlan, ...] = ()
+    identified: tuple[str, ...] = ()  # objects
     has_tilt_series: bool = False
 
     @property

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_cryoet.tables.database import Row
 
 
-_CONTENT_VERSION: Final = 6  # increase it when the content changes, to invalidate cached demos
+_CONTENT_VERSION: Final = 7  # increase it when the content changes, to invalidate cached demos
 _STEPS_PER_UNIT: Final = 16  # of non-integer grey values
 _PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # longer side in pixels
 
@@ -121,6 +121,10 @@ class _RunWriter:
             self._write_tomogram(tomogram)
         for annotation in self._run.annotations:
             self._write_annotation(annotation)
+        for name in self._run.identified:
+            object_id, object_name = rows.OBJECTS[name]
+            columns = {"runId": self._run.id, "objectId": object_id, "objectName": object_name}
+            self._tables.add("identifiedObjects", columns)
 
     def _write_tilt_series(self) -> int:
         images = self._imaging.tilt_images()

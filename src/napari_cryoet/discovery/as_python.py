@@ -11,9 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.discovery.fields import NO_BOUNDS, Field, fields_set, rows_that_meet, widened
+from napari_cryoet.discovery.fields import (
+    IDENTIFIED,
+    NO_BOUNDS,
+    Field,
+    fields_set,
+    rows_that_meet,
+    widened,
+)
 from napari_cryoet.discovery.index import Index, RowMask, at, marked
-from napari_cryoet.discovery.search import Search, SearchMasks, chips
+from napari_cryoet.discovery.search import Condition, Search, SearchMasks, can_be_identified, chips
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.wording import date_text
 
@@ -35,6 +42,7 @@ _PATHS: Final = {
     "datasets": "dataset",
     "annotationShapes": "annotations.annotation_shapes",
     "annotationAuthors": "annotations.authors",
+    "identifiedObjects": "identified_objects",
 }
 #: Filters for contents that aren't simply the rows of a table.
 _CONTENTS: Final = {"ctf": "Run.per_section_parameters.major_defocus.is_null(False)"}
@@ -115,7 +123,9 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters
             chosen = (
                 field.chip_of(value) for field, wanted in found for value in field.values_of(wanted)
             )
-            options = product(*(_filters(index, field, wanted) for field, wanted in found))
+            options = [*product(*(_filters(index, field, wanted) for field, wanted in found))]
+            if isinstance(criteria, Condition) and can_be_identified(criteria):
+                options += [(each,) for each in _filters(index, IDENTIFIED, criteria.objects)]
             yield f"{words}: {', '.join(chosen)}", options
 
 

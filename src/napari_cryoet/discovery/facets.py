@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.discovery.fields import (
     FIELDS,
+    IDENTIFIED,
     Field,
     deposition_names,
     depositions_of_runs,
@@ -90,6 +91,7 @@ class _Counter:
 
     def __init__(self, index: Index, search: Search, unit: CountUnit, condition: int) -> None:
         self._index, self._search, self._unit, self._number = index, search, unit, condition
+        self._condition = search.condition(condition)
         self._search_masks = SearchMasks(index, search)
         self._size = index.count(unit)
 
@@ -104,7 +106,8 @@ class _Counter:
 
     def _counted(self, field: Field) -> Iterable[tuple[Any, str, int]]:
         """All values of a field with their texts and counts, in order."""
-        index, (units, places) = self._index, self._rows(field)
+        index = self._index
+        units, places = self._rows(field)
         if choices := _choices(index, field):
             for choice in choices:
                 meeting = rows_that_meet(index, field, choice if field.is_single else (choice,))
@@ -127,6 +130,8 @@ class _Counter:
             )  # a whole name
             codes, values = words.codes[places], [f"{quote}{word}{quote}" for word in words.words]
             texts = [field.text_of(value) for value in values]
+        if field.kind == "object" and replace(self._condition, objects=()) == Condition():
+            units, codes = self._with_identified(units, codes, values, texts)
         counts = self._counts(units, codes, len(values))
         yield from sorted(
             zip(values, texts, counts, strict=True), key=lambda each: (-each[2], each[1].casefold())
@@ -160,6 +165,30 @@ class _Counter:
             )
             left = at(left, index.places(field.table, subject))
         return index.places("runs", self._unit)[of_runs[left]], places[left]
+
+    def _with_identified(
+        self, units: Places, codes: Places, values: list[Any], texts: list[str]
+    ) -> tuple[Places, Places]:
+        """Add runs with identified objects to the units and codes, and new names to the values."""
+        index, table = self._index, IDENTIFIED.table
+        of_runs = index.places(table, "runs")
+        left = at(
+            self._search_masks.runs(("annotations", self._number), with_text=self._unit == "runs"),
+            of_runs,
+        )
+        words = index.words(table, IDENTIFIED.column)
+        known = {value: code for code, value in enumerate(values)}
+        new_codes = []
+        for word in words.words:
+            value = f'"{word}"'
+            if value not in known:
+                known[value] = len(values)
+                values.append(value)
+                texts.append(IDENTIFIED.text_of(value))
+            new_codes.append(known[value])
+        own = np.array([*new_codes, -1], np.int32)[words.codes[left]]
+        units_of = index.places("runs", self._unit)[of_runs[left]]
+        return np.concatenate([units, units_of]), np.concatenate([codes, own])
 
     def _counts(self, units: Places, codes: Places, n_values: int) -> Sequence[int]:
         """The number of units that have a row with each value."""

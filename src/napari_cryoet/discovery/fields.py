@@ -163,6 +163,9 @@ FIELDS: Final = (
     _field("datasets", "released", "Released", "days", "releaseDate", (), "released {}"),
 )
 
+#: The objects that were identified in runs, which `Condition.objects` alone also finds.
+IDENTIFIED: Final = _field("identifiedObjects", "objects", "Identified", "object", "objectName")
+
 
 def rows_that_meet(index: Index, field: Field, wanted: Any) -> RowMask:
     """The rows of a field's table that have a wanted value."""

@@ -60,6 +60,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "annotationAuthors": "id annotationId name",
         "annotationShapes": "id annotationId shapeType",
         "annotationFiles": "id annotationShapeId fileSize",
+        "identifiedObjects": "id runId objectId objectName",
     }.items()
 }
 #: Tables that are too large to fetch: only which runs have rows in them that meet a clause.

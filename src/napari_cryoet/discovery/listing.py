@@ -56,6 +56,7 @@ class ListedRun(Listed, frozen=True, kw_only=True):
     n_annotations: int = 0
     objects: tuple[str, ...] = ()  # of these annotations, the most frequent first
     object_counts: tuple[int, ...] = ()  # points or instances of each object, 0 for masks
+    identified: tuple[str, ...] = ()  # objects, with or without an annotation
     spacings_angstrom: tuple[float, ...] = ()  # of these tomograms
     processing: tuple[str, ...] = ()  # of these tomograms
     tilt_quality: int | None = None  # 1 to 5, the best of its tilt series
@@ -136,7 +137,7 @@ class _MatchingRows:
     def __init__(self, index: Index, matches: Matches) -> None:
         self.index, self.dataset_ids = index, matches.dataset_ids
         runs = np.isin(index.ids("runs"), matches.run_ids)
-        below = ("runs", "tiltseries", "tomograms", "annotations")
+        below = ("runs", "tiltseries", "tomograms", "annotations", "identifiedObjects")
         self._masks = masks = {table: at(runs, index.places(table, "runs")) for table in below}
         masks["tomograms"] &= np.isin(index.ids("tomograms"), matches.tomogram_ids)
         if matches.annotation_ids:
@@ -219,13 +220,17 @@ def _datasets(matching: _MatchingRows) -> Iterable[Row]:
 
 def _runs(matching: _MatchingRows) -> Iterable[Row]:
     qualities = np.nan_to_num(matching.index.numbers("tiltseries", "tiltSeriesQuality"))
-    summary, tilts = matching.summaries("runs"), matching.below("runs", "tiltseries", qualities)
+    summary = matching.summaries("runs")
+    tilts = matching.below("runs", "tiltseries", qualities)
+    names = matching.index.texts("identifiedObjects", "objectName")
+    identified = matching.below("runs", "identifiedObjects", names)
     for row in matching.rows("runs"):
-        yield (
-            row
-            | summary(row["id"])
-            | {"tilt_quality": max(chain(*tilts[row["id"]]), default=0) or None}
-        )
+        row_id = row["id"]
+        own = {
+            "tilt_quality": max(chain(*tilts[row_id]), default=0) or None,
+            "identified": [*dict.fromkeys(chain(*identified[row_id]))],
+        }
+        yield row | summary(row_id) | own
 
 
 def _annotations(matching: _MatchingRows) -> Iterable[Row]:

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from napari_cryoet.discovery.fields import (
+    IDENTIFIED,
     NO_BOUNDS,
     Content,
     Days,
@@ -21,6 +22,7 @@ from napari_cryoet.discovery.fields import (
     masks_of,
     release_days,
     rows_above,
+    rows_that_meet,
 )
 from napari_cryoet.discovery.index import Index, RowMask, all_of, at
 from napari_cryoet.discovery.texts import text_match
@@ -50,7 +52,8 @@ class Condition(_Criteria, frozen=True, kw_only=True):
     Objects, authors and software are words of the name in any order, or the whole name in double
     quotes. Objects may also be ids, such as ``GO:0022626``. Known objects (`objects.concepts`)
     match by their synonyms and kinds only: ``ribosome`` finds a cytosolic ribosome, but not a
-    ribosomal subunit.
+    ribosomal subunit. A condition with objects alone is also met by a run in which one of them was
+    identified, even without an annotation.
     """
 
     objects: tuple[str, ...] = ()
@@ -108,6 +111,11 @@ class Search(_Criteria, frozen=True, kw_only=True):
         conditions = list(self.annotations)
         conditions[number : number + 1] = [condition]
         return replace(self, annotations=tuple(each for each in conditions if each != Condition()))
+
+
+def can_be_identified(condition: Condition) -> bool:
+    """Whether runs with identified objects meet a condition: it asks for nothing but objects."""
+    return condition == Condition(objects=condition.objects) and bool(condition.objects)
 
 
 def search_from(data: dict[str, Any]) -> Search:
@@ -208,6 +216,13 @@ class SearchMasks:
             if part[0] != "datasets"
             and (masks or part[0] == "annotations")  # any annotation meets an empty condition
         }
+
+        for number, condition in enumerate(search.annotations):
+            if can_be_identified(condition):
+                identified = rows_that_meet(index, IDENTIFIED, condition.objects)
+                self._of_runs["annotations", number] |= rows_above(
+                    index, identified, IDENTIFIED.table, "runs"
+                )
 
     def rows(self, part: CriteriaKey, without: object = None) -> RowMask:
         """The rows that meet all fields of a part, except the one named ``without``."""

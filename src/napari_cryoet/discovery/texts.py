@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     ("author", "datasetAuthors", "name"),
     ("ORCID", "datasetAuthors", "orcid"),
     ("object", "annotations", "objectName"),
+    ("identified", "identifiedObjects", "objectName"),
     ("method", "annotations", "annotationMethod"),
     ("software", "annotations", "annotationSoftware"),
     ("preparation", "datasets", "samplePreparation"),
@@ -106,7 +107,7 @@ class Column:
 
     def naming(self, known: KnownObject) -> list[bool]:
         """For each text, whether it names the object, or in the column of objects a kind of it."""
-        if self.field == "object":
+        if self.field in {"object", "identified"}:
             return [is_kind(name, known) for name in self.words.words]
         if self.field not in {"title", "description"}:
             return [False] * len(self.words.words)

@@ -7,7 +7,13 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from napari_cryoet.appearance.colors import RGBA
 from napari_cryoet.pages.rows import RecordRow
-from napari_cryoet.records import AnnotationFile, DepositionTitle, TiltSeries, Tomogram
+from napari_cryoet.records import (
+    AnnotationFile,
+    DepositionTitle,
+    IdentifiedObject,
+    TiltSeries,
+    Tomogram,
+)
 from napari_cryoet.runs.outline import (
     AnnotationRow,
     ObjectGroup,
@@ -76,6 +82,19 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Rec
                 children=tuple(map(_annotation_row, outline.other_alignment)),
             )
         )
+    if outline.identified_only:
+        count = count_text(len(outline.identified_only), "object")
+        rows.append(
+            RecordRow(
+                record=(),
+                key="identified",
+                title=f"Identified, not annotated ({len(outline.identified_only)})",
+                is_dim=True,
+                tooltip=f"{count} identified in this run, without an annotation.",
+                opens=False,
+                children=tuple(map(_identified_row, outline.identified_only)),
+            )
+        )
     return rows
 
 
@@ -87,11 +106,27 @@ def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> RecordRow:
         key=(group.object_name, group.object_id),
         title=name,
         is_bold=True,
+        badge="identified" if group.is_identified else "",
         color=colors.get(min(row.annotation.id for row in group.rows)),
         tooltip=f"{name}\n{joined(plain(group.object_id), count)}",
         spoken=f"{name}, {count}",
         opens=False,
         children=tuple(map(_annotation_row, group.rows)),
+    )
+
+
+def _identified_row(identified: IdentifiedObject) -> RecordRow:
+    """The row of an object without annotations: there is nothing to show or to tick."""
+    name = joined(plain(identified.object_name), plain(identified.object_state or ""))
+    description = plain(identified.object_description or "")
+    return RecordRow(
+        record=(),
+        key=("identified", identified.id),
+        title=name,
+        is_dim=True,
+        tooltip=_lines(name, plain(identified.object_id), description),
+        spoken=f"{name}, identified, not annotated",
+        opens=False,
     )
 
 

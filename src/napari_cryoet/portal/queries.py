@@ -125,6 +125,7 @@ query RunPage($id: Int!) {
   }
   alignments(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Alignment }
   tiltseries(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...TiltSeries }
+  identifiedObjects(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...IdentifiedObject }
 }
 """)
 

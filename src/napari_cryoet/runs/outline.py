@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, ShapeType, Tomogram
+from napari_cryoet.records import (
+    Annotation,
+    AnnotationFile,
+    AnnotationShape,
+    IdentifiedObject,
+    ShapeType,
+    Tomogram,
+)
 from napari_cryoet.runs.fit import SHAPES, Fit, fit, is_caption
 from napari_cryoet.runs.runs import RunRecords, richest_shapes
 from napari_cryoet.wording import count_text, plain
@@ -93,6 +101,7 @@ class ObjectGroup:
     object_name: str
     object_id: str
     rows: tuple[AnnotationRow, ...]
+    is_identified: bool = False  # also among the objects identified in the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +112,7 @@ class RunOutline:
     other_alignment: tuple[
         AnnotationRow, ...
     ]  # made on another alignment of the run, or on an unknown one
+    identified_only: tuple[IdentifiedObject, ...] = ()  # identified in the run, not annotated
 
     def rows(self) -> Iterator[AnnotationRow]:
         """All rows, in the order of the page."""
@@ -121,8 +131,14 @@ def outline_run(page: RunRecords, tomogram: Tomogram | None) -> RunOutline:
     rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
     aligned = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
     unaligned = [row for row in rows if row.fit is not None and row.fit.is_unaligned]
+    identified = {
+        object_key(each.object_id, each.object_name): each for each in page.identified_objects
+    }
+    annotated = {object_key(each.object_id, each.object_name) for each in page.annotations}
     return RunOutline(
-        groups=_grouped(aligned), other_alignment=tuple(sorted(unaligned, key=_row_order))
+        groups=_grouped(aligned, identified),
+        other_alignment=tuple(sorted(unaligned, key=_row_order)),
+        identified_only=tuple(each for key, each in identified.items() if key not in annotated),
     )
 
 
@@ -201,12 +217,17 @@ def _format_order(file: AnnotationFile) -> tuple[int, int]:
     return (*_FORMAT_ORDER, file.format).index(file.format), file.id
 
 
-def _grouped(rows: Iterable[AnnotationRow]) -> tuple[ObjectGroup, ...]:
+def _grouped(rows: Iterable[AnnotationRow], identified: Container[str]) -> tuple[ObjectGroup, ...]:
     by_object: dict[tuple[str, str], list[AnnotationRow]] = {}
     for row in rows:
         by_object.setdefault((row.annotation.object_name, row.annotation.object_id), []).append(row)
     groups = [
-        ObjectGroup(object_name=name, object_id=object_id, rows=tuple(sorted(rows, key=_row_order)))
+        ObjectGroup(
+            object_name=name,
+            object_id=object_id,
+            rows=tuple(sorted(rows, key=_row_order)),
+            is_identified=object_key(object_id, name) in identified,
+        )
         for (name, object_id), rows in by_object.items()
     ]
     return tuple(

@@ -24,6 +24,7 @@ from napari_cryoet.records import (
     Dataset,
     DepositionTitle,
     Funding,
+    IdentifiedObject,
     MethodLink,
     Record,
     Run,
@@ -66,6 +67,7 @@ class RunRecords(Record, frozen=True, kw_only=True):
     annotation_files: tuple[AnnotationFile, ...]
     alignments: tuple[Alignment, ...]
     tilt_series: tuple[TiltSeries, ...]
+    identified_objects: tuple[IdentifiedObject, ...] = ()
 
     @property
     def default_tomogram(self) -> Tomogram | None:
@@ -251,6 +253,7 @@ def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunR
         annotation_files=tuple(files),
         alignments=tuple(_records(rows, "alignments", Alignment)),
         tilt_series=tuple(_records(rows, "tiltseries", TiltSeries)),
+        identified_objects=tuple(_records(rows, "identifiedObjects", IdentifiedObject)),
     )
 
 

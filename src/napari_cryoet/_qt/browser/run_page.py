@@ -114,7 +114,7 @@ class RunView(QWidget):
         missing += [] if page.annotations else ["annotations"]
         self.nothing.setText(f"This run has no {' and no '.join(missing)}.")
         self.nothing.setVisible(bool(missing))
-        self.tree.setVisible(bool(page.annotations))
+        self.tree.setVisible(bool(page.annotations or page.identified_objects))
         self.tilt_series.setVisible(bool(page.tilt_series))
         self.choose(
             next((each for each in page.tomograms if each.id == chosen_id), page.default_tomogram)
