@@ -8,10 +8,10 @@ import pytest
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.widgets.record_model import RecordModel, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.pages.rows import RecordRow, RowKind
+from napari_cryoet.pages.rows import RecordRow, RowKind, Tick, TickState
 
 CHECK = Qt.ItemDataRole.CheckStateRole
 ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked
@@ -100,7 +100,7 @@ def test_a_tick_emits_a_request_and_follows_its_column(model, ticks, qtbot):
     assert requested.args == ["ribosome 1", "Show"]
     assert tick.data(CHECK) == OFF
     with qtbot.waitSignal(model.dataChanged):
-        ticks.shown["ribosome 1"] = Tick(ON)
+        ticks.shown["ribosome 1"] = Tick(TickState.ON)
         ticks.changed.emit()
     assert tick.data(CHECK) == ON
     nothing = model.index_of("membrane").siblingAtColumn(1)
@@ -160,7 +160,7 @@ def test_more_rows_are_requested_once_when_scrolled_into_view(view, model, qtbot
 
 
 def test_rows_are_drawn_and_clicking_a_tick_requests_it(view, model, ticks, qtbot):
-    ticks.shown["membrane"] = Tick(ON, (0, 1, 0, 1))
+    ticks.shown["membrane"] = Tick(TickState.ON, (0, 1, 0, 1))
     row = RecordRow(
         record="membrane", key=1, title="85 oriented", badge="ground truth", right=("1.2 MB", ""), color=(1, 0, 0, 1),
         icon="star", is_chosen=True, lines=(("too long " * 30, "short"),), picture_url="",

@@ -19,9 +19,9 @@ from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
-from napari_cryoet._qt.widgets.record_model import RecordModel, Tick
+from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.pages.rows import RecordRow
+from napari_cryoet.pages.rows import RecordRow, Tick, TickState
 from napari_cryoet.pages.run import titles_of
 from napari_cryoet.runs.outline import AnnotationRow
 from qt.fake_portal import run_page
@@ -69,10 +69,12 @@ def test_the_tick_of_a_row_follows_its_layer(run_view):
         run_view.set_shown(shown)
         return model.tick(annotation(model.rows, annotation_id), SHOW)
 
-    assert tick(Shown()) == Tick(OFF)
-    assert tick(Shown(coming={key})) == Tick(HALF)
-    assert tick(Shown({key: Appearance("a", True, RED)})) == Tick(ON, RED)
-    assert tick(Shown({key: Appearance("a", False, RED)})) == Tick(OFF, RED, is_hollow=True)
+    assert tick(Shown()) == Tick(TickState.OFF)
+    assert tick(Shown(coming={key})) == Tick(TickState.PARTIAL)
+    assert tick(Shown({key: Appearance("a", True, RED)})) == Tick(TickState.ON, RED)
+    assert tick(Shown({key: Appearance("a", False, RED)})) == Tick(
+        TickState.OFF, RED, is_hollow=True
+    )
     assert tick(Shown(), 5067) is None, "nothing to draw"
 
 

@@ -15,6 +15,7 @@ from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
+from napari_cryoet.pages.rows import TickState
 from napari_cryoet.records import TiltSeries
 from qt import fake_portal
 from qt.docks import RUN_ID, TOMOGRAM, dock_at_run, page_at, write_run
@@ -81,7 +82,7 @@ def tick(qtbot, dock: PortalBrowser) -> None:
 
 def is_ticked(dock: PortalBrowser) -> bool:
     model = dock.screens.run.tilt_series_model
-    return model.tick(model.rows[0], 0).state == Qt.CheckState.Checked
+    return model.tick(model.rows[0], 0).state is TickState.ON
 
 
 def open_series(qtbot, dock: PortalBrowser) -> TiltWindow:

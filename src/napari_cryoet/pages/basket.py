@@ -1,15 +1,19 @@
-"""The parts of a basket as a readable tree: datasets, runs and their parts, with sizes."""
+"""The page of a basket: its contents as a tree of datasets, runs and parts, with sizes and remarks."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from napari_cryoet.basket.basket import KINDS, RecordKind
-from napari_cryoet.basket.contents import Chosen, ChosenRun
+from napari_cryoet.basket.basket import KINDS, Basket, RecordKind
+from napari_cryoet.basket.contents import Chosen, ChosenRun, Contents, choose, contents_of
+from napari_cryoet.pages.remarks import Remark, remarks_on
+from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.records import AnnotationFile, Record
-from napari_cryoet.wording import count_text, joined, plain, spacing_text
+from napari_cryoet.runs.runs import Runs
+from napari_cryoet.wording import count_text, joined, plain, size_text, spacing_text
 
 _MOST_RUNS: Final = 500  # listed by name; the others are only counted
 
@@ -26,6 +30,37 @@ class Entry(Record, frozen=True, kw_only=True, gc=False):
     run_id: int | None = None  # of a run and its parts
     dataset_id: int | None = None
     below: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BasketDetails:
+    """The contents of a basket, looked up in its portal."""
+
+    chosen: Chosen
+    contents: Contents
+    remarks: tuple[Remark, ...]
+    entries: tuple[Entry, ...]
+    #: Shapes to download, and runs and datasets with anything to download.
+    touched: dict[RecordKind, frozenset[int]]
+
+    @classmethod
+    def of(cls, basket: Basket, runs: Runs, *, free_bytes: int | None = None) -> BasketDetails:
+        """Find what a basket chooses from its runs; ``free_bytes`` is the free disk space."""
+        chosen = choose(basket, runs)
+        contents = contents_of(chosen)
+        files = [file for run in chosen.runs for file in run.annotation_files]
+        chosen_runs = (chosen.known.records[run_id].run for run_id in contents.run_ids)
+        return cls(
+            chosen,
+            contents,
+            remarks_on(chosen, contents, free_bytes=free_bytes),
+            outline_basket(chosen),
+            {
+                "annotation_shapes": frozenset(file.annotation_shape_id or 0 for file in files),
+                "runs": frozenset(contents.run_ids),
+                "datasets": frozenset(run.dataset_id for run in chosen_runs),
+            },
+        )
 
 
 _Ids = Mapping[RecordKind, frozenset[int]]
@@ -139,4 +174,19 @@ def _annotation_entry(
         size_bytes=sum(sizes["annotationFiles", file.id] for file in files),
         parts=tuple(parts),
         run_id=run_id,
+    )
+
+
+def entry_row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> RecordRow:
+    """An entry with its size; its parts are child rows."""
+    size = size_text(entry.size_bytes)
+    return RecordRow(
+        record=entry,
+        key=(entry.run_id, entry.dataset_id, entry.title, entry.parts[:1]),
+        title=entry.title,
+        is_bold=is_root,
+        is_dim=not entry.parts,
+        right=(joined(entry.detail, size), entry.detail or size, ""),
+        is_unfolded=is_unfolded,
+        children=tuple(entry_row(part) for part in entry.below),
     )

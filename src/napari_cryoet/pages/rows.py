@@ -1,10 +1,10 @@
-"""A row of a list or tree: a record with its texts, mark, colour and picture."""
+"""A row of a list or tree: a record with its texts, mark, colour and picture; and tick boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any, TypeAlias
 
 from napari_cryoet.appearance.colors import RGBA
@@ -20,6 +20,23 @@ class RowKind(Enum):
     HEADING = "heading"  # can't be selected
     MESSAGE = "message"  # last row: more rows are loading
     FAILURE = "failure"  # last row: loading failed; Enter or a click retries
+
+
+class TickState(IntEnum):
+    """The state of a tick box, numbered as in Qt."""
+
+    OFF = 0
+    PARTIAL = 1
+    ON = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A tick box, with the colour of its layer."""
+
+    state: TickState = TickState.OFF
+    color: RGBA | None = None
+    is_hollow: bool = False  # for a hidden layer, only the frame is coloured
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,7 @@ from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.exports import ExportKind, export
 from napari_cryoet.exports.selection import ExportReport, select_basket
-from napari_cryoet.pages.basket import Entry
-from napari_cryoet.pages.rows import RecordRow
-from napari_cryoet.wording import joined, size_text
+from napari_cryoet.pages.basket import Entry, entry_row
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12
@@ -87,7 +85,11 @@ class BasketStrip(QPushButton):
         self._update()
 
     def _update(self) -> None:
-        text = f"Basket: {self._basket.text}" if self._basket.text else "The basket is empty"
+        text = (
+            f"Basket: {self._basket.ticks.text}"
+            if self._basket.ticks.text
+            else "The basket is empty"
+        )
         self.setText(f"{text} ▸")
         explain(self, f"{text}. Open the basket (B)")
 
@@ -140,7 +142,7 @@ class BasketPage(ListPage):
         basket, details = self._basket.basket, self._basket.details
         if not self.name.hasFocus():
             self.name.setText(basket.name)
-        self.summary.setText(self._basket.text)
+        self.summary.setText(self._basket.ticks.text)
         self.sizes.setText("" if details is None else details.contents.sizes_text)
         self.remarks.show_remarks(self._remarks())
         self._list(() if details is None else details.entries)
@@ -169,7 +171,7 @@ class BasketPage(ListPage):
             return
         self._listed, is_unfolded = entries, len(entries) <= _UNFOLDED_ROWS
         self.model.set_rows(
-            [_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries]
+            [entry_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries]
         )
 
     def _remarks(self) -> list[tuple[str, str, Basket | None]]:
@@ -184,7 +186,7 @@ class BasketPage(ListPage):
         return remarks
 
     def _apply_fix(self, fixed: Basket) -> None:
-        if self._basket.is_settled:  # otherwise the remark is about an older basket
+        if self._basket.ticks.is_settled:  # otherwise the remark is about an older basket
             self._basket.change(lambda _before: fixed)
 
     def ask_age(self) -> None:
@@ -227,7 +229,7 @@ class BasketPage(ListPage):
 
     def _empty(self) -> None:
         if agrees(
-            self, "Empty the basket", f"Untick everything? {self._basket.text}", verb="Empty"
+            self, "Empty the basket", f"Untick everything? {self._basket.ticks.text}", verb="Empty"
         ):
             self._basket.change(Basket.emptied)
 
@@ -402,20 +404,6 @@ class Remarks(QWidget):
                 )
                 self._grid.addWidget(button, number, 1)
         self.setVisible(bool(remarks))
-
-
-def _row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> RecordRow:
-    size = size_text(entry.size_bytes)
-    return RecordRow(
-        record=entry,
-        key=(entry.run_id, entry.dataset_id, entry.title, entry.parts[:1]),
-        title=entry.title,
-        is_bold=is_root,
-        is_dim=not entry.parts,
-        right=(joined(entry.detail, size), entry.detail or size, ""),
-        is_unfolded=is_unfolded,
-        children=tuple(_row(child) for child in entry.below),
-    )
 
 
 def _menu_of(button: QToolButton) -> QMenu:

@@ -11,13 +11,13 @@ from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QWidget
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.controls import tool_button
-from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
 from napari_cryoet.discovery.fields import typed_range
 from napari_cryoet.discovery.search import Search, chips
-from napari_cryoet.pages.rows import RecordRow, RowKind
+from napari_cryoet.pages.rows import RecordRow, RowKind, Tick, TickState
 from napari_cryoet.wording import joined, plain
 
 _FEW: Final = 8  # values listed before "more…"
@@ -249,5 +249,5 @@ def _value_row(facet: Facet, value: FacetValue, condition: int) -> RecordRow:
 def _tick_of(record: Any) -> Tick | None:
     match record:
         case (Facet(), FacetValue(is_chosen=is_chosen), int()):
-            return Tick(Qt.CheckState.Checked if is_chosen else Qt.CheckState.Unchecked)
+            return Tick(TickState.ON if is_chosen else TickState.OFF)
     return None

@@ -17,10 +17,11 @@ from napari_cryoet._qt.widgets.controls import explain, tool_button
 from napari_cryoet._qt.widgets.desktop import open_in_browser
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.widgets.menus import add_item
-from napari_cryoet._qt.widgets.record_model import RecordModel, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import annotation_colors
+from napari_cryoet.pages.rows import Tick, TickState
 from napari_cryoet.pages.run import (
     LayerState,
     annotation_rows,
@@ -202,7 +203,7 @@ class RunView(QWidget):
 
     def _update_whole(self) -> None:
         if self.page is not None and (tick := self._basket.tick_of(self.page.run)) is not None:
-            self.whole.setChecked(tick.state == Qt.CheckState.Checked)
+            self.whole.setChecked(tick.state is TickState.ON)
 
     # user actions
 
@@ -262,7 +263,7 @@ class RunView(QWidget):
 
 
 SHOW = 0  # tick column
-_STATES: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
+_STATES: Final = {True: TickState.ON, False: TickState.OFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +288,7 @@ class Shown:
         """Checked if visible, partial while loading, and a hollow frame in the layer's colour if hidden."""
         appearance = self.appearances.get(key)
         if key in self.coming:
-            return Tick(Qt.CheckState.PartiallyChecked)
+            return Tick(TickState.PARTIAL)
         if appearance is None:
             return Tick()
         return Tick(

@@ -18,9 +18,9 @@ from qtpy.QtGui import (
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt.widgets.icons import draw_icon
-from napari_cryoet._qt.widgets.record_model import ModelIndex, RecordModel, Role, Tick
+from napari_cryoet._qt.widgets.record_model import ModelIndex, RecordModel, Role
 from napari_cryoet._qt.widgets.theme import Colors, Theme
-from napari_cryoet.pages.rows import RecordRow, RowKind, Text, longest
+from napari_cryoet.pages.rows import RecordRow, RowKind, Text, Tick, TickState, longest
 from napari_cryoet.wording import plain
 
 LEAST_PICTURE_PX, MOST_PICTURE_PX = 48, 64
@@ -156,9 +156,9 @@ class _Cell:
         painter.setPen(QPen(frame, 1.0 if fill == frame else 1.5))
         painter.setBrush(fill)
         painter.drawRoundedRect(box, 3, 3)
-        if tick.state == Qt.CheckState.Checked:
+        if tick.state is TickState.ON:
             draw_icon(painter, "check", box, colors.faint if tick.is_hollow else mark)
-        elif tick.state == Qt.CheckState.PartiallyChecked:
+        elif tick.state is TickState.PARTIAL:
             painter.fillRect(box.adjusted(4, 6, -4, -6), mark)
 
     def _draw_picture(self, square: QRect, picture: QPixmap | None) -> None:

@@ -16,8 +16,7 @@ from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentMod
 
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.appearance.colors import RGBA
-from napari_cryoet.pages.rows import RecordRow, RowKind, longest
+from napari_cryoet.pages.rows import RecordRow, RowKind, Tick, longest
 from napari_cryoet.wording import joined
 
 ROOT: Final = QModelIndex()
@@ -31,15 +30,6 @@ class Role(IntEnum):
     ROW = Qt.ItemDataRole.UserRole + 1
     PICTURE = Qt.ItemDataRole.UserRole + 2  # QPixmap, or None until it has arrived
     TICK = Qt.ItemDataRole.UserRole + 3  # `Tick` of a tick column, or None
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """The state of a tick box, with the colour of its layer."""
-
-    state: Qt.CheckState = Qt.CheckState.Unchecked
-    color: RGBA | None = None
-    is_hollow: bool = False  # for a hidden layer, only the frame is coloured
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +230,7 @@ class RecordModel(QAbstractItemModel):
                     else None
                 )
             case Qt.ItemDataRole.CheckStateRole:
-                return None if tick is None else tick.state
+                return None if tick is None else Qt.CheckState(tick.state)
             case Qt.ItemDataRole.ToolTipRole:
                 return plain_tooltip(
                     row.tooltip if tick is None else self.tick_columns[index.column() - 1].tooltip
