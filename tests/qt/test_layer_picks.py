@@ -187,3 +187,13 @@ class TestPlacedPicks:
         layer.rotate = (0, 0, 30)
         with pytest.raises(PlacementError, match="rotated"):
             placed_picks_of(layer)
+
+    @pytest.mark.parametrize("scale", [(5.0, 10.0, -20.0), (10.0, -10.0, 10.0), (-10.0,) * 3])
+    def test_picks_of_a_flipped_layer_have_a_positive_spacing(self, scale):
+        layer = Points([[1.0, 2.0, 3.0]], scale=scale, units="angstrom")
+        placed = placed_picks_of(layer)
+
+        assert placed.spacing_angstrom == abs(scale[-1])
+        assert placed.positions_angstrom_zyx[0].tolist() == list(
+            layer.data_to_world((1.0, 2.0, 3.0))
+        )

@@ -115,6 +115,17 @@ def test_decisions_match_nearby_ids_or_else_the_nearest_pick(open_review):
     assert "more" not in open_review(others).remark
 
 
+def test_decisions_match_positions_in_space_at_another_voxel_spacing(open_review):
+    assert letters(open_review(PICKS.rescaled(5.0))) == "KX-K"
+    ids = [20, 21, 22, 23]
+    assert letters(open_review(PICKS.rescaled(20.0).changed(ids=ids))) == "KX-K"
+
+    # the same numbers in wider voxels are other places, more than half a voxel away
+    elsewhere = open_review(PICKS.changed(spacing_angstrom=12.0))
+    assert letters(elsewhere) == "----"
+    assert "3 more" in elsewhere.remark
+
+
 def test_unmatched_decisions_stay_in_the_file(open_review):
     fewer = open_review(PICKS.take([2]))
     fewer.judge([0], Verdict.KEPT)
