@@ -140,7 +140,10 @@ class TestComparing:
         monkeypatch.setattr(
             Mask,
             "read",
-            lambda self, *args: (readers.add(threading.current_thread()), read(self, *args))[1],
+            lambda self, *args, **options: (
+                readers.add(threading.current_thread()),
+                read(self, *args, **options),
+            )[1],
         )
         dock.choose(*show_files(TRUTH, MEMBRANE)[::-1])
         run_comparison(qtbot, dock)

@@ -20,7 +20,7 @@ from napari_cryoet.formats.mesh import ASSUMED_UNIT, ONLY_IN_3D, Mesh
 from napari_cryoet.formats.mrc import Triple
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.orientations import Orientation, line_width, orientation_vectors
-from napari_cryoet.volumes import AXES, Volume
+from napari_cryoet.volumes import AXES, Mask, Volume
 from napari_cryoet.wording import joined, plain
 
 LayerKind = Literal["image", "labels", "points", "vectors", "surface"]
@@ -164,20 +164,11 @@ def _labels_in_memory(volume: Volume, stop: threading.Event | None) -> Any:
     if size_z * size_y * size_x > _MAX_VOXELS_IN_MEMORY:
         raise FormatError("This mask has float values and is too large for memory.")
     labels = np.empty(volume.shape_zyx, np.uint16)
-    for start in range(0, size_z, _PLANES_AT_ONCE):
-        raise_if_stopped(stop)
-        planes = slice(start, start + _PLANES_AT_ONCE)
-        labels[planes] = _as_labels(volume.read_planes(planes, stop=stop))
-    return from_array(labels, chunks=(_PLANES_AT_ONCE, size_y, size_x))  # type: ignore[no-untyped-call]
-
-
-def _as_labels(values: NDArray[Any]) -> NDArray[np.uint16]:
-    """Convert voxels to uint16; FormatError if they don't fit."""
-    if values.dtype.kind != "b":
-        is_label = (values >= 0) & (values <= np.iinfo(np.uint16).max) & (values == np.rint(values))
-        if not is_label.all():
+    for start, slab in Mask(volume.levels[0]).slabs(lambda _fraction: raise_if_stopped(stop), stop):
+        if slab.max(initial=0) > np.iinfo(np.uint16).max:
             raise FormatError("The values of this mask must be whole numbers from 0 to 65535.")
-    return values.astype(np.uint16)
+        labels[start : start + len(slab)] = slab
+    return from_array(labels, chunks=(_PLANES_AT_ONCE, size_y, size_x))  # type: ignore[no-untyped-call]
 
 
 def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float]:

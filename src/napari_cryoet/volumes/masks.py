@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -57,9 +58,9 @@ class Mask:
         """Size in voxels."""
         return self.volume.shape_zyx
 
-    def read(self, start: int, end: int) -> NDArray[Any]:
+    def read(self, start: int, end: int, *, stop: threading.Event | None = None) -> NDArray[Any]:
         """Read planes ``start`` to ``end`` (exclusive) as integers from 0 to 2³¹ - 1."""
-        values = self.volume.read_planes(slice(start, end))
+        values = self.volume.read_planes(slice(start, end), stop=stop)
         if values.dtype in (np.uint8, np.uint16):
             return values
         with np.errstate(invalid="ignore"):
@@ -71,10 +72,12 @@ class Mask:
             )
         return labels
 
-    def slabs(self, step: Callable[[float], None]) -> Iterator[tuple[int, NDArray[Any]]]:
+    def slabs(
+        self, step: Callable[[float], None], stop: threading.Event | None = None
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
         """Read all planes in slabs of bounded size, each with the number of its first plane."""
         for start, end in slabs(self.shape_zyx, step):
-            yield start, self.read(start, end)
+            yield start, self.read(start, end, stop=stop)
 
 
 def slabs(
