@@ -10,7 +10,14 @@ import pytest
 import zarr
 
 from api.files import METADATA, SHAPE_ZYX, noise, with_fields, write_mrc, write_zarr
-from napari_cryoet import FormatError, StoppedError, StreamError, load_annotation, load_tomogram
+from napari_cryoet import (
+    FormatError,
+    StoppedError,
+    StreamError,
+    load_annotation,
+    load_tomogram,
+    open_volume,
+)
 from server import Server
 
 
@@ -83,12 +90,16 @@ class TestTomogram:
 
     def test_placement_comes_from_the_portal_not_the_file(self, tomogram_at, tmp_path):
         url = write_zarr(tmp_path / "a.zarr", noise(), 13.481)
-        moved = load_tomogram(
-            tomogram_at(url, voxel_spacing=10.0, offset_x=1, offset_y=2, offset_z=-3)
-        )
+        record = tomogram_at(url, voxel_spacing=10.0, offset_x=1, offset_y=2, offset_z=-3)
+        moved = load_tomogram(record)
 
         assert moved.options["scale"] == (10.0,) * 3
         assert moved.options["translate"] == (-30.0, 20.0, 10.0)
+        volume = open_volume(record)
+        assert volume.spacing_angstrom == (10.0,) * 3
+        assert volume.start_angstrom == (-30.0, 20.0, 10.0)
+        assert open_volume(url).spacing_angstrom == (13.481,) * 3
+        assert open_volume(url, spacing_angstrom=20).spacing_angstrom == (20,) * 3
 
     def test_has_provenance_as_json(self, tomogram):
         data = about(load_tomogram(tomogram))

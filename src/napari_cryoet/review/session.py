@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.comparison.match import match_pairs, pairs_within
 from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
 from napari_cryoet.files import data_path
 from napari_cryoet.locations import Location
@@ -196,20 +197,7 @@ def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
     unmatched = np.flatnonzero(rows < 0)
     unclaimed = np.setdiff1d(np.arange(len(picks)), rows)
     if len(unmatched) and len(unclaimed):
-        for decision, row in _nearest_first(positions[unmatched], picks.points_zyx[unclaimed]):
-            if rows[unmatched[decision]] < 0 and unclaimed[row] >= 0:
-                rows[unmatched[decision]], unclaimed[row] = unclaimed[row], -1
+        near = pairs_within(positions[unmatched], picks.points_zyx[unclaimed], _TOLERANCE_VOXELS)
+        matches = match_pairs(near, "greedy")
+        rows[unmatched[matches.rows_a]] = unclaimed[matches.rows_b]
     return rows
-
-
-def _nearest_first(
-    positions: NDArray[np.float64], points: NDArray[np.float64]
-) -> list[tuple[int, int]]:
-    """Index pairs of positions and points within half a voxel, nearest first."""
-    from scipy.spatial import KDTree
-
-    pairs = KDTree(positions).sparse_distance_matrix(
-        KDTree(points), _TOLERANCE_VOXELS, output_type="ndarray"
-    )
-    pairs.sort(order=["v", "i", "j"])
-    return list(zip(pairs["i"].tolist(), pairs["j"].tolist(), strict=True))
