@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from msgspec.structs import replace
 
 from napari_cryoet import CryoETError, ExistsError, StoppedError, download_basket, read_picks
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.exports import export
 from napari_cryoet.exports.selection import Selection, select_basket
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import open_portal
 
 Select = Callable[..., Selection]
@@ -126,6 +128,23 @@ def test_served_volumes_are_downloaded_once(
     shutil.rmtree(tmp_path / "static")
     export(selection, "copick", tmp_path, overwrite=True)
     assert local.exists()
+
+
+def test_newer_zarrs_are_written_again_as_copick_reads_them(
+    tmp_path: Path, demo_rows: Any, selection_of: Select
+) -> None:
+    values = np.random.default_rng(0).random((5, 6, 7), dtype=np.float32)
+    write_pyramid(tmp_path / "new.zarr", values, 40.048, version="0.5")
+    for row in demo_rows["tomograms"]:
+        row["httpsOmezarrDir"] = (tmp_path / "new.zarr").as_uri()
+    export(selection_of("cytosolic ribosome"), "copick", tmp_path / "project")
+
+    runs = tmp_path / "project" / "static" / "ExperimentRuns" / "DEMO_001"
+    (volume,) = runs.glob("VoxelSpacing40.048/*.zarr")
+    group = zarr.open_group(volume, mode="r", zarr_format=2)
+    assert group.attrs["multiscales"][0]["version"] == "0.4"
+    np.testing.assert_array_equal(group["0"][:], values)
+    assert len(list(group.arrays())) == 3
 
 
 def test_the_chosen_coarse_level_becomes_the_finest(

@@ -34,7 +34,7 @@ from napari_cryoet.exports.selection import (
     read_points,
 )
 from napari_cryoet.files import replace_file, written_whole
-from napari_cryoet.formats.ome_zarr import find_multiscales
+from napari_cryoet.formats.ome_zarr import create_array, find_multiscales
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.locations import Location
 from napari_cryoet.progress import Progress
@@ -175,20 +175,37 @@ def _download(
 def _link(source: Path, target: Path, n_skipped: int) -> None:
     """Link an OME-Zarr to another path without its ``n_skipped`` finest levels; levels are renumbered from 0.
 
-    Files are copied if the file system can't link them.
+    Files are copied if the file system can't link them. OME-Zarr 0.5, which copick can't read, is
+    written again as 0.4.
     """
-    attributes = json.loads((source / ".zattrs").read_bytes())
+    is_new = (source / "zarr.json").exists()
+    attributes = json.loads((source / ("zarr.json" if is_new else ".zattrs")).read_bytes())
+    if is_new:
+        (image, *_) = find_multiscales(attributes["attributes"])
+        attributes = {"multiscales": [image | {"version": "0.4"}]}
     image = find_multiscales(attributes)[0]
     image["datasets"] = image["datasets"][n_skipped:]
     with written_whole(target, overwrite=True, flush=False) as unfinished:
         unfinished.mkdir()
-        for number, dataset in enumerate(image["datasets"]):
-            shutil.copytree(
-                source / dataset["path"], unfinished / str(number), copy_function=_link_or_copy
-            )
-            dataset["path"] = str(number)
         (unfinished / ".zgroup").write_text('{"zarr_format": 2}')
+        for number, dataset in enumerate(image["datasets"]):
+            level = source / dataset["path"]
+            if is_new:
+                _write_again(level, unfinished, str(number))
+            else:
+                shutil.copytree(level, unfinished / str(number), copy_function=_link_or_copy)
+            dataset["path"] = str(number)
         (unfinished / ".zattrs").write_text(json.dumps(attributes))
+
+
+def _write_again(level: Path, group: Path, name: str) -> None:
+    """Write an array of OME-Zarr 0.5 as one of 0.4."""
+    import dask.array as da
+    import zarr
+
+    values = da.from_zarr(level)  # type: ignore[no-untyped-call]
+    array = create_array(zarr.open_group(group, zarr_format=2), name, values, "tomogram", "0.4")
+    da.store(values.rechunk(array.chunks), array)
 
 
 def _link_or_copy(file: str, target: str) -> None:

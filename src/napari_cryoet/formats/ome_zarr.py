@@ -279,7 +279,7 @@ def write_pyramid(
     level = volume_zyx
     for number in range(_LEVELS_WRITTEN):
         level = _write_level(
-            _create_array(group, str(number), level, kind, version), level, kind, stop
+            create_array(group, str(number), level, kind, version), level, kind, stop
         )
     ome: dict[str, Any] = {"multiscales": [_multiscale(spacing_angstrom, kind, version)]}
     if is_labels or kind == "instances":
@@ -305,9 +305,10 @@ def folder_bytes(folder: Path | str) -> int:
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def _create_array(
+def create_array(
     group: Any, name: str, volume: VoxelSource, kind: ImageKind, version: OmeZarrVersion
 ) -> Any:
+    """Create an array for a volume in a zarr group, with the portal's chunks and codec for 0.4."""
     chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
     options: dict[str, Any] = {"chunks": chunks}
     if version == "0.4":
