@@ -1,6 +1,8 @@
 """The dock that checks picks: clicks and keys, without changing the user's layers."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -95,6 +97,16 @@ def test_buttons_select_duplicates_and_picks_outside_the_volume(viewer, dock, sc
     mine.data = points[1:]
     qtbot.mouseClick(dock.results.buttons["duplicates"], Qt.MouseButton.LeftButton)
     assert dock.results.texts == [], "results are cleared when the picks change"
+
+
+def test_a_removed_tomogram_is_let_go(viewer, dock, scene, qtbot):
+    viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+    tomogram = weakref.ref(viewer.layers[0])
+    viewer.layers.remove(viewer.layers[0])
+    qtbot.waitUntil(lambda: dock.image.layer is None)
+    gc.collect()
+    assert tomogram() is None
 
 
 def test_a_check_shows_progress_and_can_be_stopped(viewer, dock, scene, qtbot, monkeypatch):

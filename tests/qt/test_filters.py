@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from qtpy.QtCore import QModelIndex, QPoint, Qt
-from qtpy.QtWidgets import QApplication, QInputDialog, QMenu
+from qtpy.QtWidgets import QApplication, QInputDialog, QMenu, QToolButton
 
 from generated_portal import write_generated_pack
 from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.browser.filters import FilterBar
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet.discovery.search import Condition, Search, find
 from napari_cryoet.exceptions import raise_if_stopped
@@ -267,3 +268,12 @@ def test_scripts_and_citations_of_listed_rows_can_be_copied(qtbot, browser):
     links = browser.screens.dataset.header.links.menu()
     item(next(action.menu() for action in links.actions() if action.menu()), "RIS").trigger()
     assert "ID  - DS-90001" in clipboard.text()
+
+
+def test_the_tooltip_of_a_chip_shows_remote_text_as_plain_text(qtbot):
+    bar = FilterBar()
+    qtbot.addWidget(bar)
+    bar.show_search(Search(organisms=('"<b>yeast</b>"',)))
+    (chip,) = (each for each in bar.findChildren(QToolButton) if each.objectName() == "chip")
+    assert "<b>" in chip.accessibleName()
+    assert "<b>" not in chip.toolTip()

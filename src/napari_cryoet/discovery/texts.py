@@ -130,7 +130,7 @@ def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
     position = np.searchsorted(index.ids("datasets"), dataset_id)
     corrections = text_match(index, text).corrections
     codes: list[tuple[Column, int]] = []
-    for column in _columns(index):
+    for column in text_columns(index):
         own = index.places(column.table, "datasets") == position
         own_codes = np.unique(column.words.codes[own]).tolist()
         codes += [(column, code) for code in own_codes if code >= 0]
@@ -215,7 +215,7 @@ def _similar_words(columns: Sequence[Column], word: str) -> tuple[str, ...]:
 
 
 def _match(index: Index, text: str) -> TextMatch:
-    found, corrections = find_text(text, _columns(index), partial(_rows_with, index))
+    found, corrections = find_text(text, text_columns(index), partial(_rows_with, index))
     n_datasets = index.count("datasets")
     return TextMatch(found[:n_datasets], found[n_datasets:], corrections)
 
@@ -250,7 +250,8 @@ def _reasons(codes: list[tuple[Column, int]], word: str, term: Term) -> Iterable
             yield Reason(column.field, _around(text, known.name), how)
 
 
-def _columns(index: Index) -> tuple[Column, ...]:
+def text_columns(index: Index) -> tuple[Column, ...]:
+    """The columns that a text is searched in, read the first time."""
     return index.made("columns of text", lambda: tuple(_read_columns(index)))
 
 

@@ -12,10 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.discovery.catalogue import CatalogueSearch
-from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.listing import list_matches
-from napari_cryoet.discovery.search import Search, find
 from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
 from napari_cryoet.pages.answers import (
     Answer,
@@ -23,6 +20,7 @@ from napari_cryoet.pages.answers import (
     all_runs,
     answer,
     answer_from_catalogue,
+    warm_up,
     with_reasons,
 )
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
@@ -239,8 +237,7 @@ class Session(QObject):
 
 def _read_index(portal: Portal, refresh: bool, job: Job) -> Index:
     index = read_index(portal, refresh=refresh, progress=job.say, stop=job.stop)
-    count_facets(index, Search())  # these two fill caches that every search uses, and list nothing
-    list_matches(index, find(index, Search(text="zzzz")), "runs")
+    warm_up(index)
     return index
 
 

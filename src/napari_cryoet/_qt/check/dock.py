@@ -119,15 +119,17 @@ class CheckDock(Dock):
                 picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say
             )
 
-        self.findings, self._checked = None, _Checked(points, np.array(points.data), image)
+        self.findings = None
+        self._checked = _Checked(points, np.array(points.data), image)
         self.results.clear()
         title = f"Checking {plain(points.name)}"
         self.tasks.run(_KEY, work, then=self._on_findings, failed=self._on_failed, title=title)
 
     def _on_choice(self) -> None:
-        """Clear the findings when another layer or diameter is chosen."""
+        """Clear the findings when another layer or diameter is chosen, or a layer is removed."""
         self.tasks.stop(_KEY)
         self.findings = None
+        self._checked = None
         points, image = self.points.layer, self.image.layer
         missing = _NO_PICKS if points is None else _NO_TOMOGRAM if image is None else ""
         self.bar.set_ready(not missing)

@@ -16,14 +16,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.widgets.labels import plain_tooltip
+
 BAR_STEPS: Final = 1000  # of a progress bar
 COPY_REPORT: Final = "Copy a report"
 
 
 def explain(control: QWidget, purpose: str) -> None:
-    """Set a control's tooltip and accessible name to its purpose."""
+    """Set a control's tooltip and accessible name to its purpose, which may hold remote text."""
     control.setAccessibleName(purpose)
-    control.setToolTip(purpose)
+    control.setToolTip(plain_tooltip(purpose))
 
 
 def push_button(
