@@ -6,12 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from napari.layers import Labels, Points
+from napari.layers import Points
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout
 
 from napari_cryoet import compare, load_annotation, open_portal
-from napari_cryoet._qt.compare.dock import KEY, CompareDock, likely_pair
+from napari_cryoet._qt.compare.dock import KEY, CompareDock
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.appearance import diameters
@@ -82,18 +82,6 @@ def numbers(dock):
 
 
 class TestChoosing:
-    def test_the_default_reference_is_a_ground_truth_of_the_same_object(self):
-        truth = points("truth", [0, 0, 0], object_id="GO:1", is_ground_truth=True)
-        other, same = (
-            points("other", [0, 0, 0], object_id="GO:2"),
-            points("same", [0, 0, 0], object_id="GO:1"),
-        )
-        mask = Labels(np.ones((3, 3, 3), np.uint8), scale=(10.0,) * 3, **ANGSTROM)
-        assert likely_pair([other, same, truth]) == (same, truth)
-        assert likely_pair([mask, truth]) == (truth, mask), "a mask judges points"
-        assert likely_pair([other, same, truth], of=other) == (other, truth)
-        assert likely_pair([mask, other], of=mask) == (other, mask)
-
     def test_the_default_radius_is_half_the_particle_diameter(
         self, qtbot, dock, viewer_model, two_sets, monkeypatch
     ):

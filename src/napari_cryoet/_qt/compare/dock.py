@@ -32,6 +32,7 @@ from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.masks import PicksInMask
+from napari_cryoet.comparison.pairs import Candidate, likely_pair
 from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.comparison.report import SHOWN_NAME, Comparison
 from napari_cryoet.exceptions import ComparisonError, CryoETError
@@ -153,7 +154,7 @@ class CompareDock(Dock):
         """
         others = [other for other in self._choices() if other is not layer]
         if others:
-            self.choose(*likely_pair([layer, *others], of=layer))
+            self.choose(*_likely_pair([layer, *others], of=layer))
 
     def choose(self, a: Layer, b: Layer) -> None:
         self._is_chosen = True
@@ -174,7 +175,7 @@ class CompareDock(Dock):
         """Choose the best pair when layers change, unless the user's choice still exists."""
         layers = self._choices()
         if len(layers) > 1 and not (self._is_chosen and self._has_pair):
-            self._set_pair(*likely_pair(layers))
+            self._set_pair(*_likely_pair(layers))
         else:
             self._on_pair()
 
@@ -317,24 +318,10 @@ def is_annotation(layer: Layer) -> bool:
     return isinstance(layer, Points | Labels) and layer.ndim == 3
 
 
-def likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[Layer, Layer]:
-    """The best matching pair of two or more layers: same run, type and object, with a ground truth as B."""
-
-    def distance(pair: tuple[Layer, Layer]) -> tuple[bool, ...]:
-        one, other = pair
-        about, about_other = about_of(one), about_of(other)
-        runs = {about.get("run_id"), about_other.get("run_id")} - {None}
-        return (
-            isinstance(one, Labels) and isinstance(other, Points),  # can't be compared
-            len(runs) > 1,
-            isinstance(one, Points) is not isinstance(other, Points),
-            about.get("object_id") != about_other.get("object_id"),
-            not about_other.get("is_ground_truth"),
-            bool(about.get("is_ground_truth")),
-        )
-
-    pairs = [(a, b) for b in reversed(layers) for a in layers if a is not b and of in (a, b, None)]
-    return min(pairs, key=distance)
+def _likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[Layer, Layer]:
+    candidates = [Candidate(isinstance(layer, Points), about_of(layer)) for layer in layers]
+    a, b = likely_pair(candidates, of=None if of is None else layers.index(of))
+    return layers[a], layers[b]
 
 
 def side_of(layer: Layer) -> Picks | Mask:
