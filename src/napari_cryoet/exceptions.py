@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, wait
-from typing import Final, Literal, TypeVar
+from numbers import Real
+from typing import Any, Final, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -140,6 +142,13 @@ def require_known(word: str, words: Collection[str], what: str) -> None:
     """Raise `CryoETError`, which lists the words, unless the word is one of them."""
     if word not in words:
         raise CryoETError(f"{word!r} isn't a {what}.", hint=f"Use {', '.join(words)}.")
+
+
+def require_positive(name: str, number: Any, most: float = sys.float_info.max) -> None:
+    """Raise ValueError unless an argument is a number above 0, up to ``most``."""
+    if not isinstance(number, Real) or not 0 < float(number) <= most:
+        limit = "" if most > 1e9 else f" of at most {most:g}"
+        raise ValueError(f"{name} must be a positive number{limit}, not {number!r}")
 
 
 def stoppable(work: Callable[[], T], stop: threading.Event | None) -> T:

@@ -233,7 +233,10 @@ class TestErrors:
                 compare(a, b, **options)
         for wrong in (
             {"radius_angstrom": math.nan},
+            {"radius_angstrom": (10, 20)},
+            {"radius_angstrom": "10"},
             {"beta": 0},
+            {"symmetry": 2},
             {"method": "x"},
             {"symmetry": "D7"},
         ):

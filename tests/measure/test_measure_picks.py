@@ -5,7 +5,16 @@ import threading
 import numpy as np
 import pytest
 
-from napari_cryoet import FormatError, Mask, Picks, StoppedError, Volume, compare, measure_picks
+from napari_cryoet import (
+    CryoETError,
+    FormatError,
+    Mask,
+    Picks,
+    StoppedError,
+    Volume,
+    compare,
+    measure_picks,
+)
 from napari_cryoet.review import Order, Review, Subject
 
 MEMBRANE = np.zeros((12, 20, 20), np.uint8)
@@ -76,8 +85,13 @@ def test_invalid_input_is_refused_with_what_fits():
     ):
         with pytest.raises(error, match=noun):
             measure_picks(*arguments)
-    with pytest.raises(ValueError, match="density"):
+    with pytest.raises(CryoETError, match="column"):
         measure_picks(PICKS, volume, columns="is_inside")
+    with pytest.raises(ValueError, match="diameter"):
+        measure_picks(PICKS, volume, diameter_angstrom=(30, 40))
+    for levels, spacing in (([MEMBRANE], 10.0), (MEMBRANE, None), ([MEMBRANE[0]], None)):
+        with pytest.raises(ValueError, match="three"):
+            Volume(levels, spacing)
     stop = threading.Event()
     stop.set()
     for each in (volume, Mask(MEMBRANE, 10.0)):

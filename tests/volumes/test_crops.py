@@ -184,11 +184,6 @@ def test_rows_are_ordered_by_proximity():
     assert reader.near_each_other([]) == []
 
 
-def test_arrays_of_other_dimensions_are_refused():
-    with pytest.raises(ValueError, match="axes"):
-        Volume([np.zeros((4, 4))])
-
-
 # the average of kept picks
 
 CUBES = np.random.default_rng(0).normal(5, 1, (6, 5, 5, 5)).astype(np.float32)

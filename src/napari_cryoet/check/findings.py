@@ -21,7 +21,7 @@ from napari_cryoet.check.evidence import (
     sigma_needed,
 )
 from napari_cryoet.check.readings import Reading, duplicates, shifted
-from napari_cryoet.exceptions import raise_if_stopped, stoppable
+from napari_cryoet.exceptions import raise_if_stopped, require_positive, stoppable
 from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.measure.contrast import grid_for, read_contrast
 from napari_cryoet.measure.measuring import PicksFrame, diameter_of
@@ -258,8 +258,8 @@ def check_picks(
     """
     if not isinstance(picks, Picks):
         raise TypeError(f"picks must be a Picks, not {picks!r}; read_picks reads a file")
-    if diameter_angstrom is not None and not 0 < diameter_angstrom < np.inf:
-        raise ValueError(f"a particle can't be {diameter_angstrom} Å wide")
+    if diameter_angstrom is not None:
+        require_positive("diameter_angstrom", diameter_angstrom)
 
     def step(fraction: float, message: str) -> None:
         raise_if_stopped(stop)

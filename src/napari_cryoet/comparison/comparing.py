@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
-
 from napari_cryoet.comparison.masks import (
     MaskComparison,
     PicksInMask,
@@ -17,7 +15,7 @@ from napari_cryoet.comparison.masks import (
 )
 from napari_cryoet.comparison.match import METHODS, MatchMethod
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
-from napari_cryoet.exceptions import ComparisonError, raise_if_stopped, stoppable
+from napari_cryoet.exceptions import ComparisonError, raise_if_stopped, require_positive, stoppable
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Mask
 
@@ -74,14 +72,12 @@ def compare(
     fold = re.fullmatch("[Cc]([1-9][0-9]{0,2})", str(symmetry))
     if fold is None:
         raise ValueError(f"symmetry must be C1, C2, C3, …, not {symmetry!r}")
-    if not 0 < beta <= 1e6:
-        raise ValueError(f"beta must be a positive number, not {beta}")
-    if not 0 < iou_threshold <= 1:
-        raise ValueError(f"iou_threshold must be between 0 and 1, not {iou_threshold}")
+    require_positive("beta", beta, most=1e6)
+    require_positive("iou_threshold", iou_threshold, most=1)
     if method not in METHODS:
         raise ValueError(f"method must be {' or '.join(METHODS)}, not {method!r}")
-    if radius_angstrom is not None and not 0 < radius_angstrom < np.inf:
-        raise ValueError(f"radius_angstrom must be a positive number, not {radius_angstrom}")
+    if radius_angstrom is not None:
+        require_positive("radius_angstrom", radius_angstrom)
 
     def step(fraction: float) -> None:
         raise_if_stopped(stop)

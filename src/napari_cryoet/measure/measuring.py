@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
-from napari_cryoet.exceptions import raise_if_stopped, stoppable
+from napari_cryoet.exceptions import raise_if_stopped, require_known, require_positive, stoppable
 from napari_cryoet.locations import Location
 from napari_cryoet.measure.contrast import grid_for, read_contrast
 from napari_cryoet.measure.density import densities_at
@@ -110,6 +110,8 @@ def measure_picks(
     ------
     FormatError
         If the voxel spacing of the volume is unknown, or a mask isn't one.
+    CryoETError
+        If there is no such column.
     StreamError
         If the volume can't be read.
     StoppedError
@@ -122,10 +124,10 @@ def measure_picks(
         raise TypeError(f"volume must be a Volume or a Mask, not {kind}; open_volume opens a file")
     possible = COLUMNS[type(volume)]
     wanted = {columns} if isinstance(columns, str) else set(columns) or set(possible)
-    if not wanted <= set(possible):
-        raise ValueError(f"columns must be some of {', '.join(possible)}")
-    if diameter_angstrom is not None and not 0 < diameter_angstrom < np.inf:
-        raise ValueError(f"a particle can't be {diameter_angstrom} Å wide")
+    for name in wanted:
+        require_known(name, possible, "column")
+    if diameter_angstrom is not None:
+        require_positive("diameter_angstrom", diameter_angstrom)
     frame = PicksFrame.of(picks, volume if isinstance(volume, Volume) else volume.volume)
     values = measured_columns(
         frame.voxels_zyx,

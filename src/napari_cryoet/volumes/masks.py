@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, require_positive
 from napari_cryoet.volumes.volume import Volume
 
 #: The number of voxels that are read at a time.
@@ -41,8 +41,8 @@ class Mask:
     def __post_init__(self) -> None:
         if len(self.data.shape) != 3:
             raise ValueError(f"a mask must have three dimensions, not {len(self.data.shape)}")
-        if self.spacing_angstrom is not None and not 0 < self.spacing_angstrom < np.inf:
-            raise ValueError(f"a voxel can't be {self.spacing_angstrom} Å wide")
+        if self.spacing_angstrom is not None:
+            require_positive("spacing_angstrom", self.spacing_angstrom)
 
     def __repr__(self) -> str:
         return f"<Mask of {self.volume!r}>"

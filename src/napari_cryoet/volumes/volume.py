@@ -105,8 +105,11 @@ class Volume:
 
     def __post_init__(self) -> None:
         n_axes = len(self.levels[0].shape)
-        if n_axes != 3:
-            raise ValueError(f"a volume must have three axes, not {n_axes}")
+        if n_axes != 3 or not isinstance(self.levels, list):
+            raise ValueError(f"levels must be a list of arrays with three axes, not {n_axes}")
+        if self.spacing_angstrom is not None and np.shape(self.spacing_angstrom) != (3,):
+            given = self.spacing_angstrom
+            raise ValueError(f"spacing_angstrom must be three lengths (z, y, x), not {given!r}")
 
     def __repr__(self) -> str:
         size_z, size_y, size_x = self.shape_zyx
