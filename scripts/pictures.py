@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -45,6 +47,7 @@ from napari_cryoet._qt.launch import LaunchOptions, Opening
 from napari_cryoet._qt.widgets.dock import PLUGIN_NAME, open_dock
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
+from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.runs.outline import AnnotationRow
 from napari_cryoet.viewer import add_layers, show_orientations, show_slabs
@@ -53,6 +56,9 @@ RUN_ID = 9001
 PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations
 ELSEWHERE = 9011  # an annotation on another alignment
 TIMEOUT_S = 120
+ROOT = Path(__file__).resolve().parent.parent
+MOVING = "sharpen"
+SLOW_LINE = {"latency": 0.1, "connection_mb": 0.08, "total_mb": 0.3}
 QUESTION = Search(
     processing=("denoised",),
     spacing_angstrom=(None, 10),
@@ -300,6 +306,44 @@ def views(stage: Stage) -> Picture.Image:
     return drawn(stage.window)
 
 
+def sharpen(path: Path) -> None:
+    """Film two planes of the demo's tomogram that arrive over a slow connection, as a GIF."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from server import server_process
+
+    tomogram = open_portal("demo").run_page(RUN_ID).default_tomogram
+    folder = Location.of(tomogram.https_omezarr_dir).path
+    stage = Stage((480, 560))
+    stage.hide("layer controls", "layer list")
+    frames: list[Picture.Image] = []
+    taken: list[float] = []
+
+    def film(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QTest.qWait(20)
+            pixels = stage.viewer.screenshot(canvas_only=True, flash=False)
+            frame = Picture.fromarray(pixels).convert("L").quantize(64)
+            if not frames or frame.tobytes() != frames[-1].tobytes():
+                frames.append(frame)
+                taken.append(time.monotonic())
+
+    with server_process(folder.parent, **SLOW_LINE) as url:
+        stage.viewer.open(f"{url}/{folder.name}", plugin="napari-cryoet")
+        stage.viewer.fit_to_view(margin=0)
+        stage.settle(8)  # meanwhile, the coarsest level comes
+        film(1.5)
+        for place_angstrom in (300, 600):
+            stage.viewer.dims.set_point(0, place_angstrom)
+            film(5)
+    taken.append(time.monotonic())
+    lengths_ms = [round(1000 * (end - start)) for start, end in itertools.pairwise(taken)]
+    stage.viewer.close()
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=lengths_ms, loop=0, optimize=True
+    )
+
+
 #: The function that draws each picture, and the size of its window.
 PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = {
     "demo": (demo, (1280, 800)),
@@ -319,14 +363,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *PICTURES])
-    parser.add_argument(
-        "--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *PICTURES, MOVING])
+    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--light", action="store_true", help="use napari's light theme")
     args = parser.parse_args()
     ensure_demo_pack()  # on first use this takes longer than `TIMEOUT_S`
-    for name in args.names or PICTURES:
+    for name in args.names or [*PICTURES, MOVING]:
+        if name == MOVING:
+            sharpen(args.to / f"{name}.gif")
+            continue
         show, size = PICTURES[name]
         stage = Stage(size)
         stage.viewer.theme = "light" if args.light else "dark"
