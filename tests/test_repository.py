@@ -188,6 +188,21 @@ def test_files_linked_in_the_readme_exist(project_folder):
     assert [target for target in targets if not (project_folder / target).exists()] == []
 
 
+def test_modules_in_the_map_from_screen_to_module_exist(project_folder):
+    package = project_folder / "src" / "napari_cryoet"
+    page = (project_folder / "docs" / "developers" / "map.md").read_text(encoding="utf-8")
+    cells = [cell for line in page.splitlines() for cell in line.split("|")[2:4]]
+    named = 0
+    for cell in cells:
+        folder = package
+        for name in re.findall(r"`([^`]+)`", cell):
+            path = package / name if (package / name).exists() else folder / name
+            assert path.exists(), name
+            folder = path.parent
+            named += 1
+    assert named > 40
+
+
 def test_every_public_name_is_in_the_reference(project_folder):
     pages = (project_folder / "docs").rglob("*.md")
     shown = {
