@@ -115,3 +115,11 @@ def test_layers_keep_provenance_but_no_layer_id():
     assert "layer_id" not in about
     assert about["annotation_file_id"] == 9
     assert "2.5 nm" in about["edits"][-1]
+
+
+def test_layers_of_picks_in_a_mask_have_columns_for_a_review():
+    specs = comparison_layers(compare(A, MASK))
+
+    distances = [spec.options["features"]["surface_distance_nm"] for spec in specs]
+    assert [len(each) for each in distances] == [2, 0]
+    assert (distances[0] < 0).all()
