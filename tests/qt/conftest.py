@@ -20,7 +20,7 @@ from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_cryoet._qt import seam
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -44,7 +44,27 @@ def _freeze_imported_modules() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _collect_garbage_on_the_gui_thread() -> Iterator[None]:
+def _check_no_window_is_left() -> Iterator[None]:
+    """Fail a test that leaves top-level widgets behind, which would slow down or disturb later tests."""
+    before = _windows()
+    yield
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    left = [widget for widget in _windows() if widget not in before]
+    names = [f"{type(widget).__name__} {widget.objectName()!r}" for widget in left]
+    for widget in left:
+        widget.deleteLater()  # so that only this test fails
+    assert not names, f"the test leaves top-level widgets behind: {', '.join(names)}"
+
+
+def _windows() -> list[QWidget]:
+    application = QApplication.instance()
+    if not isinstance(application, QApplication):
+        return []
+    return [widget for widget in application.topLevelWidgets() if widget.parent() is None]
+
+
+@pytest.fixture(autouse=True)
+def _collect_garbage_on_the_gui_thread(_check_no_window_is_left: None) -> Iterator[None]:
     """Collect garbage only on the GUI thread: Qt crashes if another thread deletes a window."""
     before = gc.get_threshold()
     gc.set_threshold(_NEVER, *before[1:])

@@ -148,8 +148,9 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_visibility)
             holder.dockLocationChanged.connect(self._arrive_soon.start)
-        elif holder is None:  # napari closed the dock
+        elif holder is None:  # napari closed the dock, and would keep it as a hidden window
             self.close_down()
+            self.deleteLater()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         self.close_down()
