@@ -17,6 +17,7 @@ from napari_cryoet._qt.ortho.dock import OrthoViews
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_picks, load_tomogram
+from napari_cryoet.network.policy import save_data
 from napari_cryoet.picks import Picks
 from napari_cryoet.viewer import add_layers, show_orientations
 from server import Server, status
@@ -256,6 +257,24 @@ class TestStreaming:
         ]
         assert requested
         assert len(requested) == len(set(requested)), "each range of each file once"
+
+    def test_planes_stay_coarse_under_the_data_saver(self, qtbot, empty_views, main, served, saver):
+        saver(coarse_only=True)
+        add_layers(main, [served.load()])
+        empty_views.shared_cursor.move_to(at((390.0, 690.0, 890.0)))
+        settle(qtbot, empty_views)
+        states = [view.copies[0].stream for view in empty_views.views]
+        qtbot.waitUntil(lambda: not any(state.state.is_coming for state in states))
+
+        assert [state.state.is_limited for state in states] == [True, True]
+        qtbot.waitUntil(
+            lambda: all("coarser level" in view.label.text() for view in empty_views.views)
+        )
+
+    @pytest.fixture
+    def saver(self):
+        yield save_data
+        save_data()
 
     def test_an_error_is_shown_in_its_plane_and_can_be_retried(
         self, qtbot, empty_views, main, served

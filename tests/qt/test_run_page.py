@@ -292,6 +292,10 @@ def test_a_misfit_is_shown_only_if_the_user_insists(qtbot, run_dock):
     answer(qtbot, run_dock, "Show anyway")
     settle(qtbot, run_dock)
     assert state(tick) == ON
+    run = run_dock.screens.run
+    run.tomogram_open_requested.emit(run.page, run.tomogram)
+    settle(qtbot, run_dock)
+    assert run_dock.manager.is_visible(key), "opening a tomogram again doesn't hide it"
     (layer,) = run_dock.manager.layers_of(key)
     assert "made on AL-" in layer.name
     assert not run_dock.screens.notice.isVisible(), "the question already explained it"

@@ -160,7 +160,6 @@ def test_removing_the_dock_stops_loading(qtbot, server, page, memory, make_napar
 
     wait_until_idle(qtbot, server)
     assert not viewer.layers
-    browser.close()
 
 
 CLOSE_THE_VIEWER = """

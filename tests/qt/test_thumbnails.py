@@ -8,6 +8,7 @@ import threading
 import pytest
 from PIL import Image
 
+from napari_cryoet._qt.widgets import thumbnails
 from napari_cryoet._qt.widgets.thumbnails import (
     IN_FLIGHT,
     SIDE_PX,
@@ -46,12 +47,26 @@ def test_the_latest_thumbnails_are_fetched_first_and_old_ones_dropped(tasks, qtb
         return picture_bytes()
 
     tasks.started.connect(lambda key, _title: started.append(key[1]))
-    thumbnails = Thumbnails(tasks, fetch)
+    pictures = Thumbnails(tasks, fetch)
     for number in range(500):
-        thumbnails.picture(f"{number}.png")
+        pictures.picture(f"{number}.png")
     qtbot.waitUntil(lambda: len(fetched) == IN_FLIGHT)
     release.set()
     qtbot.waitUntil(lambda: len(fetched) == IN_FLIGHT + WAITING)
     assert len(fetched) == IN_FLIGHT + WAITING
     assert set(fetched) == set(started)
     assert started[IN_FLIGHT : IN_FLIGHT + 3] == ["499.png", "498.png", "497.png"]
+
+
+def test_the_oldest_thumbnails_in_memory_are_dropped(tasks, qtbot, monkeypatch):
+    monkeypatch.setattr(thumbnails, "KEPT", 2)
+    pictures = Thumbnails(tasks, lambda _url, _stop: picture_bytes())
+    for url in ("first", "second", "third"):
+        with qtbot.waitSignal(pictures.arrived):
+            pictures.picture(url)
+
+    assert pictures.picture("second") is not None
+    assert pictures.picture("third") is not None
+    with qtbot.waitSignal(pictures.arrived) as fetched_again:
+        assert pictures.picture("first") is None
+    assert fetched_again.args == ["first"]
