@@ -101,7 +101,7 @@ TYPE_NAMES = {
         name: name
         for name in ("Deposition", "Dataset", "Run", "Alignment", "Tomogram", "Annotation")
     },
-    **{name: name for name in ("AnnotationShape", "AnnotationFile")},
+    **{name: name for name in ("AnnotationShape", "AnnotationFile", "IdentifiedObject")},
     **{"TiltSeries": "Tiltseries", "VoxelSpacing": "TomogramVoxelSpacing"},
     **{
         "Author": "AnnotationAuthor",

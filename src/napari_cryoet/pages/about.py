@@ -112,6 +112,9 @@ def _dataset_details(dataset: Dataset) -> str:
     facts = (
         ("Sample", str(dataset.sample_type).replace("_", " ") if dataset.sample_type else ""),
         ("Organism", joined(reported(dataset.organism_name), taxid)),
+        ("Development stage", reported(dataset.development_stage_name)),
+        ("Disease", reported(dataset.disease_name)),
+        ("Assay", reported(dataset.assay_label)),
         ("Tissue", reported(dataset.tissue_name)),
         ("Cell", joined(reported(dataset.cell_name), reported(dataset.cell_strain_name))),
         ("Cell component", reported(dataset.cell_component_name)),

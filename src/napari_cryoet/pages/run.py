@@ -11,6 +11,7 @@ from napari_cryoet.records import (
     AnnotationFile,
     DepositionTitle,
     IdentifiedObject,
+    MethodLink,
     TiltSeries,
     Tomogram,
 )
@@ -222,10 +223,12 @@ def about_tomogram(tomogram: Tomogram) -> str:
         joined(processing_text(tomogram), size and f"{size} voxels", alignment),
         f"Reconstructed with {tomogram.reconstruction_software}",
         f"Processed with {tomogram.processing_software}" if tomogram.processing_software else "",
+        _labelled("Fiducials", tomogram.fiducial_alignment_status.replace("_", "-").lower()),
         f"Authors: {', '.join(author.name for author in tomogram.authors)}"
         if tomogram.authors
         else "",
-        f"Publications: {tomogram.publications}" if tomogram.publications else "",
+        _labelled("Publications", tomogram.publications),
+        _labelled("Database entries", tomogram.related_database_entries),
         deposition_text(tomogram.deposition_id, tomogram.deposition),
         f"OME-Zarr {size_text(tomogram.file_size_omezarr)}" if tomogram.file_size_omezarr else "",
         f"MRC {size_text(tomogram.file_size_mrc)}" if tomogram.file_size_mrc else "",
@@ -282,19 +285,23 @@ def about_annotation(row: AnnotationRow) -> str:
         RECOMMENDED if annotation.is_curator_recommended else "",
         annotation.object_description or "",
         f"Method: {annotation.annotation_method}",
-        f"Software: {annotation.annotation_software}" if annotation.annotation_software else "",
+        _labelled("Software", annotation.annotation_software),
+        _labelled("Links", ", ".join(map(_link_text, annotation.method_links))),
         f"Authors: {', '.join(author.name for author in annotation.authors)}"
         if annotation.authors
         else "",
-        f"Publication: {annotation.annotation_publication}"
-        if annotation.annotation_publication
-        else "",
+        _labelled("Publication", annotation.annotation_publication),
+        _labelled("Judged against", annotation.ground_truth_used),
         deposition_text(annotation.deposition_id, annotation.deposition),
         f"Precision {precision:g} %" if precision is not None else "",
         f"Recall {recall:g} %" if recall is not None else "",
         f"Files: {', '.join(map(_file_text, row.files))}" if row.files else "",
         row.reason,
     )
+
+
+def _link_text(link: MethodLink) -> str:
+    return joined(link.name or "", plain(link.link_type), link.link)
 
 
 def _file_text(file: AnnotationFile) -> str:
@@ -331,11 +338,19 @@ def about_tilt_series(series: TiltSeries) -> str:
         ),
         joined(plain(microscope), f"{series.acceleration_voltage / 1000:g} kV", plain(camera)),
         joined(
+            f"Cs {series.spherical_aberration_constant:g} mm",
+            plain(series.microscope_energy_filter),
+            plain(series.microscope_phase_plate or ""),
+            plain(series.microscope_image_corrector or ""),
+            plain(series.microscope_additional_info or ""),
+        ),
+        joined(
             f"{series.total_flux:g} e⁻/Å²",
             plain(series.tilting_scheme),
             f"tilt axis {series.tilt_axis:g}°",
         ),
         plain(series.data_acquisition_software),
+        _labelled("Database entry", series.related_empiar_entry),
         "Opens in its own window, because its images aren't in the tomogram's space.",
     )
 
@@ -369,6 +384,11 @@ def deposition_text(deposition_id: int | None, deposition: DepositionTitle | Non
         if deposition is not None
         else f"Deposition: {number}"
     )
+
+
+def _labelled(label: str, text: str | None) -> str:
+    """``label: text``; empty if there is no text."""
+    return f"{label}: {text}" if text else ""
 
 
 def _lines(*lines: str) -> str:
