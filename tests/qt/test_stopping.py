@@ -24,7 +24,7 @@ REQUESTS = {
     "mask": (MASK, r"mask\.zarr"),
 }
 POOL_THREADS = tuple(
-    f"napari-cryoet-{what}" for what in ("network", "call", "decode", "disk", "review")
+    f"napari-cryoet-{what}" for what in ("network", "call", "decode", "disk", "review", "basket")
 )
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 
