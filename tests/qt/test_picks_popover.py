@@ -16,6 +16,7 @@ from napari_cryoet._qt.picks.slabs import slab_nm_of
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.layers.load import load_picks
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 
@@ -57,6 +58,13 @@ def enter(qtbot, box, text):
     box.selectAll()
     qtbot.keyClicks(box, text)
     qtbot.keyClick(box, Qt.Key.Key_Tab)
+
+
+def test_an_objects_name_is_plain_text_in_the_tooltip(viewer, open_popover):
+    layer = add_picks(viewer)
+    layer.metadata[METADATA_KEY] = {"object_name": "<img src='file:///x'>"}
+
+    assert "&lt;img" in open_popover(layer).diameter.toolTip()
 
 
 def test_naparis_menu_opens_the_popover_and_escape_closes_it(qtbot, viewer):

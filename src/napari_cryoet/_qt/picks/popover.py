@@ -128,11 +128,9 @@ class PicksPopover(QFrame):
         self.orientation.setToolTip(
             "Arrows along the particles' z axes, or triads: x orange, y green, z blue"
         )
-        self.diameter.setToolTip(
-            plain_tooltip(
-                f"How large {object_of(self._layer)[1]} is drawn, in all layers and when it is opened again"
-            )
-        )
+        name = plain(object_of(self._layer)[1])
+        purpose = f"How large {name} is drawn, in all layers and when it is opened again"
+        self.diameter.setToolTip(plain_tooltip(purpose))
         title = plain_label(plain(self._layer.name))
         title.setStyleSheet("font-weight: bold")
         form = form_of(parent=self)
