@@ -142,6 +142,14 @@ def test_a_basket_is_used_with_its_own_source_only(
     assert select_basket(replace(basket, source=demo_pack.name), portal).runs
 
 
+def test_a_basket_is_shown_in_one_line_and_as_a_table() -> None:
+    basket = Basket(name="Mine").with_ids("runs", [7, 8], modified={7: "2024-01-01"})
+    assert repr(basket) == "<Basket 'Mine' of live: 2 runs>"
+    assert basket.to_dataframe().to_numpy().tolist() == [["runs", 7, "2024-01-01"], ["runs", 8, ""]]
+    with pytest.raises(CryoETError, match="tilt_series"):
+        basket.with_ids("run", [7])
+
+
 # the store
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from napari_cryoet.discovery.listing import list_matches, sorted_rows
 from napari_cryoet.discovery.search import Condition, Search, find
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import CryoETError, FormatError
 
 SEARCH = Search(
     processing=("raw",),
@@ -96,3 +96,17 @@ def test_lists_are_sorted_by_any_field(index, matches):
     with pytest.raises(FormatError, match="annotation_id"):
         sorted_rows(listed, "colour")
     assert sorted_rows((), "count") == ()
+
+
+def test_matches_become_tables_of_a_known_kind(index):
+    matches = find(index, Search(organisms="Vitreous"))
+    assert matches.search.organisms == ("Vitreous",)
+    assert repr(matches).count("\n") == repr(index).count("\n") == 0
+    for kind in ("datasets", "runs", "annotations", "tomograms"):
+        every = find(index, Search()).to_dataframe(kind)
+        assert len(every) == index.count(kind)
+        assert [*matches.to_dataframe(kind)] == [*every]
+    with pytest.raises(CryoETError, match="runs"):
+        list_matches(index, matches, "run")
+    with pytest.raises(CryoETError, match="tomograms"):
+        Search(has="tomogram")

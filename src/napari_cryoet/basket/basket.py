@@ -6,16 +6,19 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.exceptions import CryoETError, FormatError, require_known
 from napari_cryoet.files import written_whole
 from napari_cryoet.locations import PathOrUrl, path_to_read, path_to_write, without_password
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Id
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 RecordKind = Literal[
     "datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"
@@ -140,6 +143,22 @@ class Basket(_Section, frozen=True):
     searches: tuple[SavedSearch, ...] = ()
     seen: dict[RecordKind, dict[int, str]] = {}
 
+    def __repr__(self) -> str:
+        ticked = [f"{len(self.ids(kind)):,} {kind.replace('_', ' ')}" for kind in KINDS]
+        counts = ", ".join(each for each in ticked if not each.startswith("0 "))
+        return f"<Basket {self.name!r} of {without_password(self.source)}: {counts or 'empty'}>"
+
+    def to_dataframe(self) -> DataFrame:
+        """A table with a row for each ticked record: its kind, its id, and when it was last modified if known."""
+        import pandas as pd
+
+        rows = [
+            (kind, each, self.seen.get(kind, {}).get(each, ""))
+            for kind in KINDS
+            for each in self.ids(kind)
+        ]
+        return pd.DataFrame(rows, columns=["kind", "id", "modified"])
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing is ticked."""
@@ -167,6 +186,7 @@ class Basket(_Section, frozen=True):
 
         ``modified`` are their last modification dates, as the portal spells them.
         """
+        require_known(kind, KINDS, "kind of record")
         new = dict.fromkeys(ids)
         ticked = tuple(dict.fromkeys([*self.ids(kind), *new]))
         dates = self.seen.get(kind, {}) | {

@@ -119,6 +119,10 @@ class Index:
         #: Calls a function with the index and a value, with a small cache.
         self.recent = lru_cache(maxsize=16)(lambda make, value: make(self, value))
 
+    def __repr__(self) -> str:
+        counts = f"{self.count('datasets'):,} datasets, {self.count('runs'):,} runs"
+        return f"<Index of {self.source.label}: {counts}, as of {self.as_of:%Y-%m-%d}>"
+
     def count(self, table: str) -> int:
         """The number of rows of a table."""
         return len(self.ids(table))

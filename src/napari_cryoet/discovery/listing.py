@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.discovery.index import Index, at
-from napari_cryoet.discovery.search import Matches
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, require_known
 from napari_cryoet.tables.database import Row
+
+if TYPE_CHECKING:
+    from napari_cryoet.discovery.search import Matches
 
 ListKind = Literal["datasets", "runs", "annotations", "tomograms"]
 
@@ -105,10 +107,16 @@ def list_matches(index: Index, matches: Matches, kind: ListKind) -> tuple[Any, .
     Datasets keep the order of the matches; other rows are sorted by dataset and id. Listing all
     runs of the portal takes tenths of a second.
     """
+    require_known(kind, _LISTS, "kind of list")
     rows, row_type = _LISTS[kind]
     found = rows(_MatchingRows(index, matches))
     known = [{name: cell for name, cell in row.items() if cell is not None} for row in found]
     return tuple(msgspec.convert(known, list[row_type], strict=False))  # type: ignore[valid-type]
+
+
+def fields_of(kind: ListKind) -> tuple[str, ...]:
+    """The fields of a list's rows."""
+    return _LISTS[kind][1].__struct_fields__
 
 
 def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import asdict, force_setattr, replace
 
 from napari_cryoet.discovery.fields import (
+    CONTENTS,
     IDENTIFIED,
     NO_BOUNDS,
     Content,
@@ -25,8 +26,13 @@ from napari_cryoet.discovery.fields import (
     rows_that_meet,
 )
 from napari_cryoet.discovery.index import Index, RowMask, all_of, at
+from napari_cryoet.discovery.listing import ListKind, fields_of, list_matches
 from napari_cryoet.discovery.texts import text_match
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, require_known
+from napari_cryoet.wording import count_text, joined
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 T = TypeVar("T", bound=msgspec.Struct)
 CriteriaKey = tuple[str, int]
@@ -43,7 +49,15 @@ class _Criteria(
     repr_omit_defaults=True,
     forbid_unknown_fields=True,
 ):
-    pass
+    """Base of searches and conditions: a text where several are expected is one of them."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str) and name != "text":
+                force_setattr(self, name, (value,))
+        for what in getattr(self, "has", ()):
+            require_known(what, CONTENTS, "content of a run")
 
 
 class Condition(_Criteria, frozen=True, kw_only=True):
@@ -126,7 +140,7 @@ def search_from(data: dict[str, Any]) -> Search:
         raise FormatError(f"The search can't be read: {error}.") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Matches:
     """The ids that match a search.
 
@@ -135,6 +149,7 @@ class Matches:
     runs.
     """
 
+    index: Index = field(compare=False)
     search: Search
     dataset_ids: tuple[int, ...]  # newest first
     run_ids: tuple[int, ...]  # ascending
@@ -143,6 +158,19 @@ class Matches:
     corrections: dict[
         str, tuple[str, ...]
     ]  # words without matches, and the similar words used instead
+
+    def __repr__(self) -> str:
+        counts = joined(
+            count_text(len(self.dataset_ids), "dataset"), count_text(len(self.run_ids), "run")
+        )
+        return f"<Matches: {counts}>"
+
+    def to_dataframe(self, kind: ListKind = "runs") -> DataFrame:
+        """A table of the matches, with a row for each of their "datasets", "runs", "annotations" or "tomograms"."""
+        import pandas as pd
+
+        rows = [asdict(row) for row in list_matches(self.index, self, kind)]
+        return pd.DataFrame(rows, columns=fields_of(kind))
 
 
 def find(index: Index, search: Search) -> Matches:
@@ -158,6 +186,7 @@ def find(index: Index, search: Search) -> Matches:
         return tuple(index.ids(table)[met].tolist())
 
     return Matches(
+        index=index,
         search=search,
         dataset_ids=tuple(index.ids("datasets")[order[datasets[order]]].tolist()),
         run_ids=tuple(index.ids("runs")[runs].tolist()),

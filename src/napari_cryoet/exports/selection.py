@@ -131,7 +131,7 @@ class SelectedAnnotation:
         return self.shape == ShapeType.INSTANCE_SEGMENTATION_MASK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Selection:
     """The input of an export."""
 
@@ -141,6 +141,15 @@ class Selection:
     source: Source
     first_level: int = 0  # the finest level of tomograms to export
     left_out: tuple[str, ...] = ()  # what can't be exported, and why
+
+    def __repr__(self) -> str:
+        n_tomograms = sum(len(run.tomograms) for run in self.runs)
+        counts = joined(
+            count_text(len(self.runs), "run"),
+            count_text(n_tomograms, "tomogram"),
+            count_text(len(self.annotations), "annotation"),
+        )
+        return f"<Selection of {self.source.label}: {counts}>"
 
     @property
     def objects(self) -> list[dict[str, Any]]:
