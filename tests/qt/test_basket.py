@@ -165,7 +165,7 @@ def test_without_a_network_ticks_are_counted_and_retry_works(qtbot, dock, monkey
         press(qtbot, dock, dock.screens.datasets.view, CELLS)
         assert dock.screens.basket_strip.text() == "Basket: 1 ticked ▸"
         dock.navigator.go_to_basket()
-        message = dock.screens.basket.place.message
+        message = dock.screens.basket.loadable.message
         assert message.text == "Couldn't reach the portal."
     qtbot.mouseClick(message.button("Retry"), Qt.MouseButton.LeftButton)
     settle(qtbot, dock)
@@ -192,7 +192,7 @@ def test_the_page_lists_contents_unticks_them_and_opens_runs(qtbot, filled):
     assert filled.screens.breadcrumb.text == f"Datasets › Basket › DS-{CELLS} › DEMO_001"
     filled.navigator.go_to_basket()
     press(qtbot, filled, page.view, page.model.rows[0].key)
-    assert "The basket is empty." in page.place.message.text
+    assert "The basket is empty." in page.loadable.message.text
     assert not page.download.isEnabled()
 
 

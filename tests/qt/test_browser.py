@@ -78,7 +78,7 @@ def test_preparing_a_source_shows_progress_and_can_be_stopped(qtbot, make_browse
         raise_if_stopped(job.stop)
 
     browser = make_browser(open_portal=prepare)
-    message = browser.screens.datasets.place.message
+    message = browser.screens.datasets.loadable.message
     qtbot.mouseClick(browser.screens.start.button("Explore the demo"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: message.text == "Preparing the demo… 25% Simulating run DEMO_001")
     qtbot.mouseClick(message.button("Stop"), Qt.MouseButton.LeftButton)
@@ -145,7 +145,7 @@ def test_pasting_a_link_opens_its_page_without_layers_or_filtering(qtbot, browse
     assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_007"
     browser.screens.breadcrumb.level_chosen.emit(0)
     qtbot.waitUntil(lambda: not browser.tasks.is_running("search"))
-    assert browser.screens.datasets.place.shows_content
+    assert browser.screens.datasets.loadable.shows_content
     assert browser.screens.datasets.count.text() == "3 datasets"
 
 
@@ -177,7 +177,9 @@ def test_clicking_a_breadcrumb_focuses_the_list(qtbot, browser, level):
         click(crumbs.step(level))
     else:
         click(crumbs, crumbs.rect().center() + QPoint(60, 0))
-    assert current_screen(browser) is [screens.datasets, screens.dataset, screens.run_place][level]
+    assert (
+        current_screen(browser) is [screens.datasets, screens.dataset, screens.run_loadable][level]
+    )
     assert [screens.datasets.view, screens.dataset.view, screens.run.tomograms][level].hasFocus()
 
 
@@ -189,12 +191,12 @@ def test_an_unreachable_portal_is_reported_and_can_be_retried(qtbot, make_browse
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.failed):
         browser.use_source("live")
-    place = browser.screens.datasets.place
-    assert place.message.text == "Couldn't reach the portal (no network). Check the connection."
+    loadable = browser.screens.datasets.loadable
+    assert loadable.message.text == "Couldn't reach the portal (no network). Check the connection."
     portal.error = None
     with qtbot.waitSignal(browser.session.catalogue_changed):
-        qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: place.shows_content)
+        qtbot.mouseClick(loadable.message.button("Retry"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: loadable.shows_content)
 
 
 def test_cached_data_show_their_date(qtbot, make_browser, portal):
@@ -222,7 +224,7 @@ def test_the_state_is_not_online_while_the_server_refuses(qtbot, browser, portal
     qtbot.waitUntil(lambda: state.text() == "refused (503)")
     portal.error = None
     qtbot.mouseClick(
-        browser.screens.dataset.place.message.button("Retry"), Qt.MouseButton.LeftButton
+        browser.screens.dataset.loadable.message.button("Retry"), Qt.MouseButton.LeftButton
     )
     qtbot.waitUntil(lambda: state.text() == "online")
 

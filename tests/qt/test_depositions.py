@@ -47,8 +47,8 @@ def test_a_search_counts_datasets_and_depositions(qtbot, browser):
         "Runs",
         "Depositions 1",
     ]
-    place = browser.screens.datasets.place
-    assert "No dataset matches “deep learning”" in place.message.text
+    loadable = browser.screens.datasets.loadable
+    assert "No dataset matches “deep learning”" in loadable.message.text
     list_depositions(qtbot, browser)
     assert current_screen(browser) is browser.screens.depositions
     assert browser.screens.depositions.count.text() == "1 of 2 depositions"
@@ -104,5 +104,5 @@ def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
     assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006 › CZCDP-10310"
     n_requests = len(portal.requests)
     browser.navigator.go_up()
-    assert current_screen(browser) is browser.screens.run_place
+    assert current_screen(browser) is browser.screens.run_loadable
     assert len(portal.requests) == n_requests, "the run is still there"

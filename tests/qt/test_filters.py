@@ -191,8 +191,8 @@ def test_an_empty_result_suggests_a_filter_to_remove(qtbot, browser):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", "membrane"))
     qtbot.keyClicks(browser.screens.search, "fiducials")
-    qtbot.waitUntil(lambda: not browser.screens.datasets.place.shows_content)
-    click(qtbot, browser, browser.screens.datasets.place.message.button("Remove “membrane”"))
+    qtbot.waitUntil(lambda: not browser.screens.datasets.loadable.shows_content)
+    click(qtbot, browser, browser.screens.datasets.loadable.message.button("Remove “membrane”"))
     assert browser.finder.answer.search == Search(text="fiducials")
     assert len(browser.screens.datasets.model.rows) == 1
 
@@ -216,7 +216,7 @@ def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatc
         patch.setattr(read, wait_for_stop)
         switch = browser.screens.switch
         qtbot.mouseClick(switch, Qt.MouseButton.LeftButton, pos=switch.tabRect(1).center())
-        message = browser.screens.runs.place.message
+        message = browser.screens.runs.loadable.message
         qtbot.waitUntil(lambda: "runs" in message.text)
         click(qtbot, browser, message.button("Stop"))
     click(qtbot, browser, message.button("Retry"))
@@ -226,7 +226,7 @@ def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatc
         browser.session.read_index(refresh=True)
         qtbot.waitUntil(lambda: "runs" in message.text)
         click(qtbot, browser, message.button("Stop"))
-    assert browser.screens.runs.place.shows_content, "the old index is still used"
+    assert browser.screens.runs.loadable.shows_content, "the old index is still used"
 
 
 def test_a_saved_search_can_be_reused_and_deleted(qtbot, browser, memory, monkeypatch):

@@ -94,7 +94,7 @@ def test_a_withheld_page_loads_when_going_online(qtbot, make_browser, portal, po
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.failed):
         browser.use_source("live")
-    message = browser.screens.datasets.place.message
+    message = browser.screens.datasets.loadable.message
     assert "offline mode is on" in message.text
     portal.error = None
     with qtbot.waitSignal(browser.session.catalogue_changed):

@@ -148,13 +148,13 @@ class BasketPage(ListPage):
         self._list(() if details is None else details.entries)
         if basket.is_empty:
             actions = [Action("Open a basket…", self._open), Action("Paste ids…", self._paste)]
-            self.place.show_message("The basket is empty.", _EMPTY_HINT, actions)
+            self.loadable.show_message("The basket is empty.", _EMPTY_HINT, actions)
         elif self._basket.error is not None:
-            self.place.show_error(self._basket.error, self._basket.ask)
+            self.loadable.show_error(self._basket.error, self._basket.ask)
         elif details is None:
-            self.place.show_loading("Looking up the contents…")
+            self.loadable.show_loading("Looking up the contents…")
         else:
-            self.place.show_content()
+            self.loadable.show_content()
         split = basket.split
         counts = (
             ""

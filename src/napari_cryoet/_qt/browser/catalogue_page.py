@@ -113,10 +113,10 @@ class CataloguePage(ListPage, Generic[R]):
         self.remark.setText(remark)
         self.remark.setVisible(bool(remark))
         if results:
-            self.place.show_content()
+            self.loadable.show_content()
         else:
             is_empty_source = answer.search == Search()
-            self.place.show_message(
+            self.loadable.show_message(
                 *nothing_found(self._noun, answer), () if is_empty_source else actions
             )
 
@@ -128,7 +128,7 @@ class CataloguePage(ListPage, Generic[R]):
 
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
         self.count.setText("")
-        self.place.show_error(error, retry)
+        self.loadable.show_error(error, retry)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         super().showEvent(event)

@@ -137,7 +137,7 @@ class FacetPanel(ListPage):
         is_longer = 1 <= len(self._sets) < len(facet_sets)
         self._search, self._sets = search, facet_sets
         self.model.set_rows(list(self._rows()))
-        self.place.show_content()
+        self.loadable.show_content()
         if is_longer:
             number = len(facet_sets) - 1
             self.view.select((number, "objects"))

@@ -218,11 +218,11 @@ class Finder(QObject):
         self._screens.facets.setVisible(is_open)
         self._find()
         if is_open:
-            self._screens.facets.place.take_focus()
+            self._screens.facets.loadable.take_focus()
 
     def _on_reading(self, fraction: float, message: str) -> None:
         for page in (self._screens.facets, self._screens.runs):
-            page.place.show_progress(_READING, message, fraction, self._stop_reading)
+            page.loadable.show_progress(_READING, message, fraction, self._stop_reading)
 
     def _stop_reading(self) -> None:
         self._session.stop_index()
@@ -245,7 +245,7 @@ class Finder(QObject):
             self._find()
             return
         for page in (self._screens.facets, self._screens.runs):
-            page.place.show_error(error, self._session.read_index)
+            page.loadable.show_error(error, self._session.read_index)
 
     # the menu of a list
 

@@ -173,7 +173,7 @@ class Screens:
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setWidget(self.run)
-        self.run_place = Loadable(area)
+        self.run_loadable = Loadable(area)
         self.stack = QStackedWidget()
         self.pages: dict[PageKind, Any] = {
             "datasets": self.datasets,
@@ -181,7 +181,7 @@ class Screens:
             "depositions": self.depositions,
             "dataset": self.dataset,
             "deposition": self.deposition,
-            "run": self.run_place,
+            "run": self.run_loadable,
             "basket": self.basket,
         }
         for page in (self.start, *self.pages.values()):
@@ -252,7 +252,7 @@ class Navigator(QObject):
         self._crumbs: Crumbs = (DATASETS,)
         self._pending: Crumbs = ()  # breadcrumb of the requested run
         self._refetch: Callable[[], None] | None = None  # repeats the request of a cached page
-        self._loading_delay = single_shot(self, _LOADING_DELAY_MS, self._show_run_place)
+        self._loading_delay = single_shot(self, _LOADING_DELAY_MS, self._show_run_loadable)
         session.opening.connect(self._on_opening)
         session.preparing.connect(self._on_preparing)
         session.failed.connect(self._on_failed)
@@ -353,7 +353,9 @@ class Navigator(QObject):
 
     def _holds_run(self, run_id: int) -> bool:
         page = self._screens.run.page
-        return page is not None and page.run.id == run_id and self._screens.run_place.shows_content
+        return (
+            page is not None and page.run.id == run_id and self._screens.run_loadable.shows_content
+        )
 
     # the source
 
@@ -371,7 +373,7 @@ class Navigator(QObject):
         screens.switch.setEnabled(False)  # the lists are empty
         screens.source_bar.set_source(_source_name(source), source)  # until its own label is known
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
-        screens.datasets.place.show_loading("Loading datasets…")
+        screens.datasets.loadable.show_loading("Loading datasets…")
         takes_focus = screens.owner.isAncestorOf(
             QApplication.focusWidget()
         )  # not when the last source is reopened
@@ -380,8 +382,8 @@ class Navigator(QObject):
             screens.datasets.view.setFocus()  # even before there are rows
 
     def _on_preparing(self, fraction: float, message: str) -> None:
-        place = self._screens.datasets.place
-        place.show_progress(
+        loadable = self._screens.datasets.loadable
+        loadable.show_progress(
             f"Preparing the demo… {fraction:.0%}", message, fraction, self._cancel_opening
         )
 
@@ -475,8 +477,8 @@ class Navigator(QObject):
             self._on_run(page, crumbs, opens_layers=opens_layers)
 
         def on_failed(error: CryoETError) -> None:
-            self._show_run_place()
-            self._screens.run_place.show_error(error, retry)
+            self._show_run_loadable()
+            self._screens.run_loadable.show_error(error, retry)
 
         self._session.ask(
             "run", lambda portal, stop: portal.run_page(run.id, stop=stop), on_run, on_failed
@@ -487,14 +489,14 @@ class Navigator(QObject):
         run = Place("run", page.run.id, page.run.name)
         self._show_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
         self._screens.run.set_page(page, self._session.page_url("run", page.run.id))
-        self._screens.run_place.show_content()
+        self._screens.run_loadable.show_content()
         self._arrive(follow_to_run(crumbs, Place("dataset", page.run.dataset_id), run))
         self.focus_list()
         self.run_arrived.emit(page, opens_layers)
 
-    def _show_run_place(self) -> None:
+    def _show_run_loadable(self) -> None:
         self._loading_delay.stop()
-        self._screens.run_place.show_loading(
+        self._screens.run_loadable.show_loading(
             f"Loading {plain(self._pending[-1].label)}…", at_once=True
         )
         self._arrive(self._pending)

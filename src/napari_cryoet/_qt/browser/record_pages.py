@@ -230,7 +230,7 @@ class DatasetView(RecordPage):
     def restart(self) -> None:
         """Request the first page again; the runs so far stay until it arrives or is late."""
         self.runs = []
-        self.place.show_loading("Loading runs…")
+        self.loadable.show_loading("Loading runs…")
         self.page_requested.emit(self.dataset_id, 0, self.filter.text().strip())
 
     def add_page(self, page: DatasetPage, portal_page: str) -> None:
@@ -248,14 +248,14 @@ class DatasetView(RecordPage):
             count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs"
         )
         if total:
-            self.place.show_content()
+            self.loadable.show_content()
         elif self.filter.text():
             clear = Action("Clear the filter", self._clear_filter)
-            self.place.show_message(
+            self.loadable.show_message(
                 f"No run's name contains “{self.filter.text().strip()}”.", "", [clear]
             )
         else:
-            self.place.show_message("This dataset has no runs yet.")
+            self.loadable.show_message("This dataset has no runs yet.")
 
     def show_error(self, error: CryoETError) -> None:
         """Show why runs are missing: in the last row, or in place of the list if it is empty."""
@@ -269,7 +269,7 @@ class DatasetView(RecordPage):
             )
         else:
             self.count.setText("")
-            self.place.show_error(error, self.restart)
+            self.loadable.show_error(error, self.restart)
 
     def _on_more(self) -> None:
         self.model.append_rows(
@@ -304,7 +304,7 @@ class DepositionView(RecordPage):
         self.restart()
 
     def restart(self) -> None:
-        self.place.show_loading("Loading the deposition…")
+        self.loadable.show_loading("Loading the deposition…")
         self.page_requested.emit(self.deposition_id)
 
     def set_page(self, page: DepositionPage, portal_page: str) -> None:
@@ -312,9 +312,9 @@ class DepositionView(RecordPage):
         self.header.show_about(about_deposition(page, portal_page))
         self.model.set_rows(holdings(page))
         if page.datasets:
-            self.place.show_content()
+            self.loadable.show_content()
         else:
-            self.place.show_message("This deposition has no data yet.")
+            self.loadable.show_message("This deposition has no data yet.")
 
     def show_error(self, error: CryoETError) -> None:
-        self.place.show_error(error, self.restart)
+        self.loadable.show_error(error, self.restart)

@@ -48,15 +48,15 @@ class ListPage(QWidget):
             thumbnails, title=name if has_header else "", tick_columns=tick_columns, parent=self
         )
         self.view = RecordView(theme, self.model, name, uniform=uniform)
-        self.place = Loadable(self.view)
+        self.loadable = Loadable(self.view)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(4)
-        self.column.addWidget(self.place, 1)
+        self.column.addWidget(self.loadable, 1)
 
     def focus_list(self) -> None:
         self.view.stand_somewhere()
-        self.place.take_focus()
+        self.loadable.take_focus()
 
 
 class RecordView(QTreeView):
