@@ -70,10 +70,10 @@ def test_files_hold_exactly_what_the_table_says(table, picks, tmp_path, name):
         return not cell(row).startswith(("beside", "no"))
 
     assert (whole.spacing_angstrom, whole.shape_zyx) == (10.0, SHAPE_ZYX)
-    assert whole.about["authors"] == ["Ada"]
+    assert whole.about.authors == ("Ada",)
     assert (alone.spacing_angstrom == 10.0) == is_inside("voxel spacing")
     assert (alone.shape_zyx == SHAPE_ZYX) == (is_inside("size of the volume") or bool(given))
-    assert (alone.about.get("authors") == ["Ada"]) == is_inside("where they come from")
+    assert (alone.about.authors == ("Ada",)) == is_inside("where they come from")
     assert (alone.instance_ids.tolist() == [1, 2, 2, 3]) == is_inside("instance ids")
     assert (alone.scores.tolist() == [0.125, 0.25, 0.375, 0.5]) == is_inside("scores")
     assert (alone.ids.tolist() == IDS) == is_inside("the picks' own ids")

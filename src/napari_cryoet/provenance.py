@@ -1,166 +1,188 @@
-"""The provenance of layers as JSON-compatible data: source, citation, and units.
-
-Every layer has it in its ``metadata`` under `METADATA_KEY`, so that pictures and exports can be
-traced to the portal.
-"""
+"""Provenance: where data is from, for citations, exports and sharing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+from msgspec.structs import asdict, fields, replace
 
 from napari_cryoet._version import __version__
-from napari_cryoet.formats.notes import plain_data
-from napari_cryoet.portal.links import database_links, publication_links
-from napari_cryoet.records import (
-    PORTAL_TERMS,
-    AnnotationFile,
-    Author,
-    DepositionTitle,
-    Run,
-    Terms,
-    TiltSeries,
-    Tomogram,
-)
+from napari_cryoet.locations import Location
+from napari_cryoet.records import PORTAL_TERMS
 
 
-def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:
-    """The provenance of a tomogram."""
-    about = _common("tomogram", source_url, tomogram.run, tomogram.deposition)
-    return about | {
-        "authors": _names(tomogram.authors),
-        "dois": _dois(tomogram.publications) or about["dois"],
-        "database_entries": _entries(tomogram.related_database_entries),
-        "tomogram_id": tomogram.id,
-        "run_id": tomogram.run_id,
-        "deposition_id": tomogram.deposition_id,
-        "alignment_id": tomogram.alignment_id,
-        "voxel_spacing_angstrom": tomogram.voxel_spacing,
-        "records": _records(tomogram=tomogram),
-    }
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a layer, picks or a mask are from; unknown fields are empty or None.
 
-
-def of_tilt_series(series: TiltSeries, run: Run | None, source_url: str) -> dict[str, Any]:
-    """The provenance of a tilt series."""
-    return _common("tilt series", source_url, run) | {
-        "database_entries": _entries(series.related_empiar_entry),
-        "tilt_series_id": series.id,
-        "run_id": series.run_id,
-        "deposition_id": series.deposition_id,
-        "pixel_spacing_angstrom": series.pixel_spacing,
-        "records": _records(tilt_series=series, run=run),
-    }
-
-
-def of_annotation_file(
-    file: AnnotationFile, source_url: str, spacing_angstrom: float | None
-) -> dict[str, Any]:
-    """The provenance of an annotation file."""
-    shape = file.shape
-    annotation = shape.annotation if shape is not None else None
-    of_file = {
-        "annotation_file_id": file.id,
-        "shape_type": shape.shape_type if shape is not None else None,
-        "alignment_id": file.alignment_id,
-        "voxel_spacing_angstrom": spacing_angstrom,
-        "records": _records(annotation_file=file),
-    }
-    if annotation is None:
-        return _common("annotation", source_url, None) | of_file
-    about = _common("annotation", source_url, annotation.run, annotation.deposition) | of_file
-    return about | {
-        "authors": _names(annotation.authors),
-        "dois": _dois(annotation.annotation_publication) or about["dois"],
-        "database_entries": _entries(annotation.annotation_publication),
-        "annotation_id": annotation.id,
-        "run_id": annotation.run_id,
-        "deposition_id": annotation.deposition_id,
-        "object_id": annotation.object_id,
-        "object_name": annotation.object_name,
-        "object_state": annotation.object_state,
-        "method_type": annotation.method_type,
-        "annotation_method": annotation.annotation_method,
-        "annotation_software": annotation.annotation_software,
-        "is_ground_truth": annotation.ground_truth_status,
-        "is_curator_recommended": annotation.is_curator_recommended,
-        "confidence_precision_percent": annotation.confidence_precision,
-        "confidence_recall_percent": annotation.confidence_recall,
-        "ground_truth_used": annotation.ground_truth_used,
-    }
-
-
-def citation(about: Mapping[str, Any]) -> str:
-    """The citation and URL of a layer's data, in a few lines of plain text.
-
-    Empty for other files.
+    Attributes
+    ----------
+    kind
+        What it describes, such as "tomogram" or "annotation".
+    source
+        The portal, demo or pack of the records, as `open_portal` takes it; empty for other files.
+    path
+        The path of the file in the portal's storage, the same for the portal and its packs.
+    source_url
+        The address or path that was opened.
+    voxel_spacing_angstrom
+        One number, or three for z, y, x.
+    fit
+        How an annotation fits the tomogram that it is shown on.
+    edits
+        Changes since the data was published, oldest first.
+    records
+        The portal's records by name.
+    more
+        What else its file or program states, such as the names of copick.
     """
-    authors = ", ".join(about.get("authors") or ())
-    title = about.get("dataset_title") or about.get("deposition_title")
-    where = (
-        "CryoET Data Portal, " if str(about.get("portal_url")).startswith(PORTAL_TERMS.site) else ""
-    )
-    dataset = f"{where}DS-{about['dataset_id']}" if about.get("dataset_id") else ""
-    lines = (
-        ". ".join(part for part in (authors, title, dataset) if part),
-        "  ".join(f"https://doi.org/{doi}" for doi in about.get("dois") or ()),
-        about.get("portal_url"),
-        f"Licence: {about['licence']}" if about.get("licence") else "",
-    )
-    return "\n".join(line for line in lines if line)
 
-
-def _common(
-    kind: str, source_url: str, run: Run | None, deposition: DepositionTitle | None = None
-) -> dict[str, Any]:
-    """The fields that all provenance has, in reading order."""
-    dataset = run.dataset if run is not None else None
-    terms = (run.terms if run is not None else None) or Terms()
-    return {
-        "kind": kind,
-        "source_url": source_url,
-        "portal_url": (terms.page_url("run", run.id) if run is not None else "") or None,
-        "licence": terms.licence or None,
-        "licence_url": terms.licence_url or None,
-        "authors": [],
-        "dois": _dois(dataset.dataset_publications) if dataset is not None else [],
-        "database_entries": [],
-        "deposition_title": deposition.title if deposition is not None else None,
-        "dataset_id": run.dataset_id if run is not None else None,
-        "dataset_title": dataset.title if dataset is not None else None,
-        "run_name": run.name if run is not None else None,
-        "software": f"napari-cryoet {__version__}",
-    }
-
-
-def _names(authors: Iterable[Author]) -> list[str]:
-    return [author.name for author in sorted(authors, key=lambda author: author.author_list_order)]
-
-
-def _dois(publications: str | None) -> list[str]:
-    return [link.text for link in publication_links(publications)]
-
-
-def _entries(databases: str | None) -> list[str]:
-    return [link.text for link in database_links(databases)]
-
-
-def _records(**start: Any) -> dict[str, Any]:
-    """Records by name; the parents that they refer to become entries of their own."""
+    kind: str = ""
+    source: str = ""
+    path: str = ""
+    source_url: str = ""
+    downloaded_from: str = ""
+    portal_url: str = ""
+    licence: str = ""
+    licence_url: str = ""
+    authors: tuple[str, ...] = ()
+    dois: tuple[str, ...] = ()
+    database_entries: tuple[str, ...] = ()
+    deposition_id: int | None = None
+    deposition_title: str = ""
+    dataset_id: int | None = None
+    dataset_title: str = ""
+    run_id: int | None = None
+    run_name: str = ""
+    tomogram_id: int | None = None
+    processing: str = ""
+    tilt_series_id: int | None = None
+    alignment_id: int | None = None
+    annotation_id: int | None = None
+    annotation_file_id: int | None = None
+    shape_type: str = ""
+    object_id: str = ""
+    object_name: str = ""
+    object_state: str = ""
+    method_type: str = ""
+    annotation_method: str = ""
+    annotation_software: str = ""
+    is_ground_truth: bool | None = None
+    is_curator_recommended: bool | None = None
+    confidence_precision_percent: float | None = None
+    confidence_recall_percent: float | None = None
+    ground_truth_used: str = ""
+    voxel_spacing_angstrom: float | tuple[float, ...] | None = None
+    pixel_spacing_angstrom: float | None = None
+    origin_zyx_angstrom: tuple[float, float, float] | None = None
+    tilt_angles_degree: tuple[float, ...] | None = None
+    fit: dict[str, Any] = {}
+    warnings: tuple[str, ...] = ()
+    edits: tuple[str, ...] = ()
+    shown_name: str = ""
+    software: str = ""
     records: dict[str, Any] = {}
-    pending = list(start.items())
-    while pending:
-        name, record = pending.pop()
-        if record is None or name in records:
-            continue
-        fields = msgspec.structs.asdict(record)
-        fields.pop("terms", None)  # given once for all records
-        parents = {
-            field: value for field, value in fields.items() if isinstance(value, msgspec.Struct)
-        }
-        pending.extend(parents.items())
-        records[name] = {
-            field: plain_data(value) for field, value in fields.items() if field not in parents
-        }
-    return records
+    more: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, data: object) -> Provenance:
+        """Provenance from the plain data of `to_dict`.
+
+        Unknown keys are kept in `more`, and invalid values are ignored.
+        """
+        if isinstance(data, Provenance):
+            return data
+        known = {}
+        more = {}
+        for key, value in data.items() if isinstance(data, Mapping) else ():
+            name = str(key)
+            if name not in _TYPES:
+                more[name] = value
+            elif value is not None:
+                with suppress(msgspec.ValidationError):
+                    known[name] = msgspec.convert(value, _TYPES[name], strict=True)
+        return cls(**known, more=more)
+
+    @classmethod
+    def of_file(
+        cls, kind: str, location: Location, spacing_angstrom: float | tuple[float, ...] | None
+    ) -> Provenance:
+        """The provenance of a file without portal records, hence without licence or authors."""
+        return cls(
+            kind=kind,
+            source_url=str(location),
+            voxel_spacing_angstrom=spacing_angstrom,
+            software=f"napari-cryoet {__version__}",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The known fields as JSON-compatible data."""
+        known = self._known()
+        more = known.pop("more", {})
+        data: dict[str, Any] = plain_data(known | more)
+        return data
+
+    def updated(self, other: Provenance) -> Provenance:
+        """A copy with the known fields of another one."""
+        known = other._known()
+        return replace(self, **known | {"more": self.more | other.more})
+
+    def with_warnings(self, *warnings: str) -> Provenance:
+        """A copy with more warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+    def of_copy(self) -> Provenance:
+        """A copy without what describes only its own file, for an export of it."""
+        return replace(
+            self, warnings=(), voxel_spacing_angstrom=None, origin_zyx_angstrom=None, software=""
+        )
+
+    @property
+    def citation(self) -> str:
+        """The citation and URL of the data, in a few lines of plain text; empty for other files."""
+        title = self.dataset_title or self.deposition_title
+        where = "CryoET Data Portal, " if self.portal_url.startswith(PORTAL_TERMS.site) else ""
+        dataset = f"{where}DS-{self.dataset_id}" if self.dataset_id else ""
+        lines = (
+            ". ".join(part for part in (", ".join(self.authors), title, dataset) if part),
+            "  ".join(f"https://doi.org/{doi}" for doi in self.dois),
+            self.portal_url,
+            f"Licence: {self.licence}" if self.licence else "",
+        )
+        return "\n".join(line for line in lines if line)
+
+    def _known(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value not in _UNKNOWN}
+
+
+_UNKNOWN: Final[tuple[Any, ...]] = (None, "", (), {})
+_TYPES: Final = {each.name: each.type for each in fields(Provenance) if each.name != "more"}
+
+
+def plain_data(value: Any) -> Any:
+    """Convert a record, or any value in one, to dicts, lists, strings and numbers.
+
+    Dates become ISO strings, NaN and infinity become None, and NumPy numbers become Python numbers.
+    Anything else becomes a string.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, msgspec.Struct):
+        value = asdict(value)
+    match value:
+        case date():
+            return value.isoformat()
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {str(key): plain_data(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain_data(item) for item in value]
+        case None | str() | int() | float():
+            return value
+    return str(value)

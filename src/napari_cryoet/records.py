@@ -4,7 +4,7 @@ Field names are the portal's in snake case, as in its Python client. Records ref
 a field of a record type is None unless the query also requested that parent. The portal's
 enumerations (methods, statuses, shapes) are plain text, so values added later are kept. Nothing
 here uses the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments are in
-ångström, file sizes in bytes, confidences in percent. Only ``terms`` aren't from the portal: the
+ångström, file sizes in bytes, confidences in percent. Only ``terms`` and ``opened_from`` aren't from the portal: the
 licence that the source of a record states, and its website.
 
 Some fields are left out: ``_id`` and ``annotationIngestId`` (internal), ``neuroglancerConfig`` (14
@@ -239,6 +239,7 @@ class Run(Record, frozen=True, kw_only=True):
     https_prefix: str
     dataset: Dataset | None = None
     terms: Terms | None = None
+    opened_from: str = ""  # the portal or pack, as `open_portal` takes it, without a login
 
 
 class TiltSeries(Record, frozen=True, kw_only=True):

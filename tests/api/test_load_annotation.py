@@ -83,7 +83,7 @@ class TestPoints:
         ((start, direction),) = world_zyx(arrows)
         np.testing.assert_allclose(start, [30, 20, 10])
         np.testing.assert_allclose(direction / np.linalg.norm(direction), [0, -1, 0], atol=1e-9)
-        assert "2" in about(points)["warnings"][0]
+        assert "2" in about(points).warnings[0]
 
     def test_are_coloured_by_instance(self, points_at):
         lines = [point(1, 2, 3, "instancePoint", instance_id=number) for number in (1, 1, 2)]
@@ -96,7 +96,7 @@ class TestPoints:
 
     def test_have_provenance_as_json(self, find, tomogram):
         file = find("Point", ground_truth_status=True)
-        provenance = about(load_annotation(file, tomogram)[0])
+        provenance = about(load_annotation(file, tomogram)[0]).to_dict()
 
         assert json.loads(json.dumps(provenance)) == provenance
         assert provenance["annotation_file_id"] == file.id
@@ -113,7 +113,7 @@ class TestPoints:
 
         np.testing.assert_allclose(world_zyx(scaled), np.array([[3, 2, 1]]) * 13.48)
         assert tuple(unscaled.options["units"]) == ("pixel",) * 3
-        assert about(unscaled)["warnings"]
+        assert about(unscaled).warnings
 
 
 class TestMasks:
@@ -179,7 +179,7 @@ def test_meshes_are_in_angstrom_at_any_voxel_spacing(find, tomogram, tmp_path):
     world = spec.data[0] * np.array(spec.options["scale"])
     np.testing.assert_allclose([world.min(axis=0), world.max(axis=0)], [[26, 18, 9], [34, 22, 11]])
     assert tuple(spec.options["units"]) == ("angstrom",) * 3
-    assert any("unit" in warning for warning in about(spec)["warnings"])
+    assert any("unit" in warning for warning in about(spec).warnings)
 
 
 class TestCaptions:
@@ -212,12 +212,12 @@ def test_layers_on_another_alignment_are_marked_and_not_transformed(find, tomogr
     (spec,) = load_annotation(file, tomogram)
 
     assert f"AL-{file.alignment_id}" in spec.name
-    assert about(spec)["fit"]["kind"] == "other_alignment"
-    assert about(spec)["warnings"]
+    assert about(spec).fit["kind"] == "other_alignment"
+    assert about(spec).warnings
     np.testing.assert_allclose(
         world_zyx(spec), points_zyx_of(file.https_path) * file.voxel_spacing.voxel_spacing
     )
-    assert about(load_annotation(find("Point"), tomogram)[0])["fit"]["kind"] == "same"
+    assert about(load_annotation(find("Point"), tomogram)[0]).fit["kind"] == "same"
 
 
 def test_files_without_annotations_are_refused(tmp_path):

@@ -50,7 +50,7 @@ class TestTiltSeries:
         assert spec.options["translate"] == pytest.approx((series.tilt_min, 0, 0))
         assert spec.data[0].shape[0] == series.size_z
         assert run_page.run.name in spec.name
-        assert (about(spec)["tilt_series_id"], about(spec)["run_id"]) == (
+        assert (about(spec).tilt_series_id, about(spec).run_id) == (
             series.id,
             run_page.run.id,
         )
@@ -60,7 +60,7 @@ class TestTiltSeries:
         spec = load_tilt_series(series_at(images))
 
         np.testing.assert_array_equal(spec.data[0].compute(), images)
-        assert about(spec)["tilt_angles_degree"] == list(ANGLES)
+        assert about(spec).tilt_angles_degree == tuple(ANGLES)
 
     def test_uneven_tilts_use_image_numbers(self, series_at):
         angles = (60.0, 30.0, 0.0, -30.0, -60.0)
@@ -71,13 +71,13 @@ class TestTiltSeries:
             spec.options["scale"][0],
             spec.options["translate"][0],
         ) == ("pixel", 1, 0)
-        assert about(spec)["tilt_angles_degree"] == list(angles)
+        assert about(spec).tilt_angles_degree == tuple(angles)
 
     def test_a_wrong_angle_list_causes_a_warning(self, series_at):
         spec = load_tilt_series(series_at(noise((5, 30, 43)), (-60.0, 60.0)))
 
-        assert about(spec)["tilt_angles_degree"] is None
-        assert "tilt" in about(spec)["warnings"][0]
+        assert about(spec).tilt_angles_degree is None
+        assert "tilt" in about(spec).warnings[0]
 
     def test_opens_from_mrc_without_an_angle_list(self, series_at, tmp_path):
         images = noise((5, 30, 43))
@@ -135,6 +135,6 @@ class TestPicks:
         (spec,) = load_picks(Picks([[1.0, 2, 3]]), name="mine")
 
         assert tuple(spec.options["units"]) == ("pixel",) * 3
-        assert about(spec)["warnings"]
+        assert about(spec).warnings
         with pytest.raises(TypeError, match="picks"):
             load_picks("a.star", name="mine")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -101,8 +102,16 @@ class TestTomogram:
         assert open_volume(url).spacing_angstrom == (13.481,) * 3
         assert open_volume(url, spacing_angstrom=20).spacing_angstrom == (20,) * 3
 
-    def test_has_provenance_as_json(self, tomogram):
+    def test_says_where_it_is_from(self, tomogram, portal, demo_pack):
         data = about(load_tomogram(tomogram))
+        within = urlsplit(data.source_url).path.partition("/files/")[2]
+
+        assert data.source == portal.source.name == str(demo_pack.resolve())
+        assert (data.dataset_id, data.run_name) == (tomogram.run.dataset_id, tomogram.run.name)
+        assert (data.tomogram_id, data.path) == (tomogram.id, unquote(within))
+
+    def test_has_provenance_as_json(self, tomogram):
+        data = about(load_tomogram(tomogram)).to_dict()
 
         assert json.loads(json.dumps(data)) == data
         assert (data["tomogram_id"], data["run_id"], data["dataset_id"]) == (
@@ -146,7 +155,7 @@ class TestBareVolume:
         assert spec.options["scale"] == pytest.approx((13.481,) * 3)
         assert tuple(spec.options["units"]) == ("angstrom",) * 3
         assert spec.name == "mine"
-        assert "licence" not in about(spec)
+        assert not about(spec).licence
 
     def test_is_in_voxels_without_a_spacing(self, tmp_path):
         write_zarr(tmp_path / "early.zarr", noise(), None)
@@ -155,8 +164,8 @@ class TestBareVolume:
         )
 
         assert tuple(unknown.options["units"]) == ("pixel",) * 3
-        assert about(unknown)["voxel_spacing_angstrom"] is None
-        assert "voxels" in about(unknown)["warnings"][0]
+        assert about(unknown).voxel_spacing_angstrom is None
+        assert "voxels" in about(unknown).warnings[0]
         assert given.options["scale"] == (7.84,) * 3
 
 

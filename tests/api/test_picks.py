@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet import FormatError, Picks, read_picks
+from napari_cryoet.provenance import Provenance
 
 NO_INSTANCE = -1
 ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
@@ -36,7 +37,7 @@ class TestConstruction:
 
         assert picks.ids.tolist() == [0, 1, 2]
         assert picks.rotations_zyx is picks.instance_ids is picks.scores is picks.shape_zyx is None
-        assert (dict(picks.features), dict(picks.about), picks.edits) == ({}, {}, ())
+        assert (dict(picks.features), picks.about, picks.edits) == ({}, Provenance(), ())
 
     def test_invalid_arguments_are_named(self):
         for wrong, noun in (
@@ -134,7 +135,7 @@ class TestEdits:
         for name in ("points_zyx", "rotations_zyx", "ids"):
             np.testing.assert_array_equal(getattr(other, name), getattr(picks, name))
         assert other.features["by"].tolist() == ["you"]
-        assert (dict(other.about), other.edits, other.spacing_angstrom) == ({"id": 7}, ("x",), 10.0)
+        assert (other.about.more, other.edits, other.spacing_angstrom) == ({"id": 7}, ("x",), 10.0)
         assert other.added([[1, 1, 1]]).ids.tolist() == picks.added([[1, 1, 1]]).ids.tolist()
 
 

@@ -119,10 +119,10 @@ class TestSavingPicks:
 
         np.testing.assert_allclose(loaded.points_zyx, np.add(PICKS.points_zyx, [0.5, 0, 0]))
         np.testing.assert_allclose(loaded.rotations_zyx, ROTATIONS, atol=1e-9)
-        assert (loaded.spacing_angstrom, loaded.alignment_id, loaded.about["authors"]) == (
+        assert (loaded.spacing_angstrom, loaded.alignment_id, loaded.about.authors) == (
             10.0,
             17,
-            ["Ada"],
+            ("Ada",),
         )
 
     def test_from_other_layers_uses_scale_and_units(self, viewer, tmp_path):

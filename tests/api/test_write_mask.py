@@ -83,13 +83,13 @@ def test_masks_open_as_labels_with_provenance(tmp_path, name):
     assert open_annotation(path).alignment_id == 17
     np.testing.assert_array_equal(open_annotation(path).read(0, 20), mask)
     np.testing.assert_allclose(spec.options["scale"], (SPACING,) * 3, rtol=1e-6)
-    assert ABOUT.items() <= provenance.items()
-    assert (provenance["alignment_id"], provenance["edits"]) == (17, ["painted"])
+    assert ABOUT.items() <= provenance.to_dict().items()
+    assert (provenance.alignment_id, provenance.edits) == (17, ("painted",))
     again = write(mask, tmp_path / "2", name, about=provenance, edits=["smoothed"])
-    assert load_annotation(again.path)[0].options["metadata"][METADATA]["edits"] == [
+    assert load_annotation(again.path)[0].options["metadata"][METADATA].edits == (
         "painted",
         "smoothed",
-    ]
+    )
 
 
 @pytest.mark.parametrize("name", FORMATS[:2])
@@ -170,5 +170,5 @@ def test_mrc_provenance_is_ignored_once_the_file_changes(tmp_path):
 
     with mrcfile.open(saved.path, "r+") as file:
         file.data[0, 0, 0] = 0
-    assert "authors" not in load_annotation(saved.path)[0].options["metadata"][METADATA]
+    assert not load_annotation(saved.path)[0].options["metadata"][METADATA].authors
     assert open_annotation(saved.path).alignment_id is None

@@ -17,6 +17,7 @@ from check.scene import (
 )
 from napari_cryoet import Picks, check_picks
 from napari_cryoet.measure.measuring import diameter_of
+from napari_cryoet.provenance import Provenance
 
 LAST = np.array(SHAPE_ZYX) - 1.0
 MISTAKES = {
@@ -189,4 +190,4 @@ def test_the_diameter_comes_from_the_picks_object():
         ({"source_url": "/data/101-fatty_acid_synthase-1.0_orientedpoint.ndjson"}, (260.0, True)),
         ({"source_url": "picks.ndjson"}, (100.0, False)),
     ):
-        assert diameter_of(metadata) == diameter
+        assert diameter_of(Provenance.of(metadata)) == diameter

@@ -64,13 +64,13 @@ class TestFiles:
         for name, given in (("m.mrc", 5), ("uneven.mrc", 7.5), ("uneven.mrc", None)):
             with pytest.raises(ComparisonError, match=name):
                 open_annotation(tmp_path / name, spacing_angstrom=given)
-        assert (
-            "warnings" not in open_annotation(tmp_path / "m.mrc", spacing_angstrom=7.501).about
-        )  # rounded
+        assert not open_annotation(
+            tmp_path / "m.mrc", spacing_angstrom=7.501
+        ).about.warnings  # rounded
         mask = open_annotation(tmp_path / "m.mrc", spacing_angstrom=5, insist=True)
-        assert (mask.spacing_angstrom, len(mask.about["warnings"])) == (5, 1)
+        assert (mask.spacing_angstrom, len(mask.about.warnings)) == (5, 1)
         in_folder = open_annotation((tmp_path / "m.mrc").rename(portal_folder / "m.mrc"))
-        assert (in_folder.spacing_angstrom, len(in_folder.about["warnings"])) == (13.48, 1)
+        assert (in_folder.spacing_angstrom, len(in_folder.about.warnings)) == (13.48, 1)
 
     def test_reports_name_the_file_and_not_its_source(self, files, tmp_path):
         truth = open_annotation(files[9001])

@@ -14,7 +14,6 @@ from napari_cryoet.viewer import comparison_layers
 JUDGED = {
     "annotation_id": 5,
     "annotation_file_id": 9,
-    "layer_id": "x",
     "object_name": "ribosome",
     "confidence_precision_percent": 90.1,
     "confidence_recall_percent": 85.94,
@@ -101,7 +100,7 @@ def test_tables_have_a_row_for_each_match_and_for_each_pick_without_one():
     assert compare(MASK, MASK).to_dataframe()["iou"].tolist() == [1, 1]
 
 
-def test_layers_keep_provenance_but_no_layer_id():
+def test_layers_keep_provenance():
     specs = comparison_layers(compare(A, B, radius_angstrom=25))
 
     assert [spec.name for spec in specs] == [
@@ -112,9 +111,8 @@ def test_layers_keep_provenance_but_no_layer_id():
     assert [spec.options["features"][PICK_ID].tolist() for spec in specs] == [[11], [12], []]
     assert specs[0].options["metadata"][PICKS_KEY].ids.tolist() == [11]
     about = specs[1].options["metadata"][METADATA_KEY]
-    assert "layer_id" not in about
-    assert about["annotation_file_id"] == 9
-    assert "2.5 nm" in about["edits"][-1]
+    assert about.annotation_file_id == 9
+    assert "2.5 nm" in about.edits[-1]
 
 
 def test_layers_of_picks_in_a_mask_have_columns_for_a_review():

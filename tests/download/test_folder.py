@@ -202,9 +202,10 @@ def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Pa
 def test_downloaded_annotations_have_the_portals_metadata(downloaded: Any, suffix: str) -> None:
     file, path = downloaded(suffix)
     theirs, ours = (
-        load_annotation(each)[0].options["metadata"][METADATA_KEY] for each in (file, path)
+        load_annotation(each)[0].options["metadata"][METADATA_KEY].to_dict()
+        for each in (file, path)
     )
-    ours = read_picks(path).about if suffix == ".ndjson" else ours
+    ours = read_picks(path).about.to_dict() if suffix == ".ndjson" else ours
     portal_only = {
         "kind",
         "source_url",
@@ -245,8 +246,8 @@ def test_downloaded_tomograms_have_name_and_metadata(
     assert ours.name == theirs.name
     for key in ("authors", "dataset_title", "licence", "run_name", "alignment_id"):
         assert (
-            ours.options["metadata"][METADATA_KEY][key]
-            == theirs.options["metadata"][METADATA_KEY][key]
+            ours.options["metadata"][METADATA_KEY].to_dict()[key]
+            == theirs.options["metadata"][METADATA_KEY].to_dict()[key]
         )
 
 
@@ -256,11 +257,11 @@ def test_exports_keep_metadata_and_record_changes(downloaded: Any, tmp_path: Pat
     write_picks(picks, tmp_path / "picks.star", format="relion4")
     again = read_picks(tmp_path / "picks.star")
     assert picks.alignment_id == again.alignment_id == file.alignment_id
-    assert again.about["downloaded_from"] == file.https_path
-    assert again.about["authors"]
+    assert again.about.downloaded_from == file.https_path
+    assert again.about.authors
     assert not picks.edits
 
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     changed = read_picks(path)
     assert changed.edits == ("changed since its download",)
-    assert changed.about["authors"]
+    assert changed.about.authors

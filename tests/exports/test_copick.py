@@ -63,7 +63,7 @@ def test_picks_have_the_portals_positions(
     np.testing.assert_allclose(picks.points_zyx, expected.points_zyx, atol=1e-9)
     np.testing.assert_allclose(picks.rotations_zyx, expected.rotations_zyx, atol=1e-9)
     assert picks.spacing_angstrom == expected.spacing_angstrom
-    assert picks.about["licence"]
+    assert picks.about.licence
 
 
 def test_objects_have_known_diameters_and_distinct_colours(selection_of: Select) -> None:

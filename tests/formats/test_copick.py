@@ -79,7 +79,7 @@ class TestProject:
 
     def test_path_names_override_the_file_contents(self, tmp_path):
         path = write_file(tmp_path, point(), name=f"{self.FOLDER}/grace_1_proteasome.json")
-        about = read_picks(path).about
+        about = read_picks(path).about.to_dict()
 
         assert [about[key] for key in ("run_name", "user_id", "session_id", "object_name")] == [
             *("TS_7", "grace", "1", "proteasome")

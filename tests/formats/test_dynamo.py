@@ -22,8 +22,8 @@ def test_positions_count_from_1_and_shifts_are_added(tmp_path):
     picks = read_picks(table(tmp_path, **POINT, dx=[0.5], dy=[-1.0], dz=[2.0]))
 
     assert picks.points_xyz.tolist() == [[9.5, 18, 31]]
-    assert any("from 1" in warning for warning in picks.about["warnings"])
-    assert any("dx" in warning for warning in picks.about["warnings"])
+    assert any("from 1" in warning for warning in picks.about.warnings)
+    assert any("dx" in warning for warning in picks.about.warnings)
 
 
 def test_apix_is_the_voxel_spacing_and_scales_positions(tmp_path):

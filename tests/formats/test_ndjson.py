@@ -44,7 +44,7 @@ def test_kinds_ignore_case_and_unknown_ones_are_counted():
     )
 
     assert len(picks) == 2
-    assert "1" in picks.about["warnings"][0]
+    assert "1" in picks.about.warnings[0]
 
 
 def test_extra_columns_keep_their_types():
@@ -58,14 +58,14 @@ def test_extra_columns_keep_their_types():
     }
     np.testing.assert_array_equal(picks.features["some"], [1.5, np.nan])
     assert picks.scores.tolist() == [0.5, 1]
-    assert "nested" in picks.about["warnings"][0]
+    assert "nested" in picks.about.warnings[0]
 
 
 def test_foreign_pick_id_columns_are_renamed():
     picks = read(line(pick_id="a"), line(pick_id="b"))
 
     assert (picks.ids.tolist(), picks.features["pick_id_of_file"].tolist()) == ([0, 1], ["a", "b"])
-    assert any("pick_id" in warning for warning in picks.about["warnings"])
+    assert any("pick_id" in warning for warning in picks.about.warnings)
 
 
 def test_the_number_of_columns_is_limited():

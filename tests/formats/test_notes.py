@@ -63,7 +63,7 @@ def test_replacing_a_file_replaces_its_notes(tmp_path):
     path = write_picks(picks, tmp_path / "a.csv").path
     write_picks(picks.changed(about={}), path, overwrite=True)
 
-    assert "authors" not in read_picks(path).about
+    assert not read_picks(path).about.authors
 
 
 def test_provenance_of_downloads_comes_from_the_manifest(tmp_path):
@@ -79,6 +79,6 @@ def test_provenance_of_downloads_comes_from_the_manifest(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps(items))
 
     picks = read_picks(path)
-    assert (picks.about["authors"], picks.alignment_id, picks.edits) == (["Ada"], 17, ())
+    assert (picks.about.authors, picks.alignment_id, picks.edits) == (("Ada",), 17, ())
     path.write_text(POINT * 2)
     assert read_picks(path).edits == ("changed since its download",)

@@ -205,7 +205,9 @@ class TestWriting:
 
 class TestOddFiles:
     def test_numeric_names_keep_leading_zeros(self, tmp_path):
-        assert read_picks(star(tmp_path, PIXELS, "007 1 2 3 1")).about["tomogram_name"] == "007"
+        assert (
+            read_picks(star(tmp_path, PIXELS, "007 1 2 3 1")).about.more["tomogram_name"] == "007"
+        )
 
     @pytest.mark.parametrize(
         ("content", "noun"),

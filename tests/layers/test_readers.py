@@ -16,7 +16,7 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.readers import find_reader, read_pack
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.packs.serve import PackServer
-from napari_cryoet.provenance import of_annotation_file
+from napari_cryoet.portal.provenance import of_annotation_file
 from ome_images import write_image
 from samples import make_annotation, make_file
 
@@ -87,7 +87,7 @@ def test_downloaded_files_look_like_portal_layers(tmp_path):
     (folder / "a.ndjson").write_text('{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n')
     write_pyramid(folder / "b.zarr", np.ones(SHAPE_ZYX, np.int8), 13.48)
     file = make_file(annotation=make_annotation(ground_truth_status=False))
-    source = of_annotation_file(file, file.https_path, 13.48)
+    source = of_annotation_file(file, file.https_path, 13.48).to_dict()
     del source["kind"]  # like a download
     items = [
         {"path": path, "source": source}

@@ -6,6 +6,7 @@ import pytest
 from napari_cryoet.formats.mesh import Mesh
 from napari_cryoet.layers.load import annotation_name, tomogram_name
 from napari_cryoet.layers.specs import robust_limits, surface_spec
+from napari_cryoet.provenance import Provenance
 from samples import make_annotation, make_run, make_tomogram
 
 
@@ -36,7 +37,7 @@ def test_layer_names_are_distinct_and_without_markup():
 def test_mesh_data_are_in_voxels_and_scaled_to_angstrom():
     vertices = np.array([[26.0, 18, 9], [34, 22, 11], [26, 22, 9]])
     spec = surface_spec(
-        Mesh(vertices, np.array([[0, 1, 2]])), {}, 4.0, name="a", color=(1, 0.5, 0, 1)
+        Mesh(vertices, np.array([[0, 1, 2]])), Provenance(), 4.0, name="a", color=(1, 0.5, 0, 1)
     )
 
     np.testing.assert_allclose(spec.data[0] * spec.options["scale"], vertices)

@@ -77,7 +77,7 @@ def test_losses_are_shown_before_writing_in_the_background(form, qtbot, monkeypa
     export(form, qtbot)
 
     assert form.message.text().startswith("Wrote 3 picks to ")
-    assert read_picks(form.chosen_path).about["authors"] == ["Ada"]
+    assert read_picks(form.chosen_path).about.authors == ("Ada",)
     assert threads
     assert threading.main_thread() not in threads
 

@@ -299,7 +299,7 @@ def test_a_misfit_is_shown_only_if_the_user_insists(qtbot, run_dock):
     (layer,) = run_dock.manager.layers_of(key)
     assert "made on AL-" in layer.name
     assert not run_dock.screens.notice.isVisible(), "the question already explained it"
-    assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
+    assert layer.metadata[METADATA_KEY].fit["kind"] == "other_alignment"
 
 
 def test_a_misfits_menu_opens_the_tomogram_it_was_made_on(qtbot, run_dock):
@@ -311,7 +311,7 @@ def test_a_misfits_menu_opens_the_tomogram_it_was_made_on(qtbot, run_dock):
     assert run.tomogram.alignment_id == row.files[0].alignment_id
     key = LayerKey("annotation", row.shown_file.id)
     assert run_dock.manager.shown() == {LayerKey("tomogram", run.tomogram.id), key}
-    assert run_dock.manager.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
+    assert run_dock.manager.layers_of(key)[0].metadata[METADATA_KEY].fit["kind"] == "same"
     assert not run_dock.screens.notice.isVisible()
     assert titles_of(run.annotations.record_at(run.annotations.index_of(row.key))) == (row.summary,)
 

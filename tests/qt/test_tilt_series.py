@@ -118,7 +118,7 @@ def test_a_tick_opens_a_streaming_window_and_keeps_the_tomogram(qtbot, make_dock
     assert (dims.range, dims.point, dims.axis_labels, list(dock.viewer.layers)) == before
     assert layer.axis_labels == ("tilt", "y", "x")
     assert layer.name == "TS_026 · tilt series · 3.37 Å"
-    assert layer.metadata[METADATA_KEY]["tilt_angles_degree"] == list(ANGLES)
+    assert layer.metadata[METADATA_KEY].tilt_angles_degree == tuple(ANGLES)
     assert frame_of(window).windowTitle().startswith("Tilt series of TS_026")
     assert frame_of(window).isVisible()
     assert window.panel.label.text() == "image 3 of 5 · tilt 0°"

@@ -99,7 +99,7 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     keys.until(lambda: export.message.text().startswith("Wrote 2 picks"))
     written = read_picks(tmp_path / "kept.tbl")
     np.testing.assert_allclose(written.points_zyx, points.data[[0, 3]], atol=1e-4)
-    assert (written.spacing_angstrom, written.about["deposition_id"]) == (PICKS_SPACING, 10310)
+    assert (written.spacing_angstrom, written.about.deposition_id) == (PICKS_SPACING, 10310)
 
     # compare with the same picks, shifted by 5 voxels
     picks = points.metadata[PICKS_KEY]

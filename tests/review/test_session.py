@@ -169,7 +169,7 @@ def test_reviews_are_saved_in_the_user_folder(user_folder):
 
 def test_subjects_are_identified_by_annotation_file_path_or_name(tmp_path, monkeypatch):
     bare = Picks(POINTS)
-    s3 = {"records": {"annotation_file": {"s3_path": "s3://bucket/7.ndjson"}}}
+    s3 = {"path": "10000/TS_026/7.ndjson"}
     from_pack = PICKS.changed(
         about={**s3, "annotation_file_id": 7, "source_url": "file:///pack/7.ndjson"}
     )

@@ -10,7 +10,6 @@ from napari_cryoet import load_tomogram
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.mrc import write_mrc
-from napari_cryoet.formats.notes import ORIGIN_KEY
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.volumes import open_volume
 from ome_images import noise, write_image
@@ -96,8 +95,8 @@ class TestOrigins:
         write_image(tmp_path / "a.zarr", noise(ZYX), "zyx")  # 5 µm along z
 
         assert not np.any(load_tomogram(tmp_path / "a.zarr").options.get("translate", 0))
-        assert about(tmp_path / "a.zarr")[ORIGIN_KEY] == [50_000, 0, 0]
-        (warning,) = about(tmp_path / "a.zarr")["warnings"]
+        assert about(tmp_path / "a.zarr").origin_zyx_angstrom == (50_000, 0, 0)
+        (warning,) = about(tmp_path / "a.zarr").warnings
         assert "x, y, z = 0, 0, 50000 Å" in warning
 
     def test_coarse_level_shifts_are_not_origins(self, tmp_path):
@@ -113,14 +112,14 @@ class TestOrigins:
 
     def test_mrc_origins_are_reported(self, tmp_path):
         write_mrc(tmp_path / "a.mrc", noise(ZYX, "f4"), 10.0)
-        assert "warnings" not in about(tmp_path / "a.mrc")
+        assert not about(tmp_path / "a.mrc").warnings
         with (tmp_path / "a.mrc").open("r+b") as file:
             file.seek(196)
             file.write(struct.pack("<3f", 120.5, -40, 30))
 
-        (warning,) = about(tmp_path / "a.mrc")["warnings"]
+        (warning,) = about(tmp_path / "a.mrc").warnings
         assert "x, y, z = 120.5, -40, 30 Å" in warning
-        assert about(tmp_path / "a.mrc")[ORIGIN_KEY] == [30, -40, 120.5]
+        assert about(tmp_path / "a.mrc").origin_zyx_angstrom == (30, -40, 120.5)
 
 
 def test_reordered_mrc_axes_are_reported(tmp_path):
@@ -129,7 +128,7 @@ def test_reordered_mrc_axes_are_reported(tmp_path):
         file.seek(64)
         file.write(struct.pack("<3i", 3, 1, 2))
 
-    (warning,) = about(tmp_path / "a.mrc")["warnings"]
+    (warning,) = about(tmp_path / "a.mrc").warnings
     assert "y, x, z (slowest first)" in warning
     np.testing.assert_array_equal(
         open_volume(tmp_path / "a.mrc").levels[0], noise(ZYX, "f4").transpose(2, 0, 1)

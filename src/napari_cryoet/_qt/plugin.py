@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.colors import appearance_of
-from napari_cryoet._qt.layers.ownership import add_layer
+from napari_cryoet._qt.layers.ownership import about_of, add_layer
 from napari_cryoet._qt.seam import open_viewers
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
@@ -31,7 +31,7 @@ from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
 from napari_cryoet.network.policy import recall_once
-from napari_cryoet.provenance import citation
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text, plain, size_text
 
@@ -64,10 +64,7 @@ def demo_run() -> list[LayerData]:
 def copy_citations(viewer: Viewer) -> None:
     """Copy the citations of the selected layers, or of all layers if none is selected, to the clipboard."""
     layers = list(viewer.layers.selection or viewer.layers)
-    abouts = [
-        about for layer in layers if isinstance(about := layer.metadata.get(METADATA_KEY), dict)
-    ]
-    texts = [text for text in map(citation, abouts) if text]
+    texts = [text for text in (about_of(layer).citation for layer in layers) if text]
     if not texts:
         show_info(
             "Nothing was copied: these layers have no citations. Select layers that the portal dock opened."
@@ -149,17 +146,19 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     ):  # portal annotations are coloured by object
         shown = (appearance_of(layer).color for viewer in open_viewers() for layer in viewer.layers)
         layers = readers.with_own_color(layers, filter(None, shown))
-    abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
-    for warning in dict.fromkeys(
-        warning for about in abouts for warning in about.get("warnings", ())
-    ):
+    abouts = [_about(options) for _, options, _ in layers]
+    for warning in dict.fromkeys(warning for about in abouts for warning in about.warnings):
         show_warning(plain(warning))
     return layers
 
 
 def _is_of_portal(options: dict[str, Any]) -> bool:
-    about = options.get("metadata", {}).get(METADATA_KEY, {})
-    return bool(about.get("annotation_id")) and not about.get("edits")
+    about = _about(options)
+    return about.annotation_id is not None and not about.edits
+
+
+def _about(options: dict[str, Any]) -> Provenance:
+    return Provenance.of(options.get("metadata", {}).get(METADATA_KEY))
 
 
 def _show_errors(work: Callable[[], T]) -> T:

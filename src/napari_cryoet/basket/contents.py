@@ -314,7 +314,7 @@ class KnownRuns:
         if not new:
             return
         rows = ask_rows(self._portal, run_ids=new, names=names, stop=stop)
-        runs = Runs.of_rows(rows, self._portal.source.terms)
+        runs = Runs.of_rows(rows, self._portal.source.terms, self._portal.source.name)
         self._records |= runs.records
         self._rows_of |= runs.rows_of
         self._requested |= dict.fromkeys(new, names)

@@ -50,7 +50,7 @@ def say(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print records or other values as JSON."""
-    from napari_cryoet.formats.notes import plain_data
+    from napari_cryoet.provenance import plain_data
 
     say(json.dumps(plain_data(value), indent=1))
 

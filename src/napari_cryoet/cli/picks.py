@@ -92,7 +92,7 @@ def convert(
     picks = read_picks(source, alignment_id=alignment, **options)
     name = to or format_for(target, picks)
     if not missing_for(picks, name):
-        for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
+        for note in (*picks.about.warnings, *losses(picks, name)):
             say(f"note: {note}")
     made = write_picks(picks, target, format=name, overwrite=overwrite)
     counted = (
@@ -136,7 +136,7 @@ def check(
         found = check_picks(
             read, opened_volume, diameter_angstrom=diameter, stop=stop, progress=progress.show
         )
-    warnings = [*read.about.get("warnings", ()), *opened_volume.remarks]
+    warnings = [*read.about.warnings, *opened_volume.remarks]
     if as_json:
         say_json(found.to_dict() | {"warnings": warnings})
         return
@@ -215,7 +215,7 @@ def compare(
         return
     say(found.text.rstrip("\n"))
     for letter, side in zip("AB", sides, strict=True):
-        for note in side.about.get("warnings", ()):
+        for note in side.about.warnings:
             say(f"note on {letter}: {note}")
 
 

@@ -125,7 +125,7 @@ def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> lis
             )
     warnings = []
     for label, id_a, id_b in (
-        ("run RN", a.about.get("run_id"), b.about.get("run_id")),
+        ("run RN", a.about.run_id, b.about.run_id),
         ("alignment AL", a.alignment_id, b.alignment_id),
     ):
         if isinstance(id_a, int) and isinstance(id_b, int) and id_a != id_b:

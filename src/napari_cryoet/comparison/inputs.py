@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec.structs import replace
 
-from napari_cryoet import provenance
-from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES, Context, LengthUnit, spacing_in_layout
-from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.formats.registry import read_in_own_grid
 from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.picks import Picks
+from napari_cryoet.portal import provenance
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.runs import fit as fits
 from napari_cryoet.runs.outline import outline_run
@@ -80,22 +80,21 @@ def open_annotation(
         return _open_record(source, spacing_angstrom, stop)
     location = Location.of(source)
     spacing = spacing_angstrom or spacing_in_layout(location)
-    about = of_bare_file("annotation", location, spacing)
+    about = Provenance.of_file("annotation", location, spacing)
     is_folder = location.path is not None and location.path.is_dir()
     if is_folder or location.suffix in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"}:
         volume = open_file(location, stop=stop)
-        about = about | own_provenance(volume, location) | {SHOWN_NAME: location.name}
+        own = own_provenance(volume, location)
+        about = replace(about.updated(own), shown_name=location.name)
         is_certain = (
             insist or spacing_angstrom is None
         )  # a spacing from a folder name is more reliable than a header
-        return _mask(
-            volume, location, spacing, about.get("alignment_id"), about, is_certain=is_certain
-        )
+        return _mask(volume, location, spacing, about.alignment_id, about, is_certain=is_certain)
     if location.is_remote:
         return _read_points(location, spacing, None, about, stop)
     picks = read_in_own_grid(location, Context(spacing_angstrom, shape_zyx, tomogram, unit))
     # the file name distinguishes an export from its source
-    return picks.changed(about=dict(picks.about) | {SHOWN_NAME: location.name})
+    return picks.changed(about=replace(picks.about, shown_name=location.name))
 
 
 def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
@@ -140,7 +139,7 @@ def _read_points(
     location: Location,
     spacing: float | None,
     alignment_id: int | None,
-    about: dict[str, Any],
+    about: Provenance,
     stop: threading.Event | None,
 ) -> Picks:
     content = fetch_file(location, MAX_FILE_BYTES, stop)
@@ -154,12 +153,12 @@ def _mask(
     location: Location,
     spacing: float | None,
     alignment_id: int | None,
-    about: dict[str, Any],
+    about: Provenance,
     *,
     is_certain: bool = True,
 ) -> Mask:
     """Create a mask; a spacing that contradicts its file is accepted only if ``is_certain``."""
-    warnings = [*about.get("warnings", ()), *volume.remarks]
+    about = about.with_warnings(*volume.remarks)
     widths = volume.spacing_angstrom
     chosen = spacing or (widths[0] if widths else None)
     if chosen and widths and not np.allclose(widths, chosen, rtol=_WIDTH_TOLERANCE, atol=0):
@@ -170,7 +169,7 @@ def _mask(
                 f"{location.name} states a voxel spacing of {sizes} Å, not {chosen:g} Å.",
                 hint="If the file is wrong, give the voxel spacing and insist on it.",
             )
-        warnings.append(f"Its file states a voxel spacing of {sizes} Å; {chosen:g} Å was used.")
-    return Mask(
-        volume.levels[0], chosen, alignment_id, about | ({"warnings": warnings} if warnings else {})
-    )
+        about = about.with_warnings(
+            f"Its file states a voxel spacing of {sizes} Å; {chosen:g} Å was used."
+        )
+    return Mask(volume.levels[0], chosen, alignment_id, about)

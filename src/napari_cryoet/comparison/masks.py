@@ -306,7 +306,7 @@ def _have_instances(a: Mask, b: Mask, table: _Overlaps) -> bool:
     If the only label is 1, that depends on the portal's record.
     """
     return len(table.counts) > 0 and all(
-        labels.max() != 1 or mask.about.get("shape_type") == ShapeType.INSTANCE_SEGMENTATION_MASK
+        labels.max() != 1 or mask.about.shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
         for mask, labels in ((a, table.labels_a), (b, table.labels_b))
     )
 

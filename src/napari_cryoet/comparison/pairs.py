@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+
+from napari_cryoet.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class Candidate:
     """An annotation that could be compared: picks or a mask, and its provenance."""
 
     are_picks: bool
-    about: Mapping[str, Any]
+    about: Provenance
 
 
 def likely_pair(candidates: Sequence[Candidate], *, of: int | None = None) -> tuple[int, int]:
@@ -27,12 +28,12 @@ def likely_pair(candidates: Sequence[Candidate], *, of: int | None = None) -> tu
 
 
 def _distance(a: Candidate, b: Candidate) -> tuple[bool, ...]:
-    runs = {a.about.get("run_id"), b.about.get("run_id")} - {None}
+    runs = {a.about.run_id, b.about.run_id} - {None}
     return (
         not a.are_picks and b.are_picks,  # can't be compared
         len(runs) > 1,
         a.are_picks is not b.are_picks,
-        a.about.get("object_id") != b.about.get("object_id"),
-        not b.about.get("is_ground_truth"),
-        bool(a.about.get("is_ground_truth")),
+        a.about.object_id != b.about.object_id,
+        not b.about.is_ground_truth,
+        bool(a.about.is_ground_truth),
     )

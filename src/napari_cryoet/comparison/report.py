@@ -11,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet._version import __version__
-from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import plain_data
 from napari_cryoet.volumes import Mask
 from napari_cryoet.wording import joined, nm_text, plain
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: The key in ``about`` for a side's display name.
-SHOWN_NAME: Final = "shown_name"
 #: Labels of figures that aren't just their key with spaces.
 _LABELS: Final = {
     "true_positives": "matched (true positives)",
@@ -242,7 +240,7 @@ def remarks_of(comparison: Comparison) -> list[str]:
     """The portal's own assessment of A and B, caveats, and reasons for undefined figures."""
     lines = []
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
-        numbers = [side.about.get(name) for name in _OF_PORTAL]
+        numbers = [getattr(side.about, name) for name in _OF_PORTAL]
         if any(numbers):
             precision, recall, used = (
                 "unknown" if number is None else number for number in numbers
@@ -281,23 +279,24 @@ def _text(key: str, value: Any) -> str:
 def name_of_side(side: Picks | Mask) -> str:
     """The display name, else that of the annotation, else of the file; empty if unknown."""
     about = side.about
-    if about.get(SHOWN_NAME):
-        return plain(str(about[SHOWN_NAME]))
-    if about.get("annotation_id"):
+    if about.shown_name:
+        return plain(about.shown_name)
+    if about.annotation_id:
         return joined(
-            plain(about.get("run_name")),
-            plain(about.get("object_name")),
-            f"AN-{about['annotation_id']}",
+            plain(about.run_name),
+            plain(about.object_name),
+            f"AN-{about.annotation_id}",
         )
-    return plain(Location.of(about["source_url"]).name) if about.get("source_url") else ""
+    return plain(Location.of(about.source_url).name) if about.source_url else ""
 
 
 def _plain_side(side: Picks | Mask) -> dict[str, Any]:
     count, edits = (len(side), side.edits) if isinstance(side, Picks) else (None, ())
-    known = {name: getattr(side, name) for name in ("spacing_angstrom", "alignment_id", "about")}
+    known = {name: getattr(side, name) for name in ("spacing_angstrom", "alignment_id")}
     return {
         "name": name_of_side(side),
         "count": count,
-        "edits": edits or side.about.get("edits", ()),
+        "edits": edits or side.about.edits,
         **known,
+        "about": side.about.to_dict(),
     }

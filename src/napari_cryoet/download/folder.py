@@ -24,13 +24,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.download.plan import FILES, Plan, PlannedItem
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
+from napari_cryoet.portal import provenance
 from napari_cryoet.portal.citation import citations, cite
 from napari_cryoet.runs.files import LEVELS, file_columns, size_of
 from napari_cryoet.runs.runs import Runs
@@ -126,7 +126,7 @@ def note_items(
     complete.
     """
     manifest = read_manifest(folder)
-    runs = Runs.of_rows(plan.rows, plan.terms)
+    runs = Runs.of_rows(plan.rows, plan.terms, plan.origin)
     items = {item["path"]: item for item in manifest.items}
     for item in plan.items:
         raise_if_stopped(stop)
@@ -164,18 +164,13 @@ def note_items(
 def _source(runs: Runs, item: PlannedItem) -> Row | None:
     """The provenance for a layer of a tomogram or an annotation file; None for other items."""
     if item.table == "tomograms":
-        tomogram = runs.tomograms[item.row_id]
-        fields = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
+        about = provenance.of_tomogram(runs.tomograms[item.row_id], item.url)
     elif item.table == "annotationFiles":
-        fields = provenance.of_annotation_file(runs.annotation_files[item.row_id], item.url, None)
+        about = provenance.of_annotation_file(runs.annotation_files[item.row_id], item.url, None)
     else:
         return None
-    kept = {
-        key: value
-        for key, value in fields.items()
-        if key not in _PORTAL_FIELDS and value not in (None, [])
-    }
-    return kept | {"downloaded_from": item.url}
+    fields = about.to_dict() | {"downloaded_from": item.url}
+    return {key: value for key, value in fields.items() if key not in _PORTAL_FIELDS}
 
 
 def pack_of(folder: Path, plan: Plan) -> Pack | None:

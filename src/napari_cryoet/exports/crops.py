@@ -45,10 +45,10 @@ from napari_cryoet.exports.selection import (
     read_points,
 )
 from napari_cryoet.files import written_whole
-from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.locations import Location, path_to_write
 from napari_cryoet.network import client
 from napari_cryoet.progress import Progress
+from napari_cryoet.provenance import plain_data
 from napari_cryoet.streaming.sources import DOCUMENTS, open_source, version_of
 from napari_cryoet.volumes import are_inside, open_file
 from napari_cryoet.wording import count_text, spacing_text
@@ -328,7 +328,7 @@ def _describe(
             "level": part.level,
             "spacing_angstrom": part.spacing_angstrom,
             **{
-                key: about[key]
+                key: getattr(about, key)
                 for key in (
                     "run_id",
                     "dataset_id",
@@ -349,7 +349,7 @@ def _describe(
             "objects": selection.objects,
             "runs": list(runs.values()),
             "authors": {
-                str(part.selected.annotation.id): part.selected.about["authors"] for part in parts
+                str(part.selected.annotation.id): part.selected.about.authors for part in parts
             },
         }
     )
@@ -369,12 +369,12 @@ def _describe(
     plan = hashlib.sha256(json.dumps([attributes, versions]).encode())
     for column in columns.values():
         plan.update(column.tobytes())
-    about = {
+    state = {
         "plan": plan.hexdigest(),
         "software": f"napari-cryoet {__version__}",
         "is_complete": False,
     }
-    return attributes | about, columns
+    return attributes | state, columns
 
 
 def _prepare(

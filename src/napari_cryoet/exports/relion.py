@@ -47,6 +47,7 @@ from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
 from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.progress import Progress
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text
@@ -196,7 +197,7 @@ def _in_pixels(picks: Picks, tomogram: Mapping[str, Any]) -> Picks:
         pixel,
         rotations_zyx=picks.rotations_zyx,
         shape_zyx=(tomogram["rlnTomoSizeZ"], tomogram["rlnTomoSizeY"], tomogram["rlnTomoSizeX"]),
-        about={"tomogram_name": tomogram["rlnTomoName"]},
+        about=Provenance(more={"tomogram_name": tomogram["rlnTomoName"]}),
     )
 
 

@@ -17,7 +17,6 @@ from itertools import count, repeat
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.appearance.objects import object_key
@@ -30,8 +29,10 @@ from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
 from napari_cryoet.locations import Location, path_to_write
 from napari_cryoet.picks import Picks
+from napari_cryoet.portal import provenance
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.progress import Progress
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
 from napari_cryoet.runs.fit import Fit, fit, shape_zyx, spacing_angstrom
 from napari_cryoet.runs.runs import Runs
@@ -111,7 +112,7 @@ class SelectedAnnotation:
         return f"AN-{self.annotation.id} ({self.object} of {self.run.name})"
 
     @property
-    def about(self) -> dict[str, Any]:
+    def about(self) -> Provenance:
         """Its provenance."""
         return provenance.of_annotation_file(self.file, self.file.https_path, self.spacing_angstrom)
 

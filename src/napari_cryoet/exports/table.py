@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import asdict
+
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.exports.selection import ExportReport, Selection, map_concurrently, read_points
 from napari_cryoet.files import written_whole
@@ -69,12 +71,10 @@ def export_table(
         tables = []
         for each, picks in map_concurrently(read_points, points, progress, stop):
             own = arrow_table(picks)
-            authors = "; ".join(picks.about["authors"])
-            about = {
-                **picks.about,
+            about = asdict(picks.about) | {
                 "run_name": each.run.name,
                 "split": each.run.split,
-                "authors": authors,
+                "authors": "; ".join(picks.about.authors),
             }
             facts = {name: pa.repeat(about[name], own.num_rows) for name in _FACTS}
             tables.append(

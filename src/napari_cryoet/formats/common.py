@@ -115,9 +115,7 @@ def picks_of_file(path: Path, **columns: Any) -> Picks:
 
 def with_warning(picks: Picks, warning: str) -> Picks:
     """A copy of the picks with one more warning."""
-    return replace(
-        picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), warning]}
-    )
+    return replace(picks, about=picks.about.with_warnings(warning))
 
 
 def spacing_in_layout(location: Location) -> float | None:

@@ -26,6 +26,7 @@ from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.formats.common import Context, lacking, listed, picks_of_file
 from napari_cryoet.formats.notes import run_of_copick_project
 from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.provenance import Provenance
 
 #: Written if no user or session is known; copick uses session 0 for picks made by a tool.
 _USER, _SESSION = "napari-cryoet", "0"
@@ -107,7 +108,7 @@ def read(path: Path, context: Context) -> Picks:
         rotations_zyx=rotations[:, ::-1, ::-1] if has_rotations else None,
         instance_ids=instances if set(instances) - {NO_INSTANCE, 0} else None,
         scores=None if (scores == 1.0).all() or np.isnan(scores).all() else scores,
-        about=_names_of(path, document),
+        about=Provenance.of(_names_of(path, document)),
     )
 
 
@@ -156,7 +157,7 @@ def write(picks: Picks, path: Path, final_path: Path) -> None:
             locations, transformations.tolist(), instances, scores, strict=True
         )
     ]
-    names = _names_to_write(final_path, picks.about)
+    names = _names_to_write(final_path, picks.about.to_dict())
     document = _File(
         names["object_name"],
         names["user_id"],

@@ -31,6 +31,7 @@ from napari_cryoet.formats.common import (
     whole_numbers_of,
 )
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
@@ -77,12 +78,10 @@ def read(path: Path, context: Context) -> Picks:
         instance_ids=whole_numbers_of(path, "reg", table["reg"]) if table["reg"].any() else None,
         ids=tags if has_tags else None,
         features={name: _narrowed(table[name].to_numpy()) for name in kept},
-        about={
-            _TOMOGRAM_NUMBER: int(tomogram)
-            if tomogram is not None and tomogram.isdecimal()
-            else None,
-            "warnings": [_COUNTED_FROM_1, *([_SHIFTED] if shifts.any() else [])],
-        },
+        about=Provenance(
+            warnings=(_COUNTED_FROM_1, _SHIFTED) if shifts.any() else (_COUNTED_FROM_1,),
+            more={_TOMOGRAM_NUMBER: int(tomogram)} if tomogram and tomogram.isdecimal() else {},
+        ),
     )
 
 
@@ -109,7 +108,7 @@ def write(picks: Picks, path: Path, _final_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv
 
-    known, number = known_rotations(picks), picks.about.get(_TOMOGRAM_NUMBER)
+    known, number = known_rotations(picks), picks.about.more.get(_TOMOGRAM_NUMBER)
     angles = np.zeros((len(picks), 3)) if known is None else angles_of(known[0], "dynamo")
     columns: dict[str, Any] = {
         "tag": picks.ids if picks.ids.min(initial=1) >= 1 else np.arange(1, len(picks) + 1),

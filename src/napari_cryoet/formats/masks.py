@@ -23,6 +23,7 @@ from napari_cryoet.formats.notes import ATTRIBUTE, of_export, path_beside, writt
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs, write_pyramid
 from napari_cryoet.locations import path_to_write
 from napari_cryoet.progress import BytesProgress
+from napari_cryoet.provenance import Provenance
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
 
@@ -60,7 +61,7 @@ def write_mask(
     *,
     spacing_angstrom: float,
     format: MaskFormat | None = None,  # noqa: A002
-    about: Mapping[str, Any] | None = None,
+    about: Provenance | Mapping[str, Any] | None = None,
     alignment_id: int | None = None,
     edits: Iterable[str] = (),
     who: str = "",
@@ -110,7 +111,7 @@ def write_mask(
     source.dtype = _dtype_for(largest, name)
     notes = of_export(
         "mask",
-        about or {},
+        Provenance.of(about),
         spacing_angstrom=float(spacing_angstrom),
         shape_zyx=source.shape,
         alignment_id=alignment_id,

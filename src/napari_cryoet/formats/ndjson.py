@@ -34,6 +34,7 @@ from napari_cryoet.formats.common import (
     picks_of_file,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.provenance import Provenance
 
 MAX_COLUMNS: Final = 64
 _ORIENTED: Final = "orientedPoint"
@@ -92,9 +93,9 @@ def read_points(
                 ) from error
     if columns.n_unknown and not columns.n_points:
         raise FormatError(f"None of the {columns.n_unknown:,} lines in {where} is a point.")
-    about = dict(known.pop("about", {}))
+    about = Provenance.of(known.pop("about", {}))
     if warnings := columns.warnings():
-        about["warnings"] = [*about.get("warnings", ()), *warnings]
+        about = about.with_warnings(*warnings)
     known |= {"spacing_angstrom": spacing_angstrom, "about": about}
     return picks_of_file(Path(where), **columns.as_picks(), **known)
 

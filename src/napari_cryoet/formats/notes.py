@@ -8,43 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
-import numpy as np
+from msgspec.structs import replace
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.files import written_whole
-from napari_cryoet.locations import Location
+from napari_cryoet.provenance import Provenance
 
 SUFFIX: Final = ".provenance.json"
 #: The OME-Zarr attribute with the notes.
 ATTRIBUTE: Final = "napari_cryoet"
-#: The key in `about` for the position of a volume's first voxel, z, y, x, in ångström, if its file
-#: has one.
-ORIGIN_KEY: Final = "origin_zyx_angstrom"
 _EXPORT: Final = "{} exported by napari-cryoet"
 #: The kind of an exported mask.
 MASK_EXPORT: Final = _EXPORT.format("mask")
-#: Keys that describe only the source's own file or layer, not an export of it.
-_OF_THE_SOURCE_ONLY: Final = frozenset(
-    {
-        "warnings",
-        "voxel_spacing_angstrom",
-        ORIGIN_KEY,
-        "software",
-        "layer_id",
-        "group",
-        "is_main_layer",
-    }
-)
 _MANIFEST: Final = "manifest.json"
 
 _Size = Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
@@ -62,23 +46,9 @@ class Notes(msgspec.Struct, frozen=True):
     source: dict[str, Any] = {}
 
 
-def of_bare_file(
-    kind: str, location: Location, spacing_angstrom: float | tuple[float, ...] | None
-) -> dict[str, Any]:
-    """The provenance of a file without portal records, hence without licence or authors."""
-    return {
-        "kind": kind,
-        "source_url": str(location),
-        "voxel_spacing_angstrom": list(spacing_angstrom)
-        if isinstance(spacing_angstrom, tuple)
-        else spacing_angstrom,
-        "software": f"napari-cryoet {__version__}",
-    }
-
-
 def of_export(
     what: str,
-    source: Mapping[str, Any],
+    source: Provenance,
     *,
     spacing_angstrom: float | None,
     shape_zyx: tuple[int, int, int] | None,
@@ -99,46 +69,24 @@ def of_export(
         "shape_zyx": shape_zyx,
         "alignment_id": alignment_id,
         "edits": list(edits),
-        "source": plain_data(source),
+        "source": source.to_dict(),
     }
 
 
-def plain_data(value: Any) -> Any:
-    """Convert a record, or any value in one, to dicts, lists, strings and numbers.
-
-    Dates become ISO strings, NaN and infinity become None, and NumPy numbers become Python numbers.
-    Anything else becomes a string.
-    """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, msgspec.Struct):
-        value = msgspec.structs.asdict(value)
-    match value:
-        case date():
-            return value.isoformat()
-        case float() if not math.isfinite(value):
-            return None
-        case Mapping():
-            return {str(key): plain_data(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain_data(item) for item in value]
-        case None | str() | int() | float():
-            return value
-    return str(value)
-
-
-def source_of(path: Path | None, notes: Notes | None) -> dict[str, Any]:
-    """A file's provenance, with ``edits`` and ``alignment_id``; empty if unknown.
+def source_of(path: Path | None, notes: Notes | None) -> Provenance:
+    """A file's provenance, with its edits and alignment; empty if unknown.
 
     It comes from the notes of our export, else from the manifest of the download that the file is
     in. ``path`` is None for a URL.
     """
     if notes is None:
-        return {} if path is None else _source_of_download(path)
-    source = _portable(notes.source)
-    edits = [*(source.get("edits") or ()), *notes.edits]
-    alignment = {} if notes.alignment_id is None else {"alignment_id": notes.alignment_id}
-    return source | ({"edits": edits} if edits else {}) | alignment
+        return Provenance() if path is None else _source_of_download(path)
+    source = Provenance.of(notes.source).of_copy()
+    return replace(
+        source,
+        edits=(*source.edits, *notes.edits),
+        alignment_id=source.alignment_id if notes.alignment_id is None else notes.alignment_id,
+    )
 
 
 def path_beside(path: Path) -> Path:
@@ -202,7 +150,7 @@ def _read(beside: Path) -> Notes:
         return Notes()
 
 
-def _source_of_download(path: Path) -> dict[str, Any]:
+def _source_of_download(path: Path) -> Provenance:
     """The provenance of a downloaded file or folder, from the manifest in a parent folder.
 
     Else empty.
@@ -212,9 +160,7 @@ def _source_of_download(path: Path) -> dict[str, Any]:
         try:
             manifest = json.loads((folder / _MANIFEST).read_bytes())
             name = path.relative_to(folder).as_posix()
-            source = _portable(
-                next(row["source"] for row in manifest["items"] if row["path"] == name)
-            )
+            source = next(row["source"] for row in manifest["items"] if row["path"] == name)
             digest = next((row["sha256"] for row in manifest["files"] if row["path"] == name), None)
         except (
             OSError,
@@ -226,18 +172,12 @@ def _source_of_download(path: Path) -> dict[str, Any]:
             RecursionError,
         ):
             continue
-        edits = source.pop("edits", None) or ()
-        if (
-            digest is not None and "tomogram_id" not in source and digest != _sha256(path)
-        ):  # tomograms are huge
-            edits = [*edits, "changed since its download"]
-        return source | ({"edits": list(edits)} if edits else {})
-    return {}
-
-
-def _portable(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A source without the keys that describe only its own file."""
-    return {key: value for key, value in source.items() if key not in _OF_THE_SOURCE_ONLY}
+        about = Provenance.of(source).of_copy()
+        is_large = about.tomogram_id is not None
+        if digest is not None and not is_large and digest != _sha256(path):
+            return replace(about, edits=(*about.edits, "changed since its download"))
+        return about
+    return Provenance()
 
 
 def _sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
+from msgspec import structs
 
 from napari_cryoet.exceptions import ContextField, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
@@ -29,7 +30,6 @@ from napari_cryoet.formats.common import (
     with_warning,
 )
 from napari_cryoet.formats.notes import (
-    of_bare_file,
     of_export,
     path_beside,
     read_beside,
@@ -38,6 +38,7 @@ from napari_cryoet.formats.notes import (
 )
 from napari_cryoet.locations import Location, PathOrUrl, path_to_read, path_to_write
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -257,16 +258,13 @@ def read_in_own_grid(
     location = Location.of(path)
     spacing = spacing_angstrom or spacing_in_layout(location)
     picks = _FORMATS[name].read(path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx))
-    source = of_bare_file("picks", location, picks.spacing_angstrom)
-    source |= {
-        key: value for key, value in picks.about.items() if value not in (None, [])
-    } | source_of(path, notes)
-    edits, alignment = source.pop("edits", ()), source.get(_ALIGNMENT)
+    about = Provenance.of_file("picks", location, picks.spacing_angstrom)
+    about = about.updated(picks.about).updated(source_of(path, notes))
     picks = replace(
         picks,
-        about=source,
-        edits=tuple(map(str, edits)),
-        alignment_id=alignment if isinstance(alignment, int) else None,
+        about=structs.replace(about, edits=()),
+        edits=about.edits,
+        alignment_id=about.alignment_id,
     )
     return picks if noted is None else _in_grid(picks, noted, shape_zyx)
 

@@ -44,6 +44,7 @@ from napari_cryoet.formats.common import (
     whole_numbers_of,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ _OWN: Final = frozenset(
     {*_CENTRED, *_PIXELS, *_SHIFTS_OF_3_0, *_ANGLES, *_SIZES, *_PIXEL_SIZES}
     | {*_TOMOGRAM_NAMES, _PICK_ID, _INSTANCE_ID, _IS_ORIENTED}
 )
-#: The key in `about` for the file's optics groups and general block.
+#: The keys in `Provenance.more` for a tomogram's name, and for the file's optics groups and general block.
 _PROJECT: Final = "relion"
+_TOMOGRAM: Final = "tomogram_name"
 
 #: starfile takes quadratic time for wide tables, and RELION has some 400 labels.
 _MAX_LABELS: Final = 2_000
@@ -132,7 +134,7 @@ def read(path: Path, context: Context) -> Picks:
         features=_decoded(
             plain_columns({label: table[label] for label in table if label not in left_out})
         ),
-        about={"tomogram_name": tomogram, _PROJECT: _project_of(blocks)},
+        about=Provenance(more={_TOMOGRAM: tomogram, _PROJECT: _project_of(blocks)}),
     )
 
 
@@ -140,7 +142,7 @@ def losses(picks: Picks, version: RelionVersion) -> list[str]:
     """Warnings about data that the format can't hold."""
     warnings = rotation_losses(picks)
     name = _tomogram_name(picks)
-    if name not in (picks.about.get("tomogram_name"), picks.about.get("run_name")):
+    if name not in (picks.about.more.get(_TOMOGRAM), picks.about.run_name):
         warnings.append(f"The tomogram is named {name!r} in the file.")
     images = [label for label in _OF_IMAGES if label in picks.features]
     if version == "relion3" and images:
@@ -478,13 +480,13 @@ def _optics_to_write(picks: Picks, label: str) -> tuple[list[dict[str, Any]], ND
 
 def _source_project(picks: Picks) -> Mapping[str, Any]:
     """The result of `_project_of`, if still valid: provenance read from a file can be anything."""
-    project = picks.about.get(_PROJECT)
+    project = picks.about.more.get(_PROJECT)
     return project if isinstance(project, Mapping) else {}
 
 
 def _tomogram_name(picks: Picks) -> str:
     """The tomogram's name as one word."""
-    return tomogram_word(str(picks.about.get("tomogram_name") or picks.about.get("run_name") or ""))
+    return tomogram_word(str(picks.about.more.get(_TOMOGRAM) or picks.about.run_name))
 
 
 def _as_labelled(name: str, column: NDArray[Any], *, is_taken: bool) -> tuple[str, NDArray[Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.layers.specs import LayerSpec, points_spec, world
@@ -20,8 +22,6 @@ LOOKS: Final = {
     "only A": ("orange", "square"),
     "only B": ("azure", "triangle_up"),
 }
-#: Keys that link a layer to its row in the dock; derived layers have none.
-_TAGS: Final = ("layer_id", "group", "is_main_layer")
 
 
 def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerSpec, ...]:
@@ -50,16 +50,14 @@ def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerS
 def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
     color_name, symbol = LOOKS[look]
     color = rgba_of(PALETTE[color_name])
-    about = {key: value for key, value in picks.about.items() if key not in _TAGS} | {
-        "edits": list(picks.edits)
-    }
+    about = replace(picks.about, edits=picks.edits)
     spacing = picks.spacing_angstrom or 1.0  # known, since comparing requires it
     spec = points_spec(
         picks,
         world(about, spacing),
         name=name,
         color=color,
-        diameter_angstrom=diameter_angstrom(about.get("object_id"), about.get("object_name")),
+        diameter_angstrom=diameter_angstrom(about.object_id, about.object_name),
         spacing_angstrom=spacing,
     )
     looks: dict[str, Any] = {"symbol": symbol}

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import RGBA, color_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.formats import mesh, ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
-from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file, source_of
+from napari_cryoet.formats.notes import source_of
 from napari_cryoet.layers.specs import (
     METADATA_KEY,
     UNKNOWN_SPACING_ANGSTROM,
@@ -31,11 +31,12 @@ from napari_cryoet.layers.specs import (
     layer_name,
     points_spec,
     surface_spec,
-    with_warnings,
     world,
 )
 from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.picks import Picks
+from napari_cryoet.portal import provenance
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.runs import fit as fits
 from napari_cryoet.volumes import (
@@ -84,10 +85,12 @@ def load_tomogram(
         with _opened(location, stop, spacing_angstrom) as volume:
             options = _world_of_file(volume, location) | {"name": layer_name(location.stem)}
             source = _of_download(location)
-            if source.get("tomogram_id"):
-                options["metadata"][METADATA_KEY] |= source
-                words = (str(source.get(key) or "") for key in ("run_name", "processing"))
-                options["name"] = layer_name(*words, spacing_text(options["scale"][0]))
+            if source.tomogram_id is not None:
+                options["metadata"][METADATA_KEY] = options["metadata"][METADATA_KEY].updated(
+                    source
+                )
+                spacing = spacing_text(options["scale"][0])
+                options["name"] = layer_name(source.run_name, source.processing, spacing)
             return image_spec(volume, options, stop)
     with _opened(tomogram, stop) as volume:
         about = provenance.of_tomogram(tomogram, tomogram.url or "")
@@ -95,8 +98,8 @@ def load_tomogram(
             stated, actual = (
                 " x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx)
             )
-            about = with_warnings(
-                about, f"The portal states {stated} voxels (z, y, x), the file has {actual}."
+            about = about.with_warnings(
+                f"The portal states {stated} voxels (z, y, x), the file has {actual}."
             )
         options = world(_with_remarks(about, volume), tomogram.voxel_spacing) | {
             "name": tomogram_name(tomogram),
@@ -143,15 +146,17 @@ def load_annotation(
         )
     shown_on = tomogram if isinstance(tomogram, Tomogram) else None
     spacing = fits.spacing_angstrom(file, shown_on) or known_spacing
-    about, mark = provenance.of_annotation_file(file, file.https_path, spacing), ""
+    about = provenance.of_annotation_file(file, file.https_path, spacing)
+    mark = ""
     if shown_on is not None:
         fit = fits.fit(file, shown_on)
-        about["fit"] = {
+        shown_fit = {
             "kind": fit.kind,
             "tomogram_id": shown_on.id,
             "tomogram_alignment_id": shown_on.alignment_id,
         }
-        about = with_warnings(about, fit.reason) if fit.is_unaligned else about
+        about = replace(about, fit=shown_fit)
+        about = about.with_warnings(fit.reason) if fit.is_unaligned else about
         mark = fit.mark
     assert file.shape is not None  # noqa: S101 - see `fits.why_not_drawable`
     annotation, shape_type = file.shape.annotation, file.shape.shape_type
@@ -233,7 +238,7 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
         raise TypeError(
             f"picks must be Picks, not {type(picks).__name__}. Read a file with read_picks first."
         )
-    object_id, object_name = picks.about.get("object_id"), picks.about.get("object_name")
+    object_id, object_name = picks.about.object_id, picks.about.object_name
     return _picks_specs(
         picks,
         layer_name(name),
@@ -267,7 +272,10 @@ def load_tilt_series(
         angles, warnings = _tilt_angles(series, volume.shape_zyx[0], stop)
         first, step, unit = _tilt_scale(angles)
         options = world(
-            with_warnings(about | {"tilt_angles_degree": angles}, *warnings), series.pixel_spacing
+            replace(
+                about, tilt_angles_degree=None if angles is None else tuple(angles)
+            ).with_warnings(*warnings),
+            series.pixel_spacing,
         )
         options |= {
             "name": layer_name(
@@ -306,18 +314,14 @@ def _load_bare_annotation(
     name = layer_name(location.stem)
     suffix = location.suffix
     portal = downloaded_annotation(location)
-    object_id, object_name = portal.get("object_id"), portal.get("object_name")
-    if portal:
-        method = (
-            "ground truth"
-            if portal.get("is_ground_truth")
-            else str(portal.get("method_type") or "")
-        )
-        name = layer_name(str(portal.get("run_name") or ""), str(object_name or ""), method)
+    object_id, object_name = portal.object_id, portal.object_name
+    if object_name:
+        method = "ground truth" if portal.is_ground_truth else portal.method_type
+        name = layer_name(portal.run_name, object_name, method)
     color_chosen = color or color_of(object_id, object_name or name)
     if suffix in {".ndjson", ".glb"}:
         spacing = spacing if spacing is not None else spacing_in_layout(location)
-        about = of_bare_file("annotation", location, spacing) | portal
+        about = Provenance.of_file("annotation", location, spacing).updated(portal)
         if suffix == ".glb":
             surface = mesh.read_mesh(
                 fetch_file(location, mesh.MAX_FILE_BYTES, stop), where=location.name
@@ -332,30 +336,31 @@ def _load_bare_annotation(
         )
     with _opened(location, stop, spacing) as volume:
         options = _world_of_file(volume, location) | {"name": name}
-        options["metadata"][METADATA_KEY] |= own_provenance(volume, location)
+        metadata = options["metadata"]
+        metadata[METADATA_KEY] = metadata[METADATA_KEY].updated(own_provenance(volume, location))
         is_instances = (
             volume.is_labels or volume.dtype.itemsize > 1
         )  # the portal stores plain masks as int8
-        if portal.get("shape_type"):
-            is_instances = portal["shape_type"] == ShapeType.INSTANCE_SEGMENTATION_MASK
+        if portal.shape_type:
+            is_instances = portal.shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
 
 
-def downloaded_annotation(location: Location) -> dict[str, Any]:
+def downloaded_annotation(location: Location) -> Provenance:
     """The provenance of a downloaded annotation file, from the download's manifest.
 
     Empty for other files.
     """
     source = _of_download(location)
-    return source if source.get("annotation_id") and source.get("object_name") else {}
+    return source if source.annotation_id and source.object_name else Provenance()
 
 
-def _of_download(location: Location) -> dict[str, Any]:
+def _of_download(location: Location) -> Provenance:
     return source_of(location.path, None)
 
 
 def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple[LayerSpec, ...]:
-    common = world(dict(picks.about), picks.spacing_angstrom)
+    common = world(picks.about, picks.spacing_angstrom)
     looks: dict[str, Any] = {
         "color": color,
         "diameter_angstrom": diameter,
@@ -383,15 +388,15 @@ def _opened(
 
 def _world_of_file(volume: Volume, location: Location) -> dict[str, Any]:
     """Placement of a bare file."""
-    about = of_bare_file("volume", location, volume.spacing_angstrom)
+    about = Provenance.of_file("volume", location, volume.spacing_angstrom)
     return world(_with_remarks(about, volume), volume.spacing_angstrom, volume.proportions)
 
 
-def _with_remarks(about: dict[str, Any], volume: Volume) -> dict[str, Any]:
+def _with_remarks(about: Provenance, volume: Volume) -> Provenance:
     """Add a file's origin, for comparisons, and its warnings to provenance."""
     if volume.origin_angstrom is not None:
-        about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
-    return with_warnings(about, *volume.remarks)
+        about = replace(about, origin_zyx_angstrom=volume.origin_angstrom)
+    return about.with_warnings(*volume.remarks)
 
 
 def _tilt_angles(

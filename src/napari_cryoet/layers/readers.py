@@ -96,13 +96,13 @@ def read_pick_file(
 
 
 def read_pack(
-    folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None
+    source: Path | str, run_id: int | None = None, *, stop: threading.Event | None = None
 ) -> list[LayerData]:
-    """Read a run's default tomogram and annotations from a pack.
+    """Read a run's default tomogram and annotations from a pack or the demo.
 
     By default the first run with a tomogram.
     """
-    portal = open_portal(folder)
+    portal = open_portal(source)
     try:
         page = (
             portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)
@@ -126,9 +126,8 @@ def read_pack(
 def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
     """Read the demo's default run. The demo is generated on first use, which takes a while."""
     from napari_cryoet.demo.rows import RUNS
-    from napari_cryoet.demo.write import ensure_demo_pack
 
-    return read_pack(ensure_demo_pack(stop=stop), RUNS[0].id, stop=stop)
+    return read_pack("demo", RUNS[0].id, stop=stop)
 
 
 def with_own_color(layers: list[LayerData], taken: Iterable[RGBA]) -> list[LayerData]:
@@ -160,7 +159,7 @@ def _volume_reader(location: Location) -> tuple[ReaderFunction | None, str]:
         is_mask = (
             _looks_like_labels(volume)
             or _is_our_mask(location)
-            or bool(downloaded_annotation(location))
+            or bool(downloaded_annotation(location).object_name)
         )
         return lambda _path: _layer_data(
             load_annotation(location) if is_mask else [load_tomogram(location)]

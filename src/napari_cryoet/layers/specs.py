@@ -20,6 +20,7 @@ from napari_cryoet.formats.mesh import ASSUMED_UNIT, ONLY_IN_3D, Mesh
 from napari_cryoet.formats.mrc import Triple
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.orientations import Orientation, line_width, orientation_vectors
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.volumes import AXES, Mask, Volume
 from napari_cryoet.wording import joined, plain
 
@@ -83,7 +84,7 @@ class LayerSpec(NamedTuple):
 
 
 def world(
-    about: dict[str, Any],
+    about: Provenance,
     spacing_angstrom: float | Triple | None,
     proportions: Triple = (1.0, 1.0, 1.0),
 ) -> dict[str, Any]:
@@ -93,7 +94,8 @@ def world(
     proportions.
     """
     if spacing_angstrom is None:
-        about, scale, unit = with_warnings(about, _NO_SPACING), proportions, "pixel"
+        about = about.with_warnings(_NO_SPACING)
+        scale, unit = proportions, "pixel"
     elif isinstance(spacing_angstrom, tuple):
         scale, unit = spacing_angstrom, "angstrom"
     else:
@@ -109,11 +111,6 @@ def world(
         "axis_labels": AXES,
         "metadata": {METADATA_KEY: about},
     }
-
-
-def with_warnings(about: dict[str, Any], *warnings: str) -> dict[str, Any]:
-    """Add warnings to provenance."""
-    return about | {"warnings": [*about.get("warnings", ()), *warnings]} if warnings else about
 
 
 def layer_name(*parts: str) -> str:
@@ -306,14 +303,14 @@ def blank_features(features: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def surface_spec(
-    mesh: Mesh, about: dict[str, Any], spacing_angstrom: float | None, *, name: str, color: RGBA
+    mesh: Mesh, about: Provenance, spacing_angstrom: float | None, *, name: str, color: RGBA
 ) -> LayerSpec:
     """Create the Surface layer of a mesh in ångström.
 
     Vertices are converted to voxels, like picks, so that sliders don't step by single ångström.
     """
     spacing = 1.0 if spacing_angstrom is None else spacing_angstrom
-    options = world(with_warnings(about, ASSUMED_UNIT, ONLY_IN_3D), spacing) | {
+    options = world(about.with_warnings(ASSUMED_UNIT, ONLY_IN_3D), spacing) | {
         "name": name,
         "colormap": mesh_colormap(color),
         "contrast_limits": (0.0, 1.0),

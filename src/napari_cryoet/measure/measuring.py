@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from napari_cryoet.measure.density import densities_at
 from napari_cryoet.measure.surface import read_surface
 from napari_cryoet.picks import Picks
 from napari_cryoet.progress import Progress
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.volumes import Mask, Volume, are_inside, edge_distances
 from napari_cryoet.wording import count_text
 
@@ -200,14 +201,14 @@ def nearest_neighbours(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(distances[:, 0])
 
 
-def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
+def diameter_of(about: Provenance) -> tuple[float, bool]:
     """A particle's diameter in ångström from the provenance of its picks, else 100 Å.
 
     And whether it is known.
     """
-    names = [about.get("object_name")]
-    if isinstance(about.get("source_url"), str):  # such as 101-fatty_acid_synthase-1.0_point.ndjson
-        words = re.findall(r"[A-Za-z0-9]+", Location.of(about["source_url"]).name[:120])
+    names = [about.object_name]
+    if about.source_url:  # such as 101-fatty_acid_synthase-1.0_point.ndjson
+        words = re.findall(r"[A-Za-z0-9]+", Location.of(about.source_url).name[:120])
         lengths = range(min(_MAX_WORDS, len(words)), 0, -1)
         names += [
             " ".join(words[start : start + n])
@@ -215,7 +216,7 @@ def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
             for start in range(len(words) - n + 1)
         ]
     for name in names:
-        diameter = known_diameter(about.get("object_id"), name)
+        diameter = known_diameter(about.object_id, name)
         if diameter is not None:
             return diameter, True
     return DEFAULT_DIAMETER_ANGSTROM, False

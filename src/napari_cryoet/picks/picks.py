@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet.provenance import Provenance
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -62,7 +64,7 @@ class Picks:
     alignment_id
         The portal's alignment that the positions belong to, if known.
     about
-        Provenance, as plain data.
+        Provenance, or its plain data.
     edits
         Changes since the picks were read, oldest first.
     next_id
@@ -78,7 +80,7 @@ class Picks:
     ids: NDArray[np.int64] = None  # type: ignore[assignment] # becomes 0, 1, 2...
     shape_zyx: tuple[int, int, int] | None = None
     alignment_id: int | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Provenance = field(default_factory=Provenance)
     edits: tuple[str, ...] = ()
     next_id: int = 0
 
@@ -111,7 +113,7 @@ class Picks:
             "alignment_id": None
             if self.alignment_id is None
             else _checked_alignment(self.alignment_id),
-            "about": MappingProxyType(dict(self.about)),
+            "about": Provenance.of(self.about),
             "edits": tuple(self.edits),
             "next_id": max(self.next_id, int(ids.max(initial=-1)) + 1),
         }
@@ -121,7 +123,7 @@ class Picks:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy with plain dicts: mapping proxies can't be pickled."""
         state = {item.name: getattr(self, item.name) for item in fields(self)}
-        state |= {"features": dict(self.features), "about": dict(self.about)}
+        state |= {"features": dict(self.features)}
         return partial(Picks, **state), ()
 
     def __len__(self) -> int:

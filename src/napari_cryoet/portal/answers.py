@@ -30,6 +30,7 @@ class PortalAnswer(msgspec.Struct, frozen=True):
 
     data: dict[str, Any]
     terms: Terms | None = None
+    source: str = ""  # as `open_portal` takes it
     freshness: Freshness = msgspec.field(
         default_factory=lambda: Freshness(fetched_at=datetime.now(UTC))
     )
@@ -137,7 +138,7 @@ def dataset_page(dataset_id: int, offset: int, answer: PortalAnswer) -> pages.Da
 def run_page(run_id: int, answer: PortalAnswer) -> pages.RunPage:
     """A run with all its records, from `queries.RUN_PAGE`."""
     rows: Rows = converted(answer.data, dict[str, list[dict[str, Any]]], "the run's page")
-    records = Runs.of_rows(rows, answer.terms).records.get(run_id)
+    records = Runs.of_rows(rows, answer.terms, answer.source).records.get(run_id)
     if records is None:
         raise _not_found(f"run {run_id}")
     return pages.RunPage(**structs.asdict(records), freshness=answer.freshness)

@@ -378,7 +378,7 @@ class Portal:
     def _decoded(self, answer: PortalAnswer, decode: Callable[[PortalAnswer], T]) -> T:
         """Decode an answer; its terms, if any, become the source's."""
         self.source = replace(self.source, terms=answer.terms or self.source.terms)
-        return decode(replace(answer, terms=self.source.terms))
+        return decode(replace(answer, terms=self.source.terms, source=self.source.name))
 
 
 def _open_pack(folder: Path) -> Portal:

@@ -45,7 +45,9 @@ _SHARED: Final = {
 def fields_of(record: type[msgspec.Struct]) -> str:
     """The scalar fields of a record, spelled as in the API; nested records are left out."""
     return " ".join(
-        field.encode_name for field in msgspec.structs.fields(record) if not _is_nested(field.type)
+        field.encode_name
+        for field in msgspec.structs.fields(record)
+        if field.name != "opened_from" and not _is_nested(field.type)
     )
 
 

@@ -47,18 +47,16 @@ class Subject:
     def of(cls, picks: Picks, *, name: str, path: str | Path | None = None) -> Subject:
         """Identify picks by their portal annotation file, else by their path, else by their name."""
         about = picks.about
-        file_id, source = about.get("annotation_file_id"), about.get("source_url")
-        if file_id is not None and (
-            s3_path := _s3_path(about)
-        ):  # the same for the portal, packs and servers
-            return cls(f"annotation file {file_id} of {s3_path}", name)
+        file_id, source = about.annotation_file_id, about.source_url
+        if file_id is not None and about.path:  # the same for the portal, packs and servers
+            return cls(f"annotation file {file_id} of {about.path}", name)
         if source or file_id is not None:
             key = f"annotation file {file_id} of {_resolved(source)}"
         elif path:
             key = f"file {Path(path).resolve()}"
         else:
             return cls(f"layer {name}", name)
-        tomogram = about.get("tomogram_name") or about.get("tomogram_number")
+        tomogram = about.more.get("tomogram_name") or about.more.get("tomogram_number")
         is_single = tomogram is None or file_id is not None
         return cls(key if is_single else f"{key}, tomogram {tomogram}", name)
 
@@ -67,13 +65,6 @@ class Subject:
         """A unique and recognisable file name."""
         words = re.sub(r"[^A-Za-z0-9]+", "-", self.key)[-40:].strip("-") or "picks"
         return f"{words}.{hashlib.sha256(self.key.encode(errors='surrogatepass')).hexdigest()[:16]}.review.jsonl"
-
-
-def _s3_path(about: Mapping[str, Any]) -> str:
-    value: Any = about
-    for name in ("records", "annotation_file", "s3_path"):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) else ""
 
 
 def _resolved(source: Any) -> Any:

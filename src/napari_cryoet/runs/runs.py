@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
+from napari_cryoet.locations import without_login
 from napari_cryoet.records import (
     Alignment,
     Annotation,
@@ -137,8 +138,8 @@ class Runs:
     above: Rows  # of datasets and depositions
 
     @classmethod
-    def of_rows(cls, rows: Rows, terms: Terms | None = None) -> Runs:
-        """Join rows; ``terms`` are those of their source. PortalError if a row isn't valid."""
+    def of_rows(cls, rows: Rows, terms: Terms | None = None, source: str = "") -> Runs:
+        """Join rows of a source with its terms. PortalError if a row isn't valid."""
         above, rows_of = _split_by_run(rows)
         titles = _titles(above)
         datasets = {each.id: each for each in datasets_of(above, terms)}
@@ -146,7 +147,8 @@ class Runs:
         for run_id, of_run in rows_of.items():
             (run,) = _records(of_run, "runs", Run)
             dataset = datasets.get(run.dataset_id)
-            run = replace(run, dataset=dataset, terms=terms_of(run.s3_prefix, terms))
+            known = terms_of(run.s3_prefix, terms)
+            run = replace(run, dataset=dataset, terms=known, opened_from=without_login(source))
             records[run_id] = _joined(run, of_run, titles)
         return cls(records, rows_of, above)
 

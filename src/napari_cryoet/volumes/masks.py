@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, require_positive
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.volumes.volume import Volume
 
 #: The number of voxels that are read at a time.
@@ -30,15 +31,16 @@ class Mask:
     alignment_id
         The portal's alignment that it belongs to, if known.
     about
-        Provenance, as plain data.
+        Provenance, or its plain data.
     """
 
     data: Any
     spacing_angstrom: float | None = None
     alignment_id: int | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "about", Provenance.of(self.about))
         if len(self.data.shape) != 3:
             raise ValueError(f"a mask must have three dimensions, not {len(self.data.shape)}")
         if self.spacing_angstrom is not None:

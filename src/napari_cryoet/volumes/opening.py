@@ -21,6 +21,7 @@ from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
 from napari_cryoet.locations import Location, PathOrUrl
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import Tomogram
 from napari_cryoet.streaming.sources import read_file
 from napari_cryoet.volumes.volume import Volume
@@ -127,7 +128,7 @@ def fetch_file(url_or_path: PathOrUrl, limit_bytes: int, stop: threading.Event |
     return piece.content
 
 
-def own_provenance(volume: Volume, location: Location) -> dict[str, Any]:
+def own_provenance(volume: Volume, location: Location) -> Provenance:
     """The provenance of a volume that we exported or downloaded; empty for others."""
     path = location.path
     if location.suffix in MRC_SUFFIXES | TIFF_SUFFIXES:

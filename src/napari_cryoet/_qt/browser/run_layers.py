@@ -245,8 +245,8 @@ class RunLayers(QObject):
         Its layer's name says so.
         """
         layers = self._manager.layers_of(key)
-        fit = about_of(layers[0]).get("fit") if layers else None
-        return isinstance(fit, dict) and fit.get("kind") in {"other_alignment", "unknown_alignment"}
+        fit = about_of(layers[0]).fit if layers else {}
+        return fit.get("kind") in {"other_alignment", "unknown_alignment"}
 
     def _on_remarked(self, key: LayerKey, remark: str) -> None:
         if text := remark.replace(self._accepted.get(key, ""), "").strip():

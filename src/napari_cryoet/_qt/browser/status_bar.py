@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy
 
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.streaming.progressive import StreamStatus
 from napari_cryoet._qt.streaming.state import (
     SETTLE_MS,
@@ -24,7 +25,6 @@ from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.controls import explain, push_button
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.menus import add_item, drop_menu
-from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.wording import joined, plain, size_text
 
 
@@ -201,4 +201,4 @@ class LevelsMenu(QObject):
 
 def _name_of(layer: Layer) -> str:
     """The name of the layer's run, or of the layer."""
-    return plain(layer.metadata.get(METADATA_KEY, {}).get("run_name") or layer.name)
+    return plain(about_of(layer).run_name or layer.name)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_cryoet._qt.browser.run_page import RunView, Shown
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
-from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.seam import forget_window_position
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.detail import Detail
@@ -25,7 +25,6 @@ from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.pages.run import has_images, tilt_text
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
@@ -168,13 +167,13 @@ class TiltWindow(QObject):
     def _show_tilt(self, _event: Any = None) -> None:
         layers = self.manager.layers_of(self.key)
         if layers:
-            about = layers[0].metadata.get(METADATA_KEY, {})
+            about = about_of(layers[0])
             n_images = int(
                 layers[0].data[0].shape[0] if layers[0].multiscale else layers[0].data.shape[0]
             )
             step = self.viewer.dims.current_step[0]
-            angles = about.get("tilt_angles_degree")
-            self.panel.label.setText(tilt_text(step, n_images, angles, about.get("warnings", ())))
+            angles = about.tilt_angles_degree
+            self.panel.label.setText(tilt_text(step, n_images, angles, about.warnings))
 
 
 class TiltPanel(QWidget):

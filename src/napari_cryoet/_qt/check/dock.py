@@ -140,7 +140,7 @@ class CheckDock(Dock):
         """Choose the tomogram of the picks' run, unless it is chosen already."""
         points, image = self.points.layer, self.image.layer
         if points is not None and image is not None:
-            runs = {about_of(layer).get("run_id") for layer in (points, image)} - {None}
+            runs = {about_of(layer).run_id for layer in (points, image)} - {None}
             if len(runs) == 2 and (own := volume_for(list(self.viewer.layers), points)) is not None:
                 self.image.choose(own)
         self._on_choice()
@@ -168,7 +168,7 @@ class CheckDock(Dock):
             "affine": np.array(image.affine.affine_matrix),
             "units": image.units,
             "axis_labels": image.axis_labels,
-            "metadata": {METADATA_KEY: dict(picks.about)},
+            "metadata": {METADATA_KEY: picks.about},
         }
         look: dict[str, Any] = {
             "color": rgba_of(PALETTE["mint"]),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from magicgui import magicgui
+from msgspec.structs import replace
 from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeyEvent
@@ -34,11 +35,12 @@ from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.pairs import Candidate, likely_pair
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.report import SHOWN_NAME, Comparison
+from napari_cryoet.comparison.report import Comparison
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.layers.compared import comparison_layers
 from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.volumes import Mask
 
 if TYPE_CHECKING:
@@ -199,7 +201,7 @@ class CompareDock(Dock):
             about = about_of(a)
 
             def work(_job: Job) -> float:  # reads the user's diameters file
-                return diameter_angstrom(about.get("object_id"), about.get("object_name")) / 2
+                return diameter_angstrom(about.object_id, about.object_name) / 2
 
             self.tasks.run(RADIUS_KEY, work, then=self._suggest_radius)
         if self.message.text() in ("", _NEEDS_TWO):
@@ -338,23 +340,23 @@ def side_of(layer: Layer) -> Picks | Mask:
     if not placement.is_own_grid:
         raise PlacementError(layer, "moved or stretched")
     spacing = float(placement.steps[-1]) if placement.is_in_angstrom else None
-    about = about_of(layer) | {SHOWN_NAME: layer.name}
+    about = replace(about_of(layer), shown_name=layer.name)
     try:
         if isinstance(layer, Points):
             return _picks(layer, placement, spacing, about)
         if not np.allclose(placement.steps, placement.steps[-1], rtol=_SAME_WIDTH):
             raise ValueError("its voxels aren't cubes")
         data = layer.data[0] if layer.multiscale else layer.data
-        return Mask(data, spacing, alignment_id=about.get("alignment_id"), about=about)
+        return Mask(data, spacing, alignment_id=about.alignment_id, about=about)
     except ValueError as error:
         raise ComparisonError(f"The layer {layer.name!r} can't be compared: {error}.") from error
 
 
 def _picks(
-    layer: Points, placement: Placement, spacing_angstrom: float | None, about: dict[str, Any]
+    layer: Points, placement: Placement, spacing_angstrom: float | None, about: Provenance
 ) -> Picks:
     picks = picks_of(layer)
-    about = dict(picks.about) | about
+    about = picks.about.updated(about)
     steps = placement.steps
     if picks.spacing_angstrom is None:
         return picks.changed(

@@ -325,8 +325,8 @@ class ExportPicks(Dock):
 
 def file_stem(layer: Layer) -> str:
     """The default file name for a layer's picks: the run and object, or else the layer's name."""
-    about: dict[str, Any] = about_of(layer)
-    parts = [str(about[key]) for key in ("run_name", "object_name") if about.get(key)]
+    about = about_of(layer)
+    parts = [text for text in (about.run_name, about.object_name) if text]
     return clean_name(_NOT_IN_NAMES.sub("-", "_".join(parts) or layer.name))
 
 

@@ -33,6 +33,7 @@ from napari_cryoet.formats.registry import PickFormat, missing_for
 from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.wording import plain, spacing_text
 
 #: The versions of RELION's format, newest first.
@@ -186,7 +187,7 @@ def _without_spacing(layers: list[LayerData], path: Any) -> str:
         ):  # a file, not a pack
             warnings = [
                 text
-                for text in metadata.get(METADATA_KEY, {}).get("warnings", ())
+                for text in Provenance.of(metadata.get(METADATA_KEY)).warnings
                 if "pixel size" in text
             ]
             message = f"{file.name} doesn't say how wide its voxels are. If you don't know, it opens in voxels."

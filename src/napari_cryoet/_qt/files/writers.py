@@ -46,6 +46,7 @@ from napari_cryoet.formats.registry import (
 )
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text
 
@@ -158,14 +159,14 @@ def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., Written
             f"The layer {meta['name']} doesn't say how wide its voxels are.",
             hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
         )
-    about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
-    is_of_source = not about or pyramid_of(data) is not None
+    about = Provenance.of(meta.get("metadata", {}).get(METADATA_KEY))
+    is_of_source = about == Provenance() or pyramid_of(data) is not None
     write = partial(
         write_mask,
         data[0] if _is_multiscale(data) else data,
         spacing_angstrom=placement.spacing_angstrom,
         about=about,
-        alignment_id=about.get("alignment_id"),
+        alignment_id=about.alignment_id,
         edits=() if is_of_source else [_IN_MEMORY],
     )
     return write, [_MOVED] if placement.start.any() else []

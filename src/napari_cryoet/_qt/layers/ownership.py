@@ -15,15 +15,13 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.provenance import Provenance
 
 ContentKind = Literal["tomogram", "annotation", "tilt series"]
 Real = TypeVar("Real", ViewerModel, LayerList)
 
-_ID_FIELDS: dict[ContentKind, str] = {
-    "tomogram": "tomogram_id",
-    "annotation": "annotation_file_id",
-    "tilt series": "tilt_series_id",
-}
+#: The key in ``layer.metadata`` for the tag of our layers.
+_TAG = "napari_cryoet_tag"
 #: Order of layer types from bottom to top, for all runs together.
 _RANKS = (Image, Labels, Surface, Vectors, Points)
 
@@ -33,6 +31,15 @@ class LayerKey(NamedTuple):
 
     kind: ContentKind
     id: int
+
+
+class Tag(NamedTuple):
+    """What marks a layer as ours."""
+
+    layer_id: str
+    key: LayerKey
+    run_id: object
+    is_main_layer: bool
 
 
 # the layer list
@@ -84,39 +91,35 @@ def real(proxy: Real) -> Real:
 
 def tag(layer: Layer, key: LayerKey, run_id: object, *, is_main_layer: bool) -> None:
     """Mark a layer as ours."""
-    layer.metadata[METADATA_KEY] = about_of(layer) | {
-        _ID_FIELDS[key.kind]: key.id,
-        "group": run_id,
-        "is_main_layer": is_main_layer,
-        "layer_id": str(layer.unique_id),
-    }
+    layer.metadata[_TAG] = Tag(str(layer.unique_id), key, run_id, is_main_layer)
 
 
-def about_of(layer: Layer) -> dict[str, Any]:
-    """A layer's metadata from this plugin; empty if it has none."""
-    about = layer.metadata.get(METADATA_KEY)
-    return about if isinstance(about, dict) else {}
+def about_of(layer: Layer) -> Provenance:
+    """A layer's provenance; empty if it has none."""
+    return Provenance.of(layer.metadata.get(METADATA_KEY))
 
 
 def key_of(layer: Layer) -> LayerKey | None:
     """The key of our layer; None if the layer isn't ours."""
-    about = about_of(layer)
-    if about.get("layer_id") != str(layer.unique_id):
-        return None
-    for kind, field in _ID_FIELDS.items():
-        if isinstance(about.get(field), int):
-            return LayerKey(kind, about[field])
-    return None
+    tag = _tag_of(layer)
+    return tag.key if tag is not None and tag.layer_id == str(layer.unique_id) else None
 
 
 def group_of(layer: Layer) -> object:
     """The id of the run that our layer belongs to."""
-    return about_of(layer).get("group")
+    tag = _tag_of(layer)
+    return None if tag is None else tag.run_id
 
 
 def is_main(layer: Layer) -> bool:
     """Whether a layer is its record's main layer; arrows aren't."""
-    return bool(about_of(layer).get("is_main_layer"))
+    tag = _tag_of(layer)
+    return tag is not None and tag.is_main_layer
+
+
+def _tag_of(layer: Layer) -> Tag | None:
+    tag = layer.metadata.get(_TAG)
+    return tag if isinstance(tag, Tag) else None
 
 
 # changes of the layer list

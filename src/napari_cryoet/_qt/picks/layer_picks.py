@@ -294,7 +294,7 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     row_ids = None if column is None else _as_integers(column, NEW_PICK)
     instances, scores = _take_instances(columns), _take_scores(columns)
     if known is None:
-        spacing, about = spacing_angstrom_of(layer), layer.metadata.get(METADATA_KEY, {})
+        spacing, about = spacing_angstrom_of(layer), about_of(layer)
         return Picks(
             positions, spacing, instance_ids=instances, scores=scores, features=columns, about=about
         )
@@ -511,10 +511,10 @@ def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
     Volumes of the same run come first, then those below the layer, then visible ones, then the
     topmost.
     """
-    run_id = None if layer is None else about_of(layer).get("run_id")
+    run_id = None if layer is None else about_of(layer).run_id
     volumes = [other for other in layers if is_volume(other)]
     volumes = [
-        other for other in volumes if run_id is not None and about_of(other).get("run_id") == run_id
+        other for other in volumes if run_id is not None and about_of(other).run_id == run_id
     ] or volumes
     below = [
         other for other in volumes if layer in layers and layers.index(other) < layers.index(layer)

@@ -16,6 +16,7 @@ from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.layers.ownership import (
     LayerWatch,
+    about_of,
     active_layer,
     add_layer,
     group_of,
@@ -350,7 +351,7 @@ class OrientationDisplay(QObject):
             name=f"{points.name} · orientation",
             visible=points.visible,
             axis_labels=points.axis_labels,
-            metadata={METADATA_KEY: dict(points.metadata.get(METADATA_KEY, {})), PICKS_KEY: picks},
+            metadata={METADATA_KEY: about_of(points), PICKS_KEY: picks},
             vector_style="arrow",
             projection_mode="fade",
             **{name: getattr(points, name) for name in PLACING},

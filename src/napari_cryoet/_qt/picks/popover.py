@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, QSignalBlocker, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QFrame, QWidget
 
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, spacing_angstrom_of
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
@@ -27,7 +28,7 @@ from napari_cryoet.appearance.diameters import (
 )
 from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.exceptions import SaveError
-from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.wording import count_text, plain
@@ -198,12 +199,8 @@ def diameter_nm_of(layer: Points) -> float | None:
 
 def object_of(layer: Points) -> tuple[str | None, str]:
     """The id, if known, and the name of the object of a layer's picks."""
-    about = layer.metadata.get(METADATA_KEY)
-    about = about if isinstance(about, dict) else {}
-    object_id, name = about.get("object_id"), about.get("object_name")
-    return (object_id if isinstance(object_id, str) and object_id else None), str(
-        name or layer.name
-    )
+    about = about_of(layer)
+    return about.object_id or None, about.object_name or str(layer.name)
 
 
 def _is_of_particles(layer: Layer) -> bool:

@@ -10,6 +10,7 @@ from napari.layers import Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import PLACING, world_position
 from napari_cryoet._qt.ortho.cursor import move_sliders, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import live_picks_of
@@ -17,6 +18,7 @@ from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.appearance.colors import rgba_of
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review, kept_picks, rejected_picks
 
@@ -210,9 +212,8 @@ def result_specs(layer: Points, review: Review) -> list[LayerSpec]:
     }
     for verdict, chosen in ((Verdict.KEPT, kept_picks), (Verdict.REJECTED, rejected_picks)):
         picks, (color, symbol) = chosen(review.picks, review.decisions), _LOOKS[verdict]
-        about = layer.metadata.get(METADATA_KEY, {}) | dict(picks.about) | {"review": verdict.word}
-        for own in ("layer_id", "is_main_layer", "group"):
-            about.pop(own, None)  # these would tag it as the annotation's own layer
+        about = about_of(layer).updated(picks.about)
+        about = about.updated(Provenance(more={"review": verdict.word}))
         common["metadata"], looks["color"] = {METADATA_KEY: about}, rgba_of(color)
         name = f"{layer.name} · {verdict.word} {len(picks):,}"
         points = points_spec(picks, common, name=name, **looks)

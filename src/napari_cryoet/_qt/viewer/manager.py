@@ -22,7 +22,6 @@ from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appea
 from napari_cryoet._qt.layers.ownership import (
     LayerKey,
     LayerWatch,
-    about_of,
     active_layer,
     add_layer,
     group_of,
@@ -341,7 +340,7 @@ class LayerManager(QObject):
             self._add(key, run_id, specs)
         finally:
             self.changed.emit()
-        warnings = specs[0].options["metadata"][METADATA_KEY].get("warnings", ())
+        warnings = specs[0].options["metadata"][METADATA_KEY].warnings
         if warnings:
             self.remarked.emit(key, " ".join(warnings))
 
@@ -404,8 +403,8 @@ def _is_volume(layer: Layer) -> bool:
 
 
 def _is_waiting(layer: Layer) -> bool:
-    return bool(about_of(layer).get(_WAITS))
+    return bool(layer.metadata.get(_WAITS))
 
 
 def _set_waiting(layer: Layer, waits: bool) -> None:
-    layer.metadata[METADATA_KEY] = about_of(layer) | {_WAITS: waits}
+    layer.metadata[_WAITS] = waits
