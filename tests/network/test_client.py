@@ -109,7 +109,15 @@ def test_concurrent_requests_to_a_server_are_limited(url: str, server: Server) -
 
     server.latency_s = 0.05
     client.run(all_at_once())
-    assert server.most_at_once <= 24
+    assert server.most_at_once <= 64
+
+
+@pytest.mark.parametrize("busy", [429, 503])
+def test_refusals_of_a_busy_server_are_counted(url: str, server: Server, busy: int) -> None:
+    before = client.refusals(client.server_of(url))
+    server.script("file", status(busy), times=1)
+    assert body(url) == CONTENT
+    assert client.refusals(client.server_of(url)) == before + 1
 
 
 # Versions

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from napari_cryoet.streaming.engine import Bandwidth
+from napari_cryoet.streaming.engine import REQUESTS, Bandwidth
 
 MB = 10**6
 
@@ -15,20 +15,18 @@ class Traffic:
     def __init__(self):
         self.bandwidth, self.now = Bandwidth(), 100.0
 
-    def full(self, requests, size_bytes, *, rate, latency_s=0.06, at_once=16):
-        """Keep ``at_once`` requests in flight until all are answered at ``rate``."""
-        starts = [self.now] * at_once
-        for _ in range(at_once):
-            self.bandwidth.began(self.now)
-        free_at = self.now
-        for number in range(requests):
+    def full(self, requests, size_bytes, *, rate, latency_s=0.06):
+        """Send as many requests at once as are allowed, until all are answered at ``rate``."""
+        starts, free_at = [], self.now
+        while requests or starts:
+            while requests and len(starts) < self.bandwidth.requests:
+                self.bandwidth.began(self.now)
+                starts.append(self.now)
+                requests -= 1
             began = starts.pop(0)
             free_at = max(free_at, began + latency_s) + size_bytes / rate
             self.now = free_at
             self.bandwidth.ended(self.now, size_bytes, self.now - began)
-            if number < requests - at_once:
-                self.bandwidth.began(self.now)
-                starts.append(self.now)
 
     def single(self, size_bytes, duration_s):
         self.bandwidth.began(self.now)
@@ -101,3 +99,26 @@ def test_only_large_unfinished_requests_are_worth_cancelling():
     assert bandwidth.saves_by_cancelling(0.0, 40 * MB)
     assert not bandwidth.saves_by_cancelling(0.0, 1000)
     assert not bandwidth.saves_by_cancelling(60.0, 40 * MB)  # nearly there
+
+
+def test_more_requests_are_sent_while_more_of_them_bring_more():
+    traffic = Traffic()
+    traffic.full(3000, 500_000, rate=1000 * MB, latency_s=0.15)  # 300 requests would fill it
+    assert traffic.bandwidth.requests == max(REQUESTS)
+    assert traffic.bandwidth.bytes_per_s > 100 * MB
+
+
+def test_fewer_requests_are_sent_where_they_bring_as_much():
+    traffic = Traffic()
+    traffic.full(3000, 500_000, rate=2 * MB, latency_s=0.02)  # one request fills it
+    assert traffic.bandwidth.requests < 16
+
+
+def test_a_server_that_refuses_gets_fewer_requests_for_a_while():
+    traffic = Traffic()
+    before = traffic.bandwidth.requests
+    traffic.bandwidth.refused(traffic.now)
+    fewer = traffic.bandwidth.requests
+    assert fewer < before
+    traffic.full(60, 500_000, rate=1000 * MB, latency_s=0.15)
+    assert traffic.bandwidth.requests <= fewer

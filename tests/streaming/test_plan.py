@@ -11,6 +11,7 @@ from napari_cryoet.streaming.plan import (
     Motion,
     View,
     affordable_level,
+    blocks_passed,
     level_that_keeps_up,
     motion_between,
     plan,
@@ -55,20 +56,34 @@ def test_parts_are_ordered_coarse_view_ahead_background(image):
     assert [part.priority for part in planned] == sorted(part.priority for part in planned)
     assert (planned[0].level, planned[0].box[0]) == (2, (5, 6))
     assert (planned[1].priority, planned[1].box) == (Priority.VIEW, plane(20).box)
-    assert [part.box[0] for part in planned[2:5]] == [(22, 24), (24, 26), (26, 28)]
+    assert [part.box[0] for part in planned[2:4]] == [(22, 24), (24, 28)]
     assert (planned[-2].level, planned[-2].box) == (2, ((0, 15), (0, 75), (0, 70)))
     assert (planned[-1].is_table, planned[-1].level) == (True, 0)
 
 
 def test_prefetching_follows_the_motion_and_ends_at_the_edge(image):
-    assert ahead_of(image, plane(20), Motion(0, -1)) == [(18, 20), (16, 18), (14, 16)]
+    assert ahead_of(image, plane(20), Motion(0, -1)) == [(16, 20), (14, 16)]
     assert ahead_of(image, plane(57), Motion(0, 1)) == [(58, 60)]
     assert ahead_of(image, plane(59), Motion(0, 1)) == []
 
 
 def test_prefetch_distance_grows_with_speed_up_to_a_limit(image):
-    counts = [len(ahead_of(image, plane(10), Motion(0, 1, pace))) for pace in (1, 10, 20, 200)]
-    assert counts == [3, 4, 7, 8]
+    ends = [ahead_of(image, plane(10), Motion(0, 1, pace))[-1][1] for pace in (1, 10, 20, 200)]
+    assert ends == [18, 20, 26, 28]
+
+
+def test_blocks_passed_before_they_arrive_are_not_prefetched(image):
+    def first_of(answer_s, sign=1):
+        options = {"axes": (0, 1, 2), "needs_coarse": False, "memory_bytes": 256 * MIB}
+        motion = Motion(0, sign, 10)
+        planned = plan(image, plane(20), 0, motion, math.inf, **options, answer_s=answer_s)
+        ahead = [part for part in planned if part.priority == Priority.AHEAD and part.level == 0]
+        return ahead[0].box[0]
+
+    assert [first_of(answer_s) for answer_s in (0, 0.3, 0.5)] == [(22, 24), (22, 24), (24, 28)]
+    assert first_of(0.4, sign=-1) == (16, 18)
+    moving = Motion(0, 1, 10)
+    assert [blocks_passed(image, plane(20), 0, moving, late_s) for late_s in (0.1, 0.3)] == [0, 1]
 
 
 def test_coarse_planes_are_prefetched_far_ahead(image):

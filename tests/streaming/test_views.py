@@ -98,6 +98,17 @@ def test_intermediate_pictures_show_only_stored_levels(viewer, values):
     viewer.wait_until(is_exact, 30)
 
 
+def test_blocks_of_a_view_that_moved_on_are_kept(server, viewer, values):
+    held = server.script(FINEST, None)
+    viewer.show(30)
+    server.wait_until(lambda: server.held >= CHUNKS_OF_A_PLANE - 1)
+    viewer.show(50)  # what arrives from now on is of no view
+    server.end(held)
+    viewer.wait_until_exact(50)
+    np.testing.assert_array_equal(viewer.wait_until_exact(30), values[30])
+    assert server.repeated_bytes() <= CHUNKS_OF_A_PLANE * 2**14  # the starts of chunks
+
+
 def test_a_view_does_not_wait_for_a_silent_server(server, viewer):
     server.script(CHUNKS, sent("silent"))
     viewer.show(30)

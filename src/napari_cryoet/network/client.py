@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -44,6 +45,7 @@ _DRAIN_S, _MOST_DRAINED_BYTES = 1.0, 2**18
 _MOST_SKIPPED_BYTES = 4 * 2**20  # of a whole file, to reach a part
 
 _MISSING_STATUSES = frozenset({404, 410})
+_BUSY_STATUSES = frozenset({429, 503})
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII | re.IGNORECASE)
@@ -70,6 +72,17 @@ class Response:
 def loop() -> asyncio.AbstractEventLoop:
     """The event loop for all coroutines of this module; a forked process gets its own."""
     return network().loop()
+
+
+def server_of(url: str) -> str:
+    """The server of an address: scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
+
+
+def refusals(server: str) -> int:
+    """How often a server asked for fewer requests (status 429 or 503)."""
+    return network().refusals[server]
 
 
 def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -386,6 +399,8 @@ async def _respond(
                 connections.forget_proxies()
                 raise _network_error(url, error) from error
             stack.push_async_callback(_release, answer)
+            if answer.status in _BUSY_STATUSES:
+                connections.refusals[server_of(url)] += 1
             location = (
                 answer.headers.get("Location", "") if answer.status in _REDIRECT_STATUSES else ""
             )

@@ -12,6 +12,7 @@ import platform
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.request import getproxies, proxy_bypass
@@ -24,7 +25,7 @@ from napari_cryoet._version import __version__
 
 T = TypeVar("T")
 
-CONNECTIONS: Final = 24  # to one server at once
+CONNECTIONS: Final = 64  # to one server at once
 POSTS: Final = 4  # the portal answers queries one by one, so more at once would only wait
 
 _CONNECT_S = 10.0
@@ -42,6 +43,8 @@ class Network:
         self._session: aiohttp.ClientSession | None = None
         self._slots: dict[tuple[str, URL], asyncio.Semaphore] = {}
         self._proxies: dict[URL, tuple[float, str]] = {}
+        #: How often each server asked for fewer requests (status 429 or 503), by `client.server_of`.
+        self.refusals: Counter[str] = Counter()
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop, started at first use; may be called from any thread."""

@@ -168,6 +168,13 @@ class DiskCache:
             else CachedPart(Piece(content, head.etag, head.total, head.modified), head.stored_at)
         )
 
+    def spans(self, image: CachedImage) -> dict[str, list[tuple[int, int]]]:
+        """Start and stop of all cached parts of an image, by file."""
+        spans: dict[str, list[tuple[int, int]]] = {}
+        for row in self._rows("image = ?", image.number):
+            spans.setdefault(row.key, []).append((row.start, row.stop))
+        return spans
+
     def first_document(self, image: CachedImage) -> tuple[str, Piece] | None:
         """The cached file nearest to the image's root: its key and first bytes."""
         depth = "length(key) - length(replace(key, '/', ''))"
@@ -187,8 +194,14 @@ class DiskCache:
                 return
             stop, total = start + len(content), piece.total_bytes
             row = row._replace(stop=stop, etag=piece.etag, modified=piece.modified, total=total)
-        if len(content) <= min(_LARGEST_PART_BYTES, self.limit_bytes // 2):
-            self._enqueue(lambda sql: _store(sql, image, row, content), len(content))
+        if len(content) > _LARGEST_PART_BYTES:
+            return
+
+        def store(sql: sqlite3.Connection) -> None:
+            if len(content) <= self.limit_bytes // 2:  # looked up here: that reads files
+                _store(sql, image, row, content)
+
+        self._enqueue(store, len(content))
 
     def confirm(self, image: CachedImage) -> CachedImage:
         """Record that the server has just confirmed the image; returns it."""

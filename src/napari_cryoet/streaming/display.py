@@ -29,10 +29,12 @@ from napari_cryoet.streaming.grid import (
     whole_box,
 )
 from napari_cryoet.streaming.plan import (
+    RUN_BYTES,
     Motion,
     PlannedPart,
     View,
     affordable_level,
+    blocks_passed,
     kept_bytes,
     motion_between,
     plan,
@@ -43,12 +45,11 @@ if TYPE_CHECKING:
 
     from napari_cryoet.exceptions import CryoETError
     from napari_cryoet.streaming.chunks import Block
-    from napari_cryoet.streaming.engine import Engine
+    from napari_cryoet.streaming.engine import Bandwidth, Engine
     from napari_cryoet.streaming.memory import Key
     from napari_cryoet.streaming.pyramid import Pyramid, SharedImage
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
-_RUN_BYTES = 2**20  # decoded bytes in one request; larger ones would delay the next view
 _SETTLE_S = 0.004  # one move of a slider may send several steps
 _COSTLY_SETTLE_S, _COSTLY_BYTES = 0.1, 32 * 2**20  # large views are fetched once the view is still
 _FAILED_S = 10.0  # before a failed block is requested again, unless you press Retry
@@ -353,7 +354,7 @@ class Display:
     def _plan_after(self, after_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._engine.want(self, ())  # queued requests may be outdated
+        self._engine.hold(self)  # what isn't sent yet may be outdated
         self._timer = self._engine.loop.call_later(after_s, self._plan)
 
     def _plan(self) -> None:
@@ -384,13 +385,18 @@ class Display:
         again_s = motion.still_after_s if motion is not None else 0.0
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)
-        wants = every_want = list(self._wants(view, target, motion))
+        bandwidth = self._engine.bandwidth(self.image)
+        wants = every_want = list(self._wants(view, target, motion, bandwidth))
         if self._is_held or (motion is None and not self._prefetches):
             wants = [want for want in wants if want.priority <= Priority.VIEW]
         elif self.image.size_bytes(target, box) > _COSTLY_BYTES:
             again_s = max(again_s, _COSTLY_SETTLE_S)
             if still_for_s < again_s:
                 wants = [want for want in wants if want.priority < Priority.VIEW]
+        if motion is not None and blocks_passed(
+            self.image, view, target, motion, bandwidth.usual_s
+        ):
+            wants = [want for want in wants if want.priority != Priority.VIEW]
         visible = [want for want in every_want if want.priority <= Priority.VIEW]
         self._awaited = {key for want in visible for key in want.keys(self.image.owner)}
         self._evicted += len(self._awaited & self._arrived)
@@ -401,7 +407,9 @@ class Display:
         if still_for_s < again_s:
             self._timer = self._engine.loop.call_later(again_s - still_for_s, self._plan)
 
-    def _wants(self, view: View, target: int, motion: Motion | None) -> Iterator[Want]:
+    def _wants(
+        self, view: View, target: int, motion: Motion | None, bandwidth: Bandwidth
+    ) -> Iterator[Want]:
         image, memory = self.image, self._engine.memory
         coarser = range(view.level + 1, len(image.levels))
         boxes = [(level, image.box_at(view.level, view.box, level)) for level in coarser]
@@ -410,10 +418,11 @@ class Display:
             view,
             target,
             motion,
-            self._engine.bytes_per_s(image),
+            bandwidth.bytes_per_s,
             axes=self.pyramid.stored_axes,
             needs_coarse=all(missing_keys(image, memory, *each) for each in boxes),
             memory_bytes=memory.limit_bytes,
+            answer_s=bandwidth.usual_s,
         )
         for part in parts:
             if part.is_table:
@@ -435,7 +444,7 @@ class Display:
         ]
         return [
             Want(part.priority, part.level, run, plane)
-            for run in image.runs(part.level, blocks, _RUN_BYTES)
+            for run in image.runs(part.level, blocks, RUN_BYTES)
         ]
 
     def blocks_arrived(self, keys: Sequence[Key]) -> None:

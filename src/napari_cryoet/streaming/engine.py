@@ -41,19 +41,21 @@ if TYPE_CHECKING:
 
     PlaceBlocks = Callable[[dict[BlockIndex, Block]], None]
 
-REQUESTS = 16  # transferring from one server; half as many again may be decoding
 _RUN_BYTES = 4 * 2**20  # decoded bytes in one request of a reader
+
+#: How many requests may be transferring from one server: a quarter more if they are urgent, and
+#: half as many again in all may be decoding.
+REQUESTS = (6, 8, 12, 16, 24, 32, 48, 64)
+_MORE, _AS_MUCH = 1.1, 0.9  # times as many bytes a second
+_FRESH_S = 10.0  # how long a measured rate holds
 
 _LOCAL_S = 0.005  # faster answers come from this machine and say nothing about a network
 _GROWTH, _ANSWERS_TO_GROW = 1.3, 10  # raise the estimate while the connection is used but not full
-_ROUNDS, _MOST_AVERAGED = (
-    2.5,
-    64,
-)  # rounds of answers before the estimate changes; answers to average
+_ROUNDS = 2.5  # rounds of answers in a measurement
 _LONG_S = 1.0  # after this long, one round is enough
-_AHEAD_S = (
-    0.15  # how long prefetching may delay a more urgent request, in addition to one round trip
-)
+_SMOOTHED_ANSWERS = 8
+_RECENT_ANSWERS = 32
+_AHEAD_S = 0.15  # how long prefetching may delay an urgent request, in addition to a round trip
 # cancelling a request pays off if more than this is left; a new connection costs about as much
 _CANCEL_S = 0.3
 
@@ -106,41 +108,45 @@ class Viewer(Protocol):
 
 
 class Bandwidth:
-    """Estimates the bandwidth and latency of a server from the requests that were answered.
+    """What a server can bring, measured from its answers: bytes a second, and requests at once.
 
     Throughput equals bandwidth only while the connection is full. It counts as full once three
-    quarters of the allowed requests are in flight, until fewer than half are.
+    quarters of the allowed requests are in flight, until fewer than half are. The number of allowed
+    requests rises while more of them bring more, and falls while fewer bring as much.
 
     Attributes
     ----------
     bytes_per_s
         The estimated bandwidth; infinite until the connection was full once.
-    quickest_s
-        The shortest recent response time; 0 before the first answer.
+    quickest_s, usual_s
+        The shortest and the mean of recent response times; 0 before the first answer.
     """
 
     def __init__(self) -> None:
-        self.bytes_per_s, self.quickest_s = math.inf, 0.0
-        self._in_flight, self._updated_at = 0, 0.0
-        self._full_since: float | None = None
-        self._ended: deque[tuple[float, int]] = deque(
-            maxlen=_MOST_AVERAGED
-        )  # since the connection is full
-        self._durations: deque[float] = deque(maxlen=_MOST_AVERAGED // 2)
+        self.bytes_per_s = math.inf
+        self.quickest_s = self.usual_s = 0.0
+        self._choice = REQUESTS.index(16)
+        self._rates: dict[int, tuple[float, float]] = {}  # by choice: when measured, bytes a second
+        self._in_flight = 0
+        self._updated_at = 0.0
+        self._is_full = False
+        self._measured_from: float | None = None
+        self._answers = self._bytes = 0  # since then
+        self._durations: deque[float] = deque(maxlen=_RECENT_ANSWERS)
+
+    @property
+    def requests(self) -> int:
+        """How many requests may be transferring."""
+        return REQUESTS[self._choice]
 
     def began(self, now: float) -> None:
         """A request was sent."""
         if self._in_flight == 0:
             self._updated_at = now
         self._in_flight += 1
-        if self._in_flight >= REQUESTS * 3 // 4:
-            self.filled(now)
-
-    def filled(self, now: float) -> None:
-        """The allowed number of requests is in flight."""
-        if self._full_since is None:
-            self._full_since = now
-            self._ended.clear()
+        if self._in_flight >= self.requests * 3 // 4 and not self._is_full:
+            self._is_full = True
+            self._measured_from = None
 
     def ended(self, now: float, size_bytes: int, duration_s: float) -> None:
         """A request was answered with ``size_bytes``, or cancelled (0 bytes)."""
@@ -148,24 +154,54 @@ class Bandwidth:
         if size_bytes > 0 and duration_s >= _LOCAL_S:
             self._durations.append(duration_s)
             self.quickest_s = min(self._durations)
+            self.usual_s += (duration_s - self.usual_s) / min(
+                len(self._durations), _SMOOTHED_ANSWERS
+            )
             self._update(now, size_bytes)
             self._updated_at = now
-        if self._in_flight < REQUESTS // 2:
-            self._full_since = None
+        if self._in_flight < self.requests // 2:
+            self._is_full = False
+
+    def refused(self, now: float) -> None:
+        """The server asked for fewer requests (status 429 or 503)."""
+        self._choice = max(0, self._choice - 2)
+        for choice in range(self._choice + 1, len(REQUESTS)):
+            self._rates[choice] = (now, 0.0)
 
     def _update(self, now: float, size_bytes: int) -> None:
-        if self._full_since is None:
+        if not self._is_full:
             answers = (now - self._updated_at) / max(self.quickest_s, _LOCAL_S)
             self.bytes_per_s *= _GROWTH ** min(1.0, answers / _ANSWERS_TO_GROW)
             return
-        self._ended.append((now, size_bytes))
-        rounds, full_s = len(self._ended) / (self._in_flight + 1), now - self._full_since
-        if rounds >= _ROUNDS or (rounds >= 1 and full_s >= _LONG_S):
-            since, received_bytes = self._full_since, sum(size for _, size in self._ended)
-            if len(self._ended) == _MOST_AVERAGED:
-                since, first_bytes = self._ended[0]
-                received_bytes -= first_bytes
-            self.bytes_per_s = received_bytes / max(_LOCAL_S, now - since)
+        if self._measured_from is None:  # the first answer comes a round trip late
+            self._measured_from = now
+            self._answers = self._bytes = 0
+            return
+        self._answers += 1
+        self._bytes += size_bytes
+        rounds = self._answers / (self._in_flight + 1)
+        measured_s = now - self._measured_from
+        if rounds >= _ROUNDS or (rounds >= 1 and measured_s >= _LONG_S):
+            self.bytes_per_s = self._bytes / max(_LOCAL_S, measured_s)
+            self._measured_from = None
+            self._choose(now)
+
+    def _choose(self, now: float) -> None:
+        """Allow more requests if they bring more, or fewer if they bring as much."""
+        here = self._choice
+        self._rates[here] = (now, self.bytes_per_s)
+        fewer = self._known_rate(here - 1, now)
+        more = self._known_rate(here + 1, now)
+        if fewer is not None and fewer >= _AS_MUCH * self.bytes_per_s:
+            self._choice = here - 1
+        elif more is None or more > _MORE * self.bytes_per_s:
+            self._choice = min(here + 1, len(REQUESTS) - 1)
+        elif fewer is None:
+            self._choice = max(here - 1, 0)
+
+    def _known_rate(self, choice: int, now: float) -> float | None:
+        measured_at, rate = self._rates.get(choice, (-math.inf, 0.0))
+        return rate if now - measured_at < _FRESH_S else None
 
     def may_carry_more(self, bytes_in_flight: int, size_bytes: int) -> bool:
         """Whether one more prefetch request would delay an urgent one only briefly."""
@@ -218,6 +254,7 @@ class _Queue:
 
     def __init__(self) -> None:
         self.bandwidth = Bandwidth()
+        self.refusals = 0
         self.reads: deque[_Request] = deque()
         self.wanted: dict[Viewer, _Wanted] = {}
         self.in_flight: set[_Request] = set()
@@ -255,10 +292,11 @@ class _Queue:
 
     def lowest_priority(self) -> Priority:
         """The least important priority that may be sent now."""
-        ahead = sum(request.is_ahead and request.is_transferring for request in self.in_flight)
-        if ahead >= REQUESTS * 3 // 4:
+        transferring = [request for request in self.in_flight if request.is_transferring]
+        background = sum(request.want.priority == Priority.BACKGROUND for request in transferring)
+        if len(transferring) >= self.bandwidth.requests:
             return Priority.VIEW
-        if ahead >= REQUESTS // 2 or any(
+        if background >= self.bandwidth.requests // 3 or any(
             not (request.is_ahead or request.is_read) for request in self.in_flight
         ):
             return Priority.AHEAD  # background requests would delay the visible blocks
@@ -306,9 +344,9 @@ class Engine:
 
     # for the loop thread
 
-    def bytes_per_s(self, image: SharedImage) -> float:
-        """The estimated bandwidth to the image's server; infinite while unknown."""
-        return self._queue(image).bandwidth.bytes_per_s
+    def bandwidth(self, image: SharedImage) -> Bandwidth:
+        """What is known of the connection to the image's server."""
+        return self._queue(image).bandwidth
 
     async def read(
         self,
@@ -379,6 +417,10 @@ class Engine:
         self._cancel_slow(queue)
         self._dispatch(queue)
 
+    def hold(self, viewer: Viewer) -> None:
+        """Start nothing more for a display until it wants anew; requests in flight go on."""
+        self._queue(viewer.image).wanted.setdefault(viewer, _Wanted()).wants.clear()
+
     def forget(self, viewer: Viewer) -> None:
         """Remove a display and its wants."""
         self._queue(viewer.image).wanted.pop(viewer, None)
@@ -415,8 +457,9 @@ class Engine:
     def _dispatch(self, queue: _Queue) -> None:
         """Start requests until the limit is reached."""
         while (
-            sum(request.is_transferring for request in queue.in_flight) < REQUESTS
-            and len(queue.in_flight) < REQUESTS * 3 // 2
+            sum(request.is_transferring for request in queue.in_flight)
+            < queue.bandwidth.requests * 5 // 4
+            and len(queue.in_flight) < queue.bandwidth.requests * 3 // 2
             and (request := self._next(queue)) is not None
         ):
             request.began_at, request.is_transferring = self.loop.time(), True
@@ -455,7 +498,6 @@ class Engine:
                 request = self._register(viewer.image, want)
                 if request.is_ahead and not queue.has_room_ahead(request):
                     self._end(request)
-                    queue.bandwidth.filled(self.loop.time())
                     return None
                 wanted.served_at = self.loop.time()
             wanted.wants.popleft()
@@ -557,12 +599,17 @@ class Engine:
             now = self.loop.time()
             request.is_transferring = False
             queue.bandwidth.ended(now, size_bytes, now - (request.began_at or now))
+            refusals = client.refusals(request.image.server)
+            if refusals > queue.refusals:
+                queue.refusals = refusals
+                queue.bandwidth.refused(now)
 
     def _keep(self, queue: _Queue, request: _Request, blocks: dict[BlockIndex, Block]) -> None:
         if request.want.table is not None:
             self.memory.put(request.keys[0], True, 0)
         for key, block in zip(request.keys, request.want.blocks, strict=False):
-            if request.keep or queue.any_wants((key,)):
+            # a view that moves on may come back, or want the block again in its next plan
+            if request.keep or not request.is_read or queue.any_wants((key,)):
                 self.memory.put(key, blocks[block], owned_bytes(blocks[block]))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from napari_cryoet.streaming.engine import Priority
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Pyramid, SharedImage
 
 _WASTEFUL = 16  # bytes fetched for each byte shown
+RUN_BYTES = 2**20  # decoded bytes in one request; larger ones would delay the next view
 _LARGEST_AHEAD_BYTES = 32 * 2**20  # larger planes aren't prefetched
 _LARGEST_BACKGROUND_BYTES = 96 * 2**20
 _LEAD_S, _COARSE_LEAD_S = 0.6, 1.5  # how far ahead of the motion to prefetch
@@ -149,10 +151,12 @@ def plan(
     axes: tuple[int, ...],
     needs_coarse: bool,
     memory_bytes: int,
+    answer_s: float = 0.0,
 ) -> Iterator[PlannedPart]:
     """The parts to fetch for a view that may move along ``axes``, most urgent first.
 
-    ``target`` is the level to fetch; ``needs_coarse`` means that nothing can be shown yet.
+    ``target`` is the level to fetch; ``needs_coarse`` means that nothing can be shown yet. Blocks
+    that the view will have passed when they arrive, ``answer_s`` later, aren't prefetched.
     """
     coarsest = image.coarsest
     pace = level_that_keeps_up(image, view, target, motion, bytes_per_s)
@@ -162,14 +166,14 @@ def plan(
     if motion is not None:
         if motion.planes_per_s and pace != coarsest:
             yield from _coarse_ahead(image, view, motion)
-        needed = (
-            motion.planes_per_s
-            * _LEAD_S
-            / max(1.0, _planes_a_block(image, view, pace, motion.axis))
-        )
-        blocks = max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, math.ceil(needed) + 1))
+        planes_a_block = max(1.0, _planes_a_block(image, view, pace, motion.axis))
+        blocks_per_s = motion.planes_per_s / planes_a_block
+        passed = max(0, blocks_passed(image, view, pace, motion, answer_s) - 1)
+        passed = min(passed, _MOST_BLOCKS_AHEAD)
+        needed = math.ceil(blocks_per_s * _LEAD_S) + 1
+        blocks = passed + max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, needed))
         box = image.box_at(view.level, view.box, pace)
-        for ahead in _boxes_ahead(image, pace, box, motion, blocks):
+        for ahead in _boxes_ahead(image, pace, box, motion, blocks, passed=passed):
             yield PlannedPart(Priority.AHEAD, pace, ahead)
         if motion.planes_per_s:
             return
@@ -196,19 +200,41 @@ def _coarse_ahead(image: SharedImage, view: View, motion: Motion) -> Iterator[Pl
         yield PlannedPart(Priority.AHEAD, coarsest, box)
 
 
+def blocks_passed(
+    image: SharedImage, view: View, level: int, motion: Motion, answer_s: float
+) -> int:
+    """How many blocks, its own first, a moving view will have left when they come ``answer_s`` later."""
+    axis = motion.axis
+    here = image.box_at(view.level, view.box, level)
+    start, stop = image.levels[level].grid.enclosing(here)[axis]
+    left = stop - here[axis][0] if motion.sign > 0 else here[axis][1] - start
+    ratio = image.ratios(view.level, level)[axis]
+    beyond = motion.planes_per_s * answer_s - left * ratio
+    return 0 if beyond <= 0 else 1 + math.floor(beyond / ((stop - start) * ratio))
+
+
 def _boxes_ahead(
-    image: SharedImage, level: int, box: Box, motion: Motion, blocks: int
+    image: SharedImage, level: int, box: Box, motion: Motion, blocks: int, *, passed: int = 0
 ) -> Iterator[Box]:
-    """The boxes of blocks that a moving plane reaches next, nearest first."""
+    """The boxes of blocks that a moving plane reaches next, nearest first.
+
+    Small blocks are joined, so that a request brings several. Groups start at multiples of their
+    size: the next plan joins the same blocks.
+    """
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:
         return
     borders = image.levels[level].grid.borders[axis]
     here = bisect_right(borders, box[axis][0]) - 1
-    for there in range(here + motion.sign, here + motion.sign * (blocks + 1), motion.sign):
-        if not 0 <= there < len(borders) - 1:
-            return
-        ahead = (*box[:axis], (borders[there], borders[there + 1]), *box[axis + 1 :])
+    joined = max(1, RUN_BYTES // image.block_bytes(level))
+    reached = range(
+        here + motion.sign * (passed + 1), here + motion.sign * (blocks + 1), motion.sign
+    )
+    inside = [block for block in reached if 0 <= block < len(borders) - 1]
+    for _, group in groupby(inside, lambda block: block // joined):
+        members = sorted(group)
+        along = (borders[members[0]], borders[members[-1] + 1])
+        ahead = (*box[:axis], along, *box[axis + 1 :])
         if image.size_bytes(level, ahead) > _LARGEST_AHEAD_BYTES:
             return
         yield ahead

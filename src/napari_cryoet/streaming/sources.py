@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import stat
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -112,7 +113,7 @@ class HttpSource:
         self.url = url
         self.place = Location.of(url).shown()
         self._parts = urlsplit(url)
-        self.server = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
+        self.server = client.server_of(url)
         self.bytes_read = 0
         self._sends_ranges = True
         self._wholes = _WholeFiles()
@@ -297,6 +298,7 @@ class CachedSource:
             None  # a cached document that the server hasn't confirmed yet
         )
         self._damaged: set[str] = set()
+        self._spans: dict[str, list[tuple[int, int]]] = {}  # cached, by file
 
     @property
     def bytes_read(self) -> int:
@@ -314,7 +316,7 @@ class CachedSource:
     ) -> Piece | None:
         """See `ByteSource`."""
         image = self._image or await self._checked_image()
-        if key not in self._damaged:
+        if key not in self._damaged and self._may_be_cached(key, start):
             part = await asyncio.to_thread(self._cache.find, image, key, start, length)
             if (
                 part is not None
@@ -334,6 +336,8 @@ class CachedSource:
                 return piece
             start = max(0, piece.total_bytes + start)
         self._cache.put(image, key, start, piece)
+        stop = start + len(piece.content) if piece is not None else sys.maxsize
+        self._spans.setdefault(key, []).append((start, stop))
         return piece
 
     def forget(self, key: str) -> None:
@@ -348,6 +352,11 @@ class CachedSource:
         if self._image is not None:
             self._cache.drop(self._image)
         self._source.forget_all()
+
+    def _may_be_cached(self, key: str, start: int) -> bool:
+        """Whether to ask the cache: that takes a thread, and most blocks are new."""
+        spans = self._spans.get(key, ())
+        return start < 0 < len(spans) or any(first <= start < stop for first, stop in spans)
 
     def _may_be_missing(self, key: str, stored_at: float) -> bool:
         """Whether a cached absence is still valid: a chunk may have been uploaded since."""
@@ -382,6 +391,8 @@ class CachedSource:
                     self.as_of, self._unconfirmed = datetime.fromtimestamp(checked_at, UTC), first
                 else:
                     image = self._cache.confirm(image) if is_unchanged else self._cache.drop(image)
+            if image.number is not None:
+                self._spans = await asyncio.to_thread(self._cache.spans, image)
             self._image = image
             return image
 
