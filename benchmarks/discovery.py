@@ -49,7 +49,7 @@ def main() -> None:
 def keep(path: Path, n_datasets: int, n_runs: int, n_annotations: int) -> None:
     """Write the index of a generated portal, like `read_index`."""
     from generated_portal import generated_tables
-    from napari_cryoet.discovery.index import COLUMNS
+    from napari_cryoet.discovery.columns import COLUMNS
     from napari_cryoet.tables.database import Database
 
     database = Database(generated_tables(n_datasets, n_runs, n_annotations))
@@ -62,7 +62,7 @@ def measure(path: Path) -> dict[str, float]:
     """Measure reading the index, searches, and memory."""
     from napari_cryoet.discovery.facets import count_facets
     from napari_cryoet.discovery.index import Index
-    from napari_cryoet.discovery.search import Condition, Search, find
+    from napari_cryoet.discovery.search import Condition, Search
     from napari_cryoet.portal.portal import Source
     from napari_cryoet.tables.database import Database
 
@@ -80,13 +80,13 @@ def measure(path: Path) -> dict[str, float]:
         Database({}, saved=path), Source("url", "generated", "Generated"), datetime.now(UTC)
     )
     count_facets(index, Search())
-    find(index, Search(text="a"))  # prepares the texts
+    index.find(Search(text="a"))  # prepares the texts
     result = {"read the index, s": time.perf_counter() - began}
     took: dict[str, list[float]] = {}
     for unit in ("datasets", "runs"):
         for search in searches:
             began = time.perf_counter()
-            find(index, search)
+            index.find(search)
             after_find = time.perf_counter()
             count_facets(index, search, unit)
             took.setdefault("find", []).append(1000 * (after_find - began))

@@ -4,7 +4,6 @@ from ._version import __version__ as __version__
 from .basket.basket import Basket as Basket
 from .basket.basket import read_basket as read_basket
 from .basket.basket import write_basket as write_basket
-from .basket.matches import add_matches as add_matches
 from .basket.split import split_basket as split_basket
 from .check.findings import Findings as Findings
 from .check.findings import check_picks as check_picks
@@ -16,11 +15,9 @@ from .comparison.picks import PicksComparison as PicksComparison
 from .discovery.facets import count_facets as count_facets
 from .discovery.index import Index as Index
 from .discovery.index import read_index as read_index
-from .discovery.listing import list_matches as list_matches
+from .discovery.matches import Matches as Matches
 from .discovery.search import Condition as Condition
-from .discovery.search import Matches as Matches
 from .discovery.search import Search as Search
-from .discovery.search import find as find
 from .download.run import download_basket as download_basket
 from .exceptions import ComparisonError as ComparisonError
 from .exceptions import CryoETError as CryoETError

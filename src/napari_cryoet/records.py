@@ -64,13 +64,19 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
         return f"{type(self).__name__}({shorten(', '.join(parts), _REPR_WIDTH, placeholder=' …')})"
 
 
-def dataframe(rows: Iterable[msgspec.Struct]) -> pd.DataFrame:
-    """A pandas table of structs of one type; several values of a cell are joined by semicolons."""
+def dataframe(
+    rows: Iterable[msgspec.Struct], columns: tuple[str, ...] | None = None
+) -> pd.DataFrame:
+    """A pandas table of structs; several values of a cell are joined by semicolons.
+
+    Give the columns if there may be no row.
+    """
     import pandas as pd
 
-    return pd.DataFrame(
+    cells = [
         {name: _cell(value) for name, value in msgspec.structs.asdict(row).items()} for row in rows
-    )
+    ]
+    return pd.DataFrame(cells, columns=columns)
 
 
 def _cell(value: Any) -> Any:

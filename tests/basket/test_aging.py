@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 from napari_cryoet.basket.aging import Age, age_of, ask_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.discovery.index import Index
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
 from portal_rows import blank_row
@@ -34,7 +37,9 @@ def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None
     )
     write_basket(basket, tmp_path / "basket.toml")
     today = ask_dates(portal, basket)
-    age = age_of(read_basket(tmp_path / "basket.toml"), today, lambda search: [1, 4, 6])
+    found = SimpleNamespace(ids=lambda _kind: (1, 4, 6))
+    index = SimpleNamespace(find=lambda _search: found)
+    age = age_of(read_basket(tmp_path / "basket.toml"), today, cast(Index, index))
 
     assert age == Age(
         changed={"annotations": (2,)}, withdrawn={"annotations": (3,)}, new={"annotations": (6,)}

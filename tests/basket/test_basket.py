@@ -21,9 +21,7 @@ from napari_cryoet.basket.basket import (
     read_basket,
     write_basket,
 )
-from napari_cryoet.basket.matches import add_matches
 from napari_cryoet.basket.store import BasketStore
-from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.portal.portal import open_portal
 
@@ -128,7 +126,7 @@ def test_a_basket_is_used_with_its_own_source_only(
     uses: list[Callable[[], object]] = [
         lambda: download_basket(basket, portal, tmp_path),
         lambda: select_basket(basket, portal),
-        lambda: add_matches(basket, index, Search(text="DEMO_001")),
+        lambda: basket.add(index.find("DEMO_001")),
         lambda: ask_dates(portal, basket),
     ]
     for use in uses:

@@ -8,9 +8,8 @@ import pytest
 
 from napari_cryoet.basket.aging import age_of, ask_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
-from napari_cryoet.basket.matches import add_matches, kinds_asked, matching, matching_ids
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.discovery.search import Condition, Search, kinds_asked
 from napari_cryoet.portal.portal import Portal, open_portal
 
 RIBOSOMES = Search(annotations=(Condition(objects=("ribosome",)),))
@@ -43,26 +42,26 @@ def test_kinds_to_add_follow_from_the_search(search: Search, kinds: tuple[str, .
 
 
 def test_matches_have_one_tomogram_per_run_and_all_annotations(index: Index) -> None:
-    every = find(index, Search())
-    tomograms = index.rows("tomograms", matching_ids(index, every, "tomograms"))
+    every = index.find(Search())
+    tomograms = index.rows("tomograms", every.ids("tomograms"))
     assert len({row["runId"] for row in tomograms}) == len(tomograms) < len(every.tomogram_ids)
-    assert len(matching_ids(index, every, "annotations")) == index.count("annotations")
-    assert matching_ids(index, every, "runs") == every.run_ids
-    assert matching_ids(index, every, "datasets") == every.dataset_ids
+    assert len(every.ids("annotations")) == index.count("annotations")
+    assert every.ids("runs") == every.run_ids
+    assert every.ids("datasets") == every.dataset_ids
 
 
 def test_an_added_search_finds_new_matches(index: Index, portal: Portal, tmp_path: Path) -> None:
-    basket = add_matches(Basket(source=portal.source.name), index, RIBOSOMES)
+    basket = Basket(source=portal.source.name).add(index.find(RIBOSOMES))
     assert basket.catalogue_date == index.as_of.date().isoformat()
     write_basket(basket, tmp_path / "basket.toml")
     kept = read_basket(tmp_path / "basket.toml")
     today = ask_dates(portal, kept)
-    assert age_of(kept, today, matching(index)).text == ""
+    assert age_of(kept, today, index).text == ""
 
     unticked = kept.without_ids("annotations", kept.annotations[:1])
-    assert age_of(unticked, today, matching(index)).text == ""
+    assert age_of(unticked, today, index).text == ""
     search = Search(text="90002", annotations=RIBOSOMES.annotations)
-    narrow = add_matches(Basket(source=portal.source.name), index, search)
+    narrow = Basket(source=portal.source.name).add(index.find(search))
     wider = narrow.with_search(RIBOSOMES.to_dict())
-    new = age_of(wider, ask_dates(portal, wider), matching(index)).new["annotations"]
+    new = age_of(wider, ask_dates(portal, wider), index).new["annotations"]
     assert sorted((*narrow.annotations, *new)) == sorted(basket.annotations)

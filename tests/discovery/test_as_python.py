@@ -9,7 +9,7 @@ import pytest
 from napari_cryoet.discovery.as_python import client_script, own_script
 from napari_cryoet.discovery.fields import CONTENTS
 from napari_cryoet.discovery.index import read_index
-from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.discovery.search import Condition, Search
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal.portal import open_portal
 
@@ -58,7 +58,7 @@ def printed_ids(script, capsys):
 @pytest.mark.parametrize("name", SEARCHES)
 def test_both_scripts_find_the_same_runs(served, capsys, name):
     search = SEARCHES[name]
-    expected = set(find(served, search).run_ids)
+    expected = set(served.find(search).run_ids)
     assert expected
     assert printed_ids(client_script(served, search), capsys) == expected
     assert printed_ids(own_script(search, served.source), capsys) == expected

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.discovery.facets import count_facets, toggled
 from napari_cryoet.discovery.fields import FIELDS
-from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.discovery.search import Condition, Search
 
 MASKS = Condition(shapes=("SegmentationMask",))
 SEARCHES = (
@@ -35,7 +35,7 @@ def test_counts_match_a_search_with_only_that_choice(index, search, condition, u
                 alone = replace(search, has=tuple({*search.has, value.value}))
             else:
                 alone = toggled(alone, facet, value.value, condition=condition)
-            matches = find(index, alone)
+            matches = index.find(alone)
             n_matches = len(matches.run_ids if unit == "runs" else matches.dataset_ids)
             assert value.count == n_matches, (facet.name, value)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from napari_cryoet.discovery.columns import COLUMNS
 from napari_cryoet.discovery.facets import count_facets
-from napari_cryoet.discovery.index import COLUMNS, Index, read_index
-from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.search import Condition, Search
 from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.portal import Portal, Source
@@ -57,7 +58,7 @@ def server(generated_pack: Path, tmp_path: Path) -> Iterator[Server]:
 
 def are_equal(one: Index, other: Index) -> bool:
     return all(one.ids(table).tolist() == other.ids(table).tolist() for table in COLUMNS) and all(
-        find(one, search) == find(other, search) for search in (Search(), SEARCH)
+        one.find(search) == other.find(search) for search in (Search(), SEARCH)
     )
 
 
@@ -106,11 +107,11 @@ def test_tables_that_a_server_refuses_are_not_searched(server):
     for _ in ("fetched", "cached"):
         index = read_index(server.portal())
         assert index.unknown == {"ctf"}
-        assert find(index, Search(has=("frames",))).run_ids
+        assert index.find(Search(has=("frames",))).run_ids
         (has,) = (facet for facet in count_facets(index, Search()) if facet.name == "has")
         assert "frames" in {each.value for each in has.values}
         with pytest.raises(PortalError):
-            find(index, Search(has=("ctf",)))
+            index.find(Search(has=("ctf",)))
     server.refused = ""
     assert not read_index(server.portal(), refresh=True).unknown
 

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from napari_cryoet.discovery.as_python import client_script
 from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.listing import list_matches
-from napari_cryoet.discovery.search import Condition, Search, chips, find, search_from
+from napari_cryoet.discovery.search import Condition, Search, chips, search_from
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.portal.portal import open_portal
 from portal_rows import Tables
@@ -135,19 +134,19 @@ def test_runs_meeting_all_criteria_are_found(small):
         ({"text": "B"}, [100, 101, 102, 103]),  # occurs in names of objects
         ({"text": "liposome ribosomal"}, [103]),
     ):  # fmt: skip
-        assert list(find(small, Search(**criteria)).run_ids) == runs, criteria
+        assert list(small.find(Search(**criteria)).run_ids) == runs, criteria
 
 
 def test_matches_list_datasets_and_rows_for_each_condition(small):
-    matches = find(small, Search(annotations=(RIBOSOMES, MASKS), processing=("denoised",)))
+    matches = small.find(Search(annotations=(RIBOSOMES, MASKS), processing=("denoised",)))
     assert (matches.dataset_ids, matches.run_ids) == ((10,), (100,))
     assert (matches.annotation_ids, matches.tomogram_ids) == (((1,), (2,)), (2,))
-    assert find(small, Search()).dataset_ids == (11, 12, 10)  # newest first
-    assert find(small, Search(annotations=(RIBOSOMES, MASKS))).annotation_ids == ((1, 3, 4), (2, 4))
+    assert small.find(Search()).dataset_ids == (11, 12, 10)  # newest first
+    assert small.find(Search(annotations=(RIBOSOMES, MASKS))).annotation_ids == ((1, 3, 4), (2, 4))
 
 
 def test_words_may_match_different_runs_of_a_dataset(small):
-    matches = find(small, Search(text="80S plasma"))
+    matches = small.find(Search(text="80S plasma"))
     assert (matches.dataset_ids, matches.run_ids) == ((10,), ())
 
 
@@ -171,7 +170,7 @@ def test_two_conditions_on_a_run_match_plain_sql(index, rows):
         objects=("ribosome",), shapes=("Point", "OrientedPoint"), is_ground_truth=True
     )
     masks = Condition(objects=("membrane",), shapes=("SegmentationMask",))
-    matches = find(index, Search(annotations=(points, masks)))
+    matches = index.find(Search(annotations=(points, masks)))
 
     assert matches.run_ids
     assert set(matches.run_ids) == {run for (run,) in database.execute(query)}
@@ -230,10 +229,10 @@ def test_a_portal_without_runs_can_be_searched(tmp_path):
         processing=("raw",),
         annotations=(Condition(objects=("ribosome",), authors=("a",)),),
     )
-    assert find(index, Search(text="lonely")).dataset_ids == (10,)
-    assert find(index, full).run_ids == ()
+    assert index.find(Search(text="lonely")).dataset_ids == (10,)
+    assert index.find(full).run_ids == ()
     for unit in ("datasets", "runs"):
         assert count_facets(index, full, unit)
     for kind in ("datasets", "runs", "annotations", "tomograms"):
-        assert len(list_matches(index, find(index, Search()), kind)) == (kind == "datasets")
+        assert len(index.find().rows(kind)) == (kind == "datasets")
     assert client_script(index, full)

@@ -8,7 +8,7 @@ from napari_cryoet.appearance.colors import PALETTE
 from napari_cryoet.appearance.objects import is_kind, known_object, known_objects
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.search import Search, find
+from napari_cryoet.discovery.search import Search
 from napari_cryoet.discovery.texts import reasons
 from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.words import split_words
@@ -88,7 +88,7 @@ def test_text_finds_datasets(portal, portal_index):
         "hippxxmpus": [],
         "yeastcytosolic": [],
     }.items():
-        assert sorted(find(portal_index, Search(text=text)).dataset_ids) == ids, text
+        assert sorted(portal_index.find(Search(text=text)).dataset_ids) == ids, text
         if text not in only_in_index:
             assert sorted(row.id for row in catalogue.datasets(text)) == ids, text
 

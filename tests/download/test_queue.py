@@ -16,8 +16,7 @@ from download_samples import MASK, PICKS, TOMOGRAM, files_in, sample_files
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.discovery.index import read_index
-from napari_cryoet.discovery.listing import list_matches
-from napari_cryoet.discovery.search import Search, find
+from napari_cryoet.discovery.search import Search
 from napari_cryoet.download import (
     Download,
     Plan,
@@ -193,7 +192,7 @@ def test_downloaded_coarse_levels_open_at_the_right_position(
     np.testing.assert_array_equal(np.asarray(layer.data[0]), np.asarray(full.data[1]))
     assert layer.options["translate"] == pytest.approx((tomogram.voxel_spacing / 2,) * 3)
     index = read_index(open_portal(tmp_path))
-    (listed,) = list_matches(index, find(index, Search()), "tomograms")
+    (listed,) = index.find(Search()).rows("tomograms")
     assert 0 < listed.size_bytes < tomogram.file_size_omezarr
     files = [file for file in page.annotation_files if file.format == "ndjson"]
     assert load_annotation(files[0], coarse)[0].options["scale"] == pytest.approx(

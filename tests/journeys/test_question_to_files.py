@@ -22,7 +22,6 @@ from napari_cryoet import (
     Basket,
     Condition,
     Search,
-    add_matches,
     open_portal,
     read_basket,
     read_index,
@@ -129,7 +128,7 @@ def test_two_commands_download_the_matches(
 def test_a_few_lines_of_python_plan_the_download(source: Source) -> None:
     annotation_ids, run_ids = source.answer
     portal = open_portal(source.name)
-    basket = add_matches(Basket(source=source.name), read_index(portal), source.search)
+    basket = Basket(source=source.name).add(read_index(portal).find(source.search))
     plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
     assert set(basket.annotations) == annotation_ids
     assert len(basket.tomograms) == len(run_ids)

@@ -57,7 +57,7 @@ def test_depositions_belong_to_the_matches(index, catalogue):
 
 def test_the_first_runs_are_immediate_and_the_rest_on_request(index, catalogue):
     first = ask(index, catalogue, "runs")
-    whole = all_runs(index, first)
+    whole = all_runs(first)
     assert len(first.runs) < len(whole.runs) == len(first.matches.run_ids)
     assert first.runs == whole.runs[: len(first.runs)]
 

@@ -10,7 +10,7 @@ from generated_portal import write_generated_pack
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.filters import FilterBar
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.discovery.search import Condition, Search
 from napari_cryoet.exceptions import raise_if_stopped
 
 RIBOSOME = "cytosolic ribosome"
@@ -72,7 +72,7 @@ def item(menu: QMenu, text: str):
 
 
 def expected(browser: PortalBrowser, **fields):
-    return find(browser.session.index, Search(**fields))
+    return browser.session.index.find(Search(**fields))
 
 
 def test_a_filter_applies_to_all_lists_until_its_chip_is_clicked(qtbot, browser):
@@ -166,7 +166,7 @@ def test_a_range_can_be_typed(qtbot, browser):
 
 def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
     open_filters(qtbot, browser)
-    click_row(qtbot, browser, value(browser, "Object", "membrane"))
+    click_row(qtbot, browser, value(browser, "Object", "proteasome complex"))
     click_row(qtbot, browser, value(browser, "Processing", "denoised"))
     show_list(qtbot, browser, 1)
     view = browser.screens.runs.view
@@ -189,7 +189,7 @@ def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
 
 def test_an_empty_result_suggests_a_filter_to_remove(qtbot, browser):
     open_filters(qtbot, browser)
-    click_row(qtbot, browser, value(browser, "Object", "membrane"))
+    click_row(qtbot, browser, value(browser, "Object", "proteasome complex"))
     qtbot.keyClicks(browser.screens.search, "fiducials")
     qtbot.waitUntil(lambda: not browser.screens.datasets.loadable.shows_content)
     click(qtbot, browser, browser.screens.datasets.loadable.message.button("Remove “membrane”"))

@@ -9,8 +9,7 @@ import pytest
 
 from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.listing import list_matches
-from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.discovery.search import Condition, Search
 from napari_cryoet.portal.portal import Source, open_portal
 from napari_cryoet.tables.database import Database
 
@@ -38,12 +37,12 @@ def test_runs_with_two_objects_match_the_dump(index, real_data):
         Condition(objects=("ribosomes",), is_ground_truth=True),
         Condition(objects=("lipid body",)),
     )
-    matches = find(index, Search(annotations=conditions))
+    matches = index.find(Search(annotations=conditions))
 
     assert matches.run_ids
     assert set(matches.run_ids) == ribosomes & droplets
     counts = {row["id"]: row["object_count"] for row in annotations}
-    for row in list_matches(index, matches, "annotations"):
+    for row in matches.rows("annotations"):
         assert row.count == counts[row.annotation_id]
 
 
@@ -73,8 +72,8 @@ def catalogue(real_data):
 
 
 def objects_of(index, *objects):
-    matches = find(index, Search(annotations=(Condition(objects=objects),)))
-    return {row.object for row in list_matches(index, matches, "annotations")}
+    matches = index.find(Search(annotations=(Condition(objects=objects),)))
+    return {row.object for row in matches.rows("annotations")}
 
 
 def test_real_objects_are_found_by_synonyms_and_parent_terms(catalogue):

@@ -8,10 +8,9 @@ import pytest
 
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_runs, choose
-from napari_cryoet.basket.matches import matching_ids
 from napari_cryoet.cli import main
 from napari_cryoet.discovery.index import read_index
-from napari_cryoet.discovery.search import Search, find
+from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import PortalError
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.portal.rows import ask_rows
@@ -62,7 +61,7 @@ def test_all_choose_the_same_default_tomogram(
     assert [each.id for each in chosen.tomograms] == [default.id]
 
     index = read_index(portal)
-    assert default.id in matching_ids(index, find(index, Search()), "tomograms")
+    assert default.id in index.find(Search()).ids("tomograms")
 
     main(["download", str(pack), "--to", str(tmp_path / "data"), "--run", str(row.id), "--dry-run"])
     assert f"{row.name}3.mrc" in capsys.readouterr().out

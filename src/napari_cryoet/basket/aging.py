@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
-from napari_cryoet.basket.basket import KINDS, Basket, RecordKind, SavedSearch
+from napari_cryoet.basket.basket import KINDS, Basket, RecordKind
 from napari_cryoet.basket.contents import TABLES
+from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.search import search_from
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.rows import ask_table
 from napari_cryoet.records import Record
@@ -57,12 +59,11 @@ def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = 
 def age_of(
     basket: Basket,
     today: Dates,
-    matches: Callable[[SavedSearch], Iterable[int]] = lambda _search: (),
+    index: Index | None = None,
 ) -> Age:
-    """Compare a basket with today's dates and today's matches of its searches.
+    """Compare a basket with today's dates, and with the matches of its searches in today's index.
 
-    Pasted ids have no date, so they never count as changed. ``matches`` returns the ids that match
-    a saved search today, of the kind that the search adds.
+    Pasted ids have no date, so they never count as changed.
     """
     changed, withdrawn, new = ({kind: list[int]() for kind in KINDS} for _ in range(3))
     for kind in KINDS:
@@ -73,8 +74,11 @@ def age_of(
             row_id for row_id in dated if _normalised(now[row_id]) != _normalised(then[row_id])
         ]
     for search in basket.searches:
+        if index is None:
+            break
         known = {*basket.ids(search.adds), *basket.seen.get(search.adds, {}), *new[search.adds]}
-        new[search.adds] += (row_id for row_id in matches(search) if row_id not in known)
+        found = index.find(search_from(search.search))
+        new[search.adds] += (row_id for row_id in found.ids(search.adds) if row_id not in known)
     differences = (
         {kind: tuple(ids) for kind, ids in each.items() if ids}
         for each in (changed, withdrawn, new)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
+from napari_cryoet.discovery.matches import ListKind, Matches
+from napari_cryoet.discovery.search import kinds_asked
 from napari_cryoet.exceptions import CryoETError, FormatError, require_known
 from napari_cryoet.files import written_whole
 from napari_cryoet.locations import PathOrUrl, path_to_read, path_to_write, without_password
@@ -105,7 +107,7 @@ class SavedSearch(_Section, frozen=True):
     """A search whose matches were added; repeated later, it finds new ones."""
 
     search: SearchDict
-    adds: RecordKind = "annotations"  # the kind of its matches
+    adds: ListKind = "annotations"  # the kind of its matches
 
 
 class Basket(_Section, frozen=True):
@@ -194,6 +196,26 @@ class Basket(_Section, frozen=True):
         }
         return replace(self, **{kind: ticked}, seen=self.seen | ({kind: dates} if dates else {}))
 
+    def add(self, matches: Matches, *kinds: ListKind) -> Basket:
+        """Tick all matches of a search, and save the search in the basket.
+
+        Parameters
+        ----------
+        kinds
+            What to tick: "annotations" (the matching ones, or all annotations of the matching runs),
+            "tomograms" (one matching tomogram of each run), whole "runs" or whole "datasets". By
+            default, what the search has conditions on.
+        """
+        index = matches.index
+        self.require_source(index.source)
+        basket = self
+        for kind in kinds or kinds_asked(matches.search):
+            ids = matches.ids(kind)
+            dates = {row["id"]: row.get("lastModifiedDate") or "" for row in index.rows(kind, ids)}
+            basket = basket.with_ids(kind, ids, modified=dates)
+            basket = basket.with_search(matches.search.to_dict(), kind)
+        return replace(basket, catalogue_date=index.as_of.date().isoformat())
+
     def without_ids(self, kind: RecordKind, ids: Iterable[int]) -> Basket:
         """Untick records."""
         unticked = set(ids)
@@ -209,7 +231,7 @@ class Basket(_Section, frozen=True):
         """Record a split, or remove it."""
         return replace(self, split=split)
 
-    def with_search(self, search: SearchDict, adds: RecordKind = "annotations") -> Basket:
+    def with_search(self, search: SearchDict, adds: ListKind = "annotations") -> Basket:
         """Save a search whose matches were added; the same search is saved once."""
         saved = SavedSearch(search=_without_nulls(search), adds=adds)
         return replace(self, searches=(*(each for each in self.searches if each != saved), saved))

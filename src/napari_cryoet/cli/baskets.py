@@ -96,7 +96,6 @@ def add(
     napari-cryoet basket add ribosomes.toml --id AN-9003 --with-tomogram denoised
     """
     from napari_cryoet.basket.basket import ids_in
-    from napari_cryoet.basket.matches import add_matches
     from napari_cryoet.discovery.search import Search
 
     choices = _choices(
@@ -115,7 +114,7 @@ def add(
             after = before.with_choices(**choices)
             for kind, kind_ids in by_kind.items():
                 after = after.with_ids(kind, kind_ids)
-            return add_matches(after, index, search, wanted or ()) if index else after
+            return after.add(index.find(search), *(wanted or ())) if index else after
 
         contents, remarks = _contents(session, session.change_basket(change))
     _say_contents(contents, remarks)
@@ -160,13 +159,12 @@ def check(
     napari-cryoet basket check live --update
     """
     from napari_cryoet.basket.aging import age_of, ask_dates, brought_up_to_date
-    from napari_cryoet.basket.matches import matching
 
     with open_session(basket) as session:
         current = session.read_basket()
         today = ask_dates(session.portal, current, stop=session.stop)
-        matches = matching(session.read_index()) if current.searches else lambda _search: ()
-        age = age_of(current, today, matches)
+        index = session.read_index() if current.searches else None
+        age = age_of(current, today, index)
         if update:
             session.change_basket(lambda before: brought_up_to_date(before, age, today))
     for status, ids_by_kind in (

@@ -63,7 +63,6 @@ def export(
     """
     from napari_cryoet import exports
     from napari_cryoet.basket.basket import Basket, Choices
-    from napari_cryoet.basket.matches import add_matches
     from napari_cryoet.discovery.search import Search
     from napari_cryoet.exports.selection import select_basket
 
@@ -83,7 +82,7 @@ def export(
                     source=session.portal.source.name, choices=Choices(with_tomogram="default")
                 )
             )
-            chosen = add_matches(basket_before, session.read_index(), search)
+            chosen = basket_before.add(session.read_index().find(search))
         if chosen.is_empty:
             raise CryoETError(
                 "There is nothing to export.",

@@ -187,13 +187,12 @@ def list_(
     napari-cryoet list annotations live --object ribosome --shape Point --and "membrane shape=SegmentationMask"
     napari-cryoet list datasets demo yeast --json
     """
-    from napari_cryoet.discovery.listing import list_matches, sorted_rows
-    from napari_cryoet.discovery.search import find
+    from napari_cryoet.discovery.matches import sorted_rows
 
     with open_session(source) as session:
         index = session.read_index(refresh=refresh)
-    matches = find(index, search)
-    rows = list_matches(index, matches, kind)
+    matches = index.find(search)
+    rows = matches.rows(kind)
     shown = (sorted_rows(rows, sort) if sort else rows)[:limit]
     if as_json:
         say_json(shown)

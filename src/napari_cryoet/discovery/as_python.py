@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from napari_cryoet.discovery.columns import Columns, RowMask, at, marked
 from napari_cryoet.discovery.fields import (
     IDENTIFIED,
     NO_BOUNDS,
@@ -19,7 +20,6 @@ from napari_cryoet.discovery.fields import (
     rows_that_meet,
     widened,
 )
-from napari_cryoet.discovery.index import Index, RowMask, at, marked
 from napari_cryoet.discovery.search import Condition, Search, SearchMasks, can_be_identified, chips
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.wording import date_text
@@ -57,26 +57,20 @@ def own_script(search: Search, source: Source) -> str:
         for name, value in criteria.items()
         if value != getattr(Search(), name)
     ]
-    names = ["Condition"] * bool(search.annotations) + [
-        "Search",
-        "find",
-        "list_matches",
-        "open_portal",
-        "read_index",
-    ]
+    names = ["Condition"] * bool(search.annotations) + ["Search", "open_portal", "read_index"]
     lines = [
         f'"""{_title(search)}"""\n',
         *(["import datetime\n"] if search.released != NO_BOUNDS else []),
         f"from napari_cryoet import {', '.join(names)}\n",
         f"index = read_index(open_portal({location!r}))",
         *["search = Search(", *own, ")"],
-        'for run in list_matches(index, find(index, search), "runs"):',
+        'for run in index.find(search).rows("runs"):',
         "    print(run.run_id, run.run)",
     ]
     return "\n".join(lines) + "\n"
 
 
-def client_script(index: Index, search: Search) -> str:
+def client_script(index: Columns, search: Search) -> str:
     """A script that finds the runs of a search with the portal's official client.
 
     The client only matches exact names and has no text search. Words become the names that they
@@ -106,7 +100,7 @@ def client_script(index: Index, search: Search) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters]]]:
+def _parts(index: Columns, search: Search) -> Iterable[tuple[str, Iterable[Filters]]]:
     """The conditions for a run: each a description and alternative sets of filters.
 
     The client merges filters with a common prefix, so all filters of a set hold for the same row.
@@ -129,7 +123,7 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters
             yield f"{words}: {', '.join(chosen)}", options
 
 
-def _runs_with(index: Index, runs: RowMask) -> list[Filters]:
+def _runs_with(index: Columns, runs: RowMask) -> list[Filters]:
     """Filters for these runs: ids of datasets with all their runs, and ids of the other runs."""
     owners, size = index.places("runs", "datasets"), index.count("datasets")
     whole = marked(owners[runs], size) & ~marked(owners[~runs], size)
@@ -140,7 +134,7 @@ def _runs_with(index: Index, runs: RowMask) -> list[Filters]:
     return [*options, (f"Run.id._in({_literal(rest)})",)] if rest else options
 
 
-def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
+def _filters(index: Columns, field: Field, wanted: Any) -> list[str]:
     """The alternative filters for a field."""
     column = re.sub("([A-Z])", r"_\1", field.column).lower()
     path = f"Run.{_PATHS.get(field.table, field.table)}.{column}"

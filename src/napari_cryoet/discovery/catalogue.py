@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from napari_cryoet.discovery.index import RowMask
+from napari_cryoet.discovery.columns import RowMask
 from napari_cryoet.discovery.texts import Column, common_names, find_text, terms_of
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
 from napari_cryoet.words import split_words

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from msgspec.structs import replace
 
+from napari_cryoet.discovery.columns import Columns, Places, at, marked
 from napari_cryoet.discovery.fields import (
     FIELDS,
     IDENTIFIED,
@@ -19,7 +20,6 @@ from napari_cryoet.discovery.fields import (
     release_days,
     rows_that_meet,
 )
-from napari_cryoet.discovery.index import Index, Places, at, marked
 from napari_cryoet.discovery.search import Condition, Search, SearchMasks, without
 
 CountUnit = Literal["datasets", "runs"]
@@ -60,7 +60,7 @@ class Facet:
 
 
 def count_facets(
-    index: Index, search: Search, unit: CountUnit = "datasets", *, condition: int = 0
+    index: Columns, search: Search, unit: CountUnit = "datasets", *, condition: int = 0
 ) -> tuple[Facet, ...]:
     """Count all facets of a search, in a few milliseconds.
 
@@ -89,7 +89,7 @@ def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> 
 class _Counter:
     """Counts datasets or runs for the values of facets."""
 
-    def __init__(self, index: Index, search: Search, unit: CountUnit, condition: int) -> None:
+    def __init__(self, index: Columns, search: Search, unit: CountUnit, condition: int) -> None:
         self._index, self._search, self._unit, self._number = index, search, unit, condition
         self._condition = search.condition(condition)
         self._search_masks = SearchMasks(index, search)
@@ -204,7 +204,7 @@ class _Counter:
         return counts
 
 
-def _choices(index: Index, field: Field) -> Sequence[Any]:
+def _choices(index: Columns, field: Field) -> Sequence[Any]:
     """The choices of a field that doesn't offer the values of its column."""
     if field.kind == "days":
         years = sorted({int(day[:4]) for day in release_days(index) if day}, reverse=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.appearance.objects import is_object
-from napari_cryoet.discovery.index import Index, Places, RowMask, Words, all_of, at, marked
+from napari_cryoet.discovery.columns import Columns, Places, RowMask, Words, all_of, at, marked
 from napari_cryoet.words import is_named
 
 Range = tuple[float | None, float | None]
@@ -167,7 +167,7 @@ FIELDS: Final = (
 IDENTIFIED: Final = _field("identifiedObjects", "objects", "Identified", "object", "objectName")
 
 
-def rows_that_meet(index: Index, field: Field, wanted: Any) -> RowMask:
+def rows_that_meet(index: Columns, field: Field, wanted: Any) -> RowMask:
     """The rows of a field's table that have a wanted value."""
     table, column = field.table, field.column
     match field.kind:
@@ -216,7 +216,7 @@ def fields_set(criteria: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
             yield field, wanted
 
 
-def masks_of(index: Index, criteria: Any, subject: str) -> dict[str, RowMask]:
+def masks_of(index: Columns, criteria: Any, subject: str) -> dict[str, RowMask]:
     """The rows of a subject that meet a `Search` or `Condition`, for each of its fields that is set."""
     return {
         field.name: rows_above(index, rows_that_meet(index, field, wanted), field.table, subject)
@@ -224,7 +224,7 @@ def masks_of(index: Index, criteria: Any, subject: str) -> dict[str, RowMask]:
     }
 
 
-def rows_above(index: Index, rows: RowMask, table: str, above: str) -> RowMask:
+def rows_above(index: Columns, rows: RowMask, table: str, above: str) -> RowMask:
     """The rows of ``above`` that own these rows of a table."""
     return rows if table == above else marked(index.places(table, above)[rows], index.count(above))
 
@@ -237,7 +237,7 @@ def widened(bounds: Range) -> Range:
     )
 
 
-def release_days(index: Index) -> NDArray[np.str_]:
+def release_days(index: Columns) -> NDArray[np.str_]:
     """The release day of each dataset, such as ``2024-05-31``."""
     return index.made(
         "release days",
@@ -245,7 +245,7 @@ def release_days(index: Index) -> NDArray[np.str_]:
     )
 
 
-def depositions_of_runs(index: Index) -> tuple[Places, Places]:
+def depositions_of_runs(index: Columns) -> tuple[Places, Places]:
     """Pairs of runs and depositions: of the run's dataset, and of each of its tomograms and annotations."""
 
     def places(above: str) -> Places:
@@ -256,7 +256,7 @@ def depositions_of_runs(index: Index) -> tuple[Places, Places]:
     return index.made("depositions of runs", lambda: (places("runs"), places("depositions")))
 
 
-def deposition_names(index: Index) -> list[str]:
+def deposition_names(index: Columns) -> list[str]:
     """The ids and titles of depositions, such as ``CZCDP-10301 Lamellae``."""
     titles = zip(index.ids("depositions"), index.texts("depositions", "title"), strict=True)
     return [f"CZCDP-{each} {title}" for each, title in titles]

@@ -1,16 +1,16 @@
-"""Searches in an index: their fields, and the datasets, runs, tomograms and annotations that match."""
+"""Searches in an index: their fields, and the rows that meet them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
-import numpy as np
-from msgspec.structs import asdict, force_setattr, replace
+from msgspec.structs import replace
 
+from napari_cryoet.discovery.columns import Columns, RowMask, all_of, at
 from napari_cryoet.discovery.fields import (
     CONTENTS,
     IDENTIFIED,
@@ -21,23 +21,17 @@ from napari_cryoet.discovery.fields import (
     Range,
     fields_set,
     masks_of,
-    release_days,
     rows_above,
     rows_that_meet,
 )
-from napari_cryoet.discovery.index import Index, RowMask, all_of, at
-from napari_cryoet.discovery.listing import ListKind, fields_of, list_matches
 from napari_cryoet.discovery.texts import text_match
 from napari_cryoet.exceptions import FormatError, require_known
-from napari_cryoet.wording import count_text, joined
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 T = TypeVar("T", bound=msgspec.Struct)
 CriteriaKey = tuple[str, int]
 """Fields that one row has to meet: its table, and the number of the condition (0 except for annotations)."""
 
+_OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 _DATASETS: Final = ("datasets", 0)
 _TABLES_OF_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
 
@@ -49,13 +43,16 @@ class _Criteria(
     repr_omit_defaults=True,
     forbid_unknown_fields=True,
 ):
-    """Base of searches and conditions: a text where several are expected is one of them."""
-
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
+        """Take one value where several are possible; TypeError for one number as a range."""
+        for name, default in zip(self.__struct_fields__, self.__struct_defaults__, strict=True):
             value = getattr(self, name)
-            if isinstance(value, str) and name != "text":
-                force_setattr(self, name, (value,))
+            is_one = isinstance(value, str) or not isinstance(value, Iterable)
+            if default == ():
+                several = (value,) if is_one else tuple(value)
+                msgspec.structs.force_setattr(self, name, several)
+            elif default == NO_BOUNDS and is_one:
+                raise TypeError(f"{name} is a range, such as (4, 10) or (None, 10), not {value!r}")
         for what in getattr(self, "has", ()):
             require_known(what, CONTENTS, "content of a run")
 
@@ -132,70 +129,37 @@ def can_be_identified(condition: Condition) -> bool:
     return condition == Condition(objects=condition.objects) and bool(condition.objects)
 
 
+def search_with(search: Search, fields: Mapping[str, Any]) -> Search:
+    """Set fields of a search, or of one more condition; TypeError names the fields that there are."""
+    of_condition = {name: fields[name] for name in Condition.__struct_fields__ if name in fields}
+    others = {name: value for name, value in fields.items() if name not in of_condition}
+    known = (*Search.__struct_fields__, *Condition.__struct_fields__)
+    unknown = others.keys() - {*known}
+    if unknown:
+        raise TypeError(f"{min(unknown)!r} is no field of a search; use {', '.join(known)}")
+    if of_condition:
+        others["annotations"] = (*search.annotations, Condition(**of_condition))
+    return replace(search, **others)
+
+
+def kinds_asked(search: Search) -> tuple[Literal["annotations", "tomograms"], ...]:
+    """What a search has conditions on: annotations, tomograms or both.
+
+    Without conditions, annotations.
+    """
+    empty = Search()
+    of_tomograms = any(getattr(search, name) != getattr(empty, name) for name in _OF_TOMOGRAMS)
+    if not of_tomograms:
+        return ("annotations",)
+    return ("annotations", "tomograms") if search.annotations else ("tomograms",)
+
+
 def search_from(data: dict[str, Any]) -> Search:
     """Read a search from the output of `Search.to_dict`; FormatError names an invalid field."""
     try:
         return msgspec.convert(_replaced(data, "", None), Search)
     except msgspec.ValidationError as error:
         raise FormatError(f"The search can't be read: {error}.") from error
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Matches:
-    """The ids that match a search.
-
-    A dataset matches if one of its runs does, or by itself if the search has no conditions for
-    runs. The words of the text may be in different runs: then the dataset matches, but none of its
-    runs.
-    """
-
-    index: Index = field(compare=False)
-    search: Search
-    dataset_ids: tuple[int, ...]  # newest first
-    run_ids: tuple[int, ...]  # ascending
-    annotation_ids: tuple[tuple[int, ...], ...]  # in these runs, for each of `Search.annotations`
-    tomogram_ids: tuple[int, ...]  # in these runs; all if the search has no tomogram fields
-    corrections: dict[
-        str, tuple[str, ...]
-    ]  # words without matches, and the similar words used instead
-
-    def __repr__(self) -> str:
-        counts = joined(
-            count_text(len(self.dataset_ids), "dataset"), count_text(len(self.run_ids), "run")
-        )
-        return f"<Matches: {counts}>"
-
-    def to_dataframe(self, kind: ListKind = "runs") -> DataFrame:
-        """A table of the matches, with a row for each of their "datasets", "runs", "annotations" or "tomograms"."""
-        import pandas as pd
-
-        rows = [asdict(row) for row in list_matches(self.index, self, kind)]
-        return pd.DataFrame(rows, columns=fields_of(kind))
-
-
-def find(index: Index, search: Search) -> Matches:
-    """Find the matches of a search, in a few milliseconds."""
-    search_masks = SearchMasks(index, search)
-    datasets, runs = search_masks.datasets(), search_masks.runs()
-    order = index.made(
-        "newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1]
-    )
-
-    def of_runs(table: str, number: int = 0) -> tuple[int, ...]:
-        met = search_masks.rows((table, number)) & at(runs, index.places(table, "runs"))
-        return tuple(index.ids(table)[met].tolist())
-
-    return Matches(
-        index=index,
-        search=search,
-        dataset_ids=tuple(index.ids("datasets")[order[datasets[order]]].tolist()),
-        run_ids=tuple(index.ids("runs")[runs].tolist()),
-        annotation_ids=tuple(
-            of_runs("annotations", number) for number in range(len(search.annotations))
-        ),
-        tomogram_ids=of_runs("tomograms"),
-        corrections=search_masks.text.corrections,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +194,7 @@ def without(criteria: T, field: Field, value: Any) -> T:
 class SearchMasks:
     """The rows of an index that meet each part of a search; `find` and the facets combine them."""
 
-    def __init__(self, index: Index, search: Search) -> None:
+    def __init__(self, index: Columns, search: Search) -> None:
         self._index, self.text = index, text_match(index, search.text)
         criteria: dict[CriteriaKey, Search | Condition] = {
             (table, 0): search for table in _TABLES_OF_SEARCH

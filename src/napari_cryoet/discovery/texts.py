@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from napari_cryoet.appearance.objects import KnownObject, is_kind, known_object
+from napari_cryoet.discovery.columns import Columns, RowMask, Words, at, encoded
 from napari_cryoet.discovery.fields import deposition_names, rows_above
-from napari_cryoet.discovery.index import Index, RowMask, Words, at, encoded
 from napari_cryoet.words import Texts, is_quoted, split_words, tokens
 
 #: Columns to search: title, table and column, the most telling first.
@@ -119,13 +119,13 @@ RowsWith = Callable[[Iterable[tuple[Column, list[bool]]]], RowMask]
 """The rows that have a wanted text in any column."""
 
 
-def text_match(index: Index, text: str) -> TextMatch:
+def text_match(index: Columns, text: str) -> TextMatch:
     """Find all words of a text; similar words replace a word that occurs nowhere."""
     match: TextMatch = index.recent(_match, text)
     return match
 
 
-def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
+def reasons(index: Columns, text: str, dataset_id: int) -> tuple[Reason, ...]:
     """Why a dataset matches a text: where each word first occurs in the dataset or its runs."""
     position = np.searchsorted(index.ids("datasets"), dataset_id)
     corrections = text_match(index, text).corrections
@@ -214,13 +214,13 @@ def _similar_words(columns: Sequence[Column], word: str) -> tuple[str, ...]:
 # in an index
 
 
-def _match(index: Index, text: str) -> TextMatch:
+def _match(index: Columns, text: str) -> TextMatch:
     found, corrections = find_text(text, text_columns(index), partial(_rows_with, index))
     n_datasets = index.count("datasets")
     return TextMatch(found[:n_datasets], found[n_datasets:], corrections)
 
 
-def _rows_with(index: Index, wanted: Iterable[tuple[Column, list[bool]]]) -> RowMask:
+def _rows_with(index: Columns, wanted: Iterable[tuple[Column, list[bool]]]) -> RowMask:
     """The datasets, then the runs, that have a wanted text in any column."""
     own = np.zeros(index.count("datasets"), np.bool_)
     runs = np.zeros(index.count("runs"), np.bool_)
@@ -250,12 +250,12 @@ def _reasons(codes: list[tuple[Column, int]], word: str, term: Term) -> Iterable
             yield Reason(column.field, _around(text, known.name), how)
 
 
-def text_columns(index: Index) -> tuple[Column, ...]:
+def text_columns(index: Columns) -> tuple[Column, ...]:
     """The columns that a text is searched in, read the first time."""
     return index.made("columns of text", lambda: tuple(_read_columns(index)))
 
 
-def _read_columns(index: Index) -> Iterable[Column]:
+def _read_columns(index: Columns) -> Iterable[Column]:
     for field, table, name in _COLUMNS:
         words = index.words(table, name)
         yield Column(field, words, Texts(words.words), table)

@@ -12,10 +12,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from napari_cryoet.discovery.catalogue import CatalogueSearch
+from napari_cryoet.discovery.columns import Places
 from napari_cryoet.discovery.facets import CountUnit, Facet, count_facets
-from napari_cryoet.discovery.index import Index, Places
-from napari_cryoet.discovery.listing import ListedRun, list_matches
-from napari_cryoet.discovery.search import Chip, Matches, Search, chips, find
+from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.matches import ListedRun, Matches
+from napari_cryoet.discovery.search import Chip, Search, chips
 from napari_cryoet.discovery.texts import reasons, text_columns
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
@@ -75,7 +76,7 @@ def answer(
 ) -> Answer:
     """Search an index, in a few milliseconds; only the first runs are listed, see `all_runs`."""
     search, is_of_runs = question.search, question.unit == "runs"
-    matches = find(index, search)
+    matches = index.find(search)
     by_id = {row.id: row for row in catalogue.rows}
     datasets = tuple(by_id[dataset_id] for dataset_id in matches.dataset_ids if dataset_id in by_id)
     facets = tuple(
@@ -91,7 +92,7 @@ def answer(
         datasets,
         _depositions(index, catalogue, words, search, facets),
         matches,
-        _first_runs(index, matches, owners) if is_of_runs else (),
+        _first_runs(matches, owners) if is_of_runs else (),
         dict(zip(index.ids("datasets").tolist(), counts, strict=True)),
         facets,
         to_drop=to_drop if n_without else None,
@@ -101,17 +102,14 @@ def answer(
 
 def warm_up(index: Index) -> None:
     """Read the columns that every search uses, which takes tenths of a second for the whole portal."""
-    everything = Search()
-    count_facets(index, everything)
+    count_facets(index, Search())
     text_columns(index)
-    list_matches(index, with_changes(find(index, everything), run_ids=()), "runs")
+    with_changes(index.find(), run_ids=()).rows("runs")
 
 
-def all_runs(index: Index, found: Answer) -> Answer:
+def all_runs(found: Answer) -> Answer:
     """The answer with all runs, which takes tenths of a second for the whole portal."""
-    return with_changes(
-        found, runs=list_matches(index, found.matches, "runs") if found.matches is not None else ()
-    )
+    return with_changes(found, runs=found.matches.rows("runs") if found.matches else ())
 
 
 def with_reasons(index: Index, found: Answer) -> Answer:
@@ -128,11 +126,11 @@ def with_reasons(index: Index, found: Answer) -> Answer:
     return with_changes(found, reasons=hidden)
 
 
-def _first_runs(index: Index, matches: Matches, datasets: Places) -> tuple[ListedRun, ...]:
+def _first_runs(matches: Matches, datasets: Places) -> tuple[ListedRun, ...]:
     """The first rows of the list of all runs, which is sorted by dataset and id."""
     first = np.argsort(datasets, kind="stable")[:_FIRST_RUNS]
     run_ids = tuple(matches.run_ids[each] for each in first.tolist())
-    return list_matches(index, with_changes(matches, run_ids=run_ids), "runs")
+    return with_changes(matches, run_ids=run_ids).rows("runs")
 
 
 def _depositions(
@@ -162,6 +160,6 @@ def _to_drop(index: Index, search: Search, *, is_of_runs: bool) -> tuple[int, Ch
     choices = [*chips(search)]
     if search.text and choices:
         choices.append(Chip(search.text, replace(search, text="")))
-    found = [find(index, choice.without) for choice in choices]
+    found = [index.find(choice.without) for choice in choices]
     counts = [len(each.run_ids if is_of_runs else each.dataset_ids) for each in found]
     return max(zip(counts, choices, strict=True), key=lambda each: each[0], default=(0, None))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from napari_cryoet.discovery.catalogue import found_first
-from napari_cryoet.discovery.listing import ListedRun
+from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.pages.answers import Answer
 from napari_cryoet.pages.rows import RecordRow, RowKind

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from napari_cryoet.basket.basket import KINDS, Basket, RecordKind
-from napari_cryoet.discovery.listing import ListedRun
+from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.pages.basket import BasketDetails, Entry
 from napari_cryoet.pages.rows import Tick, TickState
 from napari_cryoet.portal.pages import CatalogueRow, RunRow

@@ -37,7 +37,6 @@ from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
 from napari_cryoet.basket.basket import PARTS, Basket, ids_in, read_basket, write_basket
-from napari_cryoet.basket.matches import matching
 from napari_cryoet.basket.split import DEFAULT_SHARES, split_basket
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
@@ -198,8 +197,8 @@ class BasketPage(ListPage):
 
         def work(job: Job) -> tuple[Basket, Age, Basket]:
             today = ask_dates(portal, basket, stop=job.stop)
-            matches = (matching(read_index(portal, stop=job.stop)),) if basket.searches else ()
-            age = age_of(basket, today, *matches)
+            index = read_index(portal, stop=job.stop) if basket.searches else None
+            age = age_of(basket, today, index)
             return basket, age, brought_up_to_date(basket, age, today)
 
         self._tasks.run(

@@ -16,7 +16,7 @@ from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.discovery.listing import ListedRun
+from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.pages.answers import Answer

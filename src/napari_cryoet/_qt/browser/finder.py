@@ -16,11 +16,10 @@ from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.widgets.desktop import copy_text
 from napari_cryoet._qt.widgets.menus import add_item, add_menu, drop_menu, passing_menu
 from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet.basket.basket import RecordKind
-from napari_cryoet.basket.matches import add_matches, matching_ids
 from napari_cryoet.discovery.as_python import client_script, own_script
 from napari_cryoet.discovery.index import Index
-from napari_cryoet.discovery.search import Matches, Search, chips, search_from
+from napari_cryoet.discovery.matches import ListKind, Matches
+from napari_cryoet.discovery.search import Search, chips, search_from
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.pages.answers import Answer, Question
 from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
@@ -32,7 +31,7 @@ from napari_cryoet.wording import count_text, day_text, joined
 
 _NOT_FOUND: Final = "not found"  # topic of notices
 #: Kinds of matching records that the menu adds to the basket, one entry each.
-_ADDS: Final[tuple[tuple[RecordKind, ...], ...]] = (
+_ADDS: Final[tuple[tuple[ListKind, ...], ...]] = (
     ("annotations",),
     ("annotations", "tomograms"),
     ("tomograms",),
@@ -252,7 +251,7 @@ class Finder(QObject):
     def _drop_menu(self, button: QWidget) -> None:
         menu, index, search = passing_menu(button), self._session.index, self._search
         if index is not None and self._answer.matches is not None:
-            self._add_basket_items(menu, index, self._answer.matches)
+            self._add_basket_items(menu, self._answer.matches)
         add_item(menu, "Save this search…", self._save).setEnabled(search != Search())
         if self._memory.searches:
             saved_menu = add_menu(menu, "Saved searches")
@@ -285,24 +284,20 @@ class Finder(QObject):
         kind = "dataset" if isinstance(records[0], CatalogueRow) else "deposition"
         return [citation_of(record, self._session.page_url(kind, record.id)) for record in records]
 
-    def _add_basket_items(self, menu: QMenu, index: Index, matches: Matches) -> None:
+    def _add_basket_items(self, menu: QMenu, matches: Matches) -> None:
         """Add menu entries that put matches into the basket, with their counts."""
         adds = add_menu(menu, "Add all matches to the basket")
         adds.setEnabled(bool(matches.run_ids))
         for kinds in _ADDS:
-            counts = {kind: len(matching_ids(index, matches, kind)) for kind in kinds}
+            counts = {kind: len(matches.ids(kind)) for kind in kinds}
             counts_text = " and ".join(
                 count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items()
             )
-            add = add_item(
-                adds, counts_text, partial(self._add, index, matches.search, kinds, counts_text)
-            )
+            add = add_item(adds, counts_text, partial(self._add, matches, kinds, counts_text))
             add.setEnabled(all(counts.values()))
 
-    def _add(
-        self, index: Index, search: Search, kinds: tuple[RecordKind, ...], counts_text: str
-    ) -> None:
-        self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
+    def _add(self, matches: Matches, kinds: tuple[ListKind, ...], counts_text: str) -> None:
+        self.basket_change_requested.emit(lambda basket: basket.add(matches, *kinds))
         self._screens.notice.show_notice(f"Added {counts_text} to the basket.", is_news=True)
 
     def _save(self) -> None:

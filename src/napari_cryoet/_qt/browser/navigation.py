@@ -35,7 +35,7 @@ from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.discovery.listing import ListedRun
+from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.locations import Location
 from napari_cryoet.network.policy import policy

@@ -18,7 +18,7 @@ from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.desktop import copy_text, open_in_browser
 from napari_cryoet._qt.widgets.menus import add_item, passing_menu
 from napari_cryoet._qt.widgets.notice import NoticeBar
-from napari_cryoet.discovery.search import Matches
+from napari_cryoet.discovery.matches import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.pages.run import tomogram_of

@@ -163,8 +163,7 @@ class Session(QObject):
 
     def list_all_runs(self, first_answer: Answer, show: Callable[[Answer], None]) -> None:
         """Add the missing runs to an answer that has only the first ones."""
-        if (index := self.index) is not None:
-            self._tasks.run("search", lambda _job: all_runs(index, first_answer), then=show)
+        self._tasks.run("search", lambda _job: all_runs(first_answer), then=show)
 
     def ask(
         self,

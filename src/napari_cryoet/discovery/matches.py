@@ -1,9 +1,10 @@
-"""Matches of a search as lists of datasets, runs, annotations or tomograms, with ids, counts and sizes."""
+"""Find the matches of a search, and list them with ids, counts and sizes."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,12 +12,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.discovery.index import Index, at
+from napari_cryoet.discovery.columns import Columns, at
+from napari_cryoet.discovery.fields import release_days
+from napari_cryoet.discovery.search import Search, SearchMasks
 from napari_cryoet.exceptions import FormatError, require_known
+from napari_cryoet.records import dataframe
+from napari_cryoet.runs.runs import DEFAULT_FIRST
 from napari_cryoet.tables.database import Row
 
 if TYPE_CHECKING:
-    from napari_cryoet.discovery.search import Matches
+    import pandas as pd
 
 ListKind = Literal["datasets", "runs", "annotations", "tomograms"]
 
@@ -101,22 +106,90 @@ class ListedTomogram(_RunRow, frozen=True, kw_only=True):
     alignment_id: int | None = _column("alignmentId", None)
 
 
-def list_matches(index: Index, matches: Matches, kind: ListKind) -> tuple[Any, ...]:
-    """List matches as `ListedDataset`, `ListedRun`, `ListedAnnotation` or `ListedTomogram`.
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The ids that match a search.
 
-    Datasets keep the order of the matches; other rows are sorted by dataset and id. Listing all
-    runs of the portal takes tenths of a second.
+    A dataset matches if one of its runs does, or by itself if the search has no conditions for
+    runs. The words of the text may be in different runs: then the dataset matches, but none of its
+    runs.
     """
-    require_known(kind, _LISTS, "kind of list")
-    rows, row_type = _LISTS[kind]
-    found = rows(_MatchingRows(index, matches))
-    known = [{name: cell for name, cell in row.items() if cell is not None} for row in found]
-    return tuple(msgspec.convert(known, list[row_type], strict=False))  # type: ignore[valid-type]
+
+    index: Columns = field(compare=False)
+    search: Search
+    dataset_ids: tuple[int, ...]  # newest first
+    run_ids: tuple[int, ...]  # ascending
+    annotation_ids: tuple[tuple[int, ...], ...]  # in these runs, for each of `Search.annotations`
+    tomogram_ids: tuple[int, ...]  # in these runs; all if the search has no tomogram fields
+    corrections: dict[
+        str, tuple[str, ...]
+    ]  # words without matches, and the similar words used instead
+
+    def __repr__(self) -> str:
+        return f"<Matches: {len(self.dataset_ids):,} datasets, {len(self.run_ids):,} runs>"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_dataframe().to_html(max_rows=8))
+
+    def rows(self, kind: ListKind) -> tuple[Any, ...]:
+        """The matches as `ListedDataset`, `ListedRun`, `ListedAnnotation` or `ListedTomogram`.
+
+        Datasets keep the order of the matches; other rows are sorted by dataset and id. Listing all
+        runs of the portal takes tenths of a second. CryoETError for another kind.
+        """
+        require_known(kind, _LISTS, "kind of match")
+        list_rows, row_type = _LISTS[kind]
+        found = list_rows(_MatchingRows(self.index, self))
+        known = [{name: cell for name, cell in row.items() if cell is not None} for row in found]
+        return tuple(msgspec.convert(known, list[row_type], strict=False))  # type: ignore[valid-type]
+
+    def to_dataframe(self, kind: ListKind = "runs") -> pd.DataFrame:
+        """The matches as a pandas table, one row for each dataset, run, annotation or tomogram."""
+        return dataframe(self.rows(kind), _LISTS[kind][1].__struct_fields__)
+
+    def ids(self, kind: ListKind) -> tuple[int, ...]:
+        """The ids to tick in a basket: of annotations the matching ones, or all of the runs; one tomogram a run."""
+        index = self.index
+        match kind:
+            case "datasets":
+                return self.dataset_ids
+            case "runs":
+                return self.run_ids
+            case "annotations" if self.annotation_ids:
+                return tuple(dict.fromkeys(chain.from_iterable(self.annotation_ids)))
+            case "annotations":
+                runs = np.isin(index.ids("runs"), self.run_ids)
+                return tuple(index.ids(kind)[at(runs, index.places(kind, "runs"))].tolist())
+        rows = np.flatnonzero(np.isin(index.ids(kind), self.tomogram_ids))
+        ranks = [-index.numbers(kind, column)[rows] for column in DEFAULT_FIRST]
+        rows = rows[np.lexsort(ranks[::-1])]  # stable, and the last key is the first
+        _, first = np.unique(index.places(kind, "runs")[rows], return_index=True)
+        return tuple(np.sort(index.ids(kind)[rows[first]]).tolist())
 
 
-def fields_of(kind: ListKind) -> tuple[str, ...]:
-    """The fields of a list's rows."""
-    return _LISTS[kind][1].__struct_fields__
+def find(index: Columns, search: Search) -> Matches:
+    """Find the matches of a search, in a few milliseconds."""
+    search_masks = SearchMasks(index, search)
+    datasets, runs = search_masks.datasets(), search_masks.runs()
+    order = index.made(
+        "newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1]
+    )
+
+    def of_runs(table: str, number: int = 0) -> tuple[int, ...]:
+        met = search_masks.rows((table, number)) & at(runs, index.places(table, "runs"))
+        return tuple(index.ids(table)[met].tolist())
+
+    return Matches(
+        index=index,
+        search=search,
+        dataset_ids=tuple(index.ids("datasets")[order[datasets[order]]].tolist()),
+        run_ids=tuple(index.ids("runs")[runs].tolist()),
+        annotation_ids=tuple(
+            of_runs("annotations", number) for number in range(len(search.annotations))
+        ),
+        tomogram_ids=of_runs("tomograms"),
+        corrections=search_masks.text.corrections,
+    )
 
 
 def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
@@ -142,7 +215,7 @@ def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
 class _MatchingRows:
     """The rows of an index that match a search, and the rows below them."""
 
-    def __init__(self, index: Index, matches: Matches) -> None:
+    def __init__(self, index: Columns, matches: Matches) -> None:
         self.index, self.dataset_ids = index, matches.dataset_ids
         runs = np.isin(index.ids("runs"), matches.run_ids)
         below = ("runs", "tiltseries", "tomograms", "annotations", "identifiedObjects")

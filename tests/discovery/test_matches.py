@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet.discovery.listing import list_matches, sorted_rows
-from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.discovery.matches import sorted_rows
+from napari_cryoet.discovery.search import Condition, Search
 from napari_cryoet.exceptions import CryoETError, FormatError
 
 SEARCH = Search(
@@ -19,7 +19,7 @@ SEARCH = Search(
 
 @pytest.fixture(scope="module")
 def matches(index):
-    matches = find(index, SEARCH)
+    matches = index.find(SEARCH)
     assert matches.run_ids
     return matches
 
@@ -36,7 +36,7 @@ def bytes_of(rows, annotation_id):
 
 
 def test_annotations_match_the_conditions(index, matches, rows):
-    listed = list_matches(index, matches, "annotations")
+    listed = matches.rows("annotations")
     assert {row.annotation_id for row in listed} == {
         each for ids in matches.annotation_ids for each in ids
     }
@@ -60,10 +60,10 @@ def test_annotations_match_the_conditions(index, matches, rows):
 
 
 def test_runs_and_datasets_count_their_matches(index, matches, rows):
-    runs = list_matches(index, matches, "runs")
+    runs = matches.rows("runs")
     assert sorted(row.run_id for row in runs) == list(matches.run_ids)
-    annotations = list_matches(index, matches, "annotations")
-    tomograms = list_matches(index, matches, "tomograms")
+    annotations = matches.rows("annotations")
+    tomograms = matches.rows("tomograms")
     assert {row.tomogram_id for row in tomograms} == set(matches.tomogram_ids)
     assert {(row.processing, row.size_x, row.size_bytes) for row in tomograms} == {
         ("raw", 960, 1_600_000_000)
@@ -79,7 +79,7 @@ def test_runs_and_datasets_count_their_matches(index, matches, rows):
         assert row.identified == tuple(each["objectName"] for each in identified)
         (series,) = (each for each in rows["tiltseries"] if each["runId"] == row.run_id)
         assert row.tilt_quality == series["tiltSeriesQuality"]
-    datasets = list_matches(index, matches, "datasets")
+    datasets = matches.rows("datasets")
     assert [row.dataset_id for row in datasets] == list(matches.dataset_ids)
     for row in datasets:
         assert row.n_runs == sum(each.dataset_id == row.dataset_id for each in runs)
@@ -88,7 +88,7 @@ def test_runs_and_datasets_count_their_matches(index, matches, rows):
 
 
 def test_lists_are_sorted_by_any_field(index, matches):
-    listed = list_matches(index, matches, "annotations")
+    listed = matches.rows("annotations")
     counts = [row.count for row in sorted_rows(listed, "count")]
     assert counts == sorted(counts, reverse=True)
     names = [row.object for row in sorted_rows(listed, "object")]
@@ -98,15 +98,32 @@ def test_lists_are_sorted_by_any_field(index, matches):
     assert sorted_rows((), "count") == ()
 
 
+def test_words_and_single_values_make_the_same_search(index) -> None:
+    search = Search(processing=("raw",), annotations=(Condition(objects=("ribosome",)),))
+    matches = index.find(processing="raw", objects="ribosome")
+
+    assert matches.search == search
+    assert index.find("yeast").search == Search(text="yeast")
+    assert Search(annotations=Condition(objects="ribosome")).annotations == search.annotations
+    frame = matches.to_dataframe("runs")
+    assert frame["run_id"].tolist() == list(matches.run_ids)
+    assert "\n" not in repr(matches) + repr(index)
+
+
+def test_wrong_fields_and_kinds_name_what_fits(index) -> None:
+    with pytest.raises(TypeError, match="processing_software"):
+        index.find(processed="raw")
+    with pytest.raises(TypeError, match="range"):
+        index.find(spacing_angstrom=10)
+    with pytest.raises(CryoETError, match="tomograms"):
+        index.find().rows("run")
+
+
 def test_matches_become_tables_of_a_known_kind(index):
-    matches = find(index, Search(organisms="Vitreous"))
-    assert matches.search.organisms == ("Vitreous",)
-    assert repr(matches).count("\n") == repr(index).count("\n") == 0
+    matches = index.find(organisms="Vitreous")
     for kind in ("datasets", "runs", "annotations", "tomograms"):
-        every = find(index, Search()).to_dataframe(kind)
+        every = index.find().to_dataframe(kind)
         assert len(every) == index.count(kind)
         assert [*matches.to_dataframe(kind)] == [*every]
-    with pytest.raises(CryoETError, match="runs"):
-        list_matches(index, matches, "run")
     with pytest.raises(CryoETError, match="tomograms"):
         Search(has="tomogram")
