@@ -1,7 +1,7 @@
 """Measure how fast a remote tomogram appears on screen, and how responsive it is to navigation.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/first_plane.py [--src OTHER/src]
-    [--line middle]
+    [--line middle] [--busy 4]
 
 Another process serves a volume of 500 x 960 x 928 float32 and two masks in the portal's layout;
 they are opened with ``viewer.open``. Prints medians: seconds and MB sent. Stalls are the longest
@@ -26,6 +26,7 @@ from shared import (
     Result,
     Window,
     add_src_option,
+    busy_processes,
     checkouts,
     finish,
     fresh_process,
@@ -179,6 +180,7 @@ def measure(src: Path, url: str, data: Path) -> Result:
 def main() -> None:
     parser: argparse.ArgumentParser = options_of(__doc__)
     add_src_option(parser)
+    parser.add_argument("--busy", type=int, default=0, help="how many processes to keep busy")
     args = parser.parse_args()
     if args.child:
         finish(PARTS[args.child[0]](Window(args.url, args.data)))
@@ -186,7 +188,7 @@ def main() -> None:
         folder = args.data or Path(temporary)
         make_data(folder)
         sources = checkouts(args)
-        with line_server(folder, args.line) as url:
+        with line_server(folder, args.line) as url, busy_processes(args.busy):
             runs = in_turns(
                 list(sources), lambda name: measure(sources[name], url, folder), args.repeats
             )

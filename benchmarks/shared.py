@@ -6,6 +6,7 @@ Each measurement runs in a new process with empty caches, like a user's start.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ LINES: Final = {
     "near": {"latency": 0.02, "connection_mb": 300, "total_mb": 300},
     "middle": {"latency": 0.06, "connection_mb": 20, "total_mb": 50},
     "cloud": {"latency": 0.06, "connection_mb": 20, "total_mb": 1000},
-    "far": {"latency": 0.2, "connection_mb": 2, "total_mb": 2},
+    "far": {"latency": 0.15, "connection_mb": 100, "total_mb": 100},
+    "slow": {"latency": 0.2, "connection_mb": 2, "total_mb": 2},
 }
 _TIMEOUT_S: Final = 900
 
@@ -157,6 +159,19 @@ def finish(result: Result) -> None:
     """Print the result and exit without waiting for requests in flight."""
     print(json.dumps(result), flush=True)
     os._exit(0)
+
+
+@contextlib.contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Keep so many processes busy, as other programs do on a user's computer."""
+    command = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def in_turns(

@@ -129,6 +129,7 @@ def test_a_changed_file_is_refused(url: str, server: Server, tmp_path: Path) -> 
     (tmp_path / "file").write_bytes(CONTENT * 2)
     with pytest.raises(ChangedError):
         fetch(url, start=10, length=10, etag=first.etag)
+    assert server.requests[-1].headers["if-match"] == first.etag
     server.script("file", saying(ETag='"another"'))  # as from a server that ignores If-Match
     with pytest.raises(ChangedError):
         fetch(url, start=10, length=10, etag=first.etag)
@@ -319,7 +320,9 @@ def test_a_password_is_sent_only_to_its_own_server(server: Server, tmp_path: Pat
         server.script("moved", status(302, Location=f"{other.url}/file"))
         assert body(address) == CONTENT
         assert body(address.replace("/file", "/moved")) == CONTENT
-    assert "authorization" in server.requests[-1].headers
+        server.script("here", status(302, Location="/file"))
+        assert body(address.replace("/file", "/here")) == CONTENT
+    assert "authorization" in server.requests[-1].headers, "after a redirect on the same server"
     assert "authorization" not in other.requests[-1].headers
     server.script("file", status(403))
     with pytest.raises(NetworkError) as caught:

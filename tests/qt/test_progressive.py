@@ -238,7 +238,7 @@ def test_server_errors_are_reported_and_can_be_retried(
         pass
     assert isinstance(status.state.error, StreamError)
     assert not status.state.is_exact
-    assert messages().count("503") == 1, "without a dock, napari shows it"
+    assert messages().count("status 503") == 1, "without a dock, napari shows it"
     served.end()
     status.retry()
     wait_exact(qtbot, status, layer, values[22])

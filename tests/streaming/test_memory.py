@@ -141,3 +141,20 @@ def test_a_paused_display_requests_only_predicted_planes(stored, memory, tmp_pat
     assert not pyramid.has(0, ((20, 21), (0, 300), (0, 280)))
     np.testing.assert_array_equal(np.asarray(display.levels[0][5]), stored[0][5])
     display.close()
+
+
+def test_an_image_is_forgotten_while_readers_reorder():
+    cache = MemoryCache(10_000)
+    keys = [(1, "a"), (2, "b"), (1, "c")]
+    for key in keys:
+        cache.put(key, key, 1)
+
+    class Owner(int):
+        def __eq__(self, other):  # as if another thread read between two steps
+            cache.get(keys[1])
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    cache.forget(Owner(1))
+    assert [key in cache for key in keys] == [False, True, False]

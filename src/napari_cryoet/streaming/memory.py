@@ -67,8 +67,9 @@ class MemoryCache:
 
     def forget(self, owner: int) -> None:
         """Remove all entries of an image."""
-        for key in [key for key in self._entries if key[0] == owner]:
-            self.discard(key)
+        for key in list(self._entries):  # one atomic step: readers reorder meanwhile
+            if key[0] == owner:
+                self.discard(key)
 
     def discard(self, key: Key) -> None:
         """Remove an entry, if there is one."""
