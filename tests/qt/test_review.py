@@ -156,7 +156,7 @@ def test_keys_set_verdicts_undo_and_redo_them(dock, press):
     press(Qt.Key.Key_Z, CONTROL)
     press(Qt.Key.Key_Z, CONTROL)
     assert verdict_letters(dock) == "K---------"
-    assert dock.sheet.selected_places == [1]
+    assert dock.sheet.selected_cells == [1]
     assert dock.status.text() == "Undone: pick 2 is undecided again."
     press(Qt.Key.Key_Z, CONTROL | SHIFT)
     assert verdict_letters(dock) == "KX--------"

@@ -44,7 +44,7 @@ from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.review import Review
+from napari_cryoet.review.sheet import ReviewSheet, number_of
 
 SMALLEST_PX: Final = 60
 LARGEST_PX: Final = 240
@@ -60,11 +60,6 @@ _MOST_SELECTED: Final = 500  # the time that Qt needs grows quadratically
 _ENTER: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
-def number_of(pick_id: int) -> int:
-    """A pick's number, counted from 1."""
-    return int(pick_id) + 1
-
-
 @dataclass(frozen=True, slots=True)
 class Card:
     """What the sheet shows of a pick; ``picture`` is None until the crop is loaded."""
@@ -75,7 +70,7 @@ class Card:
 
 
 class SheetModel(QStringListModel):
-    """A Qt model of a `Review` with the crops of a `CropFeed`.
+    """A Qt model of a `ReviewSheet` with the crops of a `CropFeed`.
 
     It stores empty strings so that Qt counts rows in C++: a Python ``rowCount`` would be slow.
 
@@ -88,15 +83,15 @@ class SheetModel(QStringListModel):
     def __init__(self, feed: CropFeed, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._feed = feed
-        self._review: Review | None = None
+        self._sheet: ReviewSheet | None = None
         self.ids = np.empty(0, dtype=np.int64)
         feed.arrived.connect(self._on_crop)
         feed.contrast_changed.connect(self.refresh)
 
-    def set_review(self, review: Review | None) -> None:
+    def set_sheet(self, sheet: ReviewSheet | None) -> None:
         """Show another review, or the current one in a new order."""
-        self._review = review
-        self.ids = np.empty(0, dtype=np.int64) if review is None else review.ids[review.rows]
+        self._sheet = sheet
+        self.ids = np.empty(0, dtype=np.int64) if sheet is None else sheet.ids
         self.setStringList([""] * len(self.ids))
 
     def refresh(self) -> None:
@@ -104,53 +99,30 @@ class SheetModel(QStringListModel):
         if self.rowCount():
             self.dataChanged.emit(self.index(0), self.index(self.rowCount() - 1))
 
-    def row_at(self, place: int) -> int:
-        """The row of the pick at a place in the sheet; -1 without a review."""
-        return int(self._review.rows[place]) if self._review is not None else -1
-
-    def place_of(self, row: int) -> int | None:
-        """The place of a pick in the sheet; None if it isn't shown."""
-        if self._review is None:
-            return None
-        matches = np.flatnonzero(self._review.rows == row)
-        return int(matches[0]) if len(matches) else None
+    def row_at(self, cell: int) -> int:
+        """The row of the pick in a cell; -1 without a review."""
+        return self._sheet.row_at(cell) if self._sheet is not None else -1
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A `Card`, an accessible text or a tooltip."""
-        review = self._review
-        if not index.isValid() or review is None:
+        sheet = self._sheet
+        if not index.isValid() or sheet is None:
             return None
-        row = self.row_at(index.row())
-        name = f"Pick {number_of(review.ids[row])}"
+        row = sheet.row_at(index.row())
+        verdict = sheet.review.verdict(row)
         match role:
             case Qt.ItemDataRole.UserRole:
-                values, caption = review.sort_values, str(number_of(review.ids[row]))
-                if values is not None:
-                    caption += f" · {value_text(values[row])}"
-                return Card(review.verdict(row), caption, self._feed.picture(row))
+                return Card(verdict, sheet.caption(row), self._feed.picture(row))
             case Qt.ItemDataRole.AccessibleTextRole:
-                return f"{name}, {review.verdict(row).word}"
+                return f"Pick {number_of(sheet.review.ids[row])}, {verdict.word}"
             case Qt.ItemDataRole.ToolTipRole:
-                z, y, x = review.picks.points_zyx[row]
-                lines = [name, f"x {x:.1f}, y {y:.1f}, z {z:.1f} voxels"]
-                lines += [
-                    f"{column}: {value_text(values[row])}"
-                    for column, values in review.columns.items()
-                ]
-                return plain_tooltip("\n".join(lines))
+                return plain_tooltip(sheet.pick_text(row))
         return None
 
     def _on_crop(self, row: int) -> None:
-        place = self.place_of(row)
-        if place is not None:
-            self.dataChanged.emit(self.index(place), self.index(place))
-
-
-def value_text(value: Any) -> str:
-    """A short text for a value."""
-    if isinstance(value, float | np.floating):
-        return "–" if np.isnan(value) else f"{value:.3g}"
-    return "–" if value in (None, "") else str(value)
+        cell = self._sheet.cell_of(row) if self._sheet is not None else None
+        if cell is not None:
+            self.dataChanged.emit(self.index(cell), self.index(cell))
 
 
 class SheetDelegate(QStyledItemDelegate):
@@ -158,17 +130,17 @@ class SheetDelegate(QStyledItemDelegate):
 
     Attributes
     ----------
-    cell
-        The cell size, set by the view.
+    cell_size
+        The size of all cells, set by the view.
     """
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.cell = QSize(88, 100)
+        self.cell_size = QSize(88, 100)
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        return self.cell
+        return self.cell_size
 
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
@@ -257,9 +229,9 @@ class SheetView(QListView):
     It is a wrapping list, because Qt's icon mode takes seconds for a hundred thousand items.
     """
 
-    opened = Signal(int)  # the place to show in the viewer
+    opened = Signal(int)  # the cell to show in the viewer
     moved = Signal()  # the current pick changed
-    looked_at = Signal(object)  # places on screen in reading order, then those of the next screen
+    looked_at = Signal(object)  # cells on screen in reading order, then those of the next screen
 
     def __init__(self, model: SheetModel, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -297,7 +269,7 @@ class SheetView(QListView):
     @property
     def crop_px(self) -> int:
         """The width of a drawn crop in physical pixels."""
-        return round((self._delegate.cell.width() - 3 * _GAP_PX) * self.devicePixelRatioF())
+        return round((self._delegate.cell_size.width() - 3 * _GAP_PX) * self.devicePixelRatioF())
 
     def set_crop_px(self, crop_px: int) -> None:
         """Set the approximate width of crops; columns fill the view's width."""
@@ -306,39 +278,39 @@ class SheetView(QListView):
         self.scrollTo(self.currentIndex())
         self._look_soon.start()
 
-    def places_on_screen(self) -> range:
-        """The places that are at least partly visible."""
+    def cells_on_screen(self) -> range:
+        """The cells that are at least partly visible."""
         viewport, scroll = self.viewport(), self.verticalScrollBar()
         if viewport is None or scroll is None:
             return range(0)
-        cell = self._delegate.cell
-        columns = max(1, viewport.width() // cell.width())
-        first = scroll.value() // cell.height() * columns
-        last = ((scroll.value() + viewport.height() - 1) // cell.height() + 1) * columns
+        size = self._delegate.cell_size
+        columns = max(1, viewport.width() // size.width())
+        first = scroll.value() // size.height() * columns
+        last = ((scroll.value() + viewport.height() - 1) // size.height() + 1) * columns
         return range(min(first, self._sheet.rowCount()), min(last, self._sheet.rowCount()))
 
     # selection
 
     @property
-    def selected_places(self) -> list[int]:
-        """The selected places in order, or the current one if none is selected."""
+    def selected_cells(self) -> list[int]:
+        """The selected cells in order, or the current one if none is selected."""
         current = self.currentIndex()
         return sorted(index.row() for index in self.selectedIndexes()) or (
             [current.row()] if current.isValid() else []
         )
 
-    def go_to(self, place: int) -> None:
-        """Make a place current, select only it, and scroll to it."""
-        index, selection = self._sheet.index(place), self.selectionModel()
+    def go_to(self, cell: int) -> None:
+        """Make a cell current, select only it, and scroll to it."""
+        index, selection = self._sheet.index(cell), self.selectionModel()
         if selection is not None:  # setCurrentIndex would extend the selection while Ctrl is held
             selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self.scrollTo(index)
 
-    def select(self, places: Iterable[int]) -> None:
-        """Select places; only the first of very many."""
+    def select(self, cells: Iterable[int]) -> None:
+        """Select cells; only the first of very many."""
         chosen, selection = QItemSelection(), self.selectionModel()
-        for place in list(places)[:_MOST_SELECTED]:
-            chosen.select(self._sheet.index(place), self._sheet.index(place))
+        for cell in list(cells)[:_MOST_SELECTED]:
+            chosen.select(self._sheet.index(cell), self._sheet.index(cell))
         if selection is not None:
             selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
@@ -368,7 +340,7 @@ class SheetView(QListView):
         self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()
     ) -> None:
         """Repaint visible cells only; Qt would lay out all cells again for each crop."""
-        viewport, shown = self.viewport(), self.places_on_screen()
+        viewport, shown = self.viewport(), self.cells_on_screen()
         if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
             viewport.update(
                 self.visualRect(first) if first.row() == last.row() else viewport.rect()
@@ -389,16 +361,16 @@ class SheetView(QListView):
         least = self._crop_px + 2 * _FRAME_PX + _GAP_PX
         width = max(viewport.width() - 1, SMALLEST_PX)
         side = width // max(1, round(width / least))
-        self._delegate.cell = QSize(side, side + _CAPTION_PX)
-        self.setGridSize(self._delegate.cell)
-        scroll.setSingleStep(max(1, self._delegate.cell.height() // 3))
+        self._delegate.cell_size = QSize(side, side + _CAPTION_PX)
+        self.setGridSize(self._delegate.cell_size)
+        scroll.setSingleStep(max(1, self._delegate.cell_size.height() // 3))
 
     def _on_scroll(self, _value: int) -> None:
         if not self._look_soon.isActive():
             self._look_soon.start()
 
     def _look(self) -> None:
-        shown = self.places_on_screen()
+        shown = self.cells_on_screen()
         self.looked_at.emit(
             range(shown.start, min(shown.stop + len(shown), self._sheet.rowCount()))
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-import msgspec
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
@@ -28,6 +27,7 @@ from napari_cryoet._qt.widgets.controls import explain
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.measure import CONTRAST, DENSITY, EDGE, NEAREST
 from napari_cryoet.review.columns import Order
+from napari_cryoet.review.sheet import Looks
 from napari_cryoet.volumes.crops import PlaneName
 
 PLANES: Final[tuple[PlaneName, ...]] = ("xy", "xz", "yz")
@@ -46,26 +46,6 @@ _FILTER: Final = (
     "Filter picks by any column: score > 0.4 and edge_distance_nm > 20, density in -4..-2, score is missing. "
     "The columns density, contrast, nearest_neighbour_nm and edge_distance_nm are measured."
 )
-
-
-class Looks(msgspec.Struct, frozen=True):
-    """How crops are cut and drawn, as saved in the review's file."""
-
-    side_nm: float = 40.0
-    slab_nm: float = 5.0
-    plane: PlaneName = "xy"
-    is_oriented: bool = False
-    crop_px: int = 80
-
-    def remembered(self) -> dict[str, Any]:
-        return msgspec.structs.asdict(self)
-
-    def recalled(self, saved: Mapping[str, Any]) -> Looks:
-        """The saved settings; unchanged if they are invalid."""
-        try:
-            return msgspec.convert({**self.remembered(), **saved}, Looks)
-        except msgspec.ValidationError:
-            return self
 
 
 class ReviewControls(QWidget):

@@ -19,10 +19,8 @@ from napari_cryoet._qt.layers.placement import PlacementError, placement_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
-from napari_cryoet.measure import COLUMNS, NEAREST, measured_columns, nearest_neighbours
+from napari_cryoet.measure import NEAREST, measured_columns, nearest_neighbours
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.columns import Order
-from napari_cryoet.review.review import Review
 from napari_cryoet.volumes import Volume
 from napari_cryoet.volumes.crops import Crop, CropReader, Cube, Frame, RunningMean
 
@@ -280,20 +278,6 @@ class AveragePanel(QWidget):
 
 
 # measured columns
-
-
-def to_measure(
-    review: Review, reader: CropReader | None, order: Order, filter_text: str
-) -> str | None:
-    """The first missing column for an order and a filter.
-
-    Without a volume, only `NEAREST` can be measured.
-    """
-    can_measure = COLUMNS[Volume]
-    if reader is None:
-        can_measure = () if review.picks.spacing_angstrom is None else (NEAREST,)
-    wanted = [name for name in can_measure if name == order.column or name in filter_text.lower()]
-    return next((name for name in wanted if name not in review.columns), None)
 
 
 def measured(

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
@@ -37,8 +36,8 @@ from napari_cryoet._qt.picks.layer_picks import (
     volume_for,
 )
 from napari_cryoet._qt.picks.orientations import active_points
-from napari_cryoet._qt.review.contact_sheet import SheetModel, SheetView, number_of
-from napari_cryoet._qt.review.controls import Looks, ReviewControls
+from napari_cryoet._qt.review.contact_sheet import SheetModel, SheetView
+from napari_cryoet._qt.review.controls import ReviewControls
 from napari_cryoet._qt.review.crops import (
     AveragePanel,
     CropFeed,
@@ -46,7 +45,6 @@ from napari_cryoet._qt.review.crops import (
     measured,
     particle_angstrom,
     reader_for,
-    to_measure,
 )
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
@@ -60,9 +58,9 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.decisions import Counts, Verdict
 from napari_cryoet.review.review import Review, kept_picks
 from napari_cryoet.review.session import Subject
+from napari_cryoet.review.sheet import Looks, ReviewSheet
 from napari_cryoet.volumes import are_inside
 from napari_cryoet.volumes.crops import CropReader, Cube, Frame
-from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -78,8 +76,6 @@ ALL_OUTSIDE: Final = (
 IMAGE_WITHOUT_UNIT: Final = (
     "This tomogram's layer doesn't say how wide its voxels are, so the picks don't fit it."
 )
-KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
-ALL_JUDGED: Final = "All shown picks are judged."
 _FOLLOW_MS: Final = (
     120  # wait for a pause in typing, since moving the viewer takes longer than judging a pick
 )
@@ -110,18 +106,17 @@ class ReviewDock(Dock):
 
     Attributes
     ----------
-    review
-        The current review; None until its file is read.
+    review_sheet
+        The state of the current review; None until its file is read.
     """
 
     def __init__(self, napari_viewer: Viewer, *, folder: Path | None = None) -> None:
         super().__init__(napari_viewer, "Review picks", tab_name="Review")
-        self.review: Review | None = None
+        self.review_sheet: ReviewSheet | None = None
         self._folder = folder
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._watched: list[Any] = []  # emitters that trigger cutting crops again
-        self._last_message = ""  # the result of the last action
         self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
         self.image = LayerCombo(
             napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM
@@ -145,6 +140,10 @@ class ReviewDock(Dock):
         self.review_layer(active if active is not None and are_picks(active) else self.points.layer)
 
     # the reviewed layer
+
+    @property
+    def review(self) -> Review | None:
+        return None if self.review_sheet is None else self.review_sheet.review
 
     @property
     def layer(self) -> Points | None:
@@ -189,17 +188,18 @@ class ReviewDock(Dock):
     def _on_opened(self, review: Review) -> None:
         if self._layer is None:
             return
-        self.review, layer = review, self._layer.layer
+        layer = self._layer.layer
+        self.review_sheet = ReviewSheet(review)
         if review.picks is not self._layer.picks:  # edited while the file was read
             review.set_picks(self._layer.picks)
         self._layer.live.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
-        looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
+        looks = Looks(side_nm=crop_side_nm(layer)).resumed(review)
         self.controls.begin(
             looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any())
         )
-        review.view = self.controls.looks.remembered()
+        review.view = self.controls.looks.to_dict()
         self._recut()
-        self._last_message = review.remark
+        self.review_sheet.message = review.remark  # after the sorting, which clears it
         self._show_verdicts()
 
     def _end(self) -> None:
@@ -210,12 +210,12 @@ class ReviewDock(Dock):
         if self._layer is not None:
             self._layer.close()
             self._layer.deleteLater()
-        self._layer = self.review = None
+        self._layer = None
+        self.review_sheet = None
         for button in self.shown.values():
             button.setChecked(False)
         self.controls.begin(self.controls.looks, (), can_orient=False)
-        self.model.set_review(None)
-        self._last_message = ""
+        self.model.set_sheet(None)
         self._recut()
 
     # saving, in the background
@@ -224,8 +224,8 @@ class ReviewDock(Dock):
         review = self.review
         if review is None:
             return
-        if self.controls.looks.remembered() != review.view:
-            review.remember_view(self.controls.looks.remembered())
+        if self.controls.looks.to_dict() != review.view:
+            review.remember_view(self.controls.looks.to_dict())
         if not review.has_unsaved:
             return
         saving = _disk.submit(review.save)
@@ -242,61 +242,49 @@ class ReviewDock(Dock):
 
     def judge(self, verdict: Verdict) -> None:
         """Apply a verdict to the selected picks; keeping and rejecting move on to the next pick."""
-        review, places = self.review, self.sheet.selected_places
-        if review is None or not places:
+        cells = self.sheet.selected_cells
+        if self.review_sheet is None or not cells:
             return
-        if len(review.judge(review.rows[places], verdict)):
-            self._last_message = ""
+        if self.review_sheet.judge(cells, verdict):
             self._save()
             self._show_verdicts()
         if verdict is not Verdict.UNDECIDED:
-            self.next_undecided(otherwise=places[-1] + 1)
+            self.next_undecided(otherwise=cells[-1] + 1)
 
     def next_undecided(self, step: int = 1, *, otherwise: int = -1) -> None:
-        """Go to the next undecided pick, or to the place ``otherwise`` if there is none.
+        """Go to the next undecided pick, or to the cell ``otherwise`` if there is none.
 
         The viewer follows.
         """
-        review = self.review
-        if review is None:
+        if self.review_sheet is None:
             return
-        place = review.next_undecided(self.sheet.currentIndex().row(), step)
-        self._say(ALL_JUDGED if place is None and len(review.rows) else "")
-        self._go_to(otherwise if place is None else place)
+        cell = self.review_sheet.next_undecided(self.sheet.currentIndex().row(), step)
+        self._show_status()
+        self._go_to(otherwise if cell is None else cell)
 
-    def _go_to(self, place: int) -> None:
-        if 0 <= place < self.model.rowCount():
-            self.sheet.go_to(place)
+    def _go_to(self, cell: int) -> None:
+        if 0 <= cell < self.model.rowCount():
+            self.sheet.go_to(cell)
             self._fly_soon.start()
 
     def undo(self) -> None:
         """Undo the last verdict and select its picks."""
-        if self.review is not None:
-            self._after_step("Undone", self.review, self.review.undo())
+        if self.review_sheet is not None:
+            self._show_step(self.review_sheet.undo())
 
     def redo(self) -> None:
-        """Redo the last undone verdict."""
-        if self.review is not None:
-            self._after_step("Redone", self.review, self.review.redo())
+        """Redo the last undone verdict and select its picks."""
+        if self.review_sheet is not None:
+            self._show_step(self.review_sheet.redo())
 
-    def _after_step(self, action: str, review: Review, pick_ids: NDArray[np.int64]) -> None:
-        if not len(pick_ids):
+    def _show_step(self, cells: list[int] | None) -> None:
+        if cells is None:
             return
-        places = np.flatnonzero(np.isin(self.model.ids, pick_ids)).tolist()
-        if places:
-            self._go_to(places[0])
-            self.sheet.select(places)
+        if cells:
+            self._go_to(cells[0])
+            self.sheet.select(cells)
         self._save()
         self._show_verdicts()
-        verdicts = set(review.decisions.codes(pick_ids).tolist())
-        result = f"{Verdict(verdicts.pop()).word} again" if len(verdicts) == 1 else "as they were"
-        is_one = len(pick_ids) == 1
-        picks = (
-            f"pick {number_of(pick_ids[0])} is"
-            if is_one
-            else f"{count_text(len(pick_ids), 'pick')} are"
-        )
-        self._say(f"{action}: {picks} {result}.")
 
     def _show_verdicts(self) -> None:
         """Update the sheet, the viewer, the average and the counts after a change of verdicts."""
@@ -310,11 +298,11 @@ class ReviewDock(Dock):
 
     # crops and order
 
-    def fly_to(self, place: int) -> None:
-        """Show and select the pick at a place of the sheet in the viewer."""
+    def fly_to(self, cell: int) -> None:
+        """Show and select the pick of a cell in the viewer."""
         self._fly_soon.stop()
-        if self._layer is not None and 0 <= place < self.model.rowCount():
-            self._layer.fly_to(self.model.row_at(place))
+        if self._layer is not None and 0 <= cell < self.model.rowCount():
+            self._layer.fly_to(self.model.row_at(cell))
 
     def _mark(self) -> None:
         index = self.sheet.currentIndex()
@@ -371,26 +359,26 @@ class ReviewDock(Dock):
 
     def _sort(self) -> None:
         """Apply the sort order and the filter, after measuring the columns they need."""
-        review, layer, reader = self.review, self.layer, self._reader
-        if review is None or layer is None:
+        review_sheet = self.review_sheet
+        layer = self.layer
+        if review_sheet is None or layer is None:
             return
-        order, text = self.controls.sorting, self.controls.filter_text
-        name = to_measure(review, reader, order, text)
+        order = self.controls.sorting
+        text = self.controls.filter_text
+        name = review_sheet.missing_column(order, text, has_volume=self._reader is not None)
         if name is not None:
-            picks, diameter = review.picks, particle_angstrom(layer)
             work = partial(
-                measured, name=name, picks=picks, reader=reader, diameter_angstrom=diameter
+                measured,
+                name=name,
+                picks=review_sheet.review.picks,
+                reader=self._reader,
+                diameter_angstrom=particle_angstrom(layer),
             )
             self.tasks.run(_MEASURE, work, then=self._on_measured, title="Measuring picks")
         else:
-            try:
-                review.look_at(order, text, self.shown_verdict)
-            except CryoETError as error:
-                self.controls.set_filter_problem(str(error))
-            else:
-                self.controls.set_filter_problem("")
-                self._last_message = ""
-        self._show_picks(review)
+            problem = review_sheet.look_at(order, text, self.shown_verdict)
+            self.controls.set_filter_problem(problem)
+        self._show_picks(review_sheet)
         self._show_counts()
 
     def _on_measured(self, columns: dict[str, NDArray[Any]]) -> None:
@@ -403,19 +391,17 @@ class ReviewDock(Dock):
         """The verdict to which the sheet is limited; None for all."""
         return next((verdict for verdict, button in self.shown.items() if button.isChecked()), None)
 
-    def _show_picks(self, review: Review) -> None:
+    def _show_picks(self, review_sheet: ReviewSheet) -> None:
         """Show the picks in their new order.
 
-        Keep the current pick, or its place if it is hidden.
+        Keep the current pick, or its cell if it is hidden.
         """
-        place, before = self.sheet.currentIndex().row(), self.model.ids
-        self.model.set_review(review)
-        if place < 0:
-            place = review.next_undecided(-1) or 0
-        elif len(again := np.flatnonzero(self.model.ids == before[place])):
-            place = int(again[0])
-        if len(review.rows):
-            self.sheet.go_to(min(place, len(review.rows) - 1))
+        before = self.model.ids
+        current = self.sheet.currentIndex().row()
+        self.model.set_sheet(review_sheet)
+        cell = review_sheet.same_cell(current, before)
+        if cell is not None:
+            self.sheet.go_to(cell)
         self._mark()
 
     # signals
@@ -430,7 +416,7 @@ class ReviewDock(Dock):
         self.gear.toggled.connect(self.controls.setVisible)
         self.sheet.opened.connect(self.fly_to)
         self.sheet.moved.connect(self._mark)
-        self.sheet.looked_at.connect(lambda places: self.feed.want(map(self.model.row_at, places)))
+        self.sheet.looked_at.connect(lambda cells: self.feed.want(map(self.model.row_at, cells)))
         for changed in (
             self.feed.arrived,
             self.feed.failed,
@@ -443,13 +429,17 @@ class ReviewDock(Dock):
 
     def add_result_layers(self) -> None:
         """Add the kept and the rejected picks as layers; the active layer stays active."""
-        if self.review is None or self.layer is None:
+        if self.review_sheet is None or self.layer is None:
             return
+        review = self.review_sheet.review
         active = self.viewer.layers.selection.active
-        add_layers(self.viewer, result_specs(self.layer, self.review))
+        add_layers(self.viewer, result_specs(self.layer, review))
         self.viewer.layers.selection.active = active
-        counts = self.review.counts
-        self._say(f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks.")
+        counts = review.counts
+        self.review_sheet.message = (
+            f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks."
+        )
+        self._show_status()
 
     def _on_points(self) -> None:
         if self.points.layer is not self.layer:
@@ -474,9 +464,11 @@ class ReviewDock(Dock):
         self._show_verdicts()
 
     def _on_selected_in_viewer(self, rows: list[int]) -> None:
-        place = self.model.place_of(rows[0]) if len(rows) == 1 else None
-        if place is not None:
-            self.sheet.go_to(place)
+        if self.review_sheet is None or len(rows) != 1:
+            return
+        cell = self.review_sheet.cell_of(rows[0])
+        if cell is not None:
+            self.sheet.go_to(cell)
 
     # keys
 
@@ -524,11 +516,6 @@ class ReviewDock(Dock):
         return partial(self.judge, _VERDICTS[key][0]) if key in _VERDICTS else None
 
     # status and counts
-
-    def _say(self, text: str) -> None:
-        """Show the result of an action until the next one."""
-        self._last_message = text
-        self._show_status()
 
     def _show_review(self) -> None:
         """Show the review's widgets, or a hint about what is missing."""
@@ -579,26 +566,17 @@ class ReviewDock(Dock):
 
     def _show_status(self) -> None:
         """Show an error, the result of the last action, or the reading progress."""
-        text, review, error = "", self.review, self.feed.error
+        text = ""
+        error = self.feed.error
         is_measuring = self.tasks.is_running(_MEASURE)
         if is_measuring:
             text = "Measuring picks…"
-        elif review is not None:
-            reading = (
-                f"Reading {count_text(self.feed.n_waiting, 'crop')}…" if self.feed.n_waiting else ""
-            )
-            text = str(error or self._last_message or reading or self._order_text(review))
+        elif self.review_sheet is not None:
+            text = str(error or self.review_sheet.status_text(self.feed.n_waiting))
         self.status.setText(text)
         self.status.setAccessibleName(text)
         self.stop.setVisible(is_measuring)
         self.retry.setVisible(error is not None)
-
-    def _order_text(self, review: Review) -> str:
-        """The number of picks that the filter leaves; otherwise a hint about keys."""
-        shown, total = len(review.rows), review.counts.total
-        if total and not shown:
-            return "No pick matches the filter. Clear it to see all."
-        return f"{shown:,} of {total:,} shown." if shown < total else KEYS if total else ""
 
     # widgets
 
