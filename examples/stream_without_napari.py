@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_cryoet import open_portal
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import Display, open_pyramid
 
 
 def watch_plane(address: str, index: int, draw: Callable[[np.ndarray, str], None]) -> np.ndarray:
@@ -20,7 +20,7 @@ def watch_plane(address: str, index: int, draw: Callable[[np.ndarray, str], None
     events = (
         queue.SimpleQueue()
     )  # stands for a window's event queue; `on_change` may be called from any thread
-    display = pyramid.display(on_change=lambda: events.put("redraw"))
+    display = Display(pyramid, on_change=lambda: events.put("redraw"))
     try:
         while True:
             picture = np.asarray(display.levels[0][index])  # doesn't block: the best data in memory

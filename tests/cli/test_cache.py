@@ -15,7 +15,7 @@ from napari_cryoet.streaming.disk_cache import (
     DiskCache,
     limit_bytes,
 )
-from napari_cryoet.streaming.sources import Piece
+from napari_cryoet.streaming.piece import Piece
 
 ADDRESS = "https://files.example.org/a.zarr"
 LARGE = bytes(100_000)

@@ -100,13 +100,13 @@ def test_no_data_are_read_on_the_gui_thread(qtbot, viewer, served, tmp_path, mon
 
     monkeypatch.setattr(Pyramid, "read", refuse)
     gui = threading.get_ident()
-    read = type(pyramid._image.files.source).read
+    read = type(pyramid.image.files.source).read
 
     def guarded(self, *arguments, **options):
         assert threading.get_ident() != gui
         return read(self, *arguments, **options)
 
-    monkeypatch.setattr(type(pyramid._image.files.source), "read", guarded)
+    monkeypatch.setattr(type(pyramid.image.files.source), "read", guarded)
     layer, status = add(viewer, pyramid)
     wait_exact(qtbot, status, layer, values[22])
     viewer.dims.set_current_step(0, 3)

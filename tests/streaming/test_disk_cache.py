@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_cryoet.streaming.disk_cache import OWN_FOLDER, DiskCache
-from napari_cryoet.streaming.sources import Piece
+from napari_cryoet.streaming.piece import Piece
 
 MB = 10**6
 ADDRESS = "https://files.example.org/a.zarr"
@@ -270,7 +270,8 @@ def test_a_failed_write_leaves_no_partial_entry(folder: Path, cache: DiskCache) 
         pytest.skip("Windows has no such limits")
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from napari_cryoet.streaming.disk_cache import DiskCache, Piece\n"
+        "from napari_cryoet.streaming.disk_cache import DiskCache\n"
+        "from napari_cryoet.streaming.piece import Piece\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000))\n"
         "cache = DiskCache(Path(sys.argv[1]), 10**7, keep_free_bytes=0)\n"
         f"cache.put(cache.image({ADDRESS!r}), 'a', 0, Piece(bytes(100_000), '1', 100_000))\n"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
-from napari_cryoet.streaming import find_labels, open_pyramid, pyramid_of, split_pyramid
+from napari_cryoet.streaming import Display, find_labels, open_pyramid, pyramid_of, split_pyramid
 from napari_cryoet.streaming.pyramid import open_raw
 from portal_images import noise, write_image
 from server import Server, status
@@ -81,7 +81,7 @@ def test_channels_share_fetched_chunks(tmp_path):
     )
     with Server(tmp_path) as server:
         parts = split_pyramid(open_pyramid(f"{server.url}/a.zarr", cache=None), 0)
-        displays = [part.display() for part in parts]
+        displays = [Display(part) for part in parts]
         for display, part in zip(displays, parts, strict=True):
             np.testing.assert_array_equal(
                 part.read(0, ((40, 41), (0, 256), (0, 256))), part.levels[0][40:41]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import Display, open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.memory import MemoryCache
 from portal_images import noise, write_image
@@ -52,7 +52,7 @@ class Window:
 
     def __init__(self, pyramid):
         self.changed = threading.Event()
-        self.display = pyramid.display(on_change=self.changed.set)
+        self.display = Display(pyramid, on_change=self.changed.set)
 
     def redraw_until(self, condition, index, level=0):
         while True:
@@ -132,7 +132,7 @@ def test_a_view_over_its_byte_limit_stays_coarse(stored, memory, tmp_path):
 
 def test_a_paused_display_requests_only_predicted_planes(stored, memory, tmp_path):
     pyramid = open_pyramid(tmp_path / "a.zarr")
-    display = pyramid.display(is_held=True, placeholder=-1.0)
+    display = Display(pyramid, is_held=True, placeholder=-1.0)
     assert (np.asarray(display.levels[0][20]) == -1).all()
     display.foresee(0, ((5, 6), (0, 300), (0, 280)))
     pause = threading.Event()

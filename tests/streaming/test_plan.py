@@ -26,7 +26,7 @@ MIB = 2**20
 def image(tmp_path_factory):
     folder = tmp_path_factory.mktemp("image")
     write_image(folder / "a.zarr", noise(SHAPE))
-    return open_pyramid(folder / "a.zarr").display(is_held=True).image
+    return open_pyramid(folder / "a.zarr").image
 
 
 def plane(at, axis=0, level=0):

@@ -12,7 +12,8 @@ from napari_cryoet.exceptions import ChangedError, FormatError, StreamError, Wit
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.sources import ByteSource, Piece, https_address, open_source
+from napari_cryoet.streaming.piece import Piece
+from napari_cryoet.streaming.sources import ByteSource, https_address, open_source
 from server import Server, status, without_ranges
 
 MB = 2**20

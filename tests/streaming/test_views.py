@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import Display, open_pyramid
 from portal_images import CHUNKS_OF_A_PLANE, SHAPE, noise, write_image
 from server import Server, sent, status
 
@@ -31,7 +31,7 @@ class Viewer:
     def __init__(self, address, **options):
         self.changed = threading.Event()
         self.pyramid = open_pyramid(address, cache=None)
-        self.display = self.pyramid.display(on_change=self.changed.set, **options)
+        self.display = Display(self.pyramid, on_change=self.changed.set, **options)
 
     def show(self, z, level=0):
         return np.asarray(self.display.levels[level][z])
@@ -220,7 +220,7 @@ def test_errors_in_on_change_do_not_disturb_reading(server, values, monkeypatch)
         raise RuntimeError("the viewer's own")
 
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
-    display = pyramid.display(on_change=fail)
+    display = Display(pyramid, on_change=fail)
     np.asarray(display.levels[0][30])
     assert called.wait(60)
     np.testing.assert_array_equal(pyramid.read(0, ((30, 31), (0, 300), (0, 280)))[0], values[30])
@@ -231,7 +231,7 @@ def test_errors_in_on_change_do_not_disturb_reading(server, values, monkeypatch)
 
 def test_displays_of_one_pyramid_share_fetched_data(server, viewer, values):
     viewer.wait_until_exact(30)
-    other = viewer.pyramid.display()
+    other = Display(viewer.pyramid)
     np.testing.assert_array_equal(np.asarray(other.levels[0][30]), values[30])
     assert other.state.is_exact
     other.close()

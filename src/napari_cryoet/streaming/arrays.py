@@ -7,7 +7,7 @@ is an ordinary dask array.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import dask
 import dask.array as da
@@ -18,10 +18,30 @@ from napari_cryoet.streaming.grid import Box, cut_part, whole_box
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.chunks import Block
-    from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.grid import Grid
 
 _CONSECUTIVE_BLOCKS = 3  # fewer consecutive blocks may be a coincidence
 _BLOCKS_AHEAD = 8
+
+
+class Levels(Protocol):
+    """What the arrays need of a pyramid; see `Pyramid`."""
+
+    server: str
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: np.dtype[Any]
+
+    def grid(self, level: int) -> Grid:
+        """The grid of blocks of a level."""
+
+    def has(self, level: int, box: Box) -> bool:
+        """Whether all of a box is in memory."""
+
+    def read(self, level: int, box: Box) -> Block:
+        """Exact values of a box."""
+
+    def fetch(self, level: int, box: Box) -> None:
+        """Fetch a box into memory."""
 
 
 class ExactLevel:
@@ -31,7 +51,7 @@ class ExactLevel:
     carry. So if blocks of a chunk are read in sequence, the next ones are prefetched together.
     """
 
-    def __init__(self, pyramid: Pyramid, level: int) -> None:
+    def __init__(self, pyramid: Levels, level: int) -> None:
         self._pyramid, self._level = pyramid, level
         self.shape, self.dtype, self.ndim = (
             pyramid.shapes[level],
@@ -87,7 +107,7 @@ class ExactLevel:
         )
 
 
-def exact_array(pyramid: Pyramid, level: int, name: str) -> ExactArray:
+def exact_array(pyramid: Levels, level: int, name: str) -> ExactArray:
     """A level as a dask array with the given name."""
     exact = ExactLevel(pyramid, level)
     meta = np.empty((0,) * exact.ndim, exact.dtype)
@@ -101,7 +121,7 @@ class ExactArray(da.Array):
     The box is one voxel wide along axes that aren't ``kept``.
     """
 
-    pyramid: Pyramid
+    pyramid: Levels
     level: int
     box: Box
     kept: tuple[int, ...]
@@ -109,7 +129,7 @@ class ExactArray(da.Array):
 
     @classmethod
     def of(
-        cls, array: da.Array, pyramid: Pyramid, level: int, box: Box, kept: tuple[int, ...]
+        cls, array: da.Array, pyramid: Levels, level: int, box: Box, kept: tuple[int, ...]
     ) -> Self:
         """Wrap a dask array whose values are a box of a level."""
         exact: Self = cls(array.dask, array.name, array.chunks, meta=array._meta)

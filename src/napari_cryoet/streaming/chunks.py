@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.layout import ArrayLayout
     from napari_cryoet.streaming.memory import MemoryCache
-    from napari_cryoet.streaming.sources import ByteSource, Piece
+    from napari_cryoet.streaming.piece import Piece
+    from napari_cryoet.streaming.sources import ByteSource
 
 K = TypeVar("K")
 Block = npt.NDArray[Any]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_cryoet.streaming.chunks import Block
+    from napari_cryoet.streaming.image import SharedImage
     from napari_cryoet.streaming.memory import Key, MemoryCache
-    from napari_cryoet.streaming.pyramid import SharedImage
 
 _PLANE_AXES = 2
 

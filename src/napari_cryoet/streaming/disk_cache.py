@@ -31,7 +31,7 @@ import xxhash
 
 from napari_cryoet.files import cache_path
 from napari_cryoet.settings import Settings
-from napari_cryoet.streaming.sources import Piece
+from napari_cryoet.streaming.piece import Piece
 
 OWN_FOLDER: Final = "napari-cryoet-parts"  # within the user's folder, where nothing else is touched
 LIMIT_VARIABLE: Final = "NAPARI_CRYOET_CACHE_LIMIT"

@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
     from napari_cryoet.exceptions import CryoETError
     from napari_cryoet.streaming.chunks import Block
-    from napari_cryoet.streaming.engine import Bandwidth, Engine
+    from napari_cryoet.streaming.engine import Bandwidth
     from napari_cryoet.streaming.memory import Key
-    from napari_cryoet.streaming.pyramid import Pyramid, SharedImage
+    from napari_cryoet.streaming.pyramid import Pyramid
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
 _SETTLE_S = 0.004  # one move of a slider may send several steps
@@ -94,10 +94,12 @@ class DisplayState:
 
 
 class Display:
-    """A pyramid as a viewer shows it; made by `Pyramid.display`.
+    """A picture of a pyramid that never waits.
 
     Parameters
     ----------
+    pyramid
+        The image to show.
     on_change
         Called on another thread when a better picture is available or the state changed.
     placeholder
@@ -118,25 +120,23 @@ class Display:
     def __init__(
         self,
         pyramid: Pyramid,
-        image: SharedImage,
-        engine: Engine,
         *,
         on_change: Callable[[], None] | None = None,
         placeholder: float | None = None,
         is_held: bool = False,
     ) -> None:
-        self.pyramid, self.image = pyramid, image
+        self.pyramid, self.image = pyramid, pyramid.image
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
         self.is_blank = False
         self.levels = tuple(
-            DisplayLevel(self, level, is_view=True) for level in range(len(image.levels))
+            DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes))
         )
         self.overviews = tuple(
-            DisplayLevel(self, level, is_view=False) for level in range(len(image.levels))
+            DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes))
         )
-        self._engine = engine
-        self._usual_view_bytes = min(_LARGEST_VIEW_BYTES, engine.memory.limit_bytes // 2)
+        self._engine = pyramid.engine
+        self._usual_view_bytes = min(_LARGEST_VIEW_BYTES, self._engine.memory.limit_bytes // 2)
         self._chosen_view_bytes: int | None = None
         self._is_held, self._prefetches = is_held, not is_held
         self._is_stopped = self._is_paused = self._is_closed = False

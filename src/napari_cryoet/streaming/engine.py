@@ -20,6 +20,7 @@ from enum import IntEnum
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
+from weakref import finalize
 
 from napari_cryoet.exceptions import (
     ChangedError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.chunks import Block, Chunks
     from napari_cryoet.streaming.grid import BlockIndex, PlanePosition
-    from napari_cryoet.streaming.pyramid import SharedImage
+    from napari_cryoet.streaming.image import SharedImage
 
     PlaceBlocks = Callable[[dict[BlockIndex, Block]], None]
 
@@ -336,6 +337,10 @@ class Engine:
             self._is_warm = True
             for name in ("zarr", "dask.array"):
                 self._threads.submit(import_module, name)
+
+    def forget_unused(self, image: SharedImage) -> None:
+        """Free the blocks of an image once nothing refers to it, in case it is never closed."""
+        finalize(image, self.call, self.memory.forget, image.owner).atexit = False
 
     @property
     def is_idle(self) -> bool:

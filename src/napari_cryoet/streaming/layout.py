@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari_cryoet.streaming.disk_cache import DiskCache
-    from napari_cryoet.streaming.sources import ByteSource, Piece
+    from napari_cryoet.streaming.piece import Piece
+    from napari_cryoet.streaming.sources import ByteSource
 
 #: The first bytes of a chunk, usually enough for its Blosc table.
 HEAD_BYTES = 4096

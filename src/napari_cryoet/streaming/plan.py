@@ -20,7 +20,8 @@ from napari_cryoet.streaming.memory import OVERHEAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_cryoet.streaming.pyramid import Pyramid, SharedImage
+    from napari_cryoet.streaming.image import SharedImage
+    from napari_cryoet.streaming.pyramid import Pyramid
 
 _WASTEFUL = 16  # bytes fetched for each byte shown
 RUN_BYTES = 2**20  # decoded bytes in one request; larger ones would delay the next view

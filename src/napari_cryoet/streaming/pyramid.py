@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, CryoETError, StoppedError
+from napari_cryoet.exceptions import ChangedError, StoppedError
 from napari_cryoet.formats.ome_zarr import CoarseOffset, as_labels
 from napari_cryoet.locations import PathOrUrl
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
-from napari_cryoet.streaming.chunks import Chunks, Files, PlainChunks, make_chunks
-from napari_cryoet.streaming.engine import shared_engine
+from napari_cryoet.streaming.chunks import Files, PlainChunks, make_chunks
+from napari_cryoet.streaming.engine import Engine, shared_engine
 from napari_cryoet.streaming.grid import (
     Box,
     Grid,
     box_shape,
     box_slices,
-    coarse_box,
     intersect,
-    level_factors,
     whole_box,
 )
+from napari_cryoet.streaming.image import SharedImage
 from napari_cryoet.streaming.layout import ArrayLayout, find
 from napari_cryoet.streaming.sources import open_source
 
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.disk_cache import DiskCache
-    from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.grid import BlockIndex
 
 T = TypeVar("T")
@@ -109,7 +106,9 @@ def open_pyramid(
         )
     offset = (multiscale and multiscale.coarse_offset) or "mean"
     image = SharedImage(files, owner, levels, scales=about.scales, coarse_offset=offset)
-    return Pyramid(image, about, _Origin(source.url, is_labels, cache is not None, found.etags))
+    engine.forget_unused(image)
+    origin = _Origin(source.url, is_labels, cache is not None, found.etags)
+    return Pyramid(image, shared_engine, about, origin)
 
 
 def open_raw(
@@ -131,85 +130,16 @@ def open_raw(
     source = open_source(url_or_path)
     layout = ArrayLayout("", shape, shape, dtype, dtype.type(0), (), None, {}, lambda _chunk: "")
     files, owner = Files(source, {"": etag} if etag else {}), next(_owners)
-    chunks = PlainChunks(
-        files, layout, offset=offset, memory=shared_engine().memory, owner=(owner, 0)
-    )
+    engine = shared_engine()
+    chunks = PlainChunks(files, layout, offset=offset, memory=engine.memory, owner=(owner, 0))
     image = SharedImage(files, owner, [chunks], scales=(None,), coarse_offset="mean")
+    engine.forget_unused(image)
     stored_axes = order or tuple(range(len(shape)))
     about = _About(
         axes=tuple(axes[stored_axes.index(axis)] for axis in range(len(shape))) if axes else ()
     )
     origin = _Origin(source.url, raw=(shape, dtype.str, offset, etag, axes, order))
-    return Pyramid(image, about, origin, order=stored_axes)
-
-
-class SharedImage:
-    """The part of an image that all its pyramids and displays share; axes are in stored order.
-
-    Its keys in the memory cache start with ``owner``. ``error`` is set once it can't be read any
-    more.
-    """
-
-    def __init__(
-        self,
-        files: Files,
-        owner: int,
-        levels: Sequence[Chunks],
-        *,
-        scales: Sequence[Sequence[float] | None],
-        coarse_offset: CoarseOffset,
-    ) -> None:
-        self.files, self.server, self.owner, self.levels = (
-            files,
-            files.source.server,
-            owner,
-            tuple(levels),
-        )
-        self.shapes = tuple(chunks.layout.shape for chunks in levels)
-        self.dtype = levels[0].layout.dtype
-        self.factors = level_factors(self.shapes, scales)
-        self.coarse_offset = coarse_offset
-        self.error: CryoETError | None = None
-        engine = shared_engine()
-        finalize(
-            self, engine.call, engine.memory.forget, owner
-        ).atexit = False  # in case it is never closed
-
-    @property
-    def coarsest(self) -> int:
-        """The number of the coarsest level."""
-        return len(self.levels) - 1
-
-    def ratios(self, level: int, coarse: int) -> tuple[float, ...]:
-        """How many voxels of ``level`` one voxel of ``coarse`` spans along each axis."""
-        return tuple(b / a for a, b in zip(self.factors[level], self.factors[coarse], strict=True))
-
-    def box_at(self, level: int, box: Box, coarse: int) -> Box:
-        """The box at level ``coarse`` (the same or a coarser one) that covers a box of ``level``."""
-        if coarse == level:
-            return box
-        return coarse_box(box, self.ratios(level, coarse), self.shapes[coarse], self.coarse_offset)
-
-    def block_bytes(self, level: int) -> int:
-        """Decoded bytes of a full block of a level."""
-        return math.prod(self.levels[level].grid.block_shape) * self.dtype.itemsize
-
-    def size_bytes(self, level: int, box: Box | None = None) -> int:
-        """Decoded bytes of the blocks that cover a box of a level, or all of it."""
-        outer = self.levels[level].grid.enclosing(box or whole_box(self.shapes[level]))
-        return math.prod(box_shape(outer)) * self.dtype.itemsize
-
-    def wire_bytes(self, level: int, size_bytes: int) -> int:
-        """The estimated download for ``size_bytes`` decoded bytes."""
-        return round(size_bytes * self.levels[level].compression)
-
-    def runs(
-        self, level: int, blocks: Iterable[BlockIndex], longest_bytes: int
-    ) -> list[tuple[BlockIndex, ...]]:
-        """Group blocks into requests of at most ``longest_bytes`` decoded bytes."""
-        return self.levels[level].grid.runs(
-            blocks, max(1, longest_bytes // self.block_bytes(level))
-        )
+    return Pyramid(image, shared_engine, about, origin, order=stored_axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +203,7 @@ class Pyramid:
     def __init__(
         self,
         image: SharedImage,
+        get_engine: Callable[[], Engine],
         about: _About,
         origin: _Origin,
         *,
@@ -280,7 +211,9 @@ class Pyramid:
         fixed: dict[int, int] | None = None,
         is_part: bool = False,
     ) -> None:
-        self._image, self._about, self._origin, self._is_part = image, about, origin, is_part
+        self.image = image
+        self._get_engine = get_engine  # a forked process has its own engine
+        self._about, self._origin, self._is_part = about, origin, is_part
         self._order = order if order is not None else tuple(range(len(image.shapes[0])))
         self._fixed = fixed or {}
         self._is_closed = False
@@ -306,21 +239,26 @@ class Pyramid:
         return _unpickled, (self.name, self._origin, self.coarse_offset, self._order, self._fixed)
 
     @property
+    def engine(self) -> Engine:
+        """The engine that reads the image in this process."""
+        return self._get_engine()
+
+    @property
     def coarse_offset(self) -> CoarseOffset:
         """Position of a coarse voxel: ``"mean"``, the centre of the voxels it spans, or ``"strided"``, the first.
 
         Set it if the file is wrong.
         """
-        return self._image.coarse_offset
+        return self.image.coarse_offset
 
     @coarse_offset.setter
     def coarse_offset(self, offset: CoarseOffset) -> None:
-        self._image.coarse_offset = offset
+        self.image.coarse_offset = offset
 
     @property
     def bytes_read(self) -> int:
         """How many bytes have been read from the source."""
-        return self._image.files.source.bytes_read
+        return self.image.files.source.bytes_read
 
     @property
     def source_number(self) -> int:
@@ -328,12 +266,12 @@ class Pyramid:
 
         Pyramids with the same number, such as channels, share `bytes_read`.
         """
-        return self._image.owner
+        return self.image.owner
 
     @property
     def as_of(self) -> datetime | None:
         """When the server last confirmed the disk cache, if it is unreachable now; else None."""
-        return self._image.files.source.as_of
+        return self.image.files.source.as_of
 
     @property
     def stays_coarse(self) -> bool:
@@ -381,9 +319,9 @@ class Pyramid:
             raise ValueError(f"{box} is no box within {self.shapes[level]}")
         values = np.empty(box_shape(box), self.dtype)
         self._require_open(stop)
-        stored, grid = self.stored_box(box), self._image.levels[level].grid
+        stored, grid = self.stored_box(box), self.image.levels[level].grid
         assembly = _Assembly(self._to_stored(values), stored, grid)
-        memory, owner = shared_engine().memory, self._image.owner
+        memory, owner = self.engine.memory, self.image.owner
         missing = []
         for block in grid.covering(stored):
             if (content := memory.get((owner, level, block))) is not None:
@@ -394,7 +332,7 @@ class Pyramid:
             keep = self.size_bytes(level, box) <= memory.limit_bytes // _KEPT_DIVISOR
             with closing(assembly):
                 client.run(
-                    shared_engine().read(self._image, level, missing, assembly.place, keep=keep),
+                    self.engine.read(self.image, level, missing, assembly.place, keep=keep),
                     stop,
                 )
         return values
@@ -402,14 +340,12 @@ class Pyramid:
     def fetch(self, level: int, box: Box) -> None:
         """Fetch a box into memory, so that `read` returns at once; errors as in `read`."""
         self._require_open(None)
-        blocks = self._image.levels[level].grid.covering(self.stored_box(box))
-        client.run(
-            shared_engine().read(self._image, level, blocks, lambda _blocks: None, keep=True)
-        )
+        blocks = self.image.levels[level].grid.covering(self.stored_box(box))
+        client.run(self.engine.read(self.image, level, blocks, lambda _blocks: None, keep=True))
 
     def grid(self, level: int) -> Grid:
         """The grid of blocks of a level."""
-        grid = self._image.levels[level].grid
+        grid = self.image.levels[level].grid
         return Grid(
             self._in_order(grid.borders),
             self._in_order(grid.chunk_shape),
@@ -418,27 +354,21 @@ class Pyramid:
 
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory."""
-        memory, owner = shared_engine().memory, self._image.owner
-        blocks = self._image.levels[level].grid.covering(self.stored_box(box))
+        memory, owner = self.engine.memory, self.image.owner
+        blocks = self.image.levels[level].grid.covering(self.stored_box(box))
         return all((owner, level, block) in memory for block in blocks)
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
         """Decoded bytes of the blocks that cover a box of a level, or all of it."""
-        return self._image.size_bytes(level, self.stored_box(box or whole_box(self.shapes[level])))
+        return self.image.size_bytes(level, self.stored_box(box or whole_box(self.shapes[level])))
 
     def wire_bytes(self, level: int) -> int:
         """The estimated download for a whole level."""
-        return self._image.wire_bytes(level, self._image.size_bytes(level))
+        return self.image.wire_bytes(level, self.image.size_bytes(level))
 
     def box_at(self, level: int, box: Box, coarse: int) -> Box:
         """The box at level ``coarse`` (the same or a coarser one) that covers a box of ``level``."""
-        return self._in_order(self._image.box_at(level, self.stored_box(box), coarse))
-
-    def display(self, **options: Any) -> Display:
-        """A picture of this pyramid that never waits; see `Display` for the options."""
-        from napari_cryoet.streaming.display import Display
-
-        return Display(self, self._image, shared_engine(), **options)
+        return self._in_order(self.image.box_at(level, self.stored_box(box), coarse))
 
     def close(self) -> None:
         """Stop all reading and free the memory.
@@ -447,9 +377,8 @@ class Pyramid:
         """
         self._is_closed = True
         if not self._is_part:
-            self._image.error = self._image.error or StoppedError("It was closed.")
-            engine = shared_engine()
-            engine.call(engine.close, self._image, self._image.error)
+            self.image.error = self.image.error or StoppedError("It was closed.")
+            self.engine.call(self.engine.close, self.image, self.image.error)
 
     def without_axes(self, axes: Sequence[int]) -> Pyramid:
         """Drop axes of length 1; ValueError if one is longer."""
@@ -464,7 +393,13 @@ class Pyramid:
         order = tuple(stored for axis, stored in enumerate(self._order) if axis not in positions)
         fixed = self._fixed | {self._order[axis]: index for axis, index in positions.items()}
         return Pyramid(
-            self._image, self._about, self._origin, order=order, fixed=fixed, is_part=is_part
+            self.image,
+            self._get_engine,
+            self._about,
+            self._origin,
+            order=order,
+            fixed=fixed,
+            is_part=is_part,
         )
 
     # axes of the pyramid and of the files
@@ -498,7 +433,7 @@ class Pyramid:
     def _require_open(self, stop: threading.Event | None) -> None:
         if self._is_closed or (stop is not None and stop.is_set()):
             raise StoppedError
-        if (error := self._image.error) is not None:
+        if (error := self.image.error) is not None:
             raise error.with_traceback(None)
 
 
@@ -569,7 +504,15 @@ def _unpickled(
         return pyramid
     whole = _reopened(origin)
     whole.coarse_offset = coarse_offset
-    return Pyramid(whole._image, whole._about, origin, order=order, fixed=fixed, is_part=True)
+    return Pyramid(
+        whole.image,
+        shared_engine,
+        whole._about,
+        origin,
+        order=order,
+        fixed=fixed,
+        is_part=True,
+    )
 
 
 @lru_cache(maxsize=_MOST_REOPENED)

@@ -15,7 +15,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
@@ -32,6 +31,7 @@ from napari_cryoet.exceptions import (
 from napari_cryoet.locations import Location, PathOrUrl, without_login, without_password
 from napari_cryoet.network import client
 from napari_cryoet.network.connections import is_this_computer
+from napari_cryoet.streaming.piece import Piece
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import CachedImage, DiskCache
@@ -43,20 +43,6 @@ _LARGEST_WHOLE_BYTES = (
 )  # of one file, or of all files held, from a server without ranges
 _CHECK_TIMEOUT_S = 5.0  # to check whether the cached image is current
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A file or a part of it.
-
-    ``etag`` identifies the version of the file; None if its server gives none. ``modified`` is only
-    compared.
-    """
-
-    content: bytes
-    etag: str | None
-    total_bytes: int | None
-    modified: str | None = field(default=None, compare=False)
 
 
 class ByteSource(Protocol):

@@ -269,7 +269,7 @@ def attach(
     """
     status = _status_of(layer)
     if status is None:
-        return _attach(layer, pyramid.display(is_held=True), viewer)
+        return _attach(layer, Display(pyramid, is_held=True), viewer)
     if viewer is not None:
         status.follow(viewer)
     return status
@@ -319,7 +319,7 @@ def make_layer(
     if pyramid is None:
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # napari doesn't slice hidden layers
-    display = pyramid.display(is_held=True)
+    display = Display(pyramid, is_held=True)
     _prefetch_first_view(display, viewer)
     layer = OWN_TYPES[Image if spec.kind == "image" else Labels](spec.data, **hidden)
     status = _attach(layer, display, viewer)
