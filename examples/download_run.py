@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from napari_cryoet import Basket, download_basket, open_portal
+from napari_cryoet import Basket, Task, download_basket, open_portal
 
 source = sys.argv[1] if len(sys.argv) > 1 else "demo"  # or "live", or the folder of a pack
 folder = sys.argv[2] if len(sys.argv) > 2 else "runs"
 
 
-def show(done_bytes: int, total_bytes: int) -> None:
+def show(fraction: float, text: str) -> None:
     """Print the progress."""
-    print(f"\r{done_bytes / 1e6:.1f} of {total_bytes / 1e6:.1f} MB", end="", flush=True)
+    print(f"\r{fraction:4.0%}  {text}", end="", flush=True)
 
 
 portal = open_portal(source)
@@ -29,7 +29,7 @@ basket = basket.with_choices(
     with_tomogram="default"
 )  # for all of a run: basket.with_ids("runs", [run.id])
 
-report = download_basket(basket, portal, folder, progress=show)
+report = download_basket(basket, portal, folder, task=Task(show))
 print(
     f"\n{report.n_fetched} files fetched, {report.n_skipped} already complete; see {report.folder}"
 )

@@ -35,7 +35,7 @@ def test_the_example_reader_reads_any_part_of_a_frame(project_folder):
                 (0, len(raw)),
             ]:
                 read = names["read_content"](
-                    lambda start, stop, frame=frame: frame[start:stop], first, last
+                    lambda start, task, frame=frame: frame[start:task], first, last
                 )
                 assert read == raw[first:last], (codec, level, options)
 

@@ -50,6 +50,7 @@ from .portal.portal import Portal as Portal
 from .portal.portal import open_portal as open_portal
 from .runs.fit import Fit as Fit
 from .runs.fit import fit as fit
+from .task import Task as Task
 from .volumes import Mask as Mask
 from .volumes import Volume as Volume
 from .volumes import open_volume as open_volume

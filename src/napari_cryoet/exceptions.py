@@ -7,15 +7,12 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Callable, Collection
-from concurrent.futures import Future, wait
+from collections.abc import Collection
 from numbers import Real
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
-_POLL_S: Final = 0.05  # the longest delay of a stop
 #: Information about the volume of its positions that a file may lack.
 ContextField = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
 
@@ -132,12 +129,6 @@ class StoppedError(CryoETError):
         super().__init__(message)
 
 
-def raise_if_stopped(stop: threading.Event | None) -> None:
-    """Raise `StoppedError` if ``stop`` is set; call it between steps of long work."""
-    if stop is not None and stop.is_set():
-        raise StoppedError
-
-
 def require_known(word: str, words: Collection[str], what: str) -> None:
     """Raise `CryoETError`, which lists the words, unless the word is one of them."""
     if word not in words:
@@ -149,22 +140,3 @@ def require_positive(name: str, number: Any, most: float = sys.float_info.max) -
     if not isinstance(number, Real) or not 0 < float(number) <= most:
         limit = "" if most > 1e9 else f" of at most {most:g}"
         raise ValueError(f"{name} must be a positive number{limit}, not {number!r}")
-
-
-def stoppable(work: Callable[[], T], stop: threading.Event | None) -> T:
-    """Run a long NumPy or SciPy call in a thread, abandoned with `StoppedError` once ``stop`` is set."""
-    raise_if_stopped(stop)
-    if stop is None:
-        return work()
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised by `result`
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="napari-cryoet work", daemon=True).start()
-    while not wait([future], _POLL_S).done:
-        raise_if_stopped(stop)
-    return future.result()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import numpy as np
 import pytest
 
 from api.files import noise, point, write_lines, write_zarr
 from napari_cryoet import CryoETError, Findings, Picks, StoppedError, check_picks, open_annotation
+from napari_cryoet.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,15 @@ def test_outside_and_duplicate_picks_are_listed(truth, tomogram):
 
 
 def test_check_reports_progress_and_can_be_stopped(truth, tomogram):
-    fractions, stop = [], threading.Event()
-    check_picks(truth, tomogram, progress=lambda fraction, _message: fractions.append(fraction))
-    stop.set()
+    fractions = []
+    task = Task()
+    check_picks(truth, tomogram, task=Task(lambda fraction, _text: fractions.append(fraction)))
+    task.stop()
 
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     with pytest.raises(StoppedError):
-        check_picks(truth, tomogram, stop=stop)
+        check_picks(truth, tomogram, task=task)
 
 
 def test_bare_files_must_be_volumes_with_a_spacing(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from napari_cryoet import (
     compare,
     open_annotation,
 )
+from napari_cryoet.task import Task
 
 
 def picks(*points, spacing=10.0, **options):
@@ -248,11 +248,11 @@ class TestErrors:
             compare("a.star", B, radius_angstrom=25)
 
     def test_every_comparison_can_be_stopped(self):
-        stop = threading.Event()
-        stop.set()
+        task = Task()
+        task.stop()
         for a, b in ((A, B), (A, Mask(BALL, 10.0)), (Mask(BALL, 10.0), Mask(BALL, 10.0))):
             with pytest.raises(StoppedError):
-                compare(a, b, radius_angstrom=25, stop=stop)
+                compare(a, b, radius_angstrom=25, task=task)
 
 
 class TestPortalAnnotations:

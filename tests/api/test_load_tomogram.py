@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -19,6 +18,7 @@ from napari_cryoet import (
     load_tomogram,
     open_volume,
 )
+from napari_cryoet.task import Task
 from server import Server
 
 
@@ -139,10 +139,10 @@ class TestTomogram:
             load_tomogram(tomogram_at((tmp_path / "nowhere.zarr").as_uri()))
 
     def test_can_be_stopped(self, tomogram):
-        stop = threading.Event()
-        stop.set()
+        task = Task()
+        task.stop()
         with pytest.raises(StoppedError):
-            load_tomogram(tomogram, stop=stop)
+            load_tomogram(tomogram, task=task)
 
 
 class TestBareVolume:

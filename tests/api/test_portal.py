@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from journeys.proxy import Proxy
@@ -16,6 +14,7 @@ from napari_cryoet import (
     StoppedError,
     open_portal,
 )
+from napari_cryoet.task import Task
 
 DATASET, OTHER_DATASET, RUN, COMMUNITY = 90001, 90002, 9001, 90903
 
@@ -117,10 +116,10 @@ class TestEveryPortal:
                 ask(424242)
 
     def test_can_be_stopped(self, any_portal):
-        stop = threading.Event()
-        stop.set()
+        task = Task()
+        task.stop()
         with pytest.raises(StoppedError):
-            any_portal.run_page(RUN, stop=stop)
+            any_portal.run_page(RUN, task=task)
 
 
 class TestCachedAnswers:

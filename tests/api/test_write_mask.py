@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import dask.array as da
 import mrcfile
@@ -20,6 +19,7 @@ from napari_cryoet import (
     open_annotation,
     write_mask,
 )
+from napari_cryoet.task import Task
 
 SHAPE_ZYX = (20, 31, 45)
 SPACING = 13.4812
@@ -153,14 +153,13 @@ def test_files_are_overwritten_only_if_asked(tmp_path, name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_stopped_write_leaves_no_files(tmp_path, name):
-    stop = threading.Event()
+    def stop_late(fraction, _text):
+        if fraction > 0.6:
+            task.stop()
 
-    def progress(done, total):
-        if done > total * 0.6:
-            stop.set()
-
+    task = Task(stop_late)
     with pytest.raises(StoppedError):
-        write(labels(300), tmp_path, name, progress=progress, stop=stop)
+        write(labels(300), tmp_path, name, task=task)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from napari_cryoet.pages.remarks import remarks_on
 from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.runs.files import every_cell
 from napari_cryoet.runs.runs import Runs
+from napari_cryoet.task import Task
 from portal_rows import blank_row
 
 PREFIX = "https://files.example.org/"
@@ -224,9 +224,10 @@ def test_adding_ids_of_a_known_run_sends_no_query(
 
 
 def test_rows_not_fetched_after_a_stop_are_not_missing(portal: Portal) -> None:
-    known_runs, stop = KnownRuns(portal), threading.Event()
-    stop.set()
+    known_runs = KnownRuns(portal)
+    task = Task()
+    task.stop()
     basket = Basket(source=portal.source.name).with_ids("annotations", [21])
     with pytest.raises(StoppedError):
-        known_runs.of(basket, stop=stop)
+        known_runs.of(basket, task=task)
     assert contents_of(choose(basket, known_runs.of(basket))).run_ids == (RUN,)

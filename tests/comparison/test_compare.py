@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 from napari_cryoet import ComparisonError, FormatError, Mask, Picks, compare
 from napari_cryoet.comparison import match
 from napari_cryoet.comparison.report import spread_of
-from napari_cryoet.exceptions import StoppedError, stoppable
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.task import Task, stoppable
 from napari_cryoet.volumes import masks
 
 coordinates = st.integers(0, 3).map(float) | st.floats(
@@ -68,11 +69,12 @@ class TestPicks:
                 matched(heap, heap, 2)
 
     def test_long_calls_can_be_stopped(self):
-        stop, is_started, may_end = threading.Event(), threading.Event(), threading.Event()
-        threading.Thread(target=lambda: is_started.wait(30) and stop.set()).start()
+        is_started, may_end = threading.Event(), threading.Event()
+        task = Task()
+        threading.Thread(target=lambda: is_started.wait(30) and task.stop()).start()
 
         with pytest.raises(StoppedError):
-            stoppable(lambda: is_started.set() or may_end.wait(30), stop)
+            stoppable(lambda: is_started.set() or may_end.wait(30), task)
         may_end.set()
 
     def test_angles_require_orientations_on_both_sides(self):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 from collections import Counter
 
 import mrcfile
@@ -18,6 +17,7 @@ from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
 from napari_cryoet.formats.mesh import read_mesh
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.records import ShapeType
+from napari_cryoet.task import Task
 from packs.pack_check import problems_of
 
 TOMOGRAM_RUNS = ("DEMO_001", "DEMO_002", "DEMO_003", "MIX_001", "MIX_002", "MIX_003")
@@ -265,27 +265,29 @@ def test_a_nonempty_folder_is_left_unchanged(tmp_path):
 
 
 def test_stopping_leaves_no_files(tmp_path):
-    stop = threading.Event()
+    task = Task(lambda *_: task.stop())
     with pytest.raises(StoppedError):
-        write_demo_pack(tmp_path / "demo", size="tiny", progress=lambda *_: stop.set(), stop=stop)
+        write_demo_pack(tmp_path / "demo", size="tiny", task=task)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_concurrent_calls_create_the_demo_once():
     demo_folder().mkdir(parents=True)  # like a damaged one
-    shares, stop = [], threading.Event()
+    shares = []
 
     def stop_when_waiting(_share, words):
         if "Waiting" in words:
-            stop.set()
+            waiting.stop()
+
+    waiting = Task(stop_when_waiting)
 
     def start_second_call(share, _words):
         shares.append(share)
         if len(shares) == 2:
             with pytest.raises(StoppedError):
-                ensure_demo_pack(progress=stop_when_waiting, stop=stop, size="tiny")
+                ensure_demo_pack(waiting, size="tiny")
 
-    folder = ensure_demo_pack(progress=start_second_call, size="tiny")
+    folder = ensure_demo_pack(Task(start_second_call), size="tiny")
     assert open_pack(folder).tables["datasets"]
     assert (shares, shares[-1]) == (sorted(shares), 1)
-    assert ensure_demo_pack(progress=lambda *_: pytest.fail("the demo exists already")) == folder
+    assert ensure_demo_pack(Task(lambda *_: pytest.fail("the demo exists already"))) == folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.portal.transport import AnswerCache, PackAsker
+from napari_cryoet.task import Task
 
 SEARCH = Search(text="ribosome", has=("frames",), annotations=(Condition(is_ground_truth=True),))
 
@@ -34,7 +34,7 @@ class Server:
             False,
         )
 
-    def __call__(self, query, variables, stop):
+    def __call__(self, query, variables, task):
         self.n_requests += 1
         if self.refused and self.refused in str(variables):
             raise PortalError("The portal couldn't answer: Unexpected error.")
@@ -42,7 +42,7 @@ class Server:
             raise NetworkError("The server is gone.")
         if self.repeats_rows and "where" in variables:
             variables = variables | {"where": {}}
-        answer = self._ask(query, variables, stop)
+        answer = self._ask(query, variables, task)
         self.n_rows.append(len(answer.data.get("rows", ())))
         return answer
 
@@ -66,7 +66,7 @@ def test_the_index_is_read_in_pages_and_then_cached(server, index, monkeypatch):
     monkeypatch.setattr("napari_cryoet.discovery.index.ROWS_A_PAGE", 100)
     fractions = []
     fetched = read_index(
-        server.portal(), progress=lambda fraction, _message: fractions.append(fraction)
+        server.portal(), task=Task(lambda fraction, _text: fractions.append(fraction))
     )
     n_requests = server.n_requests
 
@@ -124,9 +124,9 @@ def test_a_server_repeating_rows_raises_an_error(server, monkeypatch):
 
 
 def test_the_index_survives_a_stop_and_a_damaged_cache(server, index):
-    stop = threading.Event()
+    task = Task(lambda *_: task.stop())
     with pytest.raises(StoppedError):
-        read_index(server.portal(), progress=lambda *_: stop.set(), stop=stop)
+        read_index(server.portal(), task=task)
     (path,) = [read_index(server.portal()), *server.portal().cache_folder.glob("index-*.sqlite")][
         1:
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +41,7 @@ from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.runs.files import every_cell
+from napari_cryoet.task import Task
 from server import Server, garbled, saying, sent, status, without_ranges
 
 MRC, ZARR, POINTS = f"files/{TOMOGRAM}.mrc", f"files/{TOMOGRAM}.zarr", f"files/{PICKS}_point.ndjson"
@@ -71,14 +71,15 @@ def test_files_are_identical_from_a_folder_and_over_http(tmp_path: Path, plan_of
     rows = sample_rows(write_files(tmp_path / "pack"))
     local = plan_cells(rows, None, every_cell(rows))
     for name, plan in (("local", local), ("http", plan_of())):
-        seen: list[tuple[int, int]] = []
-        report = download_files(plan, tmp_path / name, progress=lambda *each: seen.append(each))  # noqa: B023
+        seen: list[float] = []
+        task = Task(lambda fraction, _text: seen.append(fraction))  # noqa: B023
+        report = download_files(plan, tmp_path / name, task=task)
 
         assert files_in(tmp_path / name) == sample_files()
         assert (report.n_fetched, report.n_skipped) == (len(sample_files()), 0)
         assert report.fetched_bytes == sum(map(len, sample_files().values()))
-        assert seen[-1] == (report.fetched_bytes, report.fetched_bytes)
-        assert all(done <= total for done, total in seen)
+        assert seen[-1] == 1
+        assert all(0 <= fraction <= 1 for fraction in seen)
 
 
 def test_the_manifest_lists_files_and_their_sources(to: Path, plan_of: PlanOf) -> None:
@@ -257,14 +258,14 @@ def test_nothing_is_requested_offline_or_above_the_session_limit(
 
 def test_a_stopped_download_resumes(to: Path, bucket: Server, mrc: Plan) -> None:
     bucket.script("TS_1.mrc", sent("stalled"), times=1)
-    stop = threading.Event()
 
-    def look_at(done_bytes: int, _total_bytes: int) -> None:
-        if bucket.held and done_bytes >= 2**20:
-            stop.set()
+    def look_at(fraction: float, _text: str) -> None:
+        if bucket.held and fraction * mrc.total_bytes >= 2**20:
+            task.stop()
 
+    task = Task(look_at)
     with pytest.raises(StoppedError):
-        download_files(mrc, to, stop=stop, progress=look_at)
+        download_files(mrc, to, task=task)
     bucket.end()
     assert not manifest_of(to)["is_complete"]
     (part,) = to.rglob("*.part")

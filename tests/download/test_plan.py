@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from napari_cryoet.portal import rows as rows_module
 from napari_cryoet.portal.rows import ask_rows
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from napari_cryoet.runs.files import every_cell, file_columns
+from napari_cryoet.task import Task
 from portal_rows import portal_schema
 
 PREFIX = "https://files.example.org/"
@@ -91,13 +91,13 @@ def test_rows_are_those_of_the_requested_dataset_or_run(
 
 
 def test_missing_ids_raise_an_error_and_requests_can_be_stopped(pack: Path) -> None:
-    stop = threading.Event()
+    task = Task()
     for wanted in ({"dataset_id": 7}, {"run_ids": [RUN, 7]}):
         with pytest.raises(NotFoundError, match="7"):
-            ask_rows(open_portal(pack), stop=stop, **wanted)
-    stop.set()
+            ask_rows(open_portal(pack), task=task, **wanted)
+    task.stop()
     with pytest.raises(StoppedError):
-        ask_rows(open_portal(pack), dataset_id=DATASET, stop=stop)
+        ask_rows(open_portal(pack), dataset_id=DATASET, task=task)
 
 
 def test_every_url_in_the_schema_except_prefixes_is_a_file() -> None:

@@ -31,6 +31,7 @@ from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.task import Task
 from server import Server, sent, status
 
 PlanOf = Callable[..., Plan]
@@ -110,11 +111,12 @@ def test_simultaneous_requests_are_limited(tmp_path: Path, bucket: Server, plan_
 
 
 def test_a_paused_download_can_be_stopped(tmp_path: Path, plan_of: PlanOf) -> None:
-    download, stop = Download(plan_of(), tmp_path / "to"), threading.Event()
+    download = Download(plan_of(), tmp_path / "to")
+    task = Task()
     download.pause()
-    thread, results = in_thread(lambda: download.run(stop=stop))
+    thread, results = in_thread(lambda: download.run(task=task))
     wait_until(lambda: download.state.is_paused)
-    stop.set()
+    task.stop()
     thread.join()
     assert isinstance(results[0], StoppedError)
 
@@ -243,21 +245,20 @@ def test_a_region_opens_at_its_position_in_the_tomogram(tmp_path: Path, demo_pac
 
 
 def test_a_failed_region_leaves_no_files(tmp_path: Path, demo_pack: Path) -> None:
-    portal, stop = open_portal(demo_pack), threading.Event()
+    portal = open_portal(demo_pack)
+    task = Task(lambda *_: task.stop())
     (tomogram, *_) = portal.run_page(9001).tomograms
     with pytest.raises(NotFoundError):
         download_region(portal, 1, ((0, 1),) * 3, tmp_path / "to")
     for box in (((0, 9999), (0, 1), (0, 1)), ((2, 2), (0, 1), (0, 1)), ((-1, 2), (0, 1), (0, 1))):
         with pytest.raises(DownloadError, match="region"):
             download_region(portal, tomogram.id, box, tmp_path / "to")
-    progress = lambda _done, _total: stop.set()  # noqa: E731
     with pytest.raises(StoppedError):
         download_region(
             portal,
             tomogram.id,
             ((0, 8), (0, 8), (0, 8)),
             tmp_path / "to",
-            progress=progress,
-            stop=stop,
+            task=task,
         )
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

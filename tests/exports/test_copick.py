@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from napari_cryoet.exports import export
 from napari_cryoet.exports.selection import Selection, select_basket
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.task import Task
 
 Select = Callable[..., Selection]
 RIBOSOMES = "Picks/Ada-Vitreous_ground-truth_cytosolic-ribosome.json"
@@ -189,9 +189,10 @@ def read_files(folder: Path) -> dict[str, bytes]:
 def test_a_project_is_overwritten_only_if_asked_and_complete_only_at_the_end(
     tmp_path: Path, selection_of: Select
 ) -> None:
-    selection, stop = selection_of("cytosolic ribosome"), threading.Event()
+    selection = selection_of("cytosolic ribosome")
+    task = Task(lambda *_: task.stop())
     with pytest.raises(StoppedError):
-        export(selection, "copick", tmp_path, progress=lambda *_: stop.set(), stop=stop)
+        export(selection, "copick", tmp_path, task=task)
     assert not (tmp_path / "config.json").exists()
 
     export(selection, "copick", tmp_path)

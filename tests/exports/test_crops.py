@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from napari_cryoet.exports.selection import Selection, select
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.runs.runs import Runs
+from napari_cryoet.task import Task
 from run_rows import rows_of_runs
 from server import Server
 
@@ -101,15 +101,15 @@ def test_each_crop_has_its_label_run_split_and_annotation(
 
 @pytest.mark.usefixtures("small_chunks")
 def test_a_restart_cuts_only_missing_crops(tmp_path: Path, ribosomes: Selection) -> None:
-    path, stop = tmp_path / "c.zarr", threading.Event()
+    path = tmp_path / "c.zarr"
+    task = Task(lambda fraction, _text: task.stop() if fraction > 0.1 else None)
     with pytest.raises(StoppedError):
         export(
             ribosomes,
             "crops",
             path,
             size=4,
-            progress=lambda fraction, _: stop.set() if fraction else None,
-            stop=stop,
+            task=task,
         )
     assert not open_crops(path).attrs["is_complete"]
 
@@ -214,7 +214,7 @@ def test_a_cluster_finishes_though_workers_are_killed(
     killed: list[float] = []
 
     def kill_two(fraction: float, _message: str) -> None:
-        if 0 < fraction < 1 and not killed:
+        if 0.1 < fraction < 1 and not killed:
             killed.append(fraction)
             for process in cluster["pids"][:2]:
                 os.kill(process, signal.SIGKILL)
@@ -226,7 +226,7 @@ def test_a_cluster_finishes_though_workers_are_killed(
         tmp_path / "remote.zarr",
         size=8,
         scheduler=cluster["address"],
-        progress=kill_two,
+        task=Task(kill_two),
     )
 
     assert killed

@@ -1,5 +1,3 @@
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +6,7 @@ from hypothesis import strategies as st
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.measure.density import densities_at
 from napari_cryoet.measure.measuring import distances_nm, nearest_neighbours
+from napari_cryoet.task import Task
 from napari_cryoet.volumes import Volume, are_inside, edge_distances
 
 
@@ -54,17 +53,17 @@ def test_density_is_the_mean_in_a_sphere_around_each_pick():
         [[10.0, 20, 30], [40, 100, 200], [40, 20, 30], [-50, 20, 30], [0, 0, 0], [25.5, 64, 100]]
     )
     volume, reported = Volume([z.astype(np.float32)], (10.0,) * 3), []
-    densities = densities_at(volume, points, 80.0, progress=lambda *counts: reported.append(counts))
+    densities = densities_at(volume, points, 80.0, task=Task(lambda *step: reported.append(step)))
 
     assert densities[[0, 1, 2, 5]].tolist() == pytest.approx([10, 40, 40, 25.5], abs=1e-3)
     assert np.isnan(densities[3])
     assert 0 < densities[4] < 3
-    assert reported[-1] == (6, 6)
+    assert reported[-1] == (1.0, "6 of 6 picks")
     assert densities_at(volume, np.empty((0, 3)), 80.0).tolist() == []
-    stop = threading.Event()
-    stop.set()
+    task = Task()
+    task.stop()
     with pytest.raises(StoppedError):
-        densities_at(volume, points, 80.0, stop=stop)
+        densities_at(volume, points, 80.0, task=task)
 
 
 def test_huge_spheres_give_the_mean_density():

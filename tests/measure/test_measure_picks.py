@@ -1,7 +1,5 @@
 """Columns of picks in a volume and in a mask, in nanometres, whatever the picks' own spacing."""
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -16,6 +14,7 @@ from napari_cryoet import (
     measure_picks,
 )
 from napari_cryoet.review import Order, Review, Subject
+from napari_cryoet.task import Task
 
 MEMBRANE = np.zeros((12, 20, 20), np.uint8)
 MEMBRANE[4:7] = 3
@@ -92,11 +91,11 @@ def test_invalid_input_is_refused_with_what_fits():
     for levels, spacing in (([MEMBRANE], 10.0), (MEMBRANE, None), ([MEMBRANE[0]], None)):
         with pytest.raises(ValueError, match="three"):
             Volume(levels, spacing)
-    stop = threading.Event()
-    stop.set()
+    task = Task()
+    task.stop()
     for each in (volume, Mask(MEMBRANE, 10.0)):
         with pytest.raises(StoppedError):
-            measure_picks(PICKS, each, stop=stop)
+            measure_picks(PICKS, each, task=task)
 
 
 def test_representations_take_one_line():

@@ -17,6 +17,7 @@ from certificates import self_signed
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
 from napari_cryoet.network import client
 from napari_cryoet.network.connections import tls
+from napari_cryoet.task import Task
 from server import (
     Answer,
     Server,
@@ -396,22 +397,23 @@ def test_opening_a_stream_is_retried(url: str, server: Server) -> None:
 )
 def test_stop_ends_a_request_at_once(url: str, server: Server, fault) -> None:
     server.script("file", fault)
-    stop, stopped_at = threading.Event(), []
+    task = Task()
+    stopped_at = []
 
     def wait_and_stop() -> None:
         server.wait_until(lambda: len(server.requests) == 1)
         stopped_at.append(time.monotonic())
-        stop.set()
+        task.stop()
 
     threading.Thread(target=wait_and_stop).start()
     with pytest.raises(StoppedError):
-        fetch(url, stop=stop)
+        fetch(url, task=task)
     assert time.monotonic() - stopped_at[0] < 0.2
     server.wait_until(lambda: server.answering == 0)
     server.end()
     assert body(url) == CONTENT
     with pytest.raises(StoppedError):
-        fetch(url, stop=stop)
+        fetch(url, task=task)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doesn't fork")

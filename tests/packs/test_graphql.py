@@ -8,6 +8,7 @@ import pytest
 from napari_cryoet.exceptions import PackError, PortalError, StoppedError
 from napari_cryoet.packs.graphql import PAGE
 from napari_cryoet.tables.database import Limits
+from napari_cryoet.task import Task
 from packs.small_pack import ask, database, row, small_tables
 
 
@@ -85,10 +86,10 @@ def test_queries_end_at_a_deadline_or_stop(many):
     nested = "{ runs {" + "dataset { runs { edges { node {" * 4 + " id " + "}}}}" * 4 + "} }"
     with pytest.raises(PortalError, match="long"):
         ask(many, nested, limits=Limits(deadline=time.monotonic() + 0.1))
-    stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
+    task = Task()
+    threading.Timer(0.2, task.stop).start()
     with pytest.raises(StoppedError):
-        ask(many, nested, limits=Limits(stop))
+        ask(many, nested, limits=Limits(task))
 
 
 def test_errors_name_the_damaged_table():

@@ -14,6 +14,7 @@ from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, find_portal, open_portal
 from napari_cryoet.portal.transport import AnswerCache, PackAsker
 from napari_cryoet.records import PORTAL_TERMS, Terms
+from napari_cryoet.task import UNWATCHED
 from portal_rows import Tables
 
 
@@ -27,7 +28,7 @@ class RecordingAsker:
         self.fault: Exception | None = None
         self.reply: PortalAnswer | None = None
 
-    def __call__(self, query, variables, stop=None):
+    def __call__(self, query, variables, task=UNWATCHED):
         self.requests.append(query)
         if self.fault is not None:
             raise self.fault
@@ -37,7 +38,7 @@ class RecordingAsker:
                 **variables,
                 "page": page | {"limit": min(page["limit"], self.longest_page)},
             }
-        return self.reply or self.ask(query, variables, stop)
+        return self.reply or self.ask(query, variables, task)
 
 
 def counting_portal(tables: Tables, folder: Path) -> tuple[Portal, RecordingAsker]:

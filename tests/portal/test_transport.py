@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from napari_cryoet.exceptions import FormatError, NetworkError, PortalError, StoppedError
 from napari_cryoet.portal.transport import ask_server, read_picture
 from napari_cryoet.records import Terms
+from napari_cryoet.task import UNWATCHED, Task
 from server import Answer, Server
 
 QUERY = "query A($id: Int!) { runs(where: {id: {_eq: $id}}) { id } }"
@@ -26,9 +26,9 @@ def server():
 def ask(server):
     """Ask a server that sends a given reply."""
 
-    def ask_for(body: bytes, code: int = 200, stop=None):
+    def ask_for(body: bytes, code: int = 200, task=UNWATCHED):
         server.script("graphql", lambda _: Answer(code, body=body))
-        return ask_server(f"{server.url}/graphql", QUERY, {"id": 5}, stop)
+        return ask_server(f"{server.url}/graphql", QUERY, {"id": 5}, task)
 
     return ask_for
 
@@ -91,17 +91,17 @@ def test_local_file_urls_in_replies_are_cleared(ask, url):
 
 def test_waiting_requests_can_be_stopped_and_are_limited(server):
     held = server.script("graphql", None)
-    stop = threading.Event()
+    task = Task()
 
     def ask_until_stopped(_):
         with pytest.raises(StoppedError):
-            ask_server(f"{server.url}/graphql", QUERY, {}, stop)
+            ask_server(f"{server.url}/graphql", QUERY, {}, task)
 
     with ThreadPoolExecutor(12) as pool:
         waiting = pool.map(ask_until_stopped, range(12))
         server.wait_until(lambda: server.answering == 4)
         assert server.most_at_once == 4
-        stop.set()
+        task.stop()
     assert len(list(waiting)) == 12
     server.end(held)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationShape, ShapeType
 from napari_cryoet.settings import Settings
+from napari_cryoet.task import UNWATCHED, Task
 from qt.fake_portal import FakePortal
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 
@@ -86,8 +86,8 @@ class OneRunPortal(FakePortal):
         super().__init__()
         self.page = page
 
-    def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
-        self._answer(stop, "run_page", run_id)
+    def run_page(self, run_id: int, *, task: Task = UNWATCHED) -> RunPage:
+        self._answer(task, "run_page", run_id)
         return self.page
 
 

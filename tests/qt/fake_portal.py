@@ -31,6 +31,7 @@ from napari_cryoet.records import (
     ShapeType,
     TiltSeries,
 )
+from napari_cryoet.task import UNWATCHED, Task
 from qt.fake_depositions import (
     DAY,
     FAS,
@@ -83,8 +84,8 @@ class FakePortal:
         self.requests: list[tuple[Any, ...]] = []
         self.is_closed = False
 
-    def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
-        self._answer(stop, "catalogue")
+    def catalogue(self, *, refresh: bool = False, task: Task = UNWATCHED) -> Catalogue:
+        self._answer(task, "catalogue")
         return Catalogue(rows=self.rows, freshness=self.freshness, depositions=self.depositions)
 
     def cached_catalogue(self) -> Catalogue | None:
@@ -97,9 +98,9 @@ class FakePortal:
         offset: int = 0,
         limit: int = 50,
         name_contains: str = "",
-        stop: threading.Event | None = None,
+        task: Task = UNWATCHED,
     ) -> DatasetPage:
-        self._answer(stop, "dataset_page", dataset_id, offset, name_contains)
+        self._answer(task, "dataset_page", dataset_id, offset, name_contains)
         matches = [run for run in self.runs if name_contains.casefold() in run.name.casefold()]
         return DatasetPage(
             dataset=dataset(dataset_id),
@@ -109,24 +110,20 @@ class FakePortal:
             freshness=self.freshness,
         )
 
-    def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
-        self._answer(stop, "run_page", run_id)
+    def run_page(self, run_id: int, *, task: Task = UNWATCHED) -> RunPage:
+        self._answer(task, "run_page", run_id)
         name = next((run.name for run in self.runs if run.id == run_id), "")
         if not name:
             raise NotFoundError(f"The portal has no run {run_id}.")
         return run_page(run_id, name, self.freshness)
 
-    def deposition_page(
-        self, deposition_id: int, *, stop: threading.Event | None = None
-    ) -> DepositionPage:
-        self._answer(stop, "deposition_page", deposition_id)
+    def deposition_page(self, deposition_id: int, *, task: Task = UNWATCHED) -> DepositionPage:
+        self._answer(task, "deposition_page", deposition_id)
         row = next(row for row in self.depositions if row.id == deposition_id)
         return deposition_page(row, self.rows, self.runs, self.freshness)
 
-    def lookup(
-        self, record_id: int, *, stop: threading.Event | None = None
-    ) -> tuple[LookupHit, ...]:
-        self._answer(stop, "lookup", record_id)
+    def lookup(self, record_id: int, *, task: Task = UNWATCHED) -> tuple[LookupHit, ...]:
+        self._answer(task, "lookup", record_id)
         return tuple(self._hits(record_id))
 
     def close(self) -> None:
@@ -142,10 +139,10 @@ class FakePortal:
         if record_id in (506, 69546):
             yield LookupHit(kind="annotation", id=record_id, title="cytosolic ribosome", run_id=506)
 
-    def _answer(self, stop: threading.Event | None, *request: Any) -> None:
+    def _answer(self, task: Task, *request: Any) -> None:
         self.requests.append(request)
         while not self.gate.wait(0.01):
-            if stop is not None and stop.is_set():
+            if task.is_stopped:
                 raise StoppedError
         if self.error is not None:
             raise self.error

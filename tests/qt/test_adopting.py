@@ -136,8 +136,8 @@ def test_a_copy_of_a_mask_is_asked_for_and_can_be_stopped(qtbot, viewer, mask, m
         plugin, "agrees", lambda *_texts, **options: asked.append(options) or next(answers)
     )
 
-    def read_slowly(_pyramid, _level, _box, *, stop):
-        stop.wait()
+    def read_slowly(_pyramid, _level, _box, *, task):
+        task.wait()
         raise StoppedError
 
     monkeypatch.setattr(Pyramid, "read", read_slowly)

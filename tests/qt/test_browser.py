@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 
 from keyboard import click
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet.exceptions import NetworkError, raise_if_stopped
+from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Catalogue, Freshness
 from napari_cryoet.portal.portal import Source
 from qt.fake_portal import DAY, FakePortal
@@ -73,9 +73,9 @@ def test_choosing_a_source_focuses_the_first_dataset(qtbot, make_browser, portal
 
 def test_preparing_a_source_shows_progress_and_can_be_stopped(qtbot, make_browser):
     def prepare(_source, job):
-        job.say(0.25, "Simulating run DEMO_001")
-        job.stop.wait(30)
-        raise_if_stopped(job.stop)
+        job.step(0.25, "Simulating run DEMO_001")
+        job.wait(30)
+        job.check()
 
     browser = make_browser(open_portal=prepare)
     message = browser.screens.datasets.loadable.message
@@ -256,7 +256,7 @@ def test_a_picture_is_read_from_its_own_source(qtbot, browser, portal, tmp_path,
     folders = []
     monkeypatch.setattr(
         "napari_cryoet._qt.browser.session.read_picture",
-        lambda _url, *, folder, stop: folders.append(folder),
+        lambda _url, *, folder, task: folders.append(folder),
     )
     portal.source = Source("pack", str(tmp_path / "first"), "First")
     with qtbot.waitSignal(browser.session.catalogue_changed):

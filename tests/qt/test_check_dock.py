@@ -17,7 +17,6 @@ from napari_cryoet._qt.files.questions import ContextDialog
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.appearance import diameters
 from napari_cryoet.appearance.diameters import set_diameter
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.viewer import add_layers
@@ -110,10 +109,9 @@ def test_a_removed_tomogram_is_let_go(viewer, dock, scene, qtbot):
 
 
 def test_a_check_shows_progress_and_can_be_stopped(viewer, dock, scene, qtbot, monkeypatch):
-    def endless(*_arguments, stop, progress, **_options):
-        progress(0.4, "reading the density")
-        stop.wait(30)
-        raise StoppedError
+    def endless(*_arguments, task, **_options):
+        task.step(0.4, "reading the density")
+        task.wait(30)
 
     monkeypatch.setattr(check_dock, "check_picks", endless)
     viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)

@@ -7,6 +7,7 @@ import pytest
 
 from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet.exceptions import StoppedError, StreamError
+from napari_cryoet.task import UNWATCHED
 from napari_cryoet.volumes import Volume
 from napari_cryoet.volumes.crops import CropReader, Frame
 
@@ -22,9 +23,9 @@ class Gate:
         self.error = None
         self.stopped = threading.Semaphore(0)
 
-    def wait(self, stop):
+    def wait(self, task):
         while not self.gate.wait(0.01):
-            if stop is not None and stop.is_set():
+            if task.is_stopped:
                 self.stopped.release()
                 raise StoppedError
         if self.error is not None:
@@ -41,8 +42,8 @@ def gate():
 @pytest.fixture
 def feed(tasks, gate):
     class GatedVolume(Volume):
-        def read(self, level, box, *, stop=None):
-            gate.wait(stop)
+        def read(self, level, box, *, task=UNWATCHED):
+            gate.wait(task)
             return super().read(level, box)
 
     values = np.random.default_rng(0).normal(0, 1, (20, 20, 2000)).astype(np.float32)

@@ -26,7 +26,7 @@ def requested_offsets() -> list[int]:
 def view(qtbot, tasks, viewer_model, requested_offsets, tmp_path):
     theme = Theme(viewer_model)
     view = DatasetView(
-        theme, Thumbnails(tasks, lambda url, stop: b""), BasketState(tasks, tmp_path)
+        theme, Thumbnails(tasks, lambda url, task: b""), BasketState(tasks, tmp_path)
     )
     qtbot.addWidget(view)
     view.page_requested.connect(lambda _number, offset, _name: requested_offsets.append(offset))

@@ -159,8 +159,8 @@ def test_keys_go_only_to_the_dock_in_front(choose, viewer, qtbot):
 def test_closing_a_dock_stops_its_tasks(choose, viewer, qtbot, monkeypatch):
     ended = threading.Event()
 
-    def endless(*_args, stop, **_how):
-        stop.wait(60)
+    def endless(*_args, task, **_how):
+        task.wait(60)
         ended.set()
         raise StoppedError
 

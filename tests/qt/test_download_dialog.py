@@ -14,6 +14,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser import download_dialog
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet.download.progress import QueueState
+from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.portal.portal import open_portal
 
 
@@ -95,8 +96,10 @@ class EndlessDownload:
     def pause(self):
         self.state.is_paused = True
 
-    def run(self, *, progress, stop):
-        if stop.wait(60):
+    def run(self, task):
+        try:
+            task.wait(60)
+        except StoppedError:
             self.stopped.set()
 
 

@@ -11,7 +11,6 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.filters import FilterBar
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet.discovery.search import Condition, Search
-from napari_cryoet.exceptions import raise_if_stopped
 
 RIBOSOME = "cytosolic ribosome"
 
@@ -207,10 +206,9 @@ def test_a_corrected_spelling_is_shown(qtbot, browser):
 def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatch):
     read = "napari_cryoet._qt.browser.session.read_index"
 
-    def wait_for_stop(_portal, *, refresh, progress, stop):
-        progress(0.25, "runs")
-        stop.wait(30)
-        raise_if_stopped(stop)
+    def wait_for_stop(_portal, *, refresh, task):
+        task.step(0.25, "runs")
+        task.wait(30)
 
     with monkeypatch.context() as patch:
         patch.setattr(read, wait_for_stop)

@@ -81,7 +81,7 @@ def test_the_tick_of_a_row_follows_its_layer(run_view):
 def test_the_button_shows_the_progress_of_a_tomogram(run_view):
     key = LayerKey("tomogram", run_view.tomogram.id)
     run_view.set_shown(Shown(coming={key}))
-    run_view.set_progress(3_100_000, 7_000_000)
+    run_view.set_progress("3.1 MB of 7 MB")
     assert run_view.open.text() == "Stop · 3.1 MB of 7 MB"
     for is_visible, shown_text in ((True, "Shown"), (False, "Show")):
         run_view.set_shown(Shown({key: Appearance("a", is_visible, None)}))

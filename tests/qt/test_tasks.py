@@ -15,15 +15,16 @@ from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton, QWidget
 
 from napari_cryoet._qt.tasks import Job, UnexpectedError, wait_for
 from napari_cryoet._qt.widgets.start_bar import StartBar
-from napari_cryoet.exceptions import CryoETError, NetworkError, StoppedError, raise_if_stopped
+from napari_cryoet.exceptions import CryoETError, NetworkError, StoppedError
 
 
 def test_a_newer_task_replaces_an_older_one_with_the_same_key(tasks, qtbot):
     answers, saw_stop = [], threading.Event()
 
     def older(job: Job) -> str:
-        if job.stop.wait(30):
-            saw_stop.set()
+        with pytest.raises(StoppedError):
+            job.wait(30)
+        saw_stop.set()
         return "older"
 
     tasks.run("page", older, then=answers.append)
@@ -69,9 +70,9 @@ def test_stop_ends_a_task_at_once_and_drops_its_result(tasks, qtbot):
     answers, errors, woke_up = [], [], threading.Event()
 
     def work(job: Job) -> None:
-        job.stop.wait(30)
+        job.wait(30)
         woke_up.set()
-        raise_if_stopped(job.stop)
+        job.check()
 
     tasks.run("page", work, then=answers.append, failed=errors.append)
     assert tasks.is_running("page")
@@ -114,7 +115,7 @@ def test_only_a_long_titled_task_shows_a_progress_bar_and_no_window(
     QApplication.instance().installEventFilter(windows)
 
     def work(job: Job) -> None:
-        job.progress(1, 4)
+        job.step(0.25)
         release.wait(30)
 
     tasks.run("quick", lambda _job: None, then=lambda _: None, title="Looking")
@@ -140,9 +141,8 @@ def test_wait_for_can_be_stopped(qtbot):
             qtbot.mouseClick(dialog.findChild(QPushButton), Qt.MouseButton.LeftButton)
 
     def work(job: Job) -> None:
-        job.progress(1, 4)
-        assert job.stop.wait(30)
-        raise_if_stopped(job.stop)
+        job.step(0.25)
+        job.wait(30)
 
     values: list[int] = []
     timer = QTimer(interval=50)

@@ -41,7 +41,7 @@ def test_pictures_with_too_many_pixels_are_refused(qapp):
 def test_the_latest_thumbnails_are_fetched_first_and_old_ones_dropped(tasks, qtbot):
     release, fetched, started = threading.Event(), [], []
 
-    def fetch(url, stop):
+    def fetch(url, task):
         fetched.append(url)
         release.wait(30)
         return picture_bytes()

@@ -1,13 +1,13 @@
 """The requests and bytes that reading takes, bounded by what the portal's format implies."""
 
 import concurrent.futures
-import threading
 
 import numpy as np
 import pytest
 import zarr
 
 from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.task import Task
 from portal_images import CHUNKS_OF_A_PLANE, SHAPE, block_bytes, frames_of, noise, write_array
 from server import Server
 
@@ -117,12 +117,13 @@ def test_concurrent_readers_share_requests(server, values):
 
 def test_stopping_one_reader_does_not_stop_others(server, values):
     pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
-    held, stop = server.script(FINEST, None), threading.Event()
+    held = server.script(FINEST, None)
+    task = Task()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        stopped = pool.submit(pyramid.read, 0, PLANE, stop=stop)
+        stopped = pool.submit(pyramid.read, 0, PLANE, task=task)
         server.wait_until(lambda: server.held)
         other = pool.submit(pyramid.read, 0, PLANE)
-        stop.set()
+        task.stop()
         assert stopped.exception() is not None
         server.end(held)
         np.testing.assert_array_equal(other.result(), values[30:31])

@@ -3,7 +3,6 @@
 import concurrent.futures
 import json
 import shutil
-import threading
 import time
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from napari_cryoet import load_annotation, load_captions, load_tomogram
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.streaming import find_labels, open_pyramid
+from napari_cryoet.task import Task
 from napari_cryoet.volumes import open_volume
 from portal_images import SHAPE, noise
 from server import Server, sent, status
@@ -37,54 +37,54 @@ def manner(request):
     return request.param
 
 
-def read(url, stop):
-    return open_pyramid(f"{url}/image.zarr", stop=stop, cache=None).read(0, PLANE, stop=stop)
+def read(url, task):
+    return open_pyramid(f"{url}/image.zarr", task=task, cache=None).read(0, PLANE, task=task)
 
 
 CALLS = {
     "open": (
         r"\.z\w+$",
-        lambda url, stop: open_pyramid(f"{url}/image.zarr", stop=stop, cache=None),
+        lambda url, task: open_pyramid(f"{url}/image.zarr", task=task, cache=None),
     ),
     "read a plane": (r"/0/\d+/\d+/\d+$", read),
     "find labels": (
         r"labels",
-        lambda url, stop: find_labels(f"{url}/image.zarr", stop=stop, cache=None),
+        lambda url, task: find_labels(f"{url}/image.zarr", task=task, cache=None),
     ),
-    "open a volume": (r"\.z\w+$", lambda url, stop: open_volume(f"{url}/image.zarr", stop=stop)),
+    "open a volume": (r"\.z\w+$", lambda url, task: open_volume(f"{url}/image.zarr", task=task)),
     "load a tomogram": (
         r"/0/\d+/\d+/\d+$",
-        lambda url, stop: load_tomogram(f"{url}/image.zarr", stop=stop),
+        lambda url, task: load_tomogram(f"{url}/image.zarr", task=task),
     ),
-    "load picks": ("ndjson", lambda url, stop: load_annotation(f"{url}/picks.ndjson", stop=stop)),
-    "load a mask": (r"\.z\w+$", lambda url, stop: load_annotation(f"{url}/mask.zarr", stop=stop)),
-    "load texts": ("json", lambda url, stop: load_captions(f"{url}/texts.json", stop=stop)),
+    "load picks": ("ndjson", lambda url, task: load_annotation(f"{url}/picks.ndjson", task=task)),
+    "load a mask": (r"\.z\w+$", lambda url, task: load_annotation(f"{url}/mask.zarr", task=task)),
+    "load texts": ("json", lambda url, task: load_captions(f"{url}/texts.json", task=task)),
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_stop_ends_a_call_at_once_and_disconnects(call, manner, folder):
     pattern, work = CALLS[call]
-    stop = threading.Event()
+    task = Task()
     with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
         server.script(pattern, sent(manner))
-        working = pool.submit(work, server.url, stop)
+        working = pool.submit(work, server.url, task)
         server.wait_until(lambda: server.held)
         assert not working.done()
         began_s = time.monotonic()
-        stop.set()
+        task.stop()
         assert isinstance(working.exception(), StoppedError)
         assert time.monotonic() - began_s < STOPPED_WITHIN_S
         server.wait_until(lambda: not server.held)  # the client disconnects
 
 
 def test_calls_with_stop_already_set_send_nothing(folder):
-    stop = threading.Event()
-    stop.set()
+    task = Task()
+    task.stop()
     with Server(folder) as server:
         for _, work in CALLS.values():
             with pytest.raises(StoppedError):
-                work(server.url, stop)
+                work(server.url, task)
         assert not server.requests
 
 
@@ -101,24 +101,24 @@ def test_closing_a_pyramid_ends_its_reads(manner, folder):
 
 
 def test_stop_interrupts_the_wait_for_a_retry(folder):
-    stop = threading.Event()
+    task = Task()
     with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
         server.script(r"/0/\d+/\d+/\d+$", status(503, Retry_After="20"))
-        reading = pool.submit(pyramid.read, 0, PLANE, stop=stop)
+        reading = pool.submit(pyramid.read, 0, PLANE, task=task)
         server.wait_until(lambda: any(request.status == 503 for request in server.requests))
-        stop.set()
+        task.stop()
         assert isinstance(reading.exception(STOPPED_WITHIN_S), StoppedError)
 
 
 def test_reading_works_again_after_a_stop(folder):
-    stop = threading.Event()
+    task = Task()
     with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
         pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
         silent = server.script(r"/0/\d+/\d+/\d+$", sent("silent"))
-        reading = pool.submit(pyramid.read, 0, PLANE, stop=stop)
+        reading = pool.submit(pyramid.read, 0, PLANE, task=task)
         server.wait_until(lambda: server.held)
-        stop.set()
+        task.stop()
         assert isinstance(reading.exception(), StoppedError)
         server.wait_until(lambda: not server.held)
         server.end(silent)

@@ -10,6 +10,7 @@ import pytest
 from napari_cryoet.exceptions import PackError, PortalError, StoppedError
 from napari_cryoet.records import MAX_ID
 from napari_cryoet.tables.database import Database, Limits
+from napari_cryoet.task import Task
 from packs.small_pack import row, small_tables
 
 
@@ -160,8 +161,8 @@ def test_queries_end_at_a_deadline_or_stop():
     database.rows("runs", {"dataset": {"id": {"_eq": 2}}})  # loads both
     with pytest.raises(PortalError, match="long"):
         database.rows("runs", clause, limits=Limits(deadline=time.monotonic() + 0.1))
-    stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
+    task = Task()
+    threading.Timer(0.2, task.stop).start()
     with pytest.raises(StoppedError):
-        database.rows("runs", clause, limits=Limits(stop))
+        database.rows("runs", clause, limits=Limits(task))
     assert database.rows("runs", {"id": {"_eq": 1}})  # and others are answered after it

@@ -4,17 +4,16 @@ Many tests use a ramp as the volume. Linear interpolation and coarse levels repr
 the value of each sample determines its position.
 """
 
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet.exceptions import StoppedError, raise_if_stopped
+from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import Volume
 from napari_cryoet.volumes.crops import Crop, CropReader, Cube, Frame, RunningMean
 from server import Server
@@ -161,19 +160,19 @@ def test_remote_crops_request_little_and_nothing_twice(tmp_path):
 
 @pytest.mark.parametrize("is_local", [True, False])
 def test_reading_can_be_stopped(is_local):
-    stop = threading.Event()
+    stopped = Task()
 
     class Stopping(Volume):
-        def read(self, level, box, *, stop=None):
-            stop.set()
-            raise_if_stopped(stop)
+        def read(self, level, box, *, task=UNWATCHED):
+            stopped.stop()
+            task.check()
 
     Stopping.is_local = is_local
     volume = Stopping([np.zeros((20, 20, 20))], (10.0,) * 3)
     with pytest.raises(StoppedError):
-        list(CropReader(volume, [[5, 6, 7]] * 100).read(range(100), Frame(90, 10), stop=stop))
+        list(CropReader(volume, [[5, 6, 7]] * 100).read(range(100), Frame(90, 10), task=stopped))
     with pytest.raises(StoppedError):
-        list(CropReader(in_memory(ramp()), [[5, 6, 7]]).read([0], Frame(90, 10), stop=stop))
+        list(CropReader(in_memory(ramp()), [[5, 6, 7]]).read([0], Frame(90, 10), task=stopped))
 
 
 def test_rows_are_ordered_by_proximity():

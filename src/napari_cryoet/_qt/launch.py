@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.runs.outline import chosen_files
+from napari_cryoet.task import UNWATCHED, Task
 
 _PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100
@@ -57,15 +57,13 @@ class LaunchOptions:
     timeout_s: float = 120.0  # for drawing everything
 
 
-def launch(
-    options: LaunchOptions, *, stop: threading.Event | None = None, qt_hint: str = ""
-) -> int:
+def launch(options: LaunchOptions, *, task: Task = UNWATCHED, qt_hint: str = "") -> int:
     """Open napari with the dock; return 0 once the window is closed or the screenshot is saved.
 
     Parameters
     ----------
-    stop
-        Set by Ctrl+C.
+    task
+        Stopped by Ctrl+C.
     qt_hint
         Advice to print if Qt can't start, which ends the program.
 
@@ -76,20 +74,19 @@ def launch(
     StoppedError
         If the program was interrupted.
     """
-    stop = stop or threading.Event()
     with notification_manager:  # else an error in a paint event would end the program silently
         viewer, browser = _open_window(options, qt_hint)
         opening = Opening(browser, options)
         opening.begin()
         if options.screenshot is None:
-            if not stop.is_set():
+            if not task.is_stopped:
                 napari.run()  # returns on Ctrl+C
-            if stop.is_set():
+            if task.is_stopped:
                 viewer.close()
                 raise StoppedError
             return 0
         try:
-            _wait_until_drawn(viewer, browser, opening, stop)
+            _wait_until_drawn(viewer, browser, opening, task)
             _save_picture(browser, options.screenshot)
         finally:
             viewer.close()
@@ -184,7 +181,7 @@ class Opening(QObject):
 
 
 def _wait_until_drawn(
-    viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, stop: threading.Event
+    viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, task: Task
 ) -> None:
     """Wait until nothing is loading; raise the first error that occurs."""
     loop, errors = QEventLoop(), list[CryoETError]()
@@ -208,7 +205,7 @@ def _wait_until_drawn(
                     f"Not everything was drawn after {timeout_s:g} s: waiting for {pending}."
                 )
             )
-        if errors or stop.is_set() or monotonic() > idle_since + _IDLE_S:
+        if errors or task.is_stopped or monotonic() > idle_since + _IDLE_S:
             loop.quit()
 
     def on_error(key: object, error: CryoETError) -> None:
@@ -231,7 +228,7 @@ def _wait_until_drawn(
     finally:
         timer.stop()
         notification_manager.notification_ready.disconnect(on_notification)
-    if stop.is_set():
+    if task.is_stopped:
         raise StoppedError
     if errors:
         raise errors[0]

@@ -128,8 +128,8 @@ def _read_whole(pyramid: Any, job: Job) -> NDArray[Any]:
     for start in range(0, shape[0], _SLAB_PLANES):
         end = min(start + _SLAB_PLANES, shape[0])
         box = ((start, end), *((0, size) for size in shape[1:]))
-        voxels[start:end] = pyramid.read(0, box, stop=job.stop)
-        job.progress(end, shape[0])
+        voxels[start:end] = pyramid.read(0, box, task=job)
+        job.step(end / shape[0])
     return voxels
 
 

@@ -25,6 +25,7 @@ from superqt.utils import ensure_main_thread
 
 from napari_cryoet._qt.report import report_text
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -55,29 +56,28 @@ class UnexpectedError(CryoETError):
         self.report = report_text(details)
 
 
-class Job:
-    """The handle of a running task: progress reports, partial results and the stop event."""
+class Job(Task):
+    """The task of work on another thread, which can also hand over partial results.
+
+    Reports are throttled, so `step` is cheap enough to call for every block.
+    """
 
     def __init__(
         self,
-        report: Callable[[int, int | None], None] = lambda _done, _total: None,
-        say: Callable[[float, str], None] = lambda _fraction, _message: None,
+        report: Callable[[float, str], None] | None = None,
         hand_over: Callable[[Any], None] = lambda _part: None,
     ) -> None:
-        self.stop = (
-            threading.Event()
-        )  #: Set when the result is no longer needed; long work should check it.
-        self.say = say  #: Report the fraction done, from 0 to 1, and a status message.
+        super().__init__(report)
         self.hand_over = hand_over  #: Deliver a partial result; see ``part`` of `Tasks.run`.
-        self._report = report
         self._reported_at = 0.0
 
-    def progress(self, done_bytes: int, total_bytes: int | None = None) -> None:
-        """Report bytes done; calls are throttled, so it is cheap enough to call for every block."""
+    def step(self, fraction: float, text: str = "") -> None:
         now = time.monotonic()
-        if now - self._reported_at >= _REPORT_INTERVAL_S or done_bytes == total_bytes:
+        if now - self._reported_at >= _REPORT_INTERVAL_S or fraction >= 1:
             self._reported_at = now
-            self._report(done_bytes, total_bytes)
+            super().step(fraction, text)
+        else:
+            self.check()
 
 
 @dataclass(eq=False)
@@ -95,7 +95,6 @@ class Tasks(QObject):
     """Runs background tasks by key; destroying the parent stops them."""
 
     started = Signal(object, str)  # key, title
-    progressed = Signal(object, object, object)  # key, bytes done, total bytes or None
     said = Signal(object, float, str)  # key, fraction done, status message
     finished = Signal(
         object
@@ -144,12 +143,8 @@ class Tasks(QObject):
         if older is not None:
             self._end(older)
         task = _Task(key, title, then, failed, part or (lambda _part: None))
-        task.job = Job(
-            *(
-                partial(self._post, task, act)
-                for act in (self._on_bytes, self._on_said, self._on_part)
-            )
-        )
+        report = partial(self._post, task, self._on_said)
+        task.job = Job(report, partial(self._post, task, self._on_part))
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
@@ -202,15 +197,10 @@ class Tasks(QObject):
 
     def _end(self, task: _Task) -> None:
         del self._current[task.key]
-        task.job.stop.set()
+        task.job.stop()
         bar, task.bar = task.bar, None
         if bar is not None:
             bar.close()
-
-    def _on_bytes(self, task: _Task, done_bytes: int, total_bytes: int | None) -> None:
-        self.progressed.emit(task.key, done_bytes, total_bytes)
-        if total_bytes:
-            self._fill_bar(task, done_bytes / total_bytes)
 
     def _on_said(self, task: _Task, fraction: float, message: str) -> None:
         self.said.emit(task.key, fraction, message)
@@ -263,7 +253,7 @@ class _StopAll:
             "_current", {}
         )  # missing if the garbage collector has cleared the object
         for task in current.values():
-            task.job.stop.set()
+            task.job.stop()
         current.clear()
 
 
@@ -285,7 +275,7 @@ def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | Non
     if application is None or QThread.currentThread() is not application.thread():
         return work(Job())
     fractions, answer = [0.0], Future[T]()
-    job = Job(lambda done, total: fractions.append(done / total if total else 0.0))
+    job = Job(lambda fraction, _text: fractions.append(fraction))
 
     def run() -> None:
         try:
@@ -298,7 +288,7 @@ def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | Non
     dialog = None if parent is None else _stop_dialog(title, job, parent)
     flags = QEventLoop.ProcessEventsFlag
     while thread.is_alive():
-        if dialog is not None and not job.stop.is_set():
+        if dialog is not None and not job.is_stopped:
             dialog.setValue(
                 max(1, round(fractions[-1] * _BAR_STEPS))
             )  # opens the dialog after its minimum duration
@@ -317,7 +307,7 @@ def _stop_dialog(title: str, job: Job, parent: QWidget) -> QProgressDialog:
     dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
     dialog.setMinimumDuration(_BAR_AFTER_MS)
     dialog.setAutoReset(False)
-    dialog.canceled.connect(job.stop.set)
+    dialog.canceled.connect(job.stop)
     return dialog
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 
 import msgspec
@@ -16,6 +15,7 @@ from napari_cryoet.portal.rows import ask_table
 from napari_cryoet.records import Record
 from napari_cryoet.tables.database import normalised
 from napari_cryoet.tables.schema import tables
+from napari_cryoet.task import UNWATCHED, Task
 
 Dates = Mapping[RecordKind, Mapping[int, str]]
 """Last modification dates by kind and id; an empty text for kinds without dates."""
@@ -36,7 +36,7 @@ class Age(Record, frozen=True, kw_only=True):
         return ", ".join(f"{number:,} {label}" for number, label in numbers if number)
 
 
-def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Dates:
+def ask_dates(portal: Portal, basket: Basket, *, task: Task = UNWATCHED) -> Dates:
     """Today's last modification dates of the ticked records, without withdrawn ones."""
     basket.require_source(portal.source)
     dates: dict[RecordKind, dict[int, str]] = {}
@@ -48,7 +48,7 @@ def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = 
             ]
             if kind == "annotation_shapes":
                 columns.append("annotation { lastModifiedDate }")
-            rows = ask_table(portal, name, {"id": {"_in": [*ids]}}, columns=columns, stop=stop)
+            rows = ask_table(portal, name, {"id": {"_in": [*ids]}}, columns=columns, task=task)
             dates[kind] = {
                 row["id"]: (row.get("annotation") or row).get("lastModifiedDate") or ""
                 for row in rows

@@ -17,6 +17,7 @@ from napari_cryoet.runs.files import Cell, every_cell, file_cells, size_of, volu
 from napari_cryoet.runs.runs import RunRecords, Runs, richest_shapes
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import tables
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.wording import count_text, joined, size_text
 
 #: API tables by kind.
@@ -269,12 +270,12 @@ def _rows_with(rows: Rows, table: str, ids: Iterable[int]) -> list[Row]:
 # asking
 
 
-def ask_basket_runs(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Runs:
+def ask_basket_runs(portal: Portal, basket: Basket, *, task: Task = UNWATCHED) -> Runs:
     """Request all rows of a basket's runs, to plan its download.
 
     Records that the portal lacks are left out.
     """
-    return KnownRuns(portal, for_download=True).of(basket, stop=stop)
+    return KnownRuns(portal, for_download=True).of(basket, task=task)
 
 
 class KnownRuns:
@@ -293,14 +294,14 @@ class KnownRuns:
         self._requested: dict[int, frozenset[str]] = {}  # tables by run id
         self._run_ids: dict[str, dict[int, int]] = {name: {} for name in TABLES.values()}
 
-    def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Runs:
+    def of(self, basket: Basket, *, task: Task = UNWATCHED) -> Runs:
         """The runs of a basket. Thread-safe; blocks during requests. CryoETError if it is of another source."""
         basket.require_source(self._portal.source)
         with self._lock:
-            whole = self._ids_of_runs(basket, KINDS[:2], stop)
-            parts = self._ids_of_runs(basket, KINDS[2:], stop) - whole
-            self._ask(whole, self._needed | _OF_WHOLE_RUNS, stop)
-            self._ask(parts, self._needed, stop)
+            whole = self._ids_of_runs(basket, KINDS[:2], task)
+            parts = self._ids_of_runs(basket, KINDS[2:], task) - whole
+            self._ask(whole, self._needed | _OF_WHOLE_RUNS, task)
+            self._ask(parts, self._needed, task)
             run_ids = sorted(whole | parts)
             return Runs(
                 records={run_id: self._records[run_id] for run_id in run_ids},
@@ -308,12 +309,12 @@ class KnownRuns:
                 above={name: list(rows.values()) for name, rows in self._above.items()},
             )
 
-    def _ask(self, run_ids: Set[int], names: frozenset[str], stop: threading.Event | None) -> None:
+    def _ask(self, run_ids: Set[int], names: frozenset[str], task: Task) -> None:
         """Request the tables of runs that lack one."""
         new = [each for each in run_ids if not names <= self._requested.get(each, frozenset())]
         if not new:
             return
-        rows = ask_rows(self._portal, run_ids=new, names=names, stop=stop)
+        rows = ask_rows(self._portal, run_ids=new, names=names, task=task)
         runs = Runs.of_rows(rows, self._portal.source.terms, self._portal.source.name)
         self._records |= runs.records
         self._rows_of |= runs.rows_of
@@ -324,9 +325,7 @@ class KnownRuns:
             for name, known in self._run_ids.items():
                 known.update((row["id"], run_id) for row in of_run.get(name, ()))
 
-    def _ids_of_runs(
-        self, basket: Basket, kinds: Iterable[RecordKind], stop: threading.Event | None
-    ) -> set[int]:
+    def _ids_of_runs(self, basket: Basket, kinds: Iterable[RecordKind], task: Task) -> set[int]:
         """The runs of ticked records of some kinds, without records that the portal lacks."""
         run_ids: set[int | None] = set()
         for kind in kinds:
@@ -334,12 +333,10 @@ class KnownRuns:
             known = self._run_ids[table]
             run_ids |= {known[each] for each in basket.ids(kind) if each in known}
             if unknown := [each for each in basket.ids(kind) if each not in known]:
-                run_ids |= self._ask_ids_of_runs(table, unknown, stop)
+                run_ids |= self._ask_ids_of_runs(table, unknown, task)
         return {run_id for run_id in run_ids if run_id is not None}
 
-    def _ask_ids_of_runs(
-        self, table: str, ids: Sequence[int], stop: threading.Event | None
-    ) -> set[int | None]:
+    def _ask_ids_of_runs(self, table: str, ids: Sequence[int], task: Task) -> set[int | None]:
         key = "id"
         column = "runId"
         match table:
@@ -349,5 +346,5 @@ class KnownRuns:
                 column = "runId: id"
             case "annotationShapes":
                 column = "annotation { runId }"
-        rows = ask_table(self._portal, table, {key: {"_in": ids}}, columns=[column], stop=stop)
+        rows = ask_table(self._portal, table, {key: {"_in": ids}}, columns=[column], task=task)
         return {(row.get("annotation") or row).get("runId") for row in rows}

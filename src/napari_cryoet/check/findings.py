@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,13 +20,13 @@ from napari_cryoet.check.evidence import (
     sigma_needed,
 )
 from napari_cryoet.check.readings import Reading, duplicates, shifted
-from napari_cryoet.exceptions import raise_if_stopped, require_positive, stoppable
+from napari_cryoet.exceptions import require_positive
 from napari_cryoet.measure.contrast import grid_for, read_contrast
 from napari_cryoet.measure.measuring import PicksFrame, diameter_of
 from napari_cryoet.picks import Picks
-from napari_cryoet.progress import Progress
 from napari_cryoet.provenance import plain_data
 from napari_cryoet.records import Tomogram
+from napari_cryoet.task import UNWATCHED, Task, shows_progress, stoppable
 from napari_cryoet.volumes import (
     LevelGrid,
     Volume,
@@ -216,13 +215,13 @@ class Findings:
         return dict(plain_data(data | numbers))
 
 
+@shows_progress
 def check_picks(
     picks: Picks,
     volume: Volume | Tomogram | str | Path,
     *,
     diameter_angstrom: float | None = None,
-    stop: threading.Event | None = None,
-    progress: Progress = lambda _fraction, _message: None,
+    task: Task = UNWATCHED,
     seed: int = 0,
 ) -> Findings:
     """Check picks against the volume that they belong to.
@@ -238,10 +237,8 @@ def check_picks(
         An open volume, a portal tomogram, or the path or URL of an OME-Zarr, zarr or MRC volume.
     diameter_angstrom
         The particle's diameter; by default that of the object that the picks name, else 100 Å.
-    stop
-        Set it to cancel.
-    progress
-        Called with the fraction done and a status message.
+    task
+        Its progress, and Stop.
     seed
         Seed of the random shifts for comparison.
 
@@ -252,7 +249,7 @@ def check_picks(
     StreamError
         If it can't be read.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is stopped.
     ValueError
         If the diameter is invalid.
     """
@@ -261,17 +258,11 @@ def check_picks(
     if diameter_angstrom is not None:
         require_positive("diameter_angstrom", diameter_angstrom)
 
-    def step(fraction: float, message: str) -> None:
-        raise_if_stopped(stop)
-        progress(fraction, message)
-
-    opened = volume if isinstance(volume, Volume) else open_volume(volume, stop=stop)
+    opened = volume if isinstance(volume, Volume) else open_volume(volume, task=task)
     try:
         frame = PicksFrame.of(picks, opened)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
-        return stoppable(
-            lambda: _findings(opened, frame, size, seed=seed, stop=stop, progress=step), stop
-        )
+        return stoppable(lambda: _findings(opened, frame, size, seed=seed, task=task), task)
     finally:
         if opened is not volume:
             opened.close()
@@ -283,8 +274,7 @@ def _findings(
     size: tuple[float, bool],
     *,
     seed: int,
-    stop: threading.Event | None,
-    progress: Progress,
+    task: Task,
 ) -> Findings:
     diameter, is_known = size
     grid = grid_for(volume, diameter)
@@ -294,10 +284,10 @@ def _findings(
             "unclear", Evidence(Reading(), are_in.sum() / max(1, len(are_in))), why_not=why_not
         )
     else:
-        contrast = read_contrast(volume, grid, diameter, stop=stop, progress=progress)
-        progress(0.9, "trying other readings")
+        contrast = read_contrast(volume, grid, diameter, task=task.part(0.0, 0.9))
+        task.step(0.9, "trying other readings")
         judgement = judge_densities(contrast, frame, diameter, seed=seed)
-    progress(0.98, "looking for duplicates")
+    task.step(0.98, "looking for duplicates")
     near = _duplicates(frame, diameter)
     to_edge = edge_distances(frame.voxels_zyx, frame.shape_zyx, frame.spacing_zyx)
     free_zyx = 1 - diameter / np.multiply(frame.spacing_zyx, frame.shape_zyx)
@@ -315,7 +305,7 @@ def _findings(
         duplicates=near,
         n_overlapping=len(_duplicates(frame, diameter / 2)) if len(near) else 0,
     )
-    progress(1.0, "done")
+    task.step(1.0, "done")
     return findings
 
 

@@ -162,7 +162,7 @@ def check(
 
     with open_session(basket) as session:
         current = session.read_basket()
-        today = ask_dates(session.portal, current, stop=session.stop)
+        today = ask_dates(session.portal, current, task=session.task)
         index = session.read_index() if current.searches else None
         age = age_of(current, today, index)
         if update:
@@ -199,7 +199,7 @@ def split(
     from napari_cryoet.basket.split import split_basket
 
     with open_session(basket) as session:
-        runs = KnownRuns(session.portal).of(session.read_basket(), stop=session.stop)
+        runs = KnownRuns(session.portal).of(session.read_basket(), task=session.task)
         after = session.change_basket(lambda before: split_basket(before, runs, shares, seed=seed))
     _say_split(after)
 
@@ -304,7 +304,7 @@ def download(
             if is_current
             else _basket_of(session, run, dataset, wanted, objects or ())
         )
-        runs = ask_basket_runs(session.portal, chosen, stop=session.stop)
+        runs = ask_basket_runs(session.portal, chosen, task=session.task)
         plan = plan_basket(chosen.with_choices(**choices), runs, session.portal)
         if dry_run:
             _say_plan(plan, to)
@@ -319,10 +319,7 @@ def download(
                 return
         queue = Download(plan, to, overwrite=overwrite)
 
-        def show_state(done_bytes: int, total_bytes: int) -> None:
-            session.progress.show(done_bytes / max(1, total_bytes), queue.state.text)
-
-        report = queue.run(progress=show_state, stop=session.stop)
+        report = queue.run(session.task)
     skipped = (
         f"; {count_text(report.n_skipped, 'file')} already complete" if report.n_skipped else ""
     )
@@ -342,7 +339,7 @@ def _contents(session: CommandSession, basket: Basket) -> tuple[Contents, Sequen
     from napari_cryoet.basket.contents import KnownRuns, choose, contents_of
     from napari_cryoet.pages.remarks import remarks_on
 
-    chosen = choose(basket, KnownRuns(session.portal).of(basket, stop=session.stop))
+    chosen = choose(basket, KnownRuns(session.portal).of(basket, task=session.task))
     contents = contents_of(chosen)
     return contents, remarks_on(chosen, contents)
 
@@ -385,7 +382,7 @@ def _basket_of(
     names = {"datasets", "tomograms", "annotations"}
     run_ids = [] if run is None else [run]
     rows = ask_rows(
-        session.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=session.stop
+        session.portal, dataset_id=dataset, run_ids=run_ids, names=names, task=session.task
     )
     runs = Runs.of_rows(rows)
     is_metadata = what == {"metadata"}
@@ -424,17 +421,11 @@ def _basket_of(
 def _download_region(session: CommandSession, run: int, box: Any, to: Path) -> None:
     from napari_cryoet.download import download_region
 
-    def show_bytes(done_bytes: int, total_bytes: int) -> None:
-        session.progress.show(
-            done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}"
-        )
-
-    tomogram = session.portal.run_page(run, stop=session.stop).default_tomogram
+    tomogram = session.portal.run_page(run, task=session.task).default_tomogram
     if tomogram is None:
         raise CryoETError("The run has no tomogram.")
-    say(
-        f"{download_region(session.portal, tomogram.id, box, to, progress=show_bytes, stop=session.stop)}"
-    )
+    path = download_region(session.portal, tomogram.id, box, to, task=session.task)
+    say(f"{path}")
 
 
 def _write_scripts(plan: Plan, to: Path) -> None:

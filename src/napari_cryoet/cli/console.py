@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, Final
 import typer
 
 from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.task import Task
 
 _LOG_INTERVAL_S: Final = 5.0
 #: Characters that a terminal interprets: control characters and text direction marks.
@@ -124,17 +124,19 @@ def _started_bar() -> Any:
 
 
 @contextmanager
-def working() -> Iterator[tuple[threading.Event, ProgressDisplay]]:
-    """Provide a stop event, set by the first Ctrl+C or SIGTERM, and a progress display.
+def working() -> Iterator[Task]:
+    """Provide a task that shows its progress, and that the first Ctrl+C or SIGTERM stops.
 
     A second signal acts as usual. StoppedError exits with the code that shells expect.
     """
-    stop, progress, received = threading.Event(), ProgressDisplay(), list[int]()
+    progress = ProgressDisplay()
+    task = Task(progress.show)
+    received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        stop.set()
+        task.stop()
         restore()
 
     def restore() -> None:
@@ -144,7 +146,7 @@ def working() -> Iterator[tuple[threading.Event, ProgressDisplay]]:
     for number in before:
         signal.signal(number, on_signal)
     try:
-        yield stop, progress
+        yield task
     except StoppedError:
         progress.close()
         tell("napari-cryoet: stopped")

@@ -88,14 +88,13 @@ def export(
                 "There is nothing to export.",
                 hint="Add search options such as --object, or fill a basket first.",
             )
-        selection = select_basket(chosen, session.portal, stop=session.stop)
+        selection = select_basket(chosen, session.portal, task=session.task)
         report = exports.export(
             selection,
             kind,
             to,
             overwrite=overwrite,
-            progress=session.progress.show,
-            stop=session.stop,
+            task=session.task,
             **crops,
         )
     for reason in report.left_out:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from napari_cryoet.cli.options import (
 )
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.exceptions import ComparisonError, MissingContextError
+from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
@@ -126,16 +126,14 @@ def check(
     from napari_cryoet.volumes import open_volume
 
     with (
-        working() as (stop, progress),
-        closing(open_volume(volume, stop=stop)) as opened,
+        working() as task,
+        closing(open_volume(volume, task=task)) as opened,
     ):
         opened_volume = opened
         if opened.spacing_angstrom is None and spacing is not None:
             opened_volume = replace(opened, spacing_angstrom=(spacing,) * 3)
         read = _read_picks(picks, spacing, opened_volume, {"tomogram": tomogram, "unit": unit})
-        found = check_picks(
-            read, opened_volume, diameter_angstrom=diameter, stop=stop, progress=progress.show
-        )
+        found = check_picks(read, opened_volume, diameter_angstrom=diameter, task=task)
     warnings = [*read.about.warnings, *opened_volume.remarks]
     if as_json:
         say_json(found.to_dict() | {"warnings": warnings})
@@ -194,9 +192,9 @@ def compare(
 
     options = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
     annotations = _resolved((a, b), source)
-    with working() as (stop, progress):
+    with working() as task:
         sides = [
-            _opened_side(each, spacing or (), number, stop, options)
+            _opened_side(each, spacing or (), number, task, options)
             for number, each in enumerate(annotations)
         ]
         found = comparing.compare(
@@ -207,8 +205,7 @@ def compare(
             symmetry=point_group,
             iou_threshold=iou,
             insist=insist,
-            progress=lambda fraction: progress.show(fraction, "comparing"),
-            stop=stop,
+            task=task,
         )
     if as_json:
         say_json(found.to_dict())
@@ -246,7 +243,7 @@ def _resolved(texts: tuple[str, str], source: str | None) -> list[AnnotationFile
         raise ComparisonError("An id needs a portal.", hint="Add --source, such as live.")
     with open_session(source) as session:
         return [
-            named_file(session.portal, text, stop=session.stop) if text in ids else text
+            named_file(session.portal, text, task=session.task) if text in ids else text
             for text in texts
         ]
 
@@ -255,7 +252,7 @@ def _opened_side(
     annotation: AnnotationFile | str,
     spacings: tuple[float, ...],
     number: int,
-    stop: threading.Event,
+    task: Task,
     options: dict[str, Any],
 ) -> Picks | Mask:
     """Open one side; a single spacing for both applies only to files that don't state theirs."""
@@ -263,9 +260,9 @@ def _opened_side(
 
     spacing = spacings[number % len(spacings)] if spacings else None
     try:
-        return open_annotation(annotation, spacing_angstrom=spacing, stop=stop, **options)
+        return open_annotation(annotation, spacing_angstrom=spacing, task=task, **options)
     except ComparisonError as error:
         if len(spacings) == 1:
-            return open_annotation(annotation, stop=stop)
+            return open_annotation(annotation, task=task)
         hint = "If the file is wrong, use --spacing A,B with both spacings, and --insist."
         raise ComparisonError(error.message, hint=hint) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import ProgressDisplay, say, tell, working
+from napari_cryoet.cli.console import say, tell, working
+from napari_cryoet.task import Task
 from napari_cryoet.wording import day_text
 
 if TYPE_CHECKING:
@@ -27,16 +27,13 @@ class CommandSession(NamedTuple):
 
     portal: Portal
     file: Path | None
-    progress: ProgressDisplay
-    stop: threading.Event
+    task: Task
 
     def read_index(self, *, refresh: bool = False) -> Index:
         """Read the search index, and print its date if it is cached from a server."""
         from napari_cryoet.discovery.index import read_index
 
-        index = read_index(
-            self.portal, refresh=refresh, progress=self.progress.show, stop=self.stop
-        )
+        index = read_index(self.portal, refresh=refresh, task=self.task)
         if self.portal.cache_folder is not None:
             tell(f"as of {day_text(index.as_of)}{f': {index.reason}' if index.reason else ''}")
         return index
@@ -72,18 +69,18 @@ def open_session(text: str) -> Iterator[CommandSession]:
 
     file = Path(text) if text.lower().endswith(".toml") else None
     source = text if file is None else read_basket(file).source
-    with working() as (stop, progress):
+    with working() as task:
         if source == "demo":
-            make_demo(progress, stop)
+            make_demo(task)
         with closing(open_portal(source)) as portal:
-            yield CommandSession(portal, file, progress, stop)
+            yield CommandSession(portal, file, task)
 
 
-def make_demo(progress: ProgressDisplay, stop: threading.Event) -> None:
+def make_demo(task: Task) -> None:
     """Create the demo if this computer doesn't have it yet."""
     from napari_cryoet.demo.write import ensure_demo_pack
 
-    ensure_demo_pack(progress=progress.show, stop=stop)
+    ensure_demo_pack(task=task)
 
 
 @app.command()
@@ -96,8 +93,8 @@ def pack(
     """Write a pack: a folder that can be opened and served like a portal."""
     from napari_cryoet.demo.write import write_demo_pack
 
-    with working() as (stop, progress):
-        write_demo_pack(folder, progress=progress.show, stop=stop)
+    with working() as task:
+        write_demo_pack(folder, task=task)
     say(f"{folder}")
 
 

@@ -110,8 +110,8 @@ def open_source(
     if max_mb is not None:
         policy().max_session_bytes = max_mb * MEGABYTE
     if source == "demo" and screenshot is not None:  # otherwise the window shows the progress
-        with working() as (stop, progress):
-            make_demo(progress, stop)
+        with working() as task:
+            make_demo(task)
     return _open(
         context.obj,
         source=source,
@@ -137,8 +137,8 @@ def _open(arguments: list[str], **options: Any) -> int:
         from napari_cryoet._qt.launch import LaunchOptions, launch
     except ImportError as error:
         raise explained(error) from error
-    with working() as (stop, _):
-        return launch(LaunchOptions(**options), stop=stop, qt_hint=QT_HINT)
+    with working() as task:
+        return launch(LaunchOptions(**options), task=task, qt_hint=QT_HINT)
 
 
 def explained(error: ImportError) -> CryoETError:

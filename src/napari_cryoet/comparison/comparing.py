@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -15,11 +14,13 @@ from napari_cryoet.comparison.masks import (
 )
 from napari_cryoet.comparison.match import METHODS, MatchMethod
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
-from napari_cryoet.exceptions import ComparisonError, raise_if_stopped, require_positive, stoppable
+from napari_cryoet.exceptions import ComparisonError, require_positive
 from napari_cryoet.picks import Picks
+from napari_cryoet.task import UNWATCHED, Task, shows_progress, stoppable
 from napari_cryoet.volumes import Mask
 
 
+@shows_progress
 def compare(
     a: Picks | Mask,
     b: Picks | Mask,
@@ -30,8 +31,7 @@ def compare(
     symmetry: str = "C1",
     iou_threshold: float = 0.5,
     insist: bool = False,
-    progress: Callable[[float], None] = lambda _fraction: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> PicksComparison | PicksInMask | MaskComparison:
     """Compare an annotation with a reference. All lengths are in ångström, so voxel spacings may differ.
 
@@ -55,17 +55,15 @@ def compare(
         The minimum intersection over union for objects of masks to match.
     insist
         Compare annotations even if their alignments or runs differ.
-    progress
-        Called with the fraction done, possibly from another thread.
-    stop
-        Set it to cancel.
+    task
+        Its progress, and Stop.
 
     Raises
     ------
     ComparisonError
         If the two can't be compared.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is stopped.
     ValueError
         If radius, beta, method, symmetry or threshold are invalid.
     """
@@ -78,10 +76,6 @@ def compare(
         raise ValueError(f"method must be {' or '.join(METHODS)}, not {method!r}")
     if radius_angstrom is not None:
         require_positive("radius_angstrom", radius_angstrom)
-
-    def step(fraction: float) -> None:
-        raise_if_stopped(stop)
-        progress(fraction)
 
     work: Callable[..., PicksComparison | PicksInMask | MaskComparison]
     match a, b:
@@ -113,7 +107,7 @@ def compare(
                 f"a and b must be Picks or Masks, not {kinds}; open_annotation opens a file"
             )
     warnings = _require_one_frame(a, b, insist=insist)
-    return stoppable(lambda: work(step=step, warnings=warnings), stop)
+    return stoppable(lambda: work(task=task, warnings=warnings), task)
 
 
 def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.runs import fit as fits
 from napari_cryoet.runs.outline import outline_run
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     TIFF_SUFFIXES,
@@ -48,7 +48,7 @@ def open_annotation(
     tomogram: str | None = None,
     unit: LengthUnit | None = None,
     insist: bool = False,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Picks | Mask:
     """Open an annotation to compare: picks are read, masks are opened lazily.
 
@@ -74,16 +74,16 @@ def open_annotation(
     StreamError
         If it can't be reached.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is set.
     """
     if isinstance(source, AnnotationFile):
-        return _open_record(source, spacing_angstrom, stop)
+        return _open_record(source, spacing_angstrom, task)
     location = Location.of(source)
     spacing = spacing_angstrom or spacing_in_layout(location)
     about = Provenance.of_file("annotation", location, spacing)
     is_folder = location.path is not None and location.path.is_dir()
     if is_folder or location.suffix in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"}:
-        volume = open_file(location, stop=stop)
+        volume = open_file(location, task=task)
         own = own_provenance(volume, location)
         about = replace(about.updated(own), shown_name=location.name)
         is_certain = (
@@ -91,24 +91,24 @@ def open_annotation(
         )  # a spacing from a folder name is more reliable than a header
         return _mask(volume, location, spacing, about.alignment_id, about, is_certain=is_certain)
     if location.is_remote:
-        return _read_points(location, spacing, None, about, stop)
+        return _read_points(location, spacing, None, about, task)
     picks = read_in_own_grid(location, Context(spacing_angstrom, shape_zyx, tomogram, unit))
     # the file name distinguishes an export from its source
     return picks.changed(about=replace(picks.about, shown_name=location.name))
 
 
-def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
+def named_file(portal: Portal, text: str, *, task: Task = UNWATCHED) -> AnnotationFile:
     """Look up an `ANNOTATION_ID`.
 
     Of several formats with the same content, choose the one that streams best.
     """
     prefix, _, number = text.partition("-")
     if prefix.upper() == "AF":
-        return portal.annotation_file(int(number), stop=stop)
-    hits = [hit for hit in portal.lookup(int(number), stop=stop) if hit.kind == "annotation"]
+        return portal.annotation_file(int(number), task=task)
+    hits = [hit for hit in portal.lookup(int(number), task=task) if hit.kind == "annotation"]
     if not hits or hits[0].run_id is None:
         raise NotFoundError(f"The portal has no annotation {text}.")
-    rows = outline_run(portal.run_page(hits[0].run_id, stop=stop), None).rows()
+    rows = outline_run(portal.run_page(hits[0].run_id, task=task), None).rows()
     files = [row.files[0] for row in rows if row.annotation.id == int(number) and row.files]
     usable = [
         file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)
@@ -120,9 +120,7 @@ def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None
     return usable[0]
 
 
-def _open_record(
-    file: AnnotationFile, spacing: float | None, stop: threading.Event | None
-) -> Picks | Mask:
+def _open_record(file: AnnotationFile, spacing: float | None, task: Task) -> Picks | Mask:
     obstacle = fits.why_not_drawable(file)
     if obstacle or file.format not in _COMPARABLE:
         raise FormatError(obstacle or "Meshes can't be compared, only picks and masks.")
@@ -130,8 +128,8 @@ def _open_record(
     about = provenance.of_annotation_file(file, file.https_path, known)
     location = Location.of(file.https_path)
     if file.format == "ndjson":
-        return _read_points(location, known, file.alignment_id, about, stop)
-    volume = open_file(location, stop=stop)
+        return _read_points(location, known, file.alignment_id, about, task)
+    volume = open_file(location, task=task)
     return _mask(volume, location, known, file.alignment_id, about)
 
 
@@ -140,9 +138,9 @@ def _read_points(
     spacing: float | None,
     alignment_id: int | None,
     about: Provenance,
-    stop: threading.Event | None,
+    task: Task,
 ) -> Picks:
-    content = fetch_file(location, MAX_FILE_BYTES, stop)
+    content = fetch_file(location, MAX_FILE_BYTES, task)
     return ndjson.read_points(
         content, location.name, spacing, alignment_id=alignment_id, about=about
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.match import Pairs, Step, match_pairs
+from napari_cryoet.comparison.match import Pairs, match_pairs
 from napari_cryoet.comparison.report import (
     Comparison,
     Scores,
@@ -27,6 +27,7 @@ from napari_cryoet.measure import INSIDE, LABEL, SURFACE
 from napari_cryoet.measure.surface import NO_LABEL, read_surface
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
+from napari_cryoet.task import Task
 from napari_cryoet.volumes import Mask
 from napari_cryoet.volumes.masks import slabs
 
@@ -206,11 +207,11 @@ class PicksInMask(Comparison):
 
 
 def compare_masks(
-    a: Mask, b: Mask, *, beta: float, iou_threshold: float, step: Step, warnings: Sequence[str]
+    a: Mask, b: Mask, *, beta: float, iou_threshold: float, task: Task, warnings: Sequence[str]
 ) -> MaskComparison:
     """Implementation of `napari_cryoet.compare` for masks."""
     grid = _common_grid(a, b)
-    table = _overlaps(a, b, grid, step)
+    table = _overlaps(a, b, grid, task)
     in_a, in_b = table.labels_a > 0, table.labels_b > 0
     voxels_a, voxels_b, both = (
         int(table.counts[which].sum()) for which in (in_a, in_b, in_a & in_b)
@@ -284,9 +285,9 @@ class _Overlaps(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def _overlaps(a: Mask, b: Mask, grid: _Grid, step: Step) -> _Overlaps:
+def _overlaps(a: Mask, b: Mask, grid: _Grid, task: Task) -> _Overlaps:
     keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)  # each key combines two labels
-    for start, end in slabs(grid.shape_zyx, step):
+    for start, end in slabs(grid.shape_zyx, task):
         slab_a = _read_on_grid(a, grid.factor_a, grid, start, end)
         slab_b = _read_on_grid(b, grid.factor_b, grid, start, end)
         is_any = (slab_a > 0) | (slab_b > 0)
@@ -343,9 +344,9 @@ def _objects(
     )
 
 
-def compare_with_mask(a: Picks, b: Mask, *, step: Step, warnings: Sequence[str]) -> PicksInMask:
+def compare_with_mask(a: Picks, b: Mask, *, task: Task, warnings: Sequence[str]) -> PicksInMask:
     """Implementation of `napari_cryoet.compare` for picks and a mask."""
-    at_picks = read_surface(b, a.positions_angstrom_zyx / _spacing(b), step)
+    at_picks = read_surface(b, a.positions_angstrom_zyx / _spacing(b), task)
     distances = at_picks.distances * _spacing(b)
     return PicksInMask(
         a=a,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -10,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.task import UNWATCHED, Task
 
 MatchMethod = Literal["optimal", "greedy"]
 METHODS: Final[tuple[MatchMethod, ...]] = get_args(MatchMethod)
 #: Called with the fraction done; raises `StoppedError` to cancel.
-Step = Callable[[float], None]
 
 #: More pairs would need gigabytes of memory; the radius is then far larger than a particle.
 MAX_PAIRS: Final = 10_000_000
@@ -53,9 +52,7 @@ def pairs_within(
     return Pairs(near["i"].astype(np.intp), near["j"].astype(np.intp), near["v"])
 
 
-def match_pairs(
-    pairs: Pairs, method: MatchMethod = "optimal", step: Step = lambda _fraction: None
-) -> Pairs:
+def match_pairs(pairs: Pairs, method: MatchMethod = "optimal", task: Task = UNWATCHED) -> Pairs:
     """Select pairs so that no row occurs twice, sorted by row of A.
 
     ``"optimal"``: the largest number of matches, with the smallest sum of costs.
@@ -63,7 +60,7 @@ def match_pairs(
     """
     if not len(pairs):
         return pairs
-    chosen = _match_greedily(pairs) if method == "greedy" else _match_optimally(pairs, step)
+    chosen = _match_greedily(pairs) if method == "greedy" else _match_optimally(pairs, task)
     return pairs.take(chosen[np.argsort(pairs.rows_a[chosen])])
 
 
@@ -108,7 +105,7 @@ def _match_greedily(pairs: Pairs) -> NDArray[np.intp]:
     return np.array(chosen, dtype=np.intp)
 
 
-def _match_optimally(pairs: Pairs, step: Step) -> NDArray[np.intp]:
+def _match_optimally(pairs: Pairs, task: Task) -> NDArray[np.intp]:
     """Solve the matching per cluster of connected rows; small clusters are solved together."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -123,7 +120,7 @@ def _match_optimally(pairs: Pairs, step: Step) -> NDArray[np.intp]:
     cuts = starts[np.flatnonzero(np.diff(starts // _SOLVED_AT_ONCE)) + 1]
     chosen: list[NDArray[np.intp]] = []
     for start, batch in zip([0, *cuts.tolist()], np.split(order, cuts), strict=True):
-        step(start / len(order))
+        task.step(start / len(order))
         if len(batch) > MAX_CLUSTER:
             raise _radius_too_large(f"{len(batch):,} pairs within this radius are connected.")
         chosen.append(batch[_are_matches(pairs.take(batch))])

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_cryoet.comparison.match import (
     MatchMethod,
     Pairs,
-    Step,
     angular_errors,
     match_pairs,
     pairs_within,
@@ -27,6 +26,7 @@ from napari_cryoet.comparison.report import (
     spread_of,
 )
 from napari_cryoet.picks import Picks
+from napari_cryoet.task import Task
 from napari_cryoet.wording import nm_text
 
 if TYPE_CHECKING:
@@ -137,12 +137,12 @@ def compare_picks(
     beta: float,
     method: MatchMethod,
     fold: int,
-    step: Step,
+    task: Task,
     warnings: Sequence[str],
 ) -> PicksComparison:
     """Implementation of `napari_cryoet.compare` for picks."""
     pairs = pairs_within(a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom)
-    matches = match_pairs(pairs, method, step)
+    matches = match_pairs(pairs, method, task)
     rotation_errors, tilt_errors = _angles(a, b, matches, fold)
     return PicksComparison(
         a=a,

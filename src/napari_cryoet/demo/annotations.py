@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,6 +23,7 @@ from napari_cryoet.demo.scenes import (
 from napari_cryoet.demo.simulate import VoxelGrid, labels, other_alignment
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
+from napari_cryoet.task import Task
 
 _MEMBRANE_STEP_ANGSTROM: Final = 90.0
 _MICROTUBULE_STEP_ANGSTROM: Final = 41.0
@@ -95,20 +95,20 @@ def write_shape(
     points: DemoPoints | None,
     *,
     size: Size,
-    stop: threading.Event | None,
+    task: Task,
 ) -> list[DemoPath]:
     """Write the files for one shape of an annotation; their names start with ``stem``."""
     spacing = run.spacing_angstrom(size, plan.binning)
     match shape:
         case "SegmentationMask" | "InstanceSegmentationMask":
             grid = VoxelGrid(run.shape_zyx(size, plan.binning), spacing)
-            voxels: NDArray[Any] = labels(scene(run.scene), plan.subject, grid, stop)
+            voxels: NDArray[Any] = labels(scene(run.scene), plan.subject, grid, task)
             is_mask = shape == "SegmentationMask"
             if is_mask:
                 voxels = (voxels > 0).astype(np.int8)
             zarr, mrc = (stem + f"_{shape.lower()}.{suffix}" for suffix in ("zarr", "mrc"))
-            write_pyramid(zarr.path, voxels, spacing, "mask" if is_mask else "instances", stop=stop)
-            write_mrc(mrc.path, voxels, spacing, stop=stop)
+            write_pyramid(zarr.path, voxels, spacing, "mask" if is_mask else "instances", task=task)
+            write_mrc(mrc.path, voxels, spacing, task=task)
             return [zarr, mrc]
         case "GlobalCaption":
             file, content = stem + "_globalcaption.json", _caption(shape)

@@ -9,7 +9,6 @@ wedge. Protein is dark.
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -30,7 +29,7 @@ from napari_cryoet.demo.scenes import (
     rng_for,
     scene,
 )
-from napari_cryoet.exceptions import raise_if_stopped
+from napari_cryoet.task import UNWATCHED, Task
 
 Volume32 = NDArray[np.float32]
 BoxSlices = tuple[slice, slice, slice]
@@ -93,22 +92,22 @@ class VoxelGrid:
         return box, membrane.distance(*self.coordinates(box))
 
 
-def density(truth: Scene, grid: VoxelGrid, stop: threading.Event | None = None) -> Volume32:
+def density(truth: Scene, grid: VoxelGrid, task: Task = UNWATCHED) -> Volume32:
     """Render a scene's density, float32, z, y, x: solid protein is 1, vitreous ice is 0."""
     clouds = [tube.beads() for tube in truth.recipe.microtubules]
     for kind in truth.recipe.particles:
-        raise_if_stopped(stop)
+        task.check()
         beads_xyz, weights = beads_of(kind)
         beads = np.einsum("nij,bj->nbi", truth.rotations[kind], beads_xyz)
         beads += truth.positions_angstrom_xyz[kind][:, None]
         clouds.append((beads.reshape(-1, 3), np.tile(weights * BEAD_PITCH_ANGSTROM**3, len(beads))))
     points, masses = (np.concatenate(parts) for parts in zip(*clouds, strict=True))
-    volume = _blobs(points, masses, grid, stop)
+    volume = _blobs(points, masses, grid, task)
     for membrane in truth.recipe.membranes:
-        raise_if_stopped(stop)
+        task.check()
         _add_bilayer(volume, membrane, grid)
-    raise_if_stopped(stop)
-    volume += _blobs(*_crowd(truth, volume, grid), grid, stop)
+    task.check()
+    volume += _blobs(*_crowd(truth, volume, grid), grid, task)
     for centre in truth.recipe.gold_beads:
         box, distance = grid.ball(centre, _GOLD_RADIUS_ANGSTROM + grid.spacing_angstrom)
         volume[box] += 11 * np.clip(
@@ -118,7 +117,7 @@ def density(truth: Scene, grid: VoxelGrid, stop: threading.Event | None = None) 
 
 
 def labels(
-    truth: Scene, subject: str, grid: VoxelGrid, stop: threading.Event | None = None
+    truth: Scene, subject: str, grid: VoxelGrid, task: Task = UNWATCHED
 ) -> NDArray[np.uint16]:
     """Render label masks; objects are numbered from 1 in the order of the ground truth."""
     result = np.zeros(grid.shape_zyx, np.uint16)
@@ -126,7 +125,7 @@ def labels(
         case "membranes":
             half = max(_MASK_HALF_THICKNESS_ANGSTROM, 0.6 * grid.spacing_angstrom)
             for number, membrane in enumerate(truth.recipe.membranes, start=1):
-                raise_if_stopped(stop)
+                task.check()
                 box, distance = grid.around(membrane)
                 result[box][np.abs(distance) <= half] = number
         case "mitochondrion":
@@ -146,10 +145,10 @@ def labels(
 
 
 class Imaging:
-    """Simulates the imaging of a run; raises StoppedError if ``stop`` is set."""
+    """Simulates the imaging of a run; raises StoppedError if ``task`` is set."""
 
-    def __init__(self, run: RunPlan, size: Size, stop: threading.Event | None = None) -> None:
-        self._run, self._size, self._stop = run, size, stop
+    def __init__(self, run: RunPlan, size: Size, task: Task = UNWATCHED) -> None:
+        self._run, self._size, self._stop = run, size, task
         self.grid = VoxelGrid(run.shape_zyx(size), run.spacing_angstrom(size))
 
     @cached_property
@@ -161,7 +160,7 @@ class Imaging:
     @cached_property
     def _density(self) -> Volume32:
         volume = density(scene(self._run.scene), self.grid, self._stop)
-        raise_if_stopped(self._stop)
+        self._stop.check()
         return np.asarray(volume - volume.mean())
 
     @cached_property
@@ -180,10 +179,10 @@ class Imaging:
             (kx * math.tan(math.radians(TILTS_DEGREE[-1])) - np.abs(kz)) / edge + 1, 0, 1
         )
         seen = seen * np.exp(-(np.maximum(frequency - _CUTOFF, 0) ** 2) / (2 * 0.05**2))
-        raise_if_stopped(self._stop)
+        self._stop.check()
         signal = fft.rfftn(self._density, shape, workers=2)
         signal *= seen * self._contrast_transfer(frequency / np.float32(self.grid.spacing_angstrom))
-        raise_if_stopped(self._stop)
+        self._stop.check()
         noise = fft.rfftn(
             rng_for(self._run.name, "noise").standard_normal(shape, dtype=np.float32), workers=2
         )
@@ -201,7 +200,7 @@ class Imaging:
         from scipy import fft, ndimage
 
         signal, noise, frequency = self._spectra
-        raise_if_stopped(self._stop)
+        self._stop.check()
         is_denoised = plan.processing == "denoised"
         blur = math.hypot(0.6 if is_denoised else 0, 0.42 * plan.binning if plan.binning > 1 else 0)
         spectrum = signal + noise * np.float32(_NOISE_LEFT_BY_DENOISING if is_denoised else 1)
@@ -211,7 +210,7 @@ class Imaging:
         ]
         # subsampled rather than averaged, so that voxel j is at j times the coarse spacing
         volume = volume[:: plan.binning, :: plan.binning, :: plan.binning]
-        raise_if_stopped(self._stop)
+        self._stop.check()
         if plan.alignment != 100:
             matrix, offset_xyz = other_alignment(self._run)
             start = (-matrix.T @ offset_xyz)[::-1] / self._run.spacing_angstrom(
@@ -237,7 +236,7 @@ class Imaging:
         columns = self._density.transpose(0, 2, 1).reshape(-1, height)
         images = []
         for tilt in np.deg2rad(TILTS_DEGREE):
-            raise_if_stopped(self._stop)
+            self._stop.check()
             spectrum = fft.rfft2((self._projector(tilt) @ columns).T, shape) * transfer
             contrast = fft.irfft2(spectrum, shape)[:height, :width] * (
                 self.grid.spacing_angstrom / 100
@@ -314,9 +313,7 @@ def _crowd(truth: Scene, volume: Volume32, grid: VoxelGrid) -> tuple[Floats, Flo
     )
 
 
-def _blobs(
-    points_xyz: Floats, masses: Floats, grid: VoxelGrid, stop: threading.Event | None
-) -> Volume32:
+def _blobs(points_xyz: Floats, masses: Floats, grid: VoxelGrid, task: Task) -> Volume32:
     """Render beads: distribute each to the eight surrounding voxels, then blur.
 
     Beads outside are ignored.
@@ -327,13 +324,13 @@ def _blobs(
     low = np.floor(points).astype(np.int64)
     volume = np.zeros(math.prod(grid.shape_zyx), np.float32)
     for corner in np.ndindex(2, 2, 2):
-        raise_if_stopped(stop)
+        task.check()
         index = low + corner
         inside = ((index >= 0) & (index < grid.shape_zyx)).all(axis=1)
         weights = np.prod(1 - np.abs(points - index), axis=1) * masses / grid.spacing_angstrom**3
         flat = np.ravel_multi_index(tuple(index[inside].T), grid.shape_zyx)
         np.add.at(volume, flat, weights[inside].astype(np.float32))
-    raise_if_stopped(stop)
+    task.check()
     sigma = _BEAD_SIGMA_ANGSTROM / grid.spacing_angstrom
     return np.asarray(
         ndimage.gaussian_filter(volume.reshape(grid.shape_zyx), sigma, mode="constant", truncate=3)

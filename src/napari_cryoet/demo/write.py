@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,12 +16,11 @@ from napari_cryoet.demo.annotations import object_count, points_of, write_shape
 from napari_cryoet.demo.rows import AnnotationPlan, DemoPath, RunPlan, Size, Tables, TomogramPlan
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
-from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import cache_path, prepare_target, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import ImageKind, write_pyramid
 from napari_cryoet.packs.pack import is_pack, write_pack
-from napari_cryoet.progress import Progress
+from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from napari_cryoet.tables.database import Row
@@ -38,9 +36,7 @@ def demo_folder() -> Path:
     return cache_path() / f"demo-{_CONTENT_VERSION}"
 
 
-def ensure_demo_pack(
-    progress: Progress | None = None, stop: threading.Event | None = None, *, size: Size = "full"
-) -> Path:
+def ensure_demo_pack(task: Task = UNWATCHED, *, size: Size = "full") -> Path:
     """Get the cached demo, or create it with `write_demo_pack`.
 
     Concurrent callers wait for the same one.
@@ -50,15 +46,15 @@ def ensure_demo_pack(
         return folder
     lock = FileLock(prepare_target(folder, overwrite=True).with_name(f"{folder.name}.lock"))
     while not lock.is_locked:
-        raise_if_stopped(stop)
+        task.check()
         try:
             lock.acquire(timeout=0.1)
         except Timeout:
-            _report(progress, stop, 0.0, "Waiting for another window that is making the demo")
+            task.step(0.0, "Waiting for another window that is making the demo")
     try:
         if not is_pack(folder):
             shutil.rmtree(folder, ignore_errors=True)  # a damaged demo in our own cache
-            write_demo_pack(folder, size=size, progress=progress, stop=stop)
+            write_demo_pack(folder, size=size, task=task)
     finally:
         lock.release()
     return folder
@@ -68,13 +64,11 @@ def write_demo_pack(
     folder: Path | str,
     *,
     size: Size = "full",
-    progress: Progress | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Path:
     """Write the demo to a new or empty folder (else ExistsError), atomically.
 
-    ``size`` "tiny" has the same content with voxels four times as large, for tests. ``progress`` is
-    called with the fraction done and a status message.
+    ``size`` "tiny" has the same content with voxels four times as large, for tests.
     """
     folder = Path(folder)
     is_empty = folder.is_dir() and not any(folder.iterdir())
@@ -85,27 +79,25 @@ def write_demo_pack(
         ]
         for number, run in enumerate(rows.RUNS):
             fraction = 0.97 * sum(voxels[:number]) / sum(voxels)
-            _report(progress, stop, fraction, f"Simulating run {run.name}")
-            _RunWriter(run, files, tables, size, stop).write()
-        _report(progress, stop, 0.98, "Writing tables")
+            task.step(fraction, f"Simulating run {run.name}")
+            _RunWriter(run, files, tables, size, task).write()
+        task.step(0.98, "Writing tables")
         rows.add_depositions(tables, files)
         for dataset in rows.DATASETS.values():
             rows.add_dataset(tables, dataset, files)
         write_pack(unfinished, rows.MANIFEST, tables)
-    _report(progress, None, 1.0, "The demo is ready")
+    task.step(1.0, "The demo is ready")
     return folder
 
 
 class _RunWriter:
     """Writes one run and its rows."""
 
-    def __init__(
-        self, run: RunPlan, files: Path, tables: Tables, size: Size, stop: threading.Event | None
-    ) -> None:
-        self._run, self._files, self._tables, self._stop = run, files, tables, stop
+    def __init__(self, run: RunPlan, files: Path, tables: Tables, size: Size, task: Task) -> None:
+        self._run, self._files, self._tables, self._stop = run, files, tables, task
         self._size: Size = size
         self._folder = DemoPath(files, f"{run.dataset_id}/{run.name}")
-        self._imaging = Imaging(run, size, stop)
+        self._imaging = Imaging(run, size, task)
         self._common = {"runId": run.id, "depositionId": run.dataset.deposition_id}
         self._tilt_series_id: int | None = None
         self._alignment_ids: dict[int, int | None] = {0: None}
@@ -209,9 +201,9 @@ class _RunWriter:
         """Write a volume as OME-Zarr and MRC; return the columns for both."""
         zarr, mrc = stem + ".zarr", stem + ".mrc"
         is_float = kind == "tomogram" and self._run.dataset.is_float
-        write_pyramid(zarr.path, volume, spacing, kind, stop=self._stop)
+        write_pyramid(zarr.path, volume, spacing, kind, task=self._stop)
         write_mrc(
-            mrc.path, volume if is_float else volume.astype(np.int16), spacing, stop=self._stop
+            mrc.path, volume if is_float else volume.astype(np.int16), spacing, task=self._stop
         )
         sizes = {"fileSizeOmezarr": zarr.size_bytes, "fileSizeMrc": mrc.size_bytes}
         return zarr.addresses("OmezarrDir") | mrc.addresses("MrcFile") | sizes
@@ -246,7 +238,7 @@ class _RunWriter:
                 "annotationShapes", {"annotationId": annotation_id, "shapeType": shape}
             )
             for file in write_shape(
-                stem, self._run, plan, shape, points, size=self._size, stop=self._stop
+                stem, self._run, plan, shape, points, size=self._size, task=self._stop
             ):
                 columns = {
                     "annotationShapeId": shape_id,
@@ -278,11 +270,3 @@ def save_photo(path: Path, volume_zyx: NDArray[Any], longest_side: int) -> None:
 def _save_photos(folder: DemoPath, volume_zyx: Volume32, start: str = "") -> None:
     for name, longest_side in _PHOTO_SIZES.items():
         save_photo(folder.path / f"{start}{name}.png", volume_zyx, longest_side)
-
-
-def _report(
-    progress: Progress | None, stop: threading.Event | None, fraction: float, message: str
-) -> None:
-    raise_if_stopped(stop)
-    if progress is not None:
-        progress(fraction, message)

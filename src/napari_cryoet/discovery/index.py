@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -19,17 +18,11 @@ from typing import Any, Final
 from napari_cryoet.discovery.columns import COLUMNS, RUNS_WITH, Columns
 from napari_cryoet.discovery.matches import Matches, find
 from napari_cryoet.discovery.search import Search, search_with
-from napari_cryoet.exceptions import (
-    NetworkError,
-    PackError,
-    PortalError,
-    SaveError,
-    raise_if_stopped,
-)
+from napari_cryoet.exceptions import NetworkError, PackError, PortalError, SaveError
 from napari_cryoet.files import written_whole
 from napari_cryoet.portal.portal import Portal
-from napari_cryoet.progress import Progress
 from napari_cryoet.tables.database import Database
+from napari_cryoet.task import UNWATCHED, Task, shows_progress
 
 ROWS_A_PAGE: Final = 5000
 IN_FLIGHT: Final = 4
@@ -67,12 +60,12 @@ class Index(Columns):
         return find(self, search_with(start, fields))
 
 
+@shows_progress
 def read_index(
     portal: Portal,
     *,
     refresh: bool = False,
-    progress: Progress | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Index:
     """Read the index of a portal: immediately for a pack, the demo, and a server whose tables are cached.
 
@@ -86,10 +79,10 @@ def read_index(
     PortalError
         The tables can't be read, or you are offline and they aren't cached.
     StoppedError
-        ``stop`` was set; the cache is unchanged.
+        ``task`` was stopped; the cache is unchanged.
     """
-    raise_if_stopped(stop)
-    database = portal.database(stop=stop)
+    task.check()
+    database = portal.database(task=task)
     if database is not None:
         for table, _ in RUNS_WITH.values():
             database.load(table)
@@ -103,7 +96,7 @@ def read_index(
             "The search index wasn't downloaded before, and you are working offline.", hint=hint
         )
     try:
-        return _fetch_index(portal, path, progress or (lambda _fraction, _message: None), stop)
+        return _fetch_index(portal, path, task)
     except NetworkError as error:
         if cached := _cached(path, portal, error.message):
             return cached
@@ -129,19 +122,19 @@ def _cached(path: Path, portal: Portal, reason: str) -> Index | None:
         return None
 
 
-def _fetch_index(
-    portal: Portal, path: Path, progress: Progress, stop: threading.Event | None
-) -> Index:
+def _fetch_index(portal: Portal, path: Path, task: Task) -> Index:
     """Fetch the tables of a server and cache them."""
     as_of = datetime.now(UTC)
     names = (*RUNS_WITH, *reversed([*COLUMNS]))  # the largest first
-    database, ended, n_rows = Database({}), threading.Event(), 0
+    database = Database({})
+    fetching = Task()
+    n_rows = 0
 
     def fetch(name: str) -> list[dict[str, Any]] | None:
         rows = []
         try:
-            for page in _pages(portal, name, stop):
-                raise_if_stopped(ended)
+            for page in _pages(portal, name, task):
+                fetching.check()
                 rows += page
         except PortalError:
             if name not in RUNS_WITH:  # these are the most expensive queries
@@ -150,16 +143,16 @@ def _fetch_index(
         return rows
 
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-index") as pool:
-        tasks = {pool.submit(fetch, name): name for name in names}
+        fetched = {pool.submit(fetch, name): name for name in names}
         try:
-            for n_done, task in enumerate(as_completed(tasks), 1):
-                name, rows = tasks.pop(task), task.result()
+            for n_done, future in enumerate(as_completed(fetched), 1):
+                name, rows = fetched.pop(future), future.result()
                 if rows is not None:
                     database.load(RUNS_WITH[name][0] if name in RUNS_WITH else name, rows)
                     n_rows += len(rows)
-                progress(n_done / len(names), f"reading the search index: {n_rows:,} rows")
+                task.step(n_done / len(names), f"reading the search index: {n_rows:,} rows")
         finally:
-            ended.set()
+            fetching.stop()
             pool.shutdown(cancel_futures=True)
     with suppress(OSError, SaveError):
         with written_whole(path, overwrite=True, flush=False) as fresh:
@@ -169,13 +162,11 @@ def _fetch_index(
     return Index(database, portal.source, as_of)
 
 
-def _pages(
-    portal: Portal, name: str, stop: threading.Event | None
-) -> Iterator[list[dict[str, Any]]]:
+def _pages(portal: Portal, name: str, task: Task) -> Iterator[list[dict[str, Any]]]:
     """The rows of a table; for a key of `RUNS_WITH`, one row for each run that has rows there."""
     if name in COLUMNS:
-        yield from portal.pages(name, COLUMNS[name], {}, size=ROWS_A_PAGE, stop=stop)
+        yield from portal.pages(name, COLUMNS[name], {}, size=ROWS_A_PAGE, task=task)
         return
     table, clause = RUNS_WITH[name]
-    for page in portal.pages("runs", (), {table: clause}, size=ROWS_A_PAGE, stop=stop):
+    for page in portal.pages("runs", (), {table: clause}, size=ROWS_A_PAGE, task=task):
         yield [row | {"runId": row["id"]} | dict.fromkeys(clause, 0.0) for row in page]

@@ -14,7 +14,6 @@ the end, the rows of the downloaded items become the tables of a pack.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ import msgspec
 
 from napari_cryoet._version import __version__
 from napari_cryoet.download.plan import FILES, Plan, PlannedItem
-from napari_cryoet.exceptions import DownloadError, raise_if_stopped
+from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
@@ -36,6 +35,7 @@ from napari_cryoet.runs.files import LEVELS, file_columns, size_of
 from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Row, Rows, by_id
 from napari_cryoet.tables.schema import is_url, tables
+from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text
 
 MANIFEST_NAME: Final = "manifest.json"
@@ -112,7 +112,7 @@ def note_file(folder: Path, path: str, url: str, size_bytes: int, sha256: str) -
 def note_items(
     folder: Path,
     plan: Plan,
-    stop: threading.Event,
+    task: Task,
     *,
     begins: bool = False,
     complete: Collection[str] = frozenset(),
@@ -129,7 +129,7 @@ def note_items(
     runs = Runs.of_rows(plan.rows, plan.terms, plan.origin)
     items = {item["path"]: item for item in manifest.items}
     for item in plan.items:
-        raise_if_stopped(stop)
+        task.check()
         row = {
             "path": item.path,
             "url": item.url,

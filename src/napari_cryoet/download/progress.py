@@ -80,6 +80,11 @@ class QueueState(ByteCount):
         return max(self.size_bytes, self.done_bytes)
 
     @property
+    def fraction(self) -> float:
+        """The fraction of the bytes that is done."""
+        return self.done_bytes / max(1, self.total_bytes)
+
+    @property
     def files(self) -> tuple[FileState, ...]:
         """Files in progress, then failed files."""
         return tuple(sorted(self._files.copy().values(), key=lambda file: file.error))

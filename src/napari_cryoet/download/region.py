@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,14 @@ from napari_cryoet.download.folder import (
 from napari_cryoet.download.plan import Plan, plan_cells
 from napari_cryoet.download.run import check_place
 from napari_cryoet.download.transfer import sha256_of
-from napari_cryoet.exceptions import DownloadError, NotFoundError, raise_if_stopped
+from napari_cryoet.exceptions import DownloadError, NotFoundError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.rows import ask_rows, ask_table
-from napari_cryoet.progress import BytesProgress
 from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import Row, Rows
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import Volume, open_volume
 
 
@@ -37,8 +36,7 @@ def download_region(
     box_zyx: Box,
     folder: str | Path,
     *,
-    progress: BytesProgress | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Path:
     """Download a box of a tomogram's finest level into a folder, which becomes a pack; returns the OME-Zarr's path.
 
@@ -49,8 +47,6 @@ def download_region(
     ----------
     box_zyx
         The start and the exclusive end, in voxels, along z, y and x.
-    progress
-        Called with the bytes of voxels written and their total.
 
     Raises
     ------
@@ -61,15 +57,15 @@ def download_region(
     StreamError
         If voxels can't be read.
     StoppedError
-        If ``stop`` is set; nothing is left behind.
+        If ``task`` is stopped; nothing is left behind.
     """
-    folder, stop = Path(folder).expanduser().absolute(), stop or threading.Event()
+    folder = Path(folder).expanduser().absolute()
     tomograms = ask_table(
-        portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], stop=stop
+        portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], task=task
     )
     if not tomograms:
         raise NotFoundError(f"The portal has no tomogram {tomogram_id}.")
-    rows = ask_rows(portal, run_ids=[tomograms[0]["runId"]], stop=stop)
+    rows = ask_rows(portal, run_ids=[tomograms[0]["runId"]], task=task)
     row = next(row for row in rows["tomograms"] if row["id"] == tomogram_id)
     plan = _plan(portal, rows, row, box_zyx)
     (item,) = plan.items
@@ -83,21 +79,21 @@ def download_region(
             "The folder has the whole tomogram already.", hint="Choose another folder."
         )
     check_place(folder, item.size_bytes or 0)
-    volume = open_volume(item.url.partition("#")[0], stop=stop)
+    volume = open_volume(item.url.partition("#")[0], task=task)
     try:
-        voxels = _Voxels(volume, box_zyx, progress or (lambda _done, _total: None), stop)
+        voxels = _Voxels(volume, box_zyx, task)
         with written_whole(target, overwrite=True, flush=False) as unfinished:
-            write_pyramid(unfinished, voxels, row["voxelSpacing"], stop=stop)
-        note_items(folder, plan, stop, begins=True)
+            write_pyramid(unfinished, voxels, row["voxelSpacing"], task=task)
+        note_items(folder, plan, task, begins=True)
         for path in sorted(each for each in target.rglob("*") if each.is_file()):
             note_file(
                 folder,
                 path.relative_to(folder).as_posix(),
                 item.url,
                 path.stat().st_size,
-                sha256_of(path, stop),
+                sha256_of(path, task),
             )
-        note_items(folder, plan, stop, complete={item.path})
+        note_items(folder, plan, task, complete={item.path})
         write_tables(folder, plan, {item.path})
     except OSError as error:
         raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
@@ -145,22 +141,22 @@ def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:
 class _Voxels:
     """The voxels of a box, read slab by slab while they are written."""
 
-    def __init__(
-        self, volume: Volume, box: Box, progress: BytesProgress, stop: threading.Event
-    ) -> None:
-        self._volume, self._box, self._progress, self._stop = volume, box, progress, stop
+    def __init__(self, volume: Volume, box: Box, task: Task) -> None:
+        self._volume = volume
+        self._box = box
+        self._task = task
         self.shape = tuple(end - start for start, end in box)
         self.dtype = np.dtype("f4")  # like the portal's tomograms
         self._done_bytes = 0
 
     def __getitem__(self, region: tuple[slice, slice, slice], /) -> NDArray[Any]:
-        raise_if_stopped(self._stop)
         spans = (part.indices(size)[:2] for part, size in zip(region, self.shape, strict=True))
         box = tuple(
             (start + first, start + last)
             for (start, _), (first, last) in zip(self._box, spans, strict=True)
         )
-        values = self._volume.read(0, box, stop=self._stop).astype(self.dtype, copy=False)
+        values = self._volume.read(0, box, task=self._task).astype(self.dtype, copy=False)
         self._done_bytes += values.nbytes
-        self._progress(self._done_bytes, int(np.prod(self.shape)) * self.dtype.itemsize)
+        total_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
+        self._task.step_bytes(self._done_bytes, total_bytes)
         return values

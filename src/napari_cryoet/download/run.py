@@ -39,14 +39,13 @@ from napari_cryoet.exceptions import (
     FormatError,
     NetworkError,
     StoppedError,
-    raise_if_stopped,
 )
 from napari_cryoet.files import replace_file
 from napari_cryoet.locations import PathOrUrl, host_of, path_to_write
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.portal import Portal
-from napari_cryoet.progress import BytesProgress
+from napari_cryoet.task import UNWATCHED, Task, shows_progress
 from napari_cryoet.wording import count_text, size_text
 
 T = TypeVar("T")
@@ -69,20 +68,21 @@ class DownloadReport:
     other_sizes: tuple[str, ...]  # complete files of another size than the portal lists
 
 
+@shows_progress
 def download_basket(
     basket: Basket,
     portal: Portal,
     folder: PathOrUrl,
     *,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
     **options: Any,
 ) -> DownloadReport:
     """Download a basket into a folder, which becomes a pack.
 
     ``options`` and errors are those of `download_files`.
     """
-    runs = ask_basket_runs(portal, basket, stop=stop)
-    return download_files(plan_basket(basket, runs, portal), folder, stop=stop, **options)
+    runs = ask_basket_runs(portal, basket, task=task)
+    return download_files(plan_basket(basket, runs, portal), folder, task=task, **options)
 
 
 def download_files(
@@ -90,15 +90,14 @@ def download_files(
     folder: PathOrUrl,
     *,
     overwrite: bool = False,
-    progress: BytesProgress | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> DownloadReport:
     """Download all files of a plan into a folder, which becomes a pack, and write its manifest.
 
     Complete files are skipped and partial ones continued: after a stop or a failure, a new call
     fetches only the rest. A downloaded file whose content changed is fetched again. Files of other
-    origin or with a changed size are replaced only with ``overwrite``. ``progress`` is called on
-    this thread, about 20 times a second; setting ``stop`` ends the download within 0.2 s.
+    origin or with a changed size are replaced only with ``overwrite``. ``task`` reports on
+    this thread, about 20 times a second, and stopping it ends the download within 0.2 s.
 
     Raises
     ------
@@ -107,9 +106,9 @@ def download_files(
     NetworkError
         If there is no network; a WithheldError if offline mode or the data saver forbids requests.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is stopped.
     """
-    return Download(plan, folder, overwrite=overwrite).run(progress=progress, stop=stop)
+    return Download(plan, folder, overwrite=overwrite).run(task)
 
 
 def incomplete(plan: Plan, folder: PathOrUrl) -> Plan:
@@ -155,28 +154,26 @@ class Download:
         """Continue after `pause`."""
         self._go_on.set()
 
-    def run(
-        self, *, progress: BytesProgress | None = None, stop: threading.Event | None = None
-    ) -> DownloadReport:
+    def run(self, task: Task = UNWATCHED) -> DownloadReport:
         """Run the download; see `download_files`."""
-        plan, folder, stop = self.plan, self.folder, stop or threading.Event()
+        plan, folder = self.plan, self.folder
         try:
-            before, needed_bytes = _check_folder(plan, folder, stop, overwrite=self._overwrite)
+            before, needed_bytes = _check_folder(plan, folder, task, overwrite=self._overwrite)
             check_place(folder, needed_bytes)
             if not plan.is_local:
                 policy().require(needed_bytes)
-            note_items(folder, plan, stop, begins=True)
+            note_items(folder, plan, task, begins=True)
             for name, text in plan.beside.items():
                 replace_file(folder / name, text.encode())
-            work = _Work(plan, folder, before, self.state, stop)
+            work = _Work(plan, folder, before, self.state, task)
             try:
-                work.run(progress or (lambda _done, _total: None), self._go_on)
+                work.run(self._go_on)
             finally:
-                if not stop.is_set():  # else the journal lists the complete files
+                if not task.is_stopped:  # else the journal lists the complete files
                     note_items(
                         folder,
                         plan,
-                        stop,
+                        task,
                         complete=work.complete,
                         missing=work.missing,
                         errors=work.errors,
@@ -209,7 +206,7 @@ class Download:
 
 
 def _check_folder(
-    plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool
+    plan: Plan, folder: Path, task: Task, *, overwrite: bool
 ) -> tuple[dict[str, FileEntry], int]:
     """The downloaded files, and the bytes still needed.
 
@@ -221,7 +218,7 @@ def _check_folder(
     others: list[str] = []
     needed_bytes = 0
     for item in plan.items:
-        raise_if_stopped(stop)
+        task.check()
         sizes = _sizes_in(folder, item)
         ours = {
             path: size
@@ -265,15 +262,13 @@ class _Work:
         folder: Path,
         before: dict[str, FileEntry],
         state: QueueState,
-        stop: threading.Event,
+        task: Task,
     ) -> None:
-        self._plan, self._folder, self._before, self._state, self._stop = (
-            plan,
-            folder,
-            before,
-            state,
-            stop,
-        )
+        self._plan = plan
+        self._folder = folder
+        self._before = before
+        self._state = state
+        self._task = task
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(WORKERS)
         )
@@ -287,16 +282,16 @@ class _Work:
         self.errors: dict[str, str] = {}  # by item
         self.keys: dict[str, list[str]] = {}  # of each OME-Zarr
 
-    def run(self, progress: BytesProgress, go_on: threading.Event) -> None:
+    def run(self, go_on: threading.Event) -> None:
         """Run to the end, with pauses, and report progress."""
-        while not (go_on.is_set() and self._has_finished(progress, go_on)):
+        while not (go_on.is_set() and self._has_finished(go_on)):
             self._state.is_paused = True
             while not go_on.wait(_POLL_S):
                 self._raise_if_stopped()
             self._state.is_paused = False
-        progress(self._state.done_bytes, self._state.done_bytes)
+        self._task.step(1.0, self._state.text)
 
-    def _has_finished(self, progress: BytesProgress, go_on: threading.Event) -> bool:
+    def _has_finished(self, go_on: threading.Event) -> bool:
         """Run until everything is done, or until a pause, which returns False."""
         self._has_ended.clear()
         future = client.submit(self._run())
@@ -307,7 +302,7 @@ class _Work:
                     future.cancel()
                     self._has_ended.wait()
                     return False
-                progress(self._state.done_bytes, self._state.total_bytes)
+                self._task.step(self._state.fraction, self._state.text)
             self._raise_if_stopped()
             future.result()
             return True
@@ -316,7 +311,7 @@ class _Work:
                 self._has_ended.wait(_STOP_PATIENCE_S)
 
     def _raise_if_stopped(self) -> None:
-        if self._stop.is_set():
+        if self._task.is_stopped:
             raise StoppedError("The download was stopped. Start it again to continue.")
 
     async def _run(self) -> None:
@@ -387,7 +382,7 @@ class _Work:
             else:
                 try:
                     await fetch_file(
-                        url, target, content=content, on_bytes=count, on_whole=note, stop=self._stop
+                        url, target, content=content, on_bytes=count, on_whole=note, task=self._task
                     )
                 except NetworkError as error:
                     if not (is_chunk and error.status in _ABSENT):
@@ -407,7 +402,7 @@ class _Work:
         if entry.url != url or not target.is_file() or target.stat().st_size != entry.size_bytes:
             return False
         is_new = content is not None and hashlib.sha256(content).hexdigest() != entry.sha256
-        return not is_new and sha256_of(target, self._stop) == entry.sha256
+        return not is_new and sha256_of(target, self._task) == entry.sha256
 
     def _note(self, url: str, path: str, size_bytes: int, sha256: str) -> None:
         self._before[path] = note_file(self._folder, path, url, size_bytes, sha256)

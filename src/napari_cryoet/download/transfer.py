@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
-from napari_cryoet.exceptions import NetworkError, WithheldError, raise_if_stopped
+from napari_cryoet.exceptions import NetworkError, WithheldError
 from napari_cryoet.locations import Location
 from napari_cryoet.network import client
+from napari_cryoet.task import Task
 
 T = TypeVar("T")
 OnBytes = Callable[[int, bool], None]
@@ -38,20 +38,20 @@ async def fetch_file(
     content: bytes | None = None,
     on_bytes: OnBytes,
     on_whole: Callable[[int, str], None],
-    stop: threading.Event,
+    task: Task,
 ) -> None:
     """Fetch a file to ``path``, replacing an existing one; or write ``content``, if it is known already.
 
     ``on_whole`` is called with the size and the SHA-256, on a thread, just before the file is
     renamed to ``path``. After an error, the received bytes are kept for the next attempt.
     """
-    part = await in_thread(_Part, path, url, on_bytes, stop)
+    part = await in_thread(_Part, path, url, on_bytes, task)
     try:
         if content is not None:
             part.restart()
             await in_thread(part.write, content)
         elif (source := Location.of(url).path) is not None:
-            await in_thread(part.copy, source, stop)
+            await in_thread(part.copy, source, task)
         else:
             await _fill(part)
         await in_thread(part.publish, on_whole)
@@ -81,17 +81,17 @@ async def in_thread(call: Callable[..., T], *arguments: object) -> T:
         raise
 
 
-def sha256_of(path: Path, stop: threading.Event) -> str:
-    """The SHA-256 of a file; StoppedError if ``stop`` is set."""
+def sha256_of(path: Path, task: Task) -> str:
+    """The SHA-256 of a file; StoppedError if ``task`` is set."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        _read_through(file, digest.update, stop)
+        _read_through(file, digest.update, task)
     return digest.hexdigest()
 
 
-def _read_through(file: BinaryIO, use: Callable[[bytes], Any], stop: threading.Event) -> None:
+def _read_through(file: BinaryIO, use: Callable[[bytes], Any], task: Task) -> None:
     while piece := file.read(_PIECE_BYTES):
-        raise_if_stopped(stop)
+        task.check()
         use(piece)
 
 
@@ -142,7 +142,7 @@ async def _read_on(part: _Part) -> None:
 class _Part:
     """The unfinished file ``NAME.part``, and ``NAME.part.json`` with its version."""
 
-    def __init__(self, target: Path, url: str, on_bytes: OnBytes, stop: threading.Event) -> None:
+    def __init__(self, target: Path, url: str, on_bytes: OnBytes, task: Task) -> None:
         self.url, self.size_bytes = url, 0
         self.etag: str | None = None
         self._target, self._on_bytes = target, on_bytes
@@ -160,7 +160,7 @@ class _Part:
             self.restart()
         else:
             self.etag = state["etag"]
-            _read_through(self._file, partial(self._count, is_received=False), stop)
+            _read_through(self._file, partial(self._count, is_received=False), task)
 
     def remember(self, etag: str | None, total_bytes: int | None) -> None:
         """Record the file's version; small files and those without an ETag can't be continued."""
@@ -177,7 +177,7 @@ class _Part:
         self._file.write(content)
         self._count(content, is_received=True)
 
-    def copy(self, source: Path, stop: threading.Event) -> None:
+    def copy(self, source: Path, task: Task) -> None:
         """Copy a local file."""
         self.restart()
         try:
@@ -187,7 +187,7 @@ class _Part:
                 f"The pack has no {source.name}.", url=self.url, status=404
             ) from error
         with file:
-            _read_through(file, self.write, stop)
+            _read_through(file, self.write, task)
 
     def restart(self) -> None:
         """Discard all content."""

@@ -13,6 +13,7 @@ from napari_cryoet.exports.crops import export_crops
 from napari_cryoet.exports.relion import export_relion5
 from napari_cryoet.exports.selection import ExportReport, Selection
 from napari_cryoet.exports.table import export_table
+from napari_cryoet.task import shows_progress
 
 ExportKind = Literal["copick", "relion5", "table", "croissant", "crops"]
 
@@ -25,6 +26,7 @@ _EXPORTERS: Final[Mapping[str, Callable[..., ExportReport]]] = {
 }
 
 
+@shows_progress
 def export(
     selection: Selection, kind: ExportKind, path: str | Path, **options: Any
 ) -> ExportReport:
@@ -43,7 +45,7 @@ def export(
     path
         The folder to write; for a table its file, for crops their Zarr.
     options
-        ``overwrite`` to replace an existing export, ``progress`` and ``stop``. For crops also ``size``,
+        ``overwrite`` to replace an existing export, and ``task``. For crops also ``size``,
         ``spacing_angstrom`` and ``scheduler``, see `exports.crops.export_crops`.
 
     Raises
@@ -53,7 +55,7 @@ def export(
     DownloadError, NetworkError, SaveError
         If a file can't be fetched or written.
     StoppedError
-        When ``stop`` is set.
+        When ``task`` is stopped.
     CryoETError
         If the selection has nothing of this kind.
     """

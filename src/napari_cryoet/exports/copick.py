@@ -17,14 +17,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.download import download_files
 from napari_cryoet.download.plan import plan_cells
-from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.exports.selection import (
     ExportReport,
     SelectedAnnotation,
@@ -37,9 +35,8 @@ from napari_cryoet.files import replace_file, written_whole
 from napari_cryoet.formats.ome_zarr import create_array, find_multiscales
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.locations import Location
-from napari_cryoet.progress import Progress
 from napari_cryoet.runs.files import every_cell
-from napari_cryoet.wording import size_text
+from napari_cryoet.task import UNWATCHED, Task
 
 CONFIG_NAME: Final = "config.json"
 
@@ -49,8 +46,7 @@ def export_copick(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _fraction, _message: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> ExportReport:
     """Write a copick project, downloading volumes that aren't on this computer. Stopped downloads are resumed.
 
@@ -60,8 +56,8 @@ def export_copick(
         From `select_basket`.
     overwrite
         Replace an existing project, except for its ``overlay``.
-    stop
-        Set it to stop; the next export into the same folder resumes.
+    task
+        Stop it, and the next export into the same folder resumes.
 
     Raises
     ------
@@ -70,7 +66,7 @@ def export_copick(
     DownloadError, NetworkError, SaveError
         If a file can't be fetched or written.
     StoppedError
-        When ``stop`` is set.
+        When ``task`` is stopped.
     """
     folder = folder_to_write(folder, CONFIG_NAME, overwrite=overwrite)
     static, n_picks = folder / "static", 0
@@ -79,17 +75,14 @@ def export_copick(
         (folder / "splits.json").unlink(missing_ok=True)
         shutil.rmtree(static / "ExperimentRuns", ignore_errors=True)
     points = [each for each in selection.annotations if each.is_points]
-    for each, picks in map_concurrently(
-        read_points, points, lambda _fraction, message: progress(0.0, message), stop
-    ):
+    for each, picks in map_concurrently(read_points, points, task.part(0.0, 0.1)):
         write_picks(picks, static / _path(each), format="copick", overwrite=True)
         n_picks += len(picks)
     volumes = dict(_volumes(selection))
-    downloaded = _download(
-        selection, {url for url, _ in volumes.values()}, folder / "portal", progress, stop
-    )
+    urls = {url for url, _ in volumes.values()}
+    downloaded = _download(selection, urls, folder / "portal", task.part(0.1, 1.0))
     for path, (url, first_level) in volumes.items():
-        raise_if_stopped(stop)
+        task.check()
         local = Location.of(url).path
         _link(
             local or downloaded[url], static / path, first_level if local else 0
@@ -150,8 +143,7 @@ def _download(
     selection: Selection,
     urls: Container[str],
     folder: Path,
-    progress: Progress,
-    stop: threading.Event | None,
+    task: Task,
 ) -> dict[str, Path]:
     """Download the volumes that aren't on this computer, and return their paths by URL."""
     cells = [
@@ -161,14 +153,8 @@ def _download(
     ]
     if not cells:
         return {}
-
-    def show(done_bytes: int, total_bytes: int) -> None:
-        progress(
-            done_bytes / max(1, total_bytes), f"{size_text(done_bytes)} of {size_text(total_bytes)}"
-        )
-
     plan = plan_cells(selection.rows, selection.source, cells, first_level=selection.first_level)
-    download_files(plan, folder, progress=show, stop=stop)
+    download_files(plan, folder, task=task)
     return {item.url: folder / item.path for item in plan.items}
 
 

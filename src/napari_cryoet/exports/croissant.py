@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.exports.selection import ExportReport, Selection, folder_to_write
 from napari_cryoet.files import replace_file
-from napari_cryoet.progress import Progress
+from napari_cryoet.task import UNWATCHED, Task
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.0"
 METADATA_NAME: Final = "metadata.json"
@@ -58,8 +56,7 @@ def export_croissant(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _fraction, _message: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> ExportReport:
     """Write ``metadata.json`` and its CSV files into a folder, without downloading anything.
 
@@ -67,9 +64,8 @@ def export_croissant(
     """
     import pandas as pd
 
-    raise_if_stopped(stop)
     folder = folder_to_write(folder, METADATA_NAME, overwrite=overwrite)
-    progress(0.0, "describing")
+    task.step(0.0, "describing")
     rows = _rows_of(selection)
     files = {name: pd.DataFrame(found).to_csv(index=False).encode() for name, found in rows.items()}
     for name, content in files.items():

@@ -21,7 +21,6 @@ import hashlib
 import itertools
 import json
 import math
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet._version import __version__
-from napari_cryoet.exceptions import ChangedError, CryoETError, ExistsError, raise_if_stopped
+from napari_cryoet.exceptions import ChangedError, CryoETError, ExistsError
 from napari_cryoet.exports.selection import (
     ExportReport,
     SelectedAnnotation,
@@ -47,9 +46,9 @@ from napari_cryoet.exports.selection import (
 from napari_cryoet.files import written_whole
 from napari_cryoet.locations import Location, path_to_write
 from napari_cryoet.network import client
-from napari_cryoet.progress import Progress
 from napari_cryoet.provenance import plain_data
 from napari_cryoet.streaming.sources import DOCUMENTS, open_source, version_of
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import are_inside, open_file
 from napari_cryoet.wording import count_text, spacing_text
 
@@ -77,7 +76,7 @@ class _Crop(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ChunkOfCrops:
     """The crops of one chunk, with everything a worker needs."""
 
     store: str
@@ -113,8 +112,7 @@ def export_crops(
     spacing_angstrom: float | None = None,
     scheduler: str = "",
     overwrite: bool = False,
-    progress: Progress = lambda _fraction, _message: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> ExportReport:
     """Write a cube around each particle, cut from its run's tomogram, into one Zarr.
 
@@ -123,7 +121,7 @@ def export_crops(
 
     Parameters
     ----------
-    selection, overwrite, progress, stop
+    selection, overwrite, task
         As for `export_copick`.
     path
         The Zarr to write, ending in ``.zarr``. Workers of a cluster must be able to write there.
@@ -145,18 +143,12 @@ def export_crops(
     import zarr
 
     path = path_to_write(path)
-    parts, left_out = _plan(
-        selection, size, spacing_angstrom, lambda _fraction, message: progress(0.0, message), stop
-    )
+    parts, left_out = _plan(selection, size, spacing_angstrom, task.part(0.0, 0.1))
     chunk = max(1, min(_MAX_CROPS_PER_CHUNK, _CHUNK_BYTES // (4 * size**3)))
     attributes, columns = _describe(parts, size, selection)
     _prepare(path, attributes, columns, size, chunk, overwrite=overwrite)
-    _cut_all(
-        [task for task in _tasks(path, parts, size, chunk) if not task.is_done],
-        scheduler,
-        progress,
-        stop,
-    )
+    chunks = [each for each in _chunks(path, parts, size, chunk) if not each.is_done]
+    _cut_all(chunks, scheduler, task.part(0.1, 1.0))
     zarr.open_group(path, mode="r+").attrs["is_complete"] = True
     return ExportReport(
         path=path,
@@ -166,15 +158,15 @@ def export_crops(
     )
 
 
-def cut(tasks: Sequence[Task]) -> None:
-    """Cut the crops of tasks and write their chunks, skipping those that a lost worker completed."""
+def cut(chunks: Sequence[ChunkOfCrops]) -> None:
+    """Cut the crops of chunks and write them, skipping those that a lost worker completed."""
     import zarr
 
     with ThreadPoolExecutor(_MAX_READS, thread_name_prefix="napari-cryoet-crops") as pool:
-        for task in tasks:
-            if not task.is_done:
-                cubes = np.stack(list(pool.map(partial(_read_cube, task.size), task.crops)))
-                zarr.open_array(f"{task.store}/crops", mode="r+").blocks[task.number] = cubes
+        for chunk in chunks:
+            if not chunk.is_done:
+                cubes = np.stack(list(pool.map(partial(_read_cube, chunk.size), chunk.crops)))
+                zarr.open_array(f"{chunk.store}/crops", mode="r+").blocks[chunk.number] = cubes
 
 
 @lru_cache(maxsize=_OPEN_VOLUMES)
@@ -186,7 +178,7 @@ def _opened(url: str, version: str) -> Volume:
     return open_file(Location.of(url), cache=None)  # the cache trusts files for an hour
 
 
-def _version_of(url: str, stop: threading.Event | None = None) -> str:
+def _version_of(url: str, task: Task = UNWATCHED) -> str:
     """The version of an OME-Zarr: of its first document, or of all its files on this computer."""
     path = Location.of(url).path
     if path is not None:
@@ -195,7 +187,7 @@ def _version_of(url: str, stop: threading.Event | None = None) -> str:
         return hashlib.sha256("\n".join(versions).encode()).hexdigest()
     source = open_source(url, cache=None)
     for document in sorted(DOCUMENTS):
-        piece = client.run(source.read(document, 0, 1, limit_bytes=1), stop)
+        piece = client.run(source.read(document, 0, 1, limit_bytes=1), task)
         if piece is not None:
             return f"{piece.etag} {piece.modified}"
     return ""
@@ -224,8 +216,7 @@ def _plan(
     selection: Selection,
     size: int,
     wanted: float | None,
-    progress: Progress,
-    stop: threading.Event | None,
+    task: Task,
 ) -> tuple[list[_Part], list[str]]:
     """Plan all crops, and list what is left out; reads picks and tomogram metadata concurrently."""
     if not 1 <= size <= _MAX_SIZE:
@@ -238,9 +229,8 @@ def _plan(
             "There is no tomogram to cut particles out of.", hint="Select one for each run."
         )
     spacing = wanted or tomograms[0].voxel_spacing
-    for each, part in map_concurrently(
-        partial(_part_of, size=size, wanted=spacing), chosen, progress, stop
-    ):
+    part_of = partial(_part_of, size=size, wanted=spacing)
+    for each, part in map_concurrently(part_of, chosen, task):
         if isinstance(part, str):
             left_out.append(f"{each.label}: {part}")
         elif len(part.starts):
@@ -252,15 +242,13 @@ def _plan(
     return parts, left_out
 
 
-def _part_of(
-    each: SelectedAnnotation, stop: threading.Event | None, *, size: int, wanted: float
-) -> _Part | str:
+def _part_of(each: SelectedAnnotation, task: Task, *, size: int, wanted: float) -> _Part | str:
     """The crops of an annotation file, or the reason why it has none."""
     if not each.run.tomograms:
         return "no tomogram is selected."
     chosen = each.run.tomograms[0]
     tomogram = chosen.tomogram
-    version = _version_of(chosen.url, stop)
+    version = _version_of(chosen.url, task)
     opened = _opened(chosen.url, version)
     volume = replace(opened, spacing_angstrom=(tomogram.voxel_spacing,) * 3)
     grids = [volume.grid(level) for level in range(len(volume.levels))]
@@ -268,7 +256,7 @@ def _part_of(
     level = int(np.abs(np.log(spacings / wanted)).argmin())
     if abs(spacings[level] / wanted - 1) > _SAME_SPACING:
         return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
-    picks = read_points(each, stop)
+    picks = read_points(each, task)
     # in a tomogram downloaded without its finest levels, the first voxel isn't at 0
     origin = np.array(
         (opened.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None)
@@ -299,15 +287,15 @@ def _part_of(
     )
 
 
-def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[Task]:
-    """One task for each chunk, which may hold crops of several volumes."""
+def _chunks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[ChunkOfCrops]:
+    """The chunks, which may hold crops of several volumes."""
     crops = [
         _Crop(part.tomogram.url, part.version, part.level, tuple(start))
         for part in parts
         for start in part.starts.tolist()
     ]
     for number in range(math.ceil(len(crops) / chunk)):
-        yield Task(str(path), number, size, tuple(crops[number * chunk :][:chunk]))
+        yield ChunkOfCrops(str(path), number, size, tuple(crops[number * chunk :][:chunk]))
 
 
 # the file
@@ -425,26 +413,24 @@ def _existing_plan(path: Path) -> str:
 # workers
 
 
-def _cut_all(
-    tasks: Sequence[Task], scheduler: str, progress: Progress, stop: threading.Event | None
-) -> None:
-    """Run all tasks.
+def _cut_all(chunks: Sequence[ChunkOfCrops], scheduler: str, task: Task) -> None:
+    """Cut all chunks.
 
     On a cluster, one worker cuts all crops of a volume, since neighbours share fetched data.
     """
-    by_volume = itertools.groupby(tasks, key=lambda task: task.crops[0].url if scheduler else task)
+    by_volume = itertools.groupby(
+        chunks, key=lambda chunk: chunk.crops[0].url if scheduler else chunk
+    )
     with _executor(scheduler) as executor:
         waiting = {executor.submit(cut, tuple(several)) for _, several in by_volume}
         try:
             while waiting:
-                raise_if_stopped(stop)
                 done, waiting = wait(waiting, _POLL_S, FIRST_COMPLETED)
                 for future in done:
                     future.result()
-                n_done = sum(task.is_done for task in tasks)
-                progress(
-                    n_done / len(tasks), f"{n_done:,} of {count_text(len(tasks), 'chunk')} of crops"
-                )
+                n_done = sum(chunk.is_done for chunk in chunks)
+                of_all = f"{n_done:,} of {count_text(len(chunks), 'chunk')} of crops"
+                task.step(n_done / len(chunks), of_all)
         finally:
             for future in waiting:
                 future.cancel()

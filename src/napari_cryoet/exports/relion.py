@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,9 +45,9 @@ from napari_cryoet.files import written_whole
 from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
 from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
-from napari_cryoet.progress import Progress
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.tables.database import Rows
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text
 
@@ -91,8 +90,7 @@ def export_relion5(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _fraction, _message: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> ExportReport:
     """Write the particles of each object and their tomograms as STAR files for RELION 5, without images.
 
@@ -107,15 +105,14 @@ def export_relion5(
     )
     tomograms: dict[str, dict[str, Any]] = {}
     by_object: dict[str, list[Picks]] = defaultdict(list)
-    for each, picks in map_concurrently(
-        read_points, best_particles(selection.annotations, left_out), progress, stop
-    ):
+    particles = best_particles(selection.annotations, left_out)
+    for each, picks in map_concurrently(read_points, particles, task):
         if picks.shape_zyx is None:
             left_out.append(f"{each.label}: the size of its grid isn't known.")
             continue
         name = tomogram_word(each.run.name)
         if name not in tomograms:
-            tomograms[name], tilts = _tomogram(name, each, picks.shape_zyx, selection.rows, stop)
+            tomograms[name], tilts = _tomogram(name, each, picks.shape_zyx, selection.rows, task)
             if tilts is not None:
                 tomograms[name]["rlnTomoTiltSeriesStarFile"] = f"tilt_series/{name}.star"
                 _write(folder / "tilt_series" / f"{name}.star", {name: tilts})
@@ -149,7 +146,7 @@ def _tomogram(
     each: SelectedAnnotation,
     size_zyx: tuple[int, int, int],
     rows: Rows,
-    stop: threading.Event | None,
+    task: Task,
 ) -> tuple[dict[str, Any], pd.DataFrame | None]:
     """The row of a tomogram, and the table of its tilts if they are aligned."""
     alignment = next(
@@ -186,7 +183,7 @@ def _tomogram(
         "rlnTomoTomogramBinning": each.spacing_angstrom / pixel,
         "rlnTomoReconstructedTomogram": Location.of(url).text if url else "none",
     }
-    return row, _tilts(series, alignment, rows, stop) if series and alignment is not None else None
+    return row, _tilts(series, alignment, rows, task) if series and alignment is not None else None
 
 
 def _in_pixels(picks: Picks, tomogram: Mapping[str, Any]) -> Picks:
@@ -228,12 +225,12 @@ def _tilts(
     series: Mapping[str, Any],
     alignment: Mapping[str, Any],
     rows: Rows,
-    stop: threading.Event | None,
+    task: Task,
 ) -> pd.DataFrame | None:
     """The table of a tilt series; None if the portal has no supported alignment."""
     import pandas as pd
 
-    read = _read_alignment(alignment["httpsAlignmentMetadata"], stop)
+    read = _read_alignment(alignment["httpsAlignmentMetadata"], task)
     is_moved = any(alignment[f"volume{axis}Offset"] for axis in "XYZ")
     is_known = read.format.upper() in {"IMOD", "ARETOMO3"} and not is_moved
     if not read.per_section_alignment_parameters or not is_known or series["isAligned"]:
@@ -283,11 +280,11 @@ def in_plane(
     return angle, float(shift[0]), float(shift[1])
 
 
-def _read_alignment(url: str | None, stop: threading.Event | None) -> _Alignment:
+def _read_alignment(url: str | None, task: Task) -> _Alignment:
     """Read the portal's alignment file; an empty alignment if it is missing or invalid."""
     if not url:
         return _Alignment()
     try:
-        return msgspec.convert(json.loads(fetch_file(url, _MAX_METADATA_BYTES, stop)), _Alignment)
+        return msgspec.convert(json.loads(fetch_file(url, _MAX_METADATA_BYTES, task)), _Alignment)
     except (FormatError, StreamError, ValueError):
         return _Alignment()

@@ -8,7 +8,6 @@ annotation is its author or program. Its session is ``ground-truth``, or else th
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_runs, choose
 from napari_cryoet.download.plan import clean_name
-from napari_cryoet.exceptions import CryoETError, raise_if_stopped
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import refuse_existing
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
@@ -31,12 +30,12 @@ from napari_cryoet.locations import Location, path_to_write
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal import provenance
 from napari_cryoet.portal.portal import Portal, Source
-from napari_cryoet.progress import Progress
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
 from napari_cryoet.runs.fit import Fit, fit, shape_zyx, spacing_angstrom
 from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Rows
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text, joined
 
@@ -179,15 +178,13 @@ class Selection:
         return {name: [run.name for run in self.runs if run.split == name] for name in names}
 
 
-def select_basket(
-    basket: Basket, portal: Portal, *, stop: threading.Event | None = None
-) -> Selection:
+def select_basket(basket: Basket, portal: Portal, *, task: Task = UNWATCHED) -> Selection:
     """Select the contents of a basket and its split for an export; CryoETError if there are none.
 
     Each annotation contributes one file of points, oriented ones first, and one mask, preferably
     with the tomogram's voxel spacing. Files that don't fit the run's tomogram are left out.
     """
-    return select(basket, ask_basket_runs(portal, basket, stop=stop), portal.source)
+    return select(basket, ask_basket_runs(portal, basket, task=task), portal.source)
 
 
 def select(basket: Basket, known: Runs, source: Source) -> Selection:
@@ -264,28 +261,26 @@ def best_particles(
 
 
 def map_concurrently(
-    work: Callable[[SelectedAnnotation, threading.Event | None], T],
+    work: Callable[[SelectedAnnotation, Task], T],
     annotations: Sequence[SelectedAnnotation],
-    progress: Progress,
-    stop: threading.Event | None,
+    task: Task,
 ) -> Iterator[tuple[SelectedAnnotation, T]]:
     """Call ``work`` on annotations concurrently, and yield the results in order."""
     pool = ThreadPoolExecutor(_MAX_READS, thread_name_prefix="napari-cryoet-picks")
     try:
-        results = pool.map(work, annotations, repeat(stop))
+        results = pool.map(work, annotations, repeat(task))
         for number, (each, result) in enumerate(zip(annotations, results, strict=True)):
-            raise_if_stopped(stop)
-            progress(number / len(annotations), f"picks of {each.run.name}")
+            task.step(number / len(annotations), f"picks of {each.run.name}")
             yield each, result
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -> Picks:
+def read_points(each: SelectedAnnotation, task: Task = UNWATCHED) -> Picks:
     """Read the picks of a local or remote file, with their grid and provenance."""
     location = Location.of(each.file.https_path)
     return ndjson.read_points(
-        fetch_file(location, MAX_FILE_BYTES, stop),
+        fetch_file(location, MAX_FILE_BYTES, task),
         location.name,
         each.spacing_angstrom,
         alignment_id=each.file.alignment_id,

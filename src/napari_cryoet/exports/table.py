@@ -6,7 +6,6 @@ Columns for the run, object, annotation, authors and split come first, then thos
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ from napari_cryoet.exports.selection import ExportReport, Selection, map_concurr
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.tables import arrow_table
 from napari_cryoet.locations import path_to_write
-from napari_cryoet.progress import Progress
+from napari_cryoet.task import UNWATCHED, Task
 
 _SUFFIXES: Final = (".csv", ".parquet")
 #: Columns that are constant for all picks of a file.
@@ -48,8 +47,7 @@ def export_table(
     path: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress = lambda _fraction, _message: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> ExportReport:
     """Write the picks of all runs into one ``.csv`` or ``.parquet`` file; SaveError for another suffix.
 
@@ -69,7 +67,7 @@ def export_table(
         )
     with written_whole(path, overwrite=overwrite) as unfinished:
         tables = []
-        for each, picks in map_concurrently(read_points, points, progress, stop):
+        for each, picks in map_concurrently(read_points, points, task):
             own = arrow_table(picks)
             about = asdict(picks.about) | {
                 "run_name": each.run.name,

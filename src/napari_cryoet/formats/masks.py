@@ -7,7 +7,6 @@ that don't fit are refused before anything is written.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,14 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import SaveError, raise_if_stopped
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.files import refuse_existing, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.notes import ATTRIBUTE, of_export, path_beside, written_with_notes
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs, write_pyramid
 from napari_cryoet.locations import path_to_write
-from napari_cryoet.progress import BytesProgress
 from napari_cryoet.provenance import Provenance
+from napari_cryoet.task import UNWATCHED, Task
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
 
@@ -66,8 +65,7 @@ def write_mask(
     edits: Iterable[str] = (),
     who: str = "",
     overwrite: bool = False,
-    progress: BytesProgress | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> WrittenMask:
     """Write a mask or instances with their provenance.
 
@@ -85,10 +83,8 @@ def write_mask(
         Recorded with the mask: its provenance, its alignment, its edits, and the person who exports it.
     overwrite
         Whether to replace an existing file or folder.
-    progress
-        Called with the number of bytes done and the total.
-    stop
-        Set it to cancel; nothing is written then.
+    task
+        Its progress, and Stop; nothing is written then.
 
     Raises
     ------
@@ -97,15 +93,15 @@ def write_mask(
     SaveError
         If a value doesn't fit the format, or writing fails.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is stopped.
     """
     path = path_to_write(path)
     name = _format_to_write(path, format)
     refuse_existing(path, overwrite=overwrite)
     if not 0 < spacing_angstrom < math.inf:
         raise SaveError(f"A voxel can't be {spacing_angstrom} Å wide.")
-    source = _Source(mask_zyx, progress)
-    largest = source.largest(stop)
+    source = _Source(mask_zyx, task)
+    largest = source.largest()
     if format is None and name == "ome-zarr-0.4" and largest > np.iinfo(np.uint16).max:
         name = "ome-zarr-0.5"
     source.dtype = _dtype_for(largest, name)
@@ -120,8 +116,8 @@ def write_mask(
     )
     if name == "mrc":
         with written_with_notes(path, notes, overwrite=overwrite) as unfinished:
-            write_mrc(unfinished, source, spacing_angstrom, stop)
-            raise_if_stopped(stop)
+            write_mrc(unfinished, source, spacing_angstrom, task)
+            task.check()
     else:
         with written_whole(path, overwrite=overwrite) as unfinished:
             write_pyramid(
@@ -132,9 +128,9 @@ def write_mask(
                 version="0.4" if name == "ome-zarr-0.4" else "0.5",
                 is_labels=True,
                 attributes={ATTRIBUTE: notes},
-                stop=stop,
+                task=task,
             )
-            raise_if_stopped(stop)
+            task.check()
     return WrittenMask(
         path, name, source.dtype.name, largest > 1, path_beside(path) if name == "mrc" else None
     )
@@ -146,7 +142,7 @@ class _Source:
     Set ``dtype`` to the type to write before the second pass.
     """
 
-    def __init__(self, voxels: VoxelSource, progress: BytesProgress | None) -> None:
+    def __init__(self, voxels: VoxelSource, task: Task) -> None:
         self.dtype = np.dtype(voxels.dtype)
         if len(voxels.shape) != 3 or 0 in voxels.shape:
             raise SaveError(
@@ -159,13 +155,15 @@ class _Source:
             )
         size_z, size_y, size_x = voxels.shape
         self.shape = (int(size_z), int(size_y), int(size_x))
-        self._voxels, self._progress = voxels, progress
-        self._bytes_done, self._bytes = 0, 2 * math.prod(self.shape) * self.dtype.itemsize
+        self._voxels = voxels
+        self._task = task
+        self._bytes_done = 0
+        self._bytes = 2 * math.prod(self.shape) * self.dtype.itemsize
 
-    def largest(self, stop: threading.Event | None) -> int:
+    def largest(self) -> int:
         """The largest value. Negative values raise `SaveError`."""
         largest = 0
-        for _, slab in slabs(self, _PLANES, stop):
+        for _, slab in slabs(self, _PLANES, self._task):
             if slab.dtype.kind == "i" and int(slab.min()) < 0:
                 raise SaveError(
                     f"A mask can't have values below 0; this one has {int(slab.min())}."
@@ -176,8 +174,7 @@ class _Source:
     def __getitem__(self, region: tuple[slice, slice, slice], /) -> NDArray[Any]:
         block = np.asarray(self._voxels[region])
         self._bytes_done += block.nbytes
-        if self._progress is not None:
-            self._progress(self._bytes_done, self._bytes)
+        self._task.step_bytes(self._bytes_done, self._bytes)
         typed = block.astype(self.dtype)
         if not np.array_equal(typed, block):
             raise SaveError(

@@ -18,7 +18,6 @@ to x, y and z.
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +27,7 @@ import numpy as np
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs
 from napari_cryoet.locations import Location, PathOrUrl
+from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -73,9 +73,7 @@ class MrcHeader:
         return sections, rows, columns
 
 
-def open_mrc(
-    url_or_path: PathOrUrl, *, stop: threading.Event | None = None
-) -> tuple[list[da.Array], MrcHeader]:
+def open_mrc(url_or_path: PathOrUrl, *, task: Task = UNWATCHED) -> tuple[list[da.Array], MrcHeader]:
     """Open an MRC file as a list of one dask array in z, y, x, and its header.
 
     Only the header is read.
@@ -85,7 +83,7 @@ def open_mrc(
 
     location = Location.of(url_or_path)
     where = location.shown()
-    start = read_file(location, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, stop=stop)
+    start = read_file(location, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, task=task)
     if start is None:
         raise FormatError(f"There is no file {where}.")
     header = parse_header(start.content, where)
@@ -97,7 +95,7 @@ def open_mrc(
             start=end - voxel_bytes,
             length=voxel_bytes,
             limit_bytes=voxel_bytes,
-            stop=stop,
+            task=task,
         )
         size_bytes = end - voxel_bytes + len(last.content if last else b"")
     if size_bytes < end:
@@ -120,7 +118,7 @@ def write_mrc(
     path: Path | str,
     volume_zyx: VoxelSource,
     spacing_angstrom: float,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> int:
     """Write a volume of int8, int16, uint16 or float32 as an MRC file; return its size in bytes."""
     import mrcfile
@@ -135,7 +133,7 @@ def write_mrc(
             "rb+"
         ) as file:  # writing to the memory map would crash the process on a full disk
             file.seek(mrc.header.nbytes)
-            for _, slab in slabs(volume_zyx, _PLANES_WRITTEN, stop):
+            for _, slab in slabs(volume_zyx, _PLANES_WRITTEN, task):
                 file.write(np.ascontiguousarray(slab).data)
                 lowest, highest = min(lowest, float(slab.min())), max(highest, float(slab.max()))
                 total += float(slab.sum(dtype=np.float64))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, raise_if_stopped
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.task import UNWATCHED, Task
 
 #: The position of a coarse voxel: at the centre of the voxels it averages, or at the one it was
 #: sampled from.
@@ -261,7 +261,7 @@ def write_pyramid(
     version: OmeZarrVersion = "0.4",
     is_labels: bool = False,
     attributes: Mapping[str, Any] | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> int:
     """Write a volume as an OME-Zarr pyramid to a new folder; return its size in bytes.
 
@@ -279,7 +279,7 @@ def write_pyramid(
     level = volume_zyx
     for number in range(_LEVELS_WRITTEN):
         level = _write_level(
-            create_array(group, str(number), level, kind, version), level, kind, stop
+            create_array(group, str(number), level, kind, version), level, kind, task
         )
     ome: dict[str, Any] = {"multiscales": [_multiscale(spacing_angstrom, kind, version)]}
     if is_labels or kind == "instances":
@@ -291,12 +291,10 @@ def write_pyramid(
     return folder_bytes(path)
 
 
-def slabs(
-    volume_zyx: VoxelSource, planes: int, stop: threading.Event | None
-) -> Iterator[tuple[int, NDArray[Any]]]:
+def slabs(volume_zyx: VoxelSource, planes: int, task: Task) -> Iterator[tuple[int, NDArray[Any]]]:
     """Iterate over slabs of planes, each with the index of its first plane."""
     for start in range(0, volume_zyx.shape[0], planes):
-        raise_if_stopped(stop)
+        task.check()
         yield start, np.asarray(volume_zyx[start : start + planes, slice(None), slice(None)])
 
 
@@ -324,20 +322,18 @@ def create_array(
     )
 
 
-def _write_level(
-    array: Any, volume: VoxelSource, kind: ImageKind, stop: threading.Event | None
-) -> NDArray[Any]:
+def _write_level(array: Any, volume: VoxelSource, kind: ImageKind, task: Task) -> NDArray[Any]:
     """Write one level and return the next coarser one."""
     factor = _factor(kind)
     coarse = np.zeros(
         [-(-size // step) for size, step in zip(array.shape, factor, strict=True)], array.dtype
     )
     _, rows, columns = array.chunks
-    for z, slab in slabs(volume, array.chunks[0], stop):
+    for z, slab in slabs(volume, array.chunks[0], task):
         for y, x in itertools.product(
             range(0, slab.shape[1], rows), range(0, slab.shape[2], columns)
         ):
-            raise_if_stopped(stop)
+            task.check()
             box = (slice(y, y + rows), slice(x, x + columns))
             array[(slice(z, z + len(slab)), *box)] = slab[:, *box]
         coarse_slab = _coarser(slab, kind)

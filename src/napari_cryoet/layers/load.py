@@ -1,13 +1,12 @@
 """Load tomograms, annotations, tilt series and picks as layer specs, from portal records or bare files.
 
 A record's voxel spacing comes from the API. For a bare file it is the caller's, else that of the
-portal's folder layout, else the file's own. Nothing is guessed. Set ``stop`` to cancel with
+portal's folder layout, else the file's own. Nothing is guessed. Set ``task`` to cancel with
 `StoppedError`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -39,6 +38,7 @@ from napari_cryoet.portal import provenance
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.runs import fit as fits
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import (
     Volume,
     fetch_file,
@@ -66,7 +66,7 @@ def load_tomogram(
     tomogram: Tomogram | PathOrUrl,
     *,
     spacing_angstrom: float | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> LayerSpec:
     """Load a tomogram as a lazy multiscale image.
 
@@ -82,7 +82,7 @@ def load_tomogram(
     """
     if not isinstance(tomogram, Tomogram):
         location = _location(tomogram, "tomogram")
-        with _opened(location, stop, spacing_angstrom) as volume:
+        with _opened(location, task, spacing_angstrom) as volume:
             options = _world_of_file(volume, location) | {"name": layer_name(location.stem)}
             source = _of_download(location)
             if source.tomogram_id is not None:
@@ -91,8 +91,8 @@ def load_tomogram(
                 )
                 spacing = spacing_text(options["scale"][0])
                 options["name"] = layer_name(source.run_name, source.processing, spacing)
-            return image_spec(volume, options, stop)
-    with _opened(tomogram, stop) as volume:
+            return image_spec(volume, options, task)
+    with _opened(tomogram, task) as volume:
         about = provenance.of_tomogram(tomogram, tomogram.url or "")
         if volume.shape_zyx != tomogram.shape_zyx:
             stated, actual = (
@@ -106,7 +106,7 @@ def load_tomogram(
             "translate": volume.start_angstrom,
             "rendering": "minip",  # protein is dark in the portal's tomograms
         }
-        return image_spec(volume, options, stop)
+        return image_spec(volume, options, task)
 
 
 def load_annotation(
@@ -115,7 +115,7 @@ def load_annotation(
     *,
     run_tomograms: Iterable[Tomogram] = (),
     color: RGBA | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> tuple[LayerSpec, ...]:
     """Load an annotation file as layers: points (with arrows if oriented), a multiscale mask, or a mesh.
 
@@ -139,7 +139,7 @@ def load_annotation(
     """
     known_spacing = tomogram.voxel_spacing if isinstance(tomogram, Tomogram) else tomogram
     if not isinstance(file, AnnotationFile):
-        return _load_bare_annotation(_location(file, "file"), known_spacing, color, stop)
+        return _load_bare_annotation(_location(file, "file"), known_spacing, color, task)
     if obstacle := fits.why_not_drawable(file):
         raise FormatError(
             obstacle, hint="Read it with load_captions." if fits.is_caption(file) else ""
@@ -171,7 +171,7 @@ def load_annotation(
             file, run_tomograms
         )
         picks = ndjson.read_points(
-            fetch_file(location, MAX_FILE_BYTES, stop),
+            fetch_file(location, MAX_FILE_BYTES, task),
             where=location.name,
             spacing_angstrom=spacing,
             about=about,
@@ -181,23 +181,23 @@ def load_annotation(
         return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name))
     if shape_type == ShapeType.MESH:
         surface = mesh.read_mesh(
-            fetch_file(location, mesh.MAX_FILE_BYTES, stop), where=location.name
+            fetch_file(location, mesh.MAX_FILE_BYTES, task), where=location.name
         )
         return (
             surface_spec(surface, about, spacing, name=joined(name, "mesh"), color=color_chosen),
         )
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
-    with _opened(location, stop) as volume:
+    with _opened(location, task) as volume:
         if is_instances and volume.pyramid is not None:
             volume.pyramid.coarse_offset = (
                 "strided"  # the portal keeps every second voxel, often without saying so
             )
         options = world(_with_remarks(about, volume), spacing) | {"name": name}
-        return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
+        return (labels_spec(volume, options, None if is_instances else color_chosen, task),)
 
 
 def load_captions(
-    file: AnnotationFile | PathOrUrl, *, stop: threading.Event | None = None
+    file: AnnotationFile | PathOrUrl, *, task: Task = UNWATCHED
 ) -> tuple[Caption, ...]:
     """Load the texts of a caption file; FormatError if it isn't one, StreamError if it can't be reached.
 
@@ -212,7 +212,7 @@ def load_captions(
     location = _location(address, "file")
     try:
         captions = msgspec.json.decode(
-            fetch_file(location, _MAX_TEXT_BYTES, stop), type=_Captions
+            fetch_file(location, _MAX_TEXT_BYTES, task), type=_Captions
         ).captions
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{location.name} isn't a caption file ({error}).") from error
@@ -248,7 +248,7 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
 
 
 def load_tilt_series(
-    series: TiltSeries, *, run: Run | None = None, stop: threading.Event | None = None
+    series: TiltSeries, *, run: Run | None = None, task: Task = UNWATCHED
 ) -> LayerSpec:
     """Load a tilt series as a lazy multiscale image with the axes tilt, y, x.
 
@@ -268,8 +268,8 @@ def load_tilt_series(
     if not url:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tilt series.")
     about = provenance.of_tilt_series(series, run, url)
-    with _opened(Location.of(url), stop) as volume:
-        angles, warnings = _tilt_angles(series, volume.shape_zyx[0], stop)
+    with _opened(Location.of(url), task) as volume:
+        angles, warnings = _tilt_angles(series, volume.shape_zyx[0], task)
         first, step, unit = _tilt_scale(angles)
         options = world(
             replace(
@@ -288,7 +288,7 @@ def load_tilt_series(
             "units": (unit, "angstrom", "angstrom"),
             "axis_labels": TILT_AXES,
         }
-        return image_spec(volume, options, stop)
+        return image_spec(volume, options, task)
 
 
 def tomogram_name(tomogram: Tomogram) -> str:
@@ -309,7 +309,7 @@ def annotation_name(annotation: Annotation | None) -> str:
 
 
 def _load_bare_annotation(
-    location: Location, spacing: float | None, color: RGBA | None, stop: threading.Event | None
+    location: Location, spacing: float | None, color: RGBA | None, task: Task
 ) -> tuple[LayerSpec, ...]:
     name = layer_name(location.stem)
     suffix = location.suffix
@@ -324,17 +324,17 @@ def _load_bare_annotation(
         about = Provenance.of_file("annotation", location, spacing).updated(portal)
         if suffix == ".glb":
             surface = mesh.read_mesh(
-                fetch_file(location, mesh.MAX_FILE_BYTES, stop), where=location.name
+                fetch_file(location, mesh.MAX_FILE_BYTES, task), where=location.name
             )
             return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
-        content = fetch_file(location, MAX_FILE_BYTES, stop)
+        content = fetch_file(location, MAX_FILE_BYTES, task)
         picks = ndjson.read_points(
             content, where=location.name, spacing_angstrom=spacing, about=about
         )
         return _picks_specs(
             picks, name, color_chosen, diameter_angstrom(object_id, object_name or name)
         )
-    with _opened(location, stop, spacing) as volume:
+    with _opened(location, task, spacing) as volume:
         options = _world_of_file(volume, location) | {"name": name}
         metadata = options["metadata"]
         metadata[METADATA_KEY] = metadata[METADATA_KEY].updated(own_provenance(volume, location))
@@ -343,7 +343,7 @@ def _load_bare_annotation(
         )  # the portal stores plain masks as int8
         if portal.shape_type:
             is_instances = portal.shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
-        return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
+        return (labels_spec(volume, options, None if is_instances else color_chosen, task),)
 
 
 def downloaded_annotation(location: Location) -> Provenance:
@@ -374,11 +374,11 @@ def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple
 @contextmanager
 def _opened(
     source: Tomogram | Location,
-    stop: threading.Event | None,
+    task: Task,
     spacing_angstrom: float | None = None,
 ) -> Iterator[Volume]:
     """Open a volume for a layer; close it only if creating the layer fails."""
-    volume = open_volume(source, spacing_angstrom=spacing_angstrom, stop=stop)
+    volume = open_volume(source, spacing_angstrom=spacing_angstrom, task=task)
     try:
         yield volume
     except BaseException:
@@ -400,13 +400,13 @@ def _with_remarks(about: Provenance, volume: Volume) -> Provenance:
 
 
 def _tilt_angles(
-    series: TiltSeries, n_images: int, stop: threading.Event | None
+    series: TiltSeries, n_images: int, task: Task
 ) -> tuple[list[float] | None, list[str]]:
     """Tilt angles in degrees and warnings; None if there is no matching list."""
     if not series.https_angle_list:
         return None, ["The portal lists no tilt angles for this tilt series."]
     try:
-        lines = fetch_file(series.https_angle_list, _MAX_TEXT_BYTES, stop).splitlines()
+        lines = fetch_file(series.https_angle_list, _MAX_TEXT_BYTES, task).splitlines()
         angles = [float(line) for line in lines if line.strip()]
     except (FormatError, StreamError, ValueError) as error:
         return None, [f"The tilt angles could not be read: {error}"]

@@ -7,7 +7,6 @@ or channels) are left to other plugins.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +30,7 @@ from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.runs.outline import outline_run
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     Volume,
@@ -96,7 +96,7 @@ def read_pick_file(
 
 
 def read_pack(
-    source: Path | str, run_id: int | None = None, *, stop: threading.Event | None = None
+    source: Path | str, run_id: int | None = None, *, task: Task = UNWATCHED
 ) -> list[LayerData]:
     """Read a run's default tomogram and annotations from a pack or the demo.
 
@@ -105,29 +105,29 @@ def read_pack(
     portal = open_portal(source)
     try:
         page = (
-            portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)
+            portal.run_page(run_id, task=task) if run_id is not None else _first_run(portal, task)
         )
         tomogram = page.default_tomogram
         if tomogram is None:
             raise PackError(f"Run {page.run.name} has no tomogram.")
-        specs: list[LayerSpec] = [load_tomogram(tomogram, stop=stop)]
+        specs: list[LayerSpec] = [load_tomogram(tomogram, task=task)]
         colors = annotation_colors(page.annotations)
         for file in outline_run(page, tomogram).defaults():
             annotation = file.shape.annotation if file.shape is not None else None
             color = None if annotation is None else colors.get(annotation.id)
             specs += load_annotation(
-                file, tomogram, run_tomograms=page.tomograms, color=color, stop=stop
+                file, tomogram, run_tomograms=page.tomograms, color=color, task=task
             )
         return _layer_data(specs)
     finally:
         portal.close()
 
 
-def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
+def read_demo_run(*, task: Task = UNWATCHED) -> list[LayerData]:
     """Read the demo's default run. The demo is generated on first use, which takes a while."""
     from napari_cryoet.demo.rows import RUNS
 
-    return read_pack("demo", RUNS[0].id, stop=stop)
+    return read_pack("demo", RUNS[0].id, task=task)
 
 
 def with_own_color(layers: list[LayerData], taken: Iterable[RGBA]) -> list[LayerData]:
@@ -138,11 +138,11 @@ def with_own_color(layers: list[LayerData], taken: Iterable[RGBA]) -> list[Layer
     ]
 
 
-def _first_run(portal: Portal, stop: threading.Event | None) -> RunPage:
-    for dataset in portal.datasets(stop=stop):
-        for run in portal.runs(dataset.id, stop=stop):
+def _first_run(portal: Portal, task: Task) -> RunPage:
+    for dataset in portal.datasets(task=task):
+        for run in portal.runs(dataset.id, task=task):
             if run.tomogram_count:
-                return portal.run_page(run.id, stop=stop)
+                return portal.run_page(run.id, task=task)
     raise PackError("No run of this pack has a tomogram.")
 
 

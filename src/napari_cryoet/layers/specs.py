@@ -7,7 +7,6 @@ and their metadata has a warning.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -15,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.appearance.colors import RGBA, instance_colormap, instance_colors
-from napari_cryoet.exceptions import FormatError, raise_if_stopped
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.mesh import ASSUMED_UNIT, ONLY_IN_3D, Mesh
 from napari_cryoet.formats.mrc import Triple
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.orientations import Orientation, line_width, orientation_vectors
 from napari_cryoet.provenance import Provenance
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import AXES, Mask, Volume
 from napari_cryoet.wording import joined, plain
 
@@ -121,25 +121,23 @@ def layer_name(*parts: str) -> str:
 # volumes
 
 
-def image_spec(
-    volume: Volume, options: dict[str, Any], stop: threading.Event | None = None
-) -> LayerSpec:
+def image_spec(volume: Volume, options: dict[str, Any], task: Task = UNWATCHED) -> LayerSpec:
     """Create an Image layer.
 
     Only the planes that are displayed first are read, for contrast limits.
     """
-    common = {"colormap": "gray", "rgb": False, "contrast_limits": _first_limits(volume, stop)}
+    common = {"colormap": "gray", "rgb": False, "contrast_limits": _first_limits(volume, task)}
     return volume_spec(volume.levels, common | options, "image")
 
 
 def labels_spec(
-    volume: Volume, options: dict[str, Any], color: RGBA | None, stop: threading.Event | None = None
+    volume: Volume, options: dict[str, Any], color: RGBA | None, task: Task = UNWATCHED
 ) -> LayerSpec:
     """Create a Labels layer with one colour, or with cycling colours for instances if ``color`` is None."""
     colormap = (
         instance_colormap() if color is None else {None: color, 0: (0.0, 0.0, 0.0, 0.0), 1: color}
     )
-    levels = volume.levels if volume.dtype.kind in "iu" else [_labels_in_memory(volume, stop)]
+    levels = volume.levels if volume.dtype.kind in "iu" else [_labels_in_memory(volume, task)]
     return volume_spec(levels, options | {"colormap": colormap, "opacity": _MASK_OPACITY}, "labels")
 
 
@@ -149,7 +147,7 @@ def volume_spec(levels: list[Any], options: dict[str, Any], kind: LayerKind) -> 
     return LayerSpec(levels, options | several, kind)
 
 
-def _labels_in_memory(volume: Volume, stop: threading.Event | None) -> Any:
+def _labels_in_memory(volume: Volume, task: Task) -> Any:
     """Read the finest level of a float or boolean mask as uint16.
 
     Some of the portal's masks exist only as float32 MRC. Lazy conversion would reread the file for
@@ -161,19 +159,19 @@ def _labels_in_memory(volume: Volume, stop: threading.Event | None) -> Any:
     if size_z * size_y * size_x > _MAX_VOXELS_IN_MEMORY:
         raise FormatError("This mask has float values and is too large for memory.")
     labels = np.empty(volume.shape_zyx, np.uint16)
-    for start, slab in Mask(volume.levels[0]).slabs(lambda _fraction: raise_if_stopped(stop), stop):
+    for start, slab in Mask(volume.levels[0]).slabs(task):
         if slab.max(initial=0) > np.iinfo(np.uint16).max:
             raise FormatError("The values of this mask must be whole numbers from 0 to 65535.")
         labels[start : start + len(slab)] = slab
     return from_array(labels, chunks=(_PLANES_AT_ONCE, size_y, size_x))  # type: ignore[no-untyped-call]
 
 
-def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float]:
+def _first_limits(volume: Volume, task: Task) -> tuple[float, float]:
     """Contrast limits from the central planes, or from others if those are uniform."""
     is_coarse = volume.pyramid is not None and volume.pyramid.stays_coarse
     level = len(volume.levels) - 1 if is_coarse else 0
     for at in (0.5, 0.25, 0.75):
-        limits = robust_limits(volume.read_middle(level=level, at=at, stop=stop))
+        limits = robust_limits(volume.read_middle(level=level, at=at, task=task))
         if limits is not None:
             return limits
     return whole_range(volume.dtype)

@@ -8,15 +8,15 @@ the grey scale, and outliers such as gold beads don't dominate them.
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.task import UNWATCHED, Task
+
 if TYPE_CHECKING:
-    from napari_cryoet.progress import Progress
     from napari_cryoet.volumes import LevelGrid, Volume
 
 #: A particle counts as resolved if it is at least this many voxels wide.
@@ -76,17 +76,13 @@ def read_contrast(
     grid: LevelGrid,
     diameter_angstrom: float,
     *,
-    stop: threading.Event | None = None,
-    progress: Progress = lambda _fraction, _message: None,
+    task: Task = UNWATCHED,
 ) -> Contrast:
-    """Read the grid's level once and rank its voxels by contrast.
-
-    ``progress`` may raise an exception to stop.
-    """
-    voxels = _read(volume, grid, stop, progress)
+    """Read the grid's level once and rank its voxels by contrast."""
+    voxels = _read(volume, grid, task)
     if voxels.min() == voxels.max():
         return Contrast(grid, np.zeros_like(voxels))
-    contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), progress)
+    contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), task)
     sample = np.sort(np.random.default_rng(0).choice(contrast.ravel(), _SAMPLE))
     for plane in contrast:  # replace values by ranks
         below, above = (np.searchsorted(sample, plane, side=side) for side in ("left", "right"))
@@ -94,20 +90,18 @@ def read_contrast(
     return Contrast(grid, contrast)
 
 
-def _read(
-    volume: Volume, grid: LevelGrid, stop: threading.Event | None, progress: Progress
-) -> NDArray[np.float32]:
+def _read(volume: Volume, grid: LevelGrid, task: Task) -> NDArray[np.float32]:
     """Read and bin the level slab by slab; missing values become the median."""
     bins = grid.binned_by
     size_z, size_y, size_x = grid.shape_zyx
     voxels = np.empty(grid.shape_zyx, np.float32)
     planes = max(1, SLAB_VOXELS // (size_y * size_x * bins**3))
     for start in range(0, size_z, planes):
-        progress(0.7 * start / size_z, "reading the density")
+        task.step(0.78 * start / size_z, "reading the density")
         end = min(start + planes, size_z)
         box = ((start * bins, end * bins), (0, size_y * bins), (0, size_x * bins))
         with np.errstate(over="ignore"):
-            slab = volume.read(grid.level, box, stop=stop).astype(np.float32)
+            slab = volume.read(grid.level, box, task=task).astype(np.float32)
         slab[~(np.abs(slab) < _LARGEST_DENSITY)] = np.nan
         if bins > 1:
             slab = slab.reshape(end - start, bins, size_y, bins, size_x, bins).mean(
@@ -134,7 +128,7 @@ def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArr
 
 
 def _filtered(
-    voxels: NDArray[np.float32], kernel: NDArray[np.float32], progress: Progress
+    voxels: NDArray[np.float32], kernel: NDArray[np.float32], task: Task
 ) -> NDArray[np.float32]:
     """Convolve the volume with the symmetric kernel, slab by slab, mirroring it at the borders."""
     from scipy.signal import fftconvolve
@@ -144,7 +138,7 @@ def _filtered(
     planes = max(4 * reach[0], SLAB_VOXELS // (size_y * size_x), 1)
     contrast = np.empty_like(voxels)
     for start in range(0, size_z, planes):
-        progress(0.7 + 0.2 * start / size_z, "comparing with the surroundings")
+        task.step(0.78 + 0.22 * start / size_z, "comparing with the surroundings")
         end = min(start + planes, size_z)
         first, last = max(start - reach[0], 0), min(end + reach[0], size_z)
         missing = reach[0] - (start - first), reach[0] - (last - end)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import raise_if_stopped
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import Volume
 from napari_cryoet.volumes.crops import mean_of_known
+from napari_cryoet.wording import count_text
 
 _VOXELS_ACROSS: Final = 6  # minimum across a ball at the level that is read
 _MOST_STEPS: Final = 16  # maximum of samples along the radius
@@ -24,21 +23,19 @@ def densities_at(
     points_zyx: NDArray[np.float64],
     diameter_angstrom: float,
     *,
-    stop: threading.Event | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    task: Task = UNWATCHED,
 ) -> NDArray[np.float64]:
     """The mean density in a ball around each point, in voxels of the finest level; NaN if the ball is outside.
 
     Reads the coarsest level with six voxels across the ball, cell by cell. The cost grows with the
-    occupied part of the volume rather than with the number of picks. ``progress`` is called with
-    the number of picks done and the total.
+    occupied part of the volume rather than with the number of picks.
 
     Raises
     ------
     StreamError
         If the volume can't be read.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is stopped.
     """
     grid = volume.grid_for(diameter_angstrom / _VOXELS_ACROSS)
     radius = diameter_angstrom / 2
@@ -49,11 +46,12 @@ def densities_at(
     n_done = 0
     for cell in _cells(grid.from_finest(points_zyx)):
         for rows in np.split(cell, range(batch_size, len(cell), batch_size)):
-            raise_if_stopped(stop)
-            values = volume.sample(points_zyx[rows, None] + offsets, grid.level, stop=stop)
+            task.check()
+            values = volume.sample(points_zyx[rows, None] + offsets, grid.level, task=task)
             densities[rows] = mean_of_known(values, axis=1)
         n_done += len(cell)
-        progress(n_done, len(points_zyx))
+        of_all = f"{n_done:,} of {count_text(len(points_zyx), 'pick')}"
+        task.step(n_done / len(points_zyx), of_all)
     return densities
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
-from napari_cryoet.exceptions import raise_if_stopped, require_known, require_positive, stoppable
+from napari_cryoet.exceptions import require_known, require_positive
 from napari_cryoet.locations import Location
 from napari_cryoet.measure.contrast import grid_for, read_contrast
 from napari_cryoet.measure.density import densities_at
 from napari_cryoet.measure.surface import read_surface
 from napari_cryoet.picks import Picks
-from napari_cryoet.progress import Progress
 from napari_cryoet.provenance import Provenance
+from napari_cryoet.task import UNWATCHED, Task, shows_progress, stoppable
 from napari_cryoet.volumes import Mask, Volume, are_inside, edge_distances
-from napari_cryoet.wording import count_text
 
 #: Names of the columns.
 NEAREST: Final = "nearest_neighbour_nm"
@@ -75,14 +73,14 @@ class PicksFrame:
         return float(np.mean(self.spacing_zyx))
 
 
+@shows_progress
 def measure_picks(
     picks: Picks,
     volume: Volume | Mask,
     *,
     columns: Collection[str] = (),
     diameter_angstrom: float | None = None,
-    progress: Progress = lambda _fraction, _message: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Picks:
     """Measure picks in a volume or a mask; returns the picks with the columns as features.
 
@@ -102,10 +100,8 @@ def measure_picks(
         Names of columns, by default all; contrast reads the whole volume at a coarse level.
     diameter_angstrom
         The diameter of the sphere; by default that of the object that the picks name, else 100 Å.
-    progress
-        Called with the fraction done and a status message.
-    stop
-        Set it to cancel.
+    task
+        Its progress, and Stop.
 
     Raises
     ------
@@ -116,7 +112,7 @@ def measure_picks(
     StreamError
         If the volume can't be read.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is stopped.
     """
     if not isinstance(picks, Picks):
         raise TypeError(f"picks must be Picks, not {type(picks).__name__}; read_picks reads a file")
@@ -135,8 +131,7 @@ def measure_picks(
         volume,
         wanted,
         diameter_angstrom=diameter_angstrom or diameter_of(picks.about)[0],
-        progress=progress,
-        stop=stop,
+        task=task,
     )
     kept = {name: values[name] for name in possible if name in wanted}
     return picks.changed(features=dict(picks.features) | kept)
@@ -148,18 +143,9 @@ def measured_columns(
     wanted: Collection[str],
     *,
     diameter_angstrom: float,
-    progress: Progress = lambda _fraction, _message: None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> dict[str, NDArray[Any]]:
     """Columns of points (n, 3) in voxels of a volume, and others that come along with them."""
-
-    def step(fraction: float, message: str = "reading the mask") -> None:
-        raise_if_stopped(stop)
-        progress(fraction, message)
-
-    def report(n_done: int, n_points: int) -> None:
-        progress(n_done / max(n_points, 1), f"{n_done:,} of {count_text(n_points, 'pick')}")
-
     grid = volume if isinstance(volume, Volume) else volume.volume
     columns: dict[str, NDArray[Any]] = {}
     if not {NEAREST, EDGE}.isdisjoint(wanted):
@@ -167,17 +153,15 @@ def measured_columns(
     if isinstance(volume, Mask):
         mask = volume
         if not {SURFACE, INSIDE, LABEL}.isdisjoint(wanted):
-            at = stoppable(lambda: read_surface(mask, points_zyx, step), stop)
+            at = stoppable(lambda: read_surface(mask, points_zyx, task), task)
             lengths_nm = at.distances * grid.spacing_zyx[0] / 10
             columns |= {SURFACE: lengths_nm, INSIDE: at.labels > 0, LABEL: at.labels}
         return columns
     if DENSITY in wanted:
-        columns[DENSITY] = densities_at(
-            volume, points_zyx, diameter_angstrom, stop=stop, progress=report
-        )
+        columns[DENSITY] = densities_at(volume, points_zyx, diameter_angstrom, task=task)
     if CONTRAST in wanted:
         coarse = grid_for(volume, diameter_angstrom)
-        contrast = read_contrast(volume, coarse, diameter_angstrom, stop=stop, progress=step)
+        contrast = read_contrast(volume, coarse, diameter_angstrom, task=task)
         ranks = contrast.interpolated(coarse.from_finest(points_zyx))
         columns[CONTRAST] = np.where(are_inside(points_zyx, volume.shape_zyx), ranks, np.nan)
     return columns

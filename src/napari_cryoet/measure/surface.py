@@ -6,12 +6,12 @@ centres. The edge of the volume doesn't count. The mask is read slab by slab.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import Mask
 
 #: The label of picks outside the volume.
@@ -30,20 +30,19 @@ class AtSurface(NamedTuple):
 def read_surface(
     mask: Mask,
     points_zyx: NDArray[np.float64],
-    step: Callable[[float], None] = lambda _fraction: None,
+    task: Task = UNWATCHED,
 ) -> AtSurface:
     """The mask's labels at points (n, 3), and their distances to its surface, all in voxels.
 
     Labels are 0 in the background and `NO_LABEL` outside the volume. Distances are negative inside,
-    and NaN if the mask has no surface. ``step`` is called with the fraction done, and may raise an
-    exception to stop.
+    and NaN if the mask has no surface.
     """
     voxels = np.floor(points_zyx + 0.5).astype(np.int64)
     is_in_volume = ((voxels >= 0) & (voxels < mask.shape_zyx)).all(axis=1)
     labels = np.full(len(points_zyx), NO_LABEL, dtype=np.int64)
     distances = np.full(len(points_zyx), np.inf)
     last_plane = np.zeros((0, *mask.shape_zyx[1:]), dtype=bool)
-    for start, slab in mask.slabs(step):
+    for start, slab in mask.slabs(task):
         is_in_slab = (voxels[:, 0] >= start) & (voxels[:, 0] < start + len(slab))
         rows = np.flatnonzero(is_in_volume & is_in_slab)
         z, y, x = voxels[rows].T

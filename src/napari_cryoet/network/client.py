@@ -15,7 +15,6 @@ import json
 import random
 import re
 import ssl
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
 from napari_cryoet.locations import file_of, host_of, without_login
 from napari_cryoet.network.connections import is_link_local, network, tls
 from napari_cryoet.network.policy import Receipt, policy
+from napari_cryoet.task import UNWATCHED, Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,18 +90,18 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     return asyncio.run_coroutine_threadsafe(coroutine, loop())
 
 
-def run(coroutine: Coroutine[Any, Any, T], stop: threading.Event | None = None) -> T:
+def run(coroutine: Coroutine[Any, Any, T], task: Task = UNWATCHED) -> T:
     """Run a coroutine on the loop and wait for it, from any thread but the loop's own.
 
-    Once ``stop`` is set, it is cancelled, and a StoppedError is raised within 0.1 s.
+    Once ``task`` is set, it is cancelled, and a StoppedError is raised within 0.1 s.
     """
-    if stop is not None and stop.is_set():
+    if task.is_stopped:
         coroutine.close()
         raise StoppedError
     future = submit(coroutine)
     try:
         while not concurrent.futures.wait([future], _POLL_S).done:
-            if stop is not None and stop.is_set():
+            if task.is_stopped:
                 raise StoppedError
         return future.result()
     except concurrent.futures.CancelledError as error:  # at exit
@@ -117,10 +117,10 @@ def fetch(
     length: int | None = None,
     etag: str | None = None,
     limit_bytes: int,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Response | None:
     """Read a file or a part of it; see `get`."""
-    return run(get(url, start=start, length=length, etag=etag, limit_bytes=limit_bytes), stop)
+    return run(get(url, start=start, length=length, etag=etag, limit_bytes=limit_bytes), task)
 
 
 def _retried(attempt: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -276,7 +276,7 @@ async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncI
 class Body:
     """A response whose body isn't read yet.
 
-    ``start`` and ``stop`` delimit a partial response in its file.
+    ``start`` and ``task`` delimit a partial response in its file.
     """
 
     def __init__(self, url: str, answer: aiohttp.ClientResponse, receipt: Receipt) -> None:

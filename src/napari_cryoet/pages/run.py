@@ -195,12 +195,6 @@ def open_button(tomogram: Tomogram, state: LayerState, *, progress: str = "") ->
     return OpenButton(f"Open · {cost}", purpose)
 
 
-def progress_text(done_bytes: int, total_bytes: int | None) -> str:
-    """``3.1 MB of 7 MB``, or empty before the first byte."""
-    done = size_text(done_bytes) if done_bytes else ""
-    return f"{done} of {size_text(total_bytes)}" if done and total_bytes else done
-
-
 # texts
 
 

@@ -6,7 +6,6 @@ A page is one request, cached for offline use.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, raise_if_stopped
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError
 from napari_cryoet.files import cache_path
 from napari_cryoet.locations import Location, host_of, without_login, without_password
 from napari_cryoet.portal import answers, queries
@@ -33,6 +32,7 @@ from napari_cryoet.portal.pages import (
 )
 from napari_cryoet.portal.transport import AnswerCache, Ask, PackAsker, ask_server
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
+from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from napari_cryoet.tables.database import Database, Row
@@ -124,7 +124,7 @@ def open_portal(
     )
 
 
-def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
+def find_portal(address: str, *, task: Task = UNWATCHED) -> str:
     """The endpoint for a portal's address as typed by a user; checks that a portal answers there.
 
     The default path is ``/graphql``. The default scheme is ``https``, or ``http`` for ports and IP
@@ -147,7 +147,7 @@ def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
             f"{without_login(address.strip())!r} isn't the address of a portal.", hint=_SOURCE_HINT
         )
     url = text if urlsplit(text).path.strip("/") else f"{text.rstrip('/')}/graphql"
-    ask_server(url, "{ __typename }", {}, stop)
+    ask_server(url, "{ __typename }", {}, task)
     return url
 
 
@@ -161,7 +161,7 @@ class Portal:
     def __init__(
         self,
         source: Source,
-        open_source: Callable[[threading.Event | None], Ask],
+        open_source: Callable[[Task], Ask],
         *,
         cache: AnswerCache | None = None,
         offline: bool = False,
@@ -173,12 +173,12 @@ class Portal:
         self._opened: Ask | None = None
         self._catalogue: Catalogue | None = None
 
-    def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
+    def catalogue(self, *, refresh: bool = False, task: Task = UNWATCHED) -> Catalogue:
         """All datasets and depositions, requested once per session unless ``refresh`` is set."""
         known = self._catalogue
         if known is not None and not refresh:
             return known
-        fetched = self._page(queries.CATALOGUE, {}, answers.catalogue, stop)
+        fetched = self._page(queries.CATALOGUE, {}, answers.catalogue, task)
         self._catalogue = None if fetched.freshness.is_offline else fetched
         return fetched
 
@@ -193,7 +193,7 @@ class Portal:
         offset: int = 0,
         limit: int = RUNS_A_PAGE,
         name_contains: str = "",
-        stop: threading.Event | None = None,
+        task: Task = UNWATCHED,
     ) -> DatasetPage:
         """A dataset and one page of its runs, sorted by name.
 
@@ -205,27 +205,23 @@ class Portal:
             runs["name"] = {"_ilike": queries.containing(name)}
         variables = {"id": dataset_id, "runs": runs, "page": {"limit": limit, "offset": offset}}
         return self._page(
-            queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), stop
+            queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), task
         )
 
-    def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
+    def run_page(self, run_id: int, *, task: Task = UNWATCHED) -> RunPage:
         """A run with all its records, in one request."""
-        return self._page(queries.RUN_PAGE, {"id": run_id}, partial(answers.run_page, run_id), stop)
+        return self._page(queries.RUN_PAGE, {"id": run_id}, partial(answers.run_page, run_id), task)
 
-    def annotation_file(
-        self, file_id: int, *, stop: threading.Event | None = None
-    ) -> AnnotationFile:
+    def annotation_file(self, file_id: int, *, task: Task = UNWATCHED) -> AnnotationFile:
         """An annotation file with its parents, in two requests: for the id of its run, and for the run's page."""
-        run_id = self._page(queries.FILE_RUN, {"id": file_id}, answers.run_of_file, stop)
-        files = self.run_page(run_id, stop=stop).annotation_files if run_id is not None else ()
+        run_id = self._page(queries.FILE_RUN, {"id": file_id}, answers.run_of_file, task)
+        files = self.run_page(run_id, task=task).annotation_files if run_id is not None else ()
         for file in files:
             if file.id == file_id:
                 return file
         raise NotFoundError(f"The portal has no annotation file {file_id}.")
 
-    def deposition_page(
-        self, deposition_id: int, *, stop: threading.Event | None = None
-    ) -> DepositionPage:
+    def deposition_page(self, deposition_id: int, *, task: Task = UNWATCHED) -> DepositionPage:
         """A deposition, its own datasets, and the datasets and runs of others that it added to."""
         variables = {
             "id": deposition_id,
@@ -235,38 +231,36 @@ class Portal:
             queries.DEPOSITION_PAGE,
             variables,
             partial(answers.deposition_page, deposition_id),
-            stop,
+            task,
         )
 
-    def lookup(
-        self, record_id: int, *, stop: threading.Event | None = None
-    ) -> tuple[LookupHit, ...]:
+    def lookup(self, record_id: int, *, task: Task = UNWATCHED) -> tuple[LookupHit, ...]:
         """All records with an id; ids of different kinds overlap."""
-        return self._page(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
+        return self._page(queries.LOOKUP, {"id": record_id}, answers.lookup, task)
 
-    def datasets(self, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
+    def datasets(self, *, task: Task = UNWATCHED) -> tuple[CatalogueRow, ...]:
         """All datasets, newest first."""
-        return self.catalogue(stop=stop).rows
+        return self.catalogue(task=task).rows
 
-    def depositions(self, *, stop: threading.Event | None = None) -> tuple[DepositionRow, ...]:
+    def depositions(self, *, task: Task = UNWATCHED) -> tuple[DepositionRow, ...]:
         """All depositions, newest first."""
-        return self.catalogue(stop=stop).depositions
+        return self.catalogue(task=task).depositions
 
-    def runs(self, dataset_id: int, *, stop: threading.Event | None = None) -> Iterator[RunRow]:
+    def runs(self, dataset_id: int, *, task: Task = UNWATCHED) -> Iterator[RunRow]:
         """All runs of a dataset, sorted by name and fetched page by page during iteration."""
         offset = 0
         while True:
-            page = self.dataset_page(dataset_id, offset=offset, stop=stop)
+            page = self.dataset_page(dataset_id, offset=offset, task=task)
             yield from page.runs
             offset += len(page.runs)
             if page.is_last or not page.runs:
                 return
 
     def query(
-        self, text: str, variables: dict[str, Any], *, stop: threading.Event | None = None
+        self, text: str, variables: dict[str, Any], *, task: Task = UNWATCHED
     ) -> dict[str, Any]:
         """The data for any query; the answer isn't cached."""
-        return self._decoded(self._ask(text, variables, stop), lambda answer: answer.data)
+        return self._decoded(self._ask(text, variables, task), lambda answer: answer.data)
 
     def pages(
         self,
@@ -275,7 +269,7 @@ class Portal:
         where: dict[str, Any],
         *,
         size: int,
-        stop: threading.Event | None = None,
+        task: Task = UNWATCHED,
     ) -> Iterator[list[Row]]:
         """Pages of matching rows of a table, sorted by id: the id and some columns, ``size`` rows per request.
 
@@ -292,17 +286,17 @@ class Portal:
         while not is_last:
             after = {"id": where.get("id", {}) | {"_gt": last}}
             variables = {"where": where | after, "page": {"limit": size, "offset": 0}}
-            rows = self.query(query, variables, stop=stop)["rows"]
+            rows = self.query(query, variables, task=task)["rows"]
             if rows and rows[-1]["id"] <= last:
                 raise PortalError(f"The server keeps sending the same rows of {table}.")
             last, is_last = rows[-1]["id"] if rows else last, len(rows) < size
             yield rows
 
-    def database(self, *, stop: threading.Event | None = None) -> Database | None:
+    def database(self, *, task: Task = UNWATCHED) -> Database | None:
         """The tables of a pack or the demo; None for a server."""
         if self._cache is not None:
             return None
-        ask = self._opened = self._opened or self._open_source(stop)
+        ask = self._opened = self._opened or self._open_source(task)
         return ask.database if isinstance(ask, PackAsker) else None
 
     @property
@@ -324,10 +318,10 @@ class Portal:
         query: str,
         variables: dict[str, Any],
         decode: Callable[[PortalAnswer], T],
-        stop: threading.Event | None,
+        task: Task,
     ) -> T:
         """Run a query and decode its answer; without network, use the cached answer."""
-        raise_if_stopped(stop)
+        task.check()
         if self._is_offline:
             page = self._cached(query, variables, decode, "Working offline.")
             if page is None:
@@ -337,7 +331,7 @@ class Portal:
                 )
             return page
         try:
-            answer = self._ask(query, variables, stop)
+            answer = self._ask(query, variables, task)
         except NetworkError as error:
             page = self._cached(query, variables, decode, error.message)
             if page is None:
@@ -348,11 +342,9 @@ class Portal:
             self._cache.put(answer, self.source.location, query, variables)
         return page
 
-    def _ask(
-        self, query: str, variables: dict[str, Any], stop: threading.Event | None
-    ) -> PortalAnswer:
-        ask = self._opened = self._opened or self._open_source(stop)
-        return ask(query, variables, stop)
+    def _ask(self, query: str, variables: dict[str, Any], task: Task) -> PortalAnswer:
+        ask = self._opened = self._opened or self._open_source(task)
+        return ask(query, variables, task)
 
     def _cached(
         self,
@@ -396,8 +388,8 @@ def _open_pack(folder: Path) -> Portal:
     return Portal(source, lambda _: PackAsker(pack))
 
 
-def _open_demo(stop: threading.Event | None) -> Ask:
+def _open_demo(task: Task) -> Ask:
     from napari_cryoet.demo.write import ensure_demo_pack
     from napari_cryoet.packs.pack import open_pack
 
-    return PackAsker(open_pack(ensure_demo_pack(stop=stop)))
+    return PackAsker(open_pack(ensure_demo_pack(task=task)))

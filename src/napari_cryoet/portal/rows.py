@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -12,6 +11,7 @@ from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import tables
+from napari_cryoet.task import UNWATCHED, Task
 
 IN_FLIGHT: Final = 4
 ROWS_A_PAGE: Final = 1000
@@ -25,7 +25,7 @@ def ask_rows(
     dataset_id: int | None = None,
     run_ids: Iterable[int] = (),
     names: Collection[str] | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Rows:
     """All rows of a dataset, or of runs, with their datasets and depositions; NotFoundError if one is missing.
 
@@ -43,7 +43,7 @@ def ask_rows(
         }
         with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-rows") as pool:
             answers = pool.map(
-                lambda name: ask_table(portal, name, wheres[name], stop=stop), wheres
+                lambda name: ask_table(portal, name, wheres[name], task=task), wheres
             )
             rows.update(zip(wheres, answers, strict=True))
 
@@ -69,11 +69,11 @@ def ask_table(
     where: dict[str, Any],
     *,
     columns: Collection[str] = (),
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> list[Row]:
     """All rows of a table that match ``where``, with all columns or the id and some, requested page by page."""
     wanted = columns or [column for column in tables()[name].columns if column not in _LEFT_OUT]
-    return [*chain.from_iterable(portal.pages(name, wanted, where, size=ROWS_A_PAGE, stop=stop))]
+    return [*chain.from_iterable(portal.pages(name, wanted, where, size=ROWS_A_PAGE, task=task))]
 
 
 def _where(name: str, roots: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import accumulate
@@ -19,6 +18,7 @@ from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.records import Terms
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ MAX_CACHE_BYTES: Final = 200_000_000
 _CACHE_VERSION: Final = 3
 
 Variables: TypeAlias = Mapping[str, Any]
-Ask: TypeAlias = Callable[[str, Variables, threading.Event | None], PortalAnswer]
+Ask: TypeAlias = Callable[[str, Variables, Task], PortalAnswer]
 """Answers a query, on any thread. Raises PortalError, NetworkError if there is no answer, StoppedError if stopped."""
 
 
@@ -48,14 +48,12 @@ class _Reply(msgspec.Struct):
     extensions: _Extensions | None = None
 
 
-def ask_server(
-    url: str, query: str, variables: Variables, stop: threading.Event | None = None
-) -> PortalAnswer:
+def ask_server(url: str, query: str, variables: Variables, task: Task = UNWATCHED) -> PortalAnswer:
     """Ask a GraphQL server; the HTTP client retries and limits concurrent requests."""
     from napari_cryoet.network import client
 
     payload = {"query": query, "variables": variables}
-    response = client.run(client.post_json(url, payload, limit_bytes=MAX_REPLY_BYTES), stop)
+    response = client.run(client.post_json(url, payload, limit_bytes=MAX_REPLY_BYTES), task)
     try:
         reply = msgspec.json.decode(response.body, type=_Reply)
     except (msgspec.MsgspecError, RecursionError):
@@ -84,15 +82,13 @@ class PackAsker:
         self.pack = pack
         self.database = Database(pack.tables)
 
-    def __call__(
-        self, query: str, variables: Variables, stop: threading.Event | None = None
-    ) -> PortalAnswer:
+    def __call__(self, query: str, variables: Variables, task: Task = UNWATCHED) -> PortalAnswer:
         """Answer a query; see `Ask`."""
         from napari_cryoet.packs.graphql import execute
         from napari_cryoet.tables.database import Limits
 
         data = execute(
-            self.database, query, variables, moved_url=self.pack.local_url, limits=Limits(stop)
+            self.database, query, variables, moved_url=self.pack.local_url, limits=Limits(task)
         )
         return PortalAnswer(data, self.pack.manifest.terms)
 
@@ -140,9 +136,7 @@ class AnswerCache:
                 path.unlink(missing_ok=True)
 
 
-def read_picture(
-    url: str, *, folder: Path | None = None, stop: threading.Event | None = None
-) -> bytes:
+def read_picture(url: str, *, folder: Path | None = None, task: Task = UNWATCHED) -> bytes:
     """The bytes of a key photo or thumbnail.
 
     ``file:`` URLs are read only below the pack's ``folder``.
@@ -150,7 +144,7 @@ def read_picture(
     if is_web_address(url):
         from napari_cryoet.network.client import fetch
 
-        answer = fetch(url, limit_bytes=MAX_PICTURE_BYTES, stop=stop)
+        answer = fetch(url, limit_bytes=MAX_PICTURE_BYTES, task=task)
         if answer is not None:
             return answer.body
     elif folder is not None and (path := Location.of(url).path) is not None:

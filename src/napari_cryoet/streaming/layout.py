@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import json
 import math
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,7 @@ from napari_cryoet.formats.ome_zarr import Multiscale, is_safe_path, parse_multi
 from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.network import client
 from napari_cryoet.streaming.sources import open_source
+from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -170,12 +170,12 @@ class ImageMetadata:
         )
 
 
-def find(source: ByteSource, stop: threading.Event | None = None) -> ImageMetadata:
+def find(source: ByteSource, task: Task = UNWATCHED) -> ImageMetadata:
     """Read all metadata of an image or array, and the first bytes of its first chunks if useful.
 
     FormatError if there is none; OtherKindError for anything else, such as a zarr group.
     """
-    documents, where = _Documents(source, stop), source.place
+    documents, where = _Documents(source, task), source.place
     guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
     documents.read(
         [*_ROOT_DOCUMENTS, *(f"{level}/.zarray" for level in _GUESSED_LEVELS)], heads=guessed_heads
@@ -275,10 +275,10 @@ def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], wher
 class _Documents:
     """The documents read so far; errors are raised only when a document is needed."""
 
-    def __init__(self, source: ByteSource, stop: threading.Event | None) -> None:
+    def __init__(self, source: ByteSource, task: Task) -> None:
         self.where = source.place
         self.pieces: dict[str, Piece] = {}
-        self._source, self._stop = source, stop
+        self._source, self._stop = source, task
         self._requested: set[str] = set()
         self._errors: dict[str, StreamError] = {}
 
@@ -483,7 +483,7 @@ def _below(path: str, key: str) -> str:
 def find_labels(
     url_or_path: PathOrUrl,
     *,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
     cache: DiskCache | Literal["shared"] | None = "shared",
 ) -> list[str]:
     """Addresses or paths of the label images of an image, for `open_pyramid`; empty if there are none.
@@ -491,7 +491,7 @@ def find_labels(
     Parameters and errors are as in `open_pyramid`.
     """
     labels = Location.of(url_or_path).below("labels")
-    documents = _Documents(open_source(labels, cache=cache), stop)
+    documents = _Documents(open_source(labels, cache=cache), task)
     documents.read(["zarr.json", ".zattrs"])
     if (document := documents.get("zarr.json")) is not None:
         attributes = document.get("attributes")

@@ -33,6 +33,7 @@ from napari_cryoet.streaming.grid import (
 from napari_cryoet.streaming.image import SharedImage
 from napari_cryoet.streaming.layout import ArrayLayout, find
 from napari_cryoet.streaming.sources import open_source
+from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,7 +59,7 @@ def open_pyramid(
     url_or_path: PathOrUrl,
     *,
     is_labels: bool = False,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
     cache: DiskCache | Literal["shared"] | None = "shared",
 ) -> Pyramid:
     """Open an OME-Zarr image (0.4 or 0.5) or a single zarr array; only metadata is read.
@@ -69,7 +70,7 @@ def open_pyramid(
         An http(s), ``s3://`` (public) or ``file://`` address, or a path.
     is_labels
         Whether the values are labels even if the file doesn't say so, as for images from `find_labels`.
-    stop
+    task
         Set it to end the call with a StoppedError.
     cache
         The disk cache for network reads; None for no cache.
@@ -84,7 +85,7 @@ def open_pyramid(
     engine = shared_engine()
     engine.warm_up()
     source = open_source(url_or_path, cache=cache)
-    found = find(source, stop)
+    found = find(source, task)
     files, owner = Files(source, dict(found.etags)), next(_owners)
     levels = [
         make_chunks(
@@ -290,9 +291,7 @@ class Pyramid:
             exact_array(self, level, f"{self.name}-{level}") for level in range(len(self.shapes))
         ]
 
-    def read(
-        self, level: int, box: Box | None = None, *, stop: threading.Event | None = None
-    ) -> Block:
+    def read(self, level: int, box: Box | None = None, *, task: Task = UNWATCHED) -> Block:
         """Read exact values, many requests at a time.
 
         Parameters
@@ -301,15 +300,15 @@ class Pyramid:
             0 is the finest.
         box
             Start and stop on each axis, within the level's shape; None reads all.
-        stop
-            Set it to end the call with a StoppedError.
+        task
+            Stop it to end the call with a StoppedError.
 
         Raises
         ------
         StreamError
             If a part can't be read; ChangedError if a file changed since the image was opened.
         StoppedError
-            When ``stop`` is set or the pyramid is closed.
+            When ``task`` is stopped or the pyramid is closed.
         """
         box = box or whole_box(self.shapes[level])
         if len(box) != len(self.shapes[level]) or any(
@@ -318,7 +317,7 @@ class Pyramid:
         ):
             raise ValueError(f"{box} is no box within {self.shapes[level]}")
         values = np.empty(box_shape(box), self.dtype)
-        self._require_open(stop)
+        self._require_open(task)
         stored, grid = self.stored_box(box), self.image.levels[level].grid
         assembly = _Assembly(self._to_stored(values), stored, grid)
         memory, owner = self.engine.memory, self.image.owner
@@ -333,13 +332,13 @@ class Pyramid:
             with closing(assembly):
                 client.run(
                     self.engine.read(self.image, level, missing, assembly.place, keep=keep),
-                    stop,
+                    task,
                 )
         return values
 
     def fetch(self, level: int, box: Box) -> None:
         """Fetch a box into memory, so that `read` returns at once; errors as in `read`."""
-        self._require_open(None)
+        self._require_open(UNWATCHED)
         blocks = self.image.levels[level].grid.covering(self.stored_box(box))
         client.run(self.engine.read(self.image, level, blocks, lambda _blocks: None, keep=True))
 
@@ -430,8 +429,8 @@ class Pyramid:
         transposed = values.transpose([self._order.index(axis) for axis in sorted(self._order)])
         return np.expand_dims(transposed, tuple(self._fixed)) if self._fixed else transposed
 
-    def _require_open(self, stop: threading.Event | None) -> None:
-        if self._is_closed or (stop is not None and stop.is_set()):
+    def _require_open(self, task: Task) -> None:
+        if self._is_closed or task.is_stopped:
             raise StoppedError
         if (error := self.image.error) is not None:
             raise error.with_traceback(None)

@@ -11,7 +11,6 @@ import os
 import re
 import stat
 import sys
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -32,6 +31,7 @@ from napari_cryoet.locations import Location, PathOrUrl, without_login, without_
 from napari_cryoet.network import client
 from napari_cryoet.network.connections import is_this_computer
 from napari_cryoet.streaming.piece import Piece
+from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import CachedImage, DiskCache
@@ -457,10 +457,10 @@ def read_file(
     start: int = 0,
     length: int | None = None,
     limit_bytes: int,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Piece | None:
     """Read a file or a part of it, blocking; see `ByteSource.read`."""
-    return client.run(open_source(location).read("", start, length, limit_bytes=limit_bytes), stop)
+    return client.run(open_source(location).read("", start, length, limit_bytes=limit_bytes), task)
 
 
 def https_address(s3_url: str) -> str:

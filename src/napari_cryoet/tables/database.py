@@ -17,9 +17,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from napari_cryoet.exceptions import PackError, PortalError, raise_if_stopped
+from napari_cryoet.exceptions import PackError, PortalError
 from napari_cryoet.records import MAX_ID, Id
 from napari_cryoet.tables.schema import Column, ColumnType, tables
+from napari_cryoet.task import UNWATCHED, Task
 
 Row = dict[str, Any]
 """Text, numbers, booleans and None by column; a matrix is a list of rows."""
@@ -67,19 +68,19 @@ _PLAIN_DIRECTIONS: Final = {"asc": "asc_nulls_last", "desc": "desc_nulls_first"}
 
 @dataclass(slots=True)
 class Limits:
-    """The deadline of a query, and an event that stops it."""
+    """The deadline of a query, and the task that stops it."""
 
-    stop: threading.Event | None = None
+    task: Task = UNWATCHED
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
 
     def is_over(self) -> bool:
         """Whether `check` would raise."""
-        return (self.stop is not None and self.stop.is_set()) or time.monotonic() > self.deadline
+        return self.task.is_stopped or time.monotonic() > self.deadline
 
     def check(self) -> None:
         """Raise StoppedError if stopped, PortalError after the deadline."""
         if self.is_over():
-            raise_if_stopped(self.stop)
+            self.task.check()
             raise PortalError("The query takes too long.", hint="Request less at once.")
 
 
@@ -88,7 +89,7 @@ class Database:
 
     ``saved`` is a file written by `save`, whose tables are loaded at once. Methods raise
     PortalError for queries that are invalid or take too long, PackError if a table or the file
-    can't be read, and StoppedError if the limits' ``stop`` is set.
+    can't be read, and StoppedError if the limits' task is stopped.
     """
 
     def __init__(self, rows: Mapping[str, Iterable[Row]], *, saved: Path | None = None) -> None:

@@ -7,7 +7,6 @@ Samples are interpolated linearly; those outside the volume are NaN.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.picks import are_rotations
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes.volume import Volume
 
 PlaneName = Literal["xy", "xz", "yz"]
@@ -140,7 +139,7 @@ class CropReader:
             )
 
     def read(
-        self, rows: Iterable[int], shape: Frame | Cube, *, stop: threading.Event | None = None
+        self, rows: Iterable[int], shape: Frame | Cube, *, task: Task = UNWATCHED
     ) -> Iterator[Crop]:
         """Iterate over the crops of some picks. From a server, several are read concurrently and arrive in any order.
 
@@ -149,22 +148,22 @@ class CropReader:
         StreamError
             If the volume can't be read.
         StoppedError
-            If ``stop`` is set.
+            If ``task`` is set.
         """
         remaining = iter(rows)
         if self.volume.is_local:
-            yield from (self._crop(row, shape, stop) for row in remaining)
+            yield from (self._crop(row, shape, task) for row in remaining)
             return
         pool = ThreadPoolExecutor(_REMOTE_READS, thread_name_prefix="napari-cryoet crops")
         try:
             in_flight = {
-                pool.submit(self._crop, row, shape, stop)
+                pool.submit(self._crop, row, shape, task)
                 for row in islice(remaining, _REMOTE_READS)
             }
             while in_flight:
                 done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
                 in_flight |= {
-                    pool.submit(self._crop, row, shape, stop)
+                    pool.submit(self._crop, row, shape, task)
                     for row in islice(remaining, len(done))
                 }
                 yield from (future.result() for future in done)
@@ -177,15 +176,15 @@ class CropReader:
         z, y, x = np.floor(self.points_zyx[chosen] / 128).T
         return [int(row) for row in chosen[np.lexsort((z, x, y))]]
 
-    def _crop(self, row: int, shape: Frame | Cube, stop: threading.Event | None) -> Crop:
-        raise_if_stopped(stop)
+    def _crop(self, row: int, shape: Frame | Cube, task: Task) -> Crop:
+        task.check()
         volume = self.volume
         grid = volume.grid_for(shape.side_angstrom / shape.pixels)
         is_oriented = shape.is_oriented and self.are_oriented[row]
         axes = self._rotations[row] if is_oriented and self._rotations is not None else np.eye(3)
         vectors = _samples_angstrom(shape, grid.voxel_angstrom, axes)
         positions = self.points_zyx[row] + vectors / volume.spacing_zyx
-        values = volume.sample(positions, grid.level, stop=stop)
+        values = volume.sample(positions, grid.level, task=task)
         return Crop(row, values if isinstance(shape, Cube) else mean_of_known(values, axis=0))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, require_positive
 from napari_cryoet.provenance import Provenance
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes.volume import Volume
 
 #: The number of voxels that are read at a time.
@@ -60,9 +60,9 @@ class Mask:
         """Size in voxels."""
         return self.volume.shape_zyx
 
-    def read(self, start: int, end: int, *, stop: threading.Event | None = None) -> NDArray[Any]:
+    def read(self, start: int, end: int, *, task: Task = UNWATCHED) -> NDArray[Any]:
         """Read planes ``start`` to ``end`` (exclusive) as integers from 0 to 2³¹ - 1."""
-        values = self.volume.read_planes(slice(start, end), stop=stop)
+        values = self.volume.read_planes(slice(start, end), task=task)
         if values.dtype in (np.uint8, np.uint16):
             return values
         with np.errstate(invalid="ignore"):
@@ -74,20 +74,16 @@ class Mask:
             )
         return labels
 
-    def slabs(
-        self, step: Callable[[float], None], stop: threading.Event | None = None
-    ) -> Iterator[tuple[int, NDArray[Any]]]:
+    def slabs(self, task: Task = UNWATCHED) -> Iterator[tuple[int, NDArray[Any]]]:
         """Read all planes in slabs of bounded size, each with the number of its first plane."""
-        for start, end in slabs(self.shape_zyx, step):
-            yield start, self.read(start, end, stop=stop)
+        for start, end in slabs(self.shape_zyx, task):
+            yield start, self.read(start, end, task=task)
 
 
-def slabs(
-    shape_zyx: tuple[int, int, int], step: Callable[[float], None]
-) -> Iterator[tuple[int, int]]:
-    """Divide a volume into ranges of planes; ``step`` is called with the fraction done."""
+def slabs(shape_zyx: tuple[int, int, int], task: Task) -> Iterator[tuple[int, int]]:
+    """Divide a volume into ranges of planes; ``task`` gets the fraction done."""
     size_z, size_y, size_x = shape_zyx
     planes = max(1, SLAB_VOXELS // max(1, size_y * size_x))
     for start in range(0, size_z, planes):
-        step(start / size_z)
+        task.step(start / size_z)
         yield start, min(start + planes, size_z)

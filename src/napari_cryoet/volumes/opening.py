@@ -12,7 +12,6 @@ the first voxel.
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,6 +23,7 @@ from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import Tomogram
 from napari_cryoet.streaming.sources import read_file
+from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def open_volume(
     source: Tomogram | PathOrUrl,
     *,
     spacing_angstrom: float | None = None,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
 ) -> Volume:
     """Open a tomogram, or any three-dimensional file; only metadata is read.
 
@@ -63,7 +63,7 @@ def open_volume(
     spacing_angstrom
         The voxel spacing of a file, by default that of the portal's folder that it is in, else the
         file's own. A record has its own.
-    stop
+    task
         Set it to cancel.
 
     Raises
@@ -73,12 +73,12 @@ def open_volume(
     StreamError
         If it can't be reached.
     StoppedError
-        If ``stop`` is set.
+        If ``task`` is set.
     """
     if isinstance(source, Tomogram):
-        return _open_tomogram(source, stop)
+        return _open_tomogram(source, task)
     location = Location.of(source)
-    volume = open_file(location, stop=stop)
+    volume = open_file(location, task=task)
     width = spacing_in_layout(location) if spacing_angstrom is None else spacing_angstrom
     return volume if width is None else replace(volume, spacing_angstrom=(width, width, width))
 
@@ -86,7 +86,7 @@ def open_volume(
 def open_file(
     location: Location,
     *,
-    stop: threading.Event | None = None,
+    task: Task = UNWATCHED,
     cache: Literal["shared"] | None = "shared",
 ) -> Volume:
     """Open a file with the voxel spacing that it states.
@@ -96,7 +96,7 @@ def open_file(
     """
     name = location.name
     if location.suffix in MRC_SUFFIXES:
-        return _open_mrc(location, stop)
+        return _open_mrc(location, task)
     if location.suffix in TIFF_SUFFIXES:
         return _open_tiff(location)
     if is_packed_volume(location):
@@ -108,7 +108,7 @@ def open_file(
             "Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr."
         )
         raise FormatError(f"{name} is not a volume that can be read here.", hint=hint)
-    return _open_zarr(location, stop, cache)
+    return _open_zarr(location, task, cache)
 
 
 def is_packed_volume(location: Location) -> bool:
@@ -119,10 +119,10 @@ def is_packed_volume(location: Location) -> bool:
     }
 
 
-def fetch_file(url_or_path: PathOrUrl, limit_bytes: int, stop: threading.Event | None) -> bytes:
+def fetch_file(url_or_path: PathOrUrl, limit_bytes: int, task: Task) -> bytes:
     """The content of a remote or local file; FormatError if it doesn't exist."""
     location = Location.of(url_or_path)
-    piece = read_file(location, limit_bytes=limit_bytes, stop=stop)
+    piece = read_file(location, limit_bytes=limit_bytes, task=task)
     if piece is None:
         raise FormatError(f"There is no file at {location}.")
     return piece.content
@@ -143,10 +143,10 @@ def checked_spacing(spacing_zyx: Any) -> Triple | None:
     return (z, y, x) if all(math.isfinite(length) and length > 0 for length in (z, y, x)) else None
 
 
-def _open_tomogram(tomogram: Tomogram, stop: threading.Event | None) -> Volume:
+def _open_tomogram(tomogram: Tomogram, task: Task) -> Volume:
     if not tomogram.url:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
-    volume = open_file(Location.of(tomogram.url), stop=stop)
+    volume = open_file(Location.of(tomogram.url), task=task)
     width = tomogram.voxel_spacing
     # a download of only coarse levels has their origin in its file; an MRC's origin isn't reliable
     origin = volume.origin_angstrom if tomogram.https_omezarr_dir else None
@@ -166,12 +166,10 @@ def _open_tomogram(tomogram: Tomogram, stop: threading.Event | None) -> Volume:
     )
 
 
-def _open_zarr(
-    location: Location, stop: threading.Event | None, cache: Literal["shared"] | None
-) -> Volume:
+def _open_zarr(location: Location, task: Task, cache: Literal["shared"] | None) -> Volume:
     from napari_cryoet.streaming import open_pyramid
 
-    pyramid = _in_three_axes(open_pyramid(location, stop=stop, cache=cache), location.name)
+    pyramid = _in_three_axes(open_pyramid(location, task=task, cache=cache), location.name)
     if pyramid.dtype.kind == "c":
         raise OtherKindError(f"{location.name} holds complex numbers, which can't be shown.")
     widths = pyramid.scales[0]
@@ -247,10 +245,10 @@ def _not_applied(origin_zyx: Triple) -> str:
     )
 
 
-def _open_mrc(location: Location, stop: threading.Event | None) -> Volume:
+def _open_mrc(location: Location, task: Task) -> Volume:
     from napari_cryoet.formats.mrc import AS_STORED, open_mrc
 
-    levels, header = open_mrc(location, stop=stop)
+    levels, header = open_mrc(location, task=task)
     origin, remarks = header.origin_angstrom, []
     if header.axis_order != AS_STORED:
         slowest_first = ", ".join("zyx"[header.axis_order.index(axis)] for axis in range(3))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -176,21 +176,21 @@ class Volume:
         fine = [grid for grid in grids if grid.voxel_angstrom <= voxel_angstrom * _SAME_WIDTH]
         return fine[-1] if fine else grids[0]
 
-    def read(self, level: int, box: Box, *, stop: threading.Event | None = None) -> NDArray[Any]:
+    def read(self, level: int, box: Box, *, task: Task = UNWATCHED) -> NDArray[Any]:
         """Read a box of a level: start and stop (exclusive) on each axis, z, y, x."""
         pyramid = self.pyramid
         if pyramid is not None:
-            return pyramid.read(level, box, stop=stop)
+            return pyramid.read(level, box, task=task)
         return np.asarray(self.levels[level][tuple(slice(*span) for span in box)])
 
-    def read_planes(self, planes: slice, *, stop: threading.Event | None = None) -> NDArray[Any]:
+    def read_planes(self, planes: slice, *, task: Task = UNWATCHED) -> NDArray[Any]:
         """Read whole z planes of the finest level."""
         size_z, size_y, size_x = self.shape_zyx
         start, end, _ = planes.indices(size_z)
-        return self.read(0, ((start, end), (0, size_y), (0, size_x)), stop=stop)
+        return self.read(0, ((start, end), (0, size_y), (0, size_x)), task=task)
 
     def read_middle(
-        self, *, level: int = 0, at: float = 0.5, stop: threading.Event | None = None
+        self, *, level: int = 0, at: float = 0.5, task: Task = UNWATCHED
     ) -> NDArray[Any]:
         """Read two adjacent planes of a level, or only the middle of large ones.
 
@@ -200,14 +200,14 @@ class Volume:
         size_z, size_y, size_x = self.levels[level].shape
         first = int((size_z - 1) * at) // 2 * 2
         planes = (first, min(first + 2, size_z))
-        return self.read(level, (planes, _middle(size_y), _middle(size_x)), stop=stop)
+        return self.read(level, (planes, _middle(size_y), _middle(size_x)), task=task)
 
     def sample(
         self,
         points_zyx: NDArray[np.float64],
         level: int = 0,
         *,
-        stop: threading.Event | None = None,
+        task: Task = UNWATCHED,
     ) -> NDArray[np.float32]:
         """Interpolate a level linearly at positions (..., 3) in voxels of the finest level.
 
@@ -227,7 +227,7 @@ class Volume:
         low = np.floor(positions.min(axis=axes)).astype(int)
         high = np.minimum(np.floor(positions.max(axis=axes)).astype(int) + 1, last)
         box = tuple(zip(low.tolist(), (high + 1).tolist(), strict=True))
-        content = self.read(level, box, stop=stop).astype(np.float32, copy=False)
+        content = self.read(level, box, task=task).astype(np.float32, copy=False)
         offsets = np.moveaxis(positions - low, -1, 0)
         values = map_coordinates(content, offsets, order=1, mode="nearest", output=np.float32)
         values[~is_inside] = np.nan

@@ -196,8 +196,8 @@ class BasketPage(ListPage):
         portal = self._basket.portal
 
         def work(job: Job) -> tuple[Basket, Age, Basket]:
-            today = ask_dates(portal, basket, stop=job.stop)
-            index = read_index(portal, stop=job.stop) if basket.searches else None
+            today = ask_dates(portal, basket, task=job)
+            index = read_index(portal, task=job) if basket.searches else None
             age = age_of(basket, today, index)
             return basket, age, brought_up_to_date(basket, age, today)
 
@@ -292,11 +292,9 @@ class BasketPage(ListPage):
         basket, portal = self._basket.basket, self._basket.portal
 
         def work(job: Job) -> ExportReport:
-            job.say(0, "looking up rows")
-            chosen = select_basket(basket, portal, stop=job.stop)
-            return export(
-                chosen, kind, target, overwrite=overwrite, progress=job.say, stop=job.stop
-            )
+            job.step(0, "looking up rows")
+            chosen = select_basket(basket, portal, task=job)
+            return export(chosen, kind, target, overwrite=overwrite, task=job)
 
         def fail(error: CryoETError) -> None:
             if not isinstance(error, ExistsError):

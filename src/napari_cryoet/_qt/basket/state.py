@@ -17,7 +17,7 @@ from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.basket.store import BasketStore
-from napari_cryoet.exceptions import CryoETError, FormatError, SaveError, raise_if_stopped
+from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
 from napari_cryoet.pages.basket import BasketDetails
 from napari_cryoet.pages.rows import Tick, TickState
 from napari_cryoet.pages.ticks import BasketTicks, ticked
@@ -164,9 +164,9 @@ class BasketState(QObject):
             return
 
         def work(job: Job) -> BasketDetails:
-            job.stop.wait(_PAUSE_S)
-            raise_if_stopped(job.stop)
-            runs = known_runs.of(basket, stop=job.stop)
+            job.wait(_PAUSE_S)
+            job.check()
+            runs = known_runs.of(basket, task=job)
             existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
             return BasketDetails.of(basket, runs, free_bytes=shutil.disk_usage(existing).free)
 

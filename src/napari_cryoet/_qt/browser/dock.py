@@ -45,7 +45,7 @@ def open_any(source: str, job: Job) -> Portal:
     from napari_cryoet.portal.portal import open_portal
 
     if source == "demo":
-        ensure_demo_pack(progress=job.say, stop=job.stop)
+        ensure_demo_pack(task=job)
     return open_portal(source)
 
 

@@ -159,7 +159,7 @@ class DownloadDialog(QDialog):
         self._on_plan(None, "Looking up sizes…")
         self._tasks.run(
             _PLAN_KEY,
-            lambda job: plan_basket(basket, runs.of(basket, stop=job.stop), portal),
+            lambda job: plan_basket(basket, runs.of(basket, task=job), portal),
             then=self._on_plan,
             failed=partial(self._on_plan, None),
         )
@@ -188,7 +188,7 @@ class DownloadDialog(QDialog):
                 incomplete(plan, folder) if is_rest else plan, folder, overwrite=overwrite
             )
             job.hand_over(queue)
-            return queue.run(progress=job.progress, stop=job.stop)
+            return queue.run(task=job)
 
         self._queue = None
         self._tasks.run(

@@ -109,7 +109,7 @@ class Finder(QObject):
         else:
             self._session.ask(
                 "lookup",
-                lambda portal, stop: portal.lookup(jump.id, stop=stop),
+                lambda portal, task: portal.lookup(jump.id, task=task),
                 partial(self._on_hits, jump),
                 self._on_failed,
             )

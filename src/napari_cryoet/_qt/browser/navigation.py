@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Event
 from typing import Any, Final
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -73,6 +72,7 @@ from napari_cryoet.portal.pages import (
     RunRow,
 )
 from napari_cryoet.portal.portal import Portal
+from napari_cryoet.task import Task
 from napari_cryoet.wording import plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
@@ -420,8 +420,8 @@ class Navigator(QObject):
     def _ask_deposition(self, number: int) -> None:
         view = self._screens.deposition
 
-        def ask(portal: Portal, stop: Event) -> DepositionPage:
-            return portal.deposition_page(number, stop=stop)
+        def ask(portal: Portal, task: Task) -> DepositionPage:
+            return portal.deposition_page(number, task=task)
 
         def show(page: DepositionPage) -> None:
             self._show_freshness(page.freshness, view.restart)
@@ -432,9 +432,9 @@ class Navigator(QObject):
     def _ask_runs(self, number: int, offset: int, name: str) -> None:
         view = self._screens.dataset
 
-        def ask(portal: Portal, stop: Event) -> DatasetPage:
+        def ask(portal: Portal, task: Task) -> DatasetPage:
             return portal.dataset_page(
-                number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name, stop=stop
+                number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name, task=task
             )
 
         def show(page: DatasetPage) -> None:
@@ -481,7 +481,7 @@ class Navigator(QObject):
             self._screens.run_loadable.show_error(error, retry)
 
         self._session.ask(
-            "run", lambda portal, stop: portal.run_page(run.id, stop=stop), on_run, on_failed
+            "run", lambda portal, task: portal.run_page(run.id, task=task), on_run, on_failed
         )
 
     def _on_run(self, page: RunPage, crumbs: Crumbs, *, opens_layers: bool) -> None:

@@ -74,7 +74,7 @@ class RunLayers(QObject):
         manager.appearance_changed.connect(lambda _key: self._update())
         manager.failed.connect(self._on_failed)
         manager.remarked.connect(self._on_remarked)
-        tasks.progressed.connect(self._on_progressed)
+        tasks.said.connect(self._on_said)
 
     # showing and hiding
 
@@ -147,7 +147,7 @@ class RunLayers(QObject):
             self._notice.show_error(error, partial(self._show_caption, row, file), topic=_RUN_TOPIC)
 
         self._tasks.run(
-            "caption", lambda job: load_captions(file, stop=job.stop), then=show, failed=fail
+            "caption", lambda job: load_captions(file, task=job), then=show, failed=fail
         )
 
     def _open_made_on(self, page: RunPage, row: AnnotationRow, tomogram: Tomogram) -> None:
@@ -267,10 +267,10 @@ class RunLayers(QObject):
             if key == LayerKey("annotation", file.id):
                 self.show_annotation(page, file)
 
-    def _on_progressed(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
+    def _on_said(self, key: object, _fraction: float, text: str) -> None:
         tomogram = self._run.tomogram
         if tomogram is not None and key == LayerKey("tomogram", tomogram.id):
-            self._run.set_progress(done_bytes, total_bytes)
+            self._run.set_progress(text)
 
     def _update(self) -> None:
         keys = self._manager.shown()

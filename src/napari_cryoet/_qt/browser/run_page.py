@@ -27,7 +27,6 @@ from napari_cryoet.pages.run import (
     annotation_rows,
     has_images,
     open_button,
-    progress_text,
     tilt_series_rows,
     tomogram_rows,
 )
@@ -144,8 +143,8 @@ class RunView(QWidget):
         self._shown_series = shown
         self.shown_changed.emit()
 
-    def set_progress(self, done_bytes: int, total_bytes: int | None) -> None:
-        self._progress_text = progress_text(done_bytes, total_bytes)
+    def set_progress(self, text: str) -> None:
+        self._progress_text = text
         self._update_open()
 
     def focus_list(self) -> None:

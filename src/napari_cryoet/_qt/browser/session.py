@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
+from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError
 from napari_cryoet.pages.answers import (
     Answer,
     Question,
@@ -25,6 +25,7 @@ from napari_cryoet.pages.answers import (
 )
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 from napari_cryoet.portal.transport import read_picture
+from napari_cryoet.task import Task
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal, Source
@@ -84,9 +85,9 @@ class Session(QObject):
         def work(job: Job) -> Catalogue | None:
             portal = self._open_portal(source, job)
             portals.append(portal)
-            if job.stop.is_set():  # opened after `close`
+            if job.is_stopped:  # opened after `close`
                 portal.close()
-            raise_if_stopped(job.stop)
+            job.check()
             return portal.cached_catalogue()
 
         title = "Preparing the demo" if source == "demo" else ""
@@ -101,7 +102,7 @@ class Session(QObject):
         else:
             self.ask(
                 "catalogue",
-                lambda portal, stop: portal.catalogue(refresh=True, stop=stop),
+                lambda portal, task: portal.catalogue(refresh=True, task=task),
                 self._on_catalogue,
             )
 
@@ -155,8 +156,8 @@ class Session(QObject):
             if question.unit == "runs" or not question.search.text:
                 return first_answer
             job.hand_over(first_answer)
-            job.stop.wait(_PAUSE_S)
-            raise_if_stopped(job.stop)
+            job.wait(_PAUSE_S)
+            job.check()
             return with_reasons(index, first_answer)
 
         self._tasks.run("search", work, part=show, then=show)
@@ -168,7 +169,7 @@ class Session(QObject):
     def ask(
         self,
         key: str,
-        request: Callable[[Portal, Event], T],
+        request: Callable[[Portal, Task], T],
         then: Callable[[T], None],
         failed: Failed | None = None,
     ) -> None:
@@ -178,7 +179,7 @@ class Session(QObject):
         portal = self.portal
         self._tasks.run(
             key,
-            lambda job: request(portal, job.stop),
+            lambda job: request(portal, job),
             then=then,
             failed=partial(self._on_failed, failed),
         )
@@ -235,12 +236,12 @@ class Session(QObject):
 
 
 def _read_index(portal: Portal, refresh: bool, job: Job) -> Index:
-    index = read_index(portal, refresh=refresh, progress=job.say, stop=job.stop)
+    index = read_index(portal, refresh=refresh, task=job)
     warm_up(index)
     return index
 
 
-def _read_picture(source: Source | None, url: str, stop: Event) -> bytes:
+def _read_picture(source: Source | None, url: str, task: Task) -> bytes:
     folder = None  # the source's local files
     if source is not None and source.kind == "pack":
         folder = Path(source.location)
@@ -248,4 +249,4 @@ def _read_picture(source: Source | None, url: str, stop: Event) -> bytes:
         from napari_cryoet.demo.write import demo_folder
 
         folder = demo_folder()
-    return read_picture(url, folder=folder, stop=stop)
+    return read_picture(url, folder=folder, task=task)

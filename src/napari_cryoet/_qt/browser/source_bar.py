@@ -242,7 +242,7 @@ class AddressDialog(QInputDialog):
         self.setLabelText("Looking for a portal…")
         self._tasks.run(
             "address",
-            lambda job: find_portal(address, stop=job.stop),
+            lambda job: find_portal(address, task=job),
             then=self._on_found,
             failed=self._on_failed,
         )

@@ -115,9 +115,7 @@ class CheckDock(Dock):
             return
 
         def work(job: Job) -> Findings:
-            return check_picks(
-                picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say
-            )
+            return check_picks(picks, volume, diameter_angstrom=diameter, task=job)
 
         self.findings = None
         self._checked = _Checked(points, np.array(points.data), image)

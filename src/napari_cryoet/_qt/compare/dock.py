@@ -242,12 +242,7 @@ class CompareDock(Dock):
         radius, self._is_chosen = self.radius.value() * 10, True
 
         def work(job: Job) -> tuple[Comparison, Sequence[LayerSpec]]:
-            def progress(fraction: float) -> None:
-                job.say(fraction, f"{fraction:.0%}")
-
-            result = compare(
-                a, b, radius_angstrom=radius, progress=progress, stop=job.stop, **settings
-            )
+            result = compare(a, b, radius_angstrom=radius, task=job, **settings)
             return result, comparison_layers(result) if isinstance(
                 result, PicksComparison | PicksInMask
             ) else ()

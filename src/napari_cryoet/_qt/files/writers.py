@@ -137,9 +137,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     if not may_write(target.name, lost):
         return _nothing_written()
     result = _write_file(
-        lambda job, *, overwrite: write(
-            target, overwrite=overwrite, progress=job.progress, stop=job.stop
-        ),
+        lambda job, *, overwrite: write(target, overwrite=overwrite, task=job),
         target,
         is_agreed=target.suffix != _MASK_ENDING,
         is_folder=target.suffix == _MASK_ENDING,
@@ -260,7 +258,7 @@ def _writing(layer: Layer) -> tuple[str, _Write, list[str]] | None:
         write, lost = _mask_writer(data, meta)
         return (
             _MASK_ENDING,
-            lambda path, job: write(path, progress=job.progress, stop=job.stop),
+            lambda path, job: write(path, task=job),
             lost,
         )
     is_opened = kind == "image" and (_is_multiscale(data) or METADATA_KEY in metadata)

@@ -131,7 +131,7 @@ class CropFeed(QObject):
         if reader is not None and rows:
 
             def read(job: Job) -> None:
-                for crop in reader.read(rows, frame, stop=job.stop):
+                for crop in reader.read(rows, frame, task=job):
                     job.hand_over(crop)
 
             self._tasks.run(
@@ -237,7 +237,7 @@ class AveragePanel(QWidget):
             rows = reader.near_each_other(rows)
 
             def read(job: Job) -> None:
-                for crop in reader.read(rows, cube, stop=job.stop):
+                for crop in reader.read(rows, cube, task=job):
                     job.hand_over(crop)
 
             self._tasks.run(_AVERAGE, read, then=lambda _none: self._show(), part=self._on_cube)
@@ -294,6 +294,5 @@ def measured(
         reader.volume,
         {name},
         diameter_angstrom=diameter_angstrom,
-        progress=job.say,
-        stop=job.stop,
+        task=job,
     )

@@ -133,7 +133,7 @@ class LayerManager(QObject):
     def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
         title = f"Opening {tomogram_name(tomogram)}"
         key = LayerKey("tomogram", tomogram.id)
-        self._show(key, page, lambda job: (load_tomogram(tomogram, stop=job.stop),), title=title)
+        self._show(key, page, lambda job: (load_tomogram(tomogram, task=job),), title=title)
 
     def show_annotation(
         self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None
@@ -149,7 +149,7 @@ class LayerManager(QObject):
 
         def work(job: Job) -> tuple[LayerSpec, ...]:
             return load_annotation(
-                file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop
+                file, tomogram, run_tomograms=page.tomograms, color=color, task=job
             )
 
         self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
@@ -161,7 +161,7 @@ class LayerManager(QObject):
         self._show(
             key,
             page,
-            lambda job: (load_tilt_series(series, run=page.run, stop=job.stop),),
+            lambda job: (load_tilt_series(series, run=page.run, task=job),),
             title=title,
         )
 

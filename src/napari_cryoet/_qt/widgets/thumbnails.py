@@ -105,7 +105,7 @@ class Thumbnails(QObject):
             self._in_flight.add(url)
             self._tasks.run(
                 ("thumbnail", url),
-                lambda job, fetch=self.fetch, url=url: decode_thumbnail(fetch(url, job.stop)),  # type: ignore[misc]
+                lambda job, fetch=self.fetch, url=url: decode_thumbnail(fetch(url, job)),  # type: ignore[misc]
                 then=partial(self._keep, url),
                 failed=lambda _error, url=url: self._keep(url, None),  # type: ignore[misc]
             )
