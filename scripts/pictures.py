@@ -36,7 +36,6 @@ from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWid
 from napari_cryoet import (
     Condition,
     Search,
-    add_matches,
     load_annotation,
     load_tomogram,
     open_portal,
@@ -203,7 +202,7 @@ def basket(stage: Stage) -> Picture.Image:
     until(lambda: browser.session.catalogue is not None)
     index = read_index(open_portal("demo"))
     browser.basket.change(
-        lambda basket: add_matches(basket, index, QUESTION).renamed("ribosomes for training")
+        lambda basket: basket.add(index.find(QUESTION)).renamed("ribosomes for training")
     )
     until(
         lambda: (

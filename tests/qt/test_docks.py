@@ -16,7 +16,6 @@ from napari_cryoet._qt.compare import dock as compare_dock
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
 
@@ -160,9 +159,10 @@ def test_closing_a_dock_stops_its_tasks(choose, viewer, qtbot, monkeypatch):
     ended = threading.Event()
 
     def endless(*_args, task, **_how):
-        task.wait(60)
-        ended.set()
-        raise StoppedError
+        try:
+            task.wait(60)
+        finally:
+            ended.set()
 
     monkeypatch.setattr(compare_dock, "compare", endless)
     dock = choose("Compare annotations")

@@ -165,7 +165,7 @@ def test_a_range_can_be_typed(qtbot, browser):
 
 def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
     open_filters(qtbot, browser)
-    click_row(qtbot, browser, value(browser, "Object", "proteasome complex"))
+    click_row(qtbot, browser, value(browser, "Object", "membrane"))
     click_row(qtbot, browser, value(browser, "Processing", "denoised"))
     show_list(qtbot, browser, 1)
     view = browser.screens.runs.view
@@ -188,11 +188,11 @@ def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
 
 def test_an_empty_result_suggests_a_filter_to_remove(qtbot, browser):
     open_filters(qtbot, browser)
-    click_row(qtbot, browser, value(browser, "Object", "proteasome complex"))
-    qtbot.keyClicks(browser.screens.search, "fiducials")
+    click_row(qtbot, browser, value(browser, "Object", "beta-galactosidase"))
+    qtbot.keyClicks(browser.screens.search, "yeast")
     qtbot.waitUntil(lambda: not browser.screens.datasets.loadable.shows_content)
-    click(qtbot, browser, browser.screens.datasets.loadable.message.button("Remove “membrane”"))
-    assert browser.finder.answer.search == Search(text="fiducials")
+    click(qtbot, browser, browser.screens.datasets.loadable.message.button("Remove “beta-galactosidase”"))
+    assert browser.finder.answer.search == Search(text="yeast")
     assert len(browser.screens.datasets.model.rows) == 1
 
 

@@ -56,7 +56,7 @@ def test_ctrl_c_closes_the_window(
         launch_module.Opening, "missing", lambda _opening: "all"
     )  # not drawn before that
     options = LaunchOptions(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)
-    with working() as (task, _):
+    with working() as task:
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(StoppedError):
             launch(options, task=task)

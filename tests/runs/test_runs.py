@@ -72,7 +72,9 @@ def test_all_choose_the_same_default_tomogram(
 
 def test_rows_of_a_server_make_the_records_of_a_page(demo_pack: Path) -> None:
     portal = open_portal(demo_pack)
-    runs = Runs.of_rows(ask_rows(portal, run_ids=[9001, 9003]), portal.source.terms)
+    runs = Runs.of_rows(
+        ask_rows(portal, run_ids=[9001, 9003]), portal.source.terms, portal.source.name
+    )
     assert [*runs.records] == [9001, 9003]
     for run in runs:
         page = portal.run_page(run.run.id)

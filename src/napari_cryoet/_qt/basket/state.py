@@ -69,6 +69,7 @@ class BasketState(QObject):
         """Read the basket of a portal."""
         self._portal = portal
         self._known_runs = KnownRuns(portal)
+        self.ticks = BasketTicks(Basket(source=self.source))  # until the file is read
         self._save()
 
     def close(self) -> None:
