@@ -191,7 +191,11 @@ def test_an_empty_result_suggests_a_filter_to_remove(qtbot, browser):
     click_row(qtbot, browser, value(browser, "Object", "beta-galactosidase"))
     qtbot.keyClicks(browser.screens.search, "yeast")
     qtbot.waitUntil(lambda: not browser.screens.datasets.loadable.shows_content)
-    click(qtbot, browser, browser.screens.datasets.loadable.message.button("Remove “beta-galactosidase”"))
+    click(
+        qtbot,
+        browser,
+        browser.screens.datasets.loadable.message.button("Remove “beta-galactosidase”"),
+    )
     assert browser.finder.answer.search == Search(text="yeast")
     assert len(browser.screens.datasets.model.rows) == 1
 
