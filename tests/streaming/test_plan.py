@@ -103,8 +103,9 @@ def test_fast_motion_suspends_background_requests(image):
 
 def test_neighbours_of_a_still_plane_are_fetched_in_the_background(image):
     planned = [part for part in parts(image, plane(20)) if part.priority == Priority.BACKGROUND]
-    assert [part.box[0] for part in planned] == [(22, 24), (18, 20), (0, 15), (0, 60)]
-    assert [part.level for part in planned] == [0, 0, 2, 0]
+    sides = [(22, 24), (24, 26), (16, 20)]  # (16, 20) are two blocks of one request
+    assert [part.box[0] for part in planned] == [*sides, (0, 15), (0, 60)]
+    assert [part.level for part in planned] == [0, 0, 0, 2, 0]
 
 
 def test_motion_too_fast_for_the_bandwidth_uses_a_coarser_level(image):

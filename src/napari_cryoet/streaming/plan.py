@@ -180,7 +180,8 @@ def plan(
             return
     box = image.box_at(view.level, view.box, target)
     for direction in [Motion(axis, sign) for axis in axes for sign in (1, -1) if motion is None]:
-        for ahead in _boxes_ahead(image, target, box, direction, 1):
+        # two: blocks requested after the first step come too late for the next ones
+        for ahead in _boxes_ahead(image, target, box, direction, 2):
             yield PlannedPart(Priority.BACKGROUND, target, ahead)
     if image.size_bytes(coarsest) <= min(_LARGEST_BACKGROUND_BYTES, memory_bytes // 4):
         yield PlannedPart(Priority.BACKGROUND, coarsest, whole_box(image.shapes[coarsest]))
