@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +123,9 @@ def test_a_view_over_its_byte_limit_stays_coarse(stored, memory, tmp_path):
     window.display.load_in_full()
     picture, _ = window.redraw_until(is_exact, 20)
     np.testing.assert_array_equal(picture, stored[0][20])
+    while not shared_engine().is_idle:
+        time.sleep(0.01)
+    assert not window.display.pyramid.has(0, ((22, 23), (0, 300), (0, 280)))
     _, state = window.redraw_until(lambda state: state.is_limited and not state.missing_blocks, 30)
     assert not state.is_exact, "load_in_full also applied to another plane"
     window.display.largest_view_bytes = 64 * MIB

@@ -387,7 +387,8 @@ class Display:
             motion = Motion(motion.axis, motion.sign)
         bandwidth = self._engine.bandwidth(self.image)
         wants = every_want = list(self._wants(view, target, motion, bandwidth))
-        if self._is_held or (motion is None and not self._prefetches):
+        is_alone = view == self._full_view  # you asked for the bytes of this plane only
+        if self._is_held or is_alone or (motion is None and not self._prefetches):
             wants = [want for want in wants if want.priority <= Priority.VIEW]
         elif self.image.size_bytes(target, box) > _COSTLY_BYTES:
             again_s = max(again_s, _COSTLY_SETTLE_S)
