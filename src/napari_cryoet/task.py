@@ -29,6 +29,8 @@ class Task:
     report
         Called with the fraction done, from 0 to 1, and a status message, from any thread.
 
+    Examples
+    --------
     >>> task = Task(lambda fraction, text: print(f"{fraction:.0%} {text}"))
     >>> task.step(0.5, "picks of TS_026")
     50% picks of TS_026

@@ -11,7 +11,7 @@ import pytest
 
 import napari_cryoet
 from api.files import noise, write_zarr
-from napari_cryoet import read_basket, read_picks
+from napari_cryoet import Picks, read_basket, read_picks, write_picks
 from server import Server
 
 
@@ -172,6 +172,30 @@ def test_download_run_fetches_nothing_the_second_time(run, tmp_path, demo_pack):
     assert "0 already complete" in first
     assert "0 files fetched" in second
     assert read_basket(tmp_path / "runs" / "basket.toml").source == str(demo_pack.resolve())
+
+
+def test_datasets_become_a_table(run):
+    _names, output = run("datasets_as_table.py")
+    assert "90001" in output
+
+
+def test_a_tomogram_becomes_an_array(run):
+    names, _output = run("tomogram_as_array.py")
+    assert names["plane"].shape == names["volume"].shape_zyx[1:]
+
+
+def test_picks_become_a_table_and_picks_again(run, tmp_path):
+    write_picks(Picks([[0, 1, 2], [8, 5, 6]], 10.0), tmp_path / "two.csv")
+    names, output = run("picks_to_pandas.py", tmp_path / "two.csv")
+    assert names["upper_half"].points_zyx.tolist() == [[8, 5, 6]]
+    assert "1 of 2" in output
+
+
+def test_find_split_export_writes_a_copick_project(run, tmp_path):
+    names, output = run("find_split_export.py")
+    assert "picks" in output
+    assert set(names["basket"].split.of_runs) == set(names["matches"].run_ids)
+    assert (tmp_path / "ribosomes" / "config.json").is_file()
 
 
 def test_ribosomes_to_train_writes_a_copick_project(run, tmp_path):

@@ -7,17 +7,23 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from napari_cryoet.basket.basket import SPLIT_NAMES, Basket, Split
-from napari_cryoet.basket.contents import Chosen, choose
+from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.portal.portal import Portal
 from napari_cryoet.runs.runs import Runs
 
 DEFAULT_SHARES = (80.0, 10.0, 10.0)
 
 
 def split_basket(
-    basket: Basket, runs: Runs, shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
+    basket: Basket,
+    source: Portal | Runs,
+    shares: Sequence[float] = DEFAULT_SHARES,
+    *,
+    seed: int = 0,
 ) -> Basket:
-    """Split a basket's runs and record the split in it."""
+    """Split a basket's runs and record the split in it; asks the portal for them, if one is given."""
+    runs = ask_basket_runs(source, basket) if isinstance(source, Portal) else source
     return basket.with_split(split_runs(objects_of_runs(choose(basket, runs)), shares, seed=seed))
 
 

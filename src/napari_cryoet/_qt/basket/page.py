@@ -270,7 +270,7 @@ class BasketPage(ListPage):
         details, before = self._basket.details, self._basket.basket.split
         if details is not None:
             seed = before.seed + 1 if before is not None and before.shares == shares else 0
-            split = partial(split_basket, runs=details.chosen.known, shares=shares, seed=seed)
+            split = partial(split_basket, source=details.chosen.known, shares=shares, seed=seed)
             self._basket.change(split, is_slow=True)
 
     # exports
