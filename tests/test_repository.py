@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.resources
 import itertools
 import os
@@ -9,6 +10,7 @@ import re
 import runpy
 import subprocess
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +214,20 @@ def test_every_public_name_is_in_the_reference(project_folder):
     }
     public = [name for name in napari_cryoet.__all__ if not name.endswith(("Error", "__"))]
     assert [name for name in public if name not in shown] == []
+
+
+def test_no_files_import_each_other_in_a_circle(project_folder):
+    """Also not inside functions or for types, which import-linter allows within a room."""
+    package = project_folder / "src"
+    files = {}
+    for path in package.rglob("*.py"):
+        name = ".".join(path.relative_to(package).with_suffix("").parts)
+        files[name.removesuffix(".__init__")] = path
+    imports = {name: set() for name in files}
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                targets = {f"{node.module}.{alias.name}" for alias in node.names}
+                modules = {each if each in files else node.module for each in targets}
+                imports[name] |= modules & files.keys() - {name}
+    TopologicalSorter(imports).prepare()  # CycleError names them

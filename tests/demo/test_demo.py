@@ -10,8 +10,8 @@ import pytest
 import zarr
 from PIL import Image
 
-from napari_cryoet.demo.rows import MANIFEST
-from napari_cryoet.demo.scenes import RECIPES, scene, scene_of_run
+from napari_cryoet.demo.rows import MANIFEST, scene_of_run
+from napari_cryoet.demo.scenes import RECIPES, scene
 from napari_cryoet.demo.write import demo_folder, ensure_demo_pack, write_demo_pack
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
 from napari_cryoet.formats.mesh import read_mesh

@@ -205,13 +205,6 @@ def rng_for(*words: str | int) -> np.random.Generator:
     return np.random.default_rng([_SEED, *(byte for word in words for byte in str(word).encode())])
 
 
-def scene_of_run(run_name: str) -> Scene:
-    """The ground truth of a run such as ``"DEMO_001"``; KeyError if there is no such run."""
-    from napari_cryoet.demo.rows import RUNS
-
-    return scene({run.name: run.scene for run in RUNS}[run_name])
-
-
 @cache
 def beads_of(molecule: str) -> tuple[Floats, Floats]:
     """The beads of a molecule and their weights."""
