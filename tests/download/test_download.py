@@ -260,7 +260,7 @@ def test_a_stopped_download_resumes(to: Path, bucket: Server, mrc: Plan) -> None
     bucket.script("TS_1.mrc", sent("stalled"), times=1)
 
     def look_at(fraction: float, _text: str) -> None:
-        if bucket.held and fraction * mrc.total_bytes >= 2**20:
+        if bucket.held and round(fraction * mrc.total_bytes) >= 2**20:
             task.stop()
 
     task = Task(look_at)
