@@ -257,7 +257,9 @@ class DiskCache:
             with contextlib.closing(self._open_index()) as sql:
                 with _transaction(sql):
                     _evict(sql, limit_bytes)
-                sql.execute("PRAGMA incremental_vacuum").fetchall()
+                sql.executescript(
+                    "PRAGMA incremental_vacuum"
+                )  # Python 3.11 runs only a step of `execute`
                 if limit_bytes == 0:  # fails while another process has it open
                     is_alone = sql.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete"
         except sqlite3.Error as error:
@@ -360,7 +362,7 @@ class DiskCache:
                             0, min(self.limit_bytes, sql.execute(_SIZE).fetchone()[0] + free_bytes)
                         ),
                     )
-                sql.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+                sql.executescript("PRAGMA incremental_vacuum(1000)")
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if _is_damage(error):
                 self._disconnect()
