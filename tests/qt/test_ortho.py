@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QEventLoop, Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_cryoet._qt.ortho.dock import OrthoViews
+from napari_cryoet._qt.ortho.dock import NAME, OrthoViews
 from napari_cryoet._qt.streaming.progressive import stream_of
+from napari_cryoet._qt.widgets.dock import toggle_dock
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_picks, load_tomogram
 from napari_cryoet.network.policy import save_data
@@ -158,6 +159,12 @@ def test_clicking_and_dragging_in_a_plane_moves_the_shared_cursor(qtbot, views, 
     qtbot.waitUntil(
         lambda: main.dims.point[2] == 126.0
     )  # other sliders follow once the cursor rests
+
+
+def test_napari_itself_neither_pans_nor_zooms_in_a_plane(views):
+    for view in views.views:
+        camera = view.model.scene.camera
+        assert (camera.mouse_pan, camera.mouse_zoom) == (False, False)
 
 
 def test_in_the_viewer_a_click_moves_the_cursor_but_a_drag_does_not(views, main):
@@ -315,6 +322,35 @@ def test_closing_leaves_no_layers_canvases_connections_or_threads(qtbot, planted
     assert not any(model.layers for model in models)
     qtbot.waitUntil(lambda: set(threading.enumerate()) <= threads)
     qtbot.waitUntil(lambda: gc.collect() >= 0 and not any(reference() for reference in canvases))
+
+
+def test_the_button_hides_what_it_opened_and_other_docks_keep_their_height(
+    qtbot, viewer_in_window, planted
+):
+    viewer = viewer_in_window
+    viewer.add_image(planted, contrast_limits=(0, 1))
+    beside = QWidget()
+    viewer.window.add_dock_widget(beside, name="beside", area="right")
+    qtbot.waitUntil(beside.isVisible)
+    height = beside.height()
+
+    toggle_dock(viewer, NAME)
+    (views,) = beside.window().findChildren(OrthoViews)
+    with qtbot.waitSignal(views.opened):
+        views.show()
+    assert beside.height() == height
+    height_of_planes = views.height()
+
+    toggle_dock(viewer, NAME)
+    assert not views.isVisible()
+    viewer.add_points(PICK_ZYX[None].astype(float))
+    viewer.dims.set_point(0, 5)
+    assert [len(view.copies) for view in views.views] == [1, 1], "hidden planes cost nothing"
+
+    with qtbot.waitSignal(views.opened):
+        toggle_dock(viewer, NAME)
+    assert [len(view.copies) for view in views.views] == [2, 2]
+    qtbot.waitUntil(lambda: views.height() == height_of_planes)
 
 
 def test_the_dock_opens_below_can_float_and_is_removed_cleanly(qtbot, viewer_in_window, planted):

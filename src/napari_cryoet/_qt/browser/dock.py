@@ -25,7 +25,7 @@ from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.dock import Dock, open_dock
+from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.locations import Location, without_login
 from napari_cryoet.settings import Recent, Settings
@@ -136,7 +136,7 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: self.basket.close())
         self.basket.refused.connect(screens.notice.show_notice)
         self.basket.failed.connect(screens.notice.show_error)
-        screens.run.planes.clicked.connect(lambda: open_dock(self.viewer, PLANES))
+        screens.run.planes.clicked.connect(lambda: toggle_dock(self.viewer, PLANES))
         self.run_layers.dock_requested.connect(
             lambda name, layer: open_dock(self.viewer, name).use_layer(layer)
         )

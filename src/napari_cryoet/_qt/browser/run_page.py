@@ -76,7 +76,7 @@ class RunView(QWidget):
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
         self.planes = tool_button(
-            "XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with a shared cursor"
+            "XZ YZ", "Show or hide XZ and YZ below the viewer, with a shared cursor"
         )
         layer, window, space = (
             "Show as a layer (Space)",

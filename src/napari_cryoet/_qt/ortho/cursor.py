@@ -124,7 +124,8 @@ class SharedCursor(QObject):
         """Move the cursor on a click; drags still pan."""
         layer = active_layer(viewer.layers)
         is_free = layer is None or str(getattr(layer, "mode", "pan_zoom")) in _PLAIN_MODES
-        if event.button != 1 or viewer.dims.ndisplay != 2 or not is_free:
+        is_used = self._crosshair.visible and event.button == 1 and viewer.dims.ndisplay == 2
+        if not is_used or not is_free:
             return
         is_dragged = False
         yield

@@ -91,7 +91,9 @@ class OrthoViews(Dock):
         """Dock below the viewer, since a tomogram's planes are wide and flat."""
         delete_in_own_canvas(real(self.viewer))  # for the viewer's own canvas too
         if not holder.isFloating():
+            # the docks on both sides keep their height
             window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+            window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
             window.resizeDocks([holder], [int(_SHARE * window.height())], Qt.Orientation.Vertical)
 
@@ -139,6 +141,8 @@ class OrthoViews(Dock):
             self.shared_cursor.set_shown(is_active)
             for view in self.views:
                 view.set_active(is_active)
+            if is_active and not all(view.is_complete for view in self.views):
+                self._build_soon.start()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         super().showEvent(event)

@@ -71,12 +71,10 @@ class PlaneView(QWidget):
         self.qt_viewer: QtViewer | None = None
         self._main, self._cursor = main, cursor
         self._crosshair: CrosshairOverlay | None = None
-        self._is_fitted, self._is_active, self._is_complete, self._is_closed = (
-            True,
-            True,
-            False,
-            False,
-        )
+        self._is_fitted = True
+        self._is_active = True
+        self.is_complete = False  # all layers have a copy
+        self._is_closed = False
         self.model = ViewerModel(title=plane.name)
         self.model.theme = main.theme
         # skip looking up values under the mouse in all layers: they aren't shown
@@ -84,7 +82,10 @@ class PlaneView(QWidget):
         self.model.mouse_drag_callbacks[:] = [self._on_drag]
         self.model.mouse_double_click_callbacks.clear()
         self.model.mouse_wheel_callbacks[:] = [self._on_wheel]
-        self.model.scene.camera.mouse_pan = self.model.scene.camera.mouse_zoom = False
+        camera = self.model.scene.camera
+        for event in (camera.events.mouse_pan, camera.events.mouse_zoom):
+            event.connect(self._keep_mouse)
+        self._keep_mouse()
         self.setObjectName("plane")
         self.setAttribute(
             Qt.WidgetAttribute.WA_StyledBackground
@@ -109,7 +110,7 @@ class PlaneView(QWidget):
 
         Each step takes a good part of a second, so process events in between.
         """
-        if self._is_closed or self._is_complete:
+        if self._is_closed or self.is_complete:
             return False
         if self.qt_viewer is None:
             self._make_canvas()
@@ -123,10 +124,10 @@ class PlaneView(QWidget):
         layer = next(missing, None)
         if layer is not None:
             self._copy(layer)
-        self.fit()
+        self._fit_again()
         self._follow()
-        self._is_complete = layer is None
-        return not self._is_complete
+        self.is_complete = layer is None
+        return not self.is_complete
 
     def close_down(self) -> None:
         """Disconnect from the main viewer and close the canvas."""
@@ -204,7 +205,8 @@ class PlaneView(QWidget):
         self._on_cursor()
 
     def _on_inserted(self, event: Any) -> None:
-        if self._is_complete:  # otherwise `build_next` will copy it
+        self.is_complete &= self._is_active
+        if self.is_complete:  # otherwise `build_next` will copy it
             self._copy(event.value)
             self._fit_again()
             self._on_cursor()
@@ -237,7 +239,8 @@ class PlaneView(QWidget):
     # the cursor
 
     def _on_cursor(self) -> None:
-        self._cursor.ask(self._follow)
+        if self._is_active:  # hidden planes follow once they are shown again
+            self._cursor.ask(self._follow)
 
     def _follow(self) -> None:
         """Move the slice and the crosshair to the cursor."""
@@ -278,6 +281,11 @@ class PlaneView(QWidget):
             else:
                 self._point_at(event)
             yield
+
+    def _keep_mouse(self, _event: Any = None) -> None:
+        """Turn napari's panning and zooming off: it turns both on whenever no layer is active."""
+        self.model.scene.camera.mouse_pan = False
+        self.model.scene.camera.mouse_zoom = False
 
     def _on_wheel(self, _viewer: ViewerModel, event: Any) -> None:
         notches = float(event.delta[1])
@@ -377,7 +385,7 @@ class PlaneView(QWidget):
         """Stop drawing: in another window, Qt creates a context whose texture numbers may clash with the main one's."""
         if not self._is_closed and self.qt_viewer is not None:
             self._close_layers()
-            self._is_complete = True
+            self.is_complete = True
             self.qt_viewer.canvas.native.setUpdatesEnabled(False)
             self.context_lost.emit()
 

@@ -49,7 +49,7 @@ _MAX_MINIMUM_WIDTH_PX: Final = (
 def open_dock(viewer: napari.Viewer, name: str) -> Any:
     """Open one of our docks as napari's menu does, or bring it to the front if it is open."""
     plugins = PluginManager.instance()
-    full_name = f"{name} ({plugins.get_manifest(PLUGIN_NAME).display_name})"
+    full_name = _full_name(name)
     dock = viewer.window.dock_widgets.get(full_name)
     if dock is None:  # by this name, while napari's add_plugin_dock_widget uses another
         make_dock = next(
@@ -61,6 +61,20 @@ def open_dock(viewer: napari.Viewer, name: str) -> Any:
         viewer.window.add_dock_widget(dock, name=full_name)
     dock.come_forward()
     return dock
+
+
+def toggle_dock(viewer: napari.Viewer, name: str) -> None:
+    """Open one of our docks, or hide it if it is open and in front: it keeps its place and size."""
+    dock = viewer.window.dock_widgets.get(_full_name(name))
+    if dock is not None and dock.is_in_front:
+        dock.parent().hide()
+    else:
+        open_dock(viewer, name)
+
+
+def _full_name(name: str) -> str:
+    """The name that napari gives a dock of ours."""
+    return f"{name} ({PluginManager.instance().get_manifest(PLUGIN_NAME).display_name})"
 
 
 class Dock(QWidget):
@@ -96,6 +110,11 @@ class Dock(QWidget):
         self.at_close(self.theme.close)
         self.tasks = Tasks(self)
         self.at_close(self.tasks.close)
+
+    @property
+    def is_in_front(self) -> bool:
+        """Whether the dock is open and no other tab hides it."""
+        return self.isVisible() and not self._is_behind
 
     # for subclasses
 
