@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 from napari_cryoet.basket.aging import Age, age_of, ask_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
-from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.index import read_index
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
 from portal_rows import blank_row
@@ -17,13 +15,21 @@ THEN, NOW = "2024-01-01T00:00:00+00:00", "2025-06-01T00:00:00+00:00"
 
 
 def portal_with(folder: Path, **dates: str) -> Portal:
-    """A portal with annotations only: ``a1`` is the date of annotation 1."""
-    rows = [
-        blank_row("annotations") | {"id": int(name.strip("a")), "lastModifiedDate": date}
-        for name, date in dates.items()
-    ]
+    """A portal with two runs: ``a1`` is the date of annotation 1, of the first run unless 2 or 5."""
+    tables = {
+        "datasets": [blank_row("datasets") | {"id": 1}],
+        "runs": [
+            blank_row("runs") | {"id": number, "datasetId": 1, "name": name}
+            for number, name in ((1, "first"), (2, "second"))
+        ],
+        "annotations": [
+            blank_row("annotations")
+            | {"id": int(name[1:]), "lastModifiedDate": date, "runId": 1 + (name in {"a2", "a5"})}
+            for name, date in dates.items()
+        ],
+    }
     manifest = PackManifest(title="Dates", https_prefix="https://x.org/", s3_prefix="s3://x/")
-    return open_portal(write_pack(folder, manifest, {"annotations": rows}).folder)
+    return open_portal(write_pack(folder, manifest, tables).folder)
 
 
 def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None:
@@ -33,13 +39,12 @@ def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None
         .with_ids("annotations", [1, 2, 3, 4], modified=dict.fromkeys((1, 2, 3, 4), THEN))
         .with_ids("annotations", [5])  # pasted in
         .without_ids("annotations", [4])
-        .with_search({"text": "ribosome"})
+        .with_search({"text": "first"})
+        .with_search({"annotations": [{"methods": ["withdrawn"]}]})
     )
     write_basket(basket, tmp_path / "basket.toml")
     today = ask_dates(portal, basket)
-    found = SimpleNamespace(ids=lambda _kind: (1, 4, 6))
-    index = SimpleNamespace(find=lambda _search: found)
-    age = age_of(read_basket(tmp_path / "basket.toml"), today, cast(Index, index))
+    age = age_of(read_basket(tmp_path / "basket.toml"), today, read_index(portal))
 
     assert age == Age(
         changed={"annotations": (2,)}, withdrawn={"annotations": (3,)}, new={"annotations": (6,)}

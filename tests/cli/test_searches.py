@@ -100,6 +100,11 @@ def test_list_prints_text_ids_or_json(demo_pack: object, capsys: Captured) -> No
     assert "DS-90001" in printed.out
     assert "DS-90002" not in printed.out
     assert "ribosome" in printed.err
+    assert main(["list", "runs", str(demo_pack), "membrane", "--object", "ribosme"]) == 0
+    advice = capsys.readouterr().err
+    assert all(each in advice for each in ("searched for ribosome", "--and membrane", "membrane”"))
+    assert main(["list", "runs", str(demo_pack), "--shape", "point", "--sample", "in-vitro"]) == 1
+    assert "in_silico" in capsys.readouterr().err
     assert main(["list", "tomograms", str(demo_pack), "--has", "pixels"]) == 2
     refusal = capsys.readouterr().err
     assert all(each in refusal for each in CONTENTS)

@@ -21,6 +21,13 @@ SEARCHES = (
         0,
     ),
     (Search(annotations=(Condition(objects=("ribosome",)),)), 0),
+    (
+        Search(
+            text="ribosome", annotations=(Condition(shapes=("Point",), methods=("manual",)), MASKS)
+        ),
+        0,
+    ),
+    (Search(text="membrane", annotations=(Condition(objects=("ribosme",)),)), 1),
     (Search(annotations=(MASKS,), spacing_angstrom=(None, 10.0), has=("tiltseries", "frames")), 1),
 )
 

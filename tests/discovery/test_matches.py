@@ -74,6 +74,10 @@ def test_runs_and_datasets_count_their_matches(index, matches, rows):
         assert (row.n_annotations, row.n_tomograms) == (len(own), len(volumes))
         assert row.size_bytes == sum(each.size_bytes for each in (*own, *volumes))
         assert set(row.objects) == {each.object for each in own}
+        rivals = zip(row.objects, row.object_counts, row.object_annotations, strict=True)
+        for name, largest, n_annotations in rivals:
+            counts = [each.count for each in own if each.object == name]
+            assert (largest, n_annotations) == (max(counts), len(counts))
         assert row.spacings_angstrom == tuple(sorted({each.spacing_angstrom for each in volumes}))
         identified = [each for each in rows["identifiedObjects"] if each["runId"] == row.run_id]
         assert row.identified == tuple(each["objectName"] for each in identified)
@@ -105,6 +109,11 @@ def test_words_and_single_values_make_the_same_search(index) -> None:
     assert matches.search == search
     assert index.find("yeast").search == Search(text="yeast")
     assert Search(annotations=Condition(objects="ribosome")).annotations == search.annotations
+    spelled = {"methods": "Manual", "shapes": "segmentation-mask", "sample_types": "cell line"}
+    assert index.find(**spelled).search == Search(
+        sample_types=("cell_line",),
+        annotations=(Condition(methods=("manual",), shapes=("SegmentationMask",)),),
+    )
     frame = matches.to_dataframe("runs")
     assert frame["run_id"].tolist() == list(matches.run_ids)
     assert "\n" not in repr(matches) + repr(index)
@@ -113,6 +122,8 @@ def test_words_and_single_values_make_the_same_search(index) -> None:
 def test_wrong_fields_and_kinds_name_what_fits(index) -> None:
     with pytest.raises(TypeError, match="processing_software"):
         index.find(processed="raw")
+    with pytest.raises(CryoETError, match="SIRT"):
+        index.find(reconstruction="wpb")
     with pytest.raises(TypeError, match="range"):
         index.find(spacing_angstrom=10)
     with pytest.raises(CryoETError, match="tomograms"):

@@ -101,6 +101,7 @@ def small(tmp_path_factory) -> Index:
     return read_index(open_portal(tables.write(tmp_path_factory.mktemp("small"))))
 
 
+TRUE = Condition(is_ground_truth=True)
 RIBOSOMES, MASKS = Condition(objects=("ribosomes",)), Condition(shapes=("SegmentationMask",))
 
 
@@ -133,6 +134,20 @@ def test_runs_meeting_all_criteria_are_found(small):
         ({"text": "hela ribosome"}, [100, 101]),
         ({"text": "B"}, [100, 101, 102, 103]),  # occurs in names of objects
         ({"text": "liposome ribosomal"}, [103]),
+        ({"text": "RN-101"}, [101]),
+        ({"text": "RN-10"}, []),
+        ({"text": "go:0000502"}, [104]),
+        ({"annotations": (Condition(objects=("ribosme",)),)}, [100, 101]),
+        # words and conditions are about one annotation
+        ({"text": "ribosome", "annotations": (TRUE,)}, [100, 101]),
+        ({"text": "ribosme", "annotations": (TRUE,)}, [100, 101]),
+        ({"text": "80S", "annotations": (TRUE,)}, []),
+        ({"text": "membrane", "annotations": (TRUE,)}, []),
+        ({"text": "hela", "annotations": (TRUE,)}, [100, 101]),  # of its dataset
+        ({"text": "membrain", "annotations": (Condition(methods=("automated",)),)}, [100]),
+        ({"text": "membrain", "annotations": (RIBOSOMES,)}, []),
+        ({"text": "membrane", "annotations": (RIBOSOMES, MASKS)}, [100]),
+        ({"text": "proteasome", "annotations": (Condition(objects=("proteasome",)),)}, [104]),
     ):  # fmt: skip
         assert list(small.find(Search(**criteria)).run_ids) == runs, criteria
 
@@ -143,6 +158,10 @@ def test_matches_list_datasets_and_rows_for_each_condition(small):
     assert (matches.annotation_ids, matches.tomogram_ids) == (((1,), (2,)), (2,))
     assert small.find(Search()).dataset_ids == (11, 12, 10)  # newest first
     assert small.find(Search(annotations=(RIBOSOMES, MASKS))).annotation_ids == ((1, 3, 4), (2, 4))
+    worded = small.find(Search(text="80S", annotations=(Condition(methods=("automated",)),)))
+    assert worded.annotation_ids == ((3,),)
+    misspelt = small.find(objects="ribosme")
+    assert misspelt.corrections == {"ribosme": ("ribosome",)}
 
 
 def test_words_may_match_different_runs_of_a_dataset(small):
@@ -205,7 +224,7 @@ def test_each_choice_is_a_removable_chip():
     )
     listed = chips(search)
     texts = [
-        "ribosome",
+        "any ribosome",
         "ground truth",
         "≥ 100 picks",
         "Homo sapiens",

@@ -77,5 +77,20 @@ def test_reasons_are_given_only_if_no_row_shows_them(index, catalogue):
 def test_an_empty_result_suggests_a_term_to_drop(index, catalogue):
     condition = Condition(objects=("membrane",))
     result = ask(index, catalogue, text="zzzz", annotations=(condition,))
-    assert result.to_drop.without == Search(annotations=(condition,))
-    assert result.n_without == len(ask(index, catalogue, annotations=(condition,)).datasets)
+    advice = result.advice
+    assert advice.unknown == ("zzzz",)
+    assert advice.to_drop.without == Search(annotations=(condition,))
+    assert advice.n_without == len(ask(index, catalogue, annotations=(condition,)).datasets)
+
+
+def test_both_annotations_in_one_run_are_offered_where_no_annotation_is_both(index, catalogue):
+    ribosome, membrane = Condition(objects=("ribosome",)), Condition(objects=("membrane",))
+    both = Search(annotations=(ribosome, membrane))
+    for search in (
+        Search(text="membrane", annotations=(ribosome,)),
+        Search(annotations=(Condition(objects=("ribosome membrane",)),)),
+    ):
+        result = answer(index, catalogue, CatalogueSearch(catalogue), Question(search, "runs"))
+        assert not result.runs
+        assert result.advice.together == both
+        assert result.advice.n_together == len(index.find(both).run_ids) > 0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from napari_cryoet.discovery.advice import Advice
+from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.discovery.search import Chip, Search
 from napari_cryoet.pages.answers import Answer
 from napari_cryoet.pages.lists import (
     deposition_row,
+    found_run_row,
     holdings,
     nothing_found,
     objects_text,
@@ -26,7 +29,17 @@ OBJECTS = [
 
 def test_objects_beyond_the_limit_are_counted():
     assert objects_text(OBJECTS) == "ribosome · FAS · actin  +1"
-    assert objects_text(OBJECTS, 1, with_counts=True) == "ribosome 5  +3"
+    assert objects_text(OBJECTS, 1) == "ribosome  +3"
+
+
+def test_rival_annotations_of_an_object_are_not_added_up():
+    run = ListedRun(
+        objects=("ribosome", "membrane", "FAS"),
+        object_counts=(85, 0, 7),
+        object_annotations=(5, 2, 1),
+    )
+    row = found_run_row(run, Answer(Search()))
+    assert row.lines[1][0] == "ribosome 85 (largest of 5) · membrane (2 annotations) · FAS 7"
 
 
 def test_a_run_row_shows_bytes_per_tomogram():
@@ -71,10 +84,13 @@ def test_the_page_lists_own_and_enriched_datasets():
         (Answer(Search()), "This source has no runs."),
         (Answer(Search(text="xyz")), "No run matches “xyz”."),
         (
-            Answer(Search(text="xyz"), to_drop=Chip("denoised", Search()), n_without=2),
-            "No run matches all filters.",
+            Answer(
+                Search(text="xyz", processing=("denoised",)),
+                advice=Advice(unknown=("xyz",), to_drop=Chip("xyz", Search()), n_without=2),
+            ),
+            "No run matches all filters. Nothing here is called “xyz”. Without “xyz”, there are 2.",
         ),
     ],
 )
 def test_an_empty_list_says_why(answer, message):
-    assert nothing_found("run", answer)[0] == message
+    assert " ".join(nothing_found("run", answer)).startswith(message)

@@ -140,6 +140,11 @@ def nearest_object(name: str) -> KnownObject | None:
     return next((_by_name()[ending] for ending in endings if ending in _by_name()), None)
 
 
+def is_object_id(text: str) -> bool:
+    """Whether a text looks like the id of an object, such as ``GO:0022626`` or ``PDB-4UJD``."""
+    return _ID.fullmatch(text) is not None and any(each.isdigit() for each in text)
+
+
 def is_kind(name: str, known: KnownObject) -> bool:
     """Whether the object with this name is a known object, or directly or indirectly a kind of it."""
     nearest = nearest_object(name)

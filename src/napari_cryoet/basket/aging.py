@@ -9,6 +9,7 @@ import msgspec
 from napari_cryoet.basket.basket import KINDS, Basket, RecordKind
 from napari_cryoet.basket.contents import TABLES
 from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.matches import find
 from napari_cryoet.discovery.search import search_from
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.rows import ask_table
@@ -77,7 +78,7 @@ def age_of(
         if index is None:
             break
         known = {*basket.ids(search.adds), *basket.seen.get(search.adds, {}), *new[search.adds]}
-        found = index.find(search_from(search.search))
+        found = find(index, search_from(search.search))
         new[search.adds] += (row_id for row_id in found.ids(search.adds) if row_id not in known)
     differences = (
         {kind: tuple(ids) for kind, ids in each.items() if ids}

@@ -187,6 +187,7 @@ def list_(
     napari-cryoet list annotations live --object ribosome --shape Point --and "membrane shape=SegmentationMask"
     napari-cryoet list datasets demo yeast --json
     """
+    from napari_cryoet.discovery.advice import advise
     from napari_cryoet.discovery.matches import sorted_rows
 
     with open_session(source) as session:
@@ -204,6 +205,12 @@ def list_(
         say_table(columns, [[_cell(name.strip(">"), row) for name in columns] for row in shown])
     for word, others in matches.corrections.items():
         tell(f"no matches for “{word}”; searched for {' or '.join(others)}")
+    if not rows:
+        advice = advise(index, matches.search, "datasets" if kind == "datasets" else "runs")
+        tell(advice.text or "each word and option has to match")
+        separate = advice.together.annotations if advice.together else ()
+        for each in separate[len(matches.search.annotations) :]:
+            tell(f"for that, use --and {shlex.quote(each.objects[0])}")
     of_all = "" if len(shown) == len(rows) else f"{len(shown)} of "
     tell(
         f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(sum(row.size_bytes for row in rows))}"

@@ -106,10 +106,8 @@ def _parts(index: Columns, search: Search) -> Iterable[tuple[str, Iterable[Filte
     The client merges filters with a common prefix, so all filters of a set hold for the same row.
     """
     if search.text:
-        yield (
-            f"text: {search.text!r}",
-            _runs_with(index, SearchMasks(index, Search(text=search.text)).runs()),
-        )
+        worded = SearchMasks(index, Search(text=search.text, annotations=search.annotations))
+        yield f"text: {search.text!r}", _runs_with(index, worded.runs())
     parts: list[tuple[str, Any, str]] = [(name, search, table) for table, name in _SUBJECTS.items()]
     parts += [("one annotation", condition, "annotations") for condition in search.annotations]
     for words, criteria, subject in parts:

@@ -14,9 +14,12 @@ from napari_cryoet.discovery.columns import Columns, Places, at, marked
 from napari_cryoet.discovery.fields import (
     FIELDS,
     IDENTIFIED,
+    OBJECT_FIELDS,
     Field,
     deposition_names,
     depositions_of_runs,
+    object_kinds,
+    object_names,
     release_days,
     rows_that_meet,
 )
@@ -107,6 +110,9 @@ class _Counter:
     def _counted(self, field: Field) -> Iterable[tuple[Any, str, int]]:
         """All values of a field with their texts and counts, in order."""
         index = self._index
+        if field.kind == "object":
+            yield from self._objects(field)
+            return
         units, places = self._rows(field)
         if choices := _choices(index, field):
             for choice in choices:
@@ -130,12 +136,38 @@ class _Counter:
             )  # a whole name
             codes, values = words.codes[places], [f"{quote}{word}{quote}" for word in words.words]
             texts = [field.text_of(value) for value in values]
-        if field.kind == "object" and replace(self._condition, objects=()) == Condition():
-            units, codes = self._with_identified(units, codes, values, texts)
-        counts = self._counts(units, codes, len(values))
-        yield from sorted(
-            zip(values, texts, counts, strict=True), key=lambda each: (-each[2], each[1].casefold())
-        )
+        yield from _most_first(values, texts, self._counts(units, codes, len(values)))
+
+    def _objects(self, field: Field) -> Iterable[tuple[Any, str, int]]:
+        """The names of annotated and identified objects, kinds of them, and other chosen words."""
+        index, names = self._index, object_names(self._index)
+        code_of = {name: code for code, name in enumerate(names)}
+        rows = dict(zip(OBJECT_FIELDS, (self._rows(field), self._identified()), strict=True))
+        units = np.concatenate([units for units, _ in rows.values()])
+        codes = []
+        for each, (_, places) in rows.items():
+            words = index.words(each.table, each.column)
+            codes_of_words = np.array([*(code_of[name] for name in words.words), -1], np.int32)
+            codes.append(codes_of_words[words.codes[places]])
+        values = [f'"{name}"' for name in names]
+        counts = [*self._counts(units, np.concatenate(codes), len(values))]
+        chosen = (each for each in self._condition.objects if each not in values)
+        for value in dict.fromkeys([*object_kinds(index), *chosen]):
+            meeting = [rows_that_meet(index, each, (value,))[rows[each][1]] for each in rows]
+            found = marked(units[np.concatenate(meeting)], self._size)
+            values.append(value)
+            counts.append(int(found.sum()))
+        yield from _most_first(values, map(field.text_of, values), counts)
+
+    def _identified(self) -> tuple[Places, Places]:
+        """The unit and the position of each identified object, if the condition has only objects."""
+        index, table = self._index, IDENTIFIED.table
+        of_runs = index.places(table, "runs")
+        runs = self._search_masks.runs(("annotations", self._number), with_text=False)
+        left = at(runs, of_runs) & self._search_masks.with_words(table, self._number)
+        if replace(self._condition, objects=()) != Condition():
+            left[:] = False
+        return index.places("runs", self._unit)[of_runs[left]], index.places(table, table)[left]
 
     def _rows(self, field: Field) -> tuple[Places, Places]:
         """The unit and the choice (as a position) of each row that matches without the choices of a field."""
@@ -166,30 +198,6 @@ class _Counter:
             left = at(left, index.places(field.table, subject))
         return index.places("runs", self._unit)[of_runs[left]], places[left]
 
-    def _with_identified(
-        self, units: Places, codes: Places, values: list[Any], texts: list[str]
-    ) -> tuple[Places, Places]:
-        """Add runs with identified objects to the units and codes, and new names to the values."""
-        index, table = self._index, IDENTIFIED.table
-        of_runs = index.places(table, "runs")
-        left = at(
-            self._search_masks.runs(("annotations", self._number), with_text=self._unit == "runs"),
-            of_runs,
-        )
-        words = index.words(table, IDENTIFIED.column)
-        known = {value: code for code, value in enumerate(values)}
-        new_codes = []
-        for word in words.words:
-            value = f'"{word}"'
-            if value not in known:
-                known[value] = len(values)
-                values.append(value)
-                texts.append(IDENTIFIED.text_of(value))
-            new_codes.append(known[value])
-        own = np.array([*new_codes, -1], np.int32)[words.codes[left]]
-        units_of = index.places("runs", self._unit)[of_runs[left]]
-        return np.concatenate([units, units_of]), np.concatenate([codes, own])
-
     def _counts(self, units: Places, codes: Places, n_values: int) -> Sequence[int]:
         """The number of units that have a row with each value."""
         kept = (codes >= 0) & (units >= 0)
@@ -202,6 +210,13 @@ class _Counter:
             np.bincount(keys % n_values, minlength=n_values).tolist() if n_values else []
         )
         return counts
+
+
+def _most_first(
+    values: Iterable[Any], texts: Iterable[str], counts: Iterable[int]
+) -> list[tuple[Any, str, int]]:
+    counted = zip(values, texts, counts, strict=True)
+    return sorted(counted, key=lambda each: (-each[2], each[1].casefold()))
 
 
 def _choices(index: Columns, field: Field) -> Sequence[Any]:

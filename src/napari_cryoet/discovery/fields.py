@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Literal
+from itertools import islice, product
+from typing import Any, Final, Literal, TypeVar
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from napari_cryoet.appearance.objects import is_object
+from napari_cryoet.appearance.objects import is_object, is_object_id, nearest_object
 from napari_cryoet.discovery.columns import Columns, Places, RowMask, Words, all_of, at, marked
-from napari_cryoet.words import is_named
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.words import Texts, is_named, is_quoted
 
+T = TypeVar("T", bound=msgspec.Struct)
 Range = tuple[float | None, float | None]
 """Lowest and highest number, both included; None for no bound."""
 Days = tuple[date | None, date | None]
@@ -38,6 +44,7 @@ CONTENTS: Final[dict[Content, str]] = {
 NO_BOUNDS: Final = (None, None)
 
 _SLACK: Final = 0.005
+_MOST_CORRECTIONS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,8 @@ class Field:
                 return _range_text((value, None), self.unit)
             case "truth":
                 return "yes" if value else "no"
+            case "object" if not (is_quoted(value) or is_object_id(value)):
+                return f"any {value}"  # a kind, or words of the name
         return str(value).strip('"').replace("_", " ")
 
     def chip_of(self, value: Any) -> str:
@@ -165,6 +174,7 @@ FIELDS: Final = (
 
 #: The objects that were identified in runs, which `Condition.objects` alone also finds.
 IDENTIFIED: Final = _field("identifiedObjects", "objects", "Identified", "object", "objectName")
+OBJECT_FIELDS: Final = (FIELDS[0], IDENTIFIED)
 
 
 def rows_that_meet(index: Columns, field: Field, wanted: Any) -> RowMask:
@@ -177,9 +187,12 @@ def rows_that_meet(index: Columns, field: Field, wanted: Any) -> RowMask:
         case "name":
             return _rows_named(index.words(table, column), wanted, is_named)
         case "object":
-            ids, keys = index.words(table, "objectId"), {each.casefold() for each in wanted}
+            corrections = object_corrections(index, wanted)
+            meant = [each for name in wanted for each in corrections.get(name, (name,))]
+            ids = index.words(table, "objectId")
+            keys = {each.casefold() for each in meant}
             by_id = ids.rows_at([each.casefold() in keys for each in ids.words])
-            return by_id | _rows_named(index.words(table, column), wanted, is_object)
+            return by_id | _rows_named(index.words(table, column), meant, is_object)
         case "number":
             return np.isin(index.numbers(table, column), wanted)
         case "range":
@@ -201,6 +214,78 @@ def rows_that_meet(index: Columns, field: Field, wanted: Any) -> RowMask:
             return marked(runs[is_wanted], index.count("runs"))
     is_true: RowMask = index.numbers(table, column) == 1  # a missing value isn't true
     return is_true if wanted else ~is_true
+
+
+def spelled(index: Columns, criteria: T) -> T:
+    """A `Search` or `Condition` with the words of the portal's lists spelt as in the index.
+
+    Case, hyphens and underscores don't matter. CryoETError lists the words that there are if none
+    is meant.
+    """
+    changes = {
+        field.name: tuple(_spelled(index, field, word) for word in wanted)
+        for field, wanted in fields_set(criteria)
+        if field.kind == "word"
+    }
+    return replace(criteria, **changes)
+
+
+def _spelled(index: Columns, field: Field, word: str) -> str:
+    known = index.words(field.table, field.column).words
+    by_key = {_key(each): each for each in known}
+    if known and _key(word) not in by_key:
+        message = f"Nothing here has the {field.title.lower()} {word!r}."
+        raise CryoETError(message, hint=f"Use one of {', '.join(sorted(known))}.")
+    return by_key.get(_key(word), word)
+
+
+def _key(word: str) -> str:
+    return re.sub(r"[\s_-]+", "", word).casefold()
+
+
+def object_corrections(index: Columns, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The similar names to use for wanted objects that the index lacks, as for words of a text."""
+    found: dict[str, tuple[str, ...]] = index.recent(_object_corrections, tuple(wanted))
+    return found
+
+
+def _object_corrections(index: Columns, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    texts = index.made("texts of objects", lambda: Texts(object_names(index)))
+    found = {}
+    for name in wanted:
+        if is_quoted(name) or has_object(index, name):
+            continue
+        words = [(word,) if any(texts.having(word)) else texts.like(word) for word in name.split()]
+        similar = [" ".join(each) for each in islice(product(*words), _MOST_CORRECTIONS)]
+        if similar:
+            found[name] = tuple(similar)
+    return found
+
+
+def has_object(index: Columns, wanted: str) -> bool:
+    """Whether an object with this name or id was annotated or identified."""
+    ids = [each for field in OBJECT_FIELDS for each in index.words(field.table, "objectId").words]
+    is_known_id = wanted.casefold() in map(str.casefold, ids)
+    return is_known_id or any(is_object(name, wanted) for name in object_names(index))
+
+
+def object_names(index: Columns) -> tuple[str, ...]:
+    """The names of all annotated and identified objects, each once."""
+    columns = (index.words(field.table, field.column) for field in OBJECT_FIELDS)
+    return tuple(dict.fromkeys(name for column in columns for name in column.words))
+
+
+def object_kinds(index: Columns) -> tuple[str, ...]:
+    """The names of known objects that several names of the index mean, such as ``ribosome``."""
+    return index.made("kinds of objects", lambda: tuple(_object_kinds(index)))
+
+
+def _object_kinds(index: Columns) -> Iterator[str]:
+    counts: Counter[str] = Counter()
+    for name in object_names(index):
+        if known := nearest_object(name):
+            counts.update({each.name for each in known.lineage()})
+    return (name for name, count in counts.items() if count > 1)
 
 
 def fields_set(criteria: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:

@@ -15,7 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from napari_cryoet.discovery.columns import COLUMNS, RUNS_WITH, Columns
+from napari_cryoet.discovery.fields import spelled
 from napari_cryoet.discovery.matches import Matches, find
 from napari_cryoet.discovery.search import Search, search_with
 from napari_cryoet.exceptions import NetworkError, PackError, PortalError, SaveError
@@ -54,10 +57,17 @@ class Index(Columns):
         fields
             Further fields of `Search`, and those of one `Condition` for the annotations, such as
             ``objects="ribosome", is_ground_truth=True, processing="denoised"``. A text where several
-            are possible is one.
+            are possible is one. Words of the portal's lists, such as shapes, ignore case.
+
+        Raises
+        ------
+        CryoETError
+            A word isn't in its list; the hint has the list.
         """
         start = Search(text=search) if isinstance(search, str) else search
-        return find(self, search_with(start, fields))
+        asked = search_with(start, fields)
+        conditions = tuple(spelled(self, each) for each in asked.annotations)
+        return find(self, replace(spelled(self, asked), annotations=conditions))
 
 
 @shows_progress

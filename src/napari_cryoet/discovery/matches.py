@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.discovery.columns import Columns, at
-from napari_cryoet.discovery.fields import release_days
+from napari_cryoet.discovery.fields import object_corrections, release_days
 from napari_cryoet.discovery.search import Search, SearchMasks
 from napari_cryoet.exceptions import FormatError, require_known
 from napari_cryoet.records import dataframe
@@ -62,7 +62,9 @@ class ListedRun(Listed, frozen=True, kw_only=True):
     n_tomograms: int = 0
     n_annotations: int = 0
     objects: tuple[str, ...] = ()  # of these annotations, the most frequent first
-    object_counts: tuple[int, ...] = ()  # points or instances of each object, 0 for masks
+    # of each object: points or instances of its largest annotation (0 for masks), and annotations
+    object_counts: tuple[int, ...] = ()
+    object_annotations: tuple[int, ...] = ()
     identified: tuple[str, ...] = ()  # objects, with or without an annotation
     spacings_angstrom: tuple[float, ...] = ()  # of these tomograms
     processing: tuple[str, ...] = ()  # of these tomograms
@@ -171,6 +173,9 @@ def find(index: Columns, search: Search) -> Matches:
     """Find the matches of a search, in a few milliseconds."""
     search_masks = SearchMasks(index, search)
     datasets, runs = search_masks.datasets(), search_masks.runs()
+    corrections = dict(search_masks.text.corrections)
+    for condition in search.annotations:
+        corrections |= object_corrections(index, condition.objects)
     order = index.made(
         "newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1]
     )
@@ -188,7 +193,7 @@ def find(index: Columns, search: Search) -> Matches:
             of_runs("annotations", number) for number in range(len(search.annotations))
         ),
         tomogram_ids=of_runs("tomograms"),
-        corrections=search_masks.text.corrections,
+        corrections=corrections,
     )
 
 
@@ -274,9 +279,10 @@ class _MatchingRows:
                 "processing": sorted({processing for _, processing, _ in own[0] if processing}),
                 "objects": [name for name, _ in objects],
                 "object_counts": [
-                    sum(int(count) for count, each, _ in own[1] if each == name)
+                    max(int(count) for count, each, _ in own[1] if each == name)
                     for name, _ in objects
                 ],
+                "object_annotations": [n_annotations for _, n_annotations in objects],
             }
 
         return summary

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from napari_cryoet.discovery.columns import Columns, RowMask, all_of, at
@@ -33,6 +34,7 @@ CriteriaKey = tuple[str, int]
 
 _OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 _DATASETS: Final = ("datasets", 0)
+_WORDS: Final = ("words", 0)
 _TABLES_OF_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
 
 
@@ -84,7 +86,9 @@ class Search(_Criteria, frozen=True, kw_only=True):
     Change fields with ``msgspec.structs.replace``; `chips` lists the choices that can be removed.
     """
 
-    text: str = ""  # every word occurs in the dataset or in the run
+    # Every word occurs in the dataset or in the run. With conditions, one annotation meets one of
+    # them and has the words: the names of known objects itself, others perhaps in its run.
+    text: str = ""
     organisms: tuple[str, ...] = ()  # words, or a whole name in double quotes
     sample_types: tuple[str, ...] = ()
     depositions: tuple[
@@ -204,27 +208,53 @@ class SearchMasks:
         }
         self._masks = {part: masks_of(index, each, part[0]) for part, each in criteria.items()}
         self._of_runs = {
-            part: rows_above(index, self.rows(part), part[0], "runs")
+            part: rows_above(index, self._meeting(part), part[0], "runs")
             for part, masks in self._masks.items()
-            if part[0] != "datasets"
-            and (masks or part[0] == "annotations")  # any annotation meets an empty condition
+            if part[0] in _TABLES_OF_SEARCH[1:] and masks
         }
-
+        #: For each condition, the runs with an annotation that meets it and has all words.
+        self._worded: list[RowMask] = []
         for number, condition in enumerate(search.annotations):
-            if can_be_identified(condition):
-                identified = rows_that_meet(index, IDENTIFIED, condition.objects)
-                self._of_runs["annotations", number] |= rows_above(
-                    index, identified, IDENTIFIED.table, "runs"
-                )
+            self._of_runs["annotations", number], worded = self._of_condition(number, condition)
+            self._worded.append(worded)
+        if search.text and search.annotations:  # then the words are about one of the annotations
+            self._of_runs[_WORDS] = np.logical_or.reduce(self._worded)
 
-    def rows(self, part: CriteriaKey, without: object = None) -> RowMask:
-        """The rows that meet all fields of a part, except the one named ``without``."""
+    def _of_condition(self, number: int, condition: Condition) -> tuple[RowMask, RowMask]:
+        """The runs with an annotation for a condition, and those where it also has all words."""
+        meeting = {"annotations": self._meeting(("annotations", number))}
+        if can_be_identified(condition):
+            meeting[IDENTIFIED.table] = rows_that_meet(self._index, IDENTIFIED, condition.objects)
+        found = np.zeros((2, self._index.count("runs")), np.bool_)
+        for table, rows in meeting.items():
+            found[0] |= rows_above(self._index, rows, table, "runs")
+            found[1] |= rows_above(self._index, rows & self.text.rows[table], table, "runs")
+        return found[0], found[1]
+
+    def _meeting(self, part: CriteriaKey, without: object = None) -> RowMask:
         masks = [mask for name, mask in self._masks.get(part, {}).items() if name != without]
         return all_of(masks, self._index.count(part[0]))
 
+    def rows(self, part: CriteriaKey, without: object = None) -> RowMask:
+        """The rows that meet all fields of a part, except the one named ``without``.
+
+        Annotations also have the words of the text, as `with_words` says.
+        """
+        rows = self._meeting(part, without)
+        return rows & self.with_words(*part) if part[0] == "annotations" else rows
+
+    def with_words(self, table: str, number: int) -> RowMask:
+        """The annotations or identified objects that have all words of the text.
+
+        Instead, the annotation of another condition in the same run may have them.
+        """
+        others = [runs for other, runs in enumerate(self._worded) if other != number]
+        runs = np.logical_or.reduce([np.zeros(self._index.count("runs"), np.bool_), *others])
+        return self.text.rows[table] | at(runs, self._index.places(table, "runs"))
+
     def datasets(self, without: CriteriaKey | str | None = None) -> RowMask:
         """The datasets that match, ignoring one part or one dataset field."""
-        runs = [mask for part, mask in self._of_runs.items() if part != without]
+        runs = self._masks_of_runs(without)
         datasets = self.text.datasets & self.rows(_DATASETS, without)
         if runs:
             datasets &= rows_above(
@@ -237,13 +267,19 @@ class SearchMasks:
 
         Unless ``with_text``, only their datasets have to contain the text.
         """
-        masks = [mask for part, mask in self._of_runs.items() if part != without]
+        masks = self._masks_of_runs(without)
         if with_text:
             masks.append(self.text.runs)
         datasets = self.text.datasets & self.rows(_DATASETS, without)
         return all_of(masks, self._index.count("runs")) & at(
             datasets, self._index.places("runs", "datasets")
         )
+
+    def _masks_of_runs(self, without: CriteriaKey | str | None) -> list[RowMask]:
+        """The masks of all parts but one; `rows` has the words without a condition."""
+        is_condition = isinstance(without, tuple) and without[0] == "annotations"
+        skipped = {without, _WORDS} if is_condition else {without}
+        return [mask for part, mask in self._of_runs.items() if part not in skipped]
 
 
 def _replaced(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, takewhile
@@ -12,7 +12,12 @@ import numpy as np
 
 from napari_cryoet.appearance.objects import KnownObject, is_kind, known_object
 from napari_cryoet.discovery.columns import Columns, RowMask, Words, at, encoded
-from napari_cryoet.discovery.fields import deposition_names, rows_above
+from napari_cryoet.discovery.fields import (
+    OBJECT_FIELDS,
+    deposition_names,
+    rows_above,
+    rows_that_meet,
+)
 from napari_cryoet.words import Texts, is_quoted, split_words, tokens
 
 #: Columns to search: title, table and column, the most telling first.
@@ -37,6 +42,8 @@ _COLUMNS: Final = (
     ("run", "runs", "name"),
 )
 _OF_DATASETS: Final = frozenset({"datasets", "datasetAuthors"})
+#: Tables whose rows a text can match. Annotations and identified objects may do so with their run.
+_MATCHED: Final = ("datasets", "runs", "annotations", "identifiedObjects")
 _MOST_CORRECTIONS: Final = 5
 _COMMON_NAMES: Final = {
     "Homo sapiens": "human",
@@ -54,10 +61,15 @@ _COMMON_NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """The matches of a text: datasets that contain all words themselves or in any of their runs, and runs likewise."""
+    """The matches of a text: datasets that contain all words themselves or in any of their runs, and runs likewise.
+
+    ``rows`` are those of annotations and identified objects that contain all words themselves or
+    in their run or dataset, by table. Names of known objects have to be theirs.
+    """
 
     datasets: RowMask
     runs: RowMask
+    rows: dict[str, RowMask]
     corrections: dict[str, tuple[str, ...]]
 
 
@@ -105,6 +117,10 @@ class Column:
         """
         return self.texts.having_whole(word) if is_part else self.texts.having(word)
 
+    def has(self, word: str, code: int) -> bool:
+        """Whether one of the texts contains the word."""
+        return self.texts.has(word, code)
+
     def naming(self, known: KnownObject) -> list[bool]:
         """For each text, whether it names the object, or in the column of objects a kind of it."""
         if self.field in {"object", "identified"}:
@@ -113,6 +129,19 @@ class Column:
             return [False] * len(self.words.words)
         by_name = [self.texts.having_whole(name) for name in known.names]
         return [any(each) for each in zip(*by_name, strict=True)]
+
+
+class IdColumn(Column):
+    """A column of ids, which only a whole id finds: ``RN-4703`` doesn't find ``RN-47031``."""
+
+    def having(self, word: str, *, is_part: bool = False) -> list[bool]:  # noqa: ARG002 - as in Column
+        """For each id, whether it is the word."""
+        wanted = word.strip('"').casefold()
+        return [each.casefold() == wanted for each in self.words.words]
+
+    def has(self, word: str, code: int) -> bool:
+        """Whether one of the ids is the word."""
+        return self.words.words[code].casefold() == word.strip('"').casefold()
 
 
 RowsWith = Callable[[Iterable[tuple[Column, list[bool]]]], RowMask]
@@ -216,26 +245,45 @@ def _similar_words(columns: Sequence[Column], word: str) -> tuple[str, ...]:
 
 def _match(index: Columns, text: str) -> TextMatch:
     found, corrections = find_text(text, text_columns(index), partial(_rows_with, index))
-    n_datasets = index.count("datasets")
-    return TextMatch(found[:n_datasets], found[n_datasets:], corrections)
+    ends = np.cumsum([index.count(table) for table in _MATCHED])
+    masks = dict(zip(_MATCHED, np.split(found, ends[:-1]), strict=True))
+    rows = {field.table: masks[field.table] for field in OBJECT_FIELDS}
+    for term in terms_of(text):
+        objects = objects_named(term, corrections)
+        for field in OBJECT_FIELDS if objects else ():
+            rows[field.table] &= rows_that_meet(index, field, objects)
+    return TextMatch(masks["datasets"], masks["runs"], rows, corrections)
+
+
+def objects_named(term: Term, corrections: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The known objects that a term names, perhaps misspelt."""
+    if term.known is not None:
+        return (" ".join(term.words),)
+    return tuple(word for word in corrections.get(term.words[0], ()) if known_object(word))
 
 
 def _rows_with(index: Columns, wanted: Iterable[tuple[Column, list[bool]]]) -> RowMask:
-    """The datasets, then the runs, that have a wanted text in any column."""
-    own = np.zeros(index.count("datasets"), np.bool_)
-    runs = np.zeros(index.count("runs"), np.bool_)
+    """The rows of each table of `_MATCHED` that have a wanted text in any column."""
+    own = {table: np.zeros(index.count(table), np.bool_) for table in _MATCHED}
     for column, is_wanted in wanted:
         if any(is_wanted):
-            above, mask = ("datasets", own) if column.table in _OF_DATASETS else ("runs", runs)
-            mask |= rows_above(index, column.words.rows_at(is_wanted), column.table, above)
-    in_datasets = own | rows_above(index, runs, "runs", "datasets")
-    return np.concatenate([in_datasets, runs | at(own, index.places("runs", "datasets"))])
+            table = "datasets" if column.table in _OF_DATASETS else column.table
+            rows = column.words.rows_at(is_wanted)
+            own[table] |= rows_above(index, rows, column.table, table)
+    of_runs = own["runs"] | at(own["datasets"], index.places("runs", "datasets"))
+    in_runs = own["runs"].copy()
+    found = []
+    for table in ("annotations", "identifiedObjects"):
+        found.append(own[table] | at(of_runs, index.places(table, "runs")))
+        in_runs |= rows_above(index, own[table], table, "runs")
+    datasets = own["datasets"] | rows_above(index, in_runs, "runs", "datasets")
+    return np.concatenate([datasets, of_runs | in_runs, *found])
 
 
 def _reasons(codes: list[tuple[Column, int]], word: str, term: Term) -> Iterable[Reason]:
     """All texts of a dataset that contain a word, then those that name its object."""
     for column, code in codes:
-        if column.texts.has(word, code):
+        if column.has(word, code):
             yield Reason(column.field, _around(column.words.words[code], word))
     known = term.known
     if known is None:
@@ -259,6 +307,10 @@ def _read_columns(index: Columns) -> Iterable[Column]:
     for field, table, name in _COLUMNS:
         words = index.words(table, name)
         yield Column(field, words, Texts(words.words), table)
+    run_ids = tuple(f"RN-{each}" for each in index.ids("runs"))
+    yield IdColumn("run", Words(index.places("runs", "runs"), run_ids), Texts(()), "runs")
+    for each in OBJECT_FIELDS:
+        yield IdColumn("object id", index.words(each.table, "objectId"), Texts(()), each.table)
     organisms = index.words("datasets", "organismName")
     of_datasets = {
         "organism": Words(organisms.codes, tuple(map(common_names, organisms.words))),

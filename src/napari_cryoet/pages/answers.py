@@ -9,14 +9,14 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
-from msgspec.structs import replace
 
+from napari_cryoet.discovery.advice import Advice, advise
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.columns import Places
 from napari_cryoet.discovery.facets import CountUnit, Facet, count_facets
 from napari_cryoet.discovery.index import Index
-from napari_cryoet.discovery.matches import ListedRun, Matches
-from napari_cryoet.discovery.search import Chip, Search, chips
+from napari_cryoet.discovery.matches import ListedRun, Matches, find
+from napari_cryoet.discovery.search import Search, chips
 from napari_cryoet.discovery.texts import reasons, text_columns
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
@@ -53,8 +53,7 @@ class Answer:
     reasons: Mapping[int, str] = field(
         default_factory=dict
     )  # by dataset id, where its row doesn't show why it matches
-    to_drop: Chip | None = None  # if nothing matches: the choice without which most matches
-    n_without: int = 0  # the number of matches without it
+    advice: Advice = field(default_factory=Advice)  # if nothing matches
 
     @property
     def words(self) -> str:
@@ -76,7 +75,7 @@ def answer(
 ) -> Answer:
     """Search an index, in a few milliseconds; only the first runs are listed, see `all_runs`."""
     search, is_of_runs = question.search, question.unit == "runs"
-    matches = index.find(search)
+    matches = find(index, search)
     by_id = {row.id: row for row in catalogue.rows}
     datasets = tuple(by_id[dataset_id] for dataset_id in matches.dataset_ids if dataset_id in by_id)
     facets = tuple(
@@ -86,7 +85,6 @@ def answer(
     owners = index.places("runs", "datasets")[np.searchsorted(index.ids("runs"), matches.run_ids)]
     counts = np.bincount(owners[owners >= 0], minlength=index.count("datasets")).tolist()
     is_empty = not (matches.run_ids if is_of_runs else datasets)
-    n_without, to_drop = _to_drop(index, search, is_of_runs=is_of_runs) if is_empty else (0, None)
     return Answer(
         search,
         datasets,
@@ -95,8 +93,7 @@ def answer(
         _first_runs(matches, owners) if is_of_runs else (),
         dict(zip(index.ids("datasets").tolist(), counts, strict=True)),
         facets,
-        to_drop=to_drop if n_without else None,
-        n_without=n_without,
+        advice=advise(index, search, question.unit) if is_empty else Advice(),
     )
 
 
@@ -154,12 +151,3 @@ def _depositions(
         if each.count and (each.is_chosen or not search.depositions)
     }
     return tuple(row for row in catalogue.depositions if row.id in ids)
-
-
-def _to_drop(index: Index, search: Search, *, is_of_runs: bool) -> tuple[int, Chip | None]:
-    choices = [*chips(search)]
-    if search.text and choices:
-        choices.append(Chip(search.text, replace(search, text="")))
-    found = [index.find(choice.without) for choice in choices]
-    counts = [len(each.run_ids if is_of_runs else each.dataset_ids) for each in found]
-    return max(zip(counts, choices, strict=True), key=lambda each: each[0], default=(0, None))

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from napari_cryoet.discovery.catalogue import found_first
 from napari_cryoet.discovery.matches import ListedRun
-from napari_cryoet.discovery.search import Search
+from napari_cryoet.discovery.search import Search, chips
+from napari_cryoet.discovery.texts import objects_named, terms_of
 from napari_cryoet.pages.answers import Answer
 from napari_cryoet.pages.rows import RecordRow, RowKind
 from napari_cryoet.portal.pages import (
@@ -124,10 +125,10 @@ def deposition_row(deposition: DepositionRow, answer: Answer) -> RecordRow:
 
 def found_run_row(run: ListedRun, _answer: Answer) -> RecordRow:
     """A run in search results, with its matching objects, voxel spacings and processing."""
-    counts = zip(run.objects, run.object_counts, strict=True)
-    objects = [ObjectCount(object_name=name, count=count) for name, count in counts]
+    counts = zip(run.objects, run.object_counts, run.object_annotations, strict=True)
+    objects = [_rivals_text(*each) for each in counts]
     limits = (len(objects), 4, 3, 2, 1)
-    contents = tuple(objects_text(objects, limit, with_counts=True) for limit in limits)
+    contents = tuple(_first_texts(objects, limit) for limit in limits)
     spacings = ", ".join(map(spacing_text, run.spacings_angstrom))
     facts = joined(f"DS-{run.dataset_id}", spacings, ", ".join(run.processing))
     return RecordRow(
@@ -264,34 +265,44 @@ def nothing_found(noun: str, answer: Answer) -> tuple[str, str]:
     text = answer.search.text
     if answer.search == Search():
         return f"This source has no {noun}s.", ""
-    if answer.to_drop is not None:
-        left = "there is 1" if answer.n_without == 1 else f"there are {answer.n_without:,}"
-        return f"No {noun} matches all filters.", f"Without “{answer.to_drop.text}”, {left}."
-    query = f"“{text}”" if text else "this search"
-    hint = "Every word has to match. Try fewer or shorter words."
-    return f"No {noun} matches {query}.", f"{hint} To jump to an id like 10000, press Enter."
+    query = "all filters" if chips(answer.search) else f"“{text}”"
+    hint = answer.advice.text
+    if not hint:
+        hint = "Every word has to match. Try fewer or shorter words."
+        hint = f"{hint} To jump to an id like 10000, press Enter."
+    return f"No {noun} matches {query}.", hint
 
 
-def corrections_text(answer: Answer) -> str:
-    """The corrected words of a search: ``No results for “ribosme”: showing ribosome``."""
-    corrections = answer.matches.corrections.items() if answer.matches is not None else ()
-    return " ".join(
-        f"No results for “{word}”: showing {' or '.join(like)}." for word, like in corrections
-    )
+def remark_text(answer: Answer) -> str:
+    """Corrected words of a search, and what its words are about if it has annotation filters."""
+    corrections = answer.matches.corrections if answer.matches is not None else {}
+    sentences = [
+        f"No results for “{word}”: showing {' or '.join(like)}."
+        for word, like in corrections.items()
+    ]
+    terms = terms_of(answer.search.text) if answer.search.annotations else ()
+    named = [name for term in terms for name in objects_named(term, corrections)]
+    if named:
+        words = " and ".join(f"“{name}”" for name in named)
+        sentences.append(f"One annotation is {words} and meets its filters.")
+    return " ".join(sentences)
 
 
-def objects_text(
-    objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False
-) -> str:
-    """The most annotated objects, and the number of others: ``ribosome · FAS · membrane  +4``.
+def objects_text(objects: Sequence[ObjectCount], limit: int = 3) -> str:
+    """The most annotated objects, and the number of others: ``ribosome · FAS · membrane  +4``."""
+    return _first_texts([plain(item.object_name) for item in objects], limit)
 
-    With counts: ``ribosome 5 · FAS 1 · membrane 2  +4``.
-    """
-    named = " · ".join(
-        plain(item.object_name) + (f" {item.count:,}" if with_counts and item.count else "")
-        for item in objects[:limit]
-    )
-    return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"
+
+def _rivals_text(name: str, count: int, n_annotations: int) -> str:
+    """An object with its largest annotation of several: ``ribosome 85 (largest of 5)``."""
+    counted = f"{plain(name)} {count:,}" if count else plain(name)
+    several = f"largest of {n_annotations:,}" if count else f"{n_annotations:,} annotations"
+    return f"{counted} ({several})" if n_annotations > 1 else counted
+
+
+def _first_texts(texts: Sequence[str], limit: int) -> str:
+    first = " · ".join(texts[:limit])
+    return first if len(texts) <= limit else f"{first}  +{len(texts) - limit}"
 
 
 def added_text(n_enriched: int, n_own: int) -> str:

@@ -21,7 +21,7 @@ from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.pages.answers import Answer
 from napari_cryoet.pages.breadcrumbs import LISTS, Place
-from napari_cryoet.pages.lists import corrections_text, nothing_found
+from napari_cryoet.pages.lists import nothing_found, remark_text
 from napari_cryoet.pages.rows import RecordRow, RowKind
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow
 from napari_cryoet.wording import count_text
@@ -109,7 +109,7 @@ class CataloguePage(ListPage, Generic[R]):
             self._list()
         total_text = count_text(total, self._noun)
         self.count.setText(total_text if n_results == total else f"{n_results:,} of {total_text}")
-        remark = corrections_text(answer) if results else ""
+        remark = remark_text(answer) if results else ""
         self.remark.setText(remark)
         self.remark.setVisible(bool(remark))
         if results:

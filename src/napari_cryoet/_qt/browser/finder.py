@@ -183,10 +183,14 @@ class Finder(QObject):
         counts = (n_datasets, n_runs, n_depositions)
         screens.switch.set_counts(*([counts] if search != Search() else []))
         actions = [Action("Clear the search", partial(self.set_search, Search()))]
-        if (chip := answer.to_drop) is not None:
+        advice = answer.advice
+        if (chip := advice.to_drop) is not None:
             actions.insert(
                 0, Action(f"Remove “{chip.text}”", partial(self.set_search, chip.without))
             )
+        if advice.together is not None:
+            both = partial(self.set_search, advice.together)
+            actions.insert(0, Action("Both annotations in one run", both))
         screens.datasets.show_results(
             answer.datasets, n_datasets, len(catalogue.rows), answer, actions
         )
