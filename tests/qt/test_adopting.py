@@ -75,6 +75,20 @@ def test_sliders_match_the_tomogram_despite_other_layers(
     assert viewer.dims.nsteps == SHAPE_ZYX
 
 
+def test_finer_picks_leave_the_plane(viewer_in_hidden_window, tomogram, tmp_path):
+    viewer = viewer_in_hidden_window
+    adopt_layers_of(viewer)
+    add(viewer, tomogram)
+    before = viewer.dims.point
+    (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(Picks([[3.0, 4.0, 5.0]]))))
+    (points,) = add(viewer, *load_annotation(tmp_path / "picks.ndjson", FINER_SPACING))
+
+    assert viewer.dims.point == before
+    assert points.data_to_world(points.data[0]) == pytest.approx(
+        np.array([3, 4, 5]) * FINER_SPACING
+    )
+
+
 def test_a_copied_layer_streams(viewer, tomogram):
     (image,) = add(viewer, tomogram)
     (copy,) = add(viewer, image.as_layer_data_tuple())

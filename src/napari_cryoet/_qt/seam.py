@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from operator import attrgetter
@@ -22,7 +22,9 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.components.overlays import ScaleBarOverlay
 from napari.layers import Image, Layer, Points, Vectors
+from napari.utils.notifications import Notification, notification_manager
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QDialog
 
 if TYPE_CHECKING:
     from napari.qt import QtViewer
@@ -353,6 +355,22 @@ def _nanometer_scale_bar() -> type[ScaleBarOverlay] | None:
 
 
 # windows
+
+
+def show_in_full(
+    message: str, severity: str, actions: Mapping[str, Callable[[Any], object]] | None = None
+) -> None:
+    """Show a notification of napari with its whole text, which stays until it is closed.
+
+    napari cuts the text off after a line, and closes it after four seconds.
+    """
+    buttons = tuple((actions or {}).items())
+    notification_manager.dispatch(Notification(message, severity, buttons))
+    for viewer in open_viewers():
+        with suppress(AttributeError):  # no window, or an unknown version of napari
+            for dialog in viewer.window._qt_viewer.canvas.native.findChildren(QDialog):
+                if dialog.message.text() == message and not dialog.property("expanded"):
+                    dialog.toggle_expansion()
 
 
 def open_viewers() -> set[Viewer]:

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -43,6 +43,10 @@ _SLOW_IMPORTS: Final = (
     "dask.array",
 )  # for reading pixels
 _warming: Final = threading.Lock()  # creating pint's registry isn't thread-safe
+
+#: Reads and writes the files of reviews and edits in order, so that picks that are opened again see
+#: the last save. Python waits for it at exit.
+disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet-disk")
 
 
 class UnexpectedError(CryoETError):

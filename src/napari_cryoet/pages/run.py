@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from napari_cryoet.appearance.colors import RGBA
@@ -34,6 +35,7 @@ from napari_cryoet.wording import (
 #: A tomogram's layer in the viewer.
 LayerState: TypeAlias = Literal["none", "loading", "visible", "hidden"]
 RECOMMENDED: Final = "★ recommended by the portal's curators"
+NOTHING_EDITED: Final[Mapping[int, int]] = MappingProxyType({})
 
 # rows
 
@@ -64,12 +66,15 @@ def tomogram_rows(
     return rows
 
 
-def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[RecordRow]:
+def annotation_rows(
+    outline: RunOutline, colors: Mapping[int, RGBA], edited: Mapping[int, int] = NOTHING_EDITED
+) -> list[RecordRow]:
     """Rows of objects with their annotations as children, then annotations of other alignments.
 
-    The record of an object's row is the tuple of its `AnnotationRow`.
+    The record of an object's row is the tuple of its `AnnotationRow`. ``edited`` has the number of
+    picks in the user's version of a file, by the file's id.
     """
-    rows = [_object_row(group, colors) for group in outline.groups]
+    rows = [_object_row(group, colors, edited) for group in outline.groups]
     if outline.other_alignment:
         rows.append(
             RecordRow(
@@ -80,7 +85,7 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Rec
                 tooltip="Their positions don't fit this tomogram.",
                 opens=False,
                 is_unfolded=False,
-                children=tuple(map(_annotation_row, outline.other_alignment)),
+                children=tuple(_annotation_row(row, edited) for row in outline.other_alignment),
             )
         )
     if outline.identified_only:
@@ -99,7 +104,9 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Rec
     return rows
 
 
-def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> RecordRow:
+def _object_row(
+    group: ObjectGroup, colors: Mapping[int, RGBA], edited: Mapping[int, int]
+) -> RecordRow:
     name = plain(group.object_name)
     count = count_text(len(group.rows), "annotation")
     return RecordRow(
@@ -112,7 +119,7 @@ def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> RecordRow:
         tooltip=f"{name}\n{joined(plain(group.object_id), count)}",
         spoken=f"{name}, {count}",
         opens=False,
-        children=tuple(map(_annotation_row, group.rows)),
+        children=tuple(_annotation_row(row, edited) for row in group.rows),
     )
 
 
@@ -131,8 +138,9 @@ def _identified_row(identified: IdentifiedObject) -> RecordRow:
     )
 
 
-def _annotation_row(row: AnnotationRow) -> RecordRow:
+def _annotation_row(row: AnnotationRow, edited: Mapping[int, int]) -> RecordRow:
     annotation = row.annotation
+    titles = titles_of(row, None if row.shown_file is None else edited.get(row.shown_file.id))
     method = plain(str(annotation.method_type))
     truth = "ground truth" if annotation.ground_truth_status else ""
     star = RECOMMENDED if annotation.is_curator_recommended else ""
@@ -140,13 +148,13 @@ def _annotation_row(row: AnnotationRow) -> RecordRow:
     return RecordRow(
         record=row,
         key=row.key,
-        title=titles_of(row),
+        title=titles,
         badge=truth,
         right=(method, f"{method[:5]}…", ""),
         icon="star" if star else "",
         is_dim=not row.fits or not can_show,
         tooltip=about_annotation(row),
-        spoken=joined(titles_of(row)[0], truth, method, star, row.reason),
+        spoken=joined(titles[0], truth, method, star, row.reason),
     )
 
 
@@ -229,17 +237,20 @@ def about_tomogram(tomogram: Tomogram) -> str:
     )
 
 
-def titles_of(row: AnnotationRow) -> tuple[str, ...]:
-    """Titles of an annotation row, longest first: ``85 oriented``.
+def titles_of(row: AnnotationRow, edited_count: int | None = None) -> tuple[str, ...]:
+    """Titles of an annotation row, longest first: ``85 oriented``, or ``81 oriented · edited``.
 
     On another alignment, where rows aren't grouped by object, they name the object: ``ribosome · 9
     points · AL-17``.
     """
+    summary = row.summary
+    if edited_count is not None:
+        summary = joined(row.summary_of(edited_count), "edited")
     if row.fit is None or not row.fit.is_unaligned or not row.files:
-        return (row.summary,)
+        return (summary,)
     alignment_id = row.files[0].alignment_id
     alignment = "alignment unknown" if alignment_id is None else f"AL-{alignment_id}"
-    named = joined(plain(row.annotation.object_name), row.summary)
+    named = joined(plain(row.annotation.object_name), summary)
     return joined(named, alignment), named
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order, matching, sorted_rows
 from napari_cryoet.review.decisions import Counts, Decisions, Verdict
-from napari_cryoet.review.session import Decision, SessionFile, Subject, rows_of
+from napari_cryoet.review.session import Decision, Subject, replayed, rows_of
 from napari_cryoet.wording import count_text
 
 #: The column with the verdicts.
@@ -50,9 +49,7 @@ class Review:
 
     def __init__(self, picks: Picks, subject: Subject, folder: Path | None = None) -> None:
         self.picks, self.subject = picks, subject
-        self._file = SessionFile(subject, folder)
-        self._unsaved: list[Decision | Mapping[str, Any]] = []
-        self._saving = threading.Lock()
+        self._file = subject.journal(folder, subject.file_name, "review")
         self.order, self.filter_text = Order(), ""
         self.shown_verdict: Verdict | None = None
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
@@ -61,18 +58,19 @@ class Review:
         self._resume()
 
     def _resume(self) -> None:
-        saved, self.view = self._file.read()
+        saved, self.view = replayed(self._file.values())
         decisions = list(saved.values())
         rows = rows_of(decisions, self.picks)
         pairs = list(zip(decisions, rows, strict=True))
         verdicts = {int(self.ids[row]): decision.verdict for decision, row in pairs if row >= 0}
         self.decisions = Decisions(verdicts)
-        self._unsaved += [  # if a pick's id changed, clear the decision for the old id
-            replace(decision, verdict=Verdict.UNDECIDED)
+        outdated = [  # if a pick's id changed, clear the decision for the old id
+            replace(decision, verdict=Verdict.UNDECIDED).to_json()
             for decision, row in pairs
             if row >= 0 and self.ids[row] != decision.pick_id
         ]
-        if self._unsaved:
+        if outdated:
+            self._file.queue(outdated)
             self._queue(np.array(list(verdicts)))
         self.remark = _remark(len(verdicts), len(decisions) - len(verdicts))
 
@@ -139,12 +137,13 @@ class Review:
         rows = np.flatnonzero(np.isin(self.ids, ids))
         verdicts = map(Verdict, self.decisions.codes(self.ids[rows]))
         positions = self.picks.points_zyx[rows].tolist()
-        self._unsaved += [
+        decisions = (
             Decision(pick_id, verdict, position, self.picks.spacing_angstrom)
             for pick_id, verdict, position in zip(
                 self.ids[rows].tolist(), verdicts, positions, strict=True
             )
-        ]
+        )
+        self._file.queue(decision.to_json() for decision in decisions)
         return ids
 
     # sorting and filtering
@@ -197,12 +196,12 @@ class Review:
     def remember_view(self, view: Mapping[str, Any]) -> None:
         """Save the view settings with the review."""
         self.view = dict(view)
-        self._unsaved.append(self.view)
+        self._file.queue([{"view": self.view}])
 
     @property
     def has_unsaved(self) -> bool:
         """Whether there are unsaved decisions or view settings."""
-        return bool(self._unsaved)
+        return self._file.has_unsaved
 
     def save(self) -> None:
         """Append unsaved decisions to the file. Thread-safe.
@@ -212,11 +211,7 @@ class Review:
         SaveError
             If writing fails. The next call tries again.
         """
-        with self._saving:
-            lines = list(self._unsaved)
-            if lines:
-                self._file.append(lines)
-                del self._unsaved[: len(lines)]  # others may have been added meanwhile
+        self._file.save()
 
 
 def kept_picks(picks: Picks, decisions: Decisions, *, by: str = "") -> Picks:

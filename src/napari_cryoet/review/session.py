@@ -4,21 +4,15 @@ The first line identifies the picks. Every other line is a decision, ``[pick id,
 spacing]``, or the view settings, ``{"view": {...}}``. Positions are in voxels; the spacing is in
 ångström, or null if unknown. The last line about a pick wins, even if several windows write to the
 file.
-
-Lines start, rather than end, with a line break. A line that was cut off by a crash can't corrupt
-the next one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.match import match_pairs, pairs_within
-from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import data_path
 from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
+from napari_cryoet.review.journal import Journal
 
-_TOLERANCE_VOXELS: Final = 0.5
+TOLERANCE_VOXELS: Final = 0.5
 _VERDICTS: Final = {verdict.word: verdict for verdict in Verdict}
 
 
@@ -62,9 +57,24 @@ class Subject:
 
     @property
     def file_name(self) -> str:
-        """A unique and recognisable file name."""
+        """The name of the review's file, unique and recognisable."""
+        return f"{self._stem}.review.jsonl"
+
+    @property
+    def edits_name(self) -> str:
+        """The name of the file of hand edits."""
+        return f"{self._stem}.edits.jsonl"
+
+    @property
+    def _stem(self) -> str:
         words = re.sub(r"[^A-Za-z0-9]+", "-", self.key)[-40:].strip("-") or "picks"
-        return f"{words}.{hashlib.sha256(self.key.encode(errors='surrogatepass')).hexdigest()[:16]}.review.jsonl"
+        digest = hashlib.sha256(self.key.encode(errors="surrogatepass")).hexdigest()
+        return f"{words}.{digest[:16]}"
+
+    def journal(self, folder: Path | None, name: str, what: str) -> Journal:
+        """A file about these picks, by default in ``reviews`` in the user's data folder."""
+        header = {"format": f"napari-cryoet {what}", "key": self.key, "name": self.name}
+        return Journal((folder or data_path() / "reviews") / name, header, what)
 
 
 def _resolved(source: Any) -> Any:
@@ -84,75 +94,21 @@ class Decision:
     position_zyx: Sequence[float]  # in voxels
     spacing_angstrom: float | None
 
-    def line(self) -> str:
-        """Encode as JSON."""
+    def to_json(self) -> list[Any]:
+        """Encode as a line."""
         rounded = [round(coordinate, 4) for coordinate in self.position_zyx]
-        return json.dumps([self.pick_id, self.verdict.word, *rounded, self.spacing_angstrom])
+        return [self.pick_id, self.verdict.word, *rounded, self.spacing_angstrom]
 
 
-class SessionFile:
-    """The file of one review, by default in ``reviews`` in the user's data folder."""
+def replayed(values: Iterable[Any]) -> tuple[dict[int, Decision], dict[str, Any]]:
+    """The last decision about each decided pick, and the view settings, from a file's lines.
 
-    def __init__(self, subject: Subject, folder: Path | None = None) -> None:
-        self._subject = subject
-        self.path = (
-            data_path() / "reviews" if folder is None else Path(folder)
-        ) / subject.file_name
-
-    def read(self) -> tuple[dict[int, Decision], dict[str, Any]]:
-        """The last decision about each decided pick, and the view settings."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return {}, {}
-        except OSError as error:
-            raise FormatError(
-                f"The saved review can't be read: {error.strerror}.", hint=str(self.path)
-            ) from error
-        return _replayed(content.decode("utf-8", errors="replace").split("\n"))
-
-    def append(self, entries: Iterable[Decision | Mapping[str, Any]]) -> None:
-        """Append decisions or view settings, and flush them to disk.
-
-        After an error you can append the same entries again: duplicate lines do no harm.
-        """
-        header = {
-            "format": "napari-cryoet review",
-            "key": self._subject.key,
-            "name": self._subject.name,
-        }
-        lines = [
-            entry.line() if isinstance(entry, Decision) else json.dumps({"view": entry})
-            for entry in entries
-        ]
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                start = (
-                    [""]
-                    if file.tell()
-                    else [json.dumps(header | {"began_at": f"{datetime.now(UTC):%FT%TZ}"})]
-                )
-                file.write("\n".join([*start, *lines]).encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise SaveError(
-                f"The review can't be saved: {error.strerror}.",
-                hint=f"Make {self.path.parent} writable, then judge one more pick.",
-            ) from error
-
-
-def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
-    """Parse lines, ignoring invalid ones, such as one cut off by a crash."""
+    Other lines are ignored.
+    """
     decisions: dict[int, Decision] = {}
     latest_view: dict[str, Any] = {}
-    for line in lines:
-        try:
-            content = json.loads(line)
-        except ValueError:
-            continue
-        match content:
+    for value in values:
+        match value:
             case {"view": dict(view)}:
                 latest_view = view
             case [int(pick_id), str(word), float(z), float(y), float(x), float() | None as spacing]:
@@ -182,13 +138,13 @@ def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
 
     order = np.argsort(picks.ids)
     candidates = order[np.minimum(np.searchsorted(picks.ids, ids, sorter=order), len(order) - 1)]
-    is_near = np.linalg.norm(picks.points_zyx[candidates] - positions, axis=1) <= _TOLERANCE_VOXELS
+    is_near = np.linalg.norm(picks.points_zyx[candidates] - positions, axis=1) <= TOLERANCE_VOXELS
     rows = np.where(is_near & (picks.ids[candidates] == ids), candidates, -1)
 
     unmatched = np.flatnonzero(rows < 0)
     unclaimed = np.setdiff1d(np.arange(len(picks)), rows)
     if len(unmatched) and len(unclaimed):
-        near = pairs_within(positions[unmatched], picks.points_zyx[unclaimed], _TOLERANCE_VOXELS)
+        near = pairs_within(positions[unmatched], picks.points_zyx[unclaimed], TOLERANCE_VOXELS)
         matches = match_pairs(near, "greedy")
         rows[unmatched[matches.rows_a]] = unclaimed[matches.rows_b]
     return rows

@@ -82,13 +82,16 @@ class AnnotationRow:
     @property
     def summary(self) -> str:
         """The count and kind: ``838 points``, ``795 oriented``."""
+        return self.summary_of(self.annotation.object_count)
+
+    def summary_of(self, count: int | None) -> str:
+        """The same with another count, such as that of an edited version."""
         kind = self.shape_type
         if kind is None:
             return "no shape"
         if kind in _UNCOUNTED:
             return _UNCOUNTED[kind]
         singular, plural = SHAPES[kind][:2] if kind in SHAPES else (plain(kind),) * 2
-        count = self.annotation.object_count
         if kind == ShapeType.ORIENTED_POINT and count is not None:
             return count_text(count, "oriented", "oriented")
         return plural if count is None else count_text(count, singular, plural)

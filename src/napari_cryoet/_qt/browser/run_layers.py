@@ -7,13 +7,14 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
+import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
-from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.desktop import copy_text, open_in_browser
 from napari_cryoet._qt.widgets.menus import add_item, passing_menu
@@ -22,8 +23,12 @@ from napari_cryoet.discovery.matches import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.pages.run import tomogram_of
+from napari_cryoet.picks import Picks
+from napari_cryoet.portal import provenance
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
+from napari_cryoet.review.edits import edit_journal, kept_steps
+from napari_cryoet.review.session import Subject
 from napari_cryoet.runs.outline import AnnotationRow, outline_run
 from napari_cryoet.runs.runs import is_openable
 from napari_cryoet.wording import count_text, joined, plain
@@ -62,6 +67,7 @@ class RunLayers(QObject):
         self._auto_hidden: set[LayerKey] = set()  # hidden together with the tomogram that they fit
         self._callbacks: dict[LayerKey, Callable[[Layer], None]] = {}  # for loading layers
         self._accepted: dict[LayerKey, str] = {}  # accepted warnings, which aren't repeated
+        self._kept_counts: dict[int, int] = {}  # picks in edited versions, by file id, as on disk
         run.tomogram_open_requested.connect(self.open_tomogram)
         run.tomogram_stop_requested.connect(
             lambda tomogram: manager.stop(LayerKey("tomogram", tomogram.id))
@@ -72,6 +78,7 @@ class RunLayers(QObject):
         run.page_shown.connect(self._on_page)
         manager.changed.connect(self._on_layers)
         manager.appearance_changed.connect(lambda _key: self._update())
+        manager.edits_changed.connect(self._update)
         manager.failed.connect(self._on_failed)
         manager.remarked.connect(self._on_remarked)
         tasks.said.connect(self._on_said)
@@ -194,6 +201,8 @@ class RunLayers(QObject):
         if self._run_id != page.run.id:
             self._run_id = page.run.id
             self._notice.withdraw(_RUN_TOPIC)
+            self._kept_counts = {}
+            self._tasks.run("kept edits", partial(_kept_counts, page), then=self._on_kept_counts)
             visible = (
                 each
                 for each in page.tomograms
@@ -272,12 +281,22 @@ class RunLayers(QObject):
         if tomogram is not None and key == LayerKey("tomogram", tomogram.id):
             self._run.set_progress(text)
 
+    def _on_kept_counts(self, counts: dict[int, int]) -> None:
+        self._kept_counts = counts
+        self._update()
+
     def _update(self) -> None:
         keys = self._manager.shown()
+        edited = dict(self._kept_counts)
+        for key in keys:
+            log = self._manager.edits(key)
+            if log is not None:
+                edited.pop(key.id, None)
+                edited |= {} if log.count is None else {key.id: log.count}
         appearances = {
             key: look for key in keys if (look := self._manager.appearance(key)) is not None
         }
-        self._run.set_shown(Shown(appearances, set(self._manager.coming())))
+        self._run.set_shown(Shown(appearances, set(self._manager.coming()), edited))
 
     # menus
 
@@ -332,6 +351,11 @@ class RunLayers(QObject):
                         lambda layer: self.drawing_requested.emit(layer, position),
                     ),
                 )
+        log = None if key is None else self._manager.edits(key)
+        if log is not None and log.steps:
+            add_item(menu, f"Undo: {log.steps[-1].text}", log.undo)
+        if log is not None and log.kept:
+            add_item(menu, "Restore earlier edits", log.restore)
         self._add_record_items(menu, f"AN-{row.annotation.id}")
         menu.popup(position)
 
@@ -367,3 +391,15 @@ class RunLayers(QObject):
             self._callbacks[key] = then
             self.show_row(row)
             self._on_layers()
+
+
+def _kept_counts(page: RunPage, _job: Job) -> dict[int, int]:
+    """The number of picks in the edited versions of a run's annotation files, by file id."""
+    counts = {}
+    for file in page.annotation_files:
+        about = provenance.of_annotation_file(file, file.https_path, None)
+        subject = Subject.of(Picks(np.empty((0, 3)), about=about), name="")
+        steps = kept_steps(edit_journal(subject)) if file.format == "ndjson" else []
+        if steps:
+            counts[file.id] = steps[-1].count
+    return counts

@@ -23,6 +23,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.pages.rows import Tick, TickState
 from napari_cryoet.pages.run import (
+    NOTHING_EDITED,
     LayerState,
     annotation_rows,
     has_images,
@@ -135,8 +136,11 @@ class RunView(QWidget):
         self._list_annotations()
 
     def set_shown(self, shown: Shown) -> None:
+        were_edited = self.shown.edited
         self.shown = shown
         self._list_tomograms()
+        if shown.edited != were_edited:
+            self._list_annotations()
         self.shown_changed.emit()
 
     def set_shown_tilt_series(self, shown: Shown) -> None:
@@ -176,7 +180,7 @@ class RunView(QWidget):
         has_stars = any(row.annotation.is_curator_recommended for row in self.outline.rows())
         self.annotations.set_title("Annotations  (★ recommended)" if has_stars else "Annotations")
         colors = annotation_colors(self.page.annotations)
-        self.annotations.set_rows(annotation_rows(self.outline, colors))
+        self.annotations.set_rows(annotation_rows(self.outline, colors, self.shown.edited))
 
     def _list_depositions(self, page: RunPage) -> None:
         menu = self.depositions.menu()
@@ -267,10 +271,14 @@ _STATES: Final = {True: TickState.ON, False: TickState.OFF}
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The layers or windows of a run, and the keys that are loading."""
+    """The layers or windows of a run, the keys that are loading, and the user's edits.
+
+    ``edited`` has the number of picks in the edited version of an annotation file, by its id.
+    """
 
     appearances: Mapping[LayerKey, Appearance] = field(default_factory=dict)
     coming: Set[LayerKey] = frozenset()
+    edited: Mapping[int, int] = NOTHING_EDITED
 
     def is_visible(self, key: LayerKey) -> bool:
         appearance = self.appearances.get(key)

@@ -151,7 +151,7 @@ class LivePicks(QObject):
             return
         if spacing is not None and picks.spacing_angstrom not in {None, spacing}:
             picks = picks.rescaled(spacing, before.shape_zyx)
-        self._picks = picks.changed(edit, next_id=before.next_id)
+        self._picks = picks.changed(edit, next_id=max(before.next_id, picks.next_id))
         layer.metadata[PICKS_KEY] = self._picks  # makes the layer one of ours
         self.is_writing = True
         try:
@@ -160,6 +160,13 @@ class LivePicks(QObject):
         finally:
             self.is_writing = False
         self.changed.emit()
+
+    def reserve_ids(self, next_id: int) -> None:
+        """Give added picks ids from this one on."""
+        self._settle()
+        self._picks = self._picks.changed(next_id=max(next_id, self._picks.next_id))
+        if self.layer is not None:
+            self._keep(self.layer)
 
     def _on_data(self, event: Any) -> None:
         layer = self.layer

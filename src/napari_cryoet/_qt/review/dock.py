@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -47,7 +46,7 @@ from napari_cryoet._qt.review.crops import (
     reader_for,
 )
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
-from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.tasks import disk, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.controls import explain, progress_bar
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
@@ -87,11 +86,6 @@ _VERDICTS: Final = {
     Qt.Key.Key_X: (Verdict.REJECTED, "Reject"),
     Qt.Key.Key_U: (Verdict.UNDECIDED, "Undecided"),
 }
-
-#: Reads and writes all reviews' files in order, so that a reopened review sees the last save.
-#: Python waits for it at
-#: exit.
-_disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet-review")
 
 
 class ReviewDock(Dock):
@@ -182,7 +176,7 @@ class ReviewDock(Dock):
         subject = Subject.of(picks, name=layer.name, path=getattr(layer.source, "path", None))
         self._layer.changed.connect(self._on_picks_changed)
         self._layer.selected.connect(self._on_selected_in_viewer)
-        opening = _disk.submit(Review, picks, subject, self._folder)
+        opening = disk.submit(Review, picks, subject, self._folder)
         self.tasks.run(_OPEN, lambda _job: opening.result(), then=self._on_opened)
 
     def _on_opened(self, review: Review) -> None:
@@ -228,7 +222,7 @@ class ReviewDock(Dock):
             review.remember_view(self.controls.looks.to_dict())
         if not review.has_unsaved:
             return
-        saving = _disk.submit(review.save)
+        saving = disk.submit(review.save)
         saved, failed = (
             lambda _none: self.notice.withdraw(_SAVE),
             partial(self._show_problem, _SAVE),

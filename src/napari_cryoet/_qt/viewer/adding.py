@@ -5,16 +5,18 @@ napari creates layers itself when it opens a file or duplicates a layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
-from napari.components import ViewerModel
+from napari.components import Dims, ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
 
-from napari_cryoet._qt.layers.ownership import add_layer, real
+from napari_cryoet._qt.layers.ownership import add_layer, key_of, real
 from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
+from napari_cryoet._qt.picks.edits import keep_edits
 from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.seam import count_in_nanometers, delete_in_own_canvas
@@ -96,14 +98,28 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     show_as_discs(layer)
     if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, viewer)
+    if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
+        is_opened = layer.source.path is not None and layer.source.parent is None
+        if is_opened or key_of(layer) is not None:  # not copies and results of it
+            keep_edits(layer)
     if not np.array_equal(before.world, layer.extent.world) or not np.array_equal(
         before.step, layer.extent.step
     ):
-        layer.translate = layer.translate  # makes napari update the extent
+        with plane_kept(viewer.dims):
+            layer.translate = layer.translate  # makes napari update the extent
         if len(layers) == 1:
             _start_in_the_middle(viewer)
     if layer.visible is NOT_YET:
         layer.visible = True
+
+
+@contextmanager
+def plane_kept(dims: Dims) -> Iterator[None]:
+    """Stay at the plane while the steps change: napari's sliders jump to the end if they get fewer."""
+    point = dims.point
+    yield
+    axes = zip(point, dims.range, strict=True)
+    dims.current_step = tuple(round((at - axis.start) / axis.step) for at, axis in axes)
 
 
 def _start_in_the_middle(viewer: ViewerModel) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from napari.components import ViewerModel
 from napari.components.dims import RangeTuple
-from napari.layers import Layer
+from napari.layers import Layer, Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
@@ -29,10 +29,11 @@ from napari_cryoet._qt.layers.ownership import (
     key_of,
     tag,
 )
+from napari_cryoet._qt.picks.edits import EditLog, edits_of
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, make_layer, stream_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot, warm_up_layers
-from napari_cryoet._qt.viewer.adding import adopt_layers_of
+from napari_cryoet._qt.viewer.adding import adopt_layers_of, plane_kept
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import (
@@ -63,6 +64,7 @@ class LayerManager(QObject):
     appearance_changed = Signal(
         object
     )  # LayerKey of a layer whose name, visibility or colour changed
+    edits_changed = Signal()  # of a layer's `edits`
     failed = Signal(object, object)  # LayerKey, CryoETError
     remarked = Signal(object, str)  # LayerKey, warning about the layer
 
@@ -113,6 +115,11 @@ class LayerManager(QObject):
     def appearance(self, key: LayerKey) -> Appearance | None:
         layer = self._main(key)
         return None if layer is None else appearance_of(layer)
+
+    def edits(self, key: LayerKey) -> EditLog | None:
+        """The hand edits of a key's picks; None if it has no layer of picks."""
+        layer = self._main(key)
+        return edits_of(layer) if isinstance(layer, Points) else None
 
     def streams(self) -> list[tuple[Layer, StreamStatus]]:
         """All streamed layers from bottom to top, including duplicates and layers that napari opened."""
@@ -246,7 +253,8 @@ class LayerManager(QObject):
             RangeTuple(*axis_range) for axis_range in zip(*extent.world, extent.step, strict=True)
         )
         if len(ranges) == dims.ndim and ranges != dims.range:
-            dims.range = ranges
+            with plane_kept(dims):
+                dims.range = ranges
 
     def _belongs(self, run_id: object) -> bool:
         return self._shows_together or self._run_id is None or run_id == self._run_id
@@ -375,11 +383,17 @@ class LayerManager(QObject):
         self._listened.append(layer)
         for emitter in appearance_events(layer):
             emitter.connect(self._on_appearance)
+        log = edits_of(layer) if isinstance(layer, Points) else None
+        if log is not None:
+            log.changed.connect(self.edits_changed)
 
     def _stop_listening_to(self, layer: Layer) -> None:
         self._listened.remove(layer)
         for emitter in appearance_events(layer):
             emitter.disconnect(self._on_appearance)
+        log = edits_of(layer) if isinstance(layer, Points) else None
+        if log is not None:
+            log.changed.disconnect(self.edits_changed)
 
     def _on_appearance(self, event: Any) -> None:
         key = key_of(event.source)

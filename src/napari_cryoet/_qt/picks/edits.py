@@ -1,0 +1,137 @@
+"""Hand edits of a layer's picks: kept as they are made, undone one by one, and offered again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from napari.layers import Points
+from napari.utils.notifications import show_info
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import ensure_main_thread
+
+from napari_cryoet._qt.picks.layer_picks import LivePicks, live_picks_of
+from napari_cryoet._qt.picks.orientations import active_points
+from napari_cryoet._qt.seam import show_in_full
+from napari_cryoet._qt.tasks import Tasks, disk
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.edits import EditStep, edit_journal, kept_steps, restored
+from napari_cryoet.review.session import Subject
+from napari_cryoet.wording import count_text, date_text, plain
+
+
+def keep_edits(layer: Points) -> None:
+    """Keep the edits of a layer of picks from now on, beside the reviews."""
+    if edits_of(layer) is None:
+        live = live_picks_of(layer)
+        EditLog(live, Subject.of(live.picks, name=layer.name, path=layer.source.path))
+
+
+def edits_of(layer: Points) -> EditLog | None:
+    """The edits of a layer, if they are kept."""
+    children = live_picks_of(layer).children()
+    return next((child for child in children if isinstance(child, EditLog)), None)
+
+
+def undo_edit(viewer: Viewer) -> None:
+    """Undo the last edit of the active layer of picks."""
+    points = active_points(viewer.layers)
+    log = edits_of(points) if isinstance(points, Points) and points.ndim == 3 else None
+    if log is None or not log.steps:
+        show_info("There is no edit to undo. Select a layer of picks that you changed.")
+        return
+    text = log.steps[-1].text
+    log.undo()
+    show_info(plain(f"Undone: {text}."))
+
+
+class EditLog(QObject):
+    """The edits of one layer's picks. Created by `keep_edits`.
+
+    Attributes
+    ----------
+    steps
+        The edits in the layer that can be undone, oldest first.
+    kept
+        The edits of earlier sessions that aren't in the layer, oldest first; None until read.
+    """
+
+    changed = Signal()  # of `steps` or `kept`
+
+    def __init__(self, live: LivePicks, subject: Subject) -> None:
+        super().__init__(live)
+        self.steps: list[EditStep] = []
+        self.kept: list[EditStep] | None = None
+        self._live, self._picks = live, live.picks
+        self._journal = edit_journal(subject)
+        live.changed.connect(self._on_changed)
+        reading = disk.submit(kept_steps, self._journal)
+        Tasks(self).run(
+            "edits", lambda _job: reading.result(), then=self._on_read, failed=_show_problem
+        )
+
+    @property
+    def count(self) -> int | None:
+        """The number of picks in the edited version; None without edits."""
+        if self.steps:
+            return len(self._picks)
+        return self.kept[-1].count if self.kept else None
+
+    def restore(self) -> None:
+        """Apply the kept edits below those made since, and tell which no longer match."""
+        kept, self.kept = self.kept or [], []
+        picks, n_lost = restored(self._live.picks, kept, self.steps)
+        self.steps = [*kept, *self.steps]
+        self._set(picks)
+        if n_lost:
+            picks_text = count_text(n_lost, "edited pick")
+            show_in_full(f"{picks_text} aren't in the file any more; the rest is restored.", "info")
+
+    def undo(self) -> None:
+        """Undo the last edit."""
+        picks = self._live.picks  # of all edits so far
+        step = self.steps.pop()
+        self._save({"undone": step.key})
+        self._set(step.undone(picks))
+
+    def _set(self, picks: Picks) -> None:
+        self._picks = picks  # so that it isn't a new edit
+        self._live.set(picks)
+        self._picks = self._live.picks
+        self.changed.emit()
+
+    def _on_read(self, steps: list[EditStep]) -> None:
+        made_meanwhile = {step.key for step in self.steps}
+        self.kept = [step for step in steps if step.key not in made_meanwhile]
+        if self.kept:
+            last = self.kept[-1]
+            self._live.reserve_ids(last.next_id)
+            edits = count_text(len(self.kept), "edit")
+            day = date_text(datetime.fromisoformat(last.made_at))
+            offer = f"You made {edits} here, the last on {day}: {last.text}. Restore your version?"
+            show_in_full(offer, "info", {"Restore": lambda _notification: self.restore()})
+        self.changed.emit()
+
+    def _on_changed(self) -> None:
+        picks = self._live.picks
+        step = EditStep.between(self._picks, picks)
+        self._picks = picks
+        if step is not None:
+            self.steps.append(step)
+            self._save(step.to_json())
+            self.changed.emit()
+
+    def _save(self, line: object) -> None:
+        self._journal.queue([line])
+        disk.submit(self._write)
+
+    def _write(self) -> None:
+        try:
+            self._journal.save()
+        except CryoETError as error:
+            ensure_main_thread(_show_problem)(error)
+
+
+def _show_problem(error: CryoETError) -> None:
+    show_in_full(plain(str(error)), "error")

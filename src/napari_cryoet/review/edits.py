@@ -1,0 +1,191 @@
+"""Hand edits of picks, kept beside the reviews: one step a line, undone one by one.
+
+A step holds the picks that it changed, before and after, so that it can be undone and done again.
+A line ``{"undone": key}`` takes a step back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.picks.history import same_values, what_changed
+from napari_cryoet.provenance import plain_data
+from napari_cryoet.review.journal import Journal
+from napari_cryoet.review.session import TOLERANCE_VOXELS, Subject
+
+_IDS: Final = "ids"
+#: The value of a pick without one, in each array of picks.
+_BLANKS: Final = {"points_zyx": np.nan, "rotations_zyx": np.nan, "scores": np.nan}
+_ARRAYS: Final = (*_BLANKS, "instance_ids", _IDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditStep:
+    """One edit of picks: those that it changed or deleted, and what they became or those it added.
+
+    Attributes
+    ----------
+    text
+        What was done, such as ``moved 1 pick``.
+    count, next_id
+        The number of picks after the step, and an id above all ids so far.
+    key, made_at
+        The step's name in its file, and its date and time in UTC.
+    """
+
+    before: Picks
+    after: Picks
+    text: str
+    count: int
+    next_id: int
+    key: str = field(default_factory=lambda: secrets.token_hex(4))
+    made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @classmethod
+    def between(cls, before: Picks, after: Picks) -> EditStep | None:
+        """The step from one version of picks to the next; None if only their order differs."""
+        same = _unchanged_ids(before, after)
+        old = before.take(~np.isin(before.ids, same))
+        new = after.take(~np.isin(after.ids, same))
+        if not len(old) and not len(new):
+            return None
+        text = what_changed(before, after)
+        return cls(before=old, after=new, text=text, count=len(after), next_id=after.next_id)
+
+    def done(self, picks: Picks, tolerance_voxels: float = np.inf) -> tuple[Picks, int]:
+        """The picks with this edit, and how many of the edited picks aren't where they were."""
+        changed, n_lost = _replaced(picks, self.before, self.after, tolerance_voxels)
+        return changed.changed(self.text, next_id=max(self.next_id, changed.next_id)), n_lost
+
+    def undone(self, picks: Picks) -> Picks:
+        """The picks without this edit, which was their last one."""
+        changed, _ = _replaced(picks, self.after, self.before, np.inf)
+        return replace(changed, edits=picks.edits[:-1])
+
+    def to_json(self) -> dict[str, Any]:
+        """Encode as a line of the file."""
+        parts = {"before": _to_json(self.before), "after": _to_json(self.after)}
+        return {**vars(self), **parts}
+
+    @classmethod
+    def of_json(cls, line: Mapping[str, Any]) -> EditStep:
+        """Decode a line of the file; ValueError, TypeError or KeyError for others."""
+        parts = {name: _of_json(line[name]) for name in ("before", "after")}
+        return cls(**{**line, **parts})
+
+
+def edit_journal(subject: Subject, folder: Path | None = None) -> Journal:
+    """The file of the hand edits of one annotation or pick file."""
+    return subject.journal(folder, subject.edits_name, "edits")
+
+
+def kept_steps(journal: Journal) -> list[EditStep]:
+    """The steps that weren't undone, oldest first; FormatError if the file can't be read."""
+    steps: dict[str, EditStep] = {}
+    for line in journal.values():
+        with suppress(ValueError, TypeError, KeyError):  # the header
+            if "undone" in line:
+                steps.pop(line["undone"], None)
+            else:
+                steps[line["key"]] = EditStep.of_json(line)
+    return list(steps.values())
+
+
+def restored(
+    picks: Picks, kept: Iterable[EditStep], done: Sequence[EditStep] = ()
+) -> tuple[Picks, int]:
+    """Apply kept steps below those that were done since.
+
+    Also returns how many of the edited picks aren't within half a voxel of where they were; their
+    edits are left out.
+    """
+    n_lost = 0
+    for step in reversed(done):
+        picks = step.undone(picks)
+    for step in kept:
+        picks, n_lost_here = step.done(picks, TOLERANCE_VOXELS)
+        n_lost += n_lost_here
+    for step in done:
+        picks, _ = step.done(picks)
+    return picks, n_lost
+
+
+def _unchanged_ids(before: Picks, after: Picks) -> NDArray[np.int64]:
+    """The ids of the picks that have the same values in both versions."""
+    shared, rows_before, rows_after = np.intersect1d(
+        before.ids, after.ids, assume_unique=True, return_indices=True
+    )
+    one, other = _columns(before), _columns(after)
+    are_same = np.full(len(shared), one.keys() == other.keys())
+    for name in one.keys() & other.keys():
+        cells = same_values(one[name][rows_before], other[name][rows_after])
+        are_same &= cells.all(axis=tuple(range(1, cells.ndim)))
+    return np.asarray(shared[are_same])
+
+
+def _replaced(picks: Picks, old: Picks, new: Picks, tolerance_voxels: float) -> tuple[Picks, int]:
+    """Picks with ``new`` in the place of ``old``, and how many of the old ones aren't there."""
+    ids, rows, rows_of_old = np.intersect1d(
+        picks.ids, old.ids, assume_unique=True, return_indices=True
+    )
+    distances = np.linalg.norm(picks.points_zyx[rows] - old.points_zyx[rows_of_old], axis=1)
+    known = ids[distances <= tolerance_voxels]
+    is_free = ~np.isin(new.ids, np.concatenate([old.ids, picks.ids]))
+    columns = [
+        _columns(picks.take(~np.isin(picks.ids, known))),
+        _columns(new.take(np.isin(new.ids, known) | is_free)),
+    ]
+    joined = {
+        name: np.concatenate([part.get(name, _blank(name, part)) for part in columns])
+        for name in columns[0] | columns[1]
+    }
+    order = np.argsort(joined[_IDS])
+    arrays: dict[str, Any] = {name: joined.pop(name)[order] for name in _ARRAYS if name in joined}
+    features = {name: column[order] for (name,), column in joined.items()}
+    return picks.changed(**arrays, features=features), len(old) - len(known)
+
+
+def _columns(picks: Picks) -> dict[Any, NDArray[Any]]:
+    """The arrays of picks by name, and their features by name in a tuple."""
+    arrays = {name: getattr(picks, name) for name in _ARRAYS}
+    columns: dict[Any, NDArray[Any]] = {
+        name: column for name, column in arrays.items() if column is not None
+    }
+    return columns | {(name,): column for name, column in picks.features.items()}
+
+
+def _blank(name: Any, part: Mapping[Any, NDArray[Any]]) -> NDArray[Any]:
+    """A column without values for the picks of a part."""
+    shape = (len(part[_IDS]), 3, 3) if name == "rotations_zyx" else (len(part[_IDS]),)
+    if name == "instance_ids":
+        return np.full(shape, NO_INSTANCE)
+    return np.full(shape, _BLANKS.get(name), dtype=float if name in _BLANKS else object)
+
+
+def _to_json(picks: Picks) -> dict[str, Any]:
+    arrays = {name: getattr(picks, name) for name in _ARRAYS}
+    data: dict[str, Any] = plain_data(arrays | {"features": picks.features})
+    return data
+
+
+def _of_json(data: Mapping[str, Any]) -> Picks:
+    """Picks of plain data, in which None is a missing number or text."""
+    arrays = {name: data[name] for name in _ARRAYS if data[name] is not None}
+    for name in _BLANKS.keys() & arrays:
+        arrays[name] = np.array(arrays[name], dtype=np.float64)
+    features = {}
+    for name, values in data["features"].items():
+        is_text = any(isinstance(value, str) for value in values)
+        dtype: Any = object if is_text else np.float64 if None in values else None
+        features[name] = np.array(values, dtype=dtype)
+    return Picks(**arrays, features=features)
