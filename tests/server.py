@@ -76,6 +76,7 @@ class Answer:
     start: int = 0  # of the body in its file
     manner: Manner = "well"
     whole: Callable[[], Answer] | None = None  # the answer without a range, if this one has a range
+    request: Request | None = None  # given to faults
 
     def saying(self, **headers: str) -> Answer:
         """A copy with changed headers; underscores in names become dashes."""
@@ -383,7 +384,8 @@ class _Sender:
             await self._wait_for_end(script)
             await self.send(self.server.right_answer(self.request))
             return
-        answer = script.fault(self.server.right_answer(self.request))
+        right = self.server.right_answer(self.request)
+        answer = script.fault(replace(right, request=self.request))
         body, manner = answer.body, answer.manner
         if not body and manner in {"stalled", "dribbling"}:
             manner = "silent"  # else the head would be the whole answer

@@ -26,6 +26,7 @@ from napari_cryoet.exceptions import PortalError
 #: The largest id: the API's integers have 32 bits.
 MAX_ID: Final = 2**31 - 1
 Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
+CHANGED_HINT: Final = "The portal may have changed; look for a newer version of napari-cryoet."
 #: The prefix of the portal's files, whichever source its tables come from.
 PORTAL_S3_PREFIX: Final = "s3://cryoet-data-portal-public/"
 
@@ -128,7 +129,7 @@ def converted(value: Any, kind: Any, name: str) -> Any:
     except (msgspec.ValidationError, RecursionError) as error:
         raise PortalError(
             f"The portal's answer is invalid: {error}, in {name}.",
-            hint="The portal may have changed; look for a newer version of napari-cryoet.",
+            hint=CHANGED_HINT,
         ) from error
 
 

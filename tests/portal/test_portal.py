@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from graphql import build_schema, graphql_sync, parse, print_schema, validate
 
+from napari_cryoet.discovery.index import read_index
 from napari_cryoet.exceptions import NetworkError, PortalError
+from napari_cryoet.packs.graphql import graphql_schema
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, find_portal, open_portal
+from napari_cryoet.portal.rows import ask_rows
 from napari_cryoet.portal.transport import AnswerCache, PackAsker
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from napari_cryoet.task import UNWATCHED
 from portal_rows import Tables
+from server import Answer, Server
 
 
 class RecordingAsker:
@@ -260,3 +269,97 @@ def test_find_portal_completes_typed_addresses(served_demo):
         find_portal(f"{short}/files")
     with pytest.raises(PortalError, match="address"):
         find_portal("ftp://files.org")
+
+
+class OtherServer:
+    """Speaks GraphQL over HTTP like the portal, whose schema lacks some fields."""
+
+    def __init__(self, server: Server, folder: Path, lacking: str) -> None:
+        schema = print_schema(graphql_schema()).splitlines()
+        known = [line for line in schema if not re.match(rf"  ({lacking})\b", line)]
+        self.schema = build_schema("\n".join(known))
+        self.url = f"{server.url}/graphql"
+        self.ask = PackAsker(open_pack(folder))
+        self.queries: list[str] = []
+        self.errors: list[str] = []  # sent beside the data
+        server.script("graphql", self.answer)
+
+    def answer(self, asked: Answer) -> Answer:
+        return Answer(body=msgspec.json.encode(self.reply(**json.loads(asked.request.body))))
+
+    def reply(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        self.queries.append(query)
+        if validate(self.schema, parse(query)):
+            return {"data": None, "errors": [{"message": "Unexpected error."}]}
+        if "__schema" in query:
+            return {"data": graphql_sync(self.schema, query).data}
+        data = self.ask(query, variables).data
+        errors = [{"message": each} for each in self.errors]
+        return {"data": data, "errors": errors} if errors else {"data": data}
+
+
+@pytest.fixture
+def other_server(tmp_path):
+    """A function that serves a small portal without some fields, and opens it."""
+    tables = Tables()
+    deposition = tables.add("depositions", id=4)
+    tables.add("datasets", id=5, depositionId=deposition, title="One")
+    tables.add("runs", id=6, datasetId=5, name="TS_1")
+    tables.add("identifiedObjects", runId=6, objectName="ribosome")
+    tables.add("tomograms", id=7, runId=6, depositionId=deposition, isPortalStandard=True)
+    tables.add_annotation(6, shapes={"Point": ["ndjson"]}, depositionId=deposition)
+    folder = tables.write(tmp_path / "pack")
+    with Server() as server:
+
+        def serve(lacking: str = "nothing") -> tuple[OtherServer, Portal]:
+            other = OtherServer(server, folder, lacking)
+            return other, open_portal(other.url, cache_dir=tmp_path / "cache")
+
+        yield serve
+
+
+def test_optional_fields_that_a_server_lacks_are_left_out_after_one_introspection(other_server):
+    lacking = "identifiedObjects|isPortalStandard|annotationMethodLinks|groundTruthUsed"
+    server, portal = other_server(lacking)
+    page = portal.run_page(6)
+    assert (page.identified_objects, len(page.annotations)) == ((), 1)
+    assert page.tomograms[0].is_portal_standard is None
+    every_page(portal)
+    assert not portal.run_page(6).freshness.is_cached
+    rows = ask_rows(portal, dataset_id=5)
+    assert (len(rows["annotations"]), rows["identifiedObjects"]) == (1, [])
+    assert sum("__schema" in query for query in server.queries) == 1
+    assert read_index(portal).count("annotations") == 1
+
+
+def test_seen_pages_are_shown_if_a_server_lacks_needed_fields(other_server, tmp_path):
+    def run_page(portal):
+        return portal.run_page(6)
+
+    _, portal = other_server()
+    seen = portal.catalogue(), portal.run_page(6)
+    for lacking, read in (
+        ("objectName", Portal.catalogue),  # counts are grouped by it
+        ("annotations", run_page),
+        ("runId", run_page),
+        ("sizeX", run_page),
+    ):
+        server, portal = other_server(lacking)
+        shown = read(portal)
+        assert shown.freshness.fetched_at in {page.freshness.fetched_at for page in seen}
+        assert (shown.freshness.is_failing, shown.freshness.is_offline) == (True, False)
+        assert "may have changed" in shown.freshness.reason
+        with pytest.raises(PortalError, match="changed"):
+            read(open_portal(server.url, cache_dir=tmp_path / "other"))
+
+
+def test_partial_answers_are_replaced_by_seen_pages(other_server):
+    server, portal = other_server()
+    seen = portal.run_page(6)
+    server.errors = ["Unexpected error."]
+    assert portal.run_page(6).annotations == seen.annotations
+    assert portal.run_page(6).freshness.is_failing
+    with pytest.raises(PortalError, match="Unexpected"):
+        portal.lookup(6)
+    server.errors = []
+    assert not portal.run_page(6).freshness.is_cached

@@ -209,6 +209,11 @@ def test_cached_data_show_their_date(qtbot, make_browser, portal):
         browser.use_source("live")
     assert browser.screens.source_bar.state.text() == "offline, as of 12 Feb"
     assert "no network" in browser.screens.notice.text
+    portal.freshness = Freshness(fetched_at=fetched, is_failing=True, reason="It has changed.")
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
+    assert browser.screens.source_bar.state.text() == "portal error, as of 12 Feb"
+    assert "changed" in browser.screens.notice.text
     portal.freshness = Freshness(fetched_at=fetched)
     with qtbot.waitSignal(browser.session.catalogue_changed):
         qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)

@@ -28,16 +28,37 @@ if TYPE_CHECKING:
 
 
 class Freshness(Record, frozen=True, kw_only=True):
-    """When an answer was fetched, and whether it is shown because the portal is unreachable now."""
+    """When an answer was fetched, and why it is shown if the portal doesn't answer now.
+
+    Attributes
+    ----------
+    fetched_at
+        When the portal sent it.
+    is_offline
+        Whether it is cached because the portal can't be reached.
+    is_failing
+        Whether it is cached because the portal answered with an error, as after a change.
+    reason
+        What happened; empty for an answer that isn't cached.
+    """
 
     fetched_at: datetime
     is_offline: bool = False
+    is_failing: bool = False
     reason: str = ""
 
     @property
+    def is_cached(self) -> bool:
+        """Whether the portal gave no answer, so that this is an earlier one."""
+        return self.is_offline or self.is_failing
+
+    @property
     def text(self) -> str:
-        """``online``, or ``offline, as of 12 Nov``."""
-        return f"offline, as of {day_text(self.fetched_at)}" if self.is_offline else "online"
+        """``online``, ``offline, as of 12 Nov`` or ``portal error, as of 12 Nov``."""
+        if not self.is_cached:
+            return "online"
+        state = "offline" if self.is_offline else "portal error"
+        return f"{state}, as of {day_text(self.fetched_at)}"
 
 
 class ObjectCount(Record, frozen=True, kw_only=True):

@@ -30,7 +30,13 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
-from napari_cryoet.portal.transport import AnswerCache, Ask, PackAsker, ask_server
+from napari_cryoet.portal.transport import (
+    AnswerCache,
+    Ask,
+    PackAsker,
+    ServerAsker,
+    ask_server,
+)
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
 from napari_cryoet.task import UNWATCHED, Task
 
@@ -119,9 +125,7 @@ def open_portal(
             )
         origin = Source("url", location.text, host_of(location.text))
     cache = AnswerCache(cache_dir or cache_path() / "answers")
-    return Portal(
-        origin, lambda _: partial(ask_server, origin.location), cache=cache, offline=offline
-    )
+    return Portal(origin, lambda _: ServerAsker(origin.location), cache=cache, offline=offline)
 
 
 def find_portal(address: str, *, task: Task = UNWATCHED) -> str:
@@ -154,8 +158,9 @@ def find_portal(address: str, *, task: Task = UNWATCHED) -> str:
 class Portal:
     """The depositions, datasets and runs of a portal, made by `open_portal`. Methods may be called from any thread.
 
-    Without network, methods return the cached answer, and its ``freshness`` says so; NetworkError
-    if there is none. An invalid answer is a PortalError, a missing record a NotFoundError.
+    If the portal can't be reached, or answers with an error, methods return the cached answer, and
+    its ``freshness`` says so; NetworkError or PortalError if there is none. A missing record is a
+    NotFoundError.
     """
 
     def __init__(
@@ -179,7 +184,7 @@ class Portal:
         if known is not None and not refresh:
             return known
         fetched = self._page(queries.CATALOGUE, {}, answers.catalogue, task)
-        self._catalogue = None if fetched.freshness.is_offline else fetched
+        self._catalogue = None if fetched.freshness.is_cached else fetched
         return fetched
 
     def cached_catalogue(self) -> Catalogue | None:
@@ -274,7 +279,7 @@ class Portal:
         """Pages of matching rows of a table, sorted by id: the id and some columns, ``size`` rows per request.
 
         Each page starts after the last id, so rows added or removed meanwhile cause no duplicates
-        or gaps.
+        or gaps. A server that doesn't know an optional table has no rows of it.
         """
         from napari_cryoet.tables.schema import tables
 
@@ -286,7 +291,7 @@ class Portal:
         while not is_last:
             after = {"id": where.get("id", {}) | {"_gt": last}}
             variables = {"where": where | after, "page": {"limit": size, "offset": 0}}
-            rows = self.query(query, variables, task=task)["rows"]
+            rows = self.query(query, variables, task=task).get("rows", [])
             if rows and rows[-1]["id"] <= last:
                 raise PortalError(f"The server keeps sending the same rows of {table}.")
             last, is_last = rows[-1]["id"] if rows else last, len(rows) < size
@@ -320,10 +325,10 @@ class Portal:
         decode: Callable[[PortalAnswer], T],
         task: Task,
     ) -> T:
-        """Run a query and decode its answer; without network, use the cached answer."""
+        """Run a query and decode its answer; if there is no valid one, use the cached answer."""
         task.check()
         if self._is_offline:
-            page = self._cached(query, variables, decode, "Working offline.")
+            page = self._cached(query, variables, decode, NetworkError("Working offline."))
             if page is None:
                 hint = "Connect to the network and go online to see it."
                 raise PortalError(
@@ -332,12 +337,14 @@ class Portal:
             return page
         try:
             answer = self._ask(query, variables, task)
-        except NetworkError as error:
-            page = self._cached(query, variables, decode, error.message)
+            page = self._decoded(answer, decode)
+        except NotFoundError:
+            raise
+        except (NetworkError, PortalError) as error:
+            page = self._cached(query, variables, decode, error)
             if page is None:
                 raise
             return page
-        page = self._decoded(answer, decode)
         if self._cache is not None:
             self._cache.put(answer, self.source.location, query, variables)
         return page
@@ -351,9 +358,9 @@ class Portal:
         query: str,
         variables: dict[str, Any],
         decode: Callable[[PortalAnswer], T],
-        reason: str = "",
+        error: NetworkError | PortalError | None = None,
     ) -> T | None:
-        """The cached answer, or None; a ``reason`` marks it as offline."""
+        """The cached answer, or None; ``error`` is why it is shown instead of a new one."""
         answer = (
             self._cache.get(self.source.location, query, variables)
             if self._cache is not None
@@ -361,7 +368,11 @@ class Portal:
         )
         if answer is None:
             return None
-        freshness = replace(answer.freshness, is_offline=bool(reason), reason=reason)
+        freshness = answer.freshness
+        if isinstance(error, NetworkError):
+            freshness = replace(freshness, is_offline=True, reason=error.message)
+        elif error is not None:
+            freshness = replace(freshness, is_failing=True, reason=str(error))
         try:
             return self._decoded(replace(answer, freshness=freshness), decode)
         except PortalError:  # cached by an older version that requested less

@@ -17,16 +17,30 @@ from __future__ import annotations
 
 import re
 import typing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from napari_cryoet import records
 from napari_cryoet.runs.runs import DEFAULT_FIRST
+from napari_cryoet.tables.schema import tables
+
+if TYPE_CHECKING:
+    from graphql import (
+        FieldNode,
+        GraphQLSchema,
+        ObjectValueNode,
+        OperationDefinitionNode,
+        TypeInfo,
+        Visitor,
+    )
 
 MAX_CONTRIBUTED_RUNS: Final = (
     500  # in others' datasets, on a deposition's page; their counts are complete
 )
+
+#: Tables that only add facts about records of other tables; some servers lack them.
+OPTIONAL_TABLES: Final = frozenset({"annotationMethodLinks", "datasetFunding", "identifiedObjects"})
 
 _SHARED: Final = {
     "DefaultTomogramFirst": ", ".join(
@@ -174,6 +188,55 @@ query FileRun($id: Int!) {
   annotationFiles(where: {id: {_eq: $id}}) { id annotationShape { annotation { runId } } }
 }
 """
+
+
+def known_part(query: str, schema: GraphQLSchema) -> str:
+    """A query without the optional tables, columns and orders that a server's schema lacks.
+
+    Conditions, groups and ids of parents stay, because the answer would be wrong without them. The
+    part is empty if nothing is left, and the query itself if nothing was left out.
+    """
+    from graphql import TypeInfo, TypeInfoVisitor, parse, print_ast, visit
+
+    document = parse(query, no_location=True)
+    types = TypeInfo(schema)
+    known = visit(document, TypeInfoVisitor(types, _left_out(schema, types)))
+    if known is document:
+        return query
+    return print_ast(known) if known.definitions else ""
+
+
+def _left_out(schema: GraphQLSchema, types: TypeInfo) -> Visitor:
+    """A visitor that removes what a schema lacks from a query."""
+    from graphql import REMOVE, SKIP, GraphQLInputObjectType, Visitor, get_named_type
+
+    keys = {parent.key for table in tables().values() for parent in table.parents.values()}
+
+    def if_empty(node: FieldNode | OperationDefinitionNode, *_: Any) -> Any:
+        is_empty = node.selection_set is not None and not node.selection_set.selections
+        return REMOVE if is_empty else None
+
+    class LeftOut(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> Any:
+            if node.name.value == "groupBy":
+                return SKIP
+            if types.get_field_def() is not None:
+                return None
+            name = node.name.value
+            is_table = types.get_parent_type() is schema.query_type
+            is_needed = name not in OPTIONAL_TABLES if is_table else name in keys
+            return SKIP if is_needed else REMOVE
+
+        def enter_object_value(self, node: ObjectValueNode, *_: Any) -> Any:
+            kind = get_named_type(types.get_input_type())
+            if not isinstance(kind, GraphQLInputObjectType) or "OrderBy" not in kind.name:
+                return None
+            is_known = all(field.name.value in kind.fields for field in node.fields)
+            return None if is_known else REMOVE
+
+        leave_field = leave_operation_definition = staticmethod(if_empty)
+
+    return LeftOut()
 
 
 def containing(text: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -17,11 +18,14 @@ from napari_cryoet.files import replace_file
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
-from napari_cryoet.records import Terms
+from napari_cryoet.portal.queries import known_part
+from napari_cryoet.records import CHANGED_HINT, Terms
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.wording import brief
 
 if TYPE_CHECKING:
+    from graphql import GraphQLSchema, IntrospectionQuery
+
     from napari_cryoet.packs.pack import Pack
 
 MAX_REPLY_BYTES: Final = 200_000_000
@@ -58,11 +62,9 @@ def ask_server(url: str, query: str, variables: Variables, task: Task = UNWATCHE
         reply = msgspec.json.decode(response.body, type=_Reply)
     except (msgspec.MsgspecError, RecursionError):
         reply = _Reply()
-    for error in reply.errors or ():
-        raise PortalError(
-            f"The portal couldn't answer: {brief(error.message).rstrip('.')}.",
-            hint="Try again later.",
-        )
+    for error in reply.errors or ():  # data beside it lacks what failed
+        message = f"The portal couldn't answer: {brief(error.message).rstrip('.')}."
+        raise PortalError(message, hint=CHANGED_HINT)
     if reply.data is None:
         message = (
             f"The server {host_of(url)} doesn't answer like a portal (status {response.status})."
@@ -71,6 +73,45 @@ def ask_server(url: str, query: str, variables: Variables, task: Task = UNWATCHE
         raise NetworkError(message, hint=hint, url=without_login(url), status=response.status)
     _blank_unsafe_urls(reply.data)
     return PortalAnswer(reply.data, reply.extensions.terms if reply.extensions else None)
+
+
+class ServerAsker:
+    """Asks a GraphQL server, without the optional fields that it doesn't know.
+
+    After the first error it requests the server's schema, once.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._schema: GraphQLSchema | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, query: str, variables: Variables, task: Task = UNWATCHED) -> PortalAnswer:
+        """Answer a query; see `Ask`."""
+        schema = self._schema
+        known = query if schema is None else known_part(query, schema)
+        try:
+            return ask_server(self._url, known, variables, task) if known else PortalAnswer({})
+        except PortalError:
+            if schema is not None:
+                raise
+            smaller = known_part(query, self._read_schema(task))
+            if smaller == query:
+                raise
+        return self(query, variables, task)
+
+    def _read_schema(self, task: Task) -> GraphQLSchema:
+        from graphql import build_client_schema, get_introspection_query
+
+        with self._lock:
+            if self._schema is None:
+                query = get_introspection_query(descriptions=False)
+                content = ask_server(self._url, query, {}, task).data
+                try:
+                    self._schema = build_client_schema(cast("IntrospectionQuery", content))
+                except (TypeError, ValueError, KeyError) as error:
+                    raise PortalError("The portal's schema is invalid.") from error
+            return self._schema
 
 
 class PackAsker:

@@ -407,9 +407,9 @@ class Navigator(QObject):
     def _show_freshness(self, freshness: Freshness, refetch: Callable[[], None]) -> None:
         """Show a notice if a page comes from the cache, and remove it if a page comes from the portal."""
         self._screens.source_bar.set_freshness(freshness)
-        self._refetch = refetch if freshness.is_offline else None
+        self._refetch = refetch if freshness.is_cached else None
         notice = self._screens.notice
-        if not freshness.is_offline:
+        if not freshness.is_cached:
             notice.withdraw(_FROM_CACHE)
         elif not policy().offline:  # for offline mode, the source bar is enough
             text = f"{freshness.reason} Showing cached data ({freshness.text})."

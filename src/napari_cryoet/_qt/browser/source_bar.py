@@ -168,7 +168,7 @@ class SourceBar(QWidget):
     def set_freshness(self, freshness: Freshness) -> None:
         """Show whether the page is live or cached; local sources are always live."""
         text = "on this computer" if self._is_local else freshness.text
-        self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
+        self.set_state(text, is_offline=freshness.is_cached, reason=freshness.reason)
 
     def set_unreachable(self, error: NetworkError) -> None:
         text = "unreachable" if error.status is None else f"refused ({error.status})"
