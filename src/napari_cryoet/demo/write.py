@@ -264,7 +264,8 @@ def save_photo(path: Path, volume_zyx: NDArray[Any], longest_side: int) -> None:
     factor = longest_side / max(image.size)
     size = round(image.width * factor), round(image.height * factor)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.resize(size, Image.Resampling.BICUBIC).save(path)
+    # 5 % larger than with the default level, in half of the time
+    image.resize(size, Image.Resampling.BICUBIC).save(path, compress_level=1)
 
 
 def _save_photos(folder: DemoPath, volume_zyx: Volume32, start: str = "") -> None:
