@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.appearance.colors import (
+    OWN_PALETTE,
     PALETTE,
     annotation_colors,
     color_of,
@@ -115,3 +116,13 @@ def test_instances_have_the_same_colour_in_picks_and_masks():
     np.testing.assert_allclose(
         instance_colors([1, 2, len(cycle) + 1]), [cycle[0], cycle[1], cycle[0]]
     )
+
+
+def test_no_instance_looks_like_an_object_or_another_instance():
+    _, *instances = instance_colormap()
+    others = [rgba_of(code) for code in (*PALETTE.values(), *OWN_PALETTE)]
+    own = perceived(np.array(instances)[:, :3], "ordinary")
+    theirs = perceived(np.array(others)[:, :3], "ordinary")
+    assert np.linalg.norm(own[:, None] - theirs, axis=2).min() > 0.1
+    between = np.linalg.norm(own[:, None] - own, axis=2)
+    assert between[~np.eye(len(own), dtype=bool)].min() > 0.1

@@ -89,6 +89,23 @@ def test_finer_picks_leave_the_plane(viewer_in_hidden_window, tomogram, tmp_path
     )
 
 
+def test_a_spoiled_contrast_leads_back_either_way(qtbot, viewer, tomogram):
+    (image,) = add(viewer, tomogram)
+    qtbot.waitUntil(lambda: stream_of(image).state.is_exact)
+    opening = image.contrast_limits
+    image.contrast_limits = (100, 101)
+
+    image.reset_contrast_limits()  # what napari's buttons do
+    assert opening[0] < image.contrast_limits[0] < image.contrast_limits[1] < opening[1], (
+        "a coarse level is shown, which has less noise"
+    )
+
+    image.contrast_limits, image.gamma = (100, 101), 0.2
+    viewer.layers.selection.active = image
+    plugin.restore_contrast(viewer)
+    assert (image.contrast_limits, image.gamma) == (opening, 1)
+
+
 def test_a_copied_layer_streams(viewer, tomogram):
     (image,) = add(viewer, tomogram)
     (copy,) = add(viewer, image.as_layer_data_tuple())

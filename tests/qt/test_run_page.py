@@ -214,6 +214,24 @@ def test_a_row_shows_its_layers_colour_and_visibility(qtbot, run_dock):
     assert tick().color[:3] == pytest.approx(RED[:3], abs=0.01)
 
 
+def test_ticking_points_of_other_planes_says_where_and_goes_there(qtbot, run_dock, viewer_model):
+    run, notice = run_dock.screens.run, run_dock.screens.notice
+    qtbot.mouseClick(run.open, Qt.MouseButton.LeftButton)
+    settle(qtbot, run_dock)
+    viewer_model.dims.set_current_step(0, 0)
+    index = first_that(run.annotations, lambda row: row.annotation.object_name == "microtubule")
+    key = toggle(index)
+    settle(qtbot, run_dock)
+    assert "its points lie at z" in notice.text
+    qtbot.mouseClick(notice.action, Qt.MouseButton.LeftButton)
+    (layer,) = run_dock.manager.layers_of(key)
+    assert len(layer._view_data), "napari draws them"  # its public data has all points
+
+    for _ in range(2):  # hide and show
+        toggle(index)
+    assert not notice.isVisible()
+
+
 # menus
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Points
 
-from napari_cryoet._qt.picks.slabs import show_as_discs, show_slabs
+from napari_cryoet._qt.picks.slabs import Elsewhere, elsewhere, show_as_discs, show_slabs
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -96,6 +96,16 @@ class TestThickPlanes:
 
 
 class TestPicks:
+    def test_points_in_other_planes_are_found(self, viewer, tomogram):
+        points = add_picks(viewer, [20, 23, 31])  # 3 voxels around each
+        viewer.dims.set_current_step(0, 27)
+        assert elsewhere(points, viewer.dims) == Elsewhere(0, "-3", 200, 310, 230)
+        viewer.dims.set_current_step(0, 29)
+        assert elsewhere(points, viewer.dims) is None
+        viewer.dims.set_current_step(0, 27)
+        show_slabs(viewer, picks_nm=3)
+        assert elsewhere(points, viewer.dims) is None
+
     def test_picks_are_full_inside_the_slab_and_discs_beside_it(self, viewer, tomogram):
         points = add_picks(viewer, [20, 23, 25, 27, 29])  # 6 voxels wide
         viewer.dims.set_current_step(0, 20)

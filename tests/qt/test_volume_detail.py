@@ -105,9 +105,12 @@ def test_the_finest_cheap_level_is_the_default_in_3d_only(qtbot, dock):
     layer = show(qtbot, dock)
     assert dock.volumes.chosen(layer) == 1
     assert layer.locked_data_level is None
+    dock.viewer.dims.set_current_step(0, 6)
     for _ in range(2):
         dock.viewer.dims.ndisplay = 3
         assert layer.locked_data_level == 1
+        assert str(layer.depiction) == "plane"
+        assert layer.plane.position[0] == 6, "at the plane that was shown"
         wait_exact(qtbot, layer, (4, 256, 256))
         assert np.array_equal(layer._slice.image.raw, pyramid_of(layer.data).read(1))
         assert "level 1" in dock.screens.status.levels.accessibleName()

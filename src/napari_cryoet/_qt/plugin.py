@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.ownership import about_of, add_layer
+from napari_cryoet._qt.layers.types import Image
 from napari_cryoet._qt.seam import open_viewers
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
@@ -77,6 +78,13 @@ def copy_citations(viewer: Viewer) -> None:
         else ""
     )
     show_info(f"Copied the citations of {count_text(len(texts), 'layer')}.{others}")
+
+
+def restore_contrast(viewer: Viewer) -> None:
+    """Set the contrast that the selected tomograms were opened with."""
+    for layer in viewer.layers.selection:
+        if isinstance(layer, Image):
+            layer.restore_contrast()
 
 
 def make_editable_copy(viewer: Viewer) -> None:

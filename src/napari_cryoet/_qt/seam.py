@@ -151,6 +151,13 @@ def is_sliced_in_3d(layer: Layer) -> bool:
     return len(layer._slicing_state._slice_input.displayed) == 3
 
 
+def shown_values(layer: Image) -> NDArray[Any]:
+    """The values that a layer shows; none if this napari doesn't tell."""
+    with suppress(AttributeError):
+        return np.asarray(layer._slice.image.raw)
+    return np.empty(0)
+
+
 def update_thumbnail(layer: Layer) -> None:
     """Update a layer's thumbnail from its current slice, if this napari can."""
     with suppress(AttributeError):

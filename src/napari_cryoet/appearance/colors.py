@@ -38,6 +38,11 @@ FURTHER_PALETTE: Final = (
     *("#77bb77", "#559955", "#bb77bb", "#bb2299", "#446699", "#aaddbb"),
     *("#993300", "#0077cc", "#66aa66", "#8800cc", "#662277", "#0000bb"),
 )
+#: For the instances of one annotation, in this order; no object and no file of the user's has these.
+INSTANCE_PALETTE: Final = (
+    *("#99ff55", "#dd7799", "#0055dd", "#ffbbff"),
+    *("#55bb00", "#bb0077", "#9977ff", "#337700"),
+)
 #: For the user's own files; annotations never have these colours.
 OWN_PALETTE: Final = ("#ff88ff", "#00ee00", "#ee22ee", "#ffffff")
 
@@ -99,14 +104,14 @@ def own_color(taken: Iterable[RGBA], preferred: Iterable[str] = ()) -> RGBA:
 
 
 def instance_colors(instance_ids: ArrayLike) -> NDArray[np.float64]:
-    """Colours of instances, shape (n, 4), cycling through the palette like `instance_colormap`."""
-    cycle = np.array([_rgba(slot) for slot in range(len(PALETTE))])
+    """Colours of instances, shape (n, 4), cycling like `instance_colormap`."""
+    cycle = np.array([rgba_of(code) for code in INSTANCE_PALETTE])
     return cycle[(np.asarray(instance_ids, dtype=np.int64) - 1) % len(cycle)]
 
 
 def instance_colormap() -> list[RGBA]:
-    """A cyclic colormap for napari's Labels layers: the background, then one cycle of the palette."""
-    return [(0.0, 0.0, 0.0, 0.0), *(_rgba(slot) for slot in range(len(PALETTE)))]
+    """A cyclic colormap for napari's Labels layers: the background, then one cycle of `INSTANCE_PALETTE`."""
+    return [(0.0, 0.0, 0.0, 0.0), *map(rgba_of, INSTANCE_PALETTE)]
 
 
 def rgba_of(code: str) -> RGBA:

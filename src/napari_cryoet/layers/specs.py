@@ -32,6 +32,8 @@ FROM_BOTTOM: Final[tuple[LayerKind, ...]] = ("image", "labels", "surface", "vect
 METADATA_KEY: Final = "napari_cryoet"
 #: The key in ``layer.metadata`` for the `Picks` of points and arrows.
 PICKS_KEY: Final = "napari_cryoet_picks"
+#: The key in ``layer.metadata`` for the contrast limits that an image was opened with.
+OPENING_CONTRAST: Final = "napari_cryoet_opening_contrast"
 #: The feature of a Points layer with the ids of picks; new rows have `NEW_PICK`.
 PICK_ID: Final = "pick_id"
 NEW_PICK: Final = -1
@@ -51,6 +53,8 @@ _MAX_SAMPLES: Final = 2**20
 #: Discs are rings with a faint fill, so that the particle stays visible.
 _FILL_OPACITY: Final = 0.15
 _RING_WIDTH: Final = 0.08
+#: Blending in front of a tomogram's plane in 3D, which would cut circles and hide what lies behind.
+_IN_FRONT: Final = "translucent_no_depth"
 #: Size of points that outline an instance.
 _CLOUD_POINT_VOXELS: Final = 2.0
 _BLANKS: Final = {PICK_ID: NEW_PICK, "instance_id": NO_INSTANCE}
@@ -122,12 +126,20 @@ def layer_name(*parts: str) -> str:
 
 
 def image_spec(volume: Volume, options: dict[str, Any], task: Task = UNWATCHED) -> LayerSpec:
-    """Create an Image layer.
+    """Create an Image layer, which shows one plane in 3D: a volume of noise hides what is in it.
 
     Only the planes that are displayed first are read, for contrast limits.
     """
-    common = {"colormap": "gray", "rgb": False, "contrast_limits": _first_limits(volume, task)}
-    return volume_spec(volume.levels, common | options, "image")
+    limits = _first_limits(volume, task)
+    looks = {
+        "colormap": "gray",
+        "rgb": False,
+        "contrast_limits": limits,
+        "depiction": "plane",
+        "plane": {"position": [size // 2 for size in volume.shape_zyx]},
+    }
+    metadata = options["metadata"] | {OPENING_CONTRAST: limits}
+    return volume_spec(volume.levels, looks | options | {"metadata": metadata}, "image")
 
 
 def labels_spec(
@@ -240,6 +252,7 @@ def points_spec(
         "border_width": 0.0 if picks.is_cloud else _RING_WIDTH,
         "symbol": "disc",
         "ndim": 3,
+        "blending": _IN_FRONT,
         "projection_mode": "rescale_spherical",
     }
     return LayerSpec(np.array(picks.points_zyx), options, "points")
@@ -271,6 +284,7 @@ def arrows_spec(
         "edge_width": line_width(Orientation.ARROWS, length_voxels),
         "vector_style": "arrow",
         "ndim": 3,
+        "blending": _IN_FRONT,
         "projection_mode": "fade",
     }
     return LayerSpec(arrows.data, options, "vectors")

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Layer, Points
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
@@ -15,13 +16,14 @@ from napari_cryoet._qt.browser.data_use import HeldDataDialog, NetworkUse
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet._qt.browser.finder import Finder
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
-from napari_cryoet._qt.browser.run_layers import RunLayers
+from napari_cryoet._qt.browser.run_layers import RUN_TOPIC, RunLayers
 from napari_cryoet._qt.browser.session import OpenPortal, Session
 from napari_cryoet._qt.browser.source_bar import AddressDialog, Choice
 from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
+from napari_cryoet._qt.picks.slabs import elsewhere
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
@@ -29,6 +31,7 @@ from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.locations import Location, without_login
 from napari_cryoet.settings import Recent, Settings
+from napari_cryoet.wording import nm_text, plain
 
 if TYPE_CHECKING:
     import napari
@@ -140,6 +143,7 @@ class PortalBrowser(Dock):
         self.run_layers.dock_requested.connect(
             lambda name, layer: open_dock(self.viewer, name).use_layer(layer)
         )
+        self.run_layers.ticked.connect(self._say_where)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
         for key, slot in (
@@ -237,6 +241,21 @@ class PortalBrowser(Dock):
         )
         if opens_layers:
             self.run_layers.open_default(page, self.finder.answer.matches)
+
+    def _say_where(self, layer: Layer) -> None:
+        """Say where points lie that the shown plane doesn't cut, and offer to go there."""
+        place = elsewhere(layer, self.viewer.dims) if isinstance(layer, Points) else None
+        if place is None:
+            return
+        first, last = nm_text(place.first), nm_text(place.last)
+        span = first if first == last else f"{first} to {last}"
+        self.screens.notice.show_notice(
+            f"{plain(layer.name)} isn't in this plane: its points lie at {place.axis_name} {span}.",
+            "Go there",
+            partial(self.viewer.dims.set_point, place.axis, place.middle),
+            is_news=True,
+            topic=RUN_TOPIC,
+        )
 
     def _on_download(self) -> None:
         for dialog in self.findChildren(DownloadDialog):

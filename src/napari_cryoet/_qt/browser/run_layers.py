@@ -43,13 +43,14 @@ REVIEW, COMPARE, EXPORT = (
     "Export picks",
 )  # names of docks in the manifest
 _MAX_CAPTION_CHARS: Final = 2000
-_RUN_TOPIC: Final = "a run's layers"  # notices on this topic close when another run is shown
+RUN_TOPIC: Final = "a run's layers"  # notices on this topic close when another run is shown
 
 
 class RunLayers(QObject):
     """Connects the page of a run to the layers of the viewer."""
 
     dock_requested = Signal(str, object)  # dock name, layer to select in it
+    ticked = Signal(object)  # layer that a tick in the list has shown
     drawing_requested = Signal(object, QPoint)  # points layer whose popover to open, position
 
     def __init__(
@@ -132,6 +133,8 @@ class RunLayers(QObject):
         key = key_of_row(row)
         if key is not None and (key in self._run.shown.coming or self._run.shown.is_visible(key)):
             self._hide(key)
+        elif row.shown_file is not None:
+            self._with_layer(row, self.ticked.emit)
         else:
             self.show_row(row)
 
@@ -151,7 +154,7 @@ class RunLayers(QObject):
             box.open()
 
         def fail(error: CryoETError) -> None:
-            self._notice.show_error(error, partial(self._show_caption, row, file), topic=_RUN_TOPIC)
+            self._notice.show_error(error, partial(self._show_caption, row, file), topic=RUN_TOPIC)
 
         self._tasks.run(
             "caption", lambda job: load_captions(file, task=job), then=show, failed=fail
@@ -200,7 +203,7 @@ class RunLayers(QObject):
         self._manager.show_run(page.run.id)
         if self._run_id != page.run.id:
             self._run_id = page.run.id
-            self._notice.withdraw(_RUN_TOPIC)
+            self._notice.withdraw(RUN_TOPIC)
             self._kept_counts = {}
             self._tasks.run("kept edits", partial(_kept_counts, page), then=self._on_kept_counts)
             visible = (
@@ -246,7 +249,7 @@ class RunLayers(QObject):
         if misfits:
             count = count_text(len(misfits), "annotation")
             text = f"Hid {count} made on another alignment of this run."
-            self._notice.show_notice(text, is_news=True, topic=_RUN_TOPIC)
+            self._notice.show_notice(text, is_news=True, topic=RUN_TOPIC)
 
     def _is_marked(self, key: LayerKey) -> bool:
         """Whether the user chose to show an annotation that doesn't fit.
@@ -259,11 +262,11 @@ class RunLayers(QObject):
 
     def _on_remarked(self, key: LayerKey, remark: str) -> None:
         if text := remark.replace(self._accepted.get(key, ""), "").strip():
-            self._notice.show_notice(text, topic=_RUN_TOPIC)
+            self._notice.show_notice(text, topic=RUN_TOPIC)
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._callbacks.pop(key, None)
-        self._notice.show_error(error, partial(self._try_again, key), topic=_RUN_TOPIC)
+        self._notice.show_error(error, partial(self._try_again, key), topic=RUN_TOPIC)
 
     def _try_again(self, key: LayerKey) -> None:
         page = self._run.page
@@ -367,6 +370,9 @@ class RunLayers(QObject):
         if is_openable(tomogram):
             text = "Show" if key in self._run.shown.appearances else "Open"
             self._add_show(menu, key, text, partial(self.open_tomogram, page, tomogram))
+        for layer in self._manager.layers_of(key):
+            add_item(menu, "Auto-contrast", layer.reset_contrast_limits)
+            add_item(menu, "Opening contrast", layer.restore_contrast)
         self._add_record_items(menu, f"TM-{tomogram.id}")
         menu.popup(position)
 

@@ -22,9 +22,9 @@ from napari.layers import Surface as NapariSurface
 from napari.layers import Vectors as NapariVectors
 from napari.layers.base.base import Extent
 
-from napari_cryoet._qt.seam import LateThumbnail, OwnCorners, SparseThumbnail
+from napari_cryoet._qt.seam import LateThumbnail, OwnCorners, SparseThumbnail, shown_values
 from napari_cryoet.exceptions import SaveError
-from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, OPENING_CONTRAST, robust_limits
 from napari_cryoet.streaming import pyramid_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,18 @@ def _at_whole_steps(world: NDArray[np.float64], step: NDArray[np.float64]) -> ND
 
 
 class Image(_OfPyramid, NapariImage):  # type: ignore[misc] # napari is not typed
-    """napari's Image layer with exact downsampling factors."""
+    """napari's Image layer with exact downsampling factors and contrast without outliers."""
+
+    def reset_contrast_limits(self, mode: str | None = None) -> None:  # noqa: ARG002 - napari's
+        """Set the contrast from what is shown, as at opening; napari's buttons call it."""
+        limits = robust_limits(shown_values(self))
+        if limits is not None:
+            self.contrast_limits = limits
+
+    def restore_contrast(self) -> None:
+        """Set the contrast that the layer was opened with."""
+        self.contrast_limits = self.metadata.get(OPENING_CONTRAST, self.contrast_limits)
+        self.gamma = 1.0
 
 
 class Labels(StepsWithTomograms, _OfPyramid, NapariLabels):  # type: ignore[misc]

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
-from napari.components import ViewerModel
+from napari.components import Dims, ViewerModel
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
@@ -60,6 +61,32 @@ def slab_nm_of(layer: Layer) -> float:
     """The thickness of a layer's slab; 0 if it shows only the plane."""
     thickness: float = getattr(seam.slicing_state_of(layer), "slab_nm", 0.0)
     return thickness
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where the points of a layer lie that the plane of the 2D view doesn't show."""
+
+    axis: int  # of the viewer's sliders
+    axis_name: str
+    first: float  # in world coordinates, like the next two
+    last: float
+    middle: float  # of a point
+
+
+def elsewhere(layer: Points, dims: Dims) -> Elsewhere | None:
+    """Where a layer's points lie along the slider, if the view's plane shows none; else None."""
+    if len(dims.not_displayed) != 1 or layer.ndim != dims.ndim or not len(layer.data):
+        return None
+    (axis,) = dims.not_displayed
+    width = float(layer.scale[axis])
+    positions = np.sort(layer.data[:, axis] * width + float(layer.translate[axis]))
+    reach = radius_of(layer) * width + slab_nm_of(layer) * ANGSTROM_PER_NM / 2
+    if np.abs(positions - dims.point[axis]).min() <= reach:
+        return None
+    name = dims.axis_labels[axis]
+    middle = float(positions[len(positions) // 2])
+    return Elsewhere(axis, name, float(positions[0]), float(positions[-1]), middle)
 
 
 # discs

@@ -13,7 +13,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.ownership import key_of
@@ -173,12 +173,19 @@ class VolumeDetail(QObject):
     def _on_ndisplay(self, _event: Any = None) -> None:
         self._handled.clear()
         if self.is_3d:
+            self._place_planes()
             self._set_levels()
         else:
             for layer in list(self._chosen):
                 self._request_bytes(layer, 0)
             self._unlock()
         self.changed.emit()
+
+    def _place_planes(self) -> None:
+        """Show tomograms in 3D at the position that was shown in 2D."""
+        for layer in self._streamed():
+            if isinstance(layer, Image):
+                layer.plane.position = layer.world_to_data(self._viewer.dims.point[-layer.ndim :])
 
     def _on_streams(self) -> None:
         self._set_levels()
