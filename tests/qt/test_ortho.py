@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -315,6 +316,9 @@ def test_closing_leaves_no_layers_canvases_connections_or_threads(qtbot, planted
     opened(views)
     canvases = [weakref.ref(view.qt_viewer) for view in views.views]
     models = [view.model for view in views.views]
+    with patch.object(gc, "collect") as collect:
+        views.close()
+    assert not collect.called  # it takes a quarter of a second
     end(views)
     assert [len(emitter.callbacks) for emitter in emitters] == before
     assert list(main.mouse_drag_callbacks) == callbacks

@@ -5,9 +5,10 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox
+from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
+from napari_cryoet._qt.widgets.controls import progress_bar
 from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet._qt.widgets.notice import NoticeBar
 
@@ -97,3 +98,26 @@ class TestLayerCombo:
         with qtbot.waitSignal(combo.layer_changed):
             viewer_model.layers.remove(second)
         assert combo.layer is first
+
+
+class Canvas(QWidget):
+    paints = 0
+
+    def paintEvent(self, _event):  # noqa: N802
+        self.paints += 1
+
+
+def test_progress_does_not_paint_the_window_at_once(qtbot):
+    window, bar, canvas = QWidget(), progress_bar(), Canvas()
+    column = QVBoxLayout(window)
+    column.addWidget(bar)
+    column.addWidget(canvas)
+    qtbot.addWidget(window)
+    window.resize(200, 200)
+    window.show()
+    qtbot.waitUntil(lambda: canvas.paints > 0)
+    canvas.paints = 0
+    canvas.update()
+    bar.setValue(500)
+    assert canvas.paints == 0
+    qtbot.waitUntil(lambda: canvas.paints == 1)

@@ -234,7 +234,10 @@ class PlaneView(QWidget):
         self.copies.clear()
         remove_crosshair(self.model)
         self._crosshair = None
-        self.model.layers.clear()
+        # napari collects all garbage at the end of a batch; this canvas goes, so its batch never ends
+        self.model.layers.events.begin_batch()
+        while self.model.layers:
+            self.model.layers.pop()
 
     # the cursor
 

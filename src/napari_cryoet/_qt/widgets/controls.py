@@ -69,9 +69,22 @@ def more_button(part: QWidget) -> QToolButton:
     return button
 
 
-def progress_bar(name: str = "Progress") -> QProgressBar:
+class ProgressBar(QProgressBar):
+    """A progress bar that is painted with the next frame.
+
+    Qt would paint it at once, and with it all of the window that has to be painted again: the
+    canvas too.
+    """
+
+    def setValue(self, value: int) -> None:
+        self.setUpdatesEnabled(False)
+        super().setValue(value)
+        self.setUpdatesEnabled(True)
+
+
+def progress_bar(name: str = "Progress") -> ProgressBar:
     """A thin progress bar with a range from 0 to `BAR_STEPS`."""
-    bar = QProgressBar()
+    bar = ProgressBar()
     bar.setRange(0, BAR_STEPS)
     bar.setTextVisible(False)
     bar.setFixedHeight(6)
