@@ -221,8 +221,13 @@ def test_download_level_and_split_are_chosen_in_menus(qtbot, filled):
     choose(page.choices.menu(), "Level 1 and coarser: 1/8 of the size")
     assert filled.basket.details.contents.total.size_bytes < before / 4
     choose(page.split.menu(), "80/10/10")
+    seed = filled.basket.basket.split.seed
     assert page.split.text() == "Split 1/0/0 ▾"
     assert "train" in page.model.rows[0].right[0]
+    choose(page.split.menu(), "80/10/10")
+    assert filled.basket.basket.split.seed == seed
+    choose(page.split.menu(), "Draw again")
+    assert filled.basket.basket.split.seed == seed + 1
     choose(page.split.menu(), "No split")
     assert filled.basket.basket.split is None
 

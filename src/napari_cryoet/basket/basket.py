@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
@@ -89,18 +91,45 @@ class Choices(_Section, frozen=True):
 
 
 class Split(_Section, frozen=True):
-    """The training, validation and test runs, with the percentages and the seed of the split."""
+    """The training, validation and test runs, with the percentages and the seed of the split.
+
+    Attributes
+    ----------
+    by_dataset
+        Whether all runs of a dataset are in the same part.
+    """
 
     seed: int = 0
     shares: tuple[float, float, float] = (80, 10, 10)
+    by_dataset: bool = False
     train: tuple[Id, ...] = ()
     validation: tuple[Id, ...] = ()
     test: tuple[Id, ...] = ()
+
+    def __post_init__(self) -> None:
+        """ValueError for a run in two parts."""
+        parts = self.of_runs
+        for name in SPLIT_NAMES:
+            for run_id in getattr(self, name):
+                if parts[run_id] != name:
+                    raise ValueError(f"RN-{run_id} is in {name} and in {parts[run_id]}")
 
     @property
     def of_runs(self) -> dict[int, SplitName]:
         """Split names by run id."""
         return {run_id: name for name in SPLIT_NAMES for run_id in getattr(self, name)}
+
+    def has_settings_of(self, other: Split) -> bool:
+        """Whether runs are split by the same shares, and both or neither by dataset."""
+        return (self.shares, self.by_dataset) == (other.shares, other.by_dataset)
+
+    def drawn(self, dataset_id: int, run_name: str) -> SplitName:
+        """The part that the seed gives a run, whatever other runs there are."""
+        unit = f"{dataset_id}" if self.by_dataset else f"{dataset_id}/{run_name}"
+        digest = hashlib.sha256(f"{self.seed}/{unit}".encode()).digest()
+        drawn = int.from_bytes(digest[:6]) / 2**48 * sum(self.shares)
+        ends = zip(SPLIT_NAMES, accumulate(self.shares), strict=True)
+        return next(name for name, end in ends if drawn < end)
 
 
 class SavedSearch(_Section, frozen=True):

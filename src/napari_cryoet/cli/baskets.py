@@ -189,10 +189,21 @@ def split(
     shares: Annotated[
         Any, Argument(parser=_shares, metavar="TRAIN,VALIDATION,TEST", help="Percentages.")
     ] = "80,10,10",
-    seed: Annotated[int, Option(help="Random seed.")] = 0,
+    seed: Annotated[
+        int | None,
+        Option(
+            help="Random seed; by default that of the basket's split, or the one that balances objects best."
+        ),
+    ] = None,
+    by_dataset: Annotated[
+        bool, Option("--by-dataset", help="Put all runs of a dataset in the same part.")
+    ] = False,
 ) -> None:
-    """Split the runs of a basket for training, validation and test, so that all have every object. Saved in the basket.
+    """Split the runs of a basket for training, validation and test. Saved in the basket.
 
+    A run's part depends on the seed and its name only: runs that you add later move no other run.
+
+    \b
     napari-cryoet basket split ribosomes.toml 80,10,10 --seed 1
     """
     from napari_cryoet.basket.contents import KnownRuns
@@ -200,7 +211,9 @@ def split(
 
     with open_session(basket) as session:
         runs = KnownRuns(session.portal).of(session.read_basket(), task=session.task)
-        after = session.change_basket(lambda before: split_basket(before, runs, shares, seed=seed))
+        after = session.change_basket(
+            lambda before: split_basket(before, runs, shares, seed=seed, by_dataset=by_dataset)
+        )
     _say_split(after)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count, repeat
@@ -20,7 +20,8 @@ from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import ask_basket_runs, choose
+from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose
+from napari_cryoet.basket.split import parts_of
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import refuse_existing
@@ -37,7 +38,7 @@ from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import fetch_file
-from napari_cryoet.wording import count_text, joined
+from napari_cryoet.wording import count_text, joined, names_text
 
 T = TypeVar("T")
 
@@ -189,8 +190,9 @@ def select_basket(basket: Basket, portal: Portal, *, task: Task = UNWATCHED) -> 
 
 def select(basket: Basket, known: Runs, source: Source) -> Selection:
     """Like `select_basket`, but from runs already fetched."""
-    chosen = choose(basket, known).runs
-    split = basket.split.of_runs if basket.split is not None else {}
+    selected = choose(basket, known)
+    chosen = selected.runs
+    split = _parts(selected)
     runs: list[SelectedRun] = []
     annotations: list[SelectedAnnotation] = []
     left_out: list[str] = []
@@ -287,6 +289,21 @@ def read_points(each: SelectedAnnotation, task: Task = UNWATCHED) -> Picks:
         shape_zyx=shape_zyx(each.file, each.run.all_tomograms),
         about=each.about,
     )
+
+
+def _parts(chosen: Chosen) -> Mapping[int, str]:
+    """The part of each run in the basket's split; CryoETError if the split has another run."""
+    split = chosen.basket.split
+    if split is None:
+        return {}
+    unknown = split.of_runs.keys() - {each.records.run.id for each in chosen.runs}
+    if unknown:
+        names = names_text([f"RN-{run_id}" for run_id in sorted(unknown)])
+        raise CryoETError(
+            f"The split has runs that aren't in the basket, or were withdrawn: {names}.",
+            hint="Split the basket again; other runs keep their part.",
+        )
+    return parts_of(split, chosen)
 
 
 # helpers for one run

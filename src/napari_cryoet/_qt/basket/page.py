@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -36,8 +37,15 @@ from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
-from napari_cryoet.basket.basket import PARTS, Basket, ids_in, read_basket, write_basket
-from napari_cryoet.basket.split import DEFAULT_SHARES, split_basket
+from napari_cryoet.basket.basket import (
+    PARTS,
+    SPLIT_NAMES,
+    Basket,
+    ids_in,
+    read_basket,
+    write_basket,
+)
+from napari_cryoet.basket.split import DEFAULT_SHARES, parts_of, split_basket
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name
@@ -154,12 +162,10 @@ class BasketPage(ListPage):
             self.loadable.show_loading("Looking up the contents…")
         else:
             self.loadable.show_content()
-        split = basket.split
-        counts = (
-            ""
-            if split is None
-            else "/".join(str(len(ids)) for ids in (split.train, split.validation, split.test))
-        )
+        counts = ""
+        if basket.split is not None and details is not None:
+            parts = Counter(parts_of(basket.split, details.chosen).values())
+            counts = "/".join(str(parts[name]) for name in SPLIT_NAMES)
         self.split.setText(f"Split {counts} ▾" if counts else "Split ▾")
         for control in (self.split, self.choices, self.download):
             control.setEnabled(not basket.is_empty)
@@ -265,12 +271,24 @@ class BasketPage(ListPage):
     def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._tasks.run(_FILE, lambda _job: work(), then=then, failed=self._notice.show_error)
 
-    def _set_split(self, shares: tuple[float, ...]) -> None:
-        """Split the runs; choosing the same shares again changes the seed."""
+    def _set_split(self, shares: tuple[float, ...], *, by_dataset: bool = False) -> None:
+        """Split the runs; choosing the same shares again moves no run."""
+        if (details := self._basket.details) is not None:
+            known = details.chosen.known
+            split = partial(split_basket, source=known, shares=shares, by_dataset=by_dataset)
+            self._basket.change(split, is_slow=True)
+
+    def _draw_again(self) -> None:
+        """Split by the same shares with the next seed."""
         details, before = self._basket.details, self._basket.basket.split
-        if details is not None:
-            seed = before.seed + 1 if before is not None and before.shares == shares else 0
-            split = partial(split_basket, source=details.chosen.known, shares=shares, seed=seed)
+        if details is not None and before is not None:
+            split = partial(
+                split_basket,
+                source=details.chosen.known,
+                shares=before.shares,
+                seed=before.seed + 1,
+                by_dataset=before.by_dataset,
+            )
             self._basket.change(split, is_slow=True)
 
     # exports
@@ -328,6 +346,9 @@ class BasketPage(ListPage):
             add_item(
                 split, "/".join(f"{share:g}" for share in shares), partial(self._set_split, shares)
             )
+        whole = partial(self._set_split, DEFAULT_SHARES, by_dataset=True)
+        add_item(split, "80/10/10, datasets whole", whole)
+        add_item(split, "Draw again", self._draw_again)
         add_item(
             split, "No split", partial(self._basket.change, lambda basket: basket.with_split(None))
         )
