@@ -67,7 +67,7 @@ def test_a_description_lists_everything_with_urls_and_splits(
 
     assert {row["name"]: row["split"] for row in rows_in(tmp_path / "runs.csv")} == {
         "DEMO_001": "train",
-        "DEMO_003": "",
+        "DEMO_003": "train",  # drawn
         "MIX_001": "test",
     }
     picks = rows_in(tmp_path / "picks.csv")
