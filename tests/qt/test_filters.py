@@ -210,7 +210,7 @@ def test_a_corrected_spelling_is_shown(qtbot, browser):
 def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatch):
     read = "napari_cryoet._qt.browser.session.read_index"
 
-    def wait_for_stop(_portal, *, refresh, task):
+    def wait_for_stop(_portal, *, task, **_options):
         task.step(0.25, "runs")
         task.wait(30)
 
@@ -226,9 +226,12 @@ def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(read, wait_for_stop)
         browser.session.read_index(refresh=True)
-        qtbot.waitUntil(lambda: "runs" in message.text)
-        click(qtbot, browser, message.button("Stop"))
-    assert browser.screens.runs.loadable.shows_content, "the old index is still used"
+        notice = browser.screens.notice
+        qtbot.waitUntil(lambda: "25%" in notice.text)
+        assert browser.screens.runs.loadable.shows_content, "the old index is used meanwhile"
+        click(qtbot, browser, notice.action)
+    assert browser.screens.runs.loadable.shows_content
+    assert not notice.isVisible()
 
 
 def test_a_saved_search_can_be_reused_and_deleted(qtbot, browser, memory, monkeypatch):

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from typer import Argument, BadParameter, Exit, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, say_table, tell
-from napari_cryoet.cli.options import DatasetOption, JsonOption, RunOption, one_of, region
+from napari_cryoet.cli.options import (
+    DatasetOption,
+    JsonOption,
+    RefreshOption,
+    RunOption,
+    one_of,
+    region,
+)
 from napari_cryoet.cli.portals import CommandSession, open_session
 from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
@@ -151,6 +158,7 @@ def check(
     update: Annotated[
         bool, Option("--update", help="Remove what was withdrawn, and add new matches.")
     ] = False,
+    refresh: RefreshOption = False,
 ) -> None:
     """List what changed, was withdrawn or newly matches since the basket was filled; exits with 1 if anything did.
 
@@ -163,7 +171,7 @@ def check(
     with open_session(basket) as session:
         current = session.read_basket()
         today = ask_dates(session.portal, current, task=session.task)
-        index = session.read_index() if current.searches else None
+        index = session.read_index(refresh=refresh) if current.searches else None
         age = age_of(current, today, index)
         if update:
             session.change_basket(lambda before: brought_up_to_date(before, age, today))

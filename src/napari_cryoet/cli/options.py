@@ -114,6 +114,7 @@ DatasetOption = Annotated[
 RunOption = Annotated[
     int | None, Option(parser=record_id("run"), metavar="ID", help="Id of a run.")
 ]
+RefreshOption = Annotated[bool, Option("--refresh", help="Download the search index again.")]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON, for other programs.")]
 ShapeOption = Annotated[
     Any,

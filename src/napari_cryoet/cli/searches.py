@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from typer import Argument, BadParameter, Option, Typer
 
 from napari_cryoet.cli.console import say, say_json, say_table, tell
-from napari_cryoet.cli.options import JsonOption, SourceArgument, one_of, record_id
+from napari_cryoet.cli.options import JsonOption, RefreshOption, SourceArgument, one_of, record_id
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.wording import count_text, names_text, size_text
 
@@ -177,7 +177,7 @@ def list_(
     ] = "",
     limit: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N.")] = None,
     ids: Annotated[bool, Option("--ids", help="Print only ids, one per line.")] = False,
-    refresh: Annotated[bool, Option("--refresh", help="Download the search index again.")] = False,
+    refresh: RefreshOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the datasets, runs, annotations or tomograms that match a search.

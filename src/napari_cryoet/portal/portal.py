@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError
-from napari_cryoet.files import cache_path
 from napari_cryoet.locations import Location, host_of, without_login, without_password
 from napari_cryoet.portal import answers, queries
 from napari_cryoet.portal.answers import PortalAnswer
@@ -35,6 +34,7 @@ from napari_cryoet.portal.transport import (
     Ask,
     PackAsker,
     ServerAsker,
+    answers_folder,
     ask_server,
 )
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
@@ -124,7 +124,7 @@ def open_portal(
                 f"{str(location)!r} isn't the address of a portal.", hint=_SOURCE_HINT
             )
         origin = Source("url", location.text, host_of(location.text))
-    cache = AnswerCache(cache_dir or cache_path() / "answers")
+    cache = AnswerCache(cache_dir or answers_folder())
     return Portal(origin, lambda _: ServerAsker(origin.location), cache=cache, offline=offline)
 
 
@@ -297,12 +297,15 @@ class Portal:
             last, is_last = rows[-1]["id"] if rows else last, len(rows) < size
             yield rows
 
-    def database(self, *, task: Task = UNWATCHED) -> Database | None:
-        """The tables of a pack or the demo; None for a server."""
+    def database(self, names: Iterable[str] = (), *, task: Task = UNWATCHED) -> Database | None:
+        """The tables of a pack or the demo, with some of them loaded; None for a server."""
         if self._cache is not None:
             return None
         ask = self._opened = self._opened or self._open_source(task)
-        return ask.database if isinstance(ask, PackAsker) else None
+        if not isinstance(ask, PackAsker):
+            return None
+        ask.load(names)
+        return ask.database
 
     @property
     def cache_folder(self) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
-from napari_cryoet.exceptions import FormatError, NetworkError, PortalError
-from napari_cryoet.files import replace_file
+from napari_cryoet.exceptions import FormatError, NetworkError, PackError, PortalError, SaveError
+from napari_cryoet.files import cache_path, replace_file, written_whole
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from graphql import GraphQLSchema, IntrospectionQuery
 
     from napari_cryoet.packs.pack import Pack
+    from napari_cryoet.tables.database import Database
 
 MAX_REPLY_BYTES: Final = 200_000_000
 MAX_PICTURE_BYTES: Final = 4_000_000
 MAX_CACHE_BYTES: Final = 200_000_000
 _CACHE_VERSION: Final = 3
+_LARGE_PACK_BYTES: Final = 20_000_000  # of tables; smaller ones are parsed in half a second
 
 Variables: TypeAlias = Mapping[str, Any]
 Ask: TypeAlias = Callable[[str, Variables, Task], PortalAnswer]
@@ -114,6 +116,15 @@ class ServerAsker:
             return self._schema
 
 
+def replace_tables(path: Path, database: Database) -> None:
+    """Save tables as ``NAME-VERSION.sqlite``, and delete other versions; ignores write errors."""
+    with suppress(OSError, SaveError):
+        with written_whole(path, overwrite=True, flush=False) as fresh:
+            database.save(fresh)
+        for older in {*path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.sqlite")} - {path}:
+            older.unlink()
+
+
 class PackAsker:
     """Answers queries from a pack's tables; the URLs of its files become ``file://`` URLs."""
 
@@ -121,7 +132,22 @@ class PackAsker:
         from napari_cryoet.tables.database import Database
 
         self.pack = pack
-        self.database = Database(pack.tables)
+        self._kept = _path_of_tables(pack)
+        try:
+            self.database = Database(pack.tables, saved=self._kept if self._is_kept else None)
+        except PackError:  # a damaged copy
+            self.database = Database(pack.tables)
+
+    @property
+    def _is_kept(self) -> bool:
+        return self._kept is not None and self._kept.exists()
+
+    def load(self, names: Iterable[str]) -> None:
+        """Load tables, and keep those of a large pack for the next process, since parsing them takes seconds."""
+        for name in names:
+            self.database.load(name)
+        if self._kept is not None and not self._is_kept:
+            replace_tables(self._kept, self.database)
 
     def __call__(self, query: str, variables: Variables, task: Task = UNWATCHED) -> PortalAnswer:
         """Answer a query; see `Ask`."""
@@ -194,6 +220,29 @@ def read_picture(url: str, *, folder: Path | None = None, task: Task = UNWATCHED
             with path.open("rb") as file:
                 return file.read(MAX_PICTURE_BYTES)
     raise FormatError(f"There is no picture at {Location.of(url)}.")
+
+
+def _path_of_tables(pack: Pack) -> Path | None:
+    """Where the tables of a large pack are kept, named after their files; None for a small pack."""
+    from napari_cryoet.tables.schema import tables
+
+    folder = pack.folder.resolve()
+    files = [(path.name, path.stat()) for path in sorted(folder.glob("tables/*.json"))]
+    if sum(about.st_size for _, about in files) < _LARGE_PACK_BYTES:
+        return None
+    state = [(name, about.st_size, about.st_mtime_ns) for name, about in files]
+    columns = {table.name: [*table.columns] for table in tables().values()}
+    return answers_folder() / f"pack-{digest_of(str(folder))}-{digest_of([state, columns])}.sqlite"
+
+
+def answers_folder() -> Path:
+    """The folder of cached answers and tables."""
+    return cache_path() / "answers"
+
+
+def digest_of(value: Any) -> str:
+    """Sixteen digits for plain data, as part of a file's name."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def _blank_unsafe_urls(data: Any) -> None:

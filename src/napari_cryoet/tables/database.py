@@ -39,6 +39,7 @@ def by_id(rows: Rows) -> dict[str, dict[int, Row]]:
 
 MAX_SECONDS: Final = 20.0
 
+_NOTES: Final = '"notes about the tables"'  # no table of the portal has this name
 _ROWS_AT_ONCE: Final = 5000  # inserted at once: rows are larger in Python than in SQLite
 _STEPS_A_CHECK: Final = 20_000  # SQLite instructions between checks: about a millisecond
 _SQL_TYPES: Final[Mapping[ColumnType, str]] = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
@@ -100,12 +101,24 @@ class Database:
             _read_saved(saved, self._db)
         self._db.execute("PRAGMA case_sensitive_like = ON")
         self._db.create_function("folded", 1, _folded, deterministic=True)
+        self._db.execute(f"CREATE TABLE IF NOT EXISTS {_NOTES} (name TEXT PRIMARY KEY, text TEXT)")
         names = self._fetch("SELECT name FROM sqlite_master WHERE type = 'table'", (), None)
         self._loaded = {name for (name,) in names}
 
     def is_loaded(self, table: str) -> bool:
         """Whether the rows of a table are in memory."""
         return table in self._loaded
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Short texts that are saved with the tables, such as their date."""
+        with self._lock:
+            return dict(self._db.execute(f"SELECT name, text FROM {_NOTES}"))
+
+    def note(self, **texts: str) -> None:
+        """Add or replace notes."""
+        with self._lock:
+            self._db.executemany(f"INSERT OR REPLACE INTO {_NOTES} VALUES (?, ?)", texts.items())
 
     def save(self, path: Path) -> None:
         """Write all loaded tables to a new file; OSError if that fails."""

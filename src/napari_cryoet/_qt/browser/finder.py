@@ -224,6 +224,11 @@ class Finder(QObject):
             self._screens.facets.loadable.take_focus()
 
     def _on_reading(self, fraction: float, message: str) -> None:
+        if (index := self._session.index) is not None:
+            text = f"The metadata is of {day_text(index.as_of)}. Reading it again: {fraction:.0%}"
+            stop = self._session.stop_index
+            self._screens.notice.show_notice(text, "Stop", stop, is_news=True, topic=_READING)
+            return
         for page in (self._screens.facets, self._screens.runs):
             page.loadable.show_progress(_READING, message, fraction, self._stop_reading)
 
@@ -236,6 +241,7 @@ class Finder(QObject):
         )
 
     def _on_index(self, index: Index) -> None:
+        self._screens.notice.withdraw(_READING)
         if index.reason:
             self._screens.notice.show_notice(
                 f"{index.reason} Searching the metadata of {day_text(index.as_of)}."

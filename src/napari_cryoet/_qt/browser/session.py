@@ -128,6 +128,7 @@ class Session(QObject):
             self._tasks.run(
                 "index",
                 partial(_read_index, self.portal, refresh),
+                part=self._on_index,
                 then=self._on_index,
                 failed=partial(self._on_failed, self.index_failed.emit),
             )
@@ -225,8 +226,9 @@ class Session(QObject):
         self.catalogue_changed.emit(catalogue)
 
     def _on_index(self, index: Index) -> None:
-        self.index = index
-        self.index_read.emit(index)
+        if index is not self.index:
+            self.index = index
+            self.index_read.emit(index)
 
     def _on_said(self, key: object, fraction: float, message: str) -> None:
         if key == "source":
@@ -236,8 +238,17 @@ class Session(QObject):
 
 
 def _read_index(portal: Portal, refresh: bool, job: Job) -> Index:
-    index = read_index(portal, refresh=refresh, task=job)
-    warm_up(index)
+    kept: Index | None = None
+
+    def use_meanwhile(index: Index) -> None:
+        nonlocal kept
+        kept = index
+        warm_up(index)
+        job.hand_over(index)
+
+    index = read_index(portal, refresh=refresh, meanwhile=use_meanwhile, task=job)
+    if index is not kept:
+        warm_up(index)
     return index
 
 
