@@ -17,6 +17,10 @@ from napari_cryoet.packs.serve import MAX_BODY_BYTES, PackServer
 from packs.small_pack import HTTPS, S3, PackManifest
 
 RUNS = '{"query": "{ runs { id } }"}'
+FOUND = """query Found($where: TomogramWhereClause) {
+  tomograms(where: $where) { id }
+  runsAggregate(where: {tomograms: $where}) { aggregate { count } }
+}"""
 PAGE = "https://viewer.example.org"  # a web page that the user has open
 VOLUME = "90002/MIX_003/Reconstructions/VoxelSpacing31.360/Tomograms/100/MIX_003.mrc"
 
@@ -117,6 +121,16 @@ def test_urls_use_the_requested_host_if_allowed(connection, host):
         (tomogram,) = post(connection, query, host=forwarded)["data"]["tomograms"]
         assert tomogram["httpsMrcFile"] == f"http://{forwarded}/files/{VOLUME}"
         assert tomogram["s3MrcFile"] == f"s3://napari-cryoet-demo/{VOLUME}"
+        filters = (
+            {"httpsMrcFile": {"_eq": tomogram["httpsMrcFile"]}},
+            {"httpsMrcFile": {"_in": [tomogram["httpsMrcFile"], "other"]}},
+            {"httpsMrcFile": {"_ilike": f"http://{forwarded}/FILES/%mix_003.mrc"}},
+            {"s3MrcFile": {"_eq": tomogram["s3MrcFile"]}},
+        )
+        for where in filters:
+            found = post(connection, FOUND, host=forwarded, where=where)["data"]
+            assert len(found["tomograms"]) == 1
+            assert found["runsAggregate"]["aggregate"][0]["count"] == 1
 
 
 @pytest.mark.parametrize(

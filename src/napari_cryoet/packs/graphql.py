@@ -8,7 +8,7 @@ other than plain counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import Any, Final
@@ -44,7 +44,7 @@ from graphql import (
 )
 
 from napari_cryoet.exceptions import CryoETError, PortalError
-from napari_cryoet.tables.database import Clause, ColumnPath, Database, Limits, Row
+from napari_cryoet.tables.database import Clause, ColumnPath, Database, Limits, MovedUrl, Row
 from napari_cryoet.tables.schema import Column, ColumnType, Relation, Table, is_url, tables
 
 PAGE: Final = 100  # edges of a nested connection
@@ -59,10 +59,10 @@ def execute(
     variables: Mapping[str, Any] | None = None,
     operation_name: str | None = None,
     *,
-    moved_url: Callable[[str], str],
+    moved_url: MovedUrl,
     limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """The data of a query's answer; ``moved_url`` maps the URLs of rows.
+    """The data of a query's answer; ``moved_url`` maps the URLs of rows, also for conditions.
 
     Raises PortalError if the query can't be answered, PackError if the tables are damaged.
     """
@@ -91,7 +91,7 @@ class _Context:
     """Context shared by the resolvers of one query."""
 
     database: Database
-    moved_url: Callable[[str], str]
+    moved_url: MovedUrl
     limits: Limits
 
 
@@ -301,7 +301,13 @@ def _root(
     page = limitOffset or {}
     limit, offset = page.get("limit"), page.get("offset") or 0
     return context.database.rows(
-        table, where, order_by=orderBy or (), limit=limit, offset=offset, limits=context.limits
+        table,
+        where,
+        order_by=orderBy or (),
+        limit=limit,
+        offset=offset,
+        moved_url=context.moved_url,
+        limits=context.limits,
     )
 
 
@@ -328,7 +334,13 @@ def _children(
     context: _Context = info.context
     own = {relation.key: {"_eq": row["id"]}}
     rows = context.database.rows(
-        relation.table, own, where, order_by=orderBy or (), limit=limit, limits=context.limits
+        relation.table,
+        own,
+        where,
+        order_by=orderBy or (),
+        limit=limit,
+        moved_url=context.moved_url,
+        limits=context.limits,
     )
     return {"edges": [{"node": each} for each in rows]}
 
@@ -353,7 +365,12 @@ def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> lis
             paths += _paths(node.selection_set)
     groups = []
     for count, *cells in context.database.counts(
-        table, own, where, group_by=paths, limits=context.limits
+        table,
+        own,
+        where,
+        group_by=paths,
+        moved_url=context.moved_url,
+        limits=context.limits,
     ):
         if count or own is None:
             group: dict[str, Any] = {}

@@ -3,9 +3,10 @@
 ::
 
     POST /graphql                    {"query", "variables", "operationName"}; errors have status
-    200, as in the portal GET, HEAD /files/10000/...       a file or a range of it GET, HEAD
-    /s3/BUCKET[/KEY]       keys with a prefix, or a file; the BOTO_ENDPOINT_URL of the official
-    client
+                                     200, as in the portal
+    GET, HEAD /files/10000/...       a file or a range of it
+    GET, HEAD /s3/BUCKET[/KEY]       keys with a prefix, or a file; the BOTO_ENDPOINT_URL of the
+                                     official client, and the AWS_ENDPOINT_URL_S3 of the aws command
 
 Web pages can't read a pack: there are no CORS headers unless you name an origin. Requests for other
 host names are refused, so that no page can use its own host name for this computer (DNS rebinding).

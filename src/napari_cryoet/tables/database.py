@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ import msgspec
 
 from napari_cryoet.exceptions import PackError, PortalError
 from napari_cryoet.records import MAX_ID, Id
-from napari_cryoet.tables.schema import Column, ColumnType, tables
+from napari_cryoet.tables.schema import Column, ColumnType, is_url, tables
 from napari_cryoet.task import UNWATCHED, Task
 
 Row = dict[str, Any]
@@ -28,6 +28,8 @@ Clause = Mapping[str, Any]
 """A ``where`` argument of the API."""
 ColumnPath = Sequence[str]
 """The relations that lead to a column, then the column."""
+MovedUrl = Callable[[str], str]
+"""Maps the URL of a file to where its source has it now."""
 Rows = Mapping[str, Sequence[Row]]
 """Rows by table, spelled as in the API."""
 
@@ -151,16 +153,21 @@ class Database:
         order_by: Iterable[Clause] = (),
         limit: int | None = None,
         offset: int = 0,
+        moved_url: MovedUrl | None = None,
         limits: Limits | None = None,
     ) -> list[dict[str, Any]]:
-        """The rows that match all clauses, in order; ties are sorted by id."""
-        statement = _Statement(self, table)
+        """The rows that match all clauses, in order; ties are sorted by id.
+
+        Clauses compare URLs as ``moved_url`` maps them; the rows have the stored ones.
+        """
+        statement = _Statement(self, table, moved_url)
         condition = statement.where(clauses)
         columns = tables()[table].columns
         cells = ", ".join(f'{statement.alias}."{name}"' for name in columns)
         sql = f'SELECT {cells} FROM "{table}" {statement.alias} WHERE {condition}'
         sql += f" ORDER BY {statement.order(order_by)} LIMIT ? OFFSET ?"
-        matches = self._fetch(sql, [*statement.values, limit or -1, offset], limits)
+        values = [*statement.values, limit or -1, offset]
+        matches = self._fetch(sql, values, limits, statement.moves)
         rows = [dict(zip(columns, row, strict=True)) for row in matches]
         for name in [column.name for column in columns.values() if column.kind == "matrix"]:
             for row in rows:
@@ -172,20 +179,21 @@ class Database:
         table: str,
         *clauses: Clause | None,
         group_by: Sequence[ColumnPath] = (),
+        moved_url: MovedUrl | None = None,
         limits: Limits | None = None,
     ) -> list[tuple[Any, ...]]:
-        """Count the rows that match all clauses; each count is followed by the cells of its group.
+        """Count the rows that match all clauses, as `rows` does; the cells of a group follow its count.
 
         Every relation of a path is an inner join: rows without a partner are left out, and a row
         counts once per combination of partners.
         """
-        statement = _Statement(self, table)
+        statement = _Statement(self, table, moved_url)
         joins, cells = statement.group(group_by)
         condition = statement.where(clauses)
         sql = f'SELECT {", ".join(["COUNT(*)", *cells])} FROM "{table}" {statement.alias} {joins} WHERE {condition}'
         if cells:
             sql += f" GROUP BY {', '.join(cells)} ORDER BY MIN({statement.alias}.id)"
-        return self._fetch(sql, statement.values, limits)
+        return self._fetch(sql, statement.values, limits, statement.moves)
 
     def load(self, name: str, rows: Iterable[Row] | None = None) -> None:
         """Load the rows of a table, once; by default those that the database was made with."""
@@ -221,11 +229,17 @@ class Database:
             self._loaded.add(name)
 
     def _fetch(
-        self, sql: str, values: Sequence[Any], limits: Limits | None
+        self,
+        sql: str,
+        values: Sequence[Any],
+        limits: Limits | None,
+        moved_url: MovedUrl | None = None,
     ) -> list[tuple[Any, ...]]:
         limits = limits or Limits()
         limits.check()
         with self._lock:
+            if moved_url is not None:
+                self._db.create_function("moved", 1, lambda url: url and moved_url(url))
             self._db.set_progress_handler(limits.is_over, _STEPS_A_CHECK)
             try:
                 return self._db.execute(sql, values).fetchall()
@@ -239,9 +253,11 @@ class Database:
 class _Statement:
     """Builds a SQL statement about a table: aliases of tables, and values to bind."""
 
-    def __init__(self, database: Database, table: str) -> None:
+    def __init__(self, database: Database, table: str, moved_url: MovedUrl | None = None) -> None:
         self._database = database
         self._table = table
+        self._moved_url = moved_url
+        self.moves: MovedUrl | None = None  # set if a condition needs it
         self._count = 0
         self.values: list[Any] = []
         self.alias = self._new_alias(table)
@@ -323,6 +339,9 @@ class _Statement:
             raise PortalError(f"The condition {sign} isn't supported.")
         if column.kind == "date" and sign != "_is_null":
             value = [_parse_date(each) for each in value] if sign == "_in" else _parse_date(value)
+        if self._moved_url is not None and is_url(column.name):
+            self.moves = self._moved_url
+            cell = f"moved({cell})"
         self.values.append(json.dumps(value) if sign == "_in" else value)
         return _CONDITIONS[sign].format(cell)
 
