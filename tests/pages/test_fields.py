@@ -15,8 +15,10 @@ from napari_cryoet.pages.run import (
     about_tilt_series,
     about_tomogram,
     annotation_rows,
+    tomogram_rows,
 )
 from napari_cryoet.portal.pages import DepositionPage, Freshness
+from napari_cryoet.records import Author
 from napari_cryoet.runs.fit import Fit
 from napari_cryoet.runs.outline import AnnotationRow, RunOutline
 from napari_cryoet.tables.schema import Column, is_url, tables
@@ -94,12 +96,15 @@ SHOWN: dict[str, tuple[type[records.Record], Any]] = {
     "annotationFiles": (records.AnnotationFile, file_text),
     "identifiedObjects": (records.IdentifiedObject, identified_text),
     "tiltseries": (records.TiltSeries, about_tilt_series),
+    "alignments": (
+        records.Alignment,
+        lambda each: about_tomogram(make_tomogram(alignment_id=17), each),
+    ),
 }
 _FOR_FILES = "raw data, which whole runs are downloaded with"
 #: Tables without a text of their own, and why.
 TABLES_LEFT_OUT = {
     "runs": "its name is the title, and it has no other facts",
-    "alignments": "tomograms and annotations give its id; the portal's matrix is a placeholder",
     "tomogramVoxelSpacings": "tomograms give it, and annotations where theirs is another",
     "depositionAuthors": "shown like the authors of datasets",
     "depositionTypes": "shown as what a deposition holds",
@@ -113,6 +118,8 @@ _NAMED = "the name says it"
 _PERSON = "the name says who it is"
 _RANKS = "ranks tomograms"
 _SIZE = "follows from the size"
+_VOLUME = "tomograms give their own"
+_POSE = "in the alignment's file, which whole runs are downloaded with"
 _BINNING = "the pixel spacing says it"
 #: Columns of any table, and why they are left out.
 LEFT_OUT = {
@@ -120,7 +127,7 @@ LEFT_OUT = {
     "neuroglancerConfig": "14 kB for another viewer",
     "annotationIngestId": "internal to the portal",
     "email": "addresses of people aren't requested",
-    "orcid": "searched for, and in citations",
+    "orcid": "shown with the authors of datasets and depositions",
     "kaggleId": _PERSON,
     "affiliationName": _PERSON,
     "affiliationAddress": _PERSON,
@@ -154,6 +161,15 @@ LEFT_OUT = {
     "tiltRange": "follows from the first and the last tilt",
     "binningFromFrames": _BINNING,
     "alignedTiltseriesBinning": _BINNING,
+    "volumeXDimension": _VOLUME,
+    "volumeYDimension": _VOLUME,
+    "volumeZDimension": _VOLUME,
+    "volumeXOffset": _VOLUME,
+    "volumeYOffset": _VOLUME,
+    "volumeZOffset": _VOLUME,
+    "tiltOffset": _POSE,
+    "xRotationOffset": _POSE,
+    "affineTransformationMatrix": "the portal's matrix is a placeholder",
     "isAligned": "tomograms give their alignments",
     "sizeX": "shown with the opened images",
     "sizeY": "shown with the opened images",
@@ -184,6 +200,15 @@ def test_every_table_is_shown_or_left_out() -> None:
 def test_every_column_is_shown_or_left_out(table: str) -> None:
     for column in tables()[table].columns.values():
         assert changes_text(table, column) or is_left_out(table, column), column.name
+
+
+def test_orcids_and_alignments_are_shown() -> None:
+    people = (Author(name="Ada", orcid="0000-0001"), Author(name="Bob"))
+    details = about_dataset(make_dataset(authors=people), "").details
+    assert "Authors: Ada, Bob\nORCID: Ada 0000-0001\n" in details
+    alignment = records.Alignment(id=17, alignment_type="LOCAL", alignment_method="patch_tracking")
+    (row,) = tomogram_rows([make_tomogram(alignment_id=17)], None, (), [alignment])
+    assert "Alignment: AL-17 · local · patch tracking" in row.tooltip
 
 
 def test_each_reason_is_needed() -> None:

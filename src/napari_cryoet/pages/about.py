@@ -12,7 +12,7 @@ from napari_cryoet.portal.pages import (
     DepositionRow,
     ObjectCount,
 )
-from napari_cryoet.records import Dataset, DepositionTitle
+from napari_cryoet.records import Author, Dataset, DepositionTitle
 from napari_cryoet.wording import (
     count_text,
     date_text,
@@ -121,7 +121,7 @@ def _dataset_details(dataset: Dataset) -> str:
         ("Sample preparation", reported(dataset.sample_preparation)),
         ("Grid preparation", reported(dataset.grid_preparation)),
         ("Other", reported(dataset.other_setup)),
-        ("Authors", ", ".join(author.name for author in dataset.authors)),
+        *_people(dataset.authors),
         ("Funding", ", ".join(grant for grant in grants if grant)),
         ("Publications", reported(dataset.dataset_publications)),
         ("Database entries", reported(dataset.related_database_entries)),
@@ -145,7 +145,7 @@ def _deposition_details(page: DepositionPage) -> str:
     facts = (
         ("Holds", kinds_text(deposition.kinds)),
         ("Tag", reported(deposition.tag)),
-        ("Authors", ", ".join(author.name for author in deposition.authors)),
+        *_people(deposition.authors),
         ("Dates", ", ".join(dates)),
         ("Publications", reported(deposition.deposition_publications)),
         ("Database entries", reported(deposition.related_database_entries)),
@@ -159,6 +159,17 @@ def _deposition_details(page: DepositionPage) -> str:
         ),
     )
     return _lines(facts)
+
+
+def _people(authors: Iterable[Author]) -> tuple[tuple[str, str], ...]:
+    """The names of authors, and the ORCIDs of those who have one."""
+    names = []
+    orcids = []
+    for author in authors:
+        names.append(author.name)
+        if author.orcid:
+            orcids.append(f"{author.name} {author.orcid}")
+    return ("Authors", ", ".join(names)), ("ORCID", ", ".join(orcids))
 
 
 def _lines(facts: Sequence[tuple[str, str]]) -> str:

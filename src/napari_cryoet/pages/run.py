@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from napari_cryoet.appearance.colors import RGBA
 from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.records import (
+    Alignment,
     AnnotationFile,
     DepositionTitle,
     IdentifiedObject,
@@ -28,6 +29,7 @@ from napari_cryoet.wording import (
     dimensions_text,
     joined,
     plain,
+    reported,
     size_text,
     spacing_text,
 )
@@ -41,9 +43,16 @@ NOTHING_EDITED: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 def tomogram_rows(
-    tomograms: Sequence[Tomogram], chosen: Tomogram | None, visible_ids: Collection[int]
+    tomograms: Sequence[Tomogram],
+    chosen: Tomogram | None,
+    visible_ids: Collection[int],
+    alignments: Iterable[Alignment] = (),
 ) -> list[RecordRow]:
-    """A run's tomograms, the default one first, with a mark at those that are visible as layers."""
+    """A run's tomograms, the default one first, with a mark at those that are visible as layers.
+
+    Tooltips describe those of the run's alignments that are given.
+    """
+    known = {alignment.id: alignment for alignment in alignments}
     has_several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
     rows = []
     for number, tomogram in enumerate(tomograms):
@@ -60,7 +69,7 @@ def tomogram_rows(
                 badge="default" if number == 0 and len(tomograms) > 1 else "",
                 is_chosen=chosen is not None and chosen.id == tomogram.id,
                 icon="eye" if tomogram.id in visible_ids else "",
-                tooltip=about_tomogram(tomogram),
+                tooltip=about_tomogram(tomogram, known.get(tomogram.alignment_id or 0)),
             )
         )
     return rows
@@ -216,13 +225,13 @@ def processing_text(tomogram: Tomogram) -> str:
     )
 
 
-def about_tomogram(tomogram: Tomogram) -> str:
-    """The details of a tomogram, one per line."""
-    alignment = "" if tomogram.alignment_id is None else f"AL-{tomogram.alignment_id}"
+def about_tomogram(tomogram: Tomogram, alignment: Alignment | None = None) -> str:
+    """The details of a tomogram and of its alignment, one per line."""
     size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
     return _lines(
         joined(tomogram.name or "", f"TM-{tomogram.id}"),
-        joined(processing_text(tomogram), size and f"{size} voxels", alignment),
+        joined(processing_text(tomogram), size and f"{size} voxels"),
+        _labelled("Alignment", _alignment_text(tomogram.alignment_id, alignment)),
         f"Reconstructed with {tomogram.reconstruction_software}",
         f"Processed with {tomogram.processing_software}" if tomogram.processing_software else "",
         _labelled("Fiducials", tomogram.fiducial_alignment_status.replace("_", "-").lower()),
@@ -235,6 +244,15 @@ def about_tomogram(tomogram: Tomogram) -> str:
         f"OME-Zarr {size_text(tomogram.file_size_omezarr)}" if tomogram.file_size_omezarr else "",
         f"MRC {size_text(tomogram.file_size_mrc)}" if tomogram.file_size_mrc else "",
     )
+
+
+def _alignment_text(alignment_id: int | None, alignment: Alignment | None) -> str:
+    """An alignment: ``AL-17 · local · patch tracking``; empty if it is unknown."""
+    name = "" if alignment_id is None else f"AL-{alignment_id}"
+    if alignment is None:
+        return name
+    kind = reported(alignment.alignment_type).lower()
+    return joined(name, kind, reported(alignment.alignment_method).replace("_", " "))
 
 
 def titles_of(row: AnnotationRow, edited_count: int | None = None) -> tuple[str, ...]:

@@ -171,7 +171,9 @@ class RunView(QWidget):
         tomograms = self.page.tomograms if self.page is not None else ()
         keys = {each.id: LayerKey("tomogram", each.id) for each in tomograms}
         visible_ids = {each for each, key in keys.items() if self.shown.is_visible(key)}
-        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, visible_ids))
+        alignments = self.page.alignments if self.page is not None else ()
+        rows = tomogram_rows(tomograms, self.tomogram, visible_ids, alignments)
+        self.tomogram_model.set_rows(rows)
         self._update_open()
 
     def _list_annotations(self) -> None:
