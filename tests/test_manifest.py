@@ -76,6 +76,7 @@ def test_supported_files_and_addresses_reach_the_reader(plugins, tmp_path):
         "ada_17_ribosome.json",
         "a.picks.csv",
         "a.parquet",
+        "TS.mod",
     ]
     for path in [*volumes, *picks, "a/pack.json", str(tmp_path)]:
         commands = [reader.command for reader in plugins.iter_compatible_readers([path])]

@@ -74,7 +74,7 @@ class MissingContextError(FormatError):
     missing
         The names of the arguments that supply it.
     choices
-        The names to choose from, if there are several candidates.
+        The names of tomograms in the file: those to choose from, or the one whose size is missing.
     """
 
     def __init__(

@@ -49,6 +49,17 @@ def test_imagej_voxel_sizes_may_have_any_unit(unit, tmp_path):
     assert open_tiff(path)[1] == pytest.approx((3 * factor, 4 * factor, 2 * factor))
 
 
+def test_channels_with_a_distance_between_slices_are_planes(tmp_path):
+    metadata = {"unit": "nm", "spacing": 1.5}  # tifffile then writes planes as channels
+    path = write(tmp_path / "a.tif", imagej=True, resolution=(1 / 1.5,) * 2, metadata=metadata)
+    level, spacing = open_tiff(path)
+
+    assert level.shape == SHAPE
+    assert spacing == pytest.approx((15, 15, 15))
+    with pytest.raises(OtherKindError):
+        open_tiff(write(tmp_path / "b.tif", imagej=True, resolution=(1, 1)))
+
+
 def test_ome_voxel_sizes_default_to_micrometres(tmp_path):
     sizes = {
         "PhysicalSizeX": 2,

@@ -44,6 +44,14 @@ def test_instances_become_labels_and_grey_values_an_image(tmp_path):
     assert read(tmp_path / "grey.zarr")[0][2] == "image"
 
 
+def test_an_imod_model_is_refused_with_a_way_to_convert_it(tmp_path):
+    (tmp_path / "a.mod").write_bytes(b"IMODV1.2" + bytes(100))
+    with pytest.raises(FormatError, match="model2point"):
+        read(tmp_path / "a.mod")
+    (tmp_path / "b.mod").write_bytes(b"module of another program")
+    assert find_reader(str(tmp_path / "b.mod")) == (None, "")
+
+
 @pytest.mark.parametrize("name", ["a.mrc", "a.zarr"])
 def test_masks_we_write_open_as_labels(tmp_path, name):
     mask = np.arange(1, 28, dtype=np.uint8).reshape(3, 3, 3)

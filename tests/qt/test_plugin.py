@@ -66,8 +66,7 @@ def test_declined_and_damaged_files_are_reported(tmp_path, monkeypatch):
     (tmp_path / "packed.mrc.gz").write_bytes(b"\x1f\x8b" + bytes(2000))
     shown = []
     monkeypatch.setattr(plugin, "viewer_to_ask_in", lambda: "a viewer")
-    monkeypatch.setattr(plugin, "show_info", shown.append)
-    monkeypatch.setattr(plugin, "show_error", shown.append)
+    monkeypatch.setattr(plugin, "show_in_full", lambda text, _severity: shown.append(text))
 
     assert plugin.get_reader(str(tmp_path / "treasure.map")) is None
     with pytest.raises(FormatError, match="is compressed"):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files import questions
-from napari_cryoet._qt.files.questions import ContextAnswer, ContextDialog
+from napari_cryoet._qt.files.questions import (
+    ContextAnswer,
+    ContextDialog,
+    Question,
+    known_answer,
+)
 from napari_cryoet._qt.layers.placement import ShownVolume
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.registry import write_picks
@@ -37,6 +44,18 @@ class TestContextDialog:
         qtbot.keyClick(dialog.volume, Qt.Key.Key_Down)
         assert dialog.answer == ContextAnswer(20.0, (20, 25, 30))
 
+    def test_enter_takes_the_named_or_the_active_volume(self, make_dialog, qtbot):
+        for tomograms, active, expected in (
+            (("TS_1 bin",), "TS_1", 20.0),
+            (("TS_9",), "TS_1", 10.0),
+            ((), "picks", 20.0),
+        ):
+            dialog = make_dialog("spacing_angstrom", volumes=VOLUMES)
+            dialog.prefer(tomograms, active)
+            qtbot.keyClick(dialog, Qt.Key.Key_Return)
+            assert dialog.result()
+            assert dialog.answer.spacing_angstrom == expected
+
     def test_numbers_can_be_typed(self, make_dialog):
         dialog = make_dialog("shape_zyx")
         for box, size in zip((*dialog.sizes_zyx, dialog.spacing), (1, 2, 3, 13.481), strict=True):
@@ -49,6 +68,36 @@ class TestContextDialog:
         dialog.tomogram.setCurrentText("TS_2")
 
         assert dialog.answer == ContextAnswer(tomogram="TS_2")
+
+
+class TestKnownAnswer:
+    FILE = Path("mine", "a.tbl")
+
+    def answer(self, *tomograms, volumes=VOLUMES[:1], missing=("shape_zyx",)):
+        return known_answer(Question("", missing, tomograms), volumes, self.FILE)
+
+    def test_a_volume_with_the_tomograms_name_gives_its_grid(self):
+        assert self.answer("TS_1") == ContextAnswer(10.0, (40, 50, 60))
+        assert self.answer("TS") is None, "a part of the name"
+        for name, is_same in (("rec_TS_1", True), ("TS_1_10.00Apx", True), ("TS_1_2", False)):
+            volume = VOLUMES[0]._replace(name=name)
+            assert (self.answer("TS_1", volumes=[volume]) is not None) == is_same
+        assert self.answer("1") is None, "a number"
+        several = [*VOLUMES[:1], VOLUMES[1]._replace(name="TS_1")]
+        assert self.answer("TS_1", volumes=several) is None, "they have different grids"
+
+    def test_a_file_without_names_belongs_to_volumes_of_its_folder(self):
+        here = VOLUMES[0]._replace(path="mine/b.mrc")
+        rounded = here._replace(spacing_angstrom=10.0001, name="other")
+        elsewhere = VOLUMES[1]._replace(path="other/c.mrc")
+        assert self.answer(volumes=[here, rounded, elsewhere]) == ContextAnswer(10.0, (40, 50, 60))
+        assert self.answer(volumes=[elsewhere]) is None
+        assert self.answer("TS_2", volumes=[here]) is None
+
+    def test_of_several_tomograms_the_open_one_is_taken(self):
+        missing = ("tomogram",)
+        assert self.answer("TS_1", "TS_2", missing=missing) == ContextAnswer(tomogram="TS_1")
+        assert self.answer("TS_2", "TS_3", missing=missing) is None
 
 
 class TestDialogInWindow:
@@ -65,14 +114,13 @@ class TestDialogInWindow:
         return path
 
     def test_the_answer_is_used_to_read_the_file(self, viewer, qtbot, star):
-        viewer.add_image(np.zeros((40, 50, 60)), name="TS_1", scale=(10,) * 3, units="angstrom")
+        viewer.add_image(np.zeros((40, 50, 60)), name="mine", scale=(10,) * 3, units="angstrom")
         asked = []
 
         def answer():
             dialog = QApplication.activeModalWidget()
             if isinstance(dialog, ContextDialog):
                 asked.append(dialog.message.text())
-                dialog.volume.setCurrentIndex(1)
                 qtbot.keyClick(dialog, Qt.Key.Key_Return)
 
         timer = QTimer(interval=20)

@@ -7,9 +7,9 @@ that the window keeps drawing, and the layers stream from their first slice.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from napari.layers import Labels
@@ -18,11 +18,15 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
-from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
+from napari_cryoet._qt.files.questions import (
+    read_asking,
+    viewer_of_a_person,
+    viewer_to_ask_in,
+)
 from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.ownership import about_of, add_layer
 from napari_cryoet._qt.layers.types import Image
-from napari_cryoet._qt.seam import open_viewers
+from napari_cryoet._qt.seam import open_viewers, show_in_full
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.widgets.desktop import copy_text
@@ -36,8 +40,6 @@ from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text, plain, size_text
 
-T = TypeVar("T")
-
 #: Tells napari that there is nothing to add, without an error.
 _NO_LAYERS = cast(list[LayerData], [(None,)])
 _SLAB_PLANES: Final = 64
@@ -46,11 +48,15 @@ _SLAB_PLANES: Final = 64
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     """Like `readers.find_reader`, but layers stream and refused paths show the reason."""
     recall_once()
-    read, reason = _show_errors(lambda: wait_for(lambda _job: readers.find_reader(path)))
+    try:
+        read, reason = wait_for(lambda _job: readers.find_reader(path))
+    except CryoETError as error:
+        nothing = _refused(error)
+        return lambda _path: nothing
     if read is not None:
         return partial(_read, read)
     if reason and viewer_to_ask_in() is not None:  # napari itself doesn't show the reason
-        show_info(plain(f"CryoET Explorer leaves this to other readers. {reason}"))
+        show_in_full(plain(f"CryoET Explorer leaves this to other readers. {reason}"), "info")
     return None
 
 
@@ -146,7 +152,10 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
         warm_up_layers()
         return read(path)
 
-    layers = _show_errors(lambda: _prepared(read_asking(lambda: wait_for(read_warm), path)))
+    try:
+        layers = _prepared(read_asking(lambda: wait_for(read_warm), path))
+    except CryoETError as error:
+        return _refused(error)
     if not layers:
         return _NO_LAYERS
     if not any(
@@ -169,17 +178,16 @@ def _about(options: dict[str, Any]) -> Provenance:
     return Provenance.of(options.get("metadata", {}).get(METADATA_KEY))
 
 
-def _show_errors(work: Callable[[], T]) -> T:
-    """Return the function's result.
+def _refused(error: CryoETError) -> list[LayerData]:
+    """Show the whole message of an error, and add no layers; scripts get the error.
 
-    Show its CryoETError in the window, since napari hides the message.
+    Raised for a person, napari would cover the message with its own, and not open further files.
     """
-    try:
-        return work()
-    except CryoETError as error:
-        if viewer_to_ask_in() is not None:
-            show_error(plain(str(error)))
-        raise
+    if viewer_to_ask_in() is not None:
+        show_in_full(plain(str(error)), "error")
+    if viewer_of_a_person() is None:
+        raise error
+    return _NO_LAYERS
 
 
 def _prepared(layers: list[LayerData]) -> list[LayerData]:

@@ -24,7 +24,6 @@ from napari.components.overlays import ScaleBarOverlay
 from napari.layers import Image, Layer, Points, Vectors
 from napari.utils.notifications import Notification, notification_manager
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QDialog
 
 if TYPE_CHECKING:
     from napari.qt import QtViewer
@@ -373,10 +372,14 @@ def show_in_full(
     """
     buttons = tuple((actions or {}).items())
     notification_manager.dispatch(Notification(message, severity, buttons))
-    for viewer in open_viewers():
-        with suppress(AttributeError):  # no window, or an unknown version of napari
-            for dialog in viewer.window._qt_viewer.canvas.native.findChildren(QDialog):
+    with suppress(AttributeError, ImportError):  # an unknown version of napari
+        from napari._qt.dialogs.qt_notification import NapariQtNotification
+
+        for viewer in open_viewers():
+            shown = viewer.window._qt_viewer.canvas.native.findChildren(NapariQtNotification)
+            for dialog in shown:
                 if dialog.message.text() == message and not dialog.property("expanded"):
+                    dialog.geom_anim.stop()  # it slides in, and would undo the expansion
                     dialog.toggle_expansion()
 
 

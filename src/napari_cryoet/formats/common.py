@@ -63,10 +63,15 @@ def check_file(path: Path) -> None:
         )
 
 
-def lacking(message: str, *missing: ContextField, way_out: str = "") -> MissingContextError:
-    """Create the error that asks the caller for missing context."""
+def lacking(
+    message: str, *missing: ContextField, way_out: str = "", tomogram: str | None = None
+) -> MissingContextError:
+    """Create the error that asks the caller for missing context, of a tomogram if it has a name."""
     words = " and ".join(MISSING_WORDS[name] for name in missing)
-    return MissingContextError(f"{message}.", hint=f"Give {words}{way_out}.", missing=missing)
+    choices = (tomogram,) if tomogram else ()
+    return MissingContextError(
+        f"{message}.", hint=f"Give {words}{way_out}.", missing=missing, choices=choices
+    )
 
 
 def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:

@@ -114,8 +114,8 @@ _FOREIGN: Final = {
     ),
     ".mod": (
         "an IMOD model",
-        "Export its points with IMOD's model2point, and save them as a CSV file whose first line is "
-        "x_voxel,y_voxel,z_voxel.",
+        "Run IMOD's model2point on it, save the three columns as a comma-separated file with the first "
+        "line x_voxel,y_voxel,z_voxel, give it a name that ends in .picks.csv, and open that.",
     ),
 }
 _HEAD_BYTES: Final = 2**16

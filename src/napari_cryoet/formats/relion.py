@@ -114,7 +114,7 @@ def read(path: Path, context: Context) -> Picks:
     if name_label is not None:
         table = table[np.array(names, dtype=object) == tomogram]
     table = _with_widths_and_sizes(table, blocks.get("optics"), _tomogram_beside(path, tomogram))
-    points_xyz, spacing = _positions(path, table, context)
+    points_xyz, spacing = _positions(path, table, context, tomogram)
     score = next((label for label in _SCORES if label in table), None)
     left_out = {*_OWN, score}
     if _GROUP in table and table[_GROUP].nunique() == 1:
@@ -309,7 +309,7 @@ def _with_widths_and_sizes(
 
 
 def _positions(
-    path: Path, table: pd.DataFrame, context: Context
+    path: Path, table: pd.DataFrame, context: Context, tomogram: str | None
 ) -> tuple[NDArray[np.float64], float | None]:
     """Positions in voxels, x, y, z, with shifts applied; and the voxel size if known."""
     spacing, shifts = context.spacing_angstrom, _shifts_angstrom(path, table)
@@ -333,10 +333,11 @@ def _positions(
         message = f"{path.name} has positions from the tomogram's centre, but doesn't state how large the tomogram is"
         needed: tuple[ContextField, ...] = ("spacing_angstrom", "shape_zyx")
         missing = [name for name in needed if getattr(context, name) is None]
-        raise lacking(message, *missing, way_out=", or put its tomograms.star beside the file")
+        way_out = ", or put its tomograms.star beside the file"
+        raise lacking(message, *missing, way_out=way_out, tomogram=tomogram)
     if spacing is None and shifts.any():
         message = f"{path.name} has shifts in ångström, but doesn't state how wide the pixels are"
-        raise lacking(message, "spacing_angstrom")
+        raise lacking(message, "spacing_angstrom", tomogram=tomogram)
     return (_columns_of(path, table, _PIXELS) * widths - shifts) / (spacing or 1.0), spacing
 
 

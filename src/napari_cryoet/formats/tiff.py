@@ -36,6 +36,9 @@ _BYTES_AT_ONCE: Final = 2**24
 _LARGEST_PLANE_BYTES: Final = 2**30
 #: Axes that count as z: z itself and unnamed ones.
 _ALONG_Z: Final = "ZIQ"
+#: Many programs write the planes of a volume as ImageJ's channels or frames. They are along z if the
+#: distance between slices is stated.
+_OF_IMAGEJ: Final = "CT"
 _MICROMETRES: Final = (
     "um",
     "µm",
@@ -73,7 +76,8 @@ def open_tiff(path: Path) -> tuple[da.Array, Triple | None]:
                 raise OtherKindError(
                     f"{path.name} holds {len(file.series)} images, not one volume."
                 )
-            shape = _shape(path, file.series[0])
+            states_z = "spacing" in (file.imagej_metadata or {})
+            shape = _shape(path, file.series[0], _ALONG_Z + (_OF_IMAGEJ if states_z else ""))
             _refuse_truncated(path, file, shape[0])
             spacing, dtype = _spacing(file), file.series[0].dtype
     planes = _Planes(path.absolute(), version, shape, dtype)
@@ -149,7 +153,7 @@ def _version_of(path: Path) -> tuple[int, int]:
     return known.st_size, known.st_mtime_ns
 
 
-def _shape(path: Path, series: TiffPageSeries) -> tuple[int, int, int]:
+def _shape(path: Path, series: TiffPageSeries, along_z: str) -> tuple[int, int, int]:
     """Size along z, y, x.
 
     OtherKindError unless the file is a single volume with axes in that order.
@@ -161,7 +165,7 @@ def _shape(path: Path, series: TiffPageSeries) -> tuple[int, int, int]:
         if axis in "YX" or size != 1
     ]
     names, sizes = "".join(axis for axis, _ in kept), [size for _, size in kept]
-    is_volume = (len(names) == 3 and names[0] in _ALONG_Z) or (len(names) == 2 and "Z" in axes)
+    is_volume = (len(names) == 3 and names[0] in along_z) or (len(names) == 2 and "Z" in axes)
     if not is_volume or not names.endswith("YX") or series.dtype.kind not in "biuf":
         raise OtherKindError(
             f"{path.name} isn't a single volume of numbers along z, y, x: it has the axes {axes.lower()}, the shape "

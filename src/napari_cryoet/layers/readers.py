@@ -42,6 +42,7 @@ LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
 
 _HEAD_BYTES: Final = 2**16
+_IMOD: Final = b"IMOD"  # other programs have .mod files too
 
 
 def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
@@ -194,6 +195,9 @@ def _is_pick_file(location: Location) -> bool:
     Portal ndjson without notes beside it is read as an annotation instead.
     """
     local, suffix = location.path, location.suffix
+    if suffix == ".mod" and local is not None and local.is_file():
+        with local.open("rb") as file:
+            return file.read(len(_IMOD)) == _IMOD  # the reader tells how to convert it
     if local is None or suffix not in set(SUFFIXES.values()) or not local.is_file():
         return False
     if suffix in {".star", ".tbl"} or local.name.lower().endswith(".picks.csv"):

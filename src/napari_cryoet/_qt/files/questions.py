@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from napari.layers import Layer
+from napari.utils.notifications import show_info
 from napari.viewer import Viewer, current_viewer
-from qtpy.QtCore import QCoreApplication, QThread
+from qtpy.QtCore import QCoreApplication, QObject, QThread
 from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
@@ -23,6 +26,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.layers.placement import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.widgets.controls import number_box
@@ -40,6 +44,9 @@ from napari_cryoet.wording import plain, spacing_text
 RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4", "relion3": "3.1"}
 
 _MAX_VOXELS: Final = 2**20
+_PLUGIN: Final = "napari-cryoet"
+#: Whether a file that lacks something is opened again, after those that were dropped with it.
+_HAS_WAITED: Final = ContextVar("has_waited", default=False)
 
 
 # whether to ask
@@ -123,25 +130,93 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
 
     Scripts aren't asked.
     """
-    answer, is_person = ContextAnswer(), viewer_to_ask_in() is not None
+    answer, viewer = ContextAnswer(), viewer_to_ask_in()
+    file = Path(only_path(path))
     while True:
+        layers = []
         try:
             layers = read()
         except MissingContextError as error:
-            if not is_person:
+            if viewer is None:
                 raise
-            reply = _ask(str(error), error.missing, error.choices)
+            question = Question(str(error), error.missing, error.choices)
         else:
-            message = _without_spacing(layers, path)
-            if not is_person or not message:
+            message = _without_spacing(layers, file)
+            if viewer is None or not message:
                 return layers
-            reply = _ask(message, ("spacing_angstrom",), ())
-            if reply == ContextAnswer():
-                return layers  # in voxels
+            question = Question(message, ("spacing_angstrom",), _tomograms_of(layers))
+        volumes = shown_volumes(viewer.layers)
+        reply = known_answer(question, volumes, file)
+        if reply is not None:
+            grid = reply.tomogram or f"voxels of {spacing_text(reply.spacing_angstrom)}"
+            show_info(plain(f"{file.name}: {grid}, by the open tomogram."))
+        elif viewer_of_a_person() is not None and not _HAS_WAITED.get():
+            _open_later(viewer, str(file))
+            return []
+        reply = reply or _ask(question, volumes, viewer)
         if reply is None:
             return []
+        if layers and reply == ContextAnswer():
+            return layers  # in voxels
         answer = answer.updated(reply)
         read = partial(_read_with, answer, path)
+
+
+class Question(NamedTuple):
+    """What a file doesn't say, and the names of the tomograms in it."""
+
+    message: str
+    missing: tuple[ContextField, ...]
+    tomograms: tuple[str, ...] = ()
+
+
+def known_answer(
+    question: Question, volumes: Sequence[ShownVolume], file: Path
+) -> ContextAnswer | None:
+    """The answer that the open volumes give; None if a person has to give it.
+
+    It is the tomogram in the file that is open, or the grid of the open volume that has its name. A
+    file that names no tomogram belongs to the volumes from its folder, if they have the same grid.
+    """
+    if "tomogram" in question.missing:
+        is_open = [name for name in question.tomograms if _named(name, volumes)]
+        return ContextAnswer(tomogram=is_open[0]) if len(is_open) == 1 else None
+    candidates = [volume for name in question.tomograms for volume in _named(name, volumes)]
+    if not question.tomograms:
+        candidates = [
+            each for each in volumes if each.path and Path(each.path).parent == file.parent
+        ]
+    # files round their spacing
+    grids = {(f"{each.spacing_angstrom:.4g}", each.shape_zyx) for each in candidates}
+    return ContextAnswer(*candidates[0][1:3]) if len(grids) == 1 else None
+
+
+def _named(tomogram: str, volumes: Sequence[ShownVolume]) -> list[ShownVolume]:
+    """The volumes whose name has the tomogram's name in it: ``rec_TS_1`` of TS_1, not ``TS_1_2``.
+
+    A number alone isn't a name.
+    """
+    if tomogram.isdigit():
+        return []
+    number = r"[_-]\d+(?![\d.]*Apx)"  # Warp adds the voxel spacing: TS_1_10.00Apx
+    word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(tomogram)}(?![A-Za-z0-9]|{number})")
+    return [volume for volume in volumes if word.search(volume.name)]
+
+
+def _open_later(viewer: Viewer, path: str) -> None:
+    """Open a file again, to ask about it, when the other files that were dropped with it are open."""
+
+    def open_again() -> None:
+        token = _HAS_WAITED.set(True)
+        try:
+            viewer.open(path, plugin=_PLUGIN)
+        finally:
+            _HAS_WAITED.reset(token)
+
+    waiting = QObject()
+    waiting.destroyed.connect(open_again)
+    # unlike a timer, it isn't handled by the events that are processed while those files are read
+    waiting.deleteLater()
 
 
 def ask_spacing(layer: Layer, parent: QWidget) -> bool:
@@ -167,18 +242,24 @@ def _read_with(answer: ContextAnswer, path: Any) -> list[LayerData]:
     return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
 
 
-def _ask(message: str, missing: Any, choices: tuple[str, ...]) -> ContextAnswer | None:
-    viewer = viewer_to_ask_in()
-    if viewer is None:
-        return None
-    volumes = shown_volumes(viewer.layers)
-    dialog = ContextDialog(message, missing, choices, volumes, parent=main_window(viewer))
+def _ask(
+    question: Question, volumes: Sequence[ShownVolume], viewer: Viewer
+) -> ContextAnswer | None:
+    dialog = ContextDialog(*question, volumes, parent=main_window(viewer))
+    active = active_layer(viewer.layers)
+    dialog.prefer(question.tomograms, "" if active is None else active.name)
     return dialog.answer if dialog.exec() else None
 
 
-def _without_spacing(layers: list[LayerData], path: Any) -> str:
+def _tomograms_of(layers: list[LayerData]) -> tuple[str, ...]:
+    """The names of the tomograms of picks."""
+    abouts = [Provenance.of(options["metadata"][METADATA_KEY]) for _data, options, _kind in layers]
+    names = [about.more.get("tomogram_name") or about.run_name for about in abouts]
+    return tuple(dict.fromkeys(str(name) for name in names if name))
+
+
+def _without_spacing(layers: list[LayerData], file: Path) -> str:
     """A message about picks with unknown voxel spacing; empty if there are none."""
-    file = Path(only_path(path))
     for _data, options, _kind in layers:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
@@ -245,6 +326,15 @@ class ContextDialog(QDialog):
         column.addLayout(form)
         column.addWidget(buttons)
         self.volume.currentIndexChanged.connect(self._on_volume)
+
+    def prefer(self, tomograms: Sequence[str], active: str) -> None:
+        """Preselect the open volume with the name of a tomogram, else the active or the last one."""
+        names = [volume.name for volume in self._volumes]
+        named = [volume.name for name in tomograms for volume in _named(name, self._volumes)]
+        for name in (*named, active, *reversed(names)):
+            if name in names:
+                self.volume.setCurrentIndex(names.index(name) + 1)
+                break
 
     @property
     def answer(self) -> ContextAnswer:

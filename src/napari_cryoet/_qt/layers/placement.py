@@ -143,11 +143,12 @@ def _isotropic(widths: NDArray[np.float64]) -> float | None:
 
 
 class ShownVolume(NamedTuple):
-    """A volume layer's name, voxel spacing and size."""
+    """A volume layer's name, voxel spacing and size, and the file that it was opened from, if any."""
 
     name: str
     spacing_angstrom: float
     shape_zyx: tuple[int, int, int]
+    path: str = ""
 
 
 def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
@@ -158,5 +159,6 @@ def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
         spacing = spacing_angstrom_of(layer) if is_volume else None
         if spacing is not None and not getattr(layer, "rgb", False):
             z, y, x = (int(size) for size in layer.level_shapes[0])
-            volumes.append(ShownVolume(layer.name, spacing, (z, y, x)))
+            path = layer.source.path or ""
+            volumes.append(ShownVolume(layer.name, spacing, (z, y, x), path))
     return volumes

@@ -6,7 +6,7 @@ napari creates layers itself when it opens a file or duplicates a layer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -21,8 +21,11 @@ from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.seam import count_in_nanometers, delete_in_own_canvas
 from napari_cryoet._qt.streaming.progressive import attach, make_layer
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
+from napari_cryoet.locations import Location
 from napari_cryoet.streaming import pyramid_of
+from napari_cryoet.volumes import AXES, TIFF_SUFFIXES, open_volume
 
 
 def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
@@ -85,6 +88,8 @@ def adopt_layers_of(viewer: ViewerModel) -> None:
 def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     layer, layers = event.value, event.source
     if METADATA_KEY not in layer.metadata:
+        with plane_kept(viewer.dims):
+            _place_tiff(layer)
         return
     before = layer.extent
     own_type = OWN_TYPES.get(type(layer))
@@ -111,6 +116,19 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
             _start_in_the_middle(viewer)
     if layer.visible is NOT_YET:
         layer.visible = True
+
+
+def _place_tiff(layer: Layer) -> None:
+    """Give an image that napari just opened the voxel spacing that its TIFF file states."""
+    source = layer.source
+    is_new = source.path is not None and source.parent is None and np.allclose(layer.scale, 1)
+    if not is_new or Location.of(source.path).suffix not in TIFF_SUFFIXES:
+        return
+    with suppress(CryoETError):  # it isn't a volume
+        volume = open_volume(source.path)
+        if volume.spacing_angstrom is not None and volume.shape_zyx == layer.data.shape:
+            layer.scale = volume.spacing_angstrom
+            layer.units = ("angstrom",) * len(AXES)
 
 
 @contextmanager
