@@ -219,6 +219,8 @@ def test_download_level_and_split_are_chosen_in_menus(qtbot, filled):
         settle(qtbot, filled)
 
     choose(page.choices.menu(), "Level 1 and coarser: 1/8 of the size")
+    titles = [action.text() for action in page.choices.menu().actions() if not action.isEnabled()]
+    assert {"Levels", "Format"} <= {*titles}
     assert filled.basket.details.contents.total.size_bytes < before / 4
     choose(page.split.menu(), "80/10/10")
     seed = filled.basket.basket.split.seed

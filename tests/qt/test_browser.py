@@ -123,6 +123,9 @@ def test_an_unknown_id_is_reported(qtbot, browser):
     assert browser.screens.notice.text == "This source has no annotation with the id 99."
     type_text(qtbot, browser, "p")
     assert not browser.screens.notice.isVisible(), "the notice was about the previous search"
+    browser.screens.notice.show_notice("A notice of this page.")
+    browser.navigator.go_to_dataset(browser.session.catalogue.rows[0].id)
+    assert not browser.screens.notice.isVisible(), "the notice was about the previous page"
 
 
 def test_a_failed_source_is_named_and_replaces_the_previous_one(qtbot, browser, portal):

@@ -147,7 +147,38 @@ def test_a_second_annotation_filter_applies_to_the_same_run(qtbot, browser):
     matches = expected(browser, annotations=conditions, processing=("denoised",))
     assert browser.finder.answer.matches.run_ids == matches.run_ids
     for text in (RIBOSOME, "and membrane", "denoised"):
-        assert browser.screens.filter_bar.chip(text).isVisible()
+        assert browser.screens.filter_bar.chip(text)
+
+
+def test_nothing_moves_under_the_mouse_while_filters_are_chosen(qtbot, browser):
+    screens, facets = browser.screens, browser.screens.facets.view
+    open_filters(qtbot, browser)
+    places = set()
+    for title, text in (("Object", RIBOSOME), ("Processing", "denoised"), ("Ground truth", "yes")):
+        index = value(browser, title, text)
+        facets.setExpanded(index.parent(), True)
+        facets.scrollTo(index, facets.ScrollHint.PositionAtCenter)
+        before = facets.visualRect(index).top()
+        click(qtbot, browser, facets.viewport(), facets.visualRect(index).center())
+        assert facets.visualRect(value(browser, title, text)).top() == before
+        places.add(facets.mapTo(browser, QPoint()).y())
+    assert len(places) == 1
+    assert screens.filter_bar.more.text() == "+2 ▾", "the line has room for one"
+    screens.filter_bar.more.click()
+    item(QApplication.activePopupWidget(), "denoised").trigger()
+    wait(qtbot, browser)
+    assert not browser.finder.answer.search.processing
+
+
+def test_all_matches_are_added_with_a_button(qtbot, browser):
+    page = browser.screens.datasets
+    assert not page.add_all.isEnabled(), "nothing was searched"
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
+    click(qtbot, browser, page.add_all)
+    item(QApplication.activePopupWidget(), "tomograms (one per run)").trigger()
+    tomograms = browser.finder.answer.matches.ids("tomograms")
+    qtbot.waitUntil(lambda: {*browser.basket.basket.tomograms} == {*tomograms})
 
 
 def test_a_range_can_be_typed(qtbot, browser):
@@ -203,8 +234,7 @@ def test_an_empty_result_suggests_a_filter_to_remove(qtbot, browser):
 def test_a_corrected_spelling_is_shown(qtbot, browser):
     open_filters(qtbot, browser)
     qtbot.keyClicks(browser.screens.search, "ribsome")
-    qtbot.waitUntil(browser.screens.datasets.remark.isVisible)
-    assert "ribosome" in browser.screens.datasets.remark.text()
+    qtbot.waitUntil(lambda: "ribosome" in browser.screens.datasets.remark.text())
 
 
 def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatch):

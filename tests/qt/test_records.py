@@ -141,6 +141,24 @@ def test_new_rows_keep_selection_and_folding(view, model):
     assert not view.isExpanded(model.index_of("group"))
 
 
+def test_changed_rows_leave_the_current_row_where_it_is(view, model, qtbot):
+    group = RecordRow(
+        "group", "Group", "group", opens=False, is_unfolded=True,
+        children=tuple(rows(*map(str, range(60)))),
+    )  # fmt: skip
+    model.set_rows([group])
+    view.select("40")
+    view.scrollTo(view.currentIndex(), view.ScrollHint.PositionAtCenter)
+    top = view.visualRect(view.currentIndex()).top()
+    model.set_rows([replace(group, children=(*rows("new", "newer"), *group.children))])
+    assert view.visualRect(model.index_of("40")).top() == top
+    remaining = tuple(row for row in group.children if row.key != "40")
+    model.set_rows([replace(group, children=remaining)])
+    assert view.visualRect(view.currentIndex()).top() == top, "the next row takes its place"
+    model.set_rows(rows(*map(str, range(100, 160))))
+    assert view.verticalScrollBar().value() == 0, "another list starts at the top"
+
+
 def test_more_rows_are_requested_once_when_scrolled_into_view(view, model, qtbot):
     more = RecordRow(record=None, title="Loading more…", kind=RowKind.MESSAGE)
     with qtbot.assertNotEmitted(model.more_requested):

@@ -343,9 +343,11 @@ def test_annotations_of_another_alignment_are_hidden_and_restored(qtbot, run_doc
     run.tomogram_open_requested.emit(run.page, first)
     key = toggle(first_that(run.annotations, is_points))
     settle(qtbot, run_dock)
+    tree_area = run.tree.geometry()
     run.tomogram_open_requested.emit(run.page, other)
     settle(qtbot, run_dock)
     assert not manager.is_visible(key)
+    assert run.tree.geometry() == tree_area, "the notice floats over the end of the list"
     assert run_dock.screens.notice.text == "Hid 1 annotation made on another alignment of this run."
     go_to(qtbot, run_dock, RIBOSOME_RUN)
     assert not run_dock.screens.notice.isVisible()

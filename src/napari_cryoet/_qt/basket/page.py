@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +29,7 @@ from napari_cryoet._qt.widgets.controls import explain, push_button, tool_button
 from napari_cryoet._qt.widgets.desktop import open_folder
 from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
-from napari_cryoet._qt.widgets.menus import add_item, drop_menu
+from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.record_view import ListPage
@@ -78,6 +77,14 @@ _CHOICES: Final[tuple[tuple[str, str, Any], ...]] = (
     ("Volumes as OME-Zarr", "volume_format", "zarr"),
     ("Volumes as MRC", "volume_format", "mrc"),
 )
+#: Titles of these groups.
+_CHOICE_TITLES: Final = {
+    "with_tomogram": "Tomograms",
+    "shapes": "Shapes",
+    "level": "Levels",
+    "volume_format": "Format",
+    "leave_out": "Whole runs",
+}
 
 
 class BasketStrip(QPushButton):
@@ -369,9 +376,11 @@ class BasketPage(ListPage):
             )
             items.append((f"Whole runs with {part}", "leave_out", toggled, part not in left_out))
         self._choices_menu.clear()
-        for (_, previous, *_), (text, name, value, is_on) in pairwise([items[0], *items]):
-            if name != previous:
-                self._choices_menu.addSeparator()
+        group = ""
+        for text, name, value, is_on in items:
+            if name != group:
+                add_title(self._choices_menu, _CHOICE_TITLES[name])
+                group = name
             set_choice = partial(Basket.with_choices, **{name: value})
             action = add_item(self._choices_menu, text, partial(change, set_choice))
             action.setCheckable(True)

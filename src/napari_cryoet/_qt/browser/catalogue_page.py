@@ -36,6 +36,7 @@ class CataloguePage(ListPage, Generic[R]):
     """A list of records named by ``noun``; ``row_of`` turns a record of an answer into a row."""
 
     menu_requested = Signal(object)  # the button to show the menu below
+    add_requested = Signal(object)  # likewise, to add the results to the basket
     rest_requested = Signal()  # more results are needed than were passed
 
     def __init__(
@@ -73,13 +74,18 @@ class CataloguePage(ListPage, Generic[R]):
         self.sort.currentTextChanged.connect(lambda _name: self._list())
         self.model.more_requested.connect(self._list_more)
         self.remark = ElidedLabel(name="dimText")
-        self.remark.hide()
-        top = QHBoxLayout()
+        self.add_all = tool_button("Add all matches ▾", f"Add all listed {noun}s to the basket")
+        self.add_all.clicked.connect(lambda: self.add_requested.emit(self.add_all))
+        self.add_all.setVisible(has_ticks)
+        self.add_all.setEnabled(False)
+        top, below = QHBoxLayout(), QHBoxLayout()
         top.addWidget(self.count, 1)
         top.addWidget(self.menu_button)
         top.addWidget(self.sort)
+        below.addWidget(self.remark, 1)
+        below.addWidget(self.add_all)
         self.column.insertLayout(0, top)
-        self.column.insertWidget(1, self.remark)
+        self.column.insertLayout(1, below)
 
     def show_results(
         self,
@@ -109,9 +115,8 @@ class CataloguePage(ListPage, Generic[R]):
             self._list()
         total_text = count_text(total, self._noun)
         self.count.setText(total_text if n_results == total else f"{n_results:,} of {total_text}")
-        remark = remark_text(answer) if results else ""
-        self.remark.setText(remark)
-        self.remark.setVisible(bool(remark))
+        self.remark.setText(remark_text(answer) if results else "")
+        self.add_all.setEnabled(bool(results) and answer.matches is not None)
         if results:
             self.loadable.show_content()
         else:
@@ -124,7 +129,8 @@ class CataloguePage(ListPage, Generic[R]):
         self._results, self._n_results, self._answer = (), 0, Answer(Search())
         self._list()
         self.count.setText("")
-        self.remark.hide()
+        self.remark.setText("")
+        self.add_all.setEnabled(False)
 
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
         self.count.setText("")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from qtpy.QtCore import QModelIndex, Qt, Signal
-from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QWidget
-from superqt import QFlowLayout
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QToolButton, QWidget
 
 from napari_cryoet._qt.widgets.controls import tool_button
+from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu, passing_menu
 from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
@@ -23,6 +24,7 @@ from napari_cryoet.wording import joined, plain
 _FEW: Final = 8  # values listed before "more…"
 _SHORT: Final = 3  # facets with no more values start unfolded
 _WIDEST_CHIP_PX: Final = 180
+_CHIP_GAP_PX: Final = 4
 _IN_CONDITION: Final = (
     "objects",
     "shapes",
@@ -41,7 +43,10 @@ _ANOTHER: Final = "another"
 
 
 class FilterBar(QWidget):
-    """The button that opens the facets, and a chip with a cross for each filter."""
+    """A line with the button that opens the facets, and a chip with a cross for each filter.
+
+    Chips that don't fit are in a menu, so that the lists below stay where they are.
+    """
 
     search_changed = Signal(object)  # Search
 
@@ -54,14 +59,16 @@ class FilterBar(QWidget):
         self.clear = tool_button("Clear", "Remove all filters")
         self._chips: list[QToolButton] = []
         self._search = Search()
-        self._flow = QFlowLayout(self)
-        self._flow.setContentsMargins(0, 0, 0, 0)
-        self._flow.setHorizontalSpacing(4)
-        self._flow.setVerticalSpacing(3)
-        self._flow.addWidget(self.filters)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.more = tool_button("", "Filters that don't fit in this line")
+        self.more.clicked.connect(self._drop_hidden)
+        self._line = QHBoxLayout(self)
+        self._line.setContentsMargins(0, 0, 0, 0)
+        self._line.setSpacing(_CHIP_GAP_PX)
+        self._line.addWidget(self.filters)
+        self._line.addWidget(self.more)
+        self._line.addStretch(1)
+        self._line.addWidget(self.clear)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.clear.clicked.connect(lambda: self.search_changed.emit(Search(text=self._search.text)))
         self.show_search(self._search)
 
@@ -76,9 +83,8 @@ class FilterBar(QWidget):
         if any(chip.hasFocus() for chip in (*self._chips, self.clear)):
             self.filters.setFocus(Qt.FocusReason.OtherFocusReason)
         for chip in self._chips:
-            self._flow.removeWidget(chip)
+            self._line.removeWidget(chip)
             chip.deleteLater()
-        self._flow.removeWidget(self.clear)
         further = range(
             *(len(chips(Search(annotations=search.annotations[:end]))) for end in (1, None))
         )
@@ -88,13 +94,40 @@ class FilterBar(QWidget):
             )
             for number, chip in enumerate(chips(search))
         ]
-        previous = self.filters
-        for button in (*self._chips, self.clear):  # otherwise Tab reaches new buttons last
-            self._flow.addWidget(button)
+        for number, chip in enumerate(self._chips, 1):
+            self._line.insertWidget(number, chip)
+        buttons = [self.filters, *self._chips, self.more, self.clear]
+        for previous, button in pairwise(buttons):  # otherwise Tab reaches new buttons last
             QWidget.setTabOrder(previous, button)
-            previous = button
         self.clear.setVisible(bool(self._chips))
-        self.updateGeometry()
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Show as many chips as fit, and the number of the others."""
+        widths = [chip.sizeHint().width() + _CHIP_GAP_PX for chip in self._chips]
+        room = self.width() - self.filters.sizeHint().width() - self.clear.sizeHint().width()
+        room -= 2 * _CHIP_GAP_PX
+        if sum(widths) > room:
+            self.more.setText(f"+{len(widths)} ▾")
+            room -= self.more.sizeHint().width() + _CHIP_GAP_PX
+        n_shown = sum(end <= room for end in accumulate(widths))
+        for number, chip in enumerate(self._chips):
+            chip.setVisible(number < n_shown)
+        n_hidden = len(widths) - n_shown
+        self.more.setText(f"+{n_hidden} ▾")
+        self.more.setVisible(n_hidden > 0)
+
+    def _drop_hidden(self) -> None:
+        menu = passing_menu(self.more)
+        add_title(menu, "Remove a filter")
+        for chip in self._chips:
+            if chip.isHidden():
+                add_item(menu, chip.text().replace("&&", "&"), chip.click)
+        drop_menu(menu, self.more)
 
     def _make_chip(self, text: str, without: Search) -> QToolButton:
         shown = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, _WIDEST_CHIP_PX)

@@ -8,13 +8,13 @@ from typing import Final
 
 from msgspec.structs import replace
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
+from qtpy.QtWidgets import QInputDialog, QWidget
 
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.widgets.desktop import copy_text
-from napari_cryoet._qt.widgets.menus import add_item, add_menu, drop_menu, passing_menu
+from napari_cryoet._qt.widgets.menus import add_item, add_menu, add_title, drop_menu, passing_menu
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet.discovery.as_python import client_script, own_script
 from napari_cryoet.discovery.index import Index
@@ -83,6 +83,7 @@ class Finder(QObject):
         for page in screens.lists:
             page.view.left_upwards.connect(screens.focus_search)
             page.menu_requested.connect(self._drop_menu)
+            page.add_requested.connect(self._drop_additions)
 
     @property
     def answer(self) -> Answer:
@@ -260,8 +261,6 @@ class Finder(QObject):
 
     def _drop_menu(self, button: QWidget) -> None:
         menu, index, search = passing_menu(button), self._session.index, self._search
-        if index is not None and self._answer.matches is not None:
-            self._add_basket_items(menu, self._answer.matches)
         add_item(menu, "Save this search…", self._save).setEnabled(search != Search())
         if self._memory.searches:
             saved_menu = add_menu(menu, "Saved searches")
@@ -294,17 +293,21 @@ class Finder(QObject):
         kind = "dataset" if isinstance(records[0], CatalogueRow) else "deposition"
         return [citation_of(record, self._session.page_url(kind, record.id)) for record in records]
 
-    def _add_basket_items(self, menu: QMenu, matches: Matches) -> None:
-        """Add menu entries that put matches into the basket, with their counts."""
-        adds = add_menu(menu, "Add all matches to the basket")
-        adds.setEnabled(bool(matches.run_ids))
+    def _drop_additions(self, button: QWidget) -> None:
+        """Open a menu that puts the matches into the basket, with their counts."""
+        matches = self._answer.matches
+        if matches is None:
+            return
+        menu = passing_menu(button)
+        add_title(menu, "Add to the basket")
         for kinds in _ADDS:
             counts = {kind: len(matches.ids(kind)) for kind in kinds}
             counts_text = " and ".join(
                 count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items()
             )
-            add = add_item(adds, counts_text, partial(self._add, matches, kinds, counts_text))
+            add = add_item(menu, counts_text, partial(self._add, matches, kinds, counts_text))
             add.setEnabled(all(counts.values()))
+        drop_menu(menu, button)
 
     def _add(self, matches: Matches, kinds: tuple[ListKind, ...], counts_text: str) -> None:
         self.basket_change_requested.emit(lambda basket: basket.add(matches, *kinds))

@@ -32,6 +32,7 @@ from napari_cryoet._qt.widgets.controls import tool_button
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.matches import ListedRun
@@ -197,13 +198,13 @@ class Screens:
             self.filter_bar,
             self.switch,
             self.breadcrumb,
-            self.notice,
         ):
             column.addWidget(part)
         column.addWidget(self.facets, 2)
         column.addWidget(self.stack, 3)
         column.addWidget(self.basket_strip)
         column.addWidget(self.status)
+        self.notice.float_in(self.stack, self._list_shown)
         self.show_start()
 
     def show_start(self) -> None:
@@ -230,6 +231,13 @@ class Screens:
         self.filter_bar.setVisible(is_list)
         self.facets.setVisible(is_list and self.filter_bar.filters.isChecked())
         self.breadcrumb.setVisible(not is_list)
+
+    def _list_shown(self) -> QWidget:
+        """The part of the current page that notices may cover."""
+        page = self.stack.currentWidget()
+        if page is self.run_loadable and self.run.tree.isVisible():
+            return self.run.tree
+        return page.loadable if isinstance(page, ListPage) else self.stack
 
     def focus_search(self) -> None:
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -346,6 +354,8 @@ class Navigator(QObject):
 
     def _arrive(self, crumbs: Crumbs) -> None:
         screens = self._screens
+        if crumbs[-1] != self._crumbs[-1]:
+            screens.notice.hide()  # it was about the page left now
         self._crumbs = crumbs
         screens.breadcrumb.set_steps([place.label for place in crumbs])
         screens.switch.set_current(LISTS.index(crumbs[0]))
@@ -487,10 +497,10 @@ class Navigator(QObject):
     def _on_run(self, page: RunPage, crumbs: Crumbs, *, opens_layers: bool) -> None:
         self._loading_delay.stop()
         run = Place("run", page.run.id, page.run.name)
-        self._show_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
         self._screens.run.set_page(page, self._session.page_url("run", page.run.id))
         self._screens.run_loadable.show_content()
         self._arrive(follow_to_run(crumbs, Place("dataset", page.run.dataset_id), run))
+        self._show_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
         self.focus_list()
         self.run_arrived.emit(page, opens_layers)
 

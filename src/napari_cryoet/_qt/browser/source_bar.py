@@ -25,7 +25,7 @@ from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.controls import explain, push_button, tool_button
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
-from napari_cryoet._qt.widgets.menus import add_item, drop_menu
+from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import CryoETError, NetworkError
 from napari_cryoet.portal.portal import find_portal
@@ -217,7 +217,7 @@ class SourceBar(QWidget):
             action = add_item(self.sources, text, partial(self.chosen.emit, choice))
             action.setIcon(icon(icon_name, self._theme.colors.text))
         if self._recent:
-            self.sources.addSection("Recent")
+            add_title(self.sources, "Recent")
         for recent in self._recent:
             add_item(self.sources, recent.label, partial(self.chosen.emit, recent))
 

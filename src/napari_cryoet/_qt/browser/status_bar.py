@@ -24,7 +24,7 @@ from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.controls import explain, push_button
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.menus import add_item, drop_menu
+from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
 from napari_cryoet.wording import joined, plain, size_text
 
 
@@ -175,7 +175,7 @@ class LevelsMenu(QObject):
         menu.clear()
         shown = []
         for layer in layers:
-            menu.addSection(f"3D detail of {layer.name}".replace("&", "&&"))
+            add_title(menu, f"3D detail of {layer.name}")
             shown += self._add_levels(layer)
         explain(self._strip.levels, f"3D detail: {'; '.join(shown)}")
         self._strip.levels.setVisible(bool(layers))

@@ -7,7 +7,7 @@ from textwrap import shorten
 from typing import Final
 
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QMenu, QWidget
+from qtpy.QtWidgets import QLabel, QMenu, QWidget, QWidgetAction
 
 from napari_cryoet.wording import plain
 
@@ -32,6 +32,19 @@ def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
     action.triggered.connect(lambda _checked=False: then())
     menu.addAction(action)
     return action
+
+
+def add_title(menu: QMenu, text: str) -> None:
+    """Add the title of a group of items; the sections of Qt are plain lines in napari's style."""
+    if not menu.isEmpty():
+        menu.addSeparator()
+    label = QLabel(plain(text).replace("&", "&&"))
+    label.setObjectName("menuTitle")
+    title = QWidgetAction(menu)
+    title.setText(text)
+    title.setDefaultWidget(label)
+    title.setEnabled(False)  # the keys skip it
+    menu.addAction(title)
 
 
 def add_menu(menu: QMenu, text: str) -> QMenu:

@@ -1,20 +1,23 @@
-"""A notice above a page."""
+"""A notice above a page, or over the bottom of its list."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
-from napari_cryoet._qt.tasks import UnexpectedError
+from napari_cryoet._qt.tasks import UnexpectedError, single_shot
 from napari_cryoet._qt.widgets.controls import COPY_REPORT, push_button, tool_button
 from napari_cryoet._qt.widgets.desktop import copy_text
 from napari_cryoet._qt.widgets.icons import pixmap
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import CryoETError
+
+_MARGIN_PX: Final = 3  # around a floating notice
 
 
 class NoticeBar(QFrame):
@@ -25,6 +28,8 @@ class NoticeBar(QFrame):
         self._theme = theme
         self._on_action: Callable[[], object] | None = None
         self._topic = ""
+        self._find_list: Callable[[], QWidget] | None = None
+        self._place_soon = single_shot(self, 0, self._place)  # after the page's layout
         self.setObjectName("noticeBar")
         self._icon = QLabel()
         self._text = plain_label(name="noticeText")
@@ -42,6 +47,17 @@ class NoticeBar(QFrame):
         grid.addWidget(self.action, 1, 1, Qt.AlignmentFlag.AlignLeft)
         self.hide()
         theme.changed.connect(self._draw_icon)
+
+    def float_in(self, pages: QWidget, find_list: Callable[[], QWidget]) -> None:
+        """Show notices over the bottom of the list that ``find_list`` returns, so that no row moves."""
+        self.setParent(pages)
+        self._find_list = find_list
+        pages.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
+            self._place_soon.start()
+        return super().eventFilter(watched, event)
 
     @property
     def text(self) -> str:
@@ -70,6 +86,7 @@ class NoticeBar(QFrame):
         self._on_action = action
         self.action.setText(action_text)
         self.action.setVisible(action is not None)
+        self._place()
         self.show()
 
     def show_error(
@@ -84,6 +101,19 @@ class NoticeBar(QFrame):
     def withdraw(self, topic: str) -> None:
         if self._topic == topic:
             self.hide()
+
+    def _place(self) -> None:
+        pages = self.parentWidget()
+        if self._find_list is None or pages is None:
+            return
+        below = self._find_list()
+        below.installEventFilter(self)
+        start = below.mapTo(pages, QPoint(_MARGIN_PX, below.height() - _MARGIN_PX))
+        width = below.width() - 2 * _MARGIN_PX
+        height = self.heightForWidth(width)
+        bottom = min(start.y(), pages.height())
+        self.setGeometry(start.x(), max(0, bottom - height), width, height)
+        self.raise_()
 
     def _run_action(self) -> None:
         self.hide()

@@ -93,9 +93,12 @@ class RecordView(QTreeView):
         self._kept: Hashable = (
             None  # this key and the folded rows are restored after the model is reset
         )
+        self._kept_top_px = 0  # of this row in the viewport
+        self._scrolled_px = 0
         self._folded: dict[Hashable, bool] = {}
         self._settle_soon = single_shot(self, 0, self._settle)
         self.setAccessibleName(name)
+        model.modelAboutToBeReset.connect(self._remember)  # before the view forgets its layout
         self.setModel(model)
         self.setItemDelegate(RecordDelegate(theme, self))
         self.setMouseTracking(True)
@@ -110,7 +113,6 @@ class RecordView(QTreeView):
         self._indent()
         self.doubleClicked.connect(self._on_double_click)
         self.clicked.connect(self._on_click)
-        model.modelAboutToBeReset.connect(self._remember)
         model.modelReset.connect(self._recall)
         model.rowsInserted.connect(lambda *_args: self._settle_soon.start())
         if (bar := self.verticalScrollBar()) is not None:
@@ -252,6 +254,9 @@ class RecordView(QTreeView):
     def _remember(self) -> None:
         row = self.current_row
         self._kept = None if row is None else row.key
+        self._kept_top_px = self.visualRect(self.currentIndex()).top()
+        bar = self.verticalScrollBar()
+        self._scrolled_px = 0 if bar is None else bar.value()
         roots = enumerate(self._records.rows)
         self._folded = {
             root.key: not self.isExpanded(self._records.index(n))
@@ -270,14 +275,29 @@ class RecordView(QTreeView):
                 self.setFirstColumnSpanned(number, QModelIndex(), True)
         kept = self._records.index_of(self._kept) if self._kept is not None else QModelIndex()
         self.setCurrentIndex(kept)
-        if kept.isValid():
-            self.scrollTo(kept)
-        else:
-            self.scrollToTop()
-            if self.hasFocus():
-                self.stand_somewhere()
         self._indent()
+        self._scroll_back(kept)
+        if self.hasFocus():
+            self.stand_somewhere()
         self._settle_soon.start()
+
+    def _scroll_back(self, kept: QModelIndex) -> None:
+        """Keep the current row where it was, as the mouse may be on it; a new list starts at the top."""
+        bar, viewport = self.verticalScrollBar(), self.viewport()
+        if bar is None or viewport is None:
+            return
+        self.executeDelayedItemsLayout()
+        is_same_tree = any(row.key in self._folded for row in self._records.rows)
+        if not kept.isValid() and (self._kept is None or not is_same_tree):
+            self.scrollToTop()
+            return
+        bar.setValue(self._scrolled_px)
+        if not 0 <= self._kept_top_px < viewport.height():
+            return
+        if kept.isValid():
+            bar.setValue(bar.value() + self.visualRect(kept).top() - self._kept_top_px)
+        else:
+            self.setCurrentIndex(self.indexAt(QPoint(0, self._kept_top_px)))
 
     def _has_ticks(self, row: RecordRow) -> bool:
         return any(
