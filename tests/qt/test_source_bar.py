@@ -47,6 +47,7 @@ def test_the_menu_opens_by_key_and_lists_every_kind_of_source(
         "Browse the live portal",
         "Open an address…",
         "Open a pack…",
+        "Recent",  # the title of a group
         "Mine && yours",
     ]
     with qtbot.waitSignal(browser.session.opening) as opening:
