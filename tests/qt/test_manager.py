@@ -1,8 +1,12 @@
+import itertools
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points, Vectors
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
@@ -10,6 +14,7 @@ from napari_cryoet._qt.picks.layer_picks import volume_for
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
+from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationShape, ShapeType
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
@@ -65,8 +70,8 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def manager(qtbot, viewer_model):
-    manager = LayerManager(viewer_model)
+def manager(qtbot, viewer_model, tasks):
+    manager = LayerManager(viewer_model, tasks)
     yield manager
     manager.close()
 
@@ -114,14 +119,66 @@ def kinds_of(layers):
     ]
 
 
+class TestSeveralLayers:
+    @pytest.fixture
+    def open_all(self, qtbot, runs, manager, tasks, monkeypatch):
+        """Open annotations and their tomogram, which is loaded last."""
+        has_annotations = threading.Event()
+
+        def load_late(*arguments, **options):
+            has_annotations.wait(60)
+            return load_tomogram(*arguments, **options)
+
+        def open_all():
+            page = runs.first
+            for file in page.annotation_files:
+                manager.show_annotation(page, file)
+            manager.open_tomogram(page, page.tomograms[0])
+            qtbot.waitUntil(lambda: len(tasks.running) == 1)
+            has_annotations.set()
+
+        monkeypatch.setattr("napari_cryoet._qt.viewer.manager.load_tomogram", load_late)
+        return open_all
+
+    def test_each_is_added_in_an_event_of_its_own_and_the_tomogram_first(
+        self, qtbot, manager, viewer_model, open_all
+    ):
+        passes = itertools.count()
+        timer = QTimer(interval=0)
+        timer.timeout.connect(lambda: next(passes))
+        timer.start()
+        added = []
+        viewer_model.layers.events.inserted.connect(
+            lambda event: added.append((next(passes), event.value, manager.progress))
+        )
+        open_all()
+        qtbot.waitUntil(lambda: len(added) == 5)
+        numbers, layers, progress = zip(*added, strict=True)
+
+        assert kinds_of(layers)[0] is Image
+        assert {n_added for n_added, _ in progress} == {1, 2, 3, 4}
+        assert {n_records for _, n_records in progress} == {4}
+        assert min(np.diff(numbers)) > 1  # the timer fired in between
+
+    def test_stop_leaves_those_that_are_there(self, qtbot, manager, viewer_model, open_all):
+        viewer_model.layers.events.inserted.connect(lambda _event: manager.stop())
+        open_all()
+        qtbot.waitUntil(lambda: not manager.coming())
+        QApplication.processEvents()
+
+        assert kinds_of(viewer_model.layers) == [Image]
+
+
 class TestShowing:
-    def test_a_tomogram_opens_at_its_middle_plane(self, runs, manager, viewer_model, open_tomogram):
+    def test_a_tomogram_opens_at_its_middle_plane(
+        self, qtbot, runs, manager, viewer_model, open_tomogram
+    ):
         layer = open_tomogram(runs.first)
 
         assert isinstance(layer, Image)
         assert list(viewer_model.layers) == [layer]
         assert viewer_model.dims.current_step[0] == 9
-        assert viewer_model.canvas.overlays.scale_bar.visible
+        qtbot.waitUntil(lambda: viewer_model.canvas.overlays.scale_bar.visible)
         assert viewer_model.layers.selection.active is layer
         assert manager.shown() == {LayerKey("tomogram", 1506)}
 

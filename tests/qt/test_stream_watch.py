@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet._qt.streaming.state import StreamState
 from napari_cryoet._qt.viewer.detail import Detail
@@ -94,6 +95,14 @@ def layer(viewer_model, served, strip):
 
 def layer_is_exact(layer, strip) -> bool:
     return stream_of(layer).state.is_exact and not strip.label.text()
+
+
+def test_the_strip_counts_the_records_that_are_opened(monkeypatch, manager, strip):
+    monkeypatch.setattr(manager, "coming", lambda: {LayerKey("annotation", 7)})
+    monkeypatch.setattr(LayerManager, "progress", (4, 27))
+    manager.changed.emit()
+    assert strip.label.text() == "opening 5 of 27…"
+    assert not strip.stop.isHidden()
 
 
 def test_a_layer_added_by_others_is_shown_and_can_be_stopped(

@@ -94,7 +94,9 @@ class StreamWatch(QObject):
         if self._is_closed:
             return
         if self._manager.coming():
-            self._strip.set_status("opening…", can_stop=True)
+            n_added, n_records = self._manager.progress
+            which = f" {n_added + 1} of {n_records}" if n_records > 1 else ""
+            self._strip.set_status(f"opening{which}…", can_stop=True)
         else:
             self._show(
                 [

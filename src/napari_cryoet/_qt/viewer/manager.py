@@ -8,6 +8,7 @@ they are inserted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -40,7 +41,6 @@ from napari_cryoet.layers.load import (
     load_annotation,
     load_tilt_series,
     load_tomogram,
-    tomogram_name,
 )
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
@@ -51,12 +51,22 @@ from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 _WAITS: Final = "was_visible_with_its_run"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Loaded:
+    """The data of a record whose layers are yet to be added."""
+
+    key: LayerKey
+    run_id: object
+    specs: tuple[LayerSpec, ...]
+
+
 class LayerManager(QObject):
     """Shows tomograms, annotations and tilt series as layers.
 
-    Loading runs in ``tasks`` with the `LayerKey` as key. A record that has a layer already is
-    shown, not loaded again. The camera and the slice move only when a run is shown for the first
-    time or the run changes.
+    Loading runs in ``tasks`` with the `LayerKey` as key. Layers are added one an event, the tomogram
+    first, so that the window stays responsive. A record that has a layer already is shown, not
+    loaded again. The camera and the slice move only when a run is shown for the first time or the
+    run changes.
     """
 
     changed = Signal()  # of `shown`, `is_visible` or `coming`
@@ -75,10 +85,15 @@ class LayerManager(QObject):
         self._viewer = viewer
         self._tasks = tasks or Tasks(self)
         self._coming: set[LayerKey] = set()
+        self._loaded: list[_Loaded] = []
+        self._further: list[Layer] = []  # arrows of points that were added
+        self._n_added = 0  # since nothing was coming
+        self._add_soon = single_shot(self, 0, self._add_next)
         self._run_id: object = None
         self._shows_together = False
         self._bounds: NDArray[np.float64] | None = None  # of the last visible volumes
         self._fitted: tuple[Any, ...] = ()
+        self._show_scale_soon = single_shot(self, 0, self._show_scale)  # drawing text takes long
         self._fit_soon = single_shot(
             self, 0, self._fit
         )  # sizes change repeatedly while docks are laid out
@@ -106,6 +121,11 @@ class LayerManager(QObject):
 
     def coming(self) -> set[LayerKey]:
         return set(self._coming)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many of the records that are being opened have layers, and how many there are."""
+        return self._n_added, self._n_added + len(self._coming)
 
     def layers_of(self, key: LayerKey) -> list[Layer]:
         """The layers of a key, the main one first."""
@@ -138,9 +158,8 @@ class LayerManager(QObject):
     # showing and hiding
 
     def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
-        title = f"Opening {tomogram_name(tomogram)}"
         key = LayerKey("tomogram", tomogram.id)
-        self._show(key, page, lambda job: (load_tomogram(tomogram, task=job),), title=title)
+        self._show(key, page, lambda job: (load_tomogram(tomogram, task=job),))
 
     def show_annotation(
         self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None
@@ -159,18 +178,12 @@ class LayerManager(QObject):
                 file, tomogram, run_tomograms=page.tomograms, color=color, task=job
             )
 
-        self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
+        self._show(LayerKey("annotation", file.id), page, work)
 
     def show_tilt_series(self, page: RunPage, series: TiltSeries) -> None:
         """Show a tilt series; use a separate viewer, because its axes differ from a tomogram's."""
-        title = f"Opening a tilt series of {page.run.name}"
         key = LayerKey("tilt series", series.id)
-        self._show(
-            key,
-            page,
-            lambda job: (load_tilt_series(series, run=page.run, task=job),),
-            title=title,
-        )
+        self._show(key, page, lambda job: (load_tilt_series(series, run=page.run, task=job),))
 
     def hide(self, key: LayerKey) -> None:
         """Hide the layers of a key, and stop loading it."""
@@ -183,13 +196,16 @@ class LayerManager(QObject):
         for loading in [key] if key is not None else tuple(self._coming):
             self._coming.discard(loading)
             self._tasks.stop(loading)
+        self._loaded = [loaded for loaded in self._loaded if loaded.key in self._coming]
+        self._add_soon.start()
         self.changed.emit()
 
     def close(self) -> None:
         """Stop loading and disconnect from the viewer; layers stay."""
         self.stop()
         self._watch.close()
-        self._fit_soon.stop()
+        for timer in (self._add_soon, self._show_scale_soon, self._fit_soon):
+            timer.stop()
         self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
         self._viewer.dims.events.range.disconnect(self._limit_range)
         for layer in tuple(self._listened):
@@ -306,12 +322,7 @@ class LayerManager(QObject):
     # loading
 
     def _show(
-        self,
-        key: LayerKey,
-        page: RunPage,
-        work: Callable[[Job], tuple[LayerSpec, ...]],
-        *,
-        title: str,
+        self, key: LayerKey, page: RunPage, work: Callable[[Job], tuple[LayerSpec, ...]]
     ) -> None:
         self.show_run(page.run.id)
         layer = self._main(key)
@@ -319,6 +330,7 @@ class LayerManager(QObject):
             self.set_visible(key, True)
             self._viewer.layers.selection.active = layer
         elif key not in self._coming:
+            self._n_added = self._n_added if self._coming else 0
             self._coming.add(key)
             self.changed.emit()
 
@@ -334,48 +346,68 @@ class LayerManager(QObject):
                 load,
                 then=partial(self._on_loaded, key, page.run.id),
                 failed=partial(self._on_failed, key),
-                title=title,
             )
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._coming.discard(key)
+        self._add_soon.start()
         self.changed.emit()
         self.failed.emit(key, error)
 
     def _on_loaded(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> None:
-        self._coming.discard(key)
+        self._loaded.append(_Loaded(key, run_id, specs))
+        self._add_soon.start()
+
+    def _add_next(self) -> None:
+        """Add one layer; annotations wait for a tomogram that is coming."""
+        if self._further:
+            self._add_soon.start()
+            self._insert(self._further.pop(0), active_layer(self._viewer.layers))
+            return
+        tomograms = [loaded for loaded in self._loaded if loaded.key.kind == "tomogram"]
+        is_awaited = any(key.kind == "tomogram" for key in self._coming)
+        following = tomograms if is_awaited else self._loaded
+        if not following:
+            return
+        loaded = following[0]
+        self._loaded.remove(loaded)
+        self._coming.discard(loaded.key)
+        self._n_added += 1
+        self._add_soon.start()
         try:
-            self._add(key, run_id, specs)
+            self._add(loaded.key, loaded.run_id, loaded.specs)
         finally:
             self.changed.emit()
-        warnings = specs[0].options["metadata"][METADATA_KEY].warnings
+        warnings = loaded.specs[0].options["metadata"][METADATA_KEY].warnings
         if warnings:
-            self.remarked.emit(key, " ".join(warnings))
+            self.remarked.emit(loaded.key, " ".join(warnings))
 
     def _add(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> None:
         viewer = self._viewer
         other_layers = [layer for layer in viewer.layers if key_of(layer) is None]
         was_empty, had_volume = not viewer.layers, bool(self._volumes())
         active = active_layer(viewer.layers)
-        layers = [
-            make_layer(spec, viewer=viewer)[0] for spec in specs
-        ]  # create all before adding the first
-        for layer in layers:
-            tag(layer, key, run_id, is_main_layer=layer is layers[0])
+        main, *self._further = [make_layer(spec, viewer=viewer)[0] for spec in specs]
+        for layer in (main, *self._further):
+            tag(layer, key, run_id, is_main_layer=layer is main)
             show_as_discs(layer)
-            if not self._belongs(run_id):  # the user switched to another run
-                _set_waiting(layer, layer.visible)
-                layer.visible = False
-        for layer in layers:
-            add_layer(viewer, layer)
-            self._listen_to(layer)
+        self._insert(main, active if active in other_layers else main)
         if was_empty:
-            viewer.canvas.overlays.scale_bar.visible = True
+            self._show_scale_soon.start()
         if not had_volume and (self._bounds is not None or not other_layers):
             self._fit_if_bounds_changed()
-        viewer.layers.selection.active = (
-            active if active is not None and active in other_layers else layers[0]
-        )
+
+    def _insert(self, layer: Layer, active: Layer | None) -> None:
+        """Add a layer, and make ``active`` the active one."""
+        if not self._belongs(group_of(layer)):  # the user switched to another run
+            _set_waiting(layer, layer.visible)
+            layer.visible = False
+        add_layer(self._viewer, layer)
+        self._listen_to(layer)
+        self._viewer.layers.selection.active = active
+
+    def _show_scale(self) -> None:
+        self._viewer.canvas.overlays.scale_bar.visible = True
 
     # changes by the user
 
