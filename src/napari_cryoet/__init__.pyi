@@ -12,6 +12,9 @@ from .comparison.inputs import open_annotation as open_annotation
 from .comparison.masks import MaskComparison as MaskComparison
 from .comparison.masks import PicksInMask as PicksInMask
 from .comparison.picks import PicksComparison as PicksComparison
+from .comparison.ranking import Ranking as Ranking
+from .comparison.ranking import rank_annotations as rank_annotations
+from .comparison.ranking import rivals_of as rivals_of
 from .discovery.facets import count_facets as count_facets
 from .discovery.index import Index as Index
 from .discovery.index import read_index as read_index

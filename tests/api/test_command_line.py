@@ -36,7 +36,8 @@ OPTIONS = {
     "list": "--object --ground-truth --and --processing --spacing --released --sort --limit --ids --refresh --json",
     "download": "--run --dataset --what --format --object --to --dry-run --overwrite",
     "convert": "--unit --spacing --shape --tomogram --alignment --to --overwrite",
-    "compare": "--unit --source --radius --beta --method --symmetry --iou --spacing --insist --json",
+    "compare": "--unit --source --radius --beta --method --symmetry --iou --region --spacing --insist --json",
+    "rank": "--source --radius --beta --method --symmetry --iou --region --spacing --insist --json",
     "check": "--unit --spacing --diameter --tomogram --json",
     "pack": "",
     "serve": "--host --port --name --cors",
@@ -273,6 +274,18 @@ class TestCompare:
 
         assert asdict(scores).items() <= json.loads(run(*command, "--json").out).items()
         assert f"{100 * scores.precision:.1f}" in run(*command).out
+
+    def test_ranks_all_annotations_of_the_object(self, run, demo_pack, find, files):
+        truth = find("OrientedPoint", object_name="ribosome", ground_truth_status=True)
+        command = ("rank", f"AF-{truth.id}", "--source", demo_pack, "--region", "0:500")
+        ranked = json.loads(run(*command, "--json").out)["annotations"]
+        assert len(ranked) == 4
+        assert [row["rank"] for row in ranked] == [1, 2, 3, 4]
+        assert f"AN-{ranked[0]['annotation_id']}" in run(*command).out.splitlines()[1]
+
+        done = run("rank", files[0], files[1], "--spacing", "1", "--radius", "2")
+        assert "33 %" in done, "one of three is right"
+        assert run("rank", files[0]).code == 1
 
     def test_reports_what_is_missing(self, run, files):
         a, b = files

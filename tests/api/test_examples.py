@@ -112,6 +112,13 @@ def test_compare_annotations_measures_the_shift(run):
     assert np.linalg.norm(names["shifts_zyx"].mean(axis=0)) > 20
 
 
+def test_rank_annotations_puts_the_best_first(run):
+    names, output = run("rank_annotations.py")
+
+    assert names["ranking"].rows[0].f_score > names["ranking"].rows[2].f_score
+    assert len(output.splitlines()) >= 5
+
+
 def test_compare_with_masks_prints_all_three_comparisons(run):
     _names, output = run("compare_with_masks.py")
     errors = [

@@ -46,6 +46,7 @@ def test_examples_in_the_help_are_valid(capsys: Captured) -> None:
         "compare a.ndjson b.ndjson --spacing 1,2,3",
         "convert a.ndjson b.star --shape 1,2",
         "compare a.ndjson b.ndjson --iou 2",
+        "compare a.ndjson b.ndjson --region 9:2",
         "demo --size 10x10",
         "demo --timeout -1",
         "cache clear everything",

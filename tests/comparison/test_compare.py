@@ -61,6 +61,15 @@ class TestPicks:
             result.distances_angstrom, distances[result.rows_a, result.rows_b]
         )
 
+    def test_a_slab_leaves_out_what_lies_beside_it(self):
+        a = np.array([[1.0, 0, 0], [5, 0, 0], [9, 0, 0]])
+        result = matched(a, a[1:], 0.5, region_angstrom=[(2, 9)])
+        assert (result.scores.true_positives, len(result.a), len(result.b)) == (1, 1, 1)
+        mask = Mask(np.ones((10, 1, 1), np.uint8), 1.0)
+        assert compare(Picks(a, 1.0), mask, region_angstrom=[(2, 9)]).a.ids.tolist() == [1]
+        with pytest.raises(ValueError, match="end"):
+            matched(a, a, 1, region_angstrom=[(9, 2)])
+
     def test_far_too_large_radii_are_refused(self, monkeypatch):
         heap = np.random.default_rng(0).uniform(0, 1, (50, 3))
         for limit in ("MAX_CLUSTER", "MAX_PAIRS"):
@@ -118,6 +127,21 @@ class TestMasks:
         np.testing.assert_array_equal(
             parts[1].surface_distances_angstrom, wholes[1].surface_distances_angstrom
         )
+
+    def test_a_region_holds_the_voxels_whose_centres_are_in_it(self, monkeypatch):
+        monkeypatch.setattr(masks, "SLAB_VOXELS", 1)
+        fine = np.random.default_rng(0).integers(0, 4, (8, 4, 4)).astype(np.uint16)
+        coarse = fine[::2, ::2, ::2]
+        region = [(15, 60), None, (0, 30)]
+        found = compare(Mask(coarse, 20.0), Mask(fine, 10.0), region_angstrom=region)
+        repeated = coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+        expected = compare(Mask(repeated[2:6, :, :3], 10.0), Mask(fine[2:6, :, :3], 10.0))
+
+        assert (found.voxels_a, found.voxels_b, found.voxels_both, found.instances.scores) == (
+            *(expected.voxels_a, expected.voxels_b, expected.voxels_both),
+            expected.instances.scores,
+        )
+        assert "z 1.5 nm to 6 nm · x 0 nm to 3 nm" in found.text
 
     def test_a_single_label_is_an_instance_only_if_recorded(self):
         one, several = in_a_row(1, 1, 0, 0), Mask(in_a_row(1, 1, 2, 2), 10.0)

@@ -17,6 +17,7 @@ _PREFIXES: Final = {
     "alignment": "AL",
 }
 _SIZE: Final = "([1-9][0-9]{0,6})"
+_NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?)"
 _SPAN: Final = "([0-9]{1,6}):([0-9]{1,6})"
 
 
@@ -75,6 +76,19 @@ def region(text: str) -> tuple[tuple[int, int], ...]:
         int(end) for end in matched(f"{_SPAN}, *{_SPAN}, *{_SPAN}", text, "100:356,0:256,0:256")
     ]
     return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+
+def region_angstrom(text: str) -> tuple[tuple[float, float], ...]:
+    """Parse a slab or box: start and end along z, or along z, y and x, in ångström."""
+    spans = []
+    for part in text.split(","):
+        start, end = map(float, matched(f"{_NUMBER}:{_NUMBER}", part, "200:800"))
+        if not start < end:
+            raise BadParameter(f"{part!r} doesn't end after its start")
+        spans.append((start, end))
+    if len(spans) > 3:
+        raise BadParameter(f"{text!r} has more than three axes")
+    return tuple(spans)
 
 
 def symmetry(text: str) -> str:

@@ -1,8 +1,9 @@
-"""``napari-cryoet convert``, ``compare`` and ``check``."""
+"""``napari-cryoet convert``, ``compare``, ``rank`` and ``check``."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import say, say_json, working
+from napari_cryoet.cli.console import say, say_json, say_table, working
 from napari_cryoet.cli.options import (
     JsonOption,
     ShapeOption,
@@ -18,6 +19,7 @@ from napari_cryoet.cli.options import (
     UnitOption,
     positive,
     record_id,
+    region_angstrom,
     spacings,
     symmetry,
 )
@@ -47,6 +49,31 @@ _SPACINGS: Final = "Voxel spacing of files that don't state it, one for both or 
 _INSIST: Final = (
     "Compare despite different alignments, or use --spacing A,B instead of what masks state."
 )
+_RADIUS: Final = "Largest distance between matching picks."
+_REGION: Final = "Only this slab or box, in ångström, such as 200:800 for z."
+
+SourceOption = Annotated[
+    str | None, Option(metavar="SOURCE", help="The portal of ids such as AN-9003 or AF-9001.")
+]
+RadiusOption = Annotated[float | None, Option(parser=positive, metavar="Å", help=_RADIUS)]
+BetaOption = Annotated[float, Option(parser=positive, metavar="BETA", help=_BETA)]
+MethodOption = Annotated[Literal["optimal", "greedy"], Option(help=_METHOD)]
+SymmetryOption = Annotated[
+    str,
+    Option(
+        "--symmetry",
+        parser=symmetry,
+        metavar="Cn",
+        help="Symmetry of the particle about its z axis.",
+    ),
+]
+IouOption = Annotated[
+    float, Option(min=0, max=1, metavar="IOU", help="Smallest overlap of matching objects.")
+]
+RegionOption = Annotated[
+    Any, Option("--region", parser=region_angstrom, metavar="Z:Z[,Y:Y,X:X]", help=_REGION)
+]
+InsistOption = Annotated[bool, Option("--insist", help=_INSIST)]
 
 
 @app.command()
@@ -153,32 +180,18 @@ def compare(
         ),
     ],
     b: Annotated[str, Argument(metavar="B", help="The reference, such as a ground truth.")],
-    source: Annotated[
-        str | None, Option(metavar="SOURCE", help="The portal of ids such as AN-9003 or AF-9001.")
-    ] = None,
-    radius: Annotated[
-        float | None,
-        Option(parser=positive, metavar="Å", help="Largest distance between matching picks."),
-    ] = None,
-    beta: Annotated[float, Option(parser=positive, metavar="BETA", help=_BETA)] = 1.0,
-    method: Annotated[Literal["optimal", "greedy"], Option(help=_METHOD)] = "optimal",
-    point_group: Annotated[
-        str,
-        Option(
-            "--symmetry",
-            parser=symmetry,
-            metavar="Cn",
-            help="Symmetry of the particle about its z axis.",
-        ),
-    ] = "C1",
-    iou: Annotated[
-        float, Option(min=0, max=1, metavar="IOU", help="Smallest overlap of matching objects.")
-    ] = 0.5,
+    source: SourceOption = None,
+    radius: RadiusOption = None,
+    beta: BetaOption = 1.0,
+    method: MethodOption = "optimal",
+    point_group: SymmetryOption = "C1",
+    iou: IouOption = 0.5,
+    region: RegionOption = None,
     spacing: Annotated[Any, Option(parser=spacings, metavar="Å", help=_SPACINGS)] = None,
     shape: ShapeOption = None,
     tomogram: TomogramOption = None,
     unit: UnitOption = None,
-    insist: Annotated[bool, Option("--insist", help=_INSIST)] = False,
+    insist: InsistOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two annotations: picks, masks, or picks with a mask.
@@ -204,6 +217,7 @@ def compare(
             method=method,
             symmetry=point_group,
             iou_threshold=iou,
+            region_angstrom=region or (),
             insist=insist,
             task=task,
         )
@@ -214,6 +228,74 @@ def compare(
     for letter, side in zip("AB", sides, strict=True):
         for note in side.about.warnings:
             say(f"note on {letter}: {note}")
+
+
+@app.command()
+def rank(
+    reference: Annotated[
+        str,
+        Argument(metavar="REFERENCE", help="What you trust: a file, or with --source an id."),
+    ],
+    annotations: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="[A]...",
+            help="Files or ids to rank; by default, all of the reference's object in its run.",
+        ),
+    ] = None,
+    source: SourceOption = None,
+    radius: RadiusOption = None,
+    beta: BetaOption = 1.0,
+    method: MethodOption = "optimal",
+    point_group: SymmetryOption = "C1",
+    iou: IouOption = 0.5,
+    region: RegionOption = None,
+    spacing: SpacingOption = None,
+    insist: InsistOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank all annotations of an object in a run by how well they agree with one of them.
+
+    \b
+    napari-cryoet rank AF-9001 --source demo --radius 120
+    napari-cryoet rank AF-9001 --source demo --region 200:500
+    napari-cryoet rank truth.ndjson mine.ndjson theirs.ndjson
+    """
+    from napari_cryoet.comparison.ranking import rank_annotations
+
+    truth, *others = _resolved((reference, *(annotations or ())), source)
+    if not annotations:
+        others = _rivals(truth, source)
+    with working() as task:
+        ranking = rank_annotations(
+            others,
+            truth,
+            radius_angstrom=radius,
+            beta=beta,
+            method=method,
+            symmetry=point_group,
+            iou_threshold=iou,
+            region_angstrom=region or (),
+            spacing_angstrom=spacing,
+            insist=insist,
+            task=task,
+        )
+    if as_json:
+        say_json(ranking.to_dict())
+        return
+    columns = ("annotation", ">picks", ">precision", ">recall", ">F", "why not")
+    say_table(columns, (row.texts for row in ranking.rows))
+
+
+def _rivals(reference: AnnotationFile | str, source: str | None) -> list[AnnotationFile | str]:
+    from napari_cryoet.comparison.ranking import rivals_of
+
+    annotation = None if isinstance(reference, str) else reference.annotation
+    if isinstance(reference, str) or source is None or annotation is None or not annotation.run_id:
+        raise ComparisonError("A file has no run.", hint="Name the annotations to rank too.")
+    with open_session(source) as session:
+        page = session.portal.run_page(annotation.run_id, task=session.task)
+        return [*rivals_of(page, reference)]
 
 
 def _read_picks(path: str, spacing: float | None, volume: Volume, options: dict[str, Any]) -> Picks:
@@ -232,7 +314,7 @@ def _read_picks(path: str, spacing: float | None, volume: Volume, options: dict[
         return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **options)
 
 
-def _resolved(texts: tuple[str, str], source: str | None) -> list[AnnotationFile | str]:
+def _resolved(texts: Sequence[str], source: str | None) -> list[AnnotationFile | str]:
     """Replace ids by files of the portal; paths and URLs stay as they are."""
     from napari_cryoet.comparison.inputs import ANNOTATION_ID, named_file
 

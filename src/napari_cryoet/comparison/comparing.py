@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from napari_cryoet.comparison.masks import (
@@ -14,6 +14,7 @@ from napari_cryoet.comparison.masks import (
 )
 from napari_cryoet.comparison.match import METHODS, MatchMethod
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
+from napari_cryoet.comparison.region import Span, region_of, region_text
 from napari_cryoet.exceptions import ComparisonError, require_positive
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task, shows_progress, stoppable
@@ -30,6 +31,7 @@ def compare(
     method: MatchMethod = "optimal",
     symmetry: str = "C1",
     iou_threshold: float = 0.5,
+    region_angstrom: Sequence[Span] = (),
     insist: bool = False,
     task: Task = UNWATCHED,
 ) -> PicksComparison | PicksInMask | MaskComparison:
@@ -53,6 +55,8 @@ def compare(
         The particle's rotational symmetry about its z axis: ``"C1"``, ``"C2"``, ...
     iou_threshold
         The minimum intersection over union for objects of masks to match.
+    region_angstrom
+        Start and end along z, y, x of what is compared, or None for all; ``[(200, 800)]`` is a slab in z.
     insist
         Compare annotations even if their alignments or runs differ.
     task
@@ -77,6 +81,7 @@ def compare(
     if radius_angstrom is not None:
         require_positive("radius_angstrom", radius_angstrom)
 
+    region = region_of(region_angstrom)
     work: Callable[..., PicksComparison | PicksInMask | MaskComparison]
     match a, b:
         case Picks(), Picks():
@@ -107,7 +112,9 @@ def compare(
                 f"a and b must be Picks or Masks, not {kinds}; open_annotation opens a file"
             )
     warnings = _require_one_frame(a, b, insist=insist)
-    return stoppable(lambda: work(task=task, warnings=warnings), task)
+    if any(region_angstrom):
+        warnings.append(f"Only what lies within {region_text(region)} was compared.")
+    return stoppable(lambda: work(region=region, task=task, warnings=warnings), task)
 
 
 def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> list[str]:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 ANNOTATION_ID: Final = re.compile(r"(AN|AF)-([0-9]{1,9})", re.IGNORECASE)
 #: MRC headers store the rounded size of the volume, so voxel sizes are inexact.
 _WIDTH_TOLERANCE: Final = 1e-3
-_COMPARABLE: Final = frozenset({"ndjson", "zarr", "mrc"})
+#: Formats of picks and masks.
+COMPARABLE: Final = frozenset({"ndjson", "zarr", "mrc"})
 
 
 def open_annotation(
@@ -111,7 +112,7 @@ def named_file(portal: Portal, text: str, *, task: Task = UNWATCHED) -> Annotati
     rows = outline_run(portal.run_page(hits[0].run_id, task=task), None).rows()
     files = [row.files[0] for row in rows if row.annotation.id == int(number) and row.files]
     usable = [
-        file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)
+        file for file in files if file.format in COMPARABLE and not fits.why_not_drawable(file)
     ]
     if len(usable) != 1:
         ids = ", ".join(f"AF-{number}" for number in sorted(file.id for file in usable)) or "none"
@@ -122,7 +123,7 @@ def named_file(portal: Portal, text: str, *, task: Task = UNWATCHED) -> Annotati
 
 def _open_record(file: AnnotationFile, spacing: float | None, task: Task) -> Picks | Mask:
     obstacle = fits.why_not_drawable(file)
-    if obstacle or file.format not in _COMPARABLE:
+    if obstacle or file.format not in COMPARABLE:
         raise FormatError(obstacle or "Meshes can't be compared, only picks and masks.")
     known = fits.spacing_angstrom(file) or spacing
     about = provenance.of_annotation_file(file, file.https_path, known)

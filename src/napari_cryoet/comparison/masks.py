@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.match import Pairs, match_pairs
+from napari_cryoet.comparison.region import Region, picks_within
 from napari_cryoet.comparison.report import (
     Comparison,
     Scores,
@@ -207,10 +208,17 @@ class PicksInMask(Comparison):
 
 
 def compare_masks(
-    a: Mask, b: Mask, *, beta: float, iou_threshold: float, task: Task, warnings: Sequence[str]
+    a: Mask,
+    b: Mask,
+    *,
+    beta: float,
+    iou_threshold: float,
+    region: Region,
+    task: Task,
+    warnings: Sequence[str],
 ) -> MaskComparison:
     """Implementation of `napari_cryoet.compare` for masks."""
-    grid = _common_grid(a, b)
+    grid = _cropped(_common_grid(a, b), region)
     table = _overlaps(a, b, grid, task)
     in_a, in_b = table.labels_a > 0, table.labels_b > 0
     voxels_a, voxels_b, both = (
@@ -242,6 +250,7 @@ class _Grid(NamedTuple):
     factor_a: int  # size of A's voxels in voxels of this grid
     factor_b: int
     shape_zyx: tuple[int, int, int]
+    start_zyx: tuple[int, int, int] = (0, 0, 0)
 
 
 def _common_grid(a: Mask, b: Mask) -> _Grid:
@@ -262,15 +271,30 @@ def _common_grid(a: Mask, b: Mask) -> _Grid:
     return _Grid(spacing, factor_a, factor_b, (size_z, size_y, size_x))
 
 
+def _cropped(grid: _Grid, region: Region) -> _Grid:
+    """The voxels of a grid whose centres are in a region."""
+    starts = []
+    sizes = []
+    for size, (low, high) in zip(grid.shape_zyx, region, strict=True):
+        ends = np.clip([low / grid.spacing_angstrom, high / grid.spacing_angstrom], 0, size)
+        start, end = np.ceil(ends).astype(int).tolist()
+        starts.append(start)
+        sizes.append(end - start)
+    return grid._replace(shape_zyx=tuple(sizes), start_zyx=tuple(starts))
+
+
 def _read_on_grid(mask: Mask, factor: int, grid: _Grid, start: int, end: int) -> NDArray[Any]:
     """Read planes of a mask on the common grid.
 
     Each voxel is repeated ``factor`` times per axis.
     """
-    labels = mask.read(start // factor, -(-end // factor))
+    first, y, x = (at + begin for at, begin in zip((start, 0, 0), grid.start_zyx, strict=True))
+    last = first + end - start
+    labels = mask.read(first // factor, -(-last // factor))
     for axis in range(3) if factor > 1 else ():
         labels = np.repeat(labels, factor, axis=axis)
-    return labels[start % factor :][: end - start, : grid.shape_zyx[1], : grid.shape_zyx[2]]
+    _, size_y, size_x = grid.shape_zyx
+    return labels[first % factor :][: end - start, y : y + size_y, x : x + size_x]
 
 
 def _spacing(mask: Mask) -> float:
@@ -344,8 +368,11 @@ def _objects(
     )
 
 
-def compare_with_mask(a: Picks, b: Mask, *, task: Task, warnings: Sequence[str]) -> PicksInMask:
+def compare_with_mask(
+    a: Picks, b: Mask, *, region: Region, task: Task, warnings: Sequence[str]
+) -> PicksInMask:
     """Implementation of `napari_cryoet.compare` for picks and a mask."""
+    a = picks_within(a, region)
     at_picks = read_surface(b, a.positions_angstrom_zyx / _spacing(b), task)
     distances = at_picks.distances * _spacing(b)
     return PicksInMask(

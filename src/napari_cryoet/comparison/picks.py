@@ -16,6 +16,7 @@ from napari_cryoet.comparison.match import (
     match_pairs,
     pairs_within,
 )
+from napari_cryoet.comparison.region import Region, picks_within
 from napari_cryoet.comparison.report import (
     Comparison,
     Scores,
@@ -137,10 +138,13 @@ def compare_picks(
     beta: float,
     method: MatchMethod,
     fold: int,
+    region: Region,
     task: Task,
     warnings: Sequence[str],
 ) -> PicksComparison:
     """Implementation of `napari_cryoet.compare` for picks."""
+    a = picks_within(a, region)
+    b = picks_within(b, region)
     pairs = pairs_within(a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom)
     matches = match_pairs(pairs, method, task)
     rotation_errors, tilt_errors = _angles(a, b, matches, fold)
