@@ -13,7 +13,7 @@ import starfile
 from scipy.spatial.transform import Rotation
 
 from napari_cryoet import CryoETError, read_picks
-from napari_cryoet.exports import export
+from napari_cryoet.exports import export, relion
 from napari_cryoet.exports.relion import in_plane
 from napari_cryoet.exports.selection import Selection, read_points
 
@@ -65,6 +65,29 @@ def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_
             "ZYZ", table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]], degrees=True
         ).inv()
         np.testing.assert_allclose(turns.as_matrix(), expected.rotations_xyz, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["folder", "cache", "server"])
+def test_a_project_names_only_downloaded_tomograms(
+    tmp_path: Path,
+    demo_pack: Path,
+    demo_rows: Any,
+    selection_of: Select,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    if place == "server":
+        for row in demo_rows["tomograms"]:
+            row["httpsMrcFile"] = "https://files.example.invalid/a.mrc"
+    elif place == "cache":
+        monkeypatch.setattr(relion, "cache_path", lambda: demo_pack)
+    report = export(selection_of("cytosolic ribosome"), "relion5", tmp_path)
+    table = starfile.read(tmp_path / "tomograms.star")
+    named = table["rlnTomoReconstructedTomogram"].tolist()
+
+    assert all(Path(name).is_file() for name in named) == (place == "folder")
+    assert (set(named) == {"none"}) == (place != "folder")
+    assert any("not downloaded" in reason for reason in report.left_out) == (place != "folder")
 
 
 def test_our_reader_selects_particles_by_tomogram(tmp_path: Path, selection_of: Select) -> None:

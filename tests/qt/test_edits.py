@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari._app_model.actions._file import new_points
 from napari.components import ViewerModel
 from napari.layers import Points
 from napari.utils.notifications import notification_manager
@@ -16,6 +17,7 @@ from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.edits import edits_of, undo_edit
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import disk
+from napari_cryoet._qt.viewer.adding import adopt_layers_of
 from napari_cryoet.files import data_path
 from napari_cryoet.formats.registry import write_picks
 from qt.two_picks import messages, two_picks
@@ -136,6 +138,37 @@ def test_edits_of_a_users_file_are_offered_and_undone(qtbot, viewer_in_window, t
     np.testing.assert_allclose(picks_of(points).rotations_zyx, two_picks().rotations_zyx, atol=1e-9)
     undo_edit(viewer_in_window)
     assert "no edit to undo" in messages()
+
+
+def test_new_picks_know_their_tomogram_and_are_kept(qtbot, start, viewer_model):
+    session = start()
+    page = session.run.page
+    session.run.tomogram_open_requested.emit(page, page.default_tomogram)
+    qtbot.waitUntil(lambda: len(viewer_model.layers) == 1)
+    new_points(viewer_model)
+    layer = viewer_model.layers[-1]
+    layer.add([1.0, 2.0, 3.0])
+    picks = picks_of(layer)
+    assert picks.about.run_name == page.run.name
+    assert picks.alignment_id == page.default_tomogram.alignment_id
+    assert picks.shape_zyx == page.default_tomogram.shape_zyx
+    assert picks.spacing_angstrom == page.default_tomogram.voxel_spacing
+    session.close()
+
+    again = start()
+    again.run.tomogram_open_requested.emit(page, page.default_tomogram)
+    qtbot.waitUntil(lambda: len(viewer_model.layers) == 1)
+    new_points(viewer_model)
+    qtbot.waitUntil(lambda: "1 edit" in messages())
+    restore_offered()
+    assert picks_of(viewer_model.layers[-1]).points_zyx.tolist() == [[1, 2, 3]]
+
+
+def test_points_of_a_script_stay_as_they_are(viewer_model):
+    adopt_layers_of(viewer_model)
+    viewer_model.add_image(np.zeros((4, 4, 4)), scale=(10,) * 3, units="angstrom")
+    assert not viewer_model.add_points(ndim=3).metadata
+    assert not viewer_model.add_points(np.zeros((2, 3)), units="angstrom").metadata
 
 
 def test_a_copy_keeps_its_edits_to_itself(qtbot, viewer_in_window, tmp_path):

@@ -52,6 +52,28 @@ def export(form, qtbot):
     qtbot.waitUntil(lambda: bool(form.message.text()))
 
 
+def test_the_tomograms_name_for_relion_can_be_edited(form, layer, qtbot):
+    assert not form.tomogram.isVisible()
+    choose(form.format, "relion5")
+    choose(form.version, "relion4")
+    assert form.tomogram.text() == "TS_026"
+    form.tomogram.selectAll()
+    qtbot.keyClicks(form.tomogram, "tomo 7")
+    qtbot.waitUntil(lambda: "tomo-7" in form.losses.text())
+    export(form, qtbot)
+
+    assert "tomo-7" in form.chosen_path.read_text()
+    assert "TS_026" not in form.chosen_path.read_text()
+
+
+def test_own_picks_have_the_name_of_the_tomogram_below(form, viewer_model):
+    image = viewer_model.add_image(np.zeros((4, 4, 4)), name="rec_TS_9")
+    viewer_model.layers.move(viewer_model.layers.index(image), 0)
+    own = viewer_model.add_points(np.zeros((1, 3)), name="mine")
+    form.layer.choose(own)
+    assert form.tomogram.text() == "rec_TS_9"
+
+
 def test_the_form_shows_layer_pick_count_and_default_file_name(form_without_path, layer):
     assert form_without_path.layer.layer is layer
     assert form_without_path.count.text() == "3 picks to write."

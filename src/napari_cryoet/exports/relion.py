@@ -41,8 +41,13 @@ from napari_cryoet.exports.selection import (
     map_concurrently,
     read_points,
 )
-from napari_cryoet.files import written_whole
-from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
+from napari_cryoet.files import cache_path, written_whole
+from napari_cryoet.formats.relion import (
+    TOMOGRAM_NAME,
+    tables_of,
+    tomogram_word,
+    write_blocks,
+)
 from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
 _AMPLITUDE_CONTRAST: Final = 0.1
 #: RELION's default: the handedness of the tilt geometry of most microscopes.
 _HAND: Final = -1
+_NONE: Final = "none"
 _MAX_METADATA_BYTES: Final = 16 << 20
 _OPTICS: Final = (
     "rlnVoltage",
@@ -122,7 +128,13 @@ def export_relion5(
     if unaligned := sum("rlnTomoTiltSeriesStarFile" not in row for row in tomograms.values()):
         count = count_text(unaligned, "tilt series", "tilt series")
         left_out.append(f"{count}: the portal has no alignment for RELION.")
-    table = pd.DataFrame(list(tomograms.values())).fillna("none")
+    unfetched = sum(row["rlnTomoReconstructedTomogram"] == _NONE for row in tomograms.values())
+    if unfetched:
+        count = count_text(unfetched, "tomogram")
+        left_out.append(
+            f"{count}: not downloaded as MRC. Download it, and export from that folder."
+        )
+    table = pd.DataFrame(list(tomograms.values())).fillna(_NONE)
     groups = table.groupby(list(_OPTICS), sort=False).ngroup() + 1
     table["rlnOpticsGroupName"] = "opticsGroup" + groups.astype(str)
     optics = table[["rlnOpticsGroupName", *_OPTICS]].assign(rlnOpticsGroup=groups).drop_duplicates()
@@ -166,7 +178,7 @@ def _tomogram(
         for tomogram in each.run.all_tomograms
         if tomogram.alignment_id == each.file.alignment_id
     ]
-    url = next((tomogram.https_mrc_file for tomogram in volumes if tomogram.https_mrc_file), "")
+    files = [_downloaded(tomogram.https_mrc_file) for tomogram in volumes]
     row = {
         "rlnTomoName": name,
         "rlnVoltage": voltage / 1000
@@ -181,9 +193,16 @@ def _tomogram(
         "rlnTomoSizeY": size_y,
         "rlnTomoSizeZ": size_z,
         "rlnTomoTomogramBinning": each.spacing_angstrom / pixel,
-        "rlnTomoReconstructedTomogram": Location.of(url).text if url else "none",
+        "rlnTomoReconstructedTomogram": next(filter(None, files), _NONE),
     }
     return row, _tilts(series, alignment, rows, task) if series and alignment is not None else None
+
+
+def _downloaded(url: str | None) -> str | None:
+    """The path of a file that was downloaded; None for one on a server or in a cache."""
+    path = Location.of(url).path if url else None
+    is_kept = path is not None and path.is_file() and not path.is_relative_to(cache_path())
+    return str(path) if is_kept else None
 
 
 def _in_pixels(picks: Picks, tomogram: Mapping[str, Any]) -> Picks:
@@ -194,7 +213,7 @@ def _in_pixels(picks: Picks, tomogram: Mapping[str, Any]) -> Picks:
         pixel,
         rotations_zyx=picks.rotations_zyx,
         shape_zyx=(tomogram["rlnTomoSizeZ"], tomogram["rlnTomoSizeY"], tomogram["rlnTomoSizeX"]),
-        about=Provenance(more={"tomogram_name": tomogram["rlnTomoName"]}),
+        about=Provenance(more={TOMOGRAM_NAME: tomogram["rlnTomoName"]}),
     )
 
 
@@ -241,6 +260,7 @@ def _tilts(
         for row in rows["perSectionParameters"]
         if row["tiltseriesId"] == series["id"]
     }
+    stack = _downloaded(series["httpsMrcFile"]) or "tilt_series.mrcs"
     found = []
     for section in sorted(read.per_section_alignment_parameters, key=lambda each: each.z_index):
         rotation, shift_x, shift_y = in_plane(
@@ -249,7 +269,7 @@ def _tilts(
         facts = measured.get(section.z_index, {})
         found.append(
             {
-                "rlnMicrographName": f"{section.z_index + 1:06d}@{series['httpsMrcFile'] or 'tilt_series.mrcs'}",
+                "rlnMicrographName": f"{section.z_index + 1:06d}@{stack}",
                 "rlnTomoXTilt": section.volume_x_rotation,
                 "rlnTomoYTilt": section.tilt_angle,
                 "rlnTomoZRot": rotation,

@@ -86,7 +86,7 @@ _OWN: Final = frozenset(
 )
 #: The keys in `Provenance.more` for a tomogram's name, and for the file's optics groups and general block.
 _PROJECT: Final = "relion"
-_TOMOGRAM: Final = "tomogram_name"
+TOMOGRAM_NAME: Final = "tomogram_name"
 
 #: starfile takes quadratic time for wide tables, and RELION has some 400 labels.
 _MAX_LABELS: Final = 2_000
@@ -134,7 +134,7 @@ def read(path: Path, context: Context) -> Picks:
         features=_decoded(
             plain_columns({label: table[label] for label in table if label not in left_out})
         ),
-        about=Provenance(more={_TOMOGRAM: tomogram, _PROJECT: _project_of(blocks)}),
+        about=Provenance(more={TOMOGRAM_NAME: tomogram, _PROJECT: _project_of(blocks)}),
     )
 
 
@@ -142,7 +142,7 @@ def losses(picks: Picks, version: RelionVersion) -> list[str]:
     """Warnings about data that the format can't hold."""
     warnings = rotation_losses(picks)
     name = _tomogram_name(picks)
-    if name not in (picks.about.more.get(_TOMOGRAM), picks.about.run_name):
+    if name not in (picks.about.more.get(TOMOGRAM_NAME), picks.about.run_name):
         warnings.append(f"The tomogram is named {name!r} in the file.")
     images = [label for label in _OF_IMAGES if label in picks.features]
     if version == "relion3" and images:
@@ -487,7 +487,7 @@ def _source_project(picks: Picks) -> Mapping[str, Any]:
 
 def _tomogram_name(picks: Picks) -> str:
     """The tomogram's name as one word."""
-    return tomogram_word(str(picks.about.more.get(_TOMOGRAM) or picks.about.run_name))
+    return tomogram_word(str(picks.about.more.get(TOMOGRAM_NAME) or picks.about.run_name))
 
 
 def _as_labelled(name: str, column: NDArray[Any], *, is_taken: bool) -> tuple[str, NDArray[Any]]:

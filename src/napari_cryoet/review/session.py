@@ -50,7 +50,8 @@ class Subject:
         elif path:
             key = f"file {Path(path).resolve()}"
         else:
-            return cls(f"layer {name}", name)
+            made_on = about.more.get("made_on")
+            return cls(f"layer {name} on {made_on}" if made_on else f"layer {name}", name)
         tomogram = about.more.get("tomogram_name") or about.more.get("tomogram_number")
         is_single = tomogram is None or file_id is not None
         return cls(key if is_single else f"{key}, tomogram {tomogram}", name)

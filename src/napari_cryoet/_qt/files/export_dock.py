@@ -27,7 +27,12 @@ from napari_cryoet._qt.files.questions import (
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import PlacementError, shown_volumes
-from napari_cryoet._qt.picks.layer_picks import are_picks, live_picks_of, placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import (
+    are_picks,
+    live_picks_of,
+    placed_picks_of,
+    volume_for,
+)
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.controls import explain, form_of
@@ -47,7 +52,9 @@ from napari_cryoet.formats.registry import (
     missing_for,
     write_picks,
 )
+from napari_cryoet.formats.relion import TOMOGRAM_NAME
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.wording import count_text
 
 Which = Literal["all", "kept", "selected"]
@@ -80,7 +87,7 @@ class ExportPicks(Dock):
         self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("…")
-        self.who = QLineEdit()
+        self.who, self.tomogram = QLineEdit(), QLineEdit()
         self.count, self.losses = plain_label(), plain_label()
         self.bar = StartBar(
             self.tasks, _KEY, "Export", "Write the file, with a provenance record beside it"
@@ -137,11 +144,12 @@ class ExportPicks(Dock):
         except ValueError as error:
             self.bar.say(f"This layer can't be exported: {error}.")
             return None
-        return (
-            None
-            if picks is None
-            else _completed(picks, self._answers.get(str(layer.unique_id), ContextAnswer()))
-        )
+        if picks is None:
+            return None
+        if self.format.currentData() in RELION_VERSIONS:
+            named = Provenance(more={TOMOGRAM_NAME: self.tomogram.text().strip()})
+            picks = picks.changed(about=picks.about.updated(named))
+        return _completed(picks, self._answers.get(str(layer.unique_id), ContextAnswer()))
 
     def use_layer(self, layer: Points, which: Which = ALL) -> None:
         """Choose the layer to export, and which of its picks."""
@@ -167,6 +175,7 @@ class ExportPicks(Dock):
         explain(self.version, "Version of RELION that will read the file")
         explain(self.path, "File to write; its ending follows the format")
         explain(self.choose, "Choose the folder, and the name of the file")
+        explain(self.tomogram, "The tomogram's name in your RELION project, rlnTomoName")
         explain(self.who, "Your name, for the record in the file; may be empty")
         file, kind = QHBoxLayout(), QHBoxLayout()
         file.addWidget(self.path, 1)
@@ -177,11 +186,13 @@ class ExportPicks(Dock):
             ("Picks", self.layer),
             ("Which", self.which),
             ("Format", kind),
+            ("Tomogram", self.tomogram),
             ("File", file),
             ("By", self.who),
         )
         column = QVBoxLayout(self)
-        column.addLayout(form_of(*names))
+        self._form = form_of(*names)
+        column.addLayout(self._form)
         for widget in (self.count, self.losses, self.bar):
             column.addWidget(widget)
         column.addStretch(1)
@@ -192,12 +203,22 @@ class ExportPicks(Dock):
         self.format.currentIndexChanged.connect(self._on_format_or_layer)
         self.version.currentIndexChanged.connect(self._on_choice)
         self.path.textEdited.connect(lambda _text: self.bar.say(""))
+        self.tomogram.textEdited.connect(self._refresh_soon.start)
         self.choose.clicked.connect(lambda _checked=False: self._on_choose())
         self.bar.start_requested.connect(self._on_export)
 
     def _on_layer(self) -> None:
-        self._follow(self.layer.layer)
+        layer = self.layer.layer
+        self._follow(layer)
+        self.tomogram.setText("" if layer is None else self._tomogram_of(layer))
         self._on_format_or_layer()
+
+    def _tomogram_of(self, layer: Points) -> str:
+        """The name of a layer's tomogram: by its file or the portal, else that of the volume below."""
+        about = about_of(layer)
+        volume = volume_for(self.viewer.layers, layer)
+        name = about.more.get(TOMOGRAM_NAME) or about.run_name
+        return str(name or ("" if volume is None else volume.name))
 
     def _follow(self, layer: Points | None) -> None:
         """Update the dock on edits of this layer only."""
@@ -254,7 +275,9 @@ class ExportPicks(Dock):
         """Show the number of picks to write and what the format loses."""
         self.tasks.stop(_LOSSES)
         name = self.chosen_format
-        self.version.setVisible(self.format.currentData() in RELION_VERSIONS)
+        is_relion = self.format.currentData() in RELION_VERSIONS
+        self.version.setVisible(is_relion)
+        self._form.setRowVisible(self.tomogram, is_relion)
         picks = self.chosen_picks()
         self._say_losses((), ())
         if picks is None or not len(picks):

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from napari.layers import Points
+import numpy as np
+from napari.layers import Layer, Points
 from napari.utils.notifications import show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import ensure_main_thread
 
-from napari_cryoet._qt.picks.layer_picks import LivePicks, live_picks_of
+from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.layers.placement import shown_volumes, spacing_angstrom_of
+from napari_cryoet._qt.picks.layer_picks import LivePicks, live_picks_of, volume_for
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.seam import show_in_full
 from napari_cryoet._qt.tasks import Tasks, disk
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.review.edits import EditStep, edit_journal, kept_steps, restored
 from napari_cryoet.review.session import Subject
 from napari_cryoet.wording import count_text, date_text, plain
+
+#: The kind of picks that somebody makes in napari.
+NEW_PICKS: Final = "new picks"
+_OF_TOMOGRAM: Final = (
+    *("source", "dataset_id", "dataset_title", "run_id", "run_name"),
+    *("tomogram_id", "alignment_id"),
+)
 
 
 def keep_edits(layer: Points) -> None:
@@ -26,6 +40,25 @@ def keep_edits(layer: Points) -> None:
     if edits_of(layer) is None:
         live = live_picks_of(layer)
         EditLog(live, Subject.of(live.picks, name=layer.name, path=layer.source.path))
+
+
+def make_new_picks(layer: Points, layers: Sequence[Layer]) -> None:
+    """Make picks of an empty layer of points, as napari's button adds it, of the tomogram below."""
+    spacing = spacing_angstrom_of(layer)
+    volume = volume_for(layers, layer)
+    is_new = not len(layer.data) and layer.ndim == 3 and spacing is not None
+    if not is_new or volume is None or spacing_angstrom_of(volume) is None:
+        return
+    tomogram = about_of(volume)
+    known = {name: getattr(tomogram, name) for name in _OF_TOMOGRAM}
+    more = {"tomogram_name": tomogram.run_name or volume.name}
+    made_on = tomogram.path or tomogram.source_url or volume.name
+    about = Provenance(kind=NEW_PICKS, **known, more=more | {"made_on": made_on})
+    picks = Picks(np.empty((0, 3)), spacing, alignment_id=tomogram.alignment_id, about=about)
+    (shown,) = shown_volumes([volume])
+    if shown.spacing_angstrom == spacing:
+        picks = picks.changed(shape_zyx=shown.shape_zyx)
+    layer.metadata.update({METADATA_KEY: about, PICKS_KEY: picks})
 
 
 def edits_of(layer: Points) -> EditLog | None:

@@ -14,9 +14,9 @@ import numpy as np
 from napari.components import Dims, ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
 
-from napari_cryoet._qt.layers.ownership import add_layer, key_of, real
+from napari_cryoet._qt.layers.ownership import about_of, add_layer, key_of, real
 from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
-from napari_cryoet._qt.picks.edits import keep_edits
+from napari_cryoet._qt.picks.edits import NEW_PICKS, keep_edits, make_new_picks
 from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.seam import count_in_nanometers, delete_in_own_canvas
@@ -90,6 +90,9 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     if METADATA_KEY not in layer.metadata:
         with plane_kept(viewer.dims):
             _place_tiff(layer)
+        if isinstance(layer, Points):
+            make_new_picks(layer, layers)
+    if METADATA_KEY not in layer.metadata:
         return
     before = layer.extent
     own_type = OWN_TYPES.get(type(layer))
@@ -105,7 +108,8 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         adopt_arrows(layer, viewer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
         is_opened = layer.source.path is not None and layer.source.parent is None
-        if is_opened or key_of(layer) is not None:  # not copies and results of it
+        is_new = about_of(layer).kind == NEW_PICKS
+        if is_opened or is_new or key_of(layer) is not None:  # not copies and results of it
             keep_edits(layer)
     if not np.array_equal(before.world, layer.extent.world) or not np.array_equal(
         before.step, layer.extent.step
