@@ -181,6 +181,48 @@ def test_all_matches_are_added_with_a_button(qtbot, browser):
     qtbot.waitUntil(lambda: {*browser.basket.basket.tomograms} == {*tomograms})
 
 
+def test_a_typed_object_filters_by_all_its_kinds(qtbot, browser):
+    open_filters(qtbot, browser)
+    panel = browser.screens.facets
+    with qtbot.waitSignal(panel.objects.settled):
+        qtbot.keyClicks(panel.objects, "membr")
+    titles = [row.title for row in panel.model.row_at(panel.model.index(0)).children]
+    assert titles
+    assert all("membrane" in title for title in titles)
+    panel.objects.clear()
+    qtbot.keyClicks(panel.objects, "ribosome\r")
+    wait(qtbot, browser)
+    matches = browser.session.index.find(objects="ribosome")
+    assert browser.finder.answer.search == matches.search
+    assert browser.screens.switch.tabText(1) == f"Runs {len(matches.run_ids)}"
+    assert browser.screens.filter_bar.chip("any ribosome").isVisible()
+    assert not panel.objects.text()
+
+
+def test_words_and_filters_are_about_one_annotation(qtbot, browser):
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
+    qtbot.keyClicks(browser.screens.search, "ribosome")
+    qtbot.waitUntil(browser.screens.datasets.remark.isVisible)
+    assert "ribosome" in browser.screens.datasets.remark.text()
+    browser.screens.search.clear()
+    qtbot.keyClicks(browser.screens.search, "membrane")
+    message = browser.screens.datasets.loadable.message
+    qtbot.waitUntil(lambda: "membrane" in message.text)
+    click(qtbot, browser, message.button("Both annotations in one run"))
+    conditions = Condition(objects=(f'"{RIBOSOME}"',)), Condition(objects=("membrane",))
+    assert browser.finder.answer.search == Search(annotations=conditions)
+    assert browser.finder.answer.datasets
+
+
+def test_an_id_that_the_catalogue_lacks_is_found(qtbot, browser, generated_pack):
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(str(generated_pack))
+    with qtbot.waitSignal(browser.session.index_read):
+        qtbot.keyClicks(browser.screens.search, "PDB-9000")
+    qtbot.waitUntil(lambda: bool(browser.finder.answer.datasets))
+
+
 def test_a_range_can_be_typed(qtbot, browser):
     open_filters(qtbot, browser)
     field = browser.screens.facets.range
@@ -217,17 +259,15 @@ def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
     assert browser.screens.breadcrumb.text.startswith("Runs › DS-")
 
 
-def test_an_empty_result_suggests_a_filter_to_remove(qtbot, browser):
+def test_an_empty_result_names_the_word_to_remove(qtbot, browser):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", "beta-galactosidase"))
+    search = browser.finder.answer.search
     qtbot.keyClicks(browser.screens.search, "yeast")
-    qtbot.waitUntil(lambda: not browser.screens.datasets.loadable.shows_content)
-    click(
-        qtbot,
-        browser,
-        browser.screens.datasets.loadable.message.button("Remove “beta-galactosidase”"),
-    )
-    assert browser.finder.answer.search == Search(text="yeast")
+    message = browser.screens.datasets.loadable.message
+    qtbot.waitUntil(lambda: "yeast" in message.text)
+    click(qtbot, browser, message.button("Remove “yeast”"))
+    assert browser.finder.answer.search == search
     assert len(browser.screens.datasets.model.rows) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ class Advice:
     """What to change in a search without matches."""
 
     unknown: tuple[str, ...] = ()  # words and objects that occur nowhere, nor similar ones
-    to_drop: Chip | None = None  # the word or choice without which most matches
+    to_drop: Chip | None = None  # the word, or else the choice, without which most matches
     n_without: int = 0
     together: Search | None = None  # the same objects, each as an annotation of its own in the run
     n_together: int = 0
@@ -46,15 +47,22 @@ def advise(index: Columns, search: Search, unit: CountUnit) -> Advice:
         matches = find(index, other)
         return len(matches.run_ids if unit == "runs" else matches.dataset_ids)
 
+    def best(several: Sequence[Chip]) -> tuple[int, Chip | None]:
+        counted = ((count(choice.without), choice) for choice in several)
+        return max(counted, key=lambda each: each[0], default=(0, None))
+
     terms = terms_of(search.text)
-    choices = [*chips(search), *(_without_term(search, terms, term) for term in terms)]
-    counts = [count(choice.without) for choice in choices] if len(choices) > 1 else []
-    n_without = max(counts, default=0)
+    choices = chips(search)
+    n_without, to_drop = 0, None
+    if len(terms) + len(choices) > 1:
+        n_without, to_drop = best([_without_term(search, terms, term) for term in terms])
+        if not n_without:  # no word fails alone
+            n_without, to_drop = best(choices)
     together = in_one_run(search)
     n_together = count(together) if together is not None else 0
     return Advice(
         unknown=_unknown(index, search, terms),
-        to_drop=choices[counts.index(n_without)] if n_without else None,
+        to_drop=to_drop if n_without else None,
         n_without=n_without,
         together=together if n_together else None,
         n_together=n_together,

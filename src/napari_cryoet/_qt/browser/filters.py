@@ -10,11 +10,13 @@ from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QToolButton, QWidget
 
+from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.controls import tool_button
 from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu, passing_menu
 from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.appearance.objects import is_object
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
 from napari_cryoet.discovery.fields import typed_range
 from napari_cryoet.discovery.search import Search, chips
@@ -149,12 +151,22 @@ class FacetPanel(ListPage):
         self._search = Search()
         self._sets: Sequence[tuple[Facet, ...]] = ()
         self._long: set[object] = set()  # keys of facets with all values listed
+        self.objects = SearchBox(
+            theme, "find an object, Enter for all its kinds", "Find an object to filter by"
+        )
+        self.column.insertWidget(0, self.objects)
         self.range = QLineEdit()
         self.range.hide()
         self._ranged: tuple[Facet, int] | None = (
             None  # the facet of the range field, and its condition
         )
         self.column.addWidget(self.range)
+        self.objects.settled.connect(lambda _text: self.show_facets(self._search, self._sets))
+        self.objects.entered.connect(self._choose_objects)
+        self.objects.left_downwards.connect(self.focus_list)
+        self.view.left_upwards.connect(
+            lambda: self.objects.setFocus(Qt.FocusReason.BacktabFocusReason)
+        )
         self.view.clicked.connect(self._on_click)
         self.view.opened.connect(self._act)
         self.range.returnPressed.connect(self._on_range)
@@ -196,10 +208,12 @@ class FacetPanel(ListPage):
     def _facet_rows(self, facets: Iterable[Facet], condition: int) -> Iterable[RecordRow]:
         for facet in facets:
             key = (condition, facet.name)
-            shown = facet.values if key in self._long else facet.values[:_FEW]
-            shown += tuple(value for value in facet.values[len(shown) :] if value.is_chosen)
+            typed = self.objects.text().strip() if facet.name == "objects" else ""
+            values = _values_named(facet, typed) if typed else facet.values
+            shown = values if typed or key in self._long else values[:_FEW]
+            shown += tuple(value for value in values[len(shown) :] if value.is_chosen)
             rows = [_value_row(facet, value, condition) for value in shown]
-            if rest := len(facet.values) - len(shown):
+            if rest := len(values) - len(shown):
                 rows.append(RecordRow(key, f"{rest:,} more…", ("more", *key), is_dim=True))
             if facet.name in _RANGES:
                 rows.append(
@@ -244,6 +258,15 @@ class FacetPanel(ListPage):
     def _toggle(self, facet: Facet, value: Any, condition: int) -> None:
         self.search_changed.emit(toggled(self._search, facet, value, condition=condition))
 
+    def _choose_objects(self, typed: str) -> None:
+        """Filter by a typed object and its kinds, as words and ``--object`` do."""
+        if not typed or not self._sets:
+            return
+        condition = len(self._sets) - 1
+        facet = next(each for each in self._sets[condition] if each.name == "objects")
+        self.objects.set_quietly("")
+        self._toggle(facet, typed, condition)
+
     def _ask_range(self, facet: Facet, condition: int) -> None:
         self._ranged = facet, condition
         self.range.clear()
@@ -268,6 +291,16 @@ class FacetPanel(ListPage):
             return
         self._close_range()
         self._toggle(facet, value, condition)
+
+
+def _values_named(facet: Facet, typed: str) -> tuple[FacetValue, ...]:
+    """The objects that a typed name means or is a part of."""
+    part = typed.casefold()
+    return tuple(
+        value
+        for value in facet.values
+        if part in value.text.casefold() or is_object(value.text, typed)
+    )
 
 
 def _value_row(facet: Facet, value: FacetValue, condition: int) -> RecordRow:

@@ -16,6 +16,8 @@ from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.widgets.desktop import copy_text
 from napari_cryoet._qt.widgets.menus import add_item, add_menu, add_title, drop_menu, passing_menu
 from napari_cryoet._qt.widgets.messages import Action
+from napari_cryoet.appearance.objects import is_object_id
+from napari_cryoet.discovery.advice import Advice
 from napari_cryoet.discovery.as_python import client_script, own_script
 from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.matches import ListKind, Matches
@@ -179,19 +181,13 @@ class Finder(QObject):
         if catalogue is None:
             return
         self._answer, search, matches = answer, answer.search, answer.matches
+        if not answer.datasets and any(map(is_object_id, search.text.split())):
+            self._session.read_index()  # the catalogue has no ids of objects, and no runs
         n_runs = len(matches.run_ids) if matches is not None else None
         n_datasets, n_depositions = len(answer.datasets), len(answer.depositions)
         counts = (n_datasets, n_runs, n_depositions)
         screens.switch.set_counts(*([counts] if search != Search() else []))
-        actions = [Action("Clear the search", partial(self.set_search, Search()))]
-        advice = answer.advice
-        if (chip := advice.to_drop) is not None:
-            actions.insert(
-                0, Action(f"Remove “{chip.text}”", partial(self.set_search, chip.without))
-            )
-        if advice.together is not None:
-            both = partial(self.set_search, advice.together)
-            actions.insert(0, Action("Both annotations in one run", both))
+        actions = self._actions(answer.advice)
         screens.datasets.show_results(
             answer.datasets, n_datasets, len(catalogue.rows), answer, actions
         )
@@ -205,6 +201,16 @@ class Finder(QObject):
                 )
             if answer.facets:
                 screens.facets.show_facets(search, answer.facets)
+
+    def _actions(self, advice: Advice) -> list[Action]:
+        """Two ways out of a search that finds nothing, the most promising first."""
+        changes: list[tuple[str, Search]] = []
+        if advice.together is not None:
+            changes.append(("Both annotations in one run", advice.together))
+        if advice.to_drop is not None:
+            changes.append((f"Remove “{advice.to_drop.text}”", advice.to_drop.without))
+        changes.append(("Clear the search", Search()))
+        return [Action(text, partial(self.set_search, search)) for text, search in changes[:2]]
 
     def _add_condition(self) -> None:
         self._wants_another = True
