@@ -203,8 +203,7 @@ def test_words_and_filters_are_about_one_annotation(qtbot, browser):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
     qtbot.keyClicks(browser.screens.search, "ribosome")
-    qtbot.waitUntil(browser.screens.datasets.remark.isVisible)
-    assert "ribosome" in browser.screens.datasets.remark.text()
+    qtbot.waitUntil(lambda: "ribosome" in browser.screens.datasets.remark.text())
     browser.screens.search.clear()
     qtbot.keyClicks(browser.screens.search, "membrane")
     message = browser.screens.datasets.loadable.message
