@@ -50,6 +50,11 @@ def test_the_list_command_imports_no_qt(demo_pack):
     assert not modules_after(code, "list", "datasets", demo_pack, "yeast") & QT
 
 
+def test_docks_and_readers_leave_aiohttp_to_the_thread_that_sends_requests():
+    code = "import napari_cryoet._qt.browser.dock, napari_cryoet._qt.plugin"
+    assert not modules_after(code) & {"aiohttp", "yarl"}
+
+
 def test_every_public_name_exists_and_is_listed():
     assert set(napari_cryoet.__all__) <= set(dir(napari_cryoet))
     for name in napari_cryoet.__all__:

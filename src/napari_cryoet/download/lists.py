@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from yarl import URL
-
 from napari_cryoet.download.plan import Plan, PlannedItem
 from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.download.zarr_keys import find_files
@@ -68,6 +66,8 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
     fetch all levels of a tomogram, even if the plan has only coarse ones. Files that aren't on S3
     are comments in the AWS script.
     """
+    from yarl import URL  # docks import this module
+
     if plan.is_local or plan.is_rest:
         return
     keys = client.run(_keys(plan.items)) if keys is None else keys

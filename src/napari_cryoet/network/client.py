@@ -18,17 +18,18 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
-
-import aiohttp
-from yarl import URL
 
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
 from napari_cryoet.locations import file_of, host_of, without_login
 from napari_cryoet.network.connections import is_link_local, network, tls
 from napari_cryoet.network.policy import Receipt, policy
 from napari_cryoet.task import UNWATCHED, Task
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -344,7 +345,7 @@ class Body:
         try:
             async with asyncio.timeout_at(self._deadline):
                 data = await self._answer.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+        except _failures() as error:
             raise _network_error(self.url, error) from error
         self._received_bytes += len(data)
         self._recent_bytes += len(data)
@@ -395,7 +396,7 @@ async def _respond(
                         proxy=await connections.proxy_for(target),
                         ssl=tls() if target.scheme == "https" else True,
                     )
-            except (aiohttp.ClientError, OSError) as error:
+            except _failures() as error:
                 connections.forget_proxies()
                 raise _network_error(url, error) from error
             stack.push_async_callback(_release, answer)
@@ -414,7 +415,7 @@ async def _respond(
 async def _release(answer: aiohttp.ClientResponse) -> None:
     """Release a connection, for reuse if its body was read or is short, as those of errors are."""
     if answer.status not in {200, 206}:
-        with suppress(aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
+        with suppress(*_failures(), asyncio.IncompleteReadError):
             async with asyncio.timeout(_DRAIN_S):
                 await answer.content.readexactly(_MOST_DRAINED_BYTES)
     answer.release()
@@ -422,6 +423,8 @@ async def _release(answer: aiohttp.ClientResponse) -> None:
 
 def _parse_url(address: str) -> URL:
     """Parse and check an address: it must be http or https, and not link-local."""
+    from yarl import URL
+
     try:
         target = URL(address, encoded=address.isascii() and " " not in address)
         host = target.host if target.scheme in {"http", "https"} and address.isprintable() else ""
@@ -436,7 +439,8 @@ def _parse_url(address: str) -> URL:
 
 def _redirect_target(url: str, first: URL, target: URL, location: str) -> URL:
     """The target of a redirect; a login in the address is passed on to the same server only."""
-    redirected = _parse_url(str(target.join(URL(location, encoded=location.isascii()))))
+    relative = type(target)(location, encoded=location.isascii())
+    redirected = _parse_url(str(target.join(relative)))
     if target.scheme == "https" and redirected.scheme != "https":
         raise _error(url, "insecure redirect")
     if redirected.origin() in {first.origin(), first.origin().with_scheme("https")}:
@@ -466,8 +470,17 @@ def _changed(url: str) -> ChangedError:
     return ChangedError(message, hint="Reopen it.")
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What aiohttp and the sockets below it raise; not known before aiohttp is imported."""
+    import aiohttp
+
+    return aiohttp.ClientError, OSError
+
+
 def _network_error(url: str, error: Exception) -> NetworkError:
-    """The NetworkError for an error of aiohttp or of the sockets below it."""
+    """The NetworkError for one of these errors."""
+    import aiohttp
+
     match error:
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
             return _error(url, "proxy")

@@ -8,30 +8,24 @@ import concurrent.futures
 import functools
 import ipaddress
 import os
-import platform
 import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
-
-from napari_cryoet._version import __version__
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
 
 T = TypeVar("T")
 
 CONNECTIONS: Final = 64  # to one server at once
 POSTS: Final = 4  # the portal answers queries one by one, so more at once would only wait
 
-_CONNECT_S = 10.0
-_IDLE_S = 60.0
 _PROXY_S = 5.0  # how long to remember the system's proxy for a server
-_USER_AGENT = f"napari-cryoet/{__version__} (+python {platform.python_version()})"
 
 
 class Network:
@@ -61,15 +55,9 @@ class Network:
     def session(self) -> aiohttp.ClientSession:
         """The session. This and the methods below are for the loop's own thread."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0, keepalive_timeout=_IDLE_S, resolver=_Resolver()
-                ),
-                timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": _USER_AGENT},
-                read_bufsize=2**18,
-            )
+            from napari_cryoet.network.session import open_session  # imports aiohttp
+
+            self._session = open_session()
         return self._session
 
     def slot(self, method: str, url: URL) -> asyncio.Semaphore:
@@ -169,23 +157,6 @@ def _system_proxy(scheme: str, host: str) -> str:
     proxy = proxies.get(scheme) or proxies.get("all", "")
     proxy = proxy if "://" in proxy or not proxy else f"http://{proxy}"
     return proxy if proxy.startswith("http") else ""
-
-
-class _Resolver(AbstractResolver):
-    """The system's name resolver, without link-local addresses."""
-
-    def __init__(self) -> None:
-        self._system = aiohttp.ThreadedResolver()
-
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
-        """The allowed addresses of a host name; OSError if there are none."""
-        addresses = await self._system.resolve(host, port, family)
-        if allowed := [address for address in addresses if not is_link_local(address["host"])]:
-            return allowed
-        raise OSError(f"{host} has no address that may be used")
-
-    async def close(self) -> None:
-        """Nothing to do."""
 
 
 class _DaemonThreads(concurrent.futures.ThreadPoolExecutor):

@@ -276,12 +276,13 @@ class SearchBox(QLineEdit):
         self._settled_text = ""
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(name)
-        self.setClearButtonEnabled(True)
         self.setMaxLength(500)
         glass = QAction(self)
         self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)
         theme.set_icon(glass, "search", "dim")
         self._pause = single_shot(self, pause_ms, self._settle)
+        # with the first letter: Qt looks for its icon in all icon themes
+        self.textChanged.connect(lambda text: self.setClearButtonEnabled(bool(text)))
         self.textChanged.connect(lambda _text: self._pause.start())
         self.returnPressed.connect(self._on_return)
 
