@@ -128,6 +128,11 @@ def names_text(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[: limit - 1]) + f", … {names[-1]}"
 
 
+def differences_text(lines: Sequence[str]) -> str:
+    """How a basket's data differ from those that it was filled or locked with."""
+    return f"The portal has changed since the basket was filled or locked: {names_text(lines, 6)}."
+
+
 def kinds_text(kinds: Sequence[str]) -> str:
     """The kinds of data in a deposition: ``datasets, annotations``.
 

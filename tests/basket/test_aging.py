@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_cryoet.basket.aging import Age, age_of, ask_dates
+from msgspec.structs import replace
+
+from napari_cryoet.basket.aging import Age, age_of, brought_up_to_date, with_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
@@ -25,6 +28,7 @@ def portal_with(folder: Path, **dates: str) -> Portal:
         "annotations": [
             blank_row("annotations")
             | {"id": int(name[1:]), "lastModifiedDate": date, "runId": 1 + (name in {"a2", "a5"})}
+            | {"objectName": "ribosome", "groundTruthStatus": name == "a4"}
             for name, date in dates.items()
         ],
     }
@@ -36,21 +40,44 @@ def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None
     portal = portal_with(tmp_path / "pack", a1=THEN, a2=NOW, a4=NOW, a5=NOW, a6=NOW)
     basket = (
         Basket(source=portal.source.name)
-        .with_ids("annotations", [1, 2, 3, 4], modified=dict.fromkeys((1, 2, 3, 4), THEN))
+        .with_ids(
+            "annotations",
+            [1, 2, 3, 4],
+            modified=dict.fromkeys((1, 2, 3, 4), THEN),
+            ground_truth=[1],
+        )
         .with_ids("annotations", [5])  # pasted in
         .without_ids("annotations", [4])
         .with_search({"text": "first"})
         .with_search({"annotations": [{"methods": ["withdrawn"]}]})
     )
     write_basket(basket, tmp_path / "basket.toml")
-    today = ask_dates(portal, basket)
-    age = age_of(read_basket(tmp_path / "basket.toml"), today, read_index(portal))
+    basket = read_basket(tmp_path / "basket.toml")
+    runs, index = KnownRuns(portal).of(basket), read_index(portal)
+    age = age_of(basket, runs, index)
 
     assert age == Age(
-        changed={"annotations": (2,)}, withdrawn={"annotations": (3,)}, new={"annotations": (6,)}
+        changed={"annotations": (2,)},
+        withdrawn={"annotations": (3,)},
+        new={"annotations": (6,)},
+        no_ground_truth=(1,),
+        lines=(
+            "AN-2 (ribosome, second): changed on 2025-06-01",
+            "AN-1 (ribosome, first): no longer ground truth",
+            "AN-3: withdrawn",
+            "AN-6: new match",
+        ),
     )
-    assert age.text == "1 changed, 1 withdrawn, 1 new match"
-    assert age_of(basket, today).new == {}
+    assert age.text == "1 changed, 1 no longer ground truth, 1 withdrawn, 1 new match"
+    assert age_of(basket, runs).new == {}
+
+    after = brought_up_to_date(basket, age, runs, index)
+    assert after.annotations == (1, 2, 5, 6)
+    assert after.seen["annotations"].keys() == {1, 2, 3, 4, 5, 6}
+    later = portal_with(tmp_path / "later", a1=NOW, a2=NOW, a4=NOW, a5=THEN, a6=THEN)
+    assert age_of(after, KnownRuns(later).of(replace(after, source=later.source.name))).changed == {
+        "annotations": (1, 5, 6)
+    }
 
 
 def test_equal_dates_in_other_formats_are_unchanged(tmp_path: Path) -> None:
@@ -59,4 +86,13 @@ def test_equal_dates_in_other_formats_are_unchanged(tmp_path: Path) -> None:
         basket = Basket(source=portal.source.name).with_ids(
             "annotations", [1], modified={1: spelling}
         )
-        assert age_of(basket, ask_dates(portal, basket)).text == ""
+        assert age_of(basket, KnownRuns(portal).of(basket)).text == ""
+
+
+def test_a_known_date_and_ground_truth_survive_another_tick(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path, a1=NOW, a4=NOW)
+    basket = Basket(source=portal.source.name).with_ids("annotations", [1], modified={1: THEN})
+    runs = KnownRuns(portal).of(basket.with_ids("annotations", [4]))
+    again = with_dates(basket.with_ids("annotations", [1, 4], modified={1: NOW}), runs)
+    assert again.seen == {"annotations": {1: "2024-01-01", 4: "2025-06-01"}}
+    assert again.ground_truth == (4,)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from napari_cryoet import download_basket, read_index, select_basket
-from napari_cryoet.basket.aging import ask_dates
 from napari_cryoet.basket.basket import (
     Basket,
     Split,
@@ -22,6 +21,7 @@ from napari_cryoet.basket.basket import (
     write_basket,
 )
 from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.download.run import lock_basket
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.portal.portal import open_portal
 
@@ -127,7 +127,7 @@ def test_a_basket_is_used_with_its_own_source_only(
         lambda: download_basket(basket, portal, tmp_path),
         lambda: select_basket(basket, portal),
         lambda: basket.add(index.find("DEMO_001")),
-        lambda: ask_dates(portal, basket),
+        lambda: lock_basket(basket, portal),
     ]
     for use in uses:
         with pytest.raises(CryoETError, match=f"live.*{demo_pack.name}"):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_cryoet.basket.aging import age_of, ask_dates
+from napari_cryoet.basket.aging import age_of
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.discovery.index import Index, read_index
 from napari_cryoet.discovery.search import Condition, Search, kinds_asked
 from napari_cryoet.portal.portal import Portal, open_portal
@@ -55,13 +56,13 @@ def test_an_added_search_finds_new_matches(index: Index, portal: Portal, tmp_pat
     assert basket.catalogue_date == index.as_of.date().isoformat()
     write_basket(basket, tmp_path / "basket.toml")
     kept = read_basket(tmp_path / "basket.toml")
-    today = ask_dates(portal, kept)
-    assert age_of(kept, today, index).text == ""
+    runs = KnownRuns(portal).of(kept)
+    assert age_of(kept, runs, index).text == ""
 
     unticked = kept.without_ids("annotations", kept.annotations[:1])
-    assert age_of(unticked, today, index).text == ""
+    assert age_of(unticked, runs, index).text == ""
     search = Search(text="90002", annotations=RIBOSOMES.annotations)
     narrow = Basket(source=portal.source.name).add(index.find(search))
     wider = narrow.with_search(RIBOSOMES.to_dict())
-    new = age_of(wider, ask_dates(portal, wider), index).new["annotations"]
+    new = age_of(wider, KnownRuns(portal).of(wider), index).new["annotations"]
     assert sorted((*narrow.annotations, *new)) == sorted(basket.annotations)

@@ -10,16 +10,28 @@ from urllib.parse import unquote
 
 import pytest
 
-from download_samples import FRAME, TOMOGRAM, sample_files
+from download_samples import (
+    FRAME,
+    MASK,
+    OTHER_RUN,
+    RUN,
+    S3,
+    TOMOGRAM,
+    sample_files,
+    sample_rows,
+    write_files,
+)
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.cli import main
 from napari_cryoet.download import Plan, download_basket, download_files
+from napari_cryoet.download.folder import read_manifest
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.packs.pack import Pack, open_pack
+from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
+from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.rows import ask_rows
 from napari_cryoet.runs.files import file_columns
 from server import Server
@@ -120,6 +132,66 @@ def test_a_download_can_be_downloaded_again_with_its_terms(tmp_path: Path, demo_
     )
 
     assert first == second
+
+
+def release(folder: Path, change: Callable[[Any], None] = lambda _rows: None) -> Portal:
+    """The sample as a pack with all files."""
+    prefix = "https://files.example.org/"
+    rows = sample_rows(prefix)
+    change(rows)
+    write_files(folder / "files")
+    return open_portal(
+        write_pack(
+            folder, PackManifest(title="Sample", https_prefix=prefix, s3_prefix=S3), rows
+        ).folder
+    )
+
+
+def download_runs(portal: Portal, to: Path, *run_ids: int) -> None:
+    download_basket(Basket(source=portal.source.name).with_ids("runs", run_ids), portal, to)
+
+
+def test_a_whole_run_has_rows_without_files_and_pictures_of_contributors(tmp_path: Path) -> None:
+    def change(rows: Any) -> None:
+        lost = {"id": 82, "httpsFramePath": None, "s3FramePath": None}
+        rows["frames"].append(rows["frames"][0] | lost)
+        photo = {"id": 9, "keyPhotoUrl": "https://files.example.org/10000/Images/snapshot.png"}
+        rows["depositions"].append(rows["depositions"][0] | photo)
+        rows["annotations"][0]["depositionId"] = 9
+
+    portal = release(tmp_path / "pack", change)
+    download_runs(portal, tmp_path / "to", RUN, OTHER_RUN)
+    pack = open_pack(tmp_path / "to")
+    assert ids(pack)["frames"] == [81, 82]
+    contributed = next(row for row in pack.tables["depositions"] if row["id"] == 9)
+    assert path_of(pack, contributed["keyPhotoUrl"]).is_file()
+
+    tomograms = Basket(source=portal.source.name).with_ids("tomograms", [11])
+    download_basket(tomograms, portal, tmp_path / "part")
+    assert "frames" not in ids(open_pack(tmp_path / "part"))
+
+
+def test_a_file_that_failed_and_was_withdrawn_leaves_the_download_complete(tmp_path: Path) -> None:
+    def change(rows: Any) -> None:
+        del rows["annotationFiles"][-1]  # the mask as MRC
+
+    first = release(tmp_path / "pack")
+    (tmp_path / "pack" / "files" / f"{MASK}_mask.mrc").unlink()
+    with pytest.raises(DownloadError):
+        download_runs(first, tmp_path / "to", RUN)
+    with pytest.raises(DownloadError):
+        download_runs(first, tmp_path / "to", RUN)
+    assert not read_manifest(tmp_path / "to").is_complete
+
+    second = release(tmp_path / "pack", change)
+    download_runs(second, tmp_path / "to", OTHER_RUN)
+    assert not read_manifest(tmp_path / "to").is_complete, "this run wasn't looked up"
+    download_runs(second, tmp_path / "to", RUN)
+    manifest = read_manifest(tmp_path / "to")
+    assert manifest.is_complete
+    assert [item["path"] for item in manifest.items if item.get("is_withdrawn")] == [
+        f"files/{MASK}_mask.mrc"
+    ]
 
 
 @pytest.mark.skipif(

@@ -24,6 +24,8 @@ from napari_cryoet.records import Id
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from napari_cryoet.tables.database import Row
+
 RecordKind = Literal[
     "datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"
 ]
@@ -38,7 +40,8 @@ KINDS: Final[tuple[RecordKind, ...]] = get_args(RecordKind)
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 SPLIT_NAMES: Final[tuple[SplitName, ...]] = get_args(SplitName)
 
-_PREFIXES: Final[Mapping[str, RecordKind]] = {
+#: Prefixes of ids, as the portal shows them.
+PREFIXES: Final[Mapping[str, RecordKind]] = {
     "DS": "datasets",
     "RN": "runs",
     "TM": "tomograms",
@@ -132,6 +135,22 @@ class Split(_Section, frozen=True):
         return next(name for name, end in ends if drawn < end)
 
 
+class Lock(_Section, frozen=True):
+    """The files of a basket on one day, by their path in a download's folder.
+
+    Attributes
+    ----------
+    files
+        The record, size and date of each file, as text.
+    sha256
+        Checksums, as far as they were known; of an OME-Zarr, that of the list of its files' checksums.
+    """
+
+    date: str = ""
+    files: dict[str, str] = {}
+    sha256: dict[str, str] = {}
+
+
 class SavedSearch(_Section, frozen=True):
     """A search whose matches were added; repeated later, it finds new ones."""
 
@@ -155,6 +174,10 @@ class Basket(_Section, frozen=True):
         Ids; `choices` selects their shapes.
     annotation_shapes
         Ids of single annotation shapes, whatever `choices` selects.
+    lock
+        The files that a download should find again; a download and an export list what differs.
+    ground_truth
+        Ids of annotations that were ground truth when they were ticked.
     seen
         Last modification dates by kind and id, when the records were ticked. Unticked records stay, so that they don't
         count as new.
@@ -172,6 +195,8 @@ class Basket(_Section, frozen=True):
     choices: Choices = Choices()
     split: Split | None = None
     searches: tuple[SavedSearch, ...] = ()
+    lock: Lock | None = None
+    ground_truth: tuple[Id, ...] = ()
     seen: dict[RecordKind, dict[int, str]] = {}
 
     def __repr__(self) -> str:
@@ -211,19 +236,40 @@ class Basket(_Section, frozen=True):
         return ids
 
     def with_ids(
-        self, kind: RecordKind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None
+        self,
+        kind: RecordKind,
+        ids: Iterable[int],
+        *,
+        modified: Mapping[int, str] | None = None,
+        ground_truth: Iterable[int] = (),
     ) -> Basket:
         """Tick records.
 
-        ``modified`` are their last modification dates, as the portal spells them.
+        ``modified`` are their last modification dates, as the portal spells them, and
+        ``ground_truth`` the annotations among them that are ground truth. A date that is known of a
+        ticked record stays, so that its changes are still noticed.
         """
         require_known(kind, KINDS, "kind of record")
         new = dict.fromkeys(ids)
+        before, seen = {*self.ids(kind)}, self.seen.get(kind, {})
         ticked = tuple(dict.fromkeys([*self.ids(kind), *new]))
-        dates = self.seen.get(kind, {}) | {
-            each: _day(date) for each, date in (modified or {}).items() if each in new
+        dates = seen | {
+            each: _day(date)
+            for each, date in (modified or {}).items()
+            if each in new and not (each in before and seen.get(each))
         }
-        return replace(self, **{kind: ticked}, seen=self.seen | ({kind: dates} if dates else {}))
+        return replace(
+            self,
+            **{kind: ticked},
+            seen=self.seen | ({kind: dates} if dates else {}),
+            ground_truth=tuple(dict.fromkeys([*self.ground_truth, *ground_truth])),
+        )
+
+    def with_rows(self, kind: RecordKind, rows: Collection[Row]) -> Basket:
+        """Tick the records of rows, with their dates and ground truth."""
+        dates = {row["id"]: row.get("lastModifiedDate") or "" for row in rows}
+        truth = [row["id"] for row in rows if row.get("groundTruthStatus")]
+        return self.with_ids(kind, dates, modified=dates, ground_truth=truth)
 
     def add(self, matches: Matches, *kinds: ListKind) -> Basket:
         """Tick all matches of a search, and save the search in the basket.
@@ -240,8 +286,7 @@ class Basket(_Section, frozen=True):
         basket = self
         for kind in kinds or kinds_asked(matches.search):
             ids = matches.ids(kind)
-            dates = {row["id"]: row.get("lastModifiedDate") or "" for row in index.rows(kind, ids)}
-            basket = basket.with_ids(kind, ids, modified=dates)
+            basket = basket.with_ids(kind, ids).with_rows(kind, index.rows(kind, ids))
             basket = basket.with_search(matches.search.to_dict(), kind)
         return replace(basket, catalogue_date=index.as_of.date().isoformat())
 
@@ -283,9 +328,7 @@ def ids_in(text: str, kind: RecordKind = "annotations") -> dict[RecordKind, list
     ids: dict[RecordKind, list[int]] = {}
     for match in _ID.finditer(text):
         prefix, number, bare = match.groups()
-        ids.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(
-            int(number or bare)
-        )
+        ids.setdefault(PREFIXES[prefix.upper()] if prefix else kind, []).append(int(number or bare))
     return ids
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -12,8 +12,15 @@ from typing import Final, NamedTuple
 from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Part, RecordKind
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.rows import ask_rows, ask_table
-from napari_cryoet.records import AnnotationFile, Record, TiltSeries, Tomogram
-from napari_cryoet.runs.files import Cell, every_cell, file_cells, size_of, volume_cells
+from napari_cryoet.records import AnnotationFile, Record, Run, TiltSeries, Tomogram
+from napari_cryoet.runs.files import (
+    Cell,
+    every_cell,
+    file_cells,
+    file_columns,
+    size_of,
+    volume_cells,
+)
 from napari_cryoet.runs.runs import RunRecords, Runs, richest_shapes
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.tables.schema import tables
@@ -217,13 +224,23 @@ def part_of(table: str, column: str) -> Part:
     return "metadata" if column.startswith("keyPhoto") else _PARTS.get(table, "metadata")
 
 
+def rows_without_files(chosen: Chosen) -> Iterator[tuple[str, int]]:
+    """The table and id of rows of whole runs that name no file although others of the table do, such as frames."""
+    for run in chosen.runs:
+        rows_of = chosen.known.rows_of[run.records.run.id] if run.is_whole else {}
+        for table, columns in file_columns().items():
+            if part_of(table, "") not in chosen.basket.choices.leave_out:
+                rows = rows_of.get(table, ())
+                yield from ((table, row["id"]) for row in rows if not any(map(row.get, columns)))
+
+
 def _cells(chosen: Chosen) -> Iterator[tuple[int | None, Cell]]:
     """The cells of all files with their runs; whole runs first, then what is above them."""
     choices = chosen.basket.choices
     rows_of = chosen.known.rows_of
     whole = [run.records.run for run in chosen.runs if run.is_whole]
     rows_to_list: dict[int | None, Rows] = {run.id: rows_of[run.id] for run in whole}
-    rows_to_list[None] = _rows_above(chosen.known.above, {run.dataset_id for run in whole})
+    rows_to_list[None] = _rows_above(chosen.known, whole)
     for run_id, rows in rows_to_list.items():
         for table, row, column in every_cell(rows):
             if part_of(table, column) not in choices.leave_out:
@@ -234,11 +251,15 @@ def _cells(chosen: Chosen) -> Iterator[tuple[int | None, Cell]]:
             yield run_id, cell
 
 
-def _rows_above(above: Rows, dataset_ids: Collection[int]) -> Rows:
-    """The rows of datasets and their depositions."""
-    datasets = [row for row in above.get("datasets", ()) if row["id"] in dataset_ids]
+def _rows_above(known: Runs, runs: Sequence[Run]) -> Rows:
+    """The rows of the datasets of runs, and of depositions that these or the runs' records are from."""
+    dataset_ids = {run.dataset_id for run in runs}
+    datasets = [row for row in known.above.get("datasets", ()) if row["id"] in dataset_ids]
     deposition_ids = {row["depositionId"] for row in datasets}
-    depositions = [row for row in above.get("depositions", ()) if row["id"] in deposition_ids]
+    for run in runs:
+        for table in file_columns().keys() & known.rows_of[run.id].keys():
+            deposition_ids |= {row.get("depositionId") for row in known.rows_of[run.id][table]}
+    depositions = [row for row in known.above.get("depositions", ()) if row["id"] in deposition_ids]
     return {"datasets": datasets, "depositions": depositions}
 
 

@@ -11,15 +11,21 @@ import typer
 
 from napari_cryoet._version import __version__
 from napari_cryoet.cli import baskets, cache, exports, picks, portals, searches, window
-from napari_cryoet.cli.console import harmless, prepare_streams, say, tell
-from napari_cryoet.exceptions import CryoETError, DownloadError, ExistsError, MissingContextError
+from napari_cryoet.cli.console import harmless, prepare_streams, say, tell, tell_some
+from napari_cryoet.exceptions import (
+    CryoETError,
+    DownloadError,
+    ExistsError,
+    MissingContextError,
+    NetworkError,
+)
 
 FAILED: Final = 1
 MISUSED: Final = 2
+UNREACHABLE: Final = 5
 STOPPED: Final = 130
 
 _DEBUG: Final = "--debug"
-_MOST_LISTED: Final = 20
 #: Options for values that a file may lack.
 _OPTIONS: Final = {
     "spacing_angstrom": "--spacing Å",
@@ -50,7 +56,10 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."""
+    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.
+
+    3 to 5 say more: something was left out, the portal's data changed, a server can't be reached.
+    """
     prepare_streams()
     given_arguments = list(sys.argv[1:] if arguments is None else arguments)
     command_arguments = [each for each in given_arguments if each != _DEBUG]
@@ -91,8 +100,5 @@ def _failed(error: CryoETError | OSError) -> int:
             words = str(error)
     tell(f"napari-cryoet: {words}")
     files = error.files if isinstance(error, DownloadError) else ()
-    for file in files[:_MOST_LISTED]:
-        tell(f"  {file}")
-    if len(files) > _MOST_LISTED:
-        tell(f"  and {len(files) - _MOST_LISTED} more")
-    return FAILED
+    tell_some(files)
+    return UNREACHABLE if isinstance(error, NetworkError) else FAILED

@@ -1,14 +1,23 @@
-"""``napari-cryoet basket add|show|check|split|save|clear``, and ``download``."""
+"""``napari-cryoet basket add|show|check|lock|split|save|clear``, ``download`` and ``verify``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Exit, Option, Typer
 
-from napari_cryoet.cli.console import say, say_json, say_table, tell
+from napari_cryoet.cli.console import (
+    CHANGED,
+    say,
+    say_json,
+    say_table,
+    tell,
+    tell_differences,
+    working,
+)
 from napari_cryoet.cli.options import (
     DatasetOption,
     JsonOption,
@@ -20,14 +29,13 @@ from napari_cryoet.cli.options import (
 from napari_cryoet.cli.portals import CommandSession, open_session
 from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
-from napari_cryoet.wording import count_text, size_text
+from napari_cryoet.wording import count_text, names_text, size_text
 
 if TYPE_CHECKING:
     from napari_cryoet.basket.basket import Basket
-    from napari_cryoet.basket.contents import Contents
+    from napari_cryoet.basket.contents import Chosen
     from napari_cryoet.discovery.search import Search
-    from napari_cryoet.download import Plan
-    from napari_cryoet.pages.remarks import Remark
+    from napari_cryoet.download import DownloadReport, Plan
 
 app = Typer(
     help="Collect data to download or export, in the current basket of a source or in a file."
@@ -70,6 +78,9 @@ _Tomogram = Annotated[
 def add(
     basket: _Basket,
     search: Search,
+    source: Annotated[
+        str, Option(metavar="SOURCE", help="The source of a basket file that doesn't exist yet.")
+    ] = "live",
     wanted: Annotated[
         list[Any] | None,
         Option(
@@ -98,10 +109,13 @@ def add(
 ) -> None:
     """Add all matches of a search: annotations, and one tomogram of each run if the search has tomogram options.
 
+    Creates a basket file that doesn't exist.
+
     \b
     napari-cryoet basket add live --object ribosome --ground-truth --processing denoised --spacing ..10
     napari-cryoet basket add ribosomes.toml --id AN-9003 --with-tomogram denoised
     """
+    from napari_cryoet.basket.aging import with_dates
     from napari_cryoet.basket.basket import ids_in
     from napari_cryoet.discovery.search import Search
 
@@ -114,7 +128,7 @@ def add(
     by_kind = ids_in(" ".join(ids or ()))
     if ids and not by_kind:
         raise BadParameter(f"--id {ids[0]}: use an id such as RN-506")
-    with open_session(basket) as session:
+    with open_session(basket, source_of_new=source) as session:
         index = session.read_index() if search != Search() or wanted else None
 
         def change(before: Basket) -> Basket:
@@ -123,24 +137,39 @@ def add(
                 after = after.with_ids(kind, kind_ids)
             return after.add(index.find(search), *(wanted or ())) if index else after
 
-        contents, remarks = _contents(session, session.change_basket(change))
-    _say_contents(contents, remarks)
+        chosen = _choose(session, session.change_basket(change))
+        session.change_basket(lambda before: with_dates(before, chosen.known))
+    _say_contents(chosen)
 
 
 @app.command()
 def show(basket: _Basket, as_json: JsonOption = False) -> None:
-    """Show the contents and size of a basket, and warnings about it.
+    """Show the runs, files and size of a basket, and warnings about it.
 
     \b
     napari-cryoet basket show live
     napari-cryoet basket show ribosomes.toml --json
     """
+    from napari_cryoet.basket.contents import contents_of
+    from napari_cryoet.pages.basket import outline_basket
+    from napari_cryoet.pages.remarks import remarks_on
+
     with open_session(basket) as session:
-        current = session.read_basket()
-        contents, remarks = _contents(session, current)
+        chosen = _choose(session, session.read_basket())
+    contents = contents_of(chosen)
     if as_json:
-        say_json({"basket": current, "contents": contents, "remarks": remarks})
+        remarks = remarks_on(chosen, contents)
+        say_json({"basket": chosen.basket, "contents": contents, "remarks": remarks})
         return
+    entries = [
+        (entry.title, names_text([part.title for part in entry.below]) or entry.detail, entry)
+        for entry in outline_basket(chosen)
+    ]
+    say_table(
+        ("run", "contents", ">size"),
+        [(title, content, size_text(entry.size_bytes)) for title, content, entry in entries],
+    )
+    say("")
     say_table(
         ("what", ">files", ">size"),
         [
@@ -148,8 +177,8 @@ def show(basket: _Basket, as_json: JsonOption = False) -> None:
             for name, part in contents.parts.items()
         ],
     )
-    _say_split(current)
-    _say_contents(contents, remarks)
+    _say_split(chosen.basket)
+    _say_contents(chosen)
 
 
 @app.command()
@@ -160,31 +189,65 @@ def check(
     ] = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """List what changed, was withdrawn or newly matches since the basket was filled; exits with 1 if anything did.
+    """List what changed, was withdrawn, lost ground truth or newly matches since the basket was filled.
+
+    Exits with 4 if anything did. A locked basket is compared file by file.
 
     \b
     napari-cryoet basket check ribosomes.toml
     napari-cryoet basket check live --update
     """
-    from napari_cryoet.basket.aging import age_of, ask_dates, brought_up_to_date
+    from napari_cryoet.basket.aging import age_of, brought_up_to_date
+    from napari_cryoet.download.plan import plan_basket
+    from napari_cryoet.download.run import lock_basket
 
     with open_session(basket) as session:
-        current = session.read_basket()
-        today = ask_dates(session.portal, current, task=session.task)
-        index = session.read_index(refresh=refresh) if current.searches else None
-        age = age_of(current, today, index)
+        chosen = _choose(session, session.read_basket())
+        index = session.read_index(refresh=refresh) if chosen.basket.searches else None
+        age = age_of(chosen.basket, chosen.known, index)
+        lines = list(age.lines)
+        if chosen.basket.lock is not None:
+            lines += plan_basket(chosen.basket, chosen.known, session.portal).differences
         if update:
-            session.change_basket(lambda before: brought_up_to_date(before, age, today))
-    for status, ids_by_kind in (
-        ("changed", age.changed),
-        ("withdrawn", age.withdrawn),
-        ("new", age.new),
-    ):
-        for kind, ids in ids_by_kind.items():
-            say(f"{status} {kind}: {', '.join(map(str, ids))}")
-    say(age.text or "Nothing changed.")
-    if age.text and not update:
-        raise Exit(1)
+            runs = chosen.known
+            after = session.change_basket(
+                lambda before: brought_up_to_date(before, age, runs, index)
+            )
+            if after.lock is not None:
+                portal, task = session.portal, session.task
+                session.change_basket(lambda before: lock_basket(before, portal, task=task))
+    for line in lines:
+        say(line)
+    say(
+        age.text
+        or (count_text(len(lines), "file differs", "files differ") if lines else "Nothing changed.")
+    )
+    if lines and not update:
+        raise Exit(CHANGED)
+
+
+@app.command()
+def lock(
+    basket: _Basket,
+    folder: Annotated[
+        Path | None,
+        Option(metavar="FOLDER", help="A download of the basket, whose SHA-256 are recorded too."),
+    ] = None,
+) -> None:
+    """Record the files of a basket, with sizes and dates, so that a later download names what differs.
+
+    \b
+    napari-cryoet basket lock ribosomes.toml
+    napari-cryoet basket lock ribosomes.toml --folder data
+    """
+    from napari_cryoet.download.run import lock_basket
+
+    with open_session(basket) as session:
+        portal, task = session.portal, session.task
+        after = session.change_basket(lambda before: lock_basket(before, portal, folder, task=task))
+    if after.lock is not None:
+        n_files, n_sums = len(after.lock.files), len(after.lock.sha256)
+        say(f"locked {count_text(n_files, 'file')}, {n_sums:,} with a checksum")
 
 
 def _shares(text: str) -> list[float]:
@@ -327,20 +390,46 @@ def download(
         )
         runs = ask_basket_runs(session.portal, chosen, task=session.task)
         plan = plan_basket(chosen.with_choices(**choices), runs, session.portal)
-        if dry_run:
-            _say_plan(plan, to)
-            return
-        if scripts:
-            _write_scripts(plan, to)
-            return
+        differences = plan.differences
         if retry_failed:
             plan = incomplete(plan, to)
-            if not plan.items:
-                say("Everything is complete.")
-                return
-        queue = Download(plan, to, overwrite=overwrite)
+        if dry_run:
+            _say_plan(plan, to)
+        elif scripts:
+            _write_scripts(plan, to)
+        elif not plan.items:
+            say("Everything is complete.")
+        else:
+            report = Download(plan, to, overwrite=overwrite).run(session.task)
+            differences = report.differences
+            _say_report(report)
+    tell_differences(differences)
+    if differences:
+        raise Exit(CHANGED)
 
-        report = queue.run(session.task)
+
+@download_app.command()
+def verify(
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="The folder of a download.")],
+) -> None:
+    """Compare the files of a download with its checksums, without a network; exits with 1 if any differs.
+
+    napari-cryoet verify data
+    """
+    from napari_cryoet.download.run import verify_folder
+
+    with working() as task:
+        n_files, wrong = verify_folder(folder, task=task)
+    if wrong:
+        raise DownloadError(
+            f"{count_text(len(wrong), 'file')} in {folder} can't be trusted.",
+            hint="Download again to repair them.",
+            files=wrong,
+        )
+    say(f"{count_text(n_files, 'file is', 'files are')} as downloaded")
+
+
+def _say_report(report: DownloadReport) -> None:
     skipped = (
         f"; {count_text(report.n_skipped, 'file')} already complete" if report.n_skipped else ""
     )
@@ -355,19 +444,20 @@ def download(
         tell(f"size differs from the portal's: {path}")
 
 
-def _contents(session: CommandSession, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
-    """The contents of a basket, and remarks on them."""
-    from napari_cryoet.basket.contents import KnownRuns, choose, contents_of
+def _choose(session: CommandSession, basket: Basket) -> Chosen:
+    """The records of a basket, looked up in its portal."""
+    from napari_cryoet.basket.contents import KnownRuns, choose
+
+    return choose(basket, KnownRuns(session.portal).of(basket, task=session.task))
+
+
+def _say_contents(chosen: Chosen) -> None:
+    from napari_cryoet.basket.contents import contents_of
     from napari_cryoet.pages.remarks import remarks_on
 
-    chosen = choose(basket, KnownRuns(session.portal).of(basket, task=session.task))
     contents = contents_of(chosen)
-    return contents, remarks_on(chosen, contents)
-
-
-def _say_contents(contents: Contents, remarks: Sequence[Remark]) -> None:
     say(contents.summary or "The basket is empty.")
-    for remark in remarks:
+    for remark in remarks_on(chosen, contents):
         say(f"! {remark.text}")
 
 
@@ -391,10 +481,11 @@ def _basket_of(
     objects: Sequence[str],
 ) -> Basket:
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
-    from napari_cryoet.appearance.objects import is_object
     from napari_cryoet.basket.basket import Basket, Choices
+    from napari_cryoet.discovery.index import Index
     from napari_cryoet.portal.rows import ask_rows
     from napari_cryoet.runs.runs import Runs
+    from napari_cryoet.tables.database import Database
 
     if not wanted:
         is_everything = run is None and not objects
@@ -423,16 +514,10 @@ def _basket_of(
         basket = basket.with_ids("tomograms", [each.id for each in tomograms if each is not None])
     if "annotations" in what:
         annotations = [annotation for each in runs for annotation in each.annotations]
-        if objects:
-            annotations = [
-                annotation
-                for annotation in annotations
-                if any(
-                    is_object(annotation.object_name, name, annotation.object_id)
-                    for name in objects
-                )
-            ]
         annotation_ids = [annotation.id for annotation in annotations]
+        if objects:
+            index = Index(Database(rows), session.portal.source, datetime.now(UTC))
+            annotation_ids = [*index.find(objects=tuple(objects)).ids("annotations")]
         if objects and not annotation_ids:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
         basket = basket.with_ids("annotations", annotation_ids)

@@ -26,6 +26,11 @@ _INTERPRETED: Final = re.compile(
 )
 
 
+#: The exit code if a basket's data changed on the portal.
+CHANGED: Final = 4
+_MOST_LISTED: Final = 20
+
+
 def prepare_streams() -> None:
     """Replace characters that stdout and stderr can't encode, such as Å on some terminals and in logs on Windows."""
     for stream in (sys.stdout, sys.stderr):
@@ -79,6 +84,21 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def tell(line: str) -> None:
     """Print a line to stderr."""
     sys.stderr.write(f"{harmless(' '.join(line.splitlines()))}\n")
+
+
+def tell_some(lines: Sequence[str]) -> None:
+    """Print the first lines to stderr, indented, and how many more there are."""
+    for line in lines[:_MOST_LISTED]:
+        tell(f"  {line}")
+    if len(lines) > _MOST_LISTED:
+        tell(f"  and {len(lines) - _MOST_LISTED} more")
+
+
+def tell_differences(differences: Sequence[str]) -> None:
+    """List how a basket's data differ from those that it was filled or locked with."""
+    if differences:
+        tell("The portal has changed since the basket was filled or locked:")
+        tell_some(differences)
 
 
 class ProgressDisplay:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from typer import Argument, Option, Typer
+from typer import Argument, Exit, Option, Typer
 
-from napari_cryoet.cli.console import say, tell
+from napari_cryoet.cli.console import CHANGED, say, tell, tell_differences
 from napari_cryoet.cli.options import positive
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.cli.searches import with_search
@@ -89,6 +89,7 @@ def export(
                 hint="Add search options such as --object, or fill a basket first.",
             )
         selection = select_basket(chosen, session.portal, task=session.task)
+        tell_differences(selection.differences)
         report = exports.export(
             selection,
             kind,
@@ -100,3 +101,5 @@ def export(
     for reason in report.left_out:
         tell(f"left out: {reason}")
     say(f"{report.path}: {report.counts_text}")
+    if selection.differences:
+        raise Exit(CHANGED)

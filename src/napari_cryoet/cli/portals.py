@@ -40,14 +40,14 @@ class CommandSession(NamedTuple):
 
     def read_basket(self) -> Basket:
         """Read the basket."""
-        from napari_cryoet.basket.basket import read_basket
+        from napari_cryoet.basket.basket import Basket, read_basket
         from napari_cryoet.basket.store import BasketStore
 
-        return (
-            BasketStore().current(self.portal.source.name)
-            if self.file is None
-            else read_basket(self.file)
-        )
+        if self.file is None:
+            return BasketStore().current(self.portal.source.name)
+        if not self.file.exists():
+            return Basket(name=self.file.stem, source=self.portal.source.name)
+        return read_basket(self.file)
 
     def change_basket(self, change: Callable[[Basket], Basket]) -> Basket:
         """Change and save the basket, and return the new one."""
@@ -62,13 +62,19 @@ class CommandSession(NamedTuple):
 
 
 @contextmanager
-def open_session(text: str) -> Iterator[CommandSession]:
-    """Open a SOURCE, or the source of a basket file, for a command."""
+def open_session(text: str, *, source_of_new: str = "") -> Iterator[CommandSession]:
+    """Open a SOURCE, or the source of a basket file, for a command.
+
+    ``source_of_new`` is that of a file that doesn't exist; without it, that is an error.
+    """
     from napari_cryoet.basket.basket import read_basket
     from napari_cryoet.portal.portal import open_portal
 
     file = Path(text) if text.lower().endswith(".toml") else None
-    source = text if file is None else read_basket(file).source
+    source = text
+    if file is not None:
+        is_new = bool(source_of_new) and not file.exists()
+        source = source_of_new if is_new else read_basket(file).source
     with working() as task:
         if source == "demo":
             make_demo(task)

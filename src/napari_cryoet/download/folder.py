@@ -79,6 +79,15 @@ class DownloadManifest(msgspec.Struct, kw_only=True):
         """The paths of the complete items."""
         return {item["path"] for item in self.items if item.get("is_complete") is True}
 
+    @property
+    def incomplete(self) -> list[str]:
+        """The paths of the other items, without those that the portal doesn't list any more."""
+        return [
+            item["path"]
+            for item in self.items
+            if not item.get("is_complete") and not item.get("is_withdrawn")
+        ]
+
 
 def read_manifest(folder: Path) -> DownloadManifest:
     """The manifest of a folder, with the files of its journal; empty if there is none."""
@@ -151,14 +160,23 @@ def note_items(
             **plan.about,
         }
         manifest.downloads.append(request)
+    _mark_withdrawn(items.values(), plan)
     manifest.items = [items[path] for path in sorted(items)]
-    manifest.is_complete = manifest.complete == items.keys()
+    manifest.is_complete = not manifest.incomplete
     files = (entry for entry in manifest.files if entry.path not in missing)
     manifest.files = sorted(files, key=lambda file: file.path)
     replace_file(
         folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     )
     (folder / JOURNAL_NAME).unlink(missing_ok=True)
+
+
+def _mark_withdrawn(items: Iterable[dict[str, Any]], plan: Plan) -> None:
+    """Mark items of the plan's runs whose files the portal doesn't list any more."""
+    prefixes = tuple(row["httpsPrefix"] for row in plan.rows["runs"]) if plan.listed else ()
+    for item in items:
+        if item["url"].startswith(prefixes) and item["url"] not in plan.listed:
+            item["is_withdrawn"] = True
 
 
 def _source(runs: Runs, item: PlannedItem) -> Row | None:
@@ -197,7 +215,7 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
     levels = {item.row_id: item.first_level for item in items if item.first_level}
     merged = by_id(pack.tables) if pack else {}
     for name, rows in _related_rows(
-        plan.rows, {(item.table, item.row_id) for item in items}
+        plan.rows, {(item.table, item.row_id) for item in items} | plan.rows_without_files
     ).items():
         known = merged.setdefault(name, {})
         for row in rows:

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from napari_cryoet.basket.basket import Basket, basket_text
-from napari_cryoet.basket.contents import choose
+from napari_cryoet.basket.aging import age_of
+from napari_cryoet.basket.basket import Basket, Lock, basket_text
+from napari_cryoet.basket.contents import choose, rows_without_files
+from napari_cryoet.download.lock import differences
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.locations import without_password
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Terms, terms_of
-from napari_cryoet.runs.files import Cell, is_zarr, level_share, size_of
+from napari_cryoet.runs.files import Cell, every_cell, is_zarr, level_share, size_of
 from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Rows
 
@@ -58,6 +60,10 @@ class Plan:
     about: Mapping[str, Any] = field(default_factory=dict)  # the request, for the manifest
     is_rest: bool = False  # whether it has only the incomplete items of another plan
     beside: Mapping[str, str] = field(default_factory=dict)  # additional text files by name
+    lock: Lock | None = None  # of the basket
+    differences: tuple[str, ...] = ()  # from when the basket was filled or locked, a line each
+    listed: frozenset[str] = frozenset()  # the URLs of all files of the runs, if they are known
+    rows_without_files: frozenset[tuple[str, int]] = frozenset()  # of whole runs, by table and id
 
     @property
     def is_local(self) -> bool:
@@ -80,14 +86,24 @@ def plan_basket(basket: Basket, runs: Runs, portal: Portal) -> Plan:
 
     DownloadError if there is nothing to fetch.
     """
-    cells = [file.cell for file in choose(basket, runs).files]
+    chosen = choose(basket, runs)
+    cells = [file.cell for file in chosen.files]
     plan = plan_cells(runs.rows, portal.source, cells, first_level=basket.choices.level)
     about = {
         "basket": basket.name,
         "catalogue_date": basket.catalogue_date,
         "searches": [saved.search for saved in basket.searches],
     }
-    return replace(plan, about=about, beside={"basket.toml": basket_text(basket)})
+    lines = differences(basket.lock, plan) if basket.lock else age_of(basket, runs).lines
+    return replace(
+        plan,
+        about=about,
+        beside={"basket.toml": basket_text(basket)},
+        lock=basket.lock,
+        differences=tuple(lines),
+        listed=frozenset(row[column] for _, row, column in every_cell(runs.rows)),
+        rows_without_files=frozenset(rows_without_files(chosen)),
+    )
 
 
 def plan_cells(

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from napari_cryoet.basket.aging import Age, brought_up_to_date
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import ask_basket_runs
+from napari_cryoet.basket.contents import KnownRuns, ask_basket_runs
 from napari_cryoet.download.folder import (
     FileEntry,
     note_file,
@@ -29,6 +30,7 @@ from napari_cryoet.download.folder import (
     write_tables,
 )
 from napari_cryoet.download.lists import write_lists
+from napari_cryoet.download.lock import locked, other_contents
 from napari_cryoet.download.plan import Plan, PlannedItem, plan_basket
 from napari_cryoet.download.progress import QueueState
 from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, sha256_of
@@ -66,6 +68,7 @@ class DownloadReport:
     fetched_bytes: int
     n_missing_chunks: int  # hold the fill value, as Zarr specifies
     other_sizes: tuple[str, ...]  # complete files of another size than the portal lists
+    differences: tuple[str, ...] = ()  # from when the basket was filled or locked, a line each
 
 
 @shows_progress
@@ -117,6 +120,36 @@ def incomplete(plan: Plan, folder: PathOrUrl) -> Plan:
     return replace(
         plan, items=tuple(item for item in plan.items if item.path not in complete), is_rest=True
     )
+
+
+def lock_basket(
+    basket: Basket, portal: Portal, folder: PathOrUrl | None = None, *, task: Task = UNWATCHED
+) -> Basket:
+    """Record the files of a basket, with sizes and dates, so that a later download names what differs.
+
+    ``folder`` is that of its download, whose checksums are recorded too.
+    """
+    runs = KnownRuns(portal).of(basket, task=task)
+    plan = plan_basket(basket, runs, portal)
+    downloaded = () if folder is None else read_manifest(path_to_write(folder)).files
+    return locked(brought_up_to_date(basket, Age(), runs), plan, downloaded)
+
+
+def verify_folder(folder: PathOrUrl, *, task: Task = UNWATCHED) -> tuple[int, tuple[str, ...]]:
+    """The number of downloaded files in a folder, and the missing, damaged and unfinished ones."""
+    path = path_to_write(folder)
+    manifest = read_manifest(path)
+    if not manifest.items:
+        raise DownloadError(f"{path} has no manifest of a download.")
+    wrong = [f"{each}: unfinished" for each in manifest.incomplete]
+    for number, file in enumerate(manifest.files):
+        task.step(number / len(manifest.files), file.path)
+        target = path / file.path
+        if not target.is_file():
+            wrong.append(f"{file.path}: missing")
+        elif sha256_of(target, task) != file.sha256:
+            wrong.append(f"{file.path}: other content than downloaded")
+    return len(manifest.files), tuple(wrong)
 
 
 def check_place(folder: PathOrUrl, needed_bytes: int) -> None:
@@ -193,6 +226,8 @@ class Download:
             )
         fetched = work.whole - work.skipped
         sizes = {item.path: item.size_bytes for item in plan.items if not item.is_zarr}
+        files = read_manifest(folder).files
+        others = other_contents(plan.lock, files, plan) if plan.lock else ()
         return DownloadReport(
             folder=folder,
             n_fetched=len(fetched),
@@ -202,6 +237,7 @@ class Download:
             other_sizes=tuple(
                 sorted(path for path, size in sizes.items() if size not in {None, work.sizes[path]})
             ),
+            differences=(*plan.differences, *others),
         )
 
 

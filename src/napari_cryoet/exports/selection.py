@@ -22,7 +22,7 @@ from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose
 from napari_cryoet.basket.split import parts_of
-from napari_cryoet.download.plan import clean_name
+from napari_cryoet.download.plan import clean_name, plan_basket
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import refuse_existing
 from napari_cryoet.formats import ndjson
@@ -142,6 +142,7 @@ class Selection:
     source: Source
     first_level: int = 0  # the finest level of tomograms to export
     left_out: tuple[str, ...] = ()  # what can't be exported, and why
+    differences: tuple[str, ...] = ()  # from when the basket was filled or locked, a line each
 
     def __repr__(self) -> str:
         n_tomograms = sum(len(run.tomograms) for run in self.runs)
@@ -185,7 +186,9 @@ def select_basket(basket: Basket, portal: Portal, *, task: Task = UNWATCHED) -> 
     Each annotation contributes one file of points, oriented ones first, and one mask, preferably
     with the tomogram's voxel spacing. Files that don't fit the run's tomogram are left out.
     """
-    return select(basket, ask_basket_runs(portal, basket, task=task), portal.source)
+    runs = ask_basket_runs(portal, basket, task=task)
+    selection = select(basket, runs, portal.source)
+    return replace(selection, differences=plan_basket(basket, runs, portal).differences)
 
 
 def select(basket: Basket, known: Runs, source: Source) -> Selection:

@@ -24,6 +24,7 @@ class BasketPart(NamedTuple):
     dataset_id: int = 0
     annotation_id: int = 0  # of a shape
     modified: str = ""
+    is_ground_truth: bool = False
 
     @property
     def key(self) -> int:
@@ -133,14 +134,16 @@ class BasketTicks:
 def ticked(basket: Basket, record: Any) -> Basket:
     """A basket with a record; of the annotations of an object, the basket chooses the shapes."""
     dates: dict[RecordKind, dict[int, str]] = defaultdict(dict)
-    for part in parts_of(record):
+    parts = parts_of(record)
+    truth = {part.annotation_id for part in parts if part.is_ground_truth}
+    for part in parts:
         if isinstance(record, tuple):
             dates["annotations"][part.annotation_id] = part.modified
         else:
             dates[part.kind][part.id] = part.modified
     for kind, of_ids in dates.items():
         known = {record_id: date for record_id, date in of_ids.items() if date}
-        basket = basket.with_ids(kind, of_ids, modified=known)
+        basket = basket.with_ids(kind, of_ids, modified=known, ground_truth=truth)
     return basket
 
 
@@ -167,6 +170,7 @@ def parts_of(record: Any) -> tuple[BasketPart, ...]:
                 annotation.run_id or 0,
                 annotation_id=annotation.id,
                 modified=annotation.last_modified_date.isoformat(),
+                is_ground_truth=bool(annotation.ground_truth_status),
             )
             return (part,)
         case Entry():

@@ -35,7 +35,7 @@ from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
+from napari_cryoet.basket.aging import age_of, brought_up_to_date
 from napari_cryoet.basket.basket import (
     PARTS,
     SPLIT_NAMES,
@@ -44,14 +44,17 @@ from napari_cryoet.basket.basket import (
     read_basket,
     write_basket,
 )
+from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.basket.split import DEFAULT_SHARES, parts_of, split_basket
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
-from napari_cryoet.download.plan import clean_name
+from napari_cryoet.download.plan import clean_name, plan_basket
+from napari_cryoet.download.run import lock_basket
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.exports import ExportKind, export
 from napari_cryoet.exports.selection import ExportReport, select_basket
 from napari_cryoet.pages.basket import Entry, entry_row
+from napari_cryoet.wording import differences_text
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12
@@ -116,9 +119,8 @@ class BasketPage(ListPage):
     def __init__(self, theme: Theme, basket: BasketState, notice: NoticeBar) -> None:
         super().__init__(theme, None, "Contents of the basket", tick_columns=[basket.column])
         self._basket, self._tasks, self._notice = basket, basket.tasks, notice
-        self._age: tuple[Basket, Age, Basket] | None = (
-            None  # the basket, its age, and the basket brought up to date
-        )
+        #: The basket, what changed since, and the basket brought up to date.
+        self._age: tuple[Basket, Sequence[str], Basket] | None = None
         self._listed: tuple[Entry, ...] | None = None
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name of this basket")
@@ -193,8 +195,8 @@ class BasketPage(ListPage):
             (remark.text, remark.fix_text, remark.fix)
             for remark in (details.remarks if details is not None else ())
         ]
-        if age is not None and age[1].text and age[0] == self._basket.basket:
-            remarks.insert(0, (f"Since you ticked this: {age[1].text}.", "Update", age[2]))
+        if age is not None and age[1] and age[0] == self._basket.basket:
+            remarks.insert(0, (differences_text(age[1]), "Update", age[2]))
         return remarks
 
     def _apply_fix(self, fixed: Basket) -> None:
@@ -208,17 +210,22 @@ class BasketPage(ListPage):
             return
         portal = self._basket.portal
 
-        def work(job: Job) -> tuple[Basket, Age, Basket]:
-            today = ask_dates(portal, basket, task=job)
+        def work(job: Job) -> tuple[Basket, Sequence[str], Basket]:
+            runs = KnownRuns(portal).of(basket, task=job)
             index = read_index(portal, task=job) if basket.searches else None
-            age = age_of(basket, today, index)
-            return basket, age, brought_up_to_date(basket, age, today)
+            age = age_of(basket, runs, index)
+            after = brought_up_to_date(basket, age, runs, index)
+            lines = list(age.lines)
+            if basket.lock is not None:
+                lines += plan_basket(basket, runs, portal).differences
+                after = lock_basket(after, portal, task=job)
+            return basket, lines, after
 
         self._tasks.run(
             _AGE, work, then=self._on_age, failed=lambda _error: None
         )  # without a network, show nothing
 
-    def _on_age(self, age: tuple[Basket, Age, Basket]) -> None:
+    def _on_age(self, age: tuple[Basket, Sequence[str], Basket]) -> None:
         self._age = age
         self._update()
 
@@ -238,6 +245,12 @@ class BasketPage(ListPage):
             self._basket.change(partial(Basket.with_ids, kind=kind, ids=ids))
         if is_accepted and not ids_by_kind:
             self._notice.show_notice("This text contains no id.")
+
+    def _lock(self) -> None:
+        portal = self._basket.portal
+        self._basket.change(lambda basket: lock_basket(basket, portal), is_slow=True)
+        text = "Locking the basket: a later download names the files that differ."
+        self._notice.show_notice(text, is_news=True)
 
     def _empty(self) -> None:
         if agrees(
@@ -346,6 +359,7 @@ class BasketPage(ListPage):
         add_item(file, "Open…", self._open)
         add_item(file, "Save as…", self._save_as)
         add_item(file, "Paste ids…", self._paste)
+        add_item(file, "Lock to today's files", self._lock)
         add_item(file, "Empty…", self._empty)
         for kind, text in _EXPORTS.items():
             add_item(self.exports, text, partial(self._ask_export, kind))

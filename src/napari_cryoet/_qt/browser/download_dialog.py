@@ -26,7 +26,7 @@ from napari_cryoet.download import Download, DownloadReport, Plan, incomplete, p
 from napari_cryoet.download.progress import FileState
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.pages.rows import RecordRow
-from napari_cryoet.wording import count_text, duration_text, joined, size_text
+from napari_cryoet.wording import count_text, differences_text, duration_text, joined, size_text
 
 KEY: Final = "download"
 _PLAN_KEY: Final = "download plan"
@@ -246,6 +246,8 @@ class DownloadDialog(QDialog):
             f"{count_text(report.n_skipped, 'file')} already there" if report.n_skipped else ""
         )
         self.message.setText(joined(fetched, skipped))
+        if report.differences:
+            self.notice.show_notice(differences_text(report.differences))
         self.show_folder.show()
         self.browse.show()
 
