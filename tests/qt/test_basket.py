@@ -281,14 +281,19 @@ def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
     page = filled.screens.basket
     old = dict.fromkeys(filled.basket.basket.tomograms, "2020-01-01")
     filled.basket.change(
-        lambda basket: basket.with_ids("tomograms", old, modified=old).with_ids("runs", [77])
+        lambda basket: (
+            basket.without_ids("tomograms", old)
+            .with_ids("tomograms", old, modified=old)
+            .with_ids("runs", [77])
+        )
     )
     settle(qtbot, filled)
     page.ask_age()
     buttons = page.remarks.findChildren
     qtbot.waitUntil(lambda: any(button.text() == "Update" for button in buttons(QPushButton)))
     (button,) = [button for button in buttons(QPushButton) if button.text() == "Update"]
-    assert "1 changed, 1 withdrawn" in button.accessibleName()
+    assert "DEMO_001): changed on" in button.accessibleName()
+    assert "RN-77: withdrawn" in button.accessibleName()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     settle(qtbot, filled)
     assert filled.basket.basket.runs == ()
