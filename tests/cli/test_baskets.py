@@ -50,6 +50,12 @@ def test_a_split_is_recorded(basket: Path, capsys: Captured) -> None:
     split = read_basket(basket).split
     assert split is not None
     assert (split.seed, split.shares) == (3, (50.0, 25.0, 25.0))
+    assert run("basket", "split", basket, "50,25,25") == 0
+    assert read_basket(basket).split == split, "splitting again moves no run"
+    assert run("basket", "split", basket, "50,25,25", "--seed", 3, "--by-dataset") == 0
+    assert read_basket(basket).split.by_dataset
+    assert run("basket", "add", basket, "--object", "ribosme") == 0
+    assert "searched for ribosome" in capsys.readouterr().err
     assert run("basket", "show", basket) == 0
     assert "seed 3" in capsys.readouterr().out
     assert run("basket", "split", basket, "x") == 2

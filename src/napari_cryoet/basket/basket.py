@@ -122,10 +122,6 @@ class Split(_Section, frozen=True):
         """Split names by run id."""
         return {run_id: name for name in SPLIT_NAMES for run_id in getattr(self, name)}
 
-    def has_settings_of(self, other: Split) -> bool:
-        """Whether runs are split by the same shares, and both or neither by dataset."""
-        return (self.shares, self.by_dataset) == (other.shares, other.by_dataset)
-
     def drawn(self, dataset_id: int, run_name: str) -> SplitName:
         """The part that the seed gives a run, whatever other runs there are."""
         unit = f"{dataset_id}" if self.by_dataset else f"{dataset_id}/{run_name}"

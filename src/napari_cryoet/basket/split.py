@@ -53,12 +53,17 @@ def split_basket(
         raise CryoETError("A split needs three shares.", hint="For example, 80,10,10.")
     runs = ask_basket_runs(source, basket) if isinstance(source, Portal) else source
     chosen = choose(basket, runs)
-    empty = Split(seed=seed or 0, shares=(shares[0], shares[1], shares[2]), by_dataset=by_dataset)
-    if seed is None and basket.split is not None and basket.split.has_settings_of(empty):
-        return basket.with_split(_recorded(basket.split, chosen))
-    if seed is None:
-        empty = _most_balanced(empty, chosen)
-    return basket.with_split(_recorded(empty, chosen))
+    before = basket.split
+    split = Split(seed=seed or 0, shares=(shares[0], shares[1], shares[2]), by_dataset=by_dataset)
+    if (
+        seed is None
+        and before is not None
+        and (before.shares, before.by_dataset) == (split.shares, by_dataset)
+    ):
+        split = before
+    elif seed is None:
+        split = _most_balanced(split, chosen)
+    return basket.with_split(_recorded(split, chosen))
 
 
 def parts_of(split: Split, chosen: Chosen) -> dict[int, SplitName]:

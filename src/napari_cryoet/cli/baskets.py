@@ -27,7 +27,7 @@ from napari_cryoet.cli.options import (
     region,
 )
 from napari_cryoet.cli.portals import CommandSession, open_session
-from napari_cryoet.cli.searches import with_search
+from napari_cryoet.cli.searches import matches_of, with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, names_text, size_text
 
@@ -135,7 +135,7 @@ def add(
             after = before.with_choices(**choices)
             for kind, kind_ids in by_kind.items():
                 after = after.with_ids(kind, kind_ids)
-            return after.add(index.find(search), *(wanted or ())) if index else after
+            return after.add(matches_of(index, search), *(wanted or ())) if index else after
 
         chosen = _choose(session, session.change_basket(change))
         session.change_basket(lambda before: with_dates(before, chosen.known))

@@ -10,7 +10,7 @@ from typer import Argument, Exit, Option, Typer
 from napari_cryoet.cli.console import CHANGED, say, tell, tell_differences
 from napari_cryoet.cli.options import positive
 from napari_cryoet.cli.portals import open_session
-from napari_cryoet.cli.searches import with_search
+from napari_cryoet.cli.searches import matches_of, with_search
 from napari_cryoet.exceptions import CryoETError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def export(
                     source=session.portal.source.name, choices=Choices(with_tomogram="default")
                 )
             )
-            chosen = basket_before.add(session.read_index().find(search))
+            chosen = basket_before.add(matches_of(session.read_index(), search))
         if chosen.is_empty:
             raise CryoETError(
                 "There is nothing to export.",

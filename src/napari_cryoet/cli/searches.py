@@ -16,6 +16,8 @@ from napari_cryoet.cli.portals import open_session
 from napari_cryoet.wording import count_text, names_text, size_text
 
 if TYPE_CHECKING:
+    from napari_cryoet.discovery.index import Index
+    from napari_cryoet.discovery.matches import Matches
     from napari_cryoet.discovery.search import Search
 
 app = Typer()
@@ -192,7 +194,7 @@ def list_(
 
     with open_session(source) as session:
         index = session.read_index(refresh=refresh)
-    matches = index.find(search)
+    matches = matches_of(index, search)
     rows = matches.rows(kind)
     shown = (sorted_rows(rows, sort) if sort else rows)[:limit]
     if as_json:
@@ -203,8 +205,6 @@ def list_(
     else:
         columns = _COLUMNS[kind].split()
         say_table(columns, [[_cell(name.strip(">"), row) for name in columns] for row in shown])
-    for word, others in matches.corrections.items():
-        tell(f"no matches for “{word}”; searched for {' or '.join(others)}")
     if not rows:
         advice = advise(index, matches.search, "datasets" if kind == "datasets" else "runs")
         tell(advice.text or "each word and option has to match")
@@ -215,6 +215,14 @@ def list_(
     tell(
         f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(sum(row.size_bytes for row in rows))}"
     )
+
+
+def matches_of(index: Index, search: Search) -> Matches:
+    """Find the matches of a search, and tell about corrected words."""
+    matches = index.find(search)
+    for word, others in matches.corrections.items():
+        tell(f"no matches for “{word}”; searched for {' or '.join(others)}")
+    return matches
 
 
 def _search(values: dict[str, Any]) -> Search:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -52,17 +52,16 @@ def advise(index: Columns, search: Search, unit: CountUnit) -> Advice:
         return max(counted, key=lambda each: each[0], default=(0, None))
 
     terms = terms_of(search.text)
+    words = [_without_term(search, terms, term) for term in terms]
     choices = chips(search)
-    n_without, to_drop = 0, None
-    if len(terms) + len(choices) > 1:
-        n_without, to_drop = best([_without_term(search, terms, term) for term in terms])
-        if not n_without:  # no word fails alone
-            n_without, to_drop = best(choices)
+    lists = (words, choices) if len(words) + len(choices) > 1 else ()
+    drops = (best(each) for each in lists)  # a word that fails alone, or else a choice
+    n_without, to_drop = next((each for each in drops if each[0]), (0, None))
     together = in_one_run(search)
     n_together = count(together) if together is not None else 0
     return Advice(
         unknown=_unknown(index, search, terms),
-        to_drop=to_drop if n_without else None,
+        to_drop=to_drop,
         n_without=n_without,
         together=together if n_together else None,
         n_together=n_together,
@@ -88,8 +87,8 @@ def in_one_run(search: Search) -> Search | None:
     if not named:
         return None
     conditions += [Condition(objects=(_text([term]),)) for term in named]
-    rest = _text([term for term in terms if term not in named])
-    return replace(search, text=rest, annotations=tuple(conditions))
+    rest = (term for term in terms if term not in named)
+    return replace(search, text=_text(rest), annotations=tuple(conditions))
 
 
 def _without_term(search: Search, terms: tuple[Term, ...], term: Term) -> Chip:
@@ -106,5 +105,5 @@ def _unknown(index: Columns, search: Search, terms: tuple[Term, ...]) -> tuple[s
     return tuple(unknown)
 
 
-def _text(terms: list[Term] | tuple[Term, ...]) -> str:
+def _text(terms: Iterable[Term]) -> str:
     return " ".join(word for term in terms for word in term.words)

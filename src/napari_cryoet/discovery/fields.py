@@ -265,8 +265,9 @@ def _object_corrections(index: Columns, wanted: Sequence[str]) -> dict[str, tupl
 def has_object(index: Columns, wanted: str) -> bool:
     """Whether an object with this name or id was annotated or identified."""
     ids = [each for field in OBJECT_FIELDS for each in index.words(field.table, "objectId").words]
-    is_known_id = wanted.casefold() in map(str.casefold, ids)
-    return is_known_id or any(is_object(name, wanted) for name in object_names(index))
+    return wanted.casefold() in map(str.casefold, ids) or any(
+        is_object(name, wanted) for name in object_names(index)
+    )
 
 
 def object_names(index: Columns) -> tuple[str, ...]:
@@ -282,9 +283,8 @@ def object_kinds(index: Columns) -> tuple[str, ...]:
 
 def _object_kinds(index: Columns) -> Iterator[str]:
     counts: Counter[str] = Counter()
-    for name in object_names(index):
-        if known := nearest_object(name):
-            counts.update({each.name for each in known.lineage()})
+    for known in filter(None, map(nearest_object, object_names(index))):
+        counts.update({each.name for each in known.lineage()})
     return (name for name, count in counts.items() if count > 1)
 
 

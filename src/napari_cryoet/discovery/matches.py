@@ -173,9 +173,7 @@ def find(index: Columns, search: Search) -> Matches:
     """Find the matches of a search, in a few milliseconds."""
     search_masks = SearchMasks(index, search)
     datasets, runs = search_masks.datasets(), search_masks.runs()
-    corrections = dict(search_masks.text.corrections)
-    for condition in search.annotations:
-        corrections |= object_corrections(index, condition.objects)
+    objects = [name for condition in search.annotations for name in condition.objects]
     order = index.made(
         "newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1]
     )
@@ -193,7 +191,7 @@ def find(index: Columns, search: Search) -> Matches:
             of_runs("annotations", number) for number in range(len(search.annotations))
         ),
         tomogram_ids=of_runs("tomograms"),
-        corrections=corrections,
+        corrections=search_masks.text.corrections | object_corrections(index, objects),
     )
 
 
