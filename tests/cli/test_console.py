@@ -12,8 +12,12 @@ import pytest
 
 from napari_cryoet.cli import main
 from napari_cryoet.cli.console import ProgressDisplay, harmless, say, say_table, tell
+from napari_cryoet.cli.portals import VisitorDisplay
 from napari_cryoet.formats.registry import write_picks
+from napari_cryoet.network.client import fetch
+from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.picks import Picks
+from napari_cryoet.wording import size_text
 
 ODD_NAME = "\x1b[31mred\x9b1m\u202e"
 ESCAPED = "\\u001b[31mred\\u009b1m\\u202e"
@@ -90,3 +94,18 @@ def test_commands_escape_control_characters_in_arguments(
 
     assert "red" in output
     assert not {"\x1b", "\x9b", "\u202e"} & set(output)
+
+
+@pytest.mark.parametrize("screen", [Terminal, io.StringIO])
+def test_serve_shows_who_is_connected(
+    screen: type[io.StringIO], demo_pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = screen()
+    monkeypatch.setattr(sys, "stderr", shown)
+    with PackServer(demo_pack) as server, closing(VisitorDisplay()) as display:
+        display.show(server)
+        fetch(server.files_url, limit_bytes=10_000)
+        display.show(server)
+        (visitor,) = server.visitors()
+    assert visitor.address in shown.getvalue()
+    assert size_text(visitor.sent_bytes) in shown.getvalue()

@@ -113,6 +113,21 @@ def test_concurrent_requests_to_a_server_are_limited(url: str, server: Server) -
     assert server.most_at_once <= 64
 
 
+@pytest.mark.parametrize(("asked", "most"), [("3", 3), ("0", 64), ("1000", 64), ("-1", 64)])
+def test_servers_can_ask_for_fewer_connections(
+    url: str, server: Server, asked: str, most: int
+) -> None:
+    async def all_at_once() -> None:
+        await asyncio.gather(*(client.get(url, length=1, limit_bytes=1) for _ in range(100)))
+
+    server.script("file", saying(X_Connections_Per_Client=asked))
+    body(url)
+    server.latency_s = 0.05
+    client.run(all_at_once())
+    assert server.most_at_once <= most
+    assert server.connections <= most
+
+
 @pytest.mark.parametrize("busy", [429, 503])
 def test_refusals_of_a_busy_server_are_counted(url: str, server: Server, busy: int) -> None:
     before = client.refusals(client.server_of(url))

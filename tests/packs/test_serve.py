@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from napari_cryoet.exceptions import NetworkError, PackError
+from napari_cryoet.network.connections import CONNECTIONS_HEADER
 from napari_cryoet.packs.pack import write_pack
-from napari_cryoet.packs.serve import MAX_BODY_BYTES, PackServer
+from napari_cryoet.packs.serve import MAX_BODY_BYTES, PackServer, Visitor
 from packs.small_pack import HTTPS, S3, PackManifest
 
 RUNS = '{"query": "{ runs { id } }"}'
@@ -73,6 +74,15 @@ def is_cut(connection):
         return connection.recv(1) == b""
     except ConnectionError:
         return True
+
+
+def is_cut_now(connection):
+    """Whether the other end has already closed a connection that it sent nothing on."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
 
 
 def test_query_errors_have_status_200_and_no_data(connection):
@@ -223,16 +233,54 @@ def test_links_out_of_the_pack_are_not_followed(tmp_path):
         assert b"link" not in request(connection, "GET", "/s3/bucket?list-type=2")[2]
 
 
+def test_a_class_behind_one_address_is_served(server):
+    with ExitStack() as stack:
+        students = [stack.enter_context(raw(server)) for _ in range(200)]
+        for student in students:
+            student.sendall(f"HEAD /files/{VOLUME} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answers = [student.recv(4000) for student in students]
+    assert all(b" 200 " in each for each in answers)
+    assert all(f"{CONNECTIONS_HEADER}: 8".lower().encode() in each.lower() for each in answers)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has further loopback addresses")
-def test_one_client_cannot_block_others(demo_pack):
+@pytest.mark.parametrize("flooder", ["127.0.0.1", "127.0.0.2"])
+def test_half_open_connections_do_not_block_others(demo_pack, flooder, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.packs.serve.MAX_CONNECTIONS", 100)
     with PackServer(demo_pack) as server, ExitStack() as stack:
+        idle = stack.enter_context(connected(server))
+        post(idle, "{ runs { id } }")
         half_open = []
         for _ in range(300):
-            half_open.append(stack.enter_context(raw(server, "127.0.0.2")))
+            half_open.append(stack.enter_context(raw(server, flooder)))
             half_open[-1].sendall(b"GET /files/")
-        others = stack.enter_context(connected(server))
-        assert post(others, "{ runs { id } }")["data"]
-        assert all(is_cut(each) for each in half_open[100:])
+        newcomer = stack.enter_context(connected(server))
+        assert post(newcomer, "{ runs { id } }")["data"]
+        assert all(is_cut(each) for each in half_open[:200])
+        if flooder != "127.0.0.1":
+            assert not is_cut_now(idle.sock)
+
+
+def test_browsers_get_a_page_that_says_how_to_join(tmp_path):
+    manifest = PackManifest(title="Cells & <b>more</b>", https_prefix=HTTPS, s3_prefix=S3)
+    write_pack(tmp_path, manifest, {})
+    with PackServer(tmp_path, names=["teacher"]) as server, connected(server) as browser:
+        for path in ("/", "/graphql"):
+            status, headers, page = request(browser, "GET", path, Host="teacher:8000")
+            assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+            assert b"Cells &amp; &lt;b&gt;more&lt;/b&gt;" in page
+            assert b"<code>http://teacher:8000</code>" in page
+        assert server.page_url.encode() in request(browser, "GET", "/", Host="localhost:80")[2]
+        assert request(browser, "GET", "/", Host="evil.example")[0] == 400
+
+
+def test_visitors_are_counted(demo_pack):
+    with PackServer(demo_pack) as server:
+        assert server.visitors() == []
+        with connected(server) as connection:
+            sent = len(request(connection, "GET", f"/files/{VOLUME}", Range="bytes=0-999")[2])
+            sent += len(request(connection, "GET", "/")[2])
+            assert server.visitors() == [Visitor("127.0.0.1", 1, 2, sent)]
 
 
 def test_close_ends_connections_and_threads(demo_pack):

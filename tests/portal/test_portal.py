@@ -140,10 +140,10 @@ def test_page_limits_are_clamped_and_wildcards_escaped(large):
 def test_open_portal_sends_no_request(tmp_path):
     live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
     assert open_portal("live", cache_dir=tmp_path).source == live
-    assert (
-        open_portal(" https://portal.example.org/graphql ", cache_dir=tmp_path).source.label
-        == "portal.example.org"
-    )
+    for address in ("https://portal.example.org/graphql", " https://portal.example.org/ "):
+        source = open_portal(address, cache_dir=tmp_path).source
+        assert source.location == "https://portal.example.org/graphql"
+        assert source.label == "portal.example.org"
     assert open_portal("demo").source.kind == "demo"
     assert list(tmp_path.iterdir()) == []
 

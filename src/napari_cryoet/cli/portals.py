@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,11 +13,14 @@ from typer import Argument, Option, Typer
 
 from napari_cryoet.cli.console import say, tell, working
 from napari_cryoet.task import Task
-from napari_cryoet.wording import day_text
+from napari_cryoet.wording import count_text, day_text, size_text
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from napari_cryoet.basket.basket import Basket
     from napari_cryoet.discovery.index import Index
+    from napari_cryoet.packs.serve import PackServer, Visitor
     from napari_cryoet.portal.portal import Portal
 
 app = Typer()
@@ -125,8 +129,57 @@ def serve(
         Option(metavar="ORIGIN", help="Allow requests from web pages of this origin; repeatable."),
     ] = None,
 ) -> int:
-    """Serve a pack over HTTP until Ctrl+C. Prints its URLs as one line of JSON when ready."""
+    """Serve a pack over HTTP until Ctrl+C, and show who is connected.
+
+    Prints its URLs as one line of JSON when ready.
+    """
     from napari_cryoet.packs.serve import serve_until_signalled
 
-    received = serve_until_signalled(folder, host, port, names=name or [], cors=cors or [])
+    with closing(VisitorDisplay()) as display:
+        received = serve_until_signalled(
+            folder, host, port, names=name or [], cors=cors or [], watch=display.show
+        )
     return 128 + received if received == signal.SIGINT else 0
+
+
+class VisitorDisplay:
+    """Who uses a served pack: a table on a terminal, or a line for each new address elsewhere."""
+
+    def __init__(self) -> None:
+        self._table: Live | None = None
+        self._shown: list[Visitor] = []
+
+    def show(self, server: PackServer) -> None:
+        """Show the visitors of a server if they changed."""
+        visitors = server.visitors()
+        if visitors == self._shown:
+            return
+        if sys.stderr.isatty():
+            self._update(visitors, server.page_url)
+        for visitor in visitors[len(self._shown) :]:
+            if self._table is None:
+                tell(f"{visitor.address} connected")
+        self._shown = visitors
+
+    def close(self) -> None:
+        """Keep the last table on the terminal, or print what was sent to each address."""
+        if self._table is not None:
+            self._table.stop()
+            return
+        for visitor in self._shown:
+            requests = count_text(visitor.requests, "request")
+            tell(f"{visitor.address}: {requests}, {size_text(visitor.sent_bytes)}")
+
+    def _update(self, visitors: list[Visitor], page_url: str) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.table import Table
+
+        table = Table("address", "connections", "requests", "sent", box=None, title=page_url)
+        for each in visitors:
+            counts = str(each.connections), str(each.requests), size_text(each.sent_bytes)
+            table.add_row(each.address, *counts)
+        if self._table is None:
+            self._table = Live(table, console=Console(stderr=True), refresh_per_second=2)
+            self._table.start()
+        self._table.update(table)

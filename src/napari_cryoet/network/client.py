@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
 from napari_cryoet.locations import file_of, host_of, without_login
-from napari_cryoet.network.connections import is_link_local, network, tls
+from napari_cryoet.network.connections import CONNECTIONS_HEADER, is_link_local, network, tls
 from napari_cryoet.network.policy import Receipt, policy
 from napari_cryoet.task import UNWATCHED, Task
 
@@ -400,6 +400,7 @@ async def _respond(
                 connections.forget_proxies()
                 raise _network_error(url, error) from error
             stack.push_async_callback(_release, answer)
+            connections.limit(target, answer.headers.get(CONNECTIONS_HEADER, ""))
             if answer.status in _BUSY_STATUSES:
                 connections.refusals[server_of(url)] += 1
             location = (

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECTIONS: Final = 64  # to one server at once
+#: A server's header that asks each client to open at most so many connections.
+CONNECTIONS_HEADER: Final = "X-Connections-Per-Client"
 POSTS: Final = 4  # the portal answers queries one by one, so more at once would only wait
 
 _PROXY_S = 5.0  # how long to remember the system's proxy for a server
@@ -36,6 +38,7 @@ class Network:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._slots: dict[tuple[str, URL], asyncio.Semaphore] = {}
+        self._limits: dict[URL, int] = {}  # of servers that asked for fewer connections
         self._proxies: dict[URL, tuple[float, str]] = {}
         #: How often each server asked for fewer requests (status 429 or 503), by `client.server_of`.
         self.refusals: Counter[str] = Counter()
@@ -62,8 +65,16 @@ class Network:
 
     def slot(self, method: str, url: URL) -> asyncio.Semaphore:
         """The semaphore to hold during a request, which limits concurrent requests to a server."""
-        limit = POSTS if method == "POST" else CONNECTIONS
+        asked = self._limits.get(url.origin(), CONNECTIONS)
+        limit = POSTS if method == "POST" else asked
         return self._slots.setdefault((method, url.origin()), asyncio.Semaphore(limit))
+
+    def limit(self, url: URL, text: str) -> None:
+        """Open fewer connections from now on, if a server's header asks for it."""
+        asked = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else CONNECTIONS
+        if 0 < asked < self._limits.get(url.origin(), CONNECTIONS):
+            self._limits[url.origin()] = asked
+            self._slots.pop(("GET", url.origin()), None)
 
     async def proxy_for(self, url: URL) -> str | None:
         """The system's proxy for a server, or None."""

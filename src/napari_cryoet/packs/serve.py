@@ -5,8 +5,12 @@
     POST /graphql                    {"query", "variables", "operationName"}; errors have status
                                      200, as in the portal
     GET, HEAD /files/10000/...       a file or a range of it
+    GET /                            a page that says what this is and how to open it
     GET, HEAD /s3/BUCKET[/KEY]       keys with a prefix, or a file; the BOTO_ENDPOINT_URL of the
                                      official client, and the AWS_ENDPOINT_URL_S3 of the aws command
+
+Each response asks clients to open few connections, so that a class fits behind one address. If there
+are too many nevertheless, one of the address with the most is closed.
 
 Web pages can't read a pack: there are no CORS headers unless you name an origin. Requests for other
 host names are refused, so that no page can use its own host name for this computer (DNS rebinding).
@@ -22,32 +26,37 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from xml.sax.saxutils import escape
 
 import msgspec
 
 from napari_cryoet.exceptions import CryoETError, NetworkError, PortalError
+from napari_cryoet.network.connections import CONNECTIONS_HEADER, is_this_computer
 from napari_cryoet.packs.graphql import execute
 from napari_cryoet.packs.pack import Pack, is_safe, open_pack
 from napari_cryoet.tables.database import Database
+from napari_cryoet.wording import joined
 
 try:
     import uvicorn
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
+    from starlette.datastructures import MutableHeaders
     from starlette.middleware import Middleware
     from starlette.middleware.cors import CORSMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
-    from starlette.responses import FileResponse, PlainTextResponse, Response
+    from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
     raise CryoETError(
@@ -56,16 +65,30 @@ except ImportError as error:
     ) from error
 
 MAX_BODY_BYTES: Final = 4 << 20
-MAX_CONNECTIONS_A_CLIENT: Final = 64
+MAX_CONNECTIONS: Final = 800  # each is an open file, of which Linux allows 1024
+CONNECTIONS_A_CLIENT: Final = 8
 
 _STOP_S: Final = 5.0
+_HOST: Final = socket.gethostname()
+_SHORT_HOST: Final = _HOST.partition(".")[0]
 _OWN_NAMES: Final = (
     "localhost",
     "127.0.0.1",
     "[::1]",
-    socket.gethostname(),
-    f"{socket.gethostname()}.local",
+    _HOST,
+    f"{_HOST}.local",
+    _SHORT_HOST,
+    f"{_SHORT_HOST}.local",
 )
+
+
+class Visitor(NamedTuple):
+    """The use of a server from one address, which may be that of a whole class."""
+
+    address: str
+    connections: int  # open now
+    requests: int
+    sent_bytes: int
 
 
 class PackServer(AbstractContextManager["PackServer"]):
@@ -92,8 +115,11 @@ class PackServer(AbstractContextManager["PackServer"]):
         self.graphql_url, self.files_url, self.s3_url = (
             f"http://{name}:{self.port}/{place}" for place in ("graphql", "files/", "s3")
         )
+        self.page_url = f"http://{name}:{self.port}"
+        hosts = [name, *_OWN_NAMES, *names]
+        self._counts = _Counts(_application(self.pack, self.page_url, hosts, cors))
         config = uvicorn.Config(
-            _application(self.pack, [name, *_OWN_NAMES, *names], cors),
+            self._counts,
             http=_Connection,
             loop="asyncio",
             ws="none",
@@ -108,6 +134,18 @@ class PackServer(AbstractContextManager["PackServer"]):
         self._thread = threading.Thread(target=run, name="pack server", daemon=True)
         self._thread.start()
 
+    def visitors(self) -> list[Visitor]:
+        """Who has sent requests so far, in order of arrival."""
+        connections = Counter(
+            each.address
+            for each in tuple(self._server.server_state.connections)
+            if isinstance(each, _Connection)
+        )
+        return [
+            Visitor(address, connections[address], requests, self._counts.sent_bytes[address])
+            for address, requests in tuple(self._counts.requests.items())
+        ]
+
     def close(self) -> None:
         """Refuse new connections, close open ones and end the thread; further calls do nothing."""
         self._server.should_exit = self._server.force_exit = True
@@ -118,35 +156,92 @@ class PackServer(AbstractContextManager["PackServer"]):
         self.close()
 
 
-def serve_until_signalled(folder: Path | str, *args: Any, **options: Any) -> signal.Signals:
+def serve_until_signalled(
+    folder: Path | str, *args: Any, watch: Callable[[PackServer], None], **options: Any
+) -> signal.Signals:
     """Serve a pack with `PackServer` until SIGINT or SIGTERM, and return that signal; for the main thread only.
 
-    Once ready, prints one line of JSON: ``{"graphql": URL, "files": URL, "s3": URL}``.
+    Once ready, prints one line of JSON: ``{"graphql": URL, "files": URL, "s3": URL, "page": URL}``.
+    Then calls ``watch`` every 0.1 s.
     """
+    _allow_open_files()
     received: list[signal.Signals] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: received.append(signal.Signals(number)))
     with PackServer(folder, *args, **options) as server:
-        urls = {"graphql": server.graphql_url, "files": server.files_url, "s3": server.s3_url}
+        urls = {
+            "graphql": server.graphql_url,
+            "files": server.files_url,
+            "s3": server.s3_url,
+            "page": server.page_url,
+        }
         sys.stdout.write(json.dumps(urls) + "\n")
         sys.stdout.flush()
         while not received:
             time.sleep(0.1)
+            watch(server)
     return received[0]
 
 
+def _allow_open_files() -> None:
+    """Let this process open as many files as it may have connections; macOS allows 256 by default."""
+    if sys.platform != "win32":
+        import resource
+
+        wanted = MAX_CONNECTIONS + 200
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < wanted:
+            with suppress(ValueError, OSError):  # the administrator's limit is lower
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class _Connection(H11Protocol):
-    """A connection that is refused if its client has too many."""
+    """A connection; if there are too many, one of the address with the most is closed."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        clients = [
-            each.client[0]
+        self.address = self.client[0] if self.client is not None else ""
+        self.idle_since = time.monotonic()
+        connections = [
+            each
             for each in self.connections
-            if isinstance(each, _Connection) and each.client
+            if isinstance(each, _Connection) and not each.transport.is_closing()
         ]
-        if self.client is not None and clients.count(self.client[0]) > MAX_CONNECTIONS_A_CLIENT:
-            transport.abort()
+        if len(connections) > MAX_CONNECTIONS:
+            ((fullest, _),) = Counter(each.address for each in connections).most_common(1)
+            closable = [each for each in connections if each.address == fullest]
+            # half-open connections and those that wait for the next request come first
+            min(closable, key=lambda each: (each.is_busy, each.idle_since)).transport.abort()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return bool(self.cycle) and not self.cycle.response_complete  # no cycle before a request
+
+    def on_response_complete(self) -> None:
+        self.idle_since = time.monotonic()
+        super().on_response_complete()
+
+
+class _Counts:
+    """An application that counts the requests and the bytes sent for each address."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+        self.requests: Counter[str] = Counter()
+        self.sent_bytes: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address = scope["client"][0]
+        self.requests[address] += 1
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[CONNECTIONS_HEADER] = str(CONNECTIONS_A_CLIENT)
+            self.sent_bytes[address] += len(message.get("body", b""))
+            await send(message)
+
+        await self._application(scope, receive, counted)
 
 
 class PackFile(FileResponse):
@@ -173,6 +268,27 @@ class _Files(StaticFiles):
         )
 
 
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>body {{ font: 1.1em/1.5 sans-serif; max-width: 38em; margin: 3em auto; padding: 0 1em }}
+code {{ background: #8882; padding: .1em .3em }}</style>
+<h1>{title}</h1>
+<p>Cryo-electron tomograms with annotations, served to napari from a computer of this network.</p>
+<p>{terms}</p>
+<h2>How to join</h2>
+<ol>
+<li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
+<li>On its start page, or in the menu of its source, choose <em>Open an address…</em>
+<li>Type <code>{address}</code>
+</ol>
+<p>Or type in a terminal: <code>napari-cryoet open {address}</code></p>
+</html>
+"""
+
+
 class _Query(msgspec.Struct, rename="camel"):
     """A GraphQL request."""
 
@@ -184,8 +300,9 @@ class _Query(msgspec.Struct, rename="camel"):
 class _Handlers:
     """Answers requests for one pack."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, page_url: str) -> None:
         self._pack = pack
+        self._page_url = page_url
         self._database = Database(pack.tables)
         self._root = pack.files.resolve()
         self._key_prefix = pack.manifest.s3_prefix.removeprefix("s3://").partition("/")[2]
@@ -205,6 +322,20 @@ class _Handlers:
             )
         reply = await run_in_threadpool(self._answer, query, f"{request.base_url}files/")
         return Response(msgspec.json.encode(reply), media_type="application/json")
+
+    def page(self, request: Request) -> Response:
+        """What this is and how to open it, for those who type the address in a browser."""
+        manifest = self._pack.manifest
+        address = str(request.base_url).rstrip("/")
+        if is_this_computer(request.base_url.hostname or ""):
+            address = self._page_url  # which other computers may reach
+        texts = {
+            "title": escape(manifest.title),
+            "terms": escape(joined(manifest.source, manifest.licence)),
+            "address": escape(address),
+        }
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return HTMLResponse(_PAGE.format(**texts), headers=headers)
 
     def listing(self, request: Request) -> Response:
         """List all keys with a prefix, like ``ListObjectsV2``."""
@@ -248,10 +379,13 @@ class _Handlers:
         return {"data": data, "extensions": {"terms": self._pack.manifest.terms}}
 
 
-def _application(pack: Pack, names: Sequence[str], cors: Sequence[str]) -> Starlette:
-    handlers, files = _Handlers(pack), _Files(directory=pack.files)
+def _application(pack: Pack, page_url: str, names: Sequence[str], cors: Sequence[str]) -> Starlette:
+    handlers = _Handlers(pack, page_url)
+    files = _Files(directory=pack.files)
     bucket, _, prefix = pack.manifest.s3_prefix.removeprefix("s3://").partition("/")
     routes = [
+        Route("/", handlers.page),
+        Route("/graphql", handlers.page, methods=["GET"]),
         Route("/graphql", handlers.graphql, methods=["POST"]),
         Mount("/files", files),
         Route(f"/s3/{bucket}", handlers.listing),

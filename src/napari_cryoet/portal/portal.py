@@ -96,7 +96,8 @@ def open_portal(
     Parameters
     ----------
     source
-        ``"live"``, ``"demo"`` (generated on first use), the URL of a GraphQL endpoint, or the folder of a pack.
+        ``"live"``, ``"demo"`` (generated on first use), the URL of a GraphQL endpoint or of its
+        server, or the folder of a pack.
     cache_dir
         The folder for cached answers; by default the user's cache folder.
     offline
@@ -123,7 +124,7 @@ def open_portal(
             raise PortalError(
                 f"{str(location)!r} isn't the address of a portal.", hint=_SOURCE_HINT
             )
-        origin = Source("url", location.text, host_of(location.text))
+        origin = Source("url", _endpoint(location.text), host_of(location.text))
     cache = AnswerCache(cache_dir or answers_folder())
     return Portal(origin, lambda _: ServerAsker(origin.location), cache=cache, offline=offline)
 
@@ -150,9 +151,14 @@ def find_portal(address: str, *, task: Task = UNWATCHED) -> str:
         raise PortalError(
             f"{without_login(address.strip())!r} isn't the address of a portal.", hint=_SOURCE_HINT
         )
-    url = text if urlsplit(text).path.strip("/") else f"{text.rstrip('/')}/graphql"
+    url = _endpoint(text)
     ask_server(url, "{ __typename }", {}, task)
     return url
+
+
+def _endpoint(url: str) -> str:
+    """The endpoint at a URL; if that has no path, ``/graphql``."""
+    return url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/graphql"
 
 
 class Portal:
