@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout
 
 from napari_cryoet import compare, load_annotation, open_portal
-from napari_cryoet._qt.compare.dock import KEY, CompareDock
+from napari_cryoet._qt.compare.dock import KEY, RANK_KEY, CompareDock
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.appearance import diameters
@@ -19,7 +19,7 @@ from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.volumes import Mask
 
 ANGSTROM = {"units": ("angstrom",) * 3}
-TRUTH, MEMBRANE, OTHER_ALIGNMENT = 9001, 9009, 9015
+TRUTH, CARELESS, MEMBRANE, OTHER_ALIGNMENT = 9001, 9005, 9009, 9015
 
 
 def points(name, *positions, scale=10.0, **about):
@@ -147,6 +147,68 @@ class TestComparing:
         dock.settings.insist.value = True
         run_comparison(qtbot, dock)
         assert "you insisted" in dock.results.notes.text()
+
+
+class TestOldResults:
+    def test_a_result_is_marked_when_its_layers_change_until_it_is_new(
+        self, qtbot, dock, viewer_model, two_sets
+    ):
+        run_comparison(qtbot, dock)
+        viewer_model.layers["mine"].visible = False
+        assert not dock.results_are_old.isVisible()
+        viewer_model.layers["mine"].add([1.0, 2.0, 3.0])
+        assert "mine" in dock.results_are_old.text
+
+        with qtbot.waitSignal(dock.tasks.finished, check_params_cb=lambda key: key == KEY):
+            click(qtbot, dock.results_are_old.action)
+        assert not dock.results_are_old.isVisible()
+        assert len(dock.comparison.a) == 4
+
+    def test_undefined_figures_keep_their_row(self, qtbot, dock, viewer_model, two_sets):
+        viewer_model.layers["mine"].data = np.empty((0, 3))
+        run_comparison(qtbot, dock)
+        assert numbers(dock)["precision"] == "–"
+
+
+class TestRanking:
+    @pytest.fixture
+    def ranked(self, qtbot, dock, show_files):
+        careless, truth = show_files(CARELESS, TRUTH)
+        careless.remove([0])
+        dock.choose(careless, truth)
+        qtbot.waitUntil(lambda: dock.radius.value() == 15)
+        with qtbot.waitSignal(dock.tasks.finished, check_params_cb=lambda key: key == RANK_KEY):
+            click(qtbot, dock.rank_bar.button)
+        return dock
+
+    def test_annotations_of_the_object_are_ranked_shown_or_not(self, ranked):
+        table = ranked.ranking
+        rows = [table.topLevelItem(number) for number in range(table.topLevelItemCount())]
+        assert [row.text(0).partition(" ")[0] for row in rows] == [
+            *("AN-9002", "AN-9003", "AN-9004", "AN-9011")
+        ]
+        assert rows[2].text(0).endswith("edited"), "the layer's picks, not the portal's"
+
+    def test_a_row_shows_its_comparison_or_why_there_is_none(self, qtbot, ranked):
+        table = ranked.ranking
+        with qtbot.waitSignal(ranked.tasks.finished, check_params_cb=lambda key: key == KEY):
+            table.setCurrentItem(table.topLevelItem(0))
+        assert "AN-9002" in ranked.results.setting.text()
+        table.setCurrentItem(table.topLevelItem(3))
+        assert "alignment" in ranked.why_not.text()
+        assert not ranked.results.isVisible()
+
+    def test_a_change_of_a_ranked_layer_marks_the_table(self, ranked):
+        ranked.a.layer.remove([0])
+        assert ranked.ranking_is_old.isVisible()
+
+    def test_a_slab_applies_to_all(self, qtbot, ranked):
+        ranked.settings.z_to.value = 20
+        with qtbot.waitSignal(ranked.tasks.finished, check_params_cb=lambda key: key == RANK_KEY):
+            click(qtbot, ranked.rank_bar.button)
+        table = ranked.ranking
+        counts = [int(table.topLevelItem(number).text(1)) for number in range(3)]
+        assert 0 < max(counts) < 40
 
 
 class TestResultLayers:

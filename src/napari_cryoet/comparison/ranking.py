@@ -17,6 +17,7 @@ from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal import provenance
+from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.provenance import Provenance, plain_data
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.runs.outline import outline_run
@@ -209,6 +210,16 @@ def rivals_of(records: RunRecords, reference: AnnotationFile) -> tuple[Annotatio
     return tuple(max(files, key=fitness) for files in rivals.values())
 
 
+def rivals_at(about: Provenance, *, task: Task = UNWATCHED) -> tuple[AnnotationFile, ...]:
+    """Like `rivals_of`, for the file that picks or a mask are from; none if it isn't of a portal."""
+    if not about.source or about.run_id is None:
+        return ()
+    page = open_portal(about.source).run_page(about.run_id, task=task)
+    files = (file for file in page.annotation_files if file.id == about.annotation_file_id)
+    reference = next(files, None)
+    return () if reference is None else rivals_of(page, reference)
+
+
 def _ranked(
     source: Source,
     spacing: float | None,
@@ -226,7 +237,9 @@ def _ranked(
     except CryoETError as error:
         return Ranked(name=_name_of(about), about=about, why_not=str(error))
     count = len(found.a) if isinstance(found.a, Picks) else None
-    return Ranked(name=_name_of(about), about=about, count=count, comparison=found)
+    is_edited = isinstance(side, Picks) and bool(side.edits)
+    name = joined(_name_of(about), "edited" if is_edited else "")
+    return Ranked(name=name, about=about, count=count, comparison=found)
 
 
 def _opened(source: Source, spacing: float | None, task: Task) -> Picks | Mask:
@@ -247,11 +260,11 @@ def _about_of(source: Source) -> Provenance:
 
 def _name_of(about: Provenance) -> str:
     """What tells an annotation from others of its object."""
-    if about.shown_name:
-        return plain(about.shown_name)
     if about.annotation_id:
         method = "ground truth" if about.is_ground_truth else about.method_type
         return joined(f"AN-{about.annotation_id}", plain(method))
+    if about.shown_name:
+        return plain(about.shown_name)
     return plain(Location.of(about.source_url).name) if about.source_url else "annotation"
 
 

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.compare.results import CompareResults
+from napari_cryoet._qt.compare.results import CompareResults, OldNotice, RankingTable
 from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.layers.ownership import LayerWatch, about_of
@@ -29,12 +29,15 @@ from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.controls import form_of, more_button, number_box
 from napari_cryoet._qt.widgets.desktop import copy_text
 from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.appearance.diameters import diameter_angstrom
+from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.pairs import Candidate, likely_pair
 from napari_cryoet.comparison.picks import PicksComparison
+from napari_cryoet.comparison.ranking import Ranked, Ranking, rank_annotations, rivals_at
 from napari_cryoet.comparison.report import Comparison
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.layers.compared import comparison_layers
@@ -47,17 +50,21 @@ if TYPE_CHECKING:
     import napari
 
 #: Task keys.
-KEY, RADIUS_KEY = "compare", "suggest a radius"
+KEY, RADIUS_KEY, RANK_KEY = "compare", "suggest a radius", "rank"
 _NEEDS_TWO: Final = "Open two annotations to compare: picks or masks."
+_FARTHEST_NM: Final = 100_000
 #: Relative tolerance of voxel widths, since files round them.
 _SAME_WIDTH: Final = 1e-3
 
 
 def compare_settings(
+    *,
     beta: float = 1.0,
     method: Literal["optimal", "greedy"] = "optimal",
     symmetry: int = 1,
     iou_threshold: float = 0.5,
+    z_from: float = 0,
+    z_to: float = 0,
     insist: bool = False,
 ) -> dict[str, Any]:
     """Rarely changed settings, as keyword arguments of `napari_cryoet.compare`."""
@@ -66,6 +73,7 @@ def compare_settings(
         "method": method,
         "symmetry": f"C{symmetry}",
         "iou_threshold": iou_threshold,
+        "region_angstrom": [(z_from * 10, z_to * 10)] if z_to > z_from else [],
         "insist": insist,
     }
 
@@ -126,6 +134,12 @@ class CompareDock(Dock):
                 "label": "Least IoU",
                 "tooltip": "Of matching objects",
             },
+            z_from={
+                "max": _FARTHEST_NM,
+                "label": "Only z from (nm)",
+                "tooltip": "Compare a slab",
+            },
+            z_to={"max": _FARTHEST_NM, "label": "to (nm)", "tooltip": "0 for everything"},
             insist={
                 "label": "Different alignments",
                 "tooltip": "Compare even if positions may not fit",
@@ -134,9 +148,22 @@ class CompareDock(Dock):
         self.settings.margins = (0, 0, 0, 0)
         self.bar = StartBar(self.tasks, KEY, "Compare", "Count matches; A and B don't change")
         self.start, self.message = self.bar.button, self.bar.message
+        self.rank_bar = StartBar(
+            self.tasks,
+            RANK_KEY,
+            "Rank all",
+            "Compare all annotations of B's object in its run with B, shown or not",
+        )
+        self.ranking_is_old = OldNotice(self.theme, self._on_rank)
+        self.ranking = RankingTable()
+        self.why_not = plain_label()  # of the chosen row
+        self.results_are_old = OldNotice(self.theme, self._on_start)
         self.results = CompareResults(self.theme)
         watch = LayerWatch(napari_viewer, self)
-        for part in (self.a.close_down, self.b.close_down, watch.close):
+        for part in (
+            *(self.a.close_down, self.b.close_down, watch.close),
+            *(self.ranking_is_old.stop, self.results_are_old.stop),
+        ):
             self.at_close(part)
         self._lay_out()
         watch.changed.connect(self._suggest_pair)
@@ -145,6 +172,8 @@ class CompareDock(Dock):
             combo.activated.connect(self._on_activated)
         self.radius.valueChanged.connect(self._on_own_radius)
         self.bar.start_requested.connect(self._on_start)
+        self.rank_bar.start_requested.connect(self._on_rank)
+        self.ranking.row_chosen.connect(self._on_row)
         self.results.part_requested.connect(self._on_part)
         self.results.copy_requested.connect(self._on_copy)
         self._suggest_pair()
@@ -189,14 +218,14 @@ class CompareDock(Dock):
             self._on_pair()
 
     def _on_pair(self) -> None:
-        """Show only the settings that apply to these layers."""
+        """Enable the settings that apply to these layers."""
         a, b = self._before = self.a.layer, self.b.layer
         are_picks = isinstance(a, Points) and isinstance(b, Points)
         are_masks = isinstance(a, Labels) and isinstance(b, Labels)
-        self._form.setRowVisible(self.radius, are_picks)
-        self.settings.method.visible = self.settings.symmetry.visible = are_picks
-        self.settings.iou_threshold.visible = are_masks
-        self.settings.beta.visible = are_picks or are_masks
+        self.radius.setEnabled(are_picks)
+        self.settings.method.enabled = self.settings.symmetry.enabled = are_picks
+        self.settings.iou_threshold.enabled = are_masks
+        self.settings.beta.enabled = are_picks or are_masks
         if are_picks and not self._is_own_radius:
             about = about_of(a)
 
@@ -207,6 +236,7 @@ class CompareDock(Dock):
         if self.message.text() in ("", _NEEDS_TWO):
             self.bar.say("" if self._has_pair else _NEEDS_TWO)
         self.bar.set_ready(self._has_pair)
+        self.rank_bar.set_ready(b is not None)
 
     @property
     def _has_pair(self) -> bool:
@@ -230,25 +260,20 @@ class CompareDock(Dock):
     # comparing
 
     def _on_start(self) -> None:
-        settings, layers = self.settings(), (self.a.layer, self.b.layer)
-        is_in_nm = any(isinstance(layer, Points) for layer in layers)
-        if is_in_nm and not all(ask_spacing(layer, self) for layer in layers if lacks_unit(layer)):
+        layers = [self.a.layer, self.b.layer]
+        sides = self._sides(layers, self.bar)
+        if sides is None:
             return
-        try:
-            a, b = map(side_of, layers)
-        except CryoETError as error:
-            self._on_failed(error)
-            return
-        radius, self._is_chosen = self.radius.value() * 10, True
-
-        def work(job: Job) -> tuple[Comparison, Sequence[LayerSpec]]:
-            result = compare(a, b, radius_angstrom=radius, task=job, **settings)
-            return result, comparison_layers(result) if isinstance(
-                result, PicksComparison | PicksInMask
-            ) else ()
-
+        a, b = sides
+        settings = self.settings() | {"radius_angstrom": self.radius.value() * 10}
+        self.results_are_old.watch(layers)
+        self._is_chosen = True
         self.tasks.run(
-            KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations"
+            KEY,
+            lambda job: _with_layers(compare(a, b, task=job, **settings)),
+            then=self._on_answer,
+            failed=self.bar.show_error,
+            title="Comparing annotations",
         )
 
     def _on_answer(self, answer: tuple[Comparison, Sequence[LayerSpec]]) -> None:
@@ -256,8 +281,62 @@ class CompareDock(Dock):
         self._parts = {}
         self.results.show_comparison(self.comparison)
 
-    def _on_failed(self, error: CryoETError) -> None:
-        self.bar.show_error(error)
+    def _on_rank(self) -> None:
+        """Rank A, other layers of B's object, and its annotations in the portal."""
+        reference = self.b.layer
+        key = _object_of(reference)
+        layers = [reference]
+        for layer in self._choices():
+            is_of_object = layer is self.a.layer or (bool(key) and _object_of(layer) == key)
+            if is_of_object and layer is not reference:
+                layers.append(layer)
+        sides = self._sides(layers, self.rank_bar)
+        if sides is None:
+            return
+        b, *others = sides
+        shown = {side.about.annotation_file_id for side in others}
+        settings = self.settings() | {"radius_angstrom": self.radius.value() * 10}
+        self.ranking_is_old.watch(layers)
+        self._is_chosen = True
+
+        def work(job: Job) -> Ranking:
+            rivals = [file for file in rivals_at(b.about, task=job) if file.id not in shown]
+            return rank_annotations([*others, *rivals], b, task=job, **settings)
+
+        self.tasks.run(
+            RANK_KEY,
+            work,
+            then=self.ranking.show_ranking,
+            failed=self.rank_bar.show_error,
+            title="Ranking annotations",
+        )
+
+    def _on_row(self, row: Ranked) -> None:
+        """Show the comparison of a ranked annotation, or why there is none."""
+        comparison = row.comparison
+        self.why_not.setText(row.why_not)
+        self.why_not.setVisible(comparison is None)
+        self.results.setVisible(comparison is not None)
+        if comparison is not None:
+            self.results_are_old.stop()
+            self.tasks.run(
+                KEY,
+                lambda _job: _with_layers(comparison),
+                then=self._on_answer,
+                failed=self.bar.show_error,
+            )
+
+    def _sides(self, layers: Sequence[Layer], bar: StartBar) -> list[Picks | Mask] | None:
+        """The layers as sides of a comparison; None if that fails."""
+        is_in_nm = any(isinstance(layer, Points) for layer in layers)
+        if is_in_nm and not all(ask_spacing(layer, self) for layer in layers if lacks_unit(layer)):
+            return None
+        try:
+            sides = [side_of(layer) for layer in layers]
+        except CryoETError as error:
+            bar.show_error(error)
+            return None
+        return sides
 
     # results
 
@@ -286,6 +365,11 @@ class CompareDock(Dock):
             more_button(self.settings.native),
             self.settings.native,
             self.bar,
+            self.rank_bar,
+            self.ranking,
+            self.ranking_is_old,
+            self.why_not,
+            self.results_are_old,
             self.results,
         ):
             column.addWidget(part)
@@ -313,6 +397,20 @@ class _Page(QScrollArea):
 def is_annotation(layer: Layer) -> bool:
     """Whether a layer can be compared."""
     return isinstance(layer, Points | Labels) and layer.ndim == 3
+
+
+def _object_of(layer: Layer | None) -> str:
+    """What an annotation is of, by its id or else its name; empty if unknown."""
+    about = Provenance() if layer is None else about_of(layer)
+    known = about.object_id or about.object_name
+    return object_key(about.object_id, about.object_name) if known else ""
+
+
+def _with_layers(result: Comparison) -> tuple[Comparison, Sequence[LayerSpec]]:
+    """A comparison with the layers of its parts, which take long to make."""
+    if isinstance(result, PicksComparison | PicksInMask):
+        return result, comparison_layers(result)
+    return result, ()
 
 
 def _likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[Layer, Layer]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
 
-from qtpy.QtCore import QRectF, QSize, Qt, Signal
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QRectF, QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from qtpy.QtWidgets import (
     QFormLayout,
+    QHeaderView,
     QPushButton,
     QSizePolicy,
+    QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.controls import form_of
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
+from napari_cryoet.comparison.ranking import Ranked, Ranking
 from napari_cryoet.comparison.report import (
     Comparison,
     Spread,
@@ -30,11 +38,14 @@ from napari_cryoet.comparison.report import (
     subject,
 )
 from napari_cryoet.layers.compared import LOOKS
-from napari_cryoet.wording import count_text, joined
+from napari_cryoet.wording import count_text, joined, plain
 
 #: Figures that are settings, shown on one line instead of in the table.
 _SETTINGS: Final = ("radius_angstrom", "method", "symmetry", "beta", "iou_threshold")
 _BARS_PX, _GAP_PX = 56, 3
+_COLUMNS: Final = ("Annotation", "Picks", "Precision", "Recall", "F")
+_MOST_ROWS: Final = 8
+_FRAME_PX: Final = 4
 
 
 class CompareResults(QWidget):
@@ -59,11 +70,7 @@ class CompareResults(QWidget):
             for name, value in rows_of({k: figures[k] for k in _SETTINGS if k in figures})
         ]
         spreads = {key: value for key, value in figures.items() if isinstance(value, Spread)}
-        numbers = {
-            k: v
-            for k, v in figures.items()
-            if k not in spreads and k not in _SETTINGS and v is not None
-        }
+        numbers = {k: v for k, v in figures.items() if k not in spreads and k not in _SETTINGS}
         self.headline = plain_label(comparison.headline, name="heading")
         self.setting = plain_label(
             f"{subject(comparison)}\n{joined(*settings)}".strip(), name="dimText"
@@ -102,6 +109,86 @@ class CompareResults(QWidget):
         button.setEnabled(count > 0)
         button.clicked.connect(lambda _checked=False: self.part_requested.emit(number))
         return button
+
+
+class RankingTable(QTreeWidget):
+    """A table of a `Ranking`."""
+
+    row_chosen = Signal(object)  # Ranked
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: tuple[Ranked, ...] = ()
+        self._header = QHeaderView(Qt.Orientation.Horizontal)
+        self.setHeader(self._header)
+        self.setHeaderLabels(_COLUMNS)
+        self.setAccessibleName("Ranking")
+        self.setObjectName("ranking")
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._header.setStretchLastSection(False)
+        self._header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self._header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.currentItemChanged.connect(self._on_row)
+        self.hide()
+
+    def show_ranking(self, ranking: Ranking) -> None:
+        with QSignalBlocker(self):
+            self.clear()
+            self._rows = ranking.rows
+            for row in ranking.rows:
+                *texts, why_not = row.texts
+                item = QTreeWidgetItem(self, texts)
+                for column in range(len(texts)):
+                    item.setToolTip(column, plain_tooltip(joined(row.name, why_not)))
+                    if column:
+                        item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+        rows = max(1, min(len(self._rows), _MOST_ROWS))
+        row_px = max(self.sizeHintForRow(0), self.fontMetrics().lineSpacing())
+        self.setFixedHeight(rows * row_px + self._header.sizeHint().height() + _FRAME_PX)
+        self.show()
+
+    def _on_row(self, item: QTreeWidgetItem | None, _before: QTreeWidgetItem | None) -> None:
+        if item is not None:
+            self.row_chosen.emit(self._rows[self.indexOfTopLevelItem(item)])
+
+
+class OldNotice(NoticeBar):
+    """Says above a result that one of its layers has changed, and offers to compare again."""
+
+    def __init__(self, theme: Theme, again: Callable[[], None]) -> None:
+        super().__init__(theme)
+        self._again = again
+        self._watched: list[tuple[Any, Callable[..., None]]] = []
+
+    def watch(self, layers: Sequence[Layer]) -> None:
+        """Watch the layers of a new result."""
+        self.stop()
+        for layer in layers:
+            slot = partial(self._on_change, layer)
+            for emitter in _edit_events(layer):
+                emitter.connect(slot)
+                self._watched.append((emitter, slot))
+
+    def stop(self) -> None:
+        self.hide()
+        for emitter, slot in self._watched:
+            emitter.disconnect(slot)
+        self._watched.clear()
+
+    def _on_change(self, layer: Layer, _event: Any = None) -> None:
+        text = f"Out of date: {plain(layer.name)} has changed since."
+        self.show_notice(text, "Compare again", self._again)
+
+
+def _edit_events(layer: Layer) -> list[Any]:
+    """The event emitters for changes of what is compared."""
+    events = layer.events
+    emitters = [events.data, events.scale, events.translate]
+    if isinstance(layer, Labels):
+        emitters += [events.paint, events.labels_update]
+    return emitters
 
 
 def _flow(buttons: list[QPushButton]) -> QFlowLayout:
