@@ -14,7 +14,6 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication, QDialog
 
-from napari_cryoet._qt.viewer.adding import adopt_layers_of
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.picks import Picks
 
@@ -82,7 +81,6 @@ def viewer(qtbot, make_napari_viewer):
     window = viewer.window._qt_window  # napari has no public name for its window
     with qtbot.waitActive(window):
         window.activateWindow()
-    adopt_layers_of(viewer)  # as the dock does
     return viewer
 
 
@@ -90,8 +88,15 @@ def world_of(layer: Points) -> np.ndarray:
     return np.array([layer.data_to_world(point) for point in layer.data])
 
 
-def test_files_dropped_together_raise_no_question(qtbot, viewer, files):
-    order = ["relion.star", "dynamo.tbl", "TS_01_denoised.tif", "TS_01.mrc"]
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["relion.star", "dynamo.tbl", "TS_01.mrc", "TS_01_denoised.tif"],
+        ["TS_01_denoised.tif", "TS_01.mrc", "dynamo.tbl", "relion.star"],
+    ],
+    ids=["picks first", "volumes first"],
+)
+def test_files_dropped_together_raise_no_question(qtbot, viewer, files, order):
     assert drop(qtbot, viewer, [files[name] for name in order]) == []
 
     images = [layer for layer in viewer.layers if isinstance(layer, Image)]
@@ -102,6 +107,7 @@ def test_files_dropped_together_raise_no_question(qtbot, viewer, files):
         assert {str(unit) for unit in image.units} == {"angstrom"}
     for layer in points:
         np.testing.assert_allclose(world_of(layer), POINTS_ZYX * SPACING, rtol=1e-6)
+    assert viewer.dims.nsteps == SHAPE_ZYX
 
 
 def test_a_damaged_file_is_explained_in_full_and_the_others_open(qtbot, viewer, files):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Image, Layer, Points
 from napari.layers._layer_actions import _extract_multiscale_level_from_selection
 from napari_builtins.io import napari_write_image, napari_write_labels
@@ -104,6 +105,23 @@ def test_a_spoiled_contrast_leads_back_either_way(qtbot, viewer, tomogram):
     viewer.layers.selection.active = image
     plugin.restore_contrast(viewer)
     assert (image.contrast_limits, image.gamma) == (opening, 1)
+
+
+def test_a_tiff_volume_gets_its_spacing_and_fills_the_view(viewer_in_hidden_window, tmp_path):
+    viewer = viewer_in_hidden_window
+    adopt_layers_of(viewer)
+    path, metadata = tmp_path / "a.tif", {"axes": "ZYX", "unit": "nm", "spacing": 1.348}
+    tifffile.imwrite(
+        path, np.zeros(SHAPE_ZYX, "f4"), imagej=True, resolution=(1 / 1.348,) * 2, metadata=metadata
+    )
+    (layer,) = viewer.open(str(path), plugin="napari")
+
+    assert layer.scale == pytest.approx([SPACING] * 3)
+    assert layer.level_shapes[0].tolist() == list(SHAPE_ZYX)
+    assert viewer.dims.current_step == (4, 6, 10)
+    assert viewer.scene.camera.center[1:] == pytest.approx((6.5 * SPACING, 10 * SPACING))
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros(SHAPE_ZYX, "f4"))
+    assert viewer.open(str(tmp_path / "b.tif"), plugin="napari")[0].scale.tolist() == [1] * 3
 
 
 def test_a_copied_layer_streams(viewer, tomogram):

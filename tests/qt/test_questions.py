@@ -13,7 +13,6 @@ from napari_cryoet._qt.files import questions
 from napari_cryoet._qt.files.questions import (
     ContextAnswer,
     ContextDialog,
-    Question,
     known_answer,
 )
 from napari_cryoet._qt.layers.placement import ShownVolume
@@ -74,7 +73,9 @@ class TestKnownAnswer:
     FILE = Path("mine", "a.tbl")
 
     def answer(self, *tomograms, volumes=VOLUMES[:1], missing=("shape_zyx",)):
-        return known_answer(Question("", missing, tomograms), volumes, self.FILE)
+        return known_answer(
+            MissingContextError("", missing=missing, choices=tomograms), volumes, self.FILE
+        )
 
     def test_a_volume_with_the_tomograms_name_gives_its_grid(self):
         assert self.answer("TS_1") == ContextAnswer(10.0, (40, 50, 60))

@@ -380,6 +380,7 @@ def show_in_full(
             for dialog in shown:
                 if dialog.message.text() == message and not dialog.property("expanded"):
                     dialog.geom_anim.stop()  # it slides in, and would undo the expansion
+                    dialog.source_label.hide()  # the name of a class of napari
                     dialog.toggle_expansion()
 
 

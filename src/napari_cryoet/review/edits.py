@@ -24,9 +24,12 @@ from napari_cryoet.review.journal import Journal
 from napari_cryoet.review.session import TOLERANCE_VOXELS, Subject
 
 _IDS: Final = "ids"
-#: The value of a pick without one, in each array of picks.
-_BLANKS: Final = {"points_zyx": np.nan, "rotations_zyx": np.nan, "scores": np.nan}
-_ARRAYS: Final = (*_BLANKS, "instance_ids", _IDS)
+#: The value of a pick without one, in the arrays that picks may lack; in features it is None.
+_BLANKS: Final = {"rotations_zyx": np.nan, "scores": np.nan, "instance_ids": NO_INSTANCE}
+_ARRAYS: Final = ("points_zyx", *_BLANKS, _IDS)
+#: Precedes the names of features, which may equal those of arrays.
+_FEATURE: Final = "feature:"
+_NO_PICKS: Final = Picks(np.empty((0, 3)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,7 @@ class EditStep:
         new = after.take(~np.isin(after.ids, same))
         if not len(old) and not len(new):
             return None
-        text = what_changed(before, after)
+        text = what_changed(old, new)
         return cls(before=old, after=new, text=text, count=len(after), next_id=after.next_id)
 
     def done(self, picks: Picks, tolerance_voxels: float = np.inf) -> tuple[Picks, int]:
@@ -150,42 +153,39 @@ def _replaced(picks: Picks, old: Picks, new: Picks, tolerance_voxels: float) -> 
         for name in columns[0] | columns[1]
     }
     order = np.argsort(joined[_IDS])
-    arrays: dict[str, Any] = {name: joined.pop(name)[order] for name in _ARRAYS if name in joined}
-    features = {name: column[order] for (name,), column in joined.items()}
-    return picks.changed(**arrays, features=features), len(old) - len(known)
+    changed = _with_columns(picks, {name: column[order] for name, column in joined.items()})
+    return changed, len(old) - len(known)
 
 
-def _columns(picks: Picks) -> dict[Any, NDArray[Any]]:
-    """The arrays of picks by name, and their features by name in a tuple."""
+def _columns(picks: Picks) -> dict[str, NDArray[Any]]:
+    """All columns of picks by name."""
     arrays = {name: getattr(picks, name) for name in _ARRAYS}
-    columns: dict[Any, NDArray[Any]] = {
-        name: column for name, column in arrays.items() if column is not None
+    columns = {name: column for name, column in arrays.items() if column is not None}
+    return columns | {f"{_FEATURE}{name}": column for name, column in picks.features.items()}
+
+
+def _with_columns(picks: Picks, columns: Mapping[str, NDArray[Any]]) -> Picks:
+    arrays: dict[str, Any] = {name: columns[name] for name in _ARRAYS if name in columns}
+    features = {
+        name.removeprefix(_FEATURE): column
+        for name, column in columns.items()
+        if name not in arrays
     }
-    return columns | {(name,): column for name, column in picks.features.items()}
+    return picks.changed(**arrays, features=features)
 
 
-def _blank(name: Any, part: Mapping[Any, NDArray[Any]]) -> NDArray[Any]:
+def _blank(name: str, part: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """A column without values for the picks of a part."""
     shape = (len(part[_IDS]), 3, 3) if name == "rotations_zyx" else (len(part[_IDS]),)
-    if name == "instance_ids":
-        return np.full(shape, NO_INSTANCE)
-    return np.full(shape, _BLANKS.get(name), dtype=float if name in _BLANKS else object)
+    return np.full(shape, _BLANKS.get(name))
 
 
 def _to_json(picks: Picks) -> dict[str, Any]:
-    arrays = {name: getattr(picks, name) for name in _ARRAYS}
-    data: dict[str, Any] = plain_data(arrays | {"features": picks.features})
-    return data
+    """The type and the values of each column."""
+    columns = _columns(picks)
+    return {name: [column.dtype.str, plain_data(column)] for name, column in columns.items()}
 
 
 def _of_json(data: Mapping[str, Any]) -> Picks:
-    """Picks of plain data, in which None is a missing number or text."""
-    arrays = {name: data[name] for name in _ARRAYS if data[name] is not None}
-    for name in _BLANKS.keys() & arrays:
-        arrays[name] = np.array(arrays[name], dtype=np.float64)
-    features = {}
-    for name, values in data["features"].items():
-        is_text = any(isinstance(value, str) for value in values)
-        dtype: Any = object if is_text else np.float64 if None in values else None
-        features[name] = np.array(values, dtype=dtype)
-    return Picks(**arrays, features=features)
+    columns = {name: np.array(values, dtype) for name, (dtype, values) in data.items()}
+    return _with_columns(_NO_PICKS, columns)

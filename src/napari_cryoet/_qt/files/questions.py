@@ -34,6 +34,7 @@ from napari_cryoet._qt.widgets.dialogs import agrees, main_window
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.exceptions import ContextField, MissingContextError
 from napari_cryoet.formats.registry import PickFormat, missing_for
+from napari_cryoet.formats.relion import TOMOGRAM_NAME
 from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
@@ -139,12 +140,12 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
         except MissingContextError as error:
             if viewer is None:
                 raise
-            question = Question(str(error), error.missing, error.choices)
+            question = error
         else:
-            message = _without_spacing(layers, file)
-            if viewer is None or not message:
+            unknown = _without_spacing(layers, file)
+            if viewer is None or unknown is None:
                 return layers
-            question = Question(message, ("spacing_angstrom",), _tomograms_of(layers))
+            question = unknown
         volumes = shown_volumes(viewer.layers)
         reply = known_answer(question, volumes, file)
         if reply is not None:
@@ -162,16 +163,8 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
         read = partial(_read_with, answer, path)
 
 
-class Question(NamedTuple):
-    """What a file doesn't say, and the names of the tomograms in it."""
-
-    message: str
-    missing: tuple[ContextField, ...]
-    tomograms: tuple[str, ...] = ()
-
-
 def known_answer(
-    question: Question, volumes: Sequence[ShownVolume], file: Path
+    question: MissingContextError, volumes: Sequence[ShownVolume], file: Path
 ) -> ContextAnswer | None:
     """The answer that the open volumes give; None if a person has to give it.
 
@@ -179,10 +172,10 @@ def known_answer(
     file that names no tomogram belongs to the volumes from its folder, if they have the same grid.
     """
     if "tomogram" in question.missing:
-        is_open = [name for name in question.tomograms if _named(name, volumes)]
+        is_open = [name for name in question.choices if _named(name, volumes)]
         return ContextAnswer(tomogram=is_open[0]) if len(is_open) == 1 else None
-    candidates = [volume for name in question.tomograms for volume in _named(name, volumes)]
-    if not question.tomograms:
+    candidates = [volume for name in question.choices for volume in _named(name, volumes)]
+    if not question.choices:
         candidates = [
             each for each in volumes if each.path and Path(each.path).parent == file.parent
         ]
@@ -243,37 +236,34 @@ def _read_with(answer: ContextAnswer, path: Any) -> list[LayerData]:
 
 
 def _ask(
-    question: Question, volumes: Sequence[ShownVolume], viewer: Viewer
+    question: MissingContextError, volumes: Sequence[ShownVolume], viewer: Viewer
 ) -> ContextAnswer | None:
-    dialog = ContextDialog(*question, volumes, parent=main_window(viewer))
+    dialog = ContextDialog(
+        str(question), question.missing, question.choices, volumes, parent=main_window(viewer)
+    )
     active = active_layer(viewer.layers)
-    dialog.prefer(question.tomograms, "" if active is None else active.name)
+    dialog.prefer(question.choices, "" if active is None else active.name)
     return dialog.answer if dialog.exec() else None
 
 
-def _tomograms_of(layers: list[LayerData]) -> tuple[str, ...]:
-    """The names of the tomograms of picks."""
-    abouts = [Provenance.of(options["metadata"][METADATA_KEY]) for _data, options, _kind in layers]
-    names = [about.more.get("tomogram_name") or about.run_name for about in abouts]
-    return tuple(dict.fromkeys(str(name) for name in names if name))
-
-
-def _without_spacing(layers: list[LayerData], file: Path) -> str:
-    """A message about picks with unknown voxel spacing; empty if there are none."""
+def _without_spacing(layers: list[LayerData], file: Path) -> MissingContextError | None:
+    """The question about picks with unknown voxel spacing; None if there are none."""
     for _data, options, _kind in layers:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
         if (
             picks is not None and picks.spacing_angstrom is None and file.suffix
         ):  # a file, not a pack
-            warnings = [
-                text
-                for text in Provenance.of(metadata.get(METADATA_KEY)).warnings
-                if "pixel size" in text
-            ]
+            about = Provenance.of(metadata.get(METADATA_KEY))
+            warnings = [text for text in about.warnings if "pixel size" in text]
             message = f"{file.name} doesn't say how wide its voxels are. If you don't know, it opens in voxels."
-            return " ".join([message, *warnings])
-    return ""
+            tomogram = about.more.get(TOMOGRAM_NAME) or about.run_name
+            return MissingContextError(
+                " ".join([message, *warnings]),
+                missing=("spacing_angstrom",),
+                choices=(str(tomogram),) if tomogram else (),
+            )
+    return None
 
 
 class ContextDialog(QDialog):

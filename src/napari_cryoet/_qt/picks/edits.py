@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import numpy as np
 from napari.layers import Layer, Points
 from napari.utils.notifications import show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import ensure_main_thread
 
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import shown_volumes, spacing_angstrom_of
@@ -19,7 +19,7 @@ from napari_cryoet._qt.picks.layer_picks import LivePicks, live_picks_of, volume
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.seam import show_in_full
 from napari_cryoet._qt.tasks import Tasks, disk
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats.relion import TOMOGRAM_NAME
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
@@ -27,12 +27,10 @@ from napari_cryoet.review.edits import EditStep, edit_journal, kept_steps, resto
 from napari_cryoet.review.session import Subject
 from napari_cryoet.wording import count_text, date_text, plain
 
+T = TypeVar("T")
+
 #: The kind of picks that somebody makes in napari.
 NEW_PICKS: Final = "new picks"
-_OF_TOMOGRAM: Final = (
-    *("source", "dataset_id", "dataset_title", "run_id", "run_name"),
-    *("tomogram_id", "alignment_id"),
-)
 
 
 def keep_edits(layer: Points) -> None:
@@ -50,10 +48,18 @@ def make_new_picks(layer: Points, layers: Sequence[Layer]) -> None:
     if not is_new or volume is None or spacing_angstrom_of(volume) is None:
         return
     tomogram = about_of(volume)
-    known = {name: getattr(tomogram, name) for name in _OF_TOMOGRAM}
-    more = {"tomogram_name": tomogram.run_name or volume.name}
     made_on = tomogram.path or tomogram.source_url or volume.name
-    about = Provenance(kind=NEW_PICKS, **known, more=more | {"made_on": made_on})
+    about = Provenance(
+        kind=NEW_PICKS,
+        source=tomogram.source,
+        dataset_id=tomogram.dataset_id,
+        dataset_title=tomogram.dataset_title,
+        run_id=tomogram.run_id,
+        run_name=tomogram.run_name,
+        tomogram_id=tomogram.tomogram_id,
+        alignment_id=tomogram.alignment_id,
+        more={TOMOGRAM_NAME: tomogram.run_name or volume.name, "made_on": made_on},
+    )
     picks = Picks(np.empty((0, 3)), spacing, alignment_id=tomogram.alignment_id, about=about)
     (shown,) = shown_volumes([volume])
     if shown.spacing_angstrom == spacing:
@@ -97,12 +103,9 @@ class EditLog(QObject):
         self.steps: list[EditStep] = []
         self.kept: list[EditStep] | None = None
         self._live, self._picks = live, live.picks
-        self._journal = edit_journal(subject)
+        self._journal, self._tasks = edit_journal(subject), Tasks(self)
         live.changed.connect(self._on_changed)
-        reading = disk.submit(kept_steps, self._journal)
-        Tasks(self).run(
-            "edits", lambda _job: reading.result(), then=self._on_read, failed=_show_problem
-        )
+        self._run("read", partial(kept_steps, self._journal), self._on_read)
 
     @property
     def count(self) -> int | None:
@@ -139,7 +142,7 @@ class EditLog(QObject):
         self.kept = [step for step in steps if step.key not in made_meanwhile]
         if self.kept:
             last = self.kept[-1]
-            self._live.reserve_ids(last.next_id)
+            self._live.set(self._live.picks.changed(next_id=last.next_id))  # its ids are taken
             edits = count_text(len(self.kept), "edit")
             day = date_text(datetime.fromisoformat(last.made_at))
             offer = f"You made {edits} here, the last on {day}: {last.text}. Restore your version?"
@@ -157,14 +160,13 @@ class EditLog(QObject):
 
     def _save(self, line: object) -> None:
         self._journal.queue([line])
-        disk.submit(self._write)
+        self._run("save", self._journal.save, lambda _none: None)
 
-    def _write(self) -> None:
-        try:
-            self._journal.save()
-        except CryoETError as error:
-            ensure_main_thread(_show_problem)(error)
-
-
-def _show_problem(error: CryoETError) -> None:
-    show_in_full(plain(str(error)), "error")
+    def _run(self, key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        running = disk.submit(work)
+        self._tasks.run(
+            key,
+            lambda _job: running.result(),
+            then=then,
+            failed=lambda error: show_in_full(plain(str(error)), "error"),
+        )

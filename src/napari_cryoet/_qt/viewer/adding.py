@@ -81,6 +81,10 @@ def adopt_layers_of(viewer: ViewerModel) -> None:
         isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks
     ):
         inserted.connect(partial(_on_inserted, viewer))
+        # nothing else lies on files that were dropped before one of ours
+        if all(layer.source.path for layer in viewer.layers):
+            for layer in viewer.layers:
+                _place_tiff(viewer, layer)
         count_in_nanometers(viewer)
         delete_in_own_canvas(viewer)
 
@@ -88,8 +92,7 @@ def adopt_layers_of(viewer: ViewerModel) -> None:
 def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     layer, layers = event.value, event.source
     if METADATA_KEY not in layer.metadata:
-        with plane_kept(viewer.dims):
-            _place_tiff(layer)
+        _place_tiff(viewer, layer)
         if isinstance(layer, Points):
             make_new_picks(layer, layers)
     if METADATA_KEY not in layer.metadata:
@@ -122,7 +125,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         layer.visible = True
 
 
-def _place_tiff(layer: Layer) -> None:
+def _place_tiff(viewer: ViewerModel, layer: Layer) -> None:
     """Give an image that napari just opened the voxel spacing that its TIFF file states."""
     source = layer.source
     is_new = source.path is not None and source.parent is None and np.allclose(layer.scale, 1)
@@ -131,8 +134,11 @@ def _place_tiff(layer: Layer) -> None:
     with suppress(CryoETError):  # it isn't a volume
         volume = open_volume(source.path)
         if volume.spacing_angstrom is not None and volume.shape_zyx == layer.data.shape:
-            layer.scale = volume.spacing_angstrom
-            layer.units = ("angstrom",) * len(AXES)
+            with plane_kept(viewer.dims):
+                layer.scale = volume.spacing_angstrom
+                layer.units = ("angstrom",) * len(AXES)
+            if len(viewer.layers) == 1:
+                _start_in_the_middle(viewer)
 
 
 @contextmanager

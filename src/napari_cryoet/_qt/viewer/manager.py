@@ -423,9 +423,6 @@ class LayerManager(QObject):
         self._listened.remove(layer)
         for emitter in appearance_events(layer):
             emitter.disconnect(self._on_appearance)
-        log = edits_of(layer) if isinstance(layer, Points) else None
-        if log is not None:
-            log.changed.disconnect(self.edits_changed)
 
     def _on_appearance(self, event: Any) -> None:
         key = key_of(event.source)
