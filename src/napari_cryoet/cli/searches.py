@@ -210,7 +210,7 @@ def list_(
         tell(advice.text or "each word and option has to match")
         separate = advice.together.annotations if advice.together else ()
         for each in separate[len(matches.search.annotations) :]:
-            tell(f"for that, use --and {shlex.quote(each.objects[0])}")
+            tell(f"for that, use --and {shlex.quote(each.objects[0])} instead")
     of_all = "" if len(shown) == len(rows) else f"{len(shown)} of "
     tell(
         f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(sum(row.size_bytes for row in rows))}"
