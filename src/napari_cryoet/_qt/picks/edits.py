@@ -142,7 +142,7 @@ class EditLog(QObject):
         self.kept = [step for step in steps if step.key not in made_meanwhile]
         if self.kept:
             last = self.kept[-1]
-            self._live.set(self._live.picks.changed(next_id=last.next_id))  # its ids are taken
+            self._live.reserve_ids(last.next_id)
             edits = count_text(len(self.kept), "edit")
             day = date_text(datetime.fromisoformat(last.made_at))
             offer = f"You made {edits} here, the last on {day}: {last.text}. Restore your version?"

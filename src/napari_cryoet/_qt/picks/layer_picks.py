@@ -161,6 +161,13 @@ class LivePicks(QObject):
             self.is_writing = False
         self.changed.emit()
 
+    def reserve_ids(self, next_id: int) -> None:
+        """Give added picks ids from this one on; the layer stays as it is, even during a drag."""
+        self._settle()
+        self._picks = self._picks.changed(next_id=max(next_id, self._picks.next_id))
+        if self.layer is not None:
+            self._keep(self.layer)
+
     def _on_data(self, event: Any) -> None:
         layer = self.layer
         if layer is None or self.is_writing:
