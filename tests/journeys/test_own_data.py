@@ -1,4 +1,4 @@
-"""A biologist's own files: a tomogram, a TIFF and two tables of picks, dropped on the window together."""
+"""A biologist's own files: a tomogram, a TIFF and two tables of picks, dropped together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POINTS_ZYX = np.array([[1.0, 2.0, 3.0], [10.25, 20.5, 30.75]])
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A tomogram as MRC and TIFF, and its picks as tables that don't say how large or wide it is."""
+    """A tomogram as MRC and TIFF, and its picks as tables that don't say how large it is."""
     folder = tmp_path / "mine"
     folder.mkdir()
     voxels = np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)

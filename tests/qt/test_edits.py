@@ -118,8 +118,15 @@ def test_an_unanswered_offer_stays_in_the_menu_with_new_edits_above(start):
     layer = again.show()
     layer.add([1.0, 2.0, 3.0])
     again.menu()["Restore earlier edits"]()
-    assert picks_of(layer).edits == ("moved 1 pick", "added 1 pick")
-    assert len(set(picks_of(layer).ids)) == len(layer.data)
+    assert picks_of(layer).edits == ("added 1 pick", "moved 1 pick")
+    edited = picks_of(layer)
+    again.close()
+
+    last = start()
+    layer = last.show()
+    last.menu()["Restore earlier edits"]()
+    assert picks_of(layer).ids.tolist() == edited.ids.tolist()
+    np.testing.assert_allclose(picks_of(layer).points_zyx, edited.points_zyx)
 
 
 def test_edits_of_a_users_file_are_offered_and_undone(qtbot, viewer_in_window, tmp_path):

@@ -114,8 +114,8 @@ _FOREIGN: Final = {
     ),
     ".mod": (
         "an IMOD model",
-        "Run IMOD's model2point on it, save the three columns as a comma-separated file with the first "
-        "line x_voxel,y_voxel,z_voxel, give it a name that ends in .picks.csv, and open that.",
+        "Run IMOD's model2point on it, save the three columns as a comma-separated file with the "
+        "first line x_voxel,y_voxel,z_voxel, give it a name that ends in .picks.csv, and open that.",
     ),
 }
 _HEAD_BYTES: Final = 2**16

@@ -330,7 +330,11 @@ def _positions(
     if _has(table, _CENTRED) and size_xyz is not None and spacing is not None:
         return (_columns_of(path, table, _CENTRED) + size_xyz / 2 - shifts) / spacing, spacing
     if not _has(table, _PIXELS):
-        message = f"{path.name} has positions from the tomogram's centre, but doesn't state how large the tomogram is"
+        name = f" ({tomogram})" if tomogram else ""
+        message = (
+            f"{path.name} has positions from the tomogram's centre{name}, but doesn't state how large "
+            "the tomogram is"
+        )
         needed: tuple[ContextField, ...] = ("spacing_angstrom", "shape_zyx")
         missing = [name for name in needed if getattr(context, name) is None]
         way_out = ", or put its tomograms.star beside the file"

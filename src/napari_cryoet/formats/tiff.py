@@ -36,8 +36,8 @@ _BYTES_AT_ONCE: Final = 2**24
 _LARGEST_PLANE_BYTES: Final = 2**30
 #: Axes that count as z: z itself and unnamed ones.
 _ALONG_Z: Final = "ZIQ"
-#: Many programs write the planes of a volume as ImageJ's channels or frames. They are along z if the
-#: distance between slices is stated.
+#: Many programs write the planes of a volume as ImageJ's channels or frames. They are along z if
+#: the distance between slices is stated.
 _OF_IMAGEJ: Final = "CT"
 _MICROMETRES: Final = (
     "um",

@@ -7,7 +7,7 @@ A line ``{"undone": key}`` takes a step back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -65,14 +65,17 @@ class EditStep:
         text = what_changed(old, new)
         return cls(before=old, after=new, text=text, count=len(after), next_id=after.next_id)
 
-    def done(self, picks: Picks, tolerance_voxels: float = np.inf) -> tuple[Picks, int]:
-        """The picks with this edit, and how many of the edited picks aren't where they were."""
-        changed, n_lost = _replaced(picks, self.before, self.after, tolerance_voxels)
+    def done(self, picks: Picks) -> tuple[Picks, int]:
+        """The picks with this edit, and how many of the edited picks aren't where they were.
+
+        Those aren't within half a voxel, and keep their values.
+        """
+        changed, n_lost = _replaced(picks, self.before, self.after)
         return changed.changed(self.text, next_id=max(self.next_id, changed.next_id)), n_lost
 
     def undone(self, picks: Picks) -> Picks:
         """The picks without this edit, which was their last one."""
-        changed, _ = _replaced(picks, self.after, self.before, np.inf)
+        changed, _ = _replaced(picks, self.after, self.before)
         return replace(changed, edits=picks.edits[:-1])
 
     def to_json(self) -> dict[str, Any]:
@@ -104,22 +107,12 @@ def kept_steps(journal: Journal) -> list[EditStep]:
     return list(steps.values())
 
 
-def restored(
-    picks: Picks, kept: Iterable[EditStep], done: Sequence[EditStep] = ()
-) -> tuple[Picks, int]:
-    """Apply kept steps below those that were done since.
-
-    Also returns how many of the edited picks aren't within half a voxel of where they were; their
-    edits are left out.
-    """
+def restored(picks: Picks, steps: Iterable[EditStep]) -> tuple[Picks, int]:
+    """Apply kept steps, and count the edited picks that aren't where they were."""
     n_lost = 0
-    for step in reversed(done):
-        picks = step.undone(picks)
-    for step in kept:
-        picks, n_lost_here = step.done(picks, TOLERANCE_VOXELS)
+    for step in steps:
+        picks, n_lost_here = step.done(picks)
         n_lost += n_lost_here
-    for step in done:
-        picks, _ = step.done(picks)
     return picks, n_lost
 
 
@@ -136,13 +129,13 @@ def _unchanged_ids(before: Picks, after: Picks) -> NDArray[np.int64]:
     return np.asarray(shared[are_same])
 
 
-def _replaced(picks: Picks, old: Picks, new: Picks, tolerance_voxels: float) -> tuple[Picks, int]:
+def _replaced(picks: Picks, old: Picks, new: Picks) -> tuple[Picks, int]:
     """Picks with ``new`` in the place of ``old``, and how many of the old ones aren't there."""
     ids, rows, rows_of_old = np.intersect1d(
         picks.ids, old.ids, assume_unique=True, return_indices=True
     )
     distances = np.linalg.norm(picks.points_zyx[rows] - old.points_zyx[rows_of_old], axis=1)
-    known = ids[distances <= tolerance_voxels]
+    known = ids[distances <= TOLERANCE_VOXELS]
     is_free = ~np.isin(new.ids, np.concatenate([old.ids, picks.ids]))
     columns = [
         _columns(picks.take(~np.isin(picks.ids, known))),

@@ -214,7 +214,7 @@ class ExportPicks(Dock):
         self._on_format_or_layer()
 
     def _tomogram_of(self, layer: Points) -> str:
-        """The name of a layer's tomogram: by its file or the portal, else that of the volume below."""
+        """The name of a layer's tomogram, by its file or the portal, or of the volume below."""
         about = about_of(layer)
         volume = volume_for(self.viewer.layers, layer)
         name = about.more.get(TOMOGRAM_NAME) or about.run_name

@@ -197,7 +197,7 @@ def _named(tomogram: str, volumes: Sequence[ShownVolume]) -> list[ShownVolume]:
 
 
 def _open_later(viewer: Viewer, path: str) -> None:
-    """Open a file again, to ask about it, when the other files that were dropped with it are open."""
+    """Open a file again, to ask about it, once the files that were dropped with it are open."""
 
     def open_again() -> None:
         token = _HAS_WAITED.set(True)
@@ -318,7 +318,7 @@ class ContextDialog(QDialog):
         self.volume.currentIndexChanged.connect(self._on_volume)
 
     def prefer(self, tomograms: Sequence[str], active: str) -> None:
-        """Preselect the open volume with the name of a tomogram, else the active or the last one."""
+        """Preselect the open volume with a tomogram's name, else the active or the last one."""
         names = [volume.name for volume in self._volumes]
         named = [volume.name for name in tomograms for volume in _named(name, self._volumes)]
         for name in (*named, active, *reversed(names)):

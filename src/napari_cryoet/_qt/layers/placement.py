@@ -143,7 +143,7 @@ def _isotropic(widths: NDArray[np.float64]) -> float | None:
 
 
 class ShownVolume(NamedTuple):
-    """A volume layer's name, voxel spacing and size, and the file that it was opened from, if any."""
+    """A volume layer's name, voxel spacing and size, and its file, if it was opened from one."""
 
     name: str
     spacing_angstrom: float

@@ -115,14 +115,15 @@ class EditLog(QObject):
         return self.kept[-1].count if self.kept else None
 
     def restore(self) -> None:
-        """Apply the kept edits below those made since, and tell which no longer match."""
+        """Apply the kept edits to those made since, and tell how many picks weren't found."""
         kept, self.kept = self.kept or [], []
-        picks, n_lost = restored(self._live.picks, kept, self.steps)
-        self.steps = [*kept, *self.steps]
+        picks, n_lost = restored(self._live.picks, kept)
+        self.steps += kept
+        self._save(*({"undone": step.key} for step in kept), *(step.to_json() for step in kept))
         self._set(picks)
         if n_lost:
-            picks_text = count_text(n_lost, "edited pick")
-            show_in_full(f"{picks_text} aren't in the file any more; the rest is restored.", "info")
+            count = count_text(n_lost, "edited pick")
+            show_in_full(f"{count} weren't found where they were; the rest is restored.", "info")
 
     def undo(self) -> None:
         """Undo the last edit."""
@@ -158,8 +159,8 @@ class EditLog(QObject):
             self._save(step.to_json())
             self.changed.emit()
 
-    def _save(self, line: object) -> None:
-        self._journal.queue([line])
+    def _save(self, *lines: object) -> None:
+        self._journal.queue(lines)
         self._run("save", self._journal.save, lambda _none: None)
 
     def _run(self, key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:

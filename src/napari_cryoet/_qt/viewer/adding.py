@@ -143,7 +143,7 @@ def _place_tiff(viewer: ViewerModel, layer: Layer) -> None:
 
 @contextmanager
 def plane_kept(dims: Dims) -> Iterator[None]:
-    """Stay at the plane while the steps change: napari's sliders jump to the end if they get fewer."""
+    """Stay at the plane while the steps change: with fewer steps, napari's sliders jump to the end."""
     point = dims.point
     yield
     axes = zip(point, dims.range, strict=True)
