@@ -14,6 +14,7 @@ from download_samples import (
     FRAME,
     MASK,
     OTHER_RUN,
+    PICKS,
     RUN,
     S3,
     TOMOGRAM,
@@ -192,6 +193,21 @@ def test_a_file_that_failed_and_was_withdrawn_leaves_the_download_complete(tmp_p
     assert [item["path"] for item in manifest.items if item.get("is_withdrawn")] == [
         f"files/{MASK}_mask.mrc"
     ]
+
+
+def test_a_file_whose_record_changed_is_fetched_again(tmp_path: Path) -> None:
+    def change(rows: Any) -> None:
+        rows["annotations"][0]["lastModifiedDate"] = "2031-01-01"
+
+    to, points = tmp_path / "to", f"{PICKS}_point.ndjson"
+    download_runs(release(tmp_path / "pack"), to, RUN)
+    second = release(tmp_path / "pack", change)
+    (tmp_path / "pack" / "files" / points).write_bytes(b"other")
+    basket = Basket(source=second.source.name).with_ids("runs", [RUN])
+    report = download_basket(basket, second, to)
+    assert report.n_fetched == 2, "the points and their description"
+    assert (to / "files" / points).read_bytes() == b"other"
+    assert download_basket(basket, second, to).n_fetched == 0
 
 
 @pytest.mark.skipif(

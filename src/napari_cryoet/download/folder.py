@@ -139,6 +139,7 @@ def note_items(
     items = {item["path"]: item for item in manifest.items}
     for item in plan.items:
         task.check()
+        before = items.get(item.path, {})
         row = {
             "path": item.path,
             "url": item.url,
@@ -147,6 +148,7 @@ def note_items(
             "portal": plan.source,
             "licence": plan.terms.licence,
             "is_complete": item.path in complete,
+            "modified": item.modified if item.path in complete else before.get("modified"),
             "error": (errors or {}).get(item.path),
             "source": _source(runs, item),
         }

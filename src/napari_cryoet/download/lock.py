@@ -73,28 +73,27 @@ def checksums(files: Iterable[FileEntry], plan: Plan) -> dict[str, str]:
     }
 
 
-def _files(plan: Plan) -> dict[str, str]:
-    """The record, size and date of each item by path."""
-    rows = by_id(plan.rows)
-    files = {}
-    for item in plan.items:
-        row = rows[item.table][item.row_id]
-        dated = _dated(item.table, row, rows)
-        files[_below(item.path)] = joined(
-            f"{item.table} {item.row_id}",
-            "" if item.size_bytes is None else f"{item.size_bytes} bytes",
-            (dated.get("lastModifiedDate") or "")[:10],
-            "ground truth" if dated.get("groundTruthStatus") else "",
-        )
-    return files
-
-
-def _dated(table: str, row: Row, rows: Mapping[str, Mapping[int, Row]]) -> Row:
+def dated_row(table: str, row: Row, rows: Mapping[str, Mapping[int, Row]]) -> Row:
     """The row with the date of a file: of an annotation file, that of its annotation."""
     if table != "annotationFiles":
         return row
     shape = rows["annotationShapes"][row["annotationShapeId"]]
     return rows["annotations"][shape["annotationId"]]
+
+
+def _files(plan: Plan) -> dict[str, str]:
+    """The record, size and date of each item by path."""
+    rows = by_id(plan.rows)
+    files = {}
+    for item in plan.items:
+        dated = dated_row(item.table, rows[item.table][item.row_id], rows)
+        files[_below(item.path)] = joined(
+            f"{item.table} {item.row_id}",
+            "" if item.size_bytes is None else f"{item.size_bytes} bytes",
+            item.modified,
+            "ground truth" if dated.get("groundTruthStatus") else "",
+        )
+    return files
 
 
 def _above(path: str) -> Iterator[str]:

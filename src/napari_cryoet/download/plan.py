@@ -16,14 +16,14 @@ from urllib.parse import unquote, urlsplit
 from napari_cryoet.basket.aging import age_of
 from napari_cryoet.basket.basket import Basket, Lock, basket_text
 from napari_cryoet.basket.contents import choose, rows_without_files
-from napari_cryoet.download.lock import differences
+from napari_cryoet.download.lock import dated_row, differences
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.locations import without_password
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Terms, terms_of
 from napari_cryoet.runs.files import Cell, every_cell, is_zarr, level_share, size_of
 from napari_cryoet.runs.runs import Runs
-from napari_cryoet.tables.database import Rows
+from napari_cryoet.tables.database import Rows, by_id
 
 FILES: Final = "files"  # the subfolder for files, as in a pack
 _MAX_NAME_BYTES: Final = 160  # of 255 in file systems; leaves room for a hash and suffixes
@@ -44,6 +44,7 @@ class PlannedItem:
     is_zarr: bool
     size_bytes: int | None  # as the portal lists it; estimated if finer levels are left out
     first_level: int = 0  # the finest level to fetch of an OME-Zarr
+    modified: str = ""  # the day of the record's last change, if known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,7 @@ def plan_cells(
     if (top := next(iter((*rows["datasets"], *rows["runs"])), None)) is None:
         raise nothing
     https_prefix, s3_prefix = _prefixes(top["httpsPrefix"], top["s3Prefix"])
+    by_table = by_id(rows)
     items: dict[str, PlannedItem] = {}
     taken: dict[str, str] = {}
     for table, row, column in cells:
@@ -131,7 +133,8 @@ def plan_cells(
                 folder, _, name = path.rpartition("/")
                 path = f"{folder}/{_with_hash(name, path)}"
             item = _item((table, row, column), path, first_level)
-            items[item.path] = item
+            dated = dated_row(table, row, by_table)
+            items[item.path] = replace(item, modified=(dated.get("lastModifiedDate") or "")[:10])
     if not items:
         raise nothing
     allowed = {"http", "https", urlsplit(https_prefix).scheme}

@@ -22,6 +22,7 @@ from napari_cryoet.basket.aging import Age, brought_up_to_date
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import KnownRuns, ask_basket_runs
 from napari_cryoet.download.folder import (
+    DownloadManifest,
     FileEntry,
     note_file,
     note_items,
@@ -250,7 +251,9 @@ def _check_folder(
     """
     pack_of(folder, plan)
     manifest = read_manifest(folder)
-    files, complete = {entry.path: entry for entry in manifest.files}, manifest.complete
+    files = {entry.path: entry for entry in manifest.files}
+    outdated = _outdated(manifest, plan)
+    complete = manifest.complete - outdated
     others: list[str] = []
     needed_bytes = 0
     for item in plan.items:
@@ -273,7 +276,19 @@ def _check_folder(
             hint="Choose another folder, or allow overwriting (--overwrite on the command line).",
             files=tuple(sorted(others)),
         )
-    return files, needed_bytes
+    below = tuple(f"{path}/" for path in outdated)
+    current = {path: entry for path, entry in files.items() if not f"{path}/".startswith(below)}
+    return current, needed_bytes
+
+
+def _outdated(manifest: DownloadManifest, plan: Plan) -> set[str]:
+    """The paths of downloaded items whose records have changed since."""
+    days = {item["path"]: item.get("modified") for item in manifest.items}
+    return {
+        item.path
+        for item in plan.items
+        if item.modified and days.get(item.path) not in {None, item.modified}
+    }
 
 
 def _sizes_in(folder: Path, item: PlannedItem) -> dict[str, int]:
