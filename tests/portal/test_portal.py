@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
-from graphql import build_schema, graphql_sync, parse, print_schema, validate
 
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.exceptions import NetworkError, PortalError
-from napari_cryoet.packs.graphql import graphql_schema
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, find_portal, open_portal
@@ -24,7 +18,8 @@ from napari_cryoet.portal.transport import AnswerCache, PackAsker
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from napari_cryoet.task import UNWATCHED
 from portal_rows import Tables
-from server import Answer, Server
+from portal_server import PortalServer
+from server import Server
 
 
 class RecordingAsker:
@@ -271,33 +266,6 @@ def test_find_portal_completes_typed_addresses(served_demo):
         find_portal("ftp://files.org")
 
 
-class OtherServer:
-    """Speaks GraphQL over HTTP like the portal, whose schema lacks some fields."""
-
-    def __init__(self, server: Server, folder: Path, lacking: str) -> None:
-        schema = print_schema(graphql_schema()).splitlines()
-        known = [line for line in schema if not re.match(rf"  ({lacking})\b", line)]
-        self.schema = build_schema("\n".join(known))
-        self.url = f"{server.url}/graphql"
-        self.ask = PackAsker(open_pack(folder))
-        self.queries: list[str] = []
-        self.errors: list[str] = []  # sent beside the data
-        server.script("graphql", self.answer)
-
-    def answer(self, asked: Answer) -> Answer:
-        return Answer(body=msgspec.json.encode(self.reply(**json.loads(asked.request.body))))
-
-    def reply(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        self.queries.append(query)
-        if validate(self.schema, parse(query)):
-            return {"data": None, "errors": [{"message": "Unexpected error."}]}
-        if "__schema" in query:
-            return {"data": graphql_sync(self.schema, query).data}
-        data = self.ask(query, variables).data
-        errors = [{"message": each} for each in self.errors]
-        return {"data": data, "errors": errors} if errors else {"data": data}
-
-
 @pytest.fixture
 def other_server(tmp_path):
     """A function that serves a small portal without some fields, and opens it."""
@@ -311,8 +279,8 @@ def other_server(tmp_path):
     folder = tables.write(tmp_path / "pack")
     with Server() as server:
 
-        def serve(lacking: str = "nothing") -> tuple[OtherServer, Portal]:
-            other = OtherServer(server, folder, lacking)
+        def serve(lacking: str = "nothing") -> tuple[PortalServer, Portal]:
+            other = PortalServer(server, folder, lacking)
             return other, open_portal(other.url, cache_dir=tmp_path / "cache")
 
         yield serve
