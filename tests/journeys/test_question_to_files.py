@@ -7,6 +7,9 @@ many runs", adapted to each source. Results are compared with an independent SQL
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +34,9 @@ from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.cli import main
 from napari_cryoet.download.plan import plan_basket
-from napari_cryoet.packs.pack import Pack, open_pack
+from napari_cryoet.packs.pack import Pack, open_pack, write_pack
+from portal_server import PortalServer
+from server import Server
 
 SQL = """
 SELECT DISTINCT a.id, a.runId FROM annotations a JOIN tomograms t ON t.runId = a.runId
@@ -123,6 +128,36 @@ def test_two_commands_download_the_matches(
     assert f"{len(run_ids):,} runs · " in capsys.readouterr().out
     if has_files:
         check_folder(tmp_path / "data", source)
+
+
+def test_the_commands_of_the_guide_run_as_they_are_written(
+    demo_pack: Path,
+    project_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    guide = (project_folder / "docs" / "guides" / "basket.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^napari-cryoet (.+)$", guide, re.MULTILINE)
+    assert len(commands) == 4
+    pack = tmp_path / "pack"
+    shutil.copytree(demo_pack, pack)
+    tables = {name: [*rows] for name, rows in open_pack(pack).tables.items()}
+    for row in (*tables["tomograms"], *tables["tomogramVoxelSpacings"]):
+        row["voxelSpacing"] = 10.0  # as fine as the guide asks; the small demo is coarser
+    write_pack(pack, open_pack(pack).manifest, tables)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with Server() as server:
+        live = PortalServer(server, pack).url
+        monkeypatch.setattr(
+            "napari_cryoet.portal.portal.open_portal",
+            lambda source: open_portal(live if source == "live" else source),
+        )
+        for command in commands:
+            assert main(shlex.split(command)) == 0, command
+    assert json.loads(Path("project", "config.json").read_text())["pickable_objects"]
+    assert any(Path("project").rglob("*.zarr"))
 
 
 def test_a_few_lines_of_python_plan_the_download(source: Source) -> None:
