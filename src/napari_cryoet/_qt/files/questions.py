@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -134,18 +134,17 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
     answer, viewer = ContextAnswer(), viewer_to_ask_in()
     file = Path(only_path(path))
     while True:
-        layers = []
+        layers: list[LayerData] = []
+        question: MissingContextError | None
         try:
             layers = read()
+            question = _without_spacing(layers, file)
         except MissingContextError as error:
             if viewer is None:
                 raise
             question = error
-        else:
-            unknown = _without_spacing(layers, file)
-            if viewer is None or unknown is None:
-                return layers
-            question = unknown
+        if viewer is None or question is None:
+            return layers
         volumes = shown_volumes(viewer.layers)
         reply = known_answer(question, volumes, file)
         if reply is not None:
@@ -198,16 +197,10 @@ def _named(tomogram: str, volumes: Sequence[ShownVolume]) -> list[ShownVolume]:
 
 def _open_later(viewer: Viewer, path: str) -> None:
     """Open a file again, to ask about it, once the files that were dropped with it are open."""
-
-    def open_again() -> None:
-        token = _HAS_WAITED.set(True)
-        try:
-            viewer.open(path, plugin=_PLUGIN)
-        finally:
-            _HAS_WAITED.reset(token)
-
-    waiting = QObject()
-    waiting.destroyed.connect(open_again)
+    context = copy_context()
+    context.run(_HAS_WAITED.set, True)
+    waiting = QObject(main_window(viewer))
+    waiting.destroyed.connect(lambda: context.run(viewer.open, path, plugin=_PLUGIN))
     # unlike a timer, it isn't handled by the events that are processed while those files are read
     waiting.deleteLater()
 
@@ -321,10 +314,8 @@ class ContextDialog(QDialog):
         """Preselect the open volume with a tomogram's name, else the active or the last one."""
         names = [volume.name for volume in self._volumes]
         named = [volume.name for name in tomograms for volume in _named(name, self._volumes)]
-        for name in (*named, active, *reversed(names)):
-            if name in names:
-                self.volume.setCurrentIndex(names.index(name) + 1)
-                break
+        wanted = [name for name in (*named, active, *reversed(names)) if name in names]
+        self.volume.setCurrentIndex(names.index(wanted[0]) + 1 if wanted else 0)
 
     @property
     def answer(self) -> ContextAnswer:
