@@ -154,6 +154,7 @@ class TestOldResults:
         self, qtbot, dock, viewer_model, two_sets
     ):
         run_comparison(qtbot, dock)
+        assert not dock.why_not.isVisible()
         viewer_model.layers["mine"].visible = False
         assert not dock.results_are_old.isVisible()
         viewer_model.layers["mine"].add([1.0, 2.0, 3.0])

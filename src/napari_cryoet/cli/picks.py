@@ -261,12 +261,13 @@ def rank(
     napari-cryoet rank AF-9001 --source demo --region 200:500
     napari-cryoet rank truth.ndjson mine.ndjson theirs.ndjson
     """
-    from napari_cryoet.comparison.ranking import rank_annotations
+    from napari_cryoet.comparison.ranking import rank_annotations, rivals_at
 
     truth, *others = _resolved((reference, *(annotations or ())), source)
-    if not annotations:
-        others = _rivals(truth, source)
     with working() as task:
+        others = others or [*rivals_at(truth, task=task)]
+        if not others:
+            raise ComparisonError("There is nothing to rank.", hint="Name more annotations.")
         ranking = rank_annotations(
             others,
             truth,
@@ -285,17 +286,6 @@ def rank(
         return
     columns = ("annotation", ">picks", ">precision", ">recall", ">F", "why not")
     say_table(columns, (row.texts for row in ranking.rows))
-
-
-def _rivals(reference: AnnotationFile | str, source: str | None) -> list[AnnotationFile | str]:
-    from napari_cryoet.comparison.ranking import rivals_of
-
-    annotation = None if isinstance(reference, str) else reference.annotation
-    if isinstance(reference, str) or source is None or annotation is None or not annotation.run_id:
-        raise ComparisonError("A file has no run.", hint="Name the annotations to rank too.")
-    with open_session(source) as session:
-        page = session.portal.run_page(annotation.run_id, task=session.task)
-        return [*rivals_of(page, reference)]
 
 
 def _read_picks(path: str, spacing: float | None, volume: Volume, options: dict[str, Any]) -> Picks:

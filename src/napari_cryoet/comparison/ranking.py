@@ -210,14 +210,15 @@ def rivals_of(records: RunRecords, reference: AnnotationFile) -> tuple[Annotatio
     return tuple(max(files, key=fitness) for files in rivals.values())
 
 
-def rivals_at(about: Provenance, *, task: Task = UNWATCHED) -> tuple[AnnotationFile, ...]:
-    """Like `rivals_of`, for the file that picks or a mask are from; none if it isn't of a portal."""
+def rivals_at(reference: Source, *, task: Task = UNWATCHED) -> tuple[AnnotationFile, ...]:
+    """Like `rivals_of`, from the portal that a reference is from; none if that is unknown."""
+    about = _about_of(reference)
     if not about.source or about.run_id is None:
         return ()
     page = open_portal(about.source).run_page(about.run_id, task=task)
     files = (file for file in page.annotation_files if file.id == about.annotation_file_id)
-    reference = next(files, None)
-    return () if reference is None else rivals_of(page, reference)
+    own = next(files, None)
+    return () if own is None else rivals_of(page, own)
 
 
 def _ranked(

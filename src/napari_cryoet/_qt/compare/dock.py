@@ -157,6 +157,7 @@ class CompareDock(Dock):
         self.ranking_is_old = OldNotice(self.theme, self._on_rank)
         self.ranking = RankingTable()
         self.why_not = plain_label()  # of the chosen row
+        self.why_not.hide()
         self.results_are_old = OldNotice(self.theme, self._on_start)
         self.results = CompareResults(self.theme)
         watch = LayerWatch(napari_viewer, self)
@@ -279,6 +280,7 @@ class CompareDock(Dock):
     def _on_answer(self, answer: tuple[Comparison, Sequence[LayerSpec]]) -> None:
         self.comparison, self._specs = answer
         self._parts = {}
+        self.why_not.hide()
         self.results.show_comparison(self.comparison)
 
     def _on_rank(self) -> None:
@@ -300,7 +302,7 @@ class CompareDock(Dock):
         self._is_chosen = True
 
         def work(job: Job) -> Ranking:
-            rivals = [file for file in rivals_at(b.about, task=job) if file.id not in shown]
+            rivals = [file for file in rivals_at(b, task=job) if file.id not in shown]
             return rank_annotations([*others, *rivals], b, task=job, **settings)
 
         self.tasks.run(
