@@ -22,6 +22,7 @@ from .discovery.matches import Matches as Matches
 from .discovery.search import Condition as Condition
 from .discovery.search import Search as Search
 from .download.run import download_basket as download_basket
+from .download.run import lock_basket as lock_basket
 from .exceptions import ComparisonError as ComparisonError
 from .exceptions import CryoETError as CryoETError
 from .exceptions import DownloadError as DownloadError

@@ -129,8 +129,10 @@ def names_text(names: Sequence[str], limit: int = 3) -> str:
 
 
 def differences_text(lines: Sequence[str]) -> str:
-    """How a basket's data differ from those that it was filled or locked with."""
-    return f"The portal has changed since the basket was filled or locked: {names_text(lines, 6)}."
+    """How a basket's data differ from those that it was filled or locked with, a line each."""
+    listed = ["The portal has changed since the basket was filled or locked:", *lines[:6]]
+    n_more = len(lines[6:])
+    return "\n".join([*listed, *([f"and {n_more:,} more"] if n_more else [])])
 
 
 def kinds_text(kinds: Sequence[str]) -> str:

@@ -298,6 +298,13 @@ def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
     settle(qtbot, filled)
     assert filled.basket.basket.runs == ()
 
+    lock = next(each for each in page.file.menu().actions() if "Lock" in each.text())
+    lock.trigger()
+    settle(qtbot, filled)
+    locked = filled.basket.basket.lock
+    assert locked is not None
+    assert len(locked.files) == filled.basket.details.contents.total.n_files
+
 
 def test_export_shows_progress_and_asks_before_replacing(qtbot, filled, monkeypatch, tmp_path):
     page, asked = filled.screens.basket, []
