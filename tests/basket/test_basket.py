@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from napari_cryoet import download_basket, read_index, select_basket
 from napari_cryoet.basket.basket import (
     Basket,
+    Lock,
     Split,
     basket_text,
     ids_in,
@@ -60,9 +61,12 @@ def test_removed_ids_stay_in_the_seen_ids() -> None:
 
 
 def test_a_basket_file_round_trips_and_is_short(path: Path) -> None:
-    write_basket(FULL, path)
-    assert read_basket(path) == FULL
-    assert len(path.read_text().splitlines()) < 45
+    files = {"10000/TS 1/a.ndjson": "annotationFiles 51 · 680 bytes · 2024-05-06 · ground truth"}
+    lock = Lock(date="2026-12-02", files=files, sha256=dict.fromkeys(files, "ab12"))
+    full = replace(FULL, lock=lock, ground_truth=(9003, 9004))
+    write_basket(full, path)
+    assert read_basket(path) == full
+    assert len(path.read_text().splitlines()) < 55
 
 
 @given(
