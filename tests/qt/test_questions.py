@@ -48,6 +48,7 @@ class TestContextDialog:
             (("TS_1 bin",), "TS_1", 20.0),
             (("TS_9",), "TS_1", 10.0),
             ((), "picks", 20.0),
+            (("TS_1", "TS_1 bin"), "TS_1 bin", 20.0),
         ):
             dialog = make_dialog("spacing_angstrom", volumes=VOLUMES)
             dialog.prefer(tomograms, active)

@@ -314,6 +314,7 @@ class ContextDialog(QDialog):
         """Preselect the open volume with a tomogram's name, else the active or the last one."""
         names = [volume.name for volume in self._volumes]
         named = [volume.name for name in tomograms for volume in _named(name, self._volumes)]
+        named.sort(key=lambda name: name != active)
         wanted = [name for name in (*named, active, *reversed(names)) if name in names]
         self.volume.setCurrentIndex(names.index(wanted[0]) + 1 if wanted else 0)
 
