@@ -122,6 +122,10 @@ class ComparisonError(CryoETError):
     """Two annotations can't be compared."""
 
 
+class EmptyPartError(CryoETError):
+    """A part of a split, such as test, has nothing to export."""
+
+
 class StoppedError(CryoETError):
     """The user stopped the operation; this is not a failure."""
 

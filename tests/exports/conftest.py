@@ -32,9 +32,9 @@ def demo_rows(demo_pack: Path) -> Rows:
 
 @pytest.fixture
 def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
-    """Select the demo's annotations of some or all objects."""
+    """Select the demo's annotations of some or all objects; parts of the split may be empty."""
 
-    def make(*objects: str, tomogram: str = "default") -> Selection:
+    def make(*objects: str, tomogram: str = "default", **options: Any) -> Selection:
         rows = demo_rows["annotations"]
         annotations = tuple(
             row["id"] for row in rows if not objects or row["objectName"] in objects
@@ -43,7 +43,8 @@ def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
         split = Split(train=(9001,), test=(9005,))
         basket = Basket(runs=runs, annotations=annotations, choices=choices, split=split)
         source = open_portal(demo_pack).source
-        return select(basket, Runs.of_rows(demo_rows, source.terms), source)
+        runs_of_rows = Runs.of_rows(demo_rows, source.terms)
+        return select(basket, runs_of_rows, source, **{"allow_empty": True, **options})
 
     return make
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from napari_cryoet import CryoETError, ExistsError, StoppedError, download_basket, read_picks
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.exports import export
-from napari_cryoet.exports.selection import Selection, select_basket
+from napari_cryoet.exports.selection import Selection, read_points, select_basket
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.task import Task
@@ -145,6 +145,51 @@ def test_newer_zarrs_are_written_again_as_copick_reads_them(
     assert group.attrs["multiscales"][0]["version"] == "0.4"
     np.testing.assert_array_equal(group["0"][:], values)
     assert len(list(group.arrays())) == 3
+
+
+def test_a_download_is_linked_not_fetched(
+    tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
+) -> None:
+    basket = Basket(source=served_demo["graphql"], annotations=(9001,), tomograms=(9002,))
+    portal = open_portal(served_demo["graphql"])
+    download_basket(basket, portal, tmp_path / "data")
+    selection = select_basket(basket, portal, folder=tmp_path / "data")
+    export(selection, "copick", tmp_path / "project")
+
+    assert not (tmp_path / "project" / "portal").exists()
+    (original,) = (tmp_path / "data").glob("files/*/DEMO_001/**/*.zarr/0/0/0/0")
+    assert original.stat().st_nlink == 2
+
+
+def test_one_voxel_size_keeps_picks_on_their_voxels(tmp_path: Path, selection_of: Select) -> None:
+    selection = selection_of("cytosolic ribosome", "membrane")
+    report = export(selection, "copick", tmp_path, spacing_angstrom=80)
+    picks = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
+    true = read_points(next(each for each in selection.annotations if each.annotation.id == 9001))
+
+    assert {
+        "DEMO_001/VoxelSpacing80.000/wbp-denoised.zarr",
+        "DEMO_001/Segmentations/40.000_Ada-Vitreous_ground-truth_membrane.zarr",
+    } <= paths_in(tmp_path)
+    np.testing.assert_allclose(
+        picks.positions_angstrom_zyx / 80, true.positions_angstrom_zyx / (2 * 40.048), atol=1e-6
+    )
+    assert any("TM-9008" in reason for reason in report.left_out)
+    assert any("80.096 Å are called 80 Å" in remark for remark in report.remarks)
+
+
+def test_kinds_of_an_object_get_one_name(demo_rows: Any, selection_of: Select) -> None:
+    for row in demo_rows["annotations"]:
+        if row["id"] == 9002:
+            row |= {"objectName": "80S ribosome", "objectId": "PDB-4UJD"}
+    ribosomes = "cytosolic ribosome", "80S ribosome"
+    apart, together = selection_of(*ribosomes), selection_of(*ribosomes, object_names=["ribosome"])
+
+    assert [each["name"] for each in apart.objects] == ["80s-ribosome", "cytosolic-ribosome"]
+    assert [each["name"] for each in together.objects] == ["ribosome"]
+    assert together.remarks == ("cytosolic ribosome, 80S ribosome: called ribosome.",)
+    with pytest.raises(CryoETError, match="unicorn"):
+        selection_of(object_names=["unicorn"])
 
 
 def test_the_chosen_coarse_level_becomes_the_finest(

@@ -19,7 +19,7 @@ import zarr
 from napari_cryoet import CryoETError, ExistsError, StoppedError
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.exports import crops, export
-from napari_cryoet.exports.selection import Selection, select
+from napari_cryoet.exports.selection import Selection, read_points, select
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.runs.runs import Runs
@@ -37,8 +37,9 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ribosomes(selection_of: Select) -> Selection:
-    return selection_of("cytosolic ribosome")
+def one_run(selection_of: Select) -> Selection:
+    """Proteasomes and the membrane of one run."""
+    return selection_of("proteasome complex", "membrane")
 
 
 def open_crops(path: Path) -> Any:
@@ -47,65 +48,153 @@ def open_crops(path: Path) -> Any:
 
 @pytest.mark.parametrize(("spacing", "level"), [(None, 0), (80.0, 1)])
 def test_crops_are_the_voxels_around_their_picks(
-    tmp_path: Path, ribosomes: Selection, spacing: float | None, level: int
+    tmp_path: Path, one_run: Selection, spacing: float | None, level: int
 ) -> None:
-    report = export(ribosomes, "crops", tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
-    group, run = open_crops(tmp_path / "c.zarr"), ribosomes.runs[0]
-    tomogram = zarr.open_array(
-        Path(run.tomograms[0].url.removeprefix("file://"), str(level)), mode="r"
-    )[:]
+    report = export(one_run, "crops", tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
+    group, run = open_crops(tmp_path / "c.zarr"), one_run.runs[0]
+    membrane = next(each for each in one_run.annotations if each.annotation.id == 9008)
+    tomogram = level_of(run.tomograms[0].url, level)
+    mask = level_of(membrane.file.https_path, level)
+    label = next(each["label"] for each in group.attrs["objects"] if each["name"] == "membrane")
     spacing_at_level = 40.048 * 2**level
+    names = ("crops", "masks", "position_angstrom", "shift", "inside")
 
     assert group.attrs["is_complete"]
-    assert group["crops"].shape == (report.n_picks, 5, 5, 5)
-    for crop, angstrom, shift in zip(
-        *(group[name][:] for name in ("crops", "position_angstrom", "shift")), strict=True
+    assert report.n_picks == (group["label"][:] > 0).sum()
+    for crop, labels, angstrom, shift, inside in zip(
+        *(group[name][:] for name in names), strict=True
     ):
         # the mean of 2 voxels lies between them: half a fine voxel after the first
         middle = (angstrom - (spacing_at_level - 40.048) / 2) / spacing_at_level - shift
         np.testing.assert_allclose(middle, np.round(middle), atol=1e-6)
         box = [slice(int(at) - 2, int(at) + 3) for at in np.round(middle)]
-        if all(
+        is_whole = all(
             span.start >= 0 and span.stop <= size
             for span, size in zip(box, tomogram.shape, strict=True)
-        ):
+        )
+        assert is_whole == (inside == 1)
+        if is_whole:
             np.testing.assert_array_equal(crop, tomogram[tuple(box)])
+            if not level:
+                np.testing.assert_array_equal(labels, label * (mask[tuple(box)] > 0))
         assert np.isfinite(crop).all()
     assert (np.abs(group["shift"][:]) <= 0.5 + 1e-9).all()
 
 
-def test_each_crop_has_its_label_run_split_and_annotation(
-    tmp_path: Path, selection_of: Select
-) -> None:
-    report = export(
-        selection_of(tomogram="denoised"), "crops", tmp_path / "c.zarr", size=4, spacing_angstrom=40
-    )
-    group = open_crops(tmp_path / "c.zarr")
-    runs, objects = (
-        group.attrs["runs"],
-        {each["label"]: each["name"] for each in group.attrs["objects"]},
-    )
+def level_of(url: str, level: int) -> Any:
+    return zarr.open_array(Path(url.removeprefix("file://"), str(level)), mode="r")[:]
 
-    assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run has another voxel size
-    assert any("voxels of about" in reason for reason in report.left_out)
-    assert {objects[label] for label in group["label"][:]} >= {
+
+def test_other_voxel_sizes_are_refused_or_resampled(tmp_path: Path, selection_of: Select) -> None:
+    several = selection_of("cytosolic ribosome")
+    with pytest.raises(CryoETError, match=r"31.36 Å \(1 run\), 40.048 Å \(1 run\)"):
+        export(several, "crops", tmp_path / "c.zarr")
+    report = export(several, "crops", tmp_path / "c.zarr", size=4, spacing_angstrom=50)
+    runs = open_crops(tmp_path / "c.zarr").attrs["runs"]
+
+    assert report.n_runs == 2
+    assert [run["spacing_angstrom"] for run in runs] == pytest.approx([50, 50])
+    assert all(run["is_resampled"] for run in runs)
+    assert any("from 31.36 Å to 50 Å" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize("spacing", [7.0, 15.0, 26.0, 45.0])
+def test_resampled_crops_have_their_picks_in_the_middle(tmp_path: Path, spacing: float) -> None:
+    write_runs(tmp_path, 1, are_ramps=True)
+    selection = selection_at(tmp_path.as_uri(), 1)
+    export(selection, "crops", tmp_path / "c.zarr", size=4, spacing_angstrom=spacing)
+    group = open_crops(tmp_path / "c.zarr")
+    is_whole = group["inside"][:] == 1
+    middle = group["crops"][:][is_whole, 2, 2, 2]
+    step = middle - group["crops"][:][is_whole, 2, 2, 1]
+
+    assert is_whole.any()
+    # a ramp stays a ramp, except where a voxel is wider than the volume's rest
+    np.testing.assert_allclose(
+        middle, ramp(group["position_angstrom"][:][is_whole].T / 10), rtol=2e-3
+    )
+    np.testing.assert_allclose(step, spacing / 10, rtol=1e-3)
+    assert not group["shift"][:].any()
+
+
+def test_crops_are_ready_to_train(tmp_path: Path, selection_of: Select) -> None:
+    options = {"size": 4, "spacing_angstrom": 50, "distance_angstrom": 150}
+    selection = selection_of(tomogram="denoised")
+    report = export(selection, "crops", tmp_path / "c.zarr", **options)
+    group = open_crops(tmp_path / "c.zarr")
+    label, split, run = (group[name][:] for name in ("label", "split", "run"))
+    objects = {each["label"]: each for each in group.attrs["objects"]}
+    is_background = label == 0
+    picks = [
+        read_points(each).positions_angstrom_zyx
+        for each in selection.annotations
+        if each.is_points and each.run.name == "DEMO_001"
+    ]
+    places = group["position_angstrom"][:][is_background & (run == "DEMO_001")]
+    distances = np.linalg.norm(places[:, None] - np.concatenate(picks), axis=2)
+
+    assert {objects[each]["name"] for each in label} >= {
+        "background",
         "cytosolic-ribosome",
         "proteasome-complex",
     }
-    assert (group["run"][0], group["split"][0]) == ("DEMO_001", "train")
-    assert set(group["annotation_id"][:]) >= {9001}
-    assert (runs[0]["tomogram_id"], runs[0]["licence"]) == (9002, "CC0-1.0")
+    assert len(places) == 85  # as many as ribosomes
+    assert distances.min() >= 150
+    weights = np.array([objects[each]["weight"] for each in label[split == "train"]])
+    assert weights.sum() == pytest.approx(len(weights))
+    assert sum(objects[0]["n_crops"].values()) == is_background.sum()
+    about = {each["name"]: each for each in group.attrs["runs"]}
+    assert (about["DEMO_001"]["tomogram_id"], about["DEMO_001"]["licence"]) == (9002, "CC0-1.0")
+    assert about["DEMO_001"]["masks"] == ["membrane"]
+    whole = level_of(about["DEMO_001"]["tomogram_url"], 0)
+    deviation = float(whole.std())
+    assert about["DEMO_001"]["mean"] == pytest.approx(whole.mean(), abs=0.2 * deviation)
+    assert about["DEMO_001"]["standard_deviation"] == pytest.approx(deviation, rel=0.3)
     rotations = group["rotation"][:][group["annotation_id"][:] == 9001]
     np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-6)
+    assert not any("AN-9002" in reason for reason in report.left_out)  # AN-9001 is ground truth
+    assert any("AN-9002" in remark for remark in report.remarks)
+
+
+def test_background_stays_when_runs_are_added(tmp_path: Path) -> None:
+    write_runs(tmp_path, 2)
+    for n_runs in (1, 2):
+        selection = selection_at(tmp_path.as_uri(), n_runs)
+        export(selection, "crops", tmp_path / f"c{n_runs}.zarr", size=4, distance_angstrom=20)
+    one, two = (
+        open_crops(tmp_path / name)["position_angstrom"][:] for name in ("c1.zarr", "c2.zarr")
+    )
+
+    assert len(one) > 24
+    np.testing.assert_array_equal(two[: len(one)], one)
+
+
+def test_what_cannot_be_cut_is_listed(tmp_path: Path) -> None:
+    write_runs(tmp_path, 4)
+    shutil.rmtree(tmp_path / "1.zarr")
+    (tmp_path / "2.ndjson").write_text('{"type": "point", "location": {"x": 90, "y": 0, "z": 0}}')
+    rows = rows_of_runs(tmp_path.as_uri(), 4, SHAPE_ZYX, 10.0)
+    rows["tomograms"].pop()
+    report = export(selected(rows, tmp_path.as_uri()), "crops", tmp_path / "c.zarr", size=4)
+
+    assert report.n_runs == 1
+    reasons = ("run1: ", "run2): 1 pick outside", "run3: it has no tomogram")
+    for reason in reasons:
+        assert any(reason in each for each in report.left_out), reason
+
+
+def test_a_part_of_the_split_may_be_empty_only_if_asked(selection_of: Select) -> None:
+    with pytest.raises(CryoETError, match="validation"):
+        selection_of(allow_empty=False)
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_restart_cuts_only_missing_crops(tmp_path: Path, ribosomes: Selection) -> None:
+def test_a_restart_cuts_only_missing_crops(tmp_path: Path, one_run: Selection) -> None:
     path = tmp_path / "c.zarr"
     task = Task(lambda fraction, _text: task.stop() if fraction > 0.1 else None)
     with pytest.raises(StoppedError):
         export(
-            ribosomes,
+            one_run,
             "crops",
             path,
             size=4,
@@ -113,35 +202,31 @@ def test_a_restart_cuts_only_missing_crops(tmp_path: Path, ribosomes: Selection)
         )
     assert not open_crops(path).attrs["is_complete"]
 
-    export(ribosomes, "crops", path, size=4)
+    export(one_run, "crops", path, size=4)
     whole, kept, lost = (
         open_crops(path)["crops"][:],
         *(path / "crops" / f"{number}.0.0.0" for number in (2, 3)),
     )
     written = kept.stat().st_mtime_ns
     lost.unlink()
-    export(ribosomes, "crops", path, size=4)
+    export(one_run, "crops", path, size=4)
     np.testing.assert_array_equal(open_crops(path)["crops"][:], whole)
     assert kept.stat().st_mtime_ns == written
 
 
-def test_only_crops_are_overwritten_and_only_if_asked(tmp_path: Path, ribosomes: Selection) -> None:
-    export(ribosomes, "crops", tmp_path / "c.zarr", size=4)
+def test_only_crops_are_overwritten_and_only_if_asked(tmp_path: Path, one_run: Selection) -> None:
+    export(one_run, "crops", tmp_path / "c.zarr", size=4)
     with pytest.raises(ExistsError, match="content"):
-        export(ribosomes, "crops", tmp_path / "c.zarr", size=6)
-    export(ribosomes, "crops", tmp_path / "c.zarr", size=6, overwrite=True)
+        export(one_run, "crops", tmp_path / "c.zarr", size=6)
+    export(one_run, "crops", tmp_path / "c.zarr", size=6, overwrite=True)
     assert open_crops(tmp_path / "c.zarr")["crops"].shape[1:] == (6, 6, 6)
 
     (tmp_path / "work").mkdir()
     with pytest.raises(ExistsError, match="content"):
-        export(ribosomes, "crops", tmp_path / "work", size=4, overwrite=True)
+        export(one_run, "crops", tmp_path / "work", size=4, overwrite=True)
 
 
-def test_crops_need_a_matching_tomogram(
-    tmp_path: Path, selection_of: Select, ribosomes: Selection
-) -> None:
-    with pytest.raises(CryoETError, match="voxels"):
-        export(ribosomes, "crops", tmp_path / "c.zarr", spacing_angstrom=3)
+def test_crops_need_a_tomogram(tmp_path: Path, selection_of: Select) -> None:
     with pytest.raises(CryoETError, match="tomogram"):
         export(selection_of("cytosolic ribosome", tomogram=""), "crops", tmp_path / "c.zarr")
 
@@ -176,12 +261,20 @@ def test_crops_are_cut_again_after_a_tomogram_was_replaced(tmp_path: Path, is_se
 SHAPE_ZYX = (20, 60, 60)
 
 
-def write_runs(folder: Path, n_runs: int, offset: float = 0) -> None:
-    """Tomograms of noise with 24 picks each."""
+def ramp(zyx: Any) -> Any:
+    """A value that grows along all axes."""
+    z, y, x = zyx
+    return 1000 + 3 * z - 2 * y + x
+
+
+def write_runs(folder: Path, n_runs: int, offset: float = 0, *, are_ramps: bool = False) -> None:
+    """Tomograms of noise, or ramps, with 24 picks each."""
     folder.mkdir(exist_ok=True)
     for number in range(n_runs):
         random = np.random.default_rng(number)
         values = random.random(SHAPE_ZYX, dtype="f4") + np.float32(offset)
+        if are_ramps:
+            values = ramp(np.indices(SHAPE_ZYX, dtype="f4"))
         write_pyramid(folder / f"{number}.zarr", values, 10.0)
         points = random.uniform(0, 19, (24, 3))
         lines = [
@@ -192,7 +285,10 @@ def write_runs(folder: Path, n_runs: int, offset: float = 0) -> None:
 
 
 def selection_at(url: str, n_runs: int) -> Selection:
-    rows = rows_of_runs(url, n_runs, SHAPE_ZYX, 10.0)
+    return selected(rows_of_runs(url, n_runs, SHAPE_ZYX, 10.0), url)
+
+
+def selected(rows: Any, url: str) -> Selection:
     basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
     return select(basket, Runs.of_rows(rows), Source("url", url, "runs"))
 

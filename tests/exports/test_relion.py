@@ -48,7 +48,7 @@ def test_particles_have_relions_coordinates_and_files(tmp_path: Path, selection_
         == set(particles["optics"]["rlnOpticsGroup"])
         == {1, 2}
     )
-    assert any("AN-9001" in reason for reason in report.left_out)
+    assert any("AN-9001" in remark for remark in report.remarks)
     for name, path in listed.itertuples(index=False):
         expected, table, tomogram = (
             truth_of(selection_of(), name),

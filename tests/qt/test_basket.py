@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import pytest
+import zarr
 from filelock import FileLock
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QPushButton
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QDialog,
+    QFileDialog,
+    QInputDialog,
+    QPushButton,
+)
 
 from napari_cryoet._qt.basket import page as page_module
 from napari_cryoet._qt.basket.page import EXPORT
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.widgets.record_view import RecordView
-from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.basket.basket import Basket, Split, read_basket, write_basket
 from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.exceptions import NetworkError
@@ -324,3 +332,25 @@ def test_export_shows_progress_and_asks_before_replacing(qtbot, filled, monkeypa
         assert "1 run" in filled.screens.notice.text
     assert len(asked) == 1
     assert (tmp_path / "basket-copick").exists()
+
+
+def test_crops_ask_for_sizes_and_whether_a_part_may_be_empty(qtbot, filled, monkeypatch, tmp_path):
+    page, asked = filled.screens.basket, []
+    filled.basket.change(lambda basket: basket.with_split(Split(train=(CELL_RUN,))))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(tmp_path))
+    monkeypatch.setattr(page_module, "agrees", lambda *args, **_options: asked.append(args) or True)
+
+    def fill_form() -> None:
+        dialog = QApplication.activeModalWidget()
+        assert isinstance(dialog, QDialog)
+        dialog.findChildren(QAbstractSpinBox)[0].setValue(8)
+        dialog.accept()
+
+    QTimer.singleShot(0, fill_form)
+    page.exports.actions()[-1].trigger()
+    qtbot.waitUntil(
+        lambda: filled.screens.notice.isVisible() and "picks" in filled.screens.notice.text
+    )
+    assert "validation and test" in asked[0][2]
+    crops = zarr.open_array(tmp_path / "basket-crops.zarr" / "crops", mode="r")
+    assert crops.shape[1:] == (8, 8, 8)

@@ -24,7 +24,8 @@ from urllib.parse import quote
 import msgspec
 
 from napari_cryoet._version import __version__
-from napari_cryoet.download.plan import FILES, Plan, PlannedItem
+from napari_cryoet.basket.basket import Basket, read_basket
+from napari_cryoet.download.plan import BASKET_NAME, COARSE, FILES, Plan, PlannedItem
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
@@ -179,6 +180,36 @@ def _mark_withdrawn(items: Iterable[dict[str, Any]], plan: Plan) -> None:
     for item in items:
         if item["url"].startswith(prefixes) and item["url"] not in plan.listed:
             item["is_withdrawn"] = True
+
+
+def downloaded_basket(folder: Path) -> Basket:
+    """All that a download folder has as a basket, with the split of the basket beside it."""
+    path = folder / BASKET_NAME
+    before = read_basket(path) if path.exists() else Basket()
+    ids = tuple(row["id"] for row in open_pack(folder).tables["runs"]) if path.exists() else ()
+    return Basket(name=before.name, source=str(folder), runs=ids, split=before.split)
+
+
+def with_local_files(rows: Rows, folder: Path, plan: Plan) -> Rows:
+    """The rows with URLs of the plan's files in a download folder, if it has them as they are now."""
+    if not (folder / PACK_NAME).exists():
+        return rows
+    modified = {item.url: item.modified for item in plan.items}
+    local = {
+        item["url"]: (folder / item["path"]).absolute().as_uri()
+        for item in read_manifest(folder).items
+        if item.get("is_complete")
+        and COARSE not in item["path"]
+        and item.get("modified", "") == (modified.get(item["url"]) or "")
+    }
+    columns = file_columns()
+    return {
+        name: [
+            row | {key: local.get(row[key], row[key]) for key in columns.get(name, ())}
+            for row in of_table
+        ]
+        for name, of_table in rows.items()
+    }
 
 
 def _source(runs: Runs, item: PlannedItem) -> Row | None:

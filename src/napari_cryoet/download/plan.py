@@ -26,6 +26,8 @@ from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Rows, by_id
 
 FILES: Final = "files"  # the subfolder for files, as in a pack
+BASKET_NAME: Final = "basket.toml"  # in the folder: what was downloaded
+COARSE: Final = ".from-level-"  # before the first level that an OME-Zarr was fetched from
 _MAX_NAME_BYTES: Final = 160  # of 255 in file systems; leaves room for a hash and suffixes
 _RESERVED: Final = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE
@@ -99,7 +101,7 @@ def plan_basket(basket: Basket, runs: Runs, portal: Portal) -> Plan:
     return replace(
         plan,
         about=about,
-        beside={"basket.toml": basket_text(basket)},
+        beside={BASKET_NAME: basket_text(basket)},
         lock=basket.lock,
         differences=tuple(lines),
         listed=frozenset(row[column] for _, row, column in every_cell(runs.rows)),
@@ -187,7 +189,7 @@ def _item(cell: Cell, path: str, first_level: int) -> PlannedItem:
     if level_share(table, column, first_level) == 1:
         first_level = 0
     elif path.endswith(".zarr"):
-        path = f"{path.removesuffix('.zarr')}.from-level-{first_level}.zarr"
+        path = f"{path.removesuffix('.zarr')}{COARSE}{first_level}.zarr"
     return PlannedItem(
         table=table,
         row_id=row["id"],

@@ -41,12 +41,14 @@ def export(
         - "relion5": STAR files of tomograms and of the particles of each object, without images
         - "table": one ``.csv`` or ``.parquet`` file with all picks and their units
         - "croissant": a description of the files with URLs and splits, without a download
-        - "crops": a cube around each particle, in one ``.zarr``
+        - "crops": a cube around each particle and of background, with masks, in one ``.zarr``
     path
         The folder to write; for a table its file, for crops their Zarr.
     options
-        ``overwrite`` to replace an existing export, and ``task``. For crops also ``size``,
-        ``spacing_angstrom`` and ``scheduler``, see `exports.crops.export_crops`.
+        ``overwrite`` to replace an existing export, and ``task``. For copick also
+        ``spacing_angstrom``, see `exports.copick.export_copick`. For crops also ``size``,
+        ``spacing_angstrom``, ``background``, ``distance_angstrom``, ``seed`` and ``scheduler``, see
+        `exports.crops.export_crops`.
 
     Raises
     ------

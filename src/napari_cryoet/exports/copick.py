@@ -2,11 +2,11 @@
 
 ::
 
-    PROJECT/config.json                         open this with copick: objects with labels, colours
-    and radii PROJECT/splits.json                         the names of the runs of each split, if
-    there are any PROJECT/static/ExperimentRuns/RUN/...       data of the portal, which copick only
-    reads PROJECT/overlay/                            for your own picks and segmentations
-    PROJECT/portal/                             downloaded volumes: a pack that the project links to
+    PROJECT/config.json                     open this with copick: objects with labels and radii
+    PROJECT/splits.json                     the names of the runs of each split, if there are any
+    PROJECT/static/ExperimentRuns/RUN/...   data of the portal, which copick only reads
+    PROJECT/overlay/                        for your own picks and segmentations
+    PROJECT/portal/                         downloaded volumes: a pack that the project links to
 
 Volumes on this computer are hard-linked, or copied if the file system can't link. If only coarse
 levels are selected, they are renumbered from 0, because copick reads level 0.
@@ -15,17 +15,23 @@ levels are selected, they are renumbered from 0, because copick reads level 0.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.download import download_files
 from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.exports.selection import (
+    SAME_SPACING,
     ExportReport,
     SelectedAnnotation,
+    SelectedRun,
+    SelectedTomogram,
     Selection,
     folder_to_write,
     map_concurrently,
@@ -35,8 +41,9 @@ from napari_cryoet.files import replace_file, written_whole
 from napari_cryoet.formats.ome_zarr import create_array, find_multiscales
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.locations import Location
-from napari_cryoet.runs.files import every_cell
+from napari_cryoet.runs.files import LEVELS, every_cell
 from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.wording import count_text, spacing_text
 
 CONFIG_NAME: Final = "config.json"
 
@@ -45,6 +52,7 @@ def export_copick(
     selection: Selection,
     folder: str | Path,
     *,
+    spacing_angstrom: float | None = None,
     overwrite: bool = False,
     task: Task = UNWATCHED,
 ) -> ExportReport:
@@ -54,6 +62,10 @@ def export_copick(
     ----------
     selection
         From `select_basket`.
+    spacing_angstrom
+        The voxel size of all runs. Levels of tomograms within half a percent of it are exported
+        under this voxel size, and positions of picks are scaled to stay on their voxels. Other
+        tomograms are left out.
     overwrite
         Replace an existing project, except for its ``overlay``.
     task
@@ -69,24 +81,33 @@ def export_copick(
         When ``task`` is stopped.
     """
     folder = folder_to_write(folder, CONFIG_NAME, overwrite=overwrite)
-    static, n_picks = folder / "static", 0
+    static = folder / "static"
+    left_out = list(selection.left_out)
+    plans = [
+        _plan_run(run, selection.first_level, spacing_angstrom, left_out) for run in selection.runs
+    ]
+    factors = {plan.run.name: plan.factor for plan in plans}
+    n_picks = 0
     if (folder / CONFIG_NAME).exists():  # its runs may differ from this selection's
         (folder / CONFIG_NAME).unlink()
         (folder / "splits.json").unlink(missing_ok=True)
         shutil.rmtree(static / "ExperimentRuns", ignore_errors=True)
     points = [each for each in selection.annotations if each.is_points]
     for each, picks in map_concurrently(read_points, points, task.part(0.0, 0.1)):
-        write_picks(picks, static / _path(each), format="copick", overwrite=True)
+        factor = factors[each.run.name]
+        edit = "" if factor == 1 else f"scaled by {factor:.6g}, with the voxels of its tomogram"
+        scaled = picks.changed(edit, spacing_angstrom=each.spacing_angstrom * factor)
+        write_picks(scaled, static / _path(each, factor), format="copick", overwrite=True)
         n_picks += len(picks)
-    volumes = dict(_volumes(selection))
-    urls = {url for url, _ in volumes.values()}
-    downloaded = _download(selection, urls, folder / "portal", task.part(0.1, 1.0))
+    volumes = dict(_volumes(selection, plans))
+    downloaded = _download(selection, [*volumes.values()], folder / "portal", task.part(0.1, 1.0))
     for path, (url, first_level) in volumes.items():
         task.check()
         local = Location.of(url).path
-        _link(
-            local or downloaded[url], static / path, first_level if local else 0
-        )  # downloads start at the first level
+        if local is None:  # downloads start at the first level
+            _link(downloaded[url, first_level], static / path, 0)
+        else:
+            _link(local, static / path, first_level)
     (folder / "overlay").mkdir(parents=True, exist_ok=True)
     if selection.splits:
         _write_json(folder / "splits.json", selection.splits)
@@ -98,8 +119,52 @@ def export_copick(
         n_runs=len(selection.runs),
         n_volumes=len(volumes),
         n_picks=n_picks,
-        left_out=selection.left_out,
+        left_out=tuple(left_out),
+        remarks=(*selection.remarks, *_remarks(plans, spacing_angstrom)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _RunPlan:
+    """The tomograms of a run with the finest level of each, and the factor of all its lengths."""
+
+    run: SelectedRun
+    tomograms: tuple[tuple[SelectedTomogram, int], ...]
+    factor: float = 1.0  # of the exported voxel size to the true one
+
+
+def _plan_run(
+    run: SelectedRun, first_level: int, wanted: float | None, left_out: list[str]
+) -> _RunPlan:
+    """Plan a run; its tomograms without a level of the wanted voxel size are left out."""
+    if wanted is None:
+        return _RunPlan(run, tuple((each, first_level) for each in run.tomograms))
+    planned: list[tuple[SelectedTomogram, int]] = []
+    factor = 1.0
+    for each in run.tomograms:
+        spacing = each.tomogram.voxel_spacing
+        level = max(first_level, min(LEVELS - 1, round(math.log2(wanted / spacing))))
+        ratio = wanted / (spacing * 2**level)
+        factor = factor if planned else ratio
+        if abs(ratio - 1) <= SAME_SPACING and math.isclose(ratio, factor):
+            planned.append((each, level))
+        else:
+            left_out.append(
+                f"TM-{each.tomogram.id} of {run.name}: it has no level with voxels of "
+                f"{spacing_text(wanted)}, but {spacing_text(spacing)} and coarser."
+            )
+    return _RunPlan(run, tuple(planned), factor if planned else 1.0)
+
+
+def _remarks(plans: Iterable[_RunPlan], wanted: float | None) -> Iterator[str]:
+    """Which voxel sizes are called otherwise."""
+    factors = Counter(plan.factor for plan in plans if plan.factor != 1)
+    for factor, count in factors.items():
+        true, called = spacing_text((wanted or 0) / factor), spacing_text(wanted)
+        yield (
+            f"{count_text(count, 'run')}: voxels of {true} are called {called}, and positions of "
+            "picks are scaled to stay on their voxels."
+        )
 
 
 def _config(selection: Selection, folder: Path) -> dict[str, Any]:
@@ -116,46 +181,49 @@ def _config(selection: Selection, folder: Path) -> dict[str, Any]:
     }
 
 
-def _volumes(selection: Selection) -> Iterator[tuple[str, tuple[str, int]]]:
+def _volumes(
+    selection: Selection, plans: Iterable[_RunPlan]
+) -> Iterator[tuple[str, tuple[str, int]]]:
     """The path of each OME-Zarr below the project's static root, its URL and its first level."""
-    first_level = selection.first_level
-    for run in selection.runs:
-        for each in run.tomograms:
-            folder = f"ExperimentRuns/{run.name}/VoxelSpacing{each.tomogram.voxel_spacing * 2**first_level:.3f}"
-            yield f"{folder}/{each.kind}.zarr", (each.url, first_level)
-    yield from (
-        (_path(mask), (mask.file.https_path, 0))
-        for mask in selection.annotations
-        if not mask.is_points
-    )
+    for plan in plans:
+        for each, level in plan.tomograms:
+            spacing = each.tomogram.voxel_spacing * 2**level * plan.factor
+            folder = f"ExperimentRuns/{plan.run.name}/VoxelSpacing{spacing:.3f}"
+            yield f"{folder}/{each.kind}.zarr", (each.url, level)
+    factors = {plan.run.name: plan.factor for plan in plans}
+    for mask in selection.annotations:
+        if not mask.is_points:
+            yield _path(mask, factors[mask.run.name]), (mask.file.https_path, 0)
 
 
-def _path(each: SelectedAnnotation) -> str:
+def _path(each: SelectedAnnotation, factor: float) -> str:
     """The path of an annotation below the project's static root."""
     name = f"{each.user}_{each.session}_{each.object}"
     if each.is_points:
         return f"ExperimentRuns/{each.run.name}/Picks/{name}.json"
     folder = "InstanceSegmentations" if each.is_instances else "Segmentations"
-    return f"ExperimentRuns/{each.run.name}/{folder}/{each.spacing_angstrom:.3f}_{name}.zarr"
+    spacing = each.spacing_angstrom * factor
+    return f"ExperimentRuns/{each.run.name}/{folder}/{spacing:.3f}_{name}.zarr"
 
 
 def _download(
     selection: Selection,
-    urls: Container[str],
+    volumes: Collection[tuple[str, int]],
     folder: Path,
     task: Task,
-) -> dict[str, Path]:
-    """Download the volumes that aren't on this computer, and return their paths by URL."""
-    cells = [
-        cell
-        for cell in every_cell(selection.rows)
-        if (url := cell[1][cell[2]]) in urls and Location.of(url).is_remote
-    ]
-    if not cells:
-        return {}
-    plan = plan_cells(selection.rows, selection.source, cells, first_level=selection.first_level)
-    download_files(plan, folder, task=task)
-    return {item.url: folder / item.path for item in plan.items}
+) -> dict[tuple[str, int], Path]:
+    """Download the volumes that aren't on this computer; their paths by URL and first level."""
+    remote = [volume for volume in volumes if Location.of(volume[0]).is_remote]
+    levels = sorted({level for _, level in remote})
+    paths: dict[tuple[str, int], Path] = {}
+    for number, level in enumerate(levels):
+        urls = {url for url, first_level in remote if first_level == level}
+        cells = [cell for cell in every_cell(selection.rows) if cell[1][cell[2]] in urls]
+        plan = plan_cells(selection.rows, selection.source, cells, first_level=level)
+        part = task.part(number / len(levels), (number + 1) / len(levels))
+        download_files(plan, folder, task=part)
+        paths |= {(item.url, level): folder / item.path for item in plan.items}
+    return paths
 
 
 def _link(source: Path, target: Path, n_skipped: int) -> None:

@@ -77,7 +77,11 @@ def export_croissant(
     )
     n_volumes = sum(len(rows.get(name, ())) for name in _VOLUMES)
     return ExportReport(
-        path=folder, n_runs=len(selection.runs), n_volumes=n_volumes, left_out=selection.left_out
+        path=folder,
+        n_runs=len(selection.runs),
+        n_volumes=n_volumes,
+        left_out=selection.left_out,
+        remarks=selection.remarks,
     )
 
 

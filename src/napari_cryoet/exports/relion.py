@@ -105,13 +105,12 @@ def export_relion5(
     """
     import pandas as pd
 
-    folder, left_out = (
-        folder_to_write(folder, "tomograms.star", overwrite=overwrite),
-        list(selection.left_out),
-    )
+    folder = folder_to_write(folder, "tomograms.star", overwrite=overwrite)
+    left_out = list(selection.left_out)
+    remarks = list(selection.remarks)
     tomograms: dict[str, dict[str, Any]] = {}
     by_object: dict[str, list[Picks]] = defaultdict(list)
-    particles = best_particles(selection.annotations, left_out)
+    particles = best_particles(selection.annotations, remarks)
     for each, picks in map_concurrently(read_points, particles, task):
         if picks.shape_zyx is None:
             left_out.append(f"{each.label}: the size of its grid isn't known.")
@@ -149,7 +148,11 @@ def export_relion5(
     )  # written last, so that an export with this file is complete
     n_picks = sum(len(picks) for several in by_object.values() for picks in several)
     return ExportReport(
-        path=folder, n_runs=len(tomograms), n_picks=n_picks, left_out=tuple(left_out)
+        path=folder,
+        n_runs=len(tomograms),
+        n_picks=n_picks,
+        left_out=tuple(left_out),
+        remarks=tuple(remarks),
     )
 
 

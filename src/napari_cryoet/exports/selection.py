@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count, repeat
@@ -18,12 +26,13 @@ from typing import Any, Final, TypeVar
 
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.appearance.diameters import diameter_angstrom
-from napari_cryoet.appearance.objects import object_key
-from napari_cryoet.basket.basket import Basket
+from napari_cryoet.appearance.objects import is_object, object_key
+from napari_cryoet.basket.basket import SPLIT_NAMES, Basket
 from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose
 from napari_cryoet.basket.split import parts_of
+from napari_cryoet.download.folder import read_manifest, with_local_files
 from napari_cryoet.download.plan import clean_name, plan_basket
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, EmptyPartError
 from napari_cryoet.files import refuse_existing
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
@@ -41,9 +50,9 @@ from napari_cryoet.volumes import fetch_file
 from napari_cryoet.wording import count_text, joined, names_text
 
 T = TypeVar("T")
+U = TypeVar("U", "SelectedRun", "SelectedAnnotation")
 
-#: Called with the fraction done and a status message.
-
+SAME_SPACING: Final = 0.005  # relative difference of voxel sizes that count as equal
 GROUND_TRUTH: Final = "ground-truth"
 #: Shapes of points, then of masks. Of each, an export has one file of an annotation, the first in
 #: this order.
@@ -65,6 +74,7 @@ class ExportReport:
     n_volumes: int = 0
     n_picks: int = 0
     left_out: tuple[str, ...] = ()  # what is missing in the export, and why
+    remarks: tuple[str, ...] = ()  # what differs from the portal or was chosen, and why
 
     @property
     def counts_text(self) -> str:
@@ -91,6 +101,7 @@ class SelectedRun:
     split: str
     tomograms: tuple[SelectedTomogram, ...]
     all_tomograms: tuple[Tomogram, ...]  # also those not selected: they define the size of grids
+    all_files: tuple[AnnotationFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +154,8 @@ class Selection:
     first_level: int = 0  # the finest level of tomograms to export
     left_out: tuple[str, ...] = ()  # what can't be exported, and why
     differences: tuple[str, ...] = ()  # from when the basket was filled or locked, a line each
+    remarks: tuple[str, ...] = ()  # what has other names than on the portal
+    required_parts: tuple[str, ...] = ()  # those of the split that mustn't be empty
 
     def __repr__(self) -> str:
         n_tomograms = sum(len(run.tomograms) for run in self.runs)
@@ -179,19 +192,67 @@ class Selection:
         names = dict.fromkeys(run.split for run in self.runs if run.split)
         return {name: [run.name for run in self.runs if run.split == name] for name in names}
 
+    def require_parts(self, found: Container[str], what: str) -> None:
+        """Raise `EmptyPartError` unless all required parts of the split are found."""
+        empty = [part for part in self.required_parts if part not in found]
+        if empty:
+            raise EmptyPartError(
+                f"The split has no {what} for {' and '.join(empty)}.",
+                hint="Split the basket again, or allow empty parts.",
+            )
 
-def select_basket(basket: Basket, portal: Portal, *, task: Task = UNWATCHED) -> Selection:
-    """Select the contents of a basket and its split for an export; CryoETError if there are none.
+
+def select_basket(
+    basket: Basket,
+    portal: Portal,
+    *,
+    folder: Path | None = None,
+    task: Task = UNWATCHED,
+    **options: Any,
+) -> Selection:
+    """Select the contents of a basket and its split for an export.
 
     Each annotation contributes one file of points, oriented ones first, and one mask, preferably
     with the tomogram's voxel spacing. Files that don't fit the run's tomogram are left out.
+
+    Parameters
+    ----------
+    folder
+        A folder that the basket was downloaded to: files that it has aren't fetched again.
+    options
+        ``object_names``: names such as "ribosome", each for all kinds of that object.
+        ``tomogram_type``: one name for the tomograms of all runs. ``allow_empty``: whether a part
+        of the split may have no runs.
+
+    Raises
+    ------
+    EmptyPartError
+        If a part of the split is empty.
+    CryoETError
+        If nothing is selected, or a name fits no object.
     """
-    runs = ask_basket_runs(portal, basket, task=task)
-    selection = select(basket, runs, portal.source)
-    return replace(selection, differences=plan_basket(basket, runs, portal).differences)
+    known = ask_basket_runs(portal, basket, task=task)
+    plan = plan_basket(basket, known, portal)
+    if folder is not None:
+        rows = with_local_files(known.rows, folder, plan)
+        known = Runs.of_rows(rows, portal.source.terms, portal.source.name)
+    selection = select(basket, known, portal.source, **options)
+    left_out = list(selection.left_out)
+    if portal.source.kind == "pack":
+        missing = read_manifest(Path(portal.source.location)).incomplete
+        left_out += [f"{path}: its download isn't complete." for path in missing]
+    return replace(selection, left_out=tuple(left_out), differences=plan.differences)
 
 
-def select(basket: Basket, known: Runs, source: Source) -> Selection:
+def select(
+    basket: Basket,
+    known: Runs,
+    source: Source,
+    *,
+    object_names: Collection[str] = (),
+    tomogram_type: str = "",
+    allow_empty: bool = False,
+) -> Selection:
     """Like `select_basket`, but from runs already fetched."""
     selected = choose(basket, known)
     chosen = selected.runs
@@ -199,15 +260,18 @@ def select(basket: Basket, known: Runs, source: Source) -> Selection:
     runs: list[SelectedRun] = []
     annotations: list[SelectedAnnotation] = []
     left_out: list[str] = []
-    objects: dict[str, str] = {}
+    objects = _ObjectNames(object_names)
+    types = Counter[str]()
     names = _run_names([each.records.run for each in chosen])
     for each, name in zip(chosen, names, strict=True):
+        tomograms = _exportable(each.tomograms, types, _plain_name(tomogram_type), left_out)
         run = SelectedRun(
             name=name,
             run=each.records.run,
             split=split.get(each.records.run.id, ""),
-            tomograms=tuple(_exportable(each.tomograms, left_out)),
+            tomograms=tuple(tomograms),
             all_tomograms=each.records.tomograms,
+            all_files=each.records.annotation_files,
         )
         of_run = _annotations_of(run, each.annotation_files, objects, left_out)
         if run.tomograms or of_run:
@@ -218,14 +282,26 @@ def select(basket: Basket, known: Runs, source: Source) -> Selection:
             "Nothing is selected to export.",
             hint="Choose runs that have annotations or a tomogram.",
         )
-    return Selection(
+    objects.require_used()
+    remarks = objects.remarks
+    if tomogram_type:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in types.most_common())
+        remarks.append(f"All tomograms have the type {_plain_name(tomogram_type)}, for {kinds}.")
+    shares = basket.split.shares if basket.split is not None and not allow_empty else (0, 0, 0)
+    selection = Selection(
         runs=tuple(runs),
         annotations=tuple(annotations),
         rows=known.rows,
         source=source,
         first_level=basket.choices.level,
         left_out=tuple(left_out),
+        remarks=tuple(remarks),
+        required_parts=tuple(
+            name for name, share in zip(SPLIT_NAMES, shares, strict=True) if share
+        ),
     )
+    selection.require_parts(selection.splits, "runs")
+    return selection
 
 
 # helpers of all exports
@@ -242,35 +318,42 @@ def folder_to_write(folder: str | Path, last: str, *, overwrite: bool) -> Path:
 
 
 def best_particles(
-    annotations: Iterable[SelectedAnnotation], left_out: list[str]
+    annotations: Iterable[SelectedAnnotation], remarks: list[str]
 ) -> list[SelectedAnnotation]:
-    """One annotation with particles for each object and run; CryoETError if there are none.
+    """One annotation with particles for each object and run; CryoETError if there are none."""
+    particles = best_annotations([each for each in annotations if each.is_particles], remarks)
+    if not particles:
+        raise CryoETError(
+            "There are no particles to export.", hint="Choose annotations that are points."
+        )
+    return particles
+
+
+def best_annotations(
+    annotations: Sequence[SelectedAnnotation], remarks: list[str]
+) -> list[SelectedAnnotation]:
+    """One annotation for each object and run.
 
     Ground truth is preferred, then what the curators recommend, then the first. Others are noted in
-    ``left_out``.
+    ``remarks``.
     """
-    particles = [each for each in annotations if each.is_particles]
     best: dict[tuple[str, str], SelectedAnnotation] = {}
     for each in sorted(
-        particles,
+        annotations,
         key=lambda each: (each.session != GROUND_TRUTH, not each.annotation.is_curator_recommended),
     ):
         taken = best.setdefault((each.run.name, each.object), each)
         if taken is not each:
-            left_out.append(f"{each.label}: AN-{taken.annotation.id} is exported instead.")
-    if not best:
-        raise CryoETError(
-            "There are no particles to export.", hint="Choose annotations that are points."
-        )
-    return [each for each in particles if best[each.run.name, each.object] is each]
+            remarks.append(f"{each.label}: AN-{taken.annotation.id} is exported instead.")
+    return [each for each in annotations if best[each.run.name, each.object] is each]
 
 
 def map_concurrently(
-    work: Callable[[SelectedAnnotation, Task], T],
-    annotations: Sequence[SelectedAnnotation],
+    work: Callable[[U, Task], T],
+    annotations: Sequence[U],
     task: Task,
-) -> Iterator[tuple[SelectedAnnotation, T]]:
-    """Call ``work`` on annotations concurrently, and yield the results in order."""
+) -> Iterator[tuple[U, T]]:
+    """Call ``work`` on annotations or runs concurrently, and yield the results in order."""
     pool = ThreadPoolExecutor(_MAX_READS, thread_name_prefix="napari-cryoet-picks")
     try:
         results = pool.map(work, annotations, repeat(task))
@@ -279,6 +362,11 @@ def map_concurrently(
             yield each, result
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def annotations_of_run(run: SelectedRun) -> list[SelectedAnnotation]:
+    """All annotations of a run that fit its tomogram, whether or not they are selected."""
+    return _annotations_of(run, run.all_files, _ObjectNames(()), [])
 
 
 def read_points(each: SelectedAnnotation, task: Task = UNWATCHED) -> Picks:
@@ -312,8 +400,13 @@ def _parts(chosen: Chosen) -> Mapping[int, str]:
 # helpers for one run
 
 
-def _exportable(tomograms: Iterable[Tomogram], left_out: list[str]) -> Iterator[SelectedTomogram]:
-    """The tomograms that can be exported; others are noted in ``left_out``."""
+def _exportable(
+    tomograms: Iterable[Tomogram], types: Counter[str], called: str, left_out: list[str]
+) -> Iterator[SelectedTomogram]:
+    """The tomograms that can be exported; others are noted in ``left_out``.
+
+    Their types are ``called`` so, or as they were made, which is counted in ``types``.
+    """
     taken: dict[float, set[str]] = defaultdict(set)
     for each in tomograms:
         if each.offset_x or each.offset_y or each.offset_z:
@@ -325,19 +418,16 @@ def _exportable(tomograms: Iterable[Tomogram], left_out: list[str]) -> Iterator[
         else:
             words = (each.reconstruction_method, each.processing, each.processing_software)
             parts = [*map(_plain_name, words), "ctfdeconv" if each.ctf_corrected else ""]
-            kind = _unique(
-                "-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing]
-            )
+            made = "-".join(filter(None, parts)).lower() or "tomogram"
+            types[made] += 1
+            kind = _unique(called or made, taken[each.voxel_spacing])
             yield SelectedTomogram(kind=kind, tomogram=each, url=each.https_omezarr_dir)
 
 
 def _annotations_of(
-    run: SelectedRun, files: Iterable[AnnotationFile], objects: dict[str, str], left_out: list[str]
+    run: SelectedRun, files: Iterable[AnnotationFile], objects: _ObjectNames, left_out: list[str]
 ) -> list[SelectedAnnotation]:
-    """One file of points and one mask for each annotation; files that don't fit the tomogram are noted.
-
-    ``objects`` maps the keys of objects to their names, and is updated.
-    """
+    """One file of points and one mask for each annotation; others that don't fit are noted."""
     tomogram = next(iter([*(each.tomogram for each in run.tomograms), *run.all_tomograms]), None)
     ranked: dict[tuple[int, bool], list[tuple[Any, SelectedAnnotation]]] = defaultdict(list)
     reasons: dict[tuple[int, bool], str] = {}
@@ -353,15 +443,12 @@ def _annotations_of(
             fit(file, tomogram) if tomogram else Fit("same"),
             spacing_angstrom(file, tomogram),
         )
-        name = _plain_name(annotation.object_name).lower() or "object"
         method = _plain_name(annotation.method_type).lower() or _DEFAULT_USER
         each = SelectedAnnotation(
             run=run,
             user=_user_of(annotation),
             session=GROUND_TRUTH if annotation.ground_truth_status else method,
-            object=objects.setdefault(
-                object_key(annotation.object_id, annotation.object_name), name
-            ),
+            object=objects.name_of(annotation),
             annotation=annotation,
             file=file,
             shape=shape,
@@ -382,6 +469,44 @@ def _annotations_of(
 
 
 # names
+
+
+class _ObjectNames:
+    """The names of objects in an export: the given ones for their kinds, else the portal's."""
+
+    def __init__(self, given: Collection[str]) -> None:
+        self._given = given
+        self._by_key: dict[str, str] = {}
+        self._portal_names: dict[str, dict[str, None]] = {name: {} for name in given}
+
+    def name_of(self, annotation: Annotation) -> str:
+        """The name of an annotation's object; the same for all annotations of an object."""
+        portal_name = annotation.object_name
+        object_id = annotation.object_id
+        for given in self._given:
+            if is_object(portal_name, given, object_id):
+                self._portal_names[given][portal_name] = None
+                return _plain_name(given).lower()
+        name = _plain_name(portal_name).lower() or "object"
+        return self._by_key.setdefault(object_key(object_id, portal_name), name)
+
+    def require_used(self) -> None:
+        """Raise `CryoETError` if a given name fits no object."""
+        for given, found in self._portal_names.items():
+            if not found:
+                raise CryoETError(
+                    f"No annotated object is a {given!r}.",
+                    hint=f"The others are {', '.join(sorted(set(self._by_key.values())))}.",
+                )
+
+    @property
+    def remarks(self) -> list[str]:
+        """Which objects of the portal have a given name."""
+        return [
+            f"{', '.join(found)}: called {given}."
+            for given, found in self._portal_names.items()
+            if [*found] != [given]
+        ]
 
 
 def _run_names(runs: Sequence[Run]) -> list[str]:

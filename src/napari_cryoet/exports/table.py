@@ -87,5 +87,9 @@ def export_table(
             pa.csv.write_csv(table, str(unfinished), pa.csv.WriteOptions(quoting_style="needed"))
     n_runs = len({each.run.name for each in points})
     return ExportReport(
-        path=path, n_runs=n_runs, n_picks=table.num_rows, left_out=selection.left_out
+        path=path,
+        n_runs=n_runs,
+        n_picks=table.num_rows,
+        left_out=selection.left_out,
+        remarks=selection.remarks,
     )

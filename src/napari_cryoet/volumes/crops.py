@@ -2,6 +2,8 @@
 
 A crop is a grid of samples centred on a pick, aligned with the volume's axes or the particle's own.
 Samples are interpolated linearly; those outside the volume are NaN.
+
+`read_box` reads a box of voxels instead, as stored or resampled to another voxel size.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +31,7 @@ _DEPTH_DOWN_RIGHT: Final[dict[PlaneName, tuple[int, int, int]]] = {
     "yz": (2, 0, 1),
 }
 _FEWEST_PIXELS: Final = 9
+_SAME_STEP: Final = 0.01  # voxels that are this much wider are sampled once
 _REMOTE_READS: Final = 8  # concurrent crops from a server
 
 
@@ -186,6 +189,65 @@ class CropReader:
         positions = self.points_zyx[row] + vectors / volume.spacing_zyx
         values = volume.sample(positions, grid.level, task=task)
         return Crop(row, values if isinstance(shape, Cube) else mean_of_known(values, axis=0))
+
+
+# boxes of voxels
+
+
+def read_box(
+    volume: Volume,
+    level: int,
+    middle_zyx: Sequence[float],
+    shape_zyx: Sequence[int],
+    steps_zyx: Sequence[float],
+    *,
+    is_mask: bool = False,
+    task: Task = UNWATCHED,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a box of voxels, and which of them are in the volume; others repeat the nearest one.
+
+    A new voxel is the mean of linear interpolations at evenly spaced places in it, no further apart
+    than the level's voxels. With steps of 1, voxels are copied, and those of masks always are.
+
+    Parameters
+    ----------
+    middle_zyx
+        The centre of voxel ``shape // 2``, in voxels of the level; whole numbers for steps of 1.
+    steps_zyx
+        The size of a new voxel, in voxels of the level.
+    """
+    lengths = volume.levels[level].shape
+    is_copy = is_mask or all(step == 1 for step in steps_zyx)
+    box: list[tuple[int, int]] = []
+    samples: list[NDArray[np.float64]] = []
+    insides = []
+    for middle, size, step, length in zip(middle_zyx, shape_zyx, steps_zyx, lengths, strict=True):
+        along = middle + (np.arange(size) - size // 2) * step
+        insides.append((along >= -0.5) & (along <= length - 0.5))
+        places = along[:, None] if is_copy else along[:, None] + _places_in_voxel(step)
+        places = np.clip(np.floor(places + 0.5) if is_copy else places, 0, length - 1)
+        first = int(places.min())
+        box.append((first, math.ceil(places.max()) + 1))
+        samples.append(np.asarray(places - first, dtype=np.float64))
+    values = volume.read(level, tuple(box), task=task)
+    inside_z, inside_y, inside_x = insides
+    inside = inside_z[:, None, None] & inside_y[:, None] & inside_x
+    if is_copy:
+        return values[np.ix_(*(each[:, 0].astype(np.intp) for each in samples))], inside
+    z, y, x = (_weights(each, length) for each, length in zip(samples, values.shape, strict=True))
+    return y @ np.tensordot(z, values.astype(np.float32, copy=False), 1) @ x.T, inside
+
+
+def _places_in_voxel(step: float) -> NDArray[np.float64]:
+    """Where to sample a voxel that is ``step`` voxels wide, relative to its centre."""
+    count = max(1, math.ceil(step - _SAME_STEP))
+    return ((np.arange(count) + 0.5) / count - 0.5) * step
+
+
+def _weights(places: NDArray[np.float64], length: int) -> NDArray[np.float32]:
+    """The mean of linear interpolations at the places of each row, as weights of ``length`` voxels."""
+    hats = np.maximum(0, 1 - np.abs(places[..., None] - np.arange(length)))
+    return np.asarray(hats.mean(axis=1), dtype=np.float32)
 
 
 def mean_of_known(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from magicgui.widgets import request_values
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
@@ -50,7 +51,7 @@ from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name, plan_basket
 from napari_cryoet.download.run import lock_basket
-from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.exceptions import CryoETError, EmptyPartError, ExistsError
 from napari_cryoet.exports import ExportKind, export
 from napari_cryoet.exports.selection import ExportReport, select_basket
 from napari_cryoet.pages.basket import Entry, entry_row
@@ -65,6 +66,33 @@ _EXPORTS: Final[dict[ExportKind, str]] = {
     "relion5": "RELION 5…",
     "table": "Table…",
     "croissant": "Croissant…",
+    "crops": "Crops…",
+}
+#: The fields of the form for crops, for magicgui.
+_CROPS: Final[dict[str, dict[str, Any]]] = {
+    "size": {
+        "annotation": int,
+        "value": 32,
+        "label": "Width in voxels",
+        "options": {"min": 1, "max": 512},
+    },
+    "spacing_angstrom": {
+        "annotation": float,
+        "value": 10.0,
+        "label": "Voxel size in Å",
+        "options": {
+            "min": 0.1,
+            "max": 1000,
+            "step": 0.001,
+            "tooltip": "Other voxel sizes are resampled to it",
+        },
+    },
+    "background": {
+        "annotation": float,
+        "value": 1.0,
+        "label": "Background crops per pick",
+        "options": {"min": 0, "tooltip": "Far from all picks, labelled 0"},
+    },
 }
 _SHARES: Final = (DEFAULT_SHARES, (70.0, 15.0, 15.0), (80.0, 20.0, 0.0))
 #: Menu entries, with the field of `Choices` and its value.
@@ -315,6 +343,9 @@ class BasketPage(ListPage):
 
     def _ask_export(self, kind: ExportKind) -> None:
         name = clean_name(self._basket.basket.name or "basket")
+        options = self._ask_crops() if kind == "crops" else {}
+        if options is None:
+            return
         if kind == "table":
             path = QFileDialog.getSaveFileName(
                 self, "Export a table", f"{name}.csv", "Tables (*.csv *.parquet)"
@@ -324,23 +355,44 @@ class BasketPage(ListPage):
         elif folder := QFileDialog.getExistingDirectory(
             self, f"Choose the folder for {name}-{kind}"
         ):
-            self._export(kind, Path(folder, f"{name}-{kind}"))
+            ending = ".zarr" if kind == "crops" else ""
+            self._export(kind, Path(folder, f"{name}-{kind}{ending}"), **options)
 
-    def _export(self, kind: ExportKind, target: Path, *, overwrite: bool = False) -> None:
-        basket, portal = self._basket.basket, self._basket.portal
+    def _ask_crops(self) -> dict[str, Any] | None:
+        """Ask for the options of crops; None if the user cancels."""
+        details = self._basket.details
+        runs = details.chosen.runs if details is not None else ()
+        spacings = [run.tomograms[0].voxel_spacing for run in runs if run.tomograms]
+        spacing = _CROPS["spacing_angstrom"] | {"value": max(spacings, default=10.0)}
+        return request_values(
+            title="Export crops", parent=self, **_CROPS | {"spacing_angstrom": spacing}
+        )
+
+    def _export(
+        self, kind: ExportKind, target: Path, *, allow_empty: bool = False, **options: Any
+    ) -> None:
+        basket, portal, folder = self._basket.basket, self._basket.portal, self._basket.folder
 
         def work(job: Job) -> ExportReport:
             job.step(0, "looking up rows")
-            chosen = select_basket(basket, portal, task=job)
-            return export(chosen, kind, target, overwrite=overwrite, task=job)
+            chosen = select_basket(basket, portal, folder=folder, allow_empty=allow_empty, task=job)
+            return export(chosen, kind, target, task=job, **options)
 
         def fail(error: CryoETError) -> None:
-            if not isinstance(error, ExistsError):
-                self._notice.show_error(error)
-            elif agrees(
-                self, "Export", f"{target.name} already exists. Replace it?", verb="Replace"
-            ):
-                self._export(kind, target, overwrite=True)
+            match error:
+                case ExistsError():
+                    question = f"{target.name} already exists. Replace it?"
+                    verb = "Replace"
+                    allowed = {"overwrite": True, "allow_empty": allow_empty}
+                case EmptyPartError():
+                    question = f"{error.message} Export all the same?"
+                    verb = "Export"
+                    allowed = {"allow_empty": True}
+                case _:
+                    self._notice.show_error(error)
+                    return
+            if agrees(self, "Export", question, verb=verb):
+                self._export(kind, target, **options | allowed)
 
         self._tasks.run(
             EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {target.name}"
@@ -348,8 +400,9 @@ class BasketPage(ListPage):
 
     def _on_exported(self, report: ExportReport) -> None:
         left_out = "".join(f"\nLeft out: {reason}" for reason in report.left_out[:5])
+        remarks = "".join(f"\n{remark}" for remark in report.remarks[-3:])
         show = partial(open_folder, report.path if report.path.is_dir() else report.path.parent)
-        text = f"{report.path.name}: {report.counts_text}.{left_out}"
+        text = f"{report.path.name}: {report.counts_text}.{left_out}{remarks}"
         self._notice.show_notice(text, "Show folder", show, is_news=True)
 
     # menus and layout
