@@ -25,7 +25,7 @@ from download_samples import (
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.cli import main
-from napari_cryoet.download import Plan, download_basket, download_files
+from napari_cryoet.download import Plan, download_basket, download_files, download_region
 from napari_cryoet.download.folder import read_manifest
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.formats.registry import read_picks, write_picks
@@ -84,6 +84,30 @@ def test_a_second_download_adds_to_the_first(tmp_path: Path, plan_of: PlanOf) ->
     assert tomogram.https_mrc_file == (to / f"files/{TOMOGRAM}.mrc").as_uri()
     assert tomogram.https_omezarr_dir == (to / f"files/{TOMOGRAM}.zarr").as_uri()
     assert [file.id for file in open_portal(to).run_page(1).annotation_files] == [51, 52]
+
+
+def test_all_parts_of_a_tomogram_are_listed_and_the_best_opens_first(
+    tmp_path: Path, demo_pack: Path
+) -> None:
+    portal = open_portal(demo_pack)
+    whole = portal.run_page(9001).default_tomogram
+    basket = Basket(source=portal.source.name, tomograms=(whole.id,))
+    size_z, size_y, size_x = whole.shape_zyx
+    boxes = ((0, 4), (0, 8), (0, 8)), ((2, size_z), (10, size_y), (10, size_x))
+
+    def downloaded() -> list[tuple[int, int]]:
+        return [(each.id, each.size_x) for each in open_portal(tmp_path).run_page(9001).tomograms]
+
+    for box in boxes:
+        download_region(portal, whole.id, box, tmp_path)
+    assert downloaded() == [(whole.id, size_x - 10), (whole.id + 10_000_000, 8)]
+    for level in (2, 1, 2):
+        download_basket(basket.with_choices(level=level), portal, tmp_path)
+    first, *regions = downloaded()
+    assert first == (whole.id, -(-size_x // 2))
+    assert [size for _, size in regions] == [size_x - 10, 8]
+    download_basket(basket, portal, tmp_path)
+    assert downloaded() == [(whole.id, size_x)]
 
 
 def test_unusual_names_are_escaped_and_found(

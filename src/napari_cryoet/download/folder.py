@@ -44,6 +44,8 @@ CITATION_NAME: Final = "CITATION.bib"
 LICENCES_NAME: Final = "LICENCES.txt"
 JOURNAL_NAME: Final = "manifest.part.jsonl"
 
+#: Ids of further parts of a tomogram are this much larger; the portal's are below it.
+_PART_ID: Final = 10_000_000
 #: Fields that describe the file on the portal, but not a copy that may be edited.
 _PORTAL_FIELDS: Final = frozenset(
     {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
@@ -252,21 +254,56 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
     ).items():
         known = merged.setdefault(name, {})
         for row in rows:
-            new, old = _local_row(name, row, paths, plan, manifest), known.get(row["id"], {})
+            new = _local_row(name, row, paths, plan, manifest)
             if name == "tomograms":
-                level, is_whole = levels.get(row["id"], 0), is_whole_tomogram(old, row)
-                if level and is_whole:
-                    continue
-                new, old = _of_level(new, level) if level else new, old if is_whole else {}
-            known[row["id"]] = old | {
-                key: value for key, value in new.items() if value is not None or key not in old
-            }
+                level = levels.get(row["id"], 0)
+                _add_tomogram(known, _of_level(new, level) if level else new)
+            else:
+                known[row["id"]] = _joined(known.get(row["id"], {}), new)
     by_table = {name: list(rows.values()) for name, rows in merged.items() if rows}
     write_pack(folder, manifest, by_table)
     replace_file(
         folder / CITATION_NAME, cite(citations(by_table, site=plan.terms.site), "bibtex").encode()
     )
     _write_licences(folder)
+
+
+def _joined(old: Row, new: Row) -> Row:
+    """The old row with the new one's values, except unknown ones."""
+    return old | {key: value for key, value in new.items() if value is not None or key not in old}
+
+
+def _add_tomogram(known: dict[int, Row], new: Row) -> None:
+    """Add a tomogram, or a part of it: coarse levels or a region.
+
+    The best part keeps the portal's id; others have it plus multiples of `_PART_ID`. A whole
+    tomogram replaces its parts.
+    """
+    tomogram_id = new["id"] % _PART_ID
+    rows = [row for row in known.values() if row["id"] % _PART_ID == tomogram_id]
+    same = [row for row in rows if has_voxels_of(row, new)]
+    others = [row for row in rows if row not in same]
+    if any(not _is_part(row) for row in others) and _is_part(new):
+        return
+    joined = _joined(same[0] if same else {}, new)
+    parts = sorted([joined, *others], key=_part_rank) if _is_part(new) else [joined]
+    for row in rows:
+        del known[row["id"]]
+    # the finest of several coarse volumes has the levels of the others
+    coarse = [part for part in parts if not _part_rank(part)[0]][1:]
+    for number, part in enumerate(part for part in parts if part not in coarse):
+        part_id = tomogram_id + number * _PART_ID
+        known[part_id] = part | {"id": part_id}
+
+
+def _is_part(row: Row) -> bool:
+    return row["tomogramVoxelSpacingId"] is None
+
+
+def _part_rank(row: Row) -> tuple[bool, float, int]:
+    """A sort key: all of the volume first, then fine, then large parts."""
+    is_region = COARSE not in (row["httpsOmezarrDir"] or "")
+    return is_region, row["voxelSpacing"], -row["sizeX"] * row["sizeY"] * row["sizeZ"]
 
 
 def _write_licences(folder: Path) -> None:
@@ -279,8 +316,8 @@ def _write_licences(folder: Path) -> None:
     replace_file(folder / LICENCES_NAME, "\n".join(lines).encode())
 
 
-def is_whole_tomogram(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether a folder's row of a tomogram describes all of it, not only coarse levels or a region."""
+def has_voxels_of(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a folder's row of a tomogram describes the same voxels, not only some of them."""
     columns = (
         "voxelSpacing",
         *(f"{prefix}{axis}" for prefix in ("size", "offset") for axis in "XYZ"),

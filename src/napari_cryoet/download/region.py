@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.download.folder import (
-    is_whole_tomogram,
+    has_voxels_of,
     note_file,
     note_items,
     pack_of,
@@ -72,8 +72,7 @@ def download_region(
     target = folder / item.path
     pack = pack_of(folder, plan)
     if pack and any(
-        each["id"] == row["id"] and is_whole_tomogram(each, row)
-        for each in pack.tables["tomograms"]
+        each["id"] == row["id"] and has_voxels_of(each, row) for each in pack.tables["tomograms"]
     ):
         raise DownloadError(
             "The folder has the whole tomogram already.", hint="Choose another folder."
