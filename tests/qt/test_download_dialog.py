@@ -36,7 +36,9 @@ def make_dialog(qtbot, tasks, theme, pack, tmp_path):
         )
     )
 
-    def make() -> DownloadDialog:
+    def make(*others: int) -> DownloadDialog:
+        if others:
+            state.change(lambda basket: basket.with_ids("annotations", others))
         dialog = DownloadDialog(tasks, theme, state)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
         qtbot.addWidget(dialog)
@@ -66,6 +68,12 @@ def test_the_basket_is_downloaded_to_the_folder(qtbot, tasks, make_dialog):
     assert (dialog.chosen_folder / "manifest.json").is_file()
     assert list(dialog.chosen_folder.rglob("*.ndjson"))
     assert list(dialog.chosen_folder.rglob(".zattrs"))
+
+
+def test_a_withdrawn_record_is_named_after_the_download(qtbot, tasks, make_dialog):
+    dialog = make_dialog(77)
+    download(qtbot, tasks, dialog)
+    assert "AN-77: withdrawn" in dialog.notice.text
 
 
 def test_changed_files_are_overwritten_only_if_asked_to(qtbot, tasks, make_dialog):
