@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -16,14 +16,14 @@ from urllib.parse import unquote, urlsplit
 from napari_cryoet.basket.aging import age_of
 from napari_cryoet.basket.basket import Basket, Lock, basket_text
 from napari_cryoet.basket.contents import choose, rows_without_files
-from napari_cryoet.download.lock import dated_row, differences
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.locations import without_password
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Terms, terms_of
 from napari_cryoet.runs.files import Cell, every_cell, is_zarr, level_share, size_of
 from napari_cryoet.runs.runs import Runs
-from napari_cryoet.tables.database import Rows, by_id
+from napari_cryoet.tables.database import Row, Rows, by_id
+from napari_cryoet.wording import joined
 
 FILES: Final = "files"  # the subfolder for files, as in a pack
 BASKET_NAME: Final = "basket.toml"  # in the folder: what was downloaded
@@ -155,6 +155,47 @@ def plan_cells(
         origin=origin,
         terms=terms_of(s3_prefix, source.terms if source is not None else None),
     )
+
+
+def differences(lock: Lock, plan: Plan) -> Iterator[str]:
+    """The locked files that the plan lacks or has otherwise, then its other files, a line each."""
+    files = listed_files(plan)
+    for path, was in lock.files.items():
+        if path not in files:
+            yield f"{path}: withdrawn"
+        elif files[path] != was:
+            yield f"{path}: {files[path]}; locked as {was}"
+    for path in files:
+        if path not in lock.files:
+            yield f"{path}: new"
+
+
+def listed_files(plan: Plan) -> dict[str, str]:
+    """The record, size and date of each item by path, as a lock holds them."""
+    rows = by_id(plan.rows)
+    files = {}
+    for item in plan.items:
+        dated = dated_row(item.table, rows[item.table][item.row_id], rows)
+        files[path_below(item.path)] = joined(
+            f"{item.table} {item.row_id}",
+            "" if item.size_bytes is None else f"{item.size_bytes} bytes",
+            item.modified,
+            "ground truth" if dated.get("groundTruthStatus") else "",
+        )
+    return files
+
+
+def dated_row(table: str, row: Row, rows: Mapping[str, Mapping[int, Row]]) -> Row:
+    """The row with the date of a file: of an annotation file, that of its annotation."""
+    if table != "annotationFiles":
+        return row
+    shape = rows["annotationShapes"][row["annotationShapeId"]]
+    return rows["annotations"][shape["annotationId"]]
+
+
+def path_below(path: str) -> str:
+    """A path without the folder of all files."""
+    return path.partition("/")[2]
 
 
 def clean_name(name: str) -> str:
