@@ -362,7 +362,9 @@ class LayerManager(QObject):
         """Add one layer; annotations wait for a tomogram that is coming."""
         if self._further:
             self._add_soon.start()
-            self._insert(self._further.pop(0), active_layer(self._viewer.layers))
+            layer = self._further.pop(0)
+            self._insert(layer, active_layer(self._viewer.layers))
+            self._on_added(key_of(layer))
             return
         tomograms = [loaded for loaded in self._loaded if loaded.key.kind == "tomogram"]
         is_awaited = any(key.kind == "tomogram" for key in self._coming)
@@ -371,16 +373,21 @@ class LayerManager(QObject):
             return
         loaded = following[0]
         self._loaded.remove(loaded)
-        self._coming.discard(loaded.key)
-        self._n_added += 1
         self._add_soon.start()
         try:
             self._add(loaded.key, loaded.run_id, loaded.specs)
         finally:
-            self.changed.emit()
+            self._on_added(loaded.key)
         warnings = loaded.specs[0].options["metadata"][METADATA_KEY].warnings
         if warnings:
             self.remarked.emit(loaded.key, " ".join(warnings))
+
+    def _on_added(self, key: LayerKey | None) -> None:
+        """A record is coming until the last of its layers is there."""
+        if key in self._coming and not self._further:
+            self._coming.remove(key)
+            self._n_added += 1
+        self.changed.emit()
 
     def _add(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> None:
         viewer = self._viewer
