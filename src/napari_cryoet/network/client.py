@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
 from napari_cryoet.locations import file_of, host_of, without_login
-from napari_cryoet.network.connections import CONNECTIONS_HEADER, is_link_local, network, tls
+from napari_cryoet.network.connections import CONNECTIONS_HEADER, network, tls
+from napari_cryoet.network.hosts import is_link_local
 from napari_cryoet.network.policy import Receipt, policy
 from napari_cryoet.task import UNWATCHED, Task
 

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from napari_cryoet._version import __version__
-from napari_cryoet.network.connections import is_link_local
+from napari_cryoet.network.hosts import is_link_local
 
 _CONNECT_S: Final = 10.0
 _IDLE_S: Final = 60.0

@@ -38,7 +38,8 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from napari_cryoet.exceptions import CryoETError, NetworkError, PortalError
-from napari_cryoet.network.connections import CONNECTIONS_HEADER, is_this_computer
+from napari_cryoet.network.connections import CONNECTIONS_HEADER
+from napari_cryoet.network.hosts import is_this_computer
 from napari_cryoet.packs.graphql import execute
 from napari_cryoet.packs.pack import Pack, is_safe, open_pack
 from napari_cryoet.tables.database import Database

@@ -29,7 +29,7 @@ from napari_cryoet.exceptions import (
 )
 from napari_cryoet.locations import Location, PathOrUrl, without_login, without_password
 from napari_cryoet.network import client
-from napari_cryoet.network.connections import is_this_computer
+from napari_cryoet.network.hosts import is_this_computer
 from napari_cryoet.streaming.piece import Piece
 from napari_cryoet.task import UNWATCHED, Task
 
