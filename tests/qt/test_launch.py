@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari import current_viewer
 from napari.settings import get_settings
 from PIL import Image
 from pytestqt.qtbot import QtBot
@@ -47,6 +48,25 @@ def test_a_run_is_drawn_with_its_tomogram_and_annotations(
     is_grey = np.ptp(canvas, axis=2) < 12
     assert 0.3 < is_grey.mean() < 0.99  # a tomogram with coloured annotations
     assert len(np.unique(canvas[is_grey])) > 50
+
+
+def test_the_window_fits_the_screen(
+    qtbot: QtBot, demo_pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = get_settings().application
+    monkeypatch.setattr(settings, "first_time", False)
+    monkeypatch.setattr(settings, "window_size", (5000, 700))
+    sizes = []
+
+    def run() -> None:
+        window = current_viewer().window._qt_window  # napari's own name for it
+        sizes.append((window.frameGeometry().width(), window.screen().availableSize().width()))
+        window.close()
+
+    monkeypatch.setattr(launch_module.napari, "run", run)
+    assert launch(LaunchOptions(source=str(demo_pack))) == 0
+    ((width, screen_width),) = sizes
+    assert width <= screen_width
 
 
 def test_ctrl_c_closes_the_window(

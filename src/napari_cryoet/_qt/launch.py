@@ -99,9 +99,15 @@ def _open_window(options: LaunchOptions, qt_hint: str) -> tuple[napari.Viewer, P
         browser = open_dock(viewer, "CryoET Explorer")  # a broken Qt fails here first
         viewer.window.show()
     size_px = options.size_px or (_PICTURE_SIZE_PX if options.screenshot else None)
+    window = browser.window()
     if size_px is not None:
-        browser.window().showNormal()
+        window.showNormal()
         viewer.window.resize(*size_px)
+    elif (
+        screen := window.screen()
+    ) is not None:  # napari's first size is wider than a small screen
+        frame = window.frameSize() - window.size()
+        window.resize(window.size().boundedTo(screen.availableSize() - frame))
     return viewer, browser
 
 
