@@ -141,6 +141,16 @@ def test_ticking_a_run_or_dataset_ticks_its_contents(qtbot, dock):
     assert state(screens.datasets.view, CELLS) == HALF
 
 
+def test_a_change_by_a_terminal_is_seen_in_the_open_window(qtbot, dock):
+    source = dock.basket.source
+    for run_id in (CELL_RUN, 9002):  # the folder is watched, not only its first file
+        BasketStore().change(
+            source, lambda basket, run_id=run_id: basket.with_ids("runs", [run_id])
+        )
+        qtbot.waitUntil(lambda run_id=run_id: run_id in dock.basket.basket.runs)
+    qtbot.waitUntil(lambda: "2 runs" in dock.screens.basket_strip.text())
+
+
 def test_a_locked_basket_is_saved_later_without_blocking_the_window(qtbot, dock):
     source = dock.basket.source
     path = BasketStore().path(source)

@@ -24,14 +24,14 @@ class BasketStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or data_path() / "baskets"
+        self.folder = folder or data_path() / "baskets"
 
     def path(self, source: str) -> Path:
         """The path of a source's basket, whether or not it exists."""
         source = without_password(source)
         digits = hashlib.sha256(source.encode()).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"^\w+://", "", source)).strip("-")[-40:]
-        return self._folder / f"{name}-{digits}.toml"
+        return self.folder / f"{name}-{digits}.toml"
 
     def current(self, source: str) -> Basket:
         """The basket of a source, as `Source.name` names it; empty if there is none."""

@@ -6,13 +6,14 @@ import shutil
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QFileSystemWatcher, QObject, Qt, Signal
 
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import KnownRuns
@@ -29,6 +30,7 @@ _SAVE, _LOOK_UP = "basket", "contents of the basket"
 _PAUSE_S: Final = (
     0.1  # the window paints ticks first: a busy thread delays each call of a Qt model by 5 ms
 )
+_SETTLE_MS: Final = 100  # one change by another process is several events
 #: Reads and writes all baskets in order. A basket that another process has locked blocks this
 #: thread, not the window; Python waits for it at exit.
 _disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet-basket")
@@ -55,6 +57,9 @@ class BasketState(QObject):
         self.tasks = tasks
         self._store = BasketStore()
         self._unsaved: deque[tuple[str, Change]] = deque()  # unsaved changes, with their sources
+        self._watcher = QFileSystemWatcher(self)  # sees changes by commands and other windows
+        self._reread_soon = single_shot(self, _SETTLE_MS, self._reread)
+        self._watcher.directoryChanged.connect(self._reread_soon.start)
         self._forget()
 
     def _forget(self) -> None:
@@ -133,10 +138,22 @@ class BasketState(QObject):
 
         def write_and_read() -> Basket:
             self._write()
+            with suppress(OSError):  # a folder that can't be made can't be watched
+                self._store.folder.mkdir(parents=True, exist_ok=True)
             return self._store.current(source)
 
+        def show(basket: Basket) -> None:
+            folder = str(self._store.folder)
+            if not self._watcher.directories() and self._watcher.addPath(folder):
+                self._reread_soon.start()  # in case the basket changed just before
+            self._set(basket)
+
         saving = _disk.submit(write_and_read)
-        self.tasks.run(_SAVE, lambda _job: saving.result(), then=self._set, failed=self.failed.emit)
+        self.tasks.run(_SAVE, lambda _job: saving.result(), then=show, failed=self.failed.emit)
+
+    def _reread(self) -> None:
+        if self._portal is not None:
+            self._save()
 
     def _write(self) -> None:
         while self._unsaved:
