@@ -27,7 +27,7 @@ from napari_cryoet.runs.outline import AnnotationRow
 from qt.fake_portal import run_page
 
 ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
-CELL_RUN, RIBOSOME_RUN = 9001, 9007
+CELL_RUN, RUN_WITHOUT_TOMOGRAM, RIBOSOME_RUN = 9001, 9004, 9007
 RED = (1.0, 0.0, 0.0, 1.0)
 
 
@@ -365,6 +365,17 @@ def test_a_caption_opens_in_a_message_box_without_a_layer(qtbot, run_dock, viewe
     assert text.textFormat() == Qt.TextFormat.PlainText
     text.close()
     assert [layer.name for layer in viewer_model.layers] == ["my picks"]
+
+
+def test_a_run_without_a_tomogram_leaves_the_canvas_as_it_is(qtbot, dock, viewer_model):
+    for run_id in (CELL_RUN, RUN_WITHOUT_TOMOGRAM):
+        page = go_to(qtbot, dock, run_id).page
+        dock.run_layers.open_default(page)
+        settle(qtbot, dock)
+    assert any(isinstance(layer, Image) and layer.visible for layer in viewer_model.layers)
+    notice = dock.screens.notice
+    assert notice.text.startswith("DEMO_004 has no tomogram")
+    assert notice.action.text() == "Show its tilt series"
 
 
 # failures

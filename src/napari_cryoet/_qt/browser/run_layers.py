@@ -22,7 +22,7 @@ from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet.discovery.matches import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
-from napari_cryoet.pages.run import tomogram_of
+from napari_cryoet.pages.run import has_images, tomogram_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal import provenance
 from napari_cryoet.portal.pages import RunPage
@@ -99,9 +99,12 @@ class RunLayers(QObject):
         """
         ids = frozenset(chain(*matches.annotation_ids)) if matches is not None else frozenset()
         tomogram_ids = frozenset(matches.tomogram_ids) if matches is not None else frozenset()
-        matching = (tomogram for tomogram in page.tomograms if tomogram.id in tomogram_ids)
-        tomogram = next(matching, page.default_tomogram)
-        if tomogram is not None:
+        openable = [each for each in page.tomograms if is_openable(each)]
+        matching = (each for each in openable if each.id in tomogram_ids)
+        tomogram = next(matching, openable[0] if openable else None)
+        if tomogram is None:
+            self._offer_tilt_series(page)
+        else:
             self._run.choose(tomogram)
             self.open_tomogram(page, tomogram)
             outline = outline_run(page, tomogram)
@@ -112,6 +115,19 @@ class RunLayers(QObject):
             files = [file for of_object in wanted for file in of_object[:1] if file is not None]
             for file in files or outline.defaults():
                 self.show_annotation(page, file)
+
+    def _offer_tilt_series(self, page: RunPage) -> None:
+        """Say that a run without a tomogram leaves the canvas as it is."""
+        text = f"{plain(page.run.name)} has no tomogram to show, so the canvas stays as it is."
+        series = next((each for each in page.tilt_series if has_images(each)), None)
+        show = partial(self._run.tilt_series_toggled.emit, series)
+        self._notice.show_notice(
+            text,
+            "" if series is None else "Show its tilt series",
+            None if series is None else show,
+            is_news=True,
+            topic=RUN_TOPIC,
+        )
 
     def show_annotation(self, page: RunPage, file: AnnotationFile) -> None:
         """Show an annotation file, even if it doesn't fit the tomogram."""
@@ -200,7 +216,9 @@ class RunLayers(QObject):
     # changes in the viewer
 
     def _on_page(self, page: RunPage) -> None:
-        self._manager.show_run(page.run.id)
+        keys = {LayerKey("annotation", file.id) for file in page.annotation_files}
+        if any(map(is_openable, page.tomograms)) or not keys.isdisjoint(self._manager.shown()):
+            self._manager.show_run(page.run.id)  # else it would only empty the canvas
         if self._run_id != page.run.id:
             self._run_id = page.run.id
             self._notice.withdraw(RUN_TOPIC)
