@@ -103,11 +103,9 @@ def _open_window(options: LaunchOptions, qt_hint: str) -> tuple[napari.Viewer, P
     if size_px is not None:
         window.showNormal()
         viewer.window.resize(*size_px)
-    elif (
-        screen := window.screen()
-    ) is not None:  # napari's first size is wider than a small screen
+    else:  # napari's first size is wider than a small screen
         frame = window.frameSize() - window.size()
-        window.resize(window.size().boundedTo(screen.availableSize() - frame))
+        window.resize(window.size().boundedTo(window.screen().availableSize() - frame))
     return viewer, browser
 
 

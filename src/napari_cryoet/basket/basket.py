@@ -247,7 +247,8 @@ class Basket(_Section, frozen=True):
         """
         require_known(kind, KINDS, "kind of record")
         new = dict.fromkeys(ids)
-        before, seen = {*self.ids(kind)}, self.seen.get(kind, {})
+        before = {*self.ids(kind)}
+        seen = self.seen.get(kind, {})
         ticked = tuple(dict.fromkeys([*self.ids(kind), *new]))
         dates = seen | {
             each: _day(date)

@@ -214,7 +214,8 @@ def check(
                 lambda before: brought_up_to_date(before, age, runs, index)
             )
             if after.lock is not None:
-                portal, task = session.portal, session.task
+                portal = session.portal
+                task = session.task
                 session.change_basket(lambda before: lock_basket(before, portal, task=task))
     for line in lines:
         say(line)
@@ -243,10 +244,12 @@ def lock(
     from napari_cryoet.download.run import lock_basket
 
     with open_session(basket) as session:
-        portal, task = session.portal, session.task
+        portal = session.portal
+        task = session.task
         after = session.change_basket(lambda before: lock_basket(before, portal, folder, task=task))
     if after.lock is not None:
-        n_files, n_sums = len(after.lock.files), len(after.lock.sha256)
+        n_files = len(after.lock.files)
+        n_sums = len(after.lock.sha256)
         say(f"locked {count_text(n_files, 'file')}, {n_sums:,} with a checksum")
 
 

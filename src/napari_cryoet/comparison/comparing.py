@@ -56,7 +56,8 @@ def compare(
     iou_threshold
         The minimum intersection over union for objects of masks to match.
     region_angstrom
-        Start and end along z, y, x of what is compared, or None for all; ``[(200, 800)]`` is a slab in z.
+        Compare only this part: start and end along z, y and x, None for a whole axis. ``[(200, 800)]``
+        is a slab in z.
     insist
         Compare annotations even if their alignments or runs differ.
     task

@@ -22,7 +22,7 @@ class Advice:
     unknown: tuple[str, ...] = ()  # words and objects that occur nowhere, nor similar ones
     to_drop: Chip | None = None  # the word, or else the choice, without which most matches
     n_without: int = 0
-    together: Search | None = None  # the same objects, each as an annotation of its own in the run
+    together: Search | None = None  # the same objects, but each in its own annotation of the run
     n_together: int = 0
 
     @property

@@ -140,7 +140,8 @@ class _Counter:
 
     def _objects(self, field: Field) -> Iterable[tuple[Any, str, int]]:
         """The names of annotated and identified objects, kinds of them, and other chosen words."""
-        index, names = self._index, object_names(self._index)
+        index = self._index
+        names = object_names(self._index)
         code_of = {name: code for code, name in enumerate(names)}
         rows = dict(zip(OBJECT_FIELDS, (self._rows(field), self._identified()), strict=True))
         units = np.concatenate([units for units, _ in rows.values()])
@@ -161,7 +162,8 @@ class _Counter:
 
     def _identified(self) -> tuple[Places, Places]:
         """The unit and the position of each identified object, if the condition has only objects."""
-        index, table = self._index, IDENTIFIED.table
+        index = self._index
+        table = IDENTIFIED.table
         of_runs = index.places(table, "runs")
         runs = self._search_masks.runs(("annotations", self._number), with_text=False)
         left = at(runs, of_runs) & self._search_masks.with_words(table, self._number)

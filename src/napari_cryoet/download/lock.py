@@ -22,7 +22,8 @@ def locked(basket: Basket, plan: Plan, downloaded: Iterable[FileEntry] = ()) -> 
     `download.plan.differences` compares them with a later plan.
     """
     date = datetime.now(UTC).date().isoformat()
-    files, before = listed_files(plan), basket.lock or Lock()
+    files = listed_files(plan)
+    before = basket.lock or Lock()
     kept = {
         path: sha256
         for path, sha256 in before.sha256.items()

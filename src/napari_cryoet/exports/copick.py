@@ -160,7 +160,8 @@ def _remarks(plans: Iterable[_RunPlan], wanted: float | None) -> Iterator[str]:
     """Which voxel sizes are called otherwise."""
     factors = Counter(plan.factor for plan in plans if plan.factor != 1)
     for factor, count in factors.items():
-        true, called = spacing_text((wanted or 0) / factor), spacing_text(wanted)
+        true = spacing_text((wanted or 0) / factor)
+        called = spacing_text(wanted)
         yield (
             f"{count_text(count, 'run')}: voxels of {true} are called {called}, and positions of "
             "picks are scaled to stay on their voxels."

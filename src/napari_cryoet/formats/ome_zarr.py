@@ -352,7 +352,8 @@ def _chunk_writer(array: Any) -> Callable[[tuple[int, int, int], NDArray[Any]], 
             tuple(slice(at, at + size) for at, size in zip(start, block.shape, strict=True)), block
         )
     buffer = np.zeros(array.chunks, array.dtype)
-    folder, codec = Path(array.store.root, array.path), array.compressors[0]
+    folder = Path(array.store.root, array.path)
+    codec = array.compressors[0]
 
     def write(start: tuple[int, int, int], block: NDArray[Any]) -> None:
         numbers = [at // size for at, size in zip(start, array.chunks, strict=True)]

@@ -371,7 +371,9 @@ class BasketPage(ListPage):
     def _export(
         self, kind: ExportKind, target: Path, *, allow_empty: bool = False, **options: Any
     ) -> None:
-        basket, portal, folder = self._basket.basket, self._basket.portal, self._basket.folder
+        basket = self._basket.basket
+        portal = self._basket.portal
+        folder = self._basket.folder
 
         def work(job: Job) -> ExportReport:
             job.step(0, "looking up rows")

@@ -87,7 +87,8 @@ class ExportPicks(Dock):
         self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("…")
-        self.who, self.tomogram = QLineEdit(), QLineEdit()
+        self.who = QLineEdit()
+        self.tomogram = QLineEdit()
         self.count, self.losses = plain_label(), plain_label()
         self.bar = StartBar(
             self.tasks, _KEY, "Export", "Write the file, with a provenance record beside it"

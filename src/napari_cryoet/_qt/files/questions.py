@@ -131,7 +131,8 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
 
     Scripts aren't asked.
     """
-    answer, viewer = ContextAnswer(), viewer_to_ask_in()
+    answer = ContextAnswer()
+    viewer = viewer_to_ask_in()
     file = Path(only_path(path))
     while True:
         layers: list[LayerData] = []

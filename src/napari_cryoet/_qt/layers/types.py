@@ -131,7 +131,10 @@ class Image(_OfPyramid, NapariImage):  # type: ignore[misc] # napari is not type
     """napari's Image layer with exact downsampling factors and contrast without outliers."""
 
     def reset_contrast_limits(self, mode: str | None = None) -> None:  # noqa: ARG002 - napari's
-        """Set the contrast from what is shown, as at opening; napari's buttons call it."""
+        """Set the contrast from the shown plane, as when the layer was opened.
+
+        napari's auto-contrast buttons call this.
+        """
         limits = robust_limits(shown_values(self))
         if limits is not None:
             self.contrast_limits = limits

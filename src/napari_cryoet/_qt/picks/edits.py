@@ -102,8 +102,10 @@ class EditLog(QObject):
         super().__init__(live)
         self.steps: list[EditStep] = []
         self.kept: list[EditStep] | None = None
-        self._live, self._picks = live, live.picks
-        self._journal, self._tasks = edit_journal(subject), Tasks(self)
+        self._live = live
+        self._picks = live.picks
+        self._journal = edit_journal(subject)
+        self._tasks = Tasks(self)
         live.changed.connect(self._on_changed)
         self._run("read", partial(kept_steps, self._journal), self._on_read)
 
@@ -116,7 +118,8 @@ class EditLog(QObject):
 
     def restore(self) -> None:
         """Apply the kept edits to those made since, and tell how many picks weren't found."""
-        kept, self.kept = self.kept or [], []
+        kept = self.kept or []
+        self.kept = []
         picks, n_lost = restored(self._live.picks, kept)
         self.steps += kept
         self._save(*({"undone": step.key} for step in kept), *(step.to_json() for step in kept))

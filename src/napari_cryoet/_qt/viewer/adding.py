@@ -81,7 +81,7 @@ def adopt_layers_of(viewer: ViewerModel) -> None:
         isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks
     ):
         inserted.connect(partial(_on_inserted, viewer))
-        # nothing else lies on files that were dropped before one of ours
+        # TIFFs that were dropped before our first file can still move: nothing was drawn over them
         if all(layer.source.path for layer in viewer.layers):
             for layer in viewer.layers:
                 _place_tiff(viewer, layer)

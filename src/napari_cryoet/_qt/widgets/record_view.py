@@ -283,7 +283,8 @@ class RecordView(QTreeView):
 
     def _scroll_back(self, kept: QModelIndex) -> None:
         """Keep the current row where it was, as the mouse may be on it; a new list starts at the top."""
-        bar, viewport = self.verticalScrollBar(), self.viewport()
+        bar = self.verticalScrollBar()
+        viewport = self.viewport()
         if bar is None or viewport is None:
             return
         self.executeDelayedItemsLayout()
