@@ -59,9 +59,10 @@ def test_the_window_fits_the_screen(
     sizes = []
 
     def run() -> None:
-        window = current_viewer().window._qt_window  # napari's own name for it
+        viewer = current_viewer()
+        window = viewer.window._qt_window  # napari's own name for it
         sizes.append((window.frameGeometry().width(), window.screen().availableSize().width()))
-        window.close()
+        viewer.close()
 
     monkeypatch.setattr(launch_module.napari, "run", run)
     assert launch(LaunchOptions(source=str(demo_pack))) == 0
