@@ -260,7 +260,8 @@ def test_a_stopped_download_resumes(to: Path, bucket: Server, mrc: Plan) -> None
     bucket.script("TS_1.mrc", sent("stalled"), times=1)
 
     def look_at(fraction: float, _text: str) -> None:
-        if bucket.held and round(fraction * mrc.total_bytes) >= 2**20:
+        if round(fraction * mrc.total_bytes) >= 2**20:
+            bucket.wait_until(lambda: bucket.held)
             task.stop()
 
     task = Task(look_at)

@@ -64,7 +64,19 @@ class TestSaveFromScript:
                     save(str(tmp_path / name))
         assert (tmp_path / "a.ndjson").read_text() == "precious"
 
-    def test_a_folder_receives_picks_and_masks_but_no_tomogram(self, viewer, tmp_path):
+    @pytest.mark.parametrize("ours_first", [True, False])
+    def test_a_folder_receives_picks_and_masks_but_no_tomogram(
+        self, viewer, tmp_path, monkeypatch, ours_first
+    ):
+        find = npe2.PluginManager.iter_compatible_writers
+        monkeypatch.setattr(
+            npe2.PluginManager,
+            "iter_compatible_writers",
+            lambda manager, kinds: sorted(
+                find(manager, kinds),
+                key=lambda writer: (writer.plugin_name == PLUGIN) != ours_first,
+            ),
+        )
         add_picks(viewer, "ribosomes")
         mask = np.zeros((9, 14, 21), dtype=np.int64)
         mask[4, 6, 8] = 1

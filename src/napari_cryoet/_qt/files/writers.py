@@ -264,9 +264,10 @@ def _writing(layer: Layer) -> tuple[str, _Write, list[str]] | None:
     is_opened = kind == "image" and (_is_multiscale(data) or METADATA_KEY in metadata)
     if kind not in _NAPARIS or is_opened:
         return None
+    # npe2 compares the start of commands, and ours start with "napari-cryoet."
     return (
         _NAPARIS[kind],
-        lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"),
+        lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari."),
         [],
     )
 
