@@ -1,0 +1,265 @@
+"""A view as frozen data, and as JSON: which layers are shown, how they are drawn, and from where.
+
+Names come before ids, because the portal replaces annotations by better ones. Lengths are in
+ångström and the camera has a field of view, because napari's zoom depends on the window.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import fields, replace
+
+from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.files import written_whole
+
+VERSION: Final = 1
+SUFFIX: Final = ".view.json"
+SCHEMA_URL: Final = "https://napari-cryoet.github.io/schemas/view-1.json"
+#: Maximum size of the JSON text of a view.
+MAX_BYTES: Final = 64_000
+
+_MAX_PARTS: Final = 100  # layers, and picks selected in one
+_MORE: Final = "$more"  # a name that no key of a view has
+_LISTS: Final = frozenset({"runs", "layers"})
+_FAR: Final = 1e7
+
+Text = Annotated[str, Meta(max_length=300)]
+LongText = Annotated[str, Meta(max_length=10_000)]
+Id = Annotated[int, Meta(ge=0, le=2**53)]
+Number = Annotated[float, Meta(ge=-_FAR, le=_FAR)]
+Length = Annotated[float, Meta(gt=0, le=_FAR)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Color = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{8}$")]
+Zyx = tuple[Number, Number, Number]
+
+P = TypeVar("P", bound="Part")
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of a view; ``more`` keeps what a newer version states about it."""
+
+    more: dict[str, Any] = msgspec.field(default_factory=dict, name=_MORE)
+
+
+class ViewedRun(Part, frozen=True, kw_only=True):
+    """A run that a view shows, or a folder of other files.
+
+    Attributes
+    ----------
+    source
+        "live", "demo", the address of a portal's server, or "pack" with its ``pack_id``; empty for
+        files beside the view's own file.
+    dataset_id, run_name
+        What identifies the run; ``run_id`` is a hint.
+    """
+
+    source: Text = ""
+    pack_id: Text = ""
+    dataset_id: Id | None = None
+    run_name: Text = ""
+    run_id: Id | None = None
+
+
+class ViewedTomogram(Part, frozen=True, kw_only=True):
+    """A tomogram or a tilt series, by its path in the portal's storage; the id is a hint."""
+
+    path: Text
+    voxel_spacing_angstrom: Length | None = None
+    processing: Text = ""
+    reconstruction: Text = ""
+    alignment: Text = ""
+    id: Id | None = None
+
+
+class ViewedAnnotation(Part, frozen=True, kw_only=True):
+    """An annotation file, by its object and origin; the ids are hints."""
+
+    path: Text
+    object_name: Text = ""
+    object_id: Text = ""
+    shape: Text = ""
+    method: Text = ""
+    deposition_id: Id | None = None
+    annotation_id: Id | None = None
+    id: Id | None = None
+
+
+class Looks(Part, frozen=True, kw_only=True):
+    """How a layer is drawn, in napari's words; None is the default of its kind.
+
+    ``color`` is red, green, blue and opacity in hexadecimal; ``slab_angstrom`` the thickness of
+    the shown slab of picks; ``selected_zyx_angstrom`` are the positions of the selected picks.
+    """
+
+    visible: bool = True
+    opacity: Share | None = None
+    blending: Text | None = None
+    contrast_limits: tuple[Number, Number] | None = None
+    gamma: Annotated[float, Meta(gt=0, le=100)] | None = None
+    colormap: Text | None = None
+    rendering: Text | None = None
+    depiction: Text | None = None
+    plane_position_zyx_angstrom: Zyx | None = None
+    plane_normal_zyx: Zyx | None = None
+    plane_thickness_angstrom: Length | None = None
+    level: Annotated[int, Meta(ge=0, le=20)] | None = None
+    color: Color | None = None
+    symbol: Text | None = None
+    size_angstrom: Length | None = None
+    slab_angstrom: Annotated[float, Meta(ge=0, le=1e5)] | None = None
+    arrows: Looks | None = None
+    selected_zyx_angstrom: Annotated[tuple[Zyx, ...], Meta(max_length=_MAX_PARTS)] = ()
+
+
+class ViewedLayer(Part, frozen=True, kw_only=True):
+    """A layer: a tomogram, an annotation, a tilt series, or a file beside the view's own file.
+
+    ``run`` counts the view's runs from 0.
+    """
+
+    run: Annotated[int, Meta(ge=0, lt=_MAX_PARTS)] = 0
+    kind: Literal["tomogram", "annotation", "tilt series", "file"]
+    tomogram: ViewedTomogram | None = None
+    annotation: ViewedAnnotation | None = None
+    file: Text = ""
+    name: Text = ""
+    looks: Looks = Looks()
+
+
+class Camera(Part, frozen=True, kw_only=True):
+    """What of the world the canvas shows, in ångström, axes z, y, x.
+
+    Attributes
+    ----------
+    order
+        The axes from the slider to the horizontal one.
+    field_angstrom
+        Height and width of the canvas. A window of other proportions shows at least this.
+    orientation
+        The camera's rotation as a quaternion w, x, y, z.
+    slab_angstrom
+        The thickness of the slab that is averaged in 2D.
+    """
+
+    ndisplay: Literal[2, 3] = 2
+    order: tuple[Literal[0, 1, 2], Literal[0, 1, 2], Literal[0, 1, 2]] = (0, 1, 2)
+    point_zyx_angstrom: Zyx
+    center_zyx_angstrom: Zyx
+    field_angstrom: tuple[Length, Length]
+    orientation: tuple[Number, Number, Number, Number] = (1.0, 0.0, 0.0, 0.0)
+    perspective: Annotated[float, Meta(ge=0, lt=180)] = 0.0
+    slab_angstrom: Annotated[float, Meta(ge=0, le=1e5)] = 0.0
+    projection: Text | None = None
+    ortho: bool = False
+
+
+class Words(Part, frozen=True, kw_only=True):
+    """A view's title, what to look at, and the citation of its data, as plain text."""
+
+    title: Text = ""
+    text: LongText = ""
+    citation: LongText = ""
+    made_by: Text = ""
+    made_at: Text = ""
+
+
+class View(Part, frozen=True, kw_only=True):
+    """What is on the canvas: layers from bottom to top, the camera, and words about it."""
+
+    version: Annotated[int, Meta(ge=1, le=1000)] = VERSION
+    runs: Annotated[tuple[ViewedRun, ...], Meta(max_length=_MAX_PARTS)] = ()
+    layers: Annotated[tuple[ViewedLayer, ...], Meta(max_length=_MAX_PARTS)] = ()
+    camera: Camera
+    words: Words = Words()
+
+    @classmethod
+    def of(cls, data: object) -> View:
+        """A view from plain data, such as a part of a larger JSON text; FormatError if it isn't one."""
+        try:
+            view = msgspec.convert(data, cls)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise FormatError(f"This isn't a view: {error}.") from error
+        n_runs = len(view.runs)
+        if any(layer.run >= n_runs for layer in view.layers):
+            raise FormatError("This isn't a view: a layer is of a run that it doesn't list.")
+        assert isinstance(data, dict)  # noqa: S101 - msgspec made a struct of it
+        return _with_more(view, data)
+
+    @classmethod
+    def of_json(cls, text: bytes | str) -> View:
+        """A view from its JSON text; FormatError if it isn't one or is too large."""
+        if len(text) > MAX_BYTES:
+            raise FormatError(f"This view is larger than {MAX_BYTES // 1000} kB.")
+        try:
+            data = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise FormatError(f"This isn't a view: {error}.") from error
+        return cls.of(data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The view as plain data, with everything that was read."""
+        data: dict[str, Any] = _with_more_beside(msgspec.to_builtins(self))
+        return {"$schema": SCHEMA_URL, "version": self.version} | data
+
+    def to_json(self) -> bytes:
+        """The view as indented JSON text."""
+        return msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=1) + b"\n"
+
+
+def read_view(path: str | Path) -> View:
+    """Read a view's file; FormatError if it isn't one or can't be read."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise FormatError(f"{path} can't be read: {error.strerror}.") from error
+    return View.of_json(text)
+
+
+def write_view(view: View, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a view's file and return its path, with the suffix ``.view.json`` if it had none.
+
+    Raises ExistsError if there is one and not ``overwrite``, SaveError if it can't be written.
+    """
+    path = Path(path)
+    if not path.name.endswith(".json"):
+        path = path.with_name(path.name + SUFFIX)
+    text = view.to_json()
+    if len(text) > MAX_BYTES:
+        raise SaveError(f"This view would be larger than {MAX_BYTES // 1000} kB.")
+    with written_whole(path, overwrite=overwrite) as unfinished:
+        unfinished.write_bytes(text)
+    return path
+
+
+# what newer versions state
+
+
+def _with_more(part: P, data: dict[str, Any]) -> P:
+    """A part with the unknown keys of the data that it was converted from, as are its own parts."""
+    known: dict[str, Any] = {}
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if isinstance(value, Part):
+            known[field.name] = _with_more(value, data.get(field.name, {}))
+        elif field.name in _LISTS:
+            pairs = zip(value, data.get(field.name, ()), strict=True)
+            known[field.name] = tuple(_with_more(each, given) for each, given in pairs)
+    names = {field.encode_name for field in fields(part)} | {"$schema"}
+    more = {key: value for key, value in data.items() if key not in names}
+    return replace(part, **known, more=more)
+
+
+def _with_more_beside(data: Any) -> Any:
+    """The plain data of a part with unknown keys beside the known ones."""
+    if isinstance(data, list | tuple):
+        return [_with_more_beside(each) for each in data]
+    if not isinstance(data, dict):
+        return data
+    more = data.pop(_MORE, {})
+    return {key: _with_more_beside(value) for key, value in data.items()} | more
