@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 
 import pytest
 import typer
@@ -88,3 +89,11 @@ def test_debug_works_before_and_after_the_command() -> None:
         with pytest.raises(Exception, match="no folder"):
             main(arguments)
     assert main(["list", "runs", "no/such"]) == 1
+
+
+def test_a_missing_extra_is_one_line(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "napari_cryoet.packs.serve", raising=False)
+    assert main(["serve", "pack"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'napari-cryoet[serve]'" in line

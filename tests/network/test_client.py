@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import gzip
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -239,16 +241,39 @@ def test_transient_faults_are_retried(url: str, server: Server, fault) -> None:
     assert body(url) == CONTENT
 
 
-def test_retry_after_is_respected_up_to_a_limit(url: str, server: Server) -> None:
-    server.script("file", status(503, Retry_After="1"), times=1)
+@pytest.mark.parametrize("is_date", [False, True])
+def test_retry_after_is_respected_and_told_up_to_a_limit(
+    url: str, server: Server, is_date: bool
+) -> None:
+    def header(seconds: int) -> str:
+        date = email.utils.formatdate(time.time() + seconds, usegmt=True)
+        return date if is_date else str(seconds)
+
+    server.script("file", status(429, Retry_After=header(2)), times=1)
     began = time.monotonic()
-    assert body(url) == CONTENT
+    told: list[str] = []
+    client.run(
+        client.get(url, limit_bytes=MB),
+        Task(lambda _fraction, text: told.append(text)),
+        server=client.server_of(url),
+    )
     assert time.monotonic() - began >= 1
-    server.script("file", status(503, Retry_After="3600"))
-    with pytest.raises(NetworkError) as caught:
+    assert re.fullmatch(r"The server asks to wait until \d\d:\d\d:\d\d", told[0])
+    server.script("file", status(503, Retry_After=header(3600)))
+    with pytest.raises(NetworkError, match=r"asks to wait until \d\d:\d\d:\d\d") as caught:
         fetch(url)
     assert caught.value.status == 503
     assert len(server.requests) == 3, "waited for an hour"
+
+
+@pytest.mark.parametrize("wait", ["soon", "-5", "9" * 400, "Mon, 99 Foo 2026 00:00:00 GMT"])
+def test_an_invalid_retry_after_is_ignored(url: str, server: Server, wait: str) -> None:
+    server.script("file", status(404, Retry_After="60"), times=1)
+    assert fetch(url) is None
+    server.script("file", status(503, Retry_After=wait))
+    with pytest.raises(NetworkError) as caught:
+        fetch(url)
+    assert caught.value.status == 503
 
 
 @pytest.mark.parametrize("code", [401, 403, 400, 500 + 5])

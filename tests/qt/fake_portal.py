@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import CryoETError, NotFoundError, StoppedError
+from napari_cryoet.exceptions import CryoETError, NotFoundError
 from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueRow,
@@ -63,6 +63,8 @@ class FakePortal:
     ----------
     gate
         Clear it to block all answers until it is set or the request is stopped.
+    says
+        What requests say while they are blocked.
     error
         Raised instead of answering, if set.
     requests
@@ -78,6 +80,7 @@ class FakePortal:
         self.depositions = (owning_row(self.rows), enriching_row(self.rows))
         self.gate = threading.Event()
         self.gate.set()
+        self.says = ""
         self.error: CryoETError | None = None
         self.freshness = FRESH
         self.cached: Catalogue | None = None
@@ -142,8 +145,7 @@ class FakePortal:
     def _answer(self, task: Task, *request: Any) -> None:
         self.requests.append(request)
         while not self.gate.wait(0.01):
-            if task.is_stopped:
-                raise StoppedError
+            task.step(0.0, self.says)
         if self.error is not None:
             raise self.error
 

@@ -224,6 +224,34 @@ def test_cached_data_show_their_date(qtbot, make_browser, portal):
     assert browser.screens.source_bar.state.text() == "online"
 
 
+def test_a_late_page_shows_no_notice_on_the_next(qtbot, browser, portal):
+    portal.gate.clear()
+    open_dataset(qtbot, browser, answers=False)
+    browser.navigator.go_up()
+    portal.freshness = Freshness(
+        fetched_at=datetime.now(UTC), is_offline=True, reason="No network."
+    )
+    portal.gate.set()
+    qtbot.waitUntil(lambda: len(browser.screens.dataset.runs) > 0)
+    assert not browser.screens.notice.isVisible()
+    browser.screens.dataset.restart()
+    browser.navigator.go_to_dataset(browser.screens.dataset.dataset_id)
+    qtbot.waitUntil(browser.screens.notice.isVisible)
+
+
+def test_a_page_tells_until_when_the_server_asks_to_wait(qtbot, browser, portal):
+    portal.gate.clear()
+    portal.says = "The server asks to wait until 16:45:10"
+    open_dataset(qtbot, browser, answers=False)
+    message = browser.screens.dataset.loadable.message
+    qtbot.waitUntil(lambda: message.isVisible() and portal.says in message.text)
+    browser.navigator.go_to_run(506)
+    message = browser.screens.run_loadable.message
+    qtbot.waitUntil(lambda: message.isVisible() and portal.says in message.text)
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        portal.gate.set()
+
+
 def test_the_state_is_not_online_while_the_server_refuses(qtbot, browser, portal):
     state = browser.screens.source_bar.state
     assert state.text() == "online"

@@ -17,7 +17,7 @@ from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.viewer import add_layers
-from server import Server
+from server import Server, status
 
 SHAPE = (61, 302, 275)
 
@@ -55,6 +55,7 @@ EXACT = StreamState(is_exact=True)
 OLD = StreamState(is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
 LOADING = StreamState(missing_blocks=2, bytes_read=3_000_000, bytes_per_s=2e6, source_number=1)
 ALSO_LOADING = StreamState(missing_blocks=2, bytes_read=1_000_000, bytes_per_s=1e6)
+WAITING = StreamState(missing_blocks=2, wait_text="The server asks to wait until 16:45:10")
 LOADING_OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
 
 
@@ -63,6 +64,7 @@ LOADING_OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=
     [
         ((EXACT, OLD), "offline, as of 5 Mar 2024"),
         ((LOADING, ALSO_LOADING), "sharpening… 4 MB · 3 MB/s"),
+        ((LOADING, WAITING), "The server asks to wait until 16:45:10"),
         ((OLD, LOADING_OLDER), "offline, as of 1 Jun 2023 · sharpening… 0 B"),
     ],
 )
@@ -97,12 +99,14 @@ def layer_is_exact(layer, strip) -> bool:
     return stream_of(layer).state.is_exact and not strip.label.text()
 
 
-def test_the_strip_counts_the_records_that_are_opened(monkeypatch, manager, strip):
+def test_the_strip_counts_the_records_that_are_opened(qtbot, monkeypatch, manager, strip):
     monkeypatch.setattr(manager, "coming", lambda: {LayerKey("annotation", 7)})
     monkeypatch.setattr(LayerManager, "progress", (4, 27))
     manager.changed.emit()
     assert strip.label.text() == "opening 5 of 27…"
     assert not strip.stop.isHidden()
+    manager.said.emit("The server asks to wait until 16:45:10")
+    qtbot.waitUntil(lambda: "until 16:45:10" in strip.label.text())
 
 
 def test_a_layer_added_by_others_is_shown_and_can_be_stopped(
@@ -116,6 +120,10 @@ def test_a_layer_added_by_others_is_shown_and_can_be_stopped(
     assert strip.label.text() == "stopped"
     served.end()
     strip.retry.click()
+    qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
+    served.script("", status(429, Retry_After="1"), times=1)
+    viewer_model.dims.set_current_step(0, 20)
+    qtbot.waitUntil(lambda: "The server asks to wait until" in strip.label.text())
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
 
 

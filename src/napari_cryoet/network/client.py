@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import email.utils
 import functools
 import json
 import random
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ _POLL_S = 0.05
 _ATTEMPTS = 4
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _LONGEST_RETRY_AFTER_S = 60.0
+_LEAST_TOLD_S, _MOST_TOLD_S = 1.0, 24 * 3600.0  # of waits that servers ask for
 _MOST_REDIRECTS = 5
 _DRAIN_S, _MOST_DRAINED_BYTES = 1.0, 2**18
 _MOST_SKIPPED_BYTES = 4 * 2**20  # of a whole file, to reach a part
@@ -79,7 +82,7 @@ def loop() -> asyncio.AbstractEventLoop:
 def server_of(url: str) -> str:
     """The server of an address: scheme, host and port."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
 
 
 def refusals(server: str) -> int:
@@ -87,15 +90,26 @@ def refusals(server: str) -> int:
     return network().refusals[server]
 
 
+def wait_text(server: str) -> str:
+    """That a server asked to wait and until when, for users; empty if it doesn't."""
+    until_s = network().waits.get(server, 0.0)
+    return f"The server asks to wait until {_clock(until_s)}" if until_s > time.time() else ""
+
+
+def _clock(time_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time_s))
+
+
 def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     """Start a coroutine on the loop, from any thread."""
     return asyncio.run_coroutine_threadsafe(coroutine, loop())
 
 
-def run(coroutine: Coroutine[Any, Any, T], task: Task = UNWATCHED) -> T:
+def run(coroutine: Coroutine[Any, Any, T], task: Task = UNWATCHED, *, server: str = "") -> T:
     """Run a coroutine on the loop and wait for it, from any thread but the loop's own.
 
-    Once ``task`` is set, it is cancelled, and a StoppedError is raised within 0.1 s.
+    Once ``task`` is set, it is cancelled, and a StoppedError is raised within 0.1 s. While
+    ``server`` asks to wait, the task says so.
     """
     if task.is_stopped:
         coroutine.close()
@@ -105,6 +119,8 @@ def run(coroutine: Coroutine[Any, Any, T], task: Task = UNWATCHED) -> T:
         while not concurrent.futures.wait([future], _POLL_S).done:
             if task.is_stopped:
                 raise StoppedError
+            if text := wait_text(server):
+                task.step(0.0, text)
         return future.result()
     except concurrent.futures.CancelledError as error:  # at exit
         raise StoppedError from error
@@ -140,6 +156,8 @@ def _retried(attempt: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, A
                     raise
                 longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (number - 1))
                 pause_s = error.retry_after_s + random.uniform(longest_s / 2, longest_s)  # noqa: S311 - no secret
+                if error.retry_after_s >= _LEAST_TOLD_S:
+                    network().waits[server_of(error.url)] = time.time() + pause_s
             await asyncio.sleep(pause_s)
 
     return with_retries
@@ -359,13 +377,22 @@ class Body:
         """Raise a NetworkError for any status but 200 and 206."""
         if self.status in {200, 206}:
             return
-        error = _error(self.url, _STATUSES.get(self.status, "refused"), status=self.status)
-        if self.status in _RETRIED_STATUSES:
-            wait = self.headers.get("Retry-After", "")
-            error = _TransientError(
-                error, _ATTEMPTS, float(wait) if wait.isascii() and wait.isdigit() else 0.0
-            )
-        raise error
+        if self.status not in _RETRIED_STATUSES:
+            raise _error(self.url, _STATUSES.get(self.status, "refused"), status=self.status)
+        wait_s = _retry_after_s(self.headers.get("Retry-After", ""))
+        kind = "busy" if wait_s >= _LEAST_TOLD_S else "refused"
+        until = _clock(time.time() + wait_s)
+        error = _error(self.url, kind, status=self.status, until=until)
+        raise _TransientError(error, _ATTEMPTS, wait_s)
+
+
+def _retry_after_s(header: str) -> float:
+    """How long a server asks to wait: its header has seconds or a date."""
+    if header.isascii() and header.isdigit():
+        return min(float(header), _MOST_TOLD_S)
+    date = email.utils.parsedate_tz(header)
+    wait_s = email.utils.mktime_tz(date) - time.time() if date is not None else 0.0
+    return min(max(0.0, wait_s), _MOST_TOLD_S)
 
 
 @asynccontextmanager
@@ -458,11 +485,13 @@ class _TransientError(NetworkError):
         self.attempts, self.retry_after_s = attempts, retry_after_s
 
 
-def _error(url: str, kind: str, *, status: int | None = None, limit: int = 0) -> NetworkError:
+def _error(
+    url: str, kind: str, *, status: int | None = None, limit: int = 0, until: str = ""
+) -> NetworkError:
     """A NetworkError with the message for a kind of failure."""
     message, hint = _MESSAGES[kind]
     names = {"host": host_of(url), "file": file_of(url) or "the file"}
-    message = message.format(**names, status=status, limit=limit)
+    message = message.format(**names, status=status, limit=limit, until=until)
     error = NetworkError(message, hint=hint, url=without_login(url), status=status)
     return _TransientError(error, _RETRIED[kind]) if kind in _RETRIED else error
 
@@ -520,6 +549,7 @@ _MESSAGES = {  # message and hint
     "too large": ("The server {host} sent more than the {limit:,} bytes expected for {file}.", ""),
     "forbidden": ("The server {host} doesn't allow access to {file} (status {status}).", ""),
     "missing": ("The server {host} doesn't have {file} (status {status}).", ""),
+    "busy": ("The server {host} asks to wait until {until} (status {status}).", "Try again then."),
     "refused": (
         "The server {host} can't answer the request for {file} (status {status}).",
         "Try again later.",

@@ -43,6 +43,8 @@ class Network:
         self._proxies: dict[URL, tuple[float, str]] = {}
         #: How often each server asked for fewer requests (status 429 or 503), by `client.server_of`.
         self.refusals: Counter[str] = Counter()
+        #: Until when servers last asked to wait, in seconds since 1970, by `client.server_of`.
+        self.waits: dict[str, float] = {}
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop, started at first use; may be called from any thread."""

@@ -59,7 +59,8 @@ def ask_server(url: str, query: str, variables: Variables, task: Task = UNWATCHE
     from napari_cryoet.network import client
 
     payload = {"query": query, "variables": variables}
-    response = client.run(client.post_json(url, payload, limit_bytes=MAX_REPLY_BYTES), task)
+    asked = client.post_json(url, payload, limit_bytes=MAX_REPLY_BYTES)
+    response = client.run(asked, task, server=client.server_of(url))
     try:
         reply = msgspec.json.decode(response.body, type=_Reply)
     except (msgspec.MsgspecError, RecursionError):

@@ -288,7 +288,7 @@ class _Documents:
         wanted = dict.fromkeys(documents, _MAX_METADATA_BYTES) | dict.fromkeys(heads, HEAD_BYTES)
         wanted = {key: length for key, length in wanted.items() if key not in self._requested}
         self._requested.update(wanted)
-        client.run(self._read_all(wanted), self._stop)
+        client.run(self._read_all(wanted), self._stop, server=self._source.server)
 
     async def _read_all(self, wanted: dict[str, int]) -> None:
         await asyncio.gather(*(self._read(key, length) for key, length in wanted.items()))

@@ -265,6 +265,7 @@ class Navigator(QObject):
         session.preparing.connect(self._on_preparing)
         session.failed.connect(self._on_failed)
         session.unreachable.connect(screens.source_bar.set_unreachable)
+        session.waiting.connect(self._on_waiting)
         session.catalogue_changed.connect(self._on_catalogue)
         screens.switch.chosen.connect(
             lambda number: self.go_to_list(LISTS[number], takes_focus=False)
@@ -410,13 +411,31 @@ class Navigator(QObject):
         screens.source_bar.set_state("not opened", is_offline=True, reason=str(error))
         screens.datasets.show_error(error, session.retry)
 
+    def _on_waiting(self, key: str, text: str) -> None:
+        screens = self._screens
+        loadables = {
+            "catalogue": screens.datasets.loadable,
+            "runs": screens.dataset.loadable,
+            "deposition": screens.deposition.loadable,
+            "run": screens.run_loadable,
+        }
+        if key in loadables:
+            loadables[key].message.explain(text)
+
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         self._screens.switch.setEnabled(True)
         self._show_freshness(catalogue.freshness, self._session.retry)
 
-    def _show_freshness(self, freshness: Freshness, refetch: Callable[[], None]) -> None:
-        """Show a notice if a page comes from the cache, and remove it if a page comes from the portal."""
+    def _show_freshness(
+        self, freshness: Freshness, refetch: Callable[[], None], place: Place | None = None
+    ) -> None:
+        """Show a notice if a page comes from the cache, and remove it if it comes from the portal.
+
+        The notice is left out if you are no longer at ``place``.
+        """
         self._screens.source_bar.set_freshness(freshness)
+        if place not in (None, self._crumbs[-1]):
+            return
         self._refetch = refetch if freshness.is_cached else None
         notice = self._screens.notice
         if not freshness.is_cached:
@@ -434,7 +453,7 @@ class Navigator(QObject):
             return portal.deposition_page(number, task=task)
 
         def show(page: DepositionPage) -> None:
-            self._show_freshness(page.freshness, view.restart)
+            self._show_freshness(page.freshness, view.restart, Place("deposition", number))
             view.set_page(page, self._session.page_url("deposition", number))
 
         self._session.ask("deposition", ask, show, view.show_error)
@@ -448,7 +467,7 @@ class Navigator(QObject):
             )
 
         def show(page: DatasetPage) -> None:
-            self._show_freshness(page.freshness, view.restart)
+            self._show_freshness(page.freshness, view.restart, Place("dataset", number))
             view.add_page(page, self._session.page_url("dataset", number))
 
         self._session.ask("runs", ask, show, view.show_error)

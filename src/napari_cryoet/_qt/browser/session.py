@@ -50,6 +50,7 @@ class Session(QObject):
     index_read = Signal(object)  # Index
     index_failed = Signal(object)  # CryoETError
     unreachable = Signal(object)  # NetworkError of any request that was sent
+    waiting = Signal(str, str)  # key of a request, and until when the server asks to wait
 
     def __init__(
         self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None
@@ -235,6 +236,8 @@ class Session(QObject):
             self.preparing.emit(fraction, message)
         elif key == "index":
             self.index_said.emit(fraction, message)
+        elif key in _TASKS:
+            self.waiting.emit(key, message)
 
 
 def _read_index(portal: Portal, refresh: bool, job: Job) -> Index:

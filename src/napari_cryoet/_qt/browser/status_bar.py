@@ -16,8 +16,8 @@ from napari_cryoet._qt.streaming.progressive import StreamStatus
 from napari_cryoet._qt.streaming.state import (
     SETTLE_MS,
     StreamState,
+    loading_text,
     offline_text,
-    traffic_text,
 )
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
@@ -79,11 +79,13 @@ class StreamWatch(QObject):
         super().__init__(parent)
         self._manager, self._strip, self._detail = manager, strip, detail
         self._is_closed = False
+        self._said = ""  # about the records that are being opened
         self._followed: WeakSet[StreamStatus] = WeakSet()  # they live as long as their layers
         self._settle = single_shot(self, SETTLE_MS, self.update)
         manager.changed.connect(self._on_layers)
         manager.streams_changed.connect(self._on_layers)
         manager.appearance_changed.connect(self._schedule)
+        manager.said.connect(self._on_said)
         strip.destroyed.connect(self.close)
         strip.stop.clicked.connect(self._stop)
         strip.retry.clicked.connect(self.retry)
@@ -96,7 +98,8 @@ class StreamWatch(QObject):
         if self._manager.coming():
             n_added, n_records = self._manager.progress
             which = f" {n_added + 1} of {n_records}" if n_records > 1 else ""
-            self._strip.set_status(f"opening{which}…", can_stop=True)
+            self._strip.set_status(joined(f"opening{which}…", self._said), can_stop=True)
+            self._said = ""
         else:
             self._show(
                 [
@@ -123,9 +126,7 @@ class StreamWatch(QObject):
         if failed is not None:
             strip.set_status(joined(_name_of(failed[0]), plain(str(failed[1]))), can_retry=True)
         elif any(state.is_coming and not state.is_stopped for state in states):
-            strip.set_status(
-                joined(offline_text(states), f"sharpening… {traffic_text(states)}"), can_stop=True
-            )
+            strip.set_status(joined(offline_text(states), loading_text(states)), can_stop=True)
         elif any(state.is_stopped and not state.is_exact for state in states):
             strip.set_status("stopped", can_retry=True)
         elif any(state.is_limited for state in states):
@@ -147,6 +148,10 @@ class StreamWatch(QObject):
     def _schedule(self, _change: Any = None) -> None:
         if not self._settle.isActive():
             self._settle.start()
+
+    def _on_said(self, text: str) -> None:
+        self._said = text
+        self._schedule()
 
     def _stop(self) -> None:
         self._manager.stop()

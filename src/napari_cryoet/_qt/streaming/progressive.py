@@ -20,6 +20,7 @@ from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors
 from napari_cryoet._qt.streaming.slice_geometry import positioned_response, streamed_request
 from napari_cryoet._qt.streaming.state import StreamState
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet.network.client import wait_text
 from napari_cryoet.streaming import Display, Pyramid, pyramid_of
 from napari_cryoet.wording import plain
 
@@ -85,6 +86,7 @@ class StreamStatus(QObject):
             bytes_per_s=self._speed(state.bytes_read),
             as_of=pyramid.as_of,
             source_number=pyramid.source_number,
+            wait_text=wait_text(pyramid.server),
         )
 
     def _speed(self, bytes_read: int) -> float:

@@ -27,16 +27,25 @@ class StreamState(DisplayState):
         When the server last confirmed the cached data, if it doesn't respond now; otherwise None.
     source_number
         Identifies the source; copies of a layer and channels of an image share it.
+    wait_text
+        Until when the server asks to wait; empty if it doesn't.
     """
 
     bytes_per_s: float = 0.0
     as_of: datetime | None = None
     source_number: int | None = None
+    wait_text: str = ""
 
     @property
     def is_coming(self) -> bool:
         """Whether the picture will still improve."""
         return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
+
+
+def loading_text(states: Sequence[StreamState]) -> str:
+    """What layers are waiting for: a server that asks for it, or bytes and their speed."""
+    waits = next((state.wait_text for state in states if state.wait_text), "")
+    return waits or f"sharpening… {traffic_text(states)}"
 
 
 def traffic_text(states: Sequence[StreamState]) -> str:

@@ -75,6 +75,7 @@ class LayerManager(QObject):
         object
     )  # LayerKey of a layer whose name, visibility or colour changed
     edits_changed = Signal()  # of a layer's `edits`
+    said = Signal(str)  # status message of a record that is coming
     failed = Signal(object, object)  # LayerKey, CryoETError
     remarked = Signal(object, str)  # LayerKey, warning about the layer
 
@@ -84,6 +85,7 @@ class LayerManager(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._tasks = tasks or Tasks(self)
+        self._tasks.said.connect(self._on_said)
         self._coming: set[LayerKey] = set()
         self._loaded: list[_Loaded] = []
         self._further: list[Layer] = []  # arrows of points that were added
@@ -347,6 +349,10 @@ class LayerManager(QObject):
                 then=partial(self._on_loaded, key, page.run.id),
                 failed=partial(self._on_failed, key),
             )
+
+    def _on_said(self, key: object, _fraction: float, text: str) -> None:
+        if key in self._coming:
+            self.said.emit(text)
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._coming.discard(key)

@@ -82,6 +82,10 @@ class MessagePanel(QWidget):
         self.bar.setValue(round(fraction * BAR_STEPS))
         self.bar.show()
 
+    def explain(self, hint: str) -> None:
+        """Add to the message why it takes long."""
+        self._set_text(self._title.text(), hint)
+
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         actions = [] if retry is None else [Action("Retry", retry)]
         if isinstance(error, UnexpectedError):
