@@ -140,7 +140,8 @@ class Camera(Part, frozen=True, kw_only=True):
     field_angstrom
         Height and width of the canvas. A window of other proportions shows at least this.
     orientation
-        The camera's rotation as a quaternion w, x, y, z.
+        The camera's rotation as a quaternion w, x, y, z, relative to the axes in their ``order``.
+        It turns x, y, z into right, down and toward you.
     slab_angstrom
         The thickness of the slab that is averaged in 2D.
     """

@@ -1,0 +1,1 @@
+"""Views of the canvas in napari: taking and showing them, pictures and movies."""
