@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_cryoet.settings import Recent, Settings
+from napari_cryoet.settings import LeftPage, Recent, Settings
 
 
 def test_the_source_and_unique_recent_entries_are_saved_newest_first(tmp_path):
@@ -17,6 +17,14 @@ def test_the_source_and_unique_recent_entries_are_saved_newest_first(tmp_path):
     recent = Settings(path).recent
     assert [entry.label for entry in recent[:3]] == ["Renamed", "Pack 19", "Pack 17"]
     assert len(recent) == len(set(recent)) < 20
+
+
+def test_only_the_pages_of_recent_sources_are_kept(tmp_path):
+    settings = Settings(tmp_path / "settings.json")
+    for number in [*range(20), 17]:
+        settings.leave(f"/packs/{number}", LeftPage(({"kind": "datasets"},), {"text": "a"}))
+    assert list(settings.pages)[:3] == ["/packs/17", "/packs/19", "/packs/18"]
+    assert len(settings.pages) < 20
 
 
 def test_a_damaged_file_is_ignored(tmp_path):

@@ -34,6 +34,13 @@ class Recent(NamedTuple):
     label: str
 
 
+class LeftPage(NamedTuple):
+    """The page and the search with which a source was left, as plain data."""
+
+    crumbs: tuple[dict[str, Any], ...]  # of `pages.breadcrumbs`
+    search: dict[str, Any]  # from `Search.to_dict`
+
+
 class NamedSearch(NamedTuple):
     """A named search; ``search`` is from `Search.to_dict`."""
 
@@ -87,6 +94,8 @@ class Settings:
         Saved searches, in order.
     recent
         Recently opened entries, newest first; they may no longer exist.
+    pages
+        Where recent sources were left, by source, newest first.
     disk_cache_limit_bytes
         The size limit of the cache of pixels; None for the default, 0 for no cache.
     diameters_angstrom
@@ -100,6 +109,7 @@ class Settings:
     data_saver = _Setting(DataSaver, DataSaver())
     searches = _Setting[tuple[NamedSearch, ...]](tuple[NamedSearch, ...], ())
     recent = _Setting[tuple[Recent, ...]](tuple[Recent, ...], ())
+    pages = _Setting[dict[str, LeftPage]](dict[str, LeftPage], {})
     disk_cache_limit_bytes = _Setting[int | None](Annotated[int, msgspec.Meta(ge=0)], None)
     diameters_angstrom = _Setting[dict[str, Any]](dict[str, Any], {})
 
@@ -131,3 +141,8 @@ class Settings:
         """Put an entry at the top of the recently opened ones."""
         kept = [recent, *(other for other in self.recent if other[:2] != recent[:2])]
         self.recent = tuple(kept[:_MOST_RECENT])
+
+    def leave(self, source: str, page: LeftPage) -> None:
+        """Save where a source was left."""
+        others = [item for item in self.pages.items() if item[0] != source]
+        self.pages = dict([(source, page), *others][:_MOST_RECENT])

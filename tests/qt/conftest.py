@@ -123,7 +123,7 @@ def make_browser(
     ) -> PortalBrowser:
         if portal is not None:
             options["open_portal"] = lambda _source, _job: portal
-        browser = PortalBrowser(viewer_model, memory=memory, **options)
+        browser = PortalBrowser(viewer_model, **{"memory": memory, **options})
         qtbot.addWidget(browser)
         browser.resize(width, 760)
         browser.show()

@@ -5,16 +5,20 @@ And its local data.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
+import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit, QMenu, QPushButton
 
 from napari_cryoet._qt.browser.data_use import HeldDataDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.source_bar import AddressDialog
+from napari_cryoet.discovery.search import Search
 from napari_cryoet.portal.portal import Source
-from napari_cryoet.settings import Recent
+from napari_cryoet.settings import Recent, Settings
+from qt.fake_portal import FakePortal
 
 
 def click(qtbot, widget) -> None:
@@ -89,6 +93,70 @@ def test_a_recent_run_opens_from_the_start_page_by_key(
         qtbot.keyClick(button, Qt.Key.Key_Space)
     assert arrived.args[0].run.id == 506
     assert not again.manager.coming()
+
+
+def test_a_source_opens_as_it_was_left(qtbot, make_browser, portal, memory):
+    other = FakePortal()
+    other.source = Source("demo", "demo", "Demo")
+
+    def start() -> PortalBrowser:
+        return make_browser(open_portal=lambda source, _job: other if source == "demo" else portal)
+
+    search = Search(text="lamellae", released=(date(2020, 1, 1), None), processing=("denoised",))
+    browser = start()
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    browser.finder.set_search(search)
+    browser.navigator.go_to_dataset(10000)
+    qtbot.waitUntil(lambda: len(browser.screens.dataset.runs) > 0)
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.screens.dataset.view.opened.emit(browser.screens.dataset.runs[6])
+    browser.hide()  # as when napari closes, at once: nothing waits for a timer
+    assert [crumb["kind"] for crumb in memory.pages["live"].crumbs][-1] == "run"
+    browser.use_source("demo")
+    qtbot.waitUntil(lambda: browser.session.source is not None)
+    browser.close_down()
+
+    again = start()
+    qtbot.waitUntil(lambda: again.session.source is not None)
+    assert again.screens.breadcrumb.text == "Datasets"
+    portal.requests.clear()
+    with qtbot.waitSignal(again.navigator.run_arrived) as arrived:
+        entries(again)["Browse the live portal"].trigger()
+    assert arrived.args[1] is False, "layers are opened only on request"
+    assert again.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006"
+    assert again.screens.search.text() == "lamellae"
+    assert again.finder.search == search
+    assert [request[0] for request in portal.requests] == ["catalogue", "run_page"]
+    assert not again.isAncestorOf(QApplication.focusWidget())
+    again.navigator.go_up()
+    qtbot.waitUntil(lambda: len(again.screens.dataset.runs) > 0)
+
+    with qtbot.waitSignal(again.session.catalogue_changed):
+        entries(again)["Browse the live portal"].trigger()
+    assert again.screens.breadcrumb.text == "Datasets", "a source that is open starts over"
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        "7",
+        '{"live": 7}',
+        '{"live": [[], {}]}',
+        '{"live": [[{"kind": "moon"}], {"moons": 1}]}',
+        '{"live": [[{"kind": "run", "id": 506}], {"text": 7}]}',
+        '{"live": [[{"kind": "datasets"}, {"kind": "run", "id": "x"}], {}]}',
+    ],
+)
+def test_an_unreadable_page_is_the_list_of_datasets(qtbot, make_browser, portal, tmp_path, pages):
+    path = tmp_path / "strange.json"
+    path.write_text(f'{{"source": "live", "pages": {pages}}}')
+    browser = make_browser(portal, memory=Settings(path))
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        pass
+    assert browser.screens.breadcrumb.text == "Datasets"
+    assert browser.screens.datasets.isVisible()
+    assert browser.finder.search == Search()
 
 
 def test_an_address_is_checked_before_it_is_opened(qtbot, make_browser, portal, served_demo):

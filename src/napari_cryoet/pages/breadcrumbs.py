@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
 
 MOST_CRUMBS: Final = 4
 PageKind: TypeAlias = Literal[
@@ -29,6 +31,17 @@ class Place:
 DATASETS, RUNS, DEPOSITIONS = LISTS = Place("datasets"), Place("runs"), Place("depositions")
 BASKET: Final = Place("basket")
 Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
+
+
+def crumbs_from(data: Any) -> Crumbs:
+    """Read saved breadcrumbs; those of the list of datasets if they are invalid."""
+    try:
+        crumbs = msgspec.convert(data, Crumbs)
+    except msgspec.ValidationError:
+        return (DATASETS,)
+    are_lists = [place in LISTS for place in crumbs[:MOST_CRUMBS]]
+    is_valid = are_lists == [True, *[False] * (len(crumbs) - 1)]
+    return crumbs if is_valid else (DATASETS,)
 
 
 def begin(place: Place) -> Crumbs:

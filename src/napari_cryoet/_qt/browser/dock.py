@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 from napari.layers import Layer, Points
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
@@ -24,13 +25,16 @@ from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import elsewhere
-from napari_cryoet._qt.tasks import Job, warm_up
+from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.discovery.search import Search, search_from
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.locations import Location, without_login
-from napari_cryoet.settings import Recent, Settings
+from napari_cryoet.pages.breadcrumbs import crumbs_from
+from napari_cryoet.settings import LeftPage, Recent, Settings
 from napari_cryoet.wording import nm_text, plain
 
 if TYPE_CHECKING:
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
 
     from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Portal, Source
+
+
+_SAVE_AFTER_MS: Final = 500  # so that typing doesn't write a file for each letter
 
 
 def open_any(source: str, job: Job) -> Portal:
@@ -71,6 +78,9 @@ class PortalBrowser(Dock):
         self._memory = memory or Settings()
         self._source_label = ""
         self._run_to_show = 0  # once its source is open
+        self._returns = False  # to the page where the source was left
+        self._left: LeftPage | None = None  # to return to, once the source's catalogue is there
+        self._save_soon = single_shot(self, _SAVE_AFTER_MS, self._save_page)
         self.session = Session(self.tasks, open_portal, self)
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
         self.basket = BasketState(self.tasks, self._memory.download_folder, self)
@@ -90,9 +100,14 @@ class PortalBrowser(Dock):
         self._connect_network()
         self._recall()
 
-    def use_source(self, source: str | Path) -> None:
-        """Browse a source: ``"live"``, ``"demo"``, a portal's URL, or a pack's folder."""
+    def use_source(self, source: str | Path, *, returns: bool = False) -> None:
+        """Browse a source: ``"live"``, ``"demo"``, a portal's URL, or a pack's folder.
+
+        With ``returns``, it opens where it was left.
+        """
+        self._save_now()
         self._run_to_show = 0
+        self._returns = returns
         self.session.open(str(source))
 
     def take_keys(self) -> None:
@@ -107,6 +122,7 @@ class PortalBrowser(Dock):
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Close the windows of tilt series when napari's window closes."""
         super().hideEvent(event)
+        self._save_now()
         top: QWidget = self
         while (above := top.parentWidget()) is not None:
             top = above
@@ -114,6 +130,7 @@ class PortalBrowser(Dock):
             self.tilt_windows.close()
 
     def close_down(self) -> None:
+        self._save_now()
         self.session.close()
         self.basket.close()
         self.tilt_windows.close()
@@ -132,6 +149,9 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while waiting for the answer
+        session.catalogue_changed.connect(self._return)
+        self.navigator.moved.connect(self._on_moved)
+        self.finder.searched.connect(self._on_moved)
         self.navigator.run_arrived.connect(self._on_run)
         self.finder.basket_change_requested.connect(partial(self.basket.change, is_slow=True))
         screens.basket.download.clicked.connect(self._on_download)
@@ -171,27 +191,32 @@ class PortalBrowser(Dock):
         self.screens.source_bar.show_together.setChecked(self.manager.show_together)
         self.network.recall()
         if self._memory.source is not None:
-            self.use_source(self._memory.source)
+            self.use_source(self._memory.source, returns=True)
 
     def _on_chosen(self, choice: Choice | Recent) -> None:
         match choice:
             case Recent(source, run_id):
-                self.use_source(source)
+                self._choose(source)
                 self._run_to_show = run_id
             case "address":
                 dialog = AddressDialog(self.tasks, self)
-                dialog.found.connect(self.use_source)
+                dialog.found.connect(self._choose)
                 dialog.open()
             case "pack":
                 self._choose_pack()
             case _:
-                self.use_source(choice)
+                self._choose(choice)
+
+    def _choose(self, source: str) -> None:
+        """Browse a source where it was left; start over if it is open."""
+        is_open = self.session.source is not None and source == self._memory.source
+        self.use_source(source, returns=not is_open)
 
     def _choose_pack(self) -> None:
         packs = (Location.of(recent.source).path for recent in self._memory.recent)
         last = next((pack.parent for pack in packs if pack is not None), Path.home())
         if folder := QFileDialog.getExistingDirectory(self, "Open a pack", str(last)):
-            self.use_source(folder)
+            self._choose(folder)
 
     def _show_recent(self) -> None:
         for chooser in (self.screens.source_bar, self.screens.start):
@@ -218,6 +243,35 @@ class PortalBrowser(Dock):
         if self._run_to_show:
             self.navigator.go_to_run(self._run_to_show)
             self._run_to_show = 0
+        elif self._returns:
+            self._left = self._memory.pages.get(self._memory.source)
+
+    def _return(self, _catalogue: object) -> None:
+        """Show the page and the search with which the source was left."""
+        left, self._left = self._left, None
+        if left is None:
+            return
+        try:
+            search = search_from(left.search)
+        except FormatError:
+            search = Search()
+        self.navigator.return_to(crumbs_from(left.crumbs))
+        self.finder.set_search(search)
+
+    def _on_moved(self) -> None:
+        self._left = None
+        if self.session.source is not None:
+            self._save_soon.start()
+
+    def _save_now(self) -> None:
+        if self._save_soon.isActive():
+            self._save_soon.stop()
+            self._save_page()
+
+    def _save_page(self) -> None:
+        crumbs = msgspec.to_builtins(self.navigator.crumbs)
+        page = LeftPage(tuple(crumbs), self.finder.search.to_dict())
+        self._memory.leave(self._memory.source or "", page)
 
     def _on_network_loosened(self) -> None:
         if self.session.source is not None:

@@ -46,6 +46,7 @@ _READING: Final = "Reading the portal's metadata…"
 class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
+    searched = Signal()  # another search began
     basket_change_requested = Signal(
         object
     )  # slow function that takes the Basket and returns it changed
@@ -92,6 +93,10 @@ class Finder(QObject):
         """The results now listed."""
         return self._answer
 
+    @property
+    def search(self) -> Search:
+        return self._search
+
     def set_search(self, search: Search) -> None:
         """Start another search, and show it in the search box and the filters."""
         self._search, self._wants_another = search, False
@@ -99,6 +104,7 @@ class Finder(QObject):
             self._screens.search.set_quietly(search.text)
         self._screens.filter_bar.show_search(search)
         self._find()
+        self.searched.emit()
 
     def jump(self, jump: Jump) -> None:
         self._screens.notice.withdraw(_NOT_FOUND)
@@ -126,6 +132,7 @@ class Finder(QObject):
         self._search = replace(self._search, text="" if is_link else text)
         self._screens.filter_bar.show_search(self._search)
         self._find()
+        self.searched.emit()
         if is_link:
             self._on_entered(text)
 

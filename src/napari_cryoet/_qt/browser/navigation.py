@@ -251,6 +251,7 @@ class Navigator(QObject):
     with the link.
     """
 
+    moved = Signal()
     run_arrived = Signal(object, bool)  # RunPage, whether to open its default layers
 
     def __init__(self, screens: Screens, session: Session, parent: QObject | None = None) -> None:
@@ -283,6 +284,11 @@ class Navigator(QObject):
             )
 
     @property
+    def crumbs(self) -> Crumbs:
+        """Where you are, and the way back."""
+        return self._crumbs
+
+    @property
     def level(self) -> int:
         """The number of steps back to a list; 0 in a list."""
         return len(self._crumbs) - 1
@@ -303,6 +309,12 @@ class Navigator(QObject):
 
     def go_to_run(self, run_id: int) -> None:
         self._ask_run(Place("run", run_id), (DATASETS,))
+
+    def return_to(self, crumbs: Crumbs) -> None:
+        """Show the page where a source was left; the keyboard focus doesn't enter the dock."""
+        self._crumbs = crumbs
+        has_focus = self._screens.owner.isAncestorOf(QApplication.focusWidget())
+        self._go(crumbs[-1], follows=True, takes_focus=has_focus)
 
     def go_to_basket(self) -> None:
         if self._session.source is not None:
@@ -329,10 +341,10 @@ class Navigator(QObject):
 
     # moving
 
-    def _go(self, place: Place, *, follows: bool) -> None:
+    def _go(self, place: Place, *, follows: bool, takes_focus: bool = True) -> None:
         crumbs = follow(self._crumbs, place) if follows else begin(place)
         if place.kind == "run" and not self._holds_run(place.id):
-            self._ask_run(place, crumbs[:-1])
+            self._ask_run(place, crumbs[:-1], takes_focus=takes_focus)
             return
         self._leave()
         screens, session = self._screens, self._session
@@ -347,7 +359,8 @@ class Navigator(QObject):
         elif place.kind == "deposition" and place.id != screens.deposition.deposition_id:
             screens.deposition.start(place.id, session.deposition_row_of(place.id))
         self._arrive(crumbs)
-        self.focus_list()
+        if takes_focus:
+            self.focus_list()
 
     def _leave(self) -> None:
         self._loading_delay.stop()
@@ -361,6 +374,7 @@ class Navigator(QObject):
         screens.breadcrumb.set_steps([place.label for place in crumbs])
         screens.switch.set_current(LISTS.index(crumbs[0]))
         screens.show_page(crumbs[-1].kind)
+        self.moved.emit()
 
     def _holds_run(self, run_id: int) -> bool:
         page = self._screens.run.page
@@ -493,7 +507,9 @@ class Navigator(QObject):
         crumbs = follow_to_run(self._crumbs, Place("dataset", dataset_id), run)
         self._ask_run(crumbs[-1], crumbs[:-1], opens_layers=True)
 
-    def _ask_run(self, run: Place, crumbs: Crumbs, *, opens_layers: bool = False) -> None:
+    def _ask_run(
+        self, run: Place, crumbs: Crumbs, *, opens_layers: bool = False, takes_focus: bool = True
+    ) -> None:
         """Request a run; the old screen stays for a moment in case the answer is quick."""
         self._leave()
         self._pending = follow(crumbs, run)
@@ -503,7 +519,8 @@ class Navigator(QObject):
             self._ask_run(run, crumbs, opens_layers=opens_layers)
 
         def on_run(page: RunPage) -> None:
-            self._on_run(page, crumbs, opens_layers=opens_layers)
+            self._on_run(page, crumbs, takes_focus=takes_focus)
+            self.run_arrived.emit(page, opens_layers)
 
         def on_failed(error: CryoETError) -> None:
             self._show_run_loadable()
@@ -513,15 +530,15 @@ class Navigator(QObject):
             "run", lambda portal, task: portal.run_page(run.id, task=task), on_run, on_failed
         )
 
-    def _on_run(self, page: RunPage, crumbs: Crumbs, *, opens_layers: bool) -> None:
+    def _on_run(self, page: RunPage, crumbs: Crumbs, *, takes_focus: bool) -> None:
         self._loading_delay.stop()
         run = Place("run", page.run.id, page.run.name)
         self._screens.run.set_page(page, self._session.page_url("run", page.run.id))
         self._screens.run_loadable.show_content()
         self._arrive(follow_to_run(crumbs, Place("dataset", page.run.dataset_id), run))
         self._show_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
-        self.focus_list()
-        self.run_arrived.emit(page, opens_layers)
+        if takes_focus:
+            self.focus_list()
 
     def _show_run_loadable(self) -> None:
         self._loading_delay.stop()
