@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from napari_cryoet import download_basket, read_index, select_basket
 from napari_cryoet.basket.basket import (
     Basket,
+    BasketStore,
     Lock,
     Split,
     basket_text,
@@ -21,7 +22,6 @@ from napari_cryoet.basket.basket import (
     read_basket,
     write_basket,
 )
-from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.download.run import lock_basket
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.portal.portal import open_portal

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from napari_cryoet.basket.basket import read_basket, write_basket
-from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.basket.basket import BasketStore, read_basket, write_basket
 from napari_cryoet.cli import main
 from napari_cryoet.packs.pack import open_pack, write_pack
 from napari_cryoet.portal.portal import open_portal

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_cryoet.basket.basket import Basket, Choices, Split, write_basket
-from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.basket.basket import Basket, BasketStore, Choices, Split, write_basket
 from napari_cryoet.cli import main
 from napari_cryoet.portal.portal import open_portal
 

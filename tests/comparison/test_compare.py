@@ -17,7 +17,7 @@ from napari_cryoet.comparison import match
 from napari_cryoet.comparison.report import spread_of
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.task import Task, stoppable
-from napari_cryoet.volumes import masks
+from napari_cryoet.volumes import volume
 
 coordinates = st.integers(0, 3).map(float) | st.floats(
     0, 4, allow_nan=False, width=32
@@ -117,7 +117,7 @@ class TestMasks:
             compare(Mask(a, 10.0), Mask(b, 10.0)),
             compare(Picks(positions, 10.0), Mask(a, 10.0)),
         )
-        monkeypatch.setattr(masks, "SLAB_VOXELS", 1)
+        monkeypatch.setattr(volume, "SLAB_VOXELS", 1)
         parts = (
             compare(Mask(a, 10.0), Mask(b, 10.0)),
             compare(Picks(positions, 10.0), Mask(a, 10.0)),
@@ -129,7 +129,7 @@ class TestMasks:
         )
 
     def test_a_region_holds_the_voxels_whose_centres_are_in_it(self, monkeypatch):
-        monkeypatch.setattr(masks, "SLAB_VOXELS", 1)
+        monkeypatch.setattr(volume, "SLAB_VOXELS", 1)
         fine = np.random.default_rng(0).integers(0, 4, (8, 4, 4)).astype(np.uint16)
         coarse = fine[::2, ::2, ::2]
         region = [(15, 60), None, (0, 30)]

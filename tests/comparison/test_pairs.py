@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_cryoet.comparison.pairs import Candidate, likely_pair
+from napari_cryoet.comparison.inputs import Candidate, likely_pair
 from napari_cryoet.provenance import Provenance
 
 TRUTH = Candidate(True, Provenance(object_id="GO:1", is_ground_truth=True))

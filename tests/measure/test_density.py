@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.measure.density import densities_at
-from napari_cryoet.measure.measuring import distances_nm, nearest_neighbours
+from napari_cryoet.measure.measuring import densities_at, distances_nm, nearest_neighbours
 from napari_cryoet.task import Task
 from napari_cryoet.volumes import Volume, are_inside, edge_distances
 

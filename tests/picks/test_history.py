@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks.history import same_values, what_changed
+from napari_cryoet.picks.picks import same_values, what_changed
 
 
 @pytest.fixture

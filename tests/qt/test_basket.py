@@ -19,9 +19,8 @@ from napari_cryoet._qt.basket import page as page_module
 from napari_cryoet._qt.basket.page import EXPORT
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.widgets.record_view import RecordView
-from napari_cryoet.basket.basket import Basket, Split, read_basket, write_basket
+from napari_cryoet.basket.basket import Basket, BasketStore, Split, read_basket, write_basket
 from napari_cryoet.basket.contents import KnownRuns
-from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.pages.rows import RecordRow
 

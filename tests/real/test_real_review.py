@@ -6,8 +6,7 @@ import tifffile
 
 from napari_cryoet.layers.load import load_annotation
 from napari_cryoet.layers.specs import PICKS_KEY
-from napari_cryoet.measure.density import densities_at
-from napari_cryoet.measure.measuring import distances_nm
+from napari_cryoet.measure.measuring import densities_at, distances_nm
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import (
     CropReader,

@@ -12,7 +12,7 @@ import pytest
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Subject
 from napari_cryoet.review.edits import EditStep, edit_journal, kept_steps, restored
-from napari_cryoet.review.journal import Journal
+from napari_cryoet.review.session import Journal
 
 TURNS = np.stack([np.eye(3), np.eye(3)[[1, 2, 0]], np.full((3, 3), np.nan)])
 PICKS = Picks(

@@ -6,8 +6,11 @@ exit, so a hanging request would keep the process alive after its window is clos
 
 from __future__ import annotations
 
+import getpass
 import io
 import logging
+import platform
+import re
 import threading
 import time
 import traceback
@@ -16,14 +19,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from napari.utils import progress
+from qtpy import API_NAME
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, QTimer, Signal
 from qtpy.QtWidgets import QProgressDialog, QWidget
 from superqt.utils import ensure_main_thread
 
-from napari_cryoet._qt.report import report_text
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.task import Task
 
@@ -47,6 +52,9 @@ _warming: Final = threading.Lock()  # creating pint's registry isn't thread-safe
 #: Reads and writes the files of reviews and edits in order, so that picks that are opened again see
 #: the last save. Python waits for it at exit.
 disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet-disk")
+_PACKAGES: Final = ("napari-cryoet", "napari", API_NAME, "numpy", "dask", "zarr")
+_LOGIN: Final = re.compile(r"(?<=://)[^/\s@]+@")
+_QUERY: Final = re.compile(r"(://[^\s?'\"]+\?)[^\s'\"]+")  # may hold a token
 
 
 class UnexpectedError(CryoETError):
@@ -345,3 +353,28 @@ def warm_up(tasks: Tasks) -> None:
             import_module(name)
 
     tasks.run("warm-up", work, then=lambda _none: None)
+
+
+# reports of unexpected errors
+
+
+def report_text(details: str) -> str:
+    """What a developer needs: versions, platform, and the traceback ``details``."""
+    versions = [f"{name} {_version_of(name)}" for name in _PACKAGES]
+    system = f"Python {platform.python_version()} on {platform.platform()}"
+    return "\n".join([", ".join(versions), system, "", _without_private(details)])
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a folder, without an installation
+        return "(unknown)"
+
+
+def _without_private(text: str) -> str:
+    home = re.escape(str(Path.home()))
+    text = re.sub(home, "~", text, flags=re.IGNORECASE)  # Windows ignores case
+    user = re.escape(getpass.getuser())
+    text = re.sub(rf"(?<=[/\\]){user}(?=[/\\])", "USER", text)
+    return _QUERY.sub(r"\1…", _LOGIN.sub("", text))

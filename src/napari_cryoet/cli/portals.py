@@ -44,8 +44,7 @@ class CommandSession(NamedTuple):
 
     def read_basket(self) -> Basket:
         """Read the basket."""
-        from napari_cryoet.basket.basket import Basket, read_basket
-        from napari_cryoet.basket.store import BasketStore
+        from napari_cryoet.basket.basket import Basket, BasketStore, read_basket
 
         if self.file is None:
             return BasketStore().current(self.portal.source.name)
@@ -55,8 +54,7 @@ class CommandSession(NamedTuple):
 
     def change_basket(self, change: Callable[[Basket], Basket]) -> Basket:
         """Change and save the basket, and return the new one."""
-        from napari_cryoet.basket.basket import write_basket
-        from napari_cryoet.basket.store import BasketStore
+        from napari_cryoet.basket.basket import BasketStore, write_basket
 
         if self.file is None:
             return BasketStore().change(self.portal.source.name, change)

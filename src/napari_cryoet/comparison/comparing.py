@@ -14,7 +14,7 @@ from napari_cryoet.comparison.masks import (
 )
 from napari_cryoet.comparison.match import METHODS, MatchMethod
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
-from napari_cryoet.comparison.region import Span, region_of, region_text
+from napari_cryoet.comparison.report import Span, region_of, region_text
 from napari_cryoet.exceptions import ComparisonError, require_positive
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task, shows_progress, stoppable

@@ -14,23 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.match import Pairs, match_pairs
-from napari_cryoet.comparison.region import Region, picks_within
 from napari_cryoet.comparison.report import (
     Comparison,
+    Region,
     Scores,
     Spread,
+    picks_within,
     scores_of,
     share_text,
     spread_of,
 )
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.measure import INSIDE, LABEL, SURFACE
-from napari_cryoet.measure.surface import NO_LABEL, read_surface
+from napari_cryoet.measure.measuring import NO_LABEL, read_surface
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
 from napari_cryoet.task import Task
 from napari_cryoet.volumes import Mask
-from napari_cryoet.volumes.masks import slabs
+from napari_cryoet.volumes.volume import slabs
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -16,12 +16,13 @@ from napari_cryoet.comparison.match import (
     match_pairs,
     pairs_within,
 )
-from napari_cryoet.comparison.region import Region, picks_within
 from napari_cryoet.comparison.report import (
     Comparison,
+    Region,
     Scores,
     Spread,
     name_of_side,
+    picks_within,
     scores_of,
     share_text,
     spread_of,

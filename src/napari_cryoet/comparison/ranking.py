@@ -11,8 +11,7 @@ from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.inputs import COMPARABLE, open_annotation
 from napari_cryoet.comparison.match import MatchMethod
-from napari_cryoet.comparison.region import Span
-from napari_cryoet.comparison.report import Comparison, name_of_side, share_text
+from napari_cryoet.comparison.report import Comparison, Span, name_of_side, share_text
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.picks import Picks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,12 @@ from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_
 from napari_cryoet.exceptions import require_known, require_positive
 from napari_cryoet.locations import Location
 from napari_cryoet.measure.contrast import grid_for, read_contrast
-from napari_cryoet.measure.density import densities_at
-from napari_cryoet.measure.surface import read_surface
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.task import UNWATCHED, Task, shows_progress, stoppable
 from napari_cryoet.volumes import Mask, Volume, are_inside, edge_distances
+from napari_cryoet.volumes.crops import mean_of_known
+from napari_cryoet.wording import count_text
 
 #: Names of the columns.
 NEAREST: Final = "nearest_neighbour_nm"
@@ -36,6 +36,14 @@ COLUMNS: Final = {
 }
 
 _MAX_WORDS: Final = 4  # in an object name that is part of a file name
+_VOXELS_ACROSS: Final = 6  # minimum across a ball at the level that is read
+_MOST_STEPS: Final = 16  # maximum of samples along the radius
+_CELL_VOXELS: Final = 96  # picks in the same cell of the volume are read together
+_SAMPLES_AT_ONCE: Final = 2**21
+#: The label of picks outside the volume.
+NO_LABEL: Final = -1
+#: Distance from the centre of a voxel's face to its corner.
+_FACE_REACH: Final = np.sqrt(0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,3 +212,140 @@ def diameter_of(about: Provenance) -> tuple[float, bool]:
         if diameter is not None:
             return diameter, True
     return DEFAULT_DIAMETER_ANGSTROM, False
+
+
+# density
+
+
+def densities_at(
+    volume: Volume,
+    points_zyx: NDArray[np.float64],
+    diameter_angstrom: float,
+    *,
+    task: Task = UNWATCHED,
+) -> NDArray[np.float64]:
+    """The mean density in a ball around each point, in voxels of the finest level; NaN if the ball is outside.
+
+    Reads the coarsest level with six voxels across the ball, cell by cell. The cost grows with the
+    occupied part of the volume rather than with the number of picks.
+
+    Raises
+    ------
+    StreamError
+        If the volume can't be read.
+    StoppedError
+        If ``task`` is stopped.
+    """
+    grid = volume.grid_for(diameter_angstrom / _VOXELS_ACROSS)
+    radius = diameter_angstrom / 2
+    step = max(grid.voxel_angstrom, radius / _MOST_STEPS)
+    offsets = _ball(radius, step) / volume.spacing_zyx
+    batch_size = max(1, _SAMPLES_AT_ONCE // len(offsets))
+    densities = np.full(len(points_zyx), np.nan)
+    n_done = 0
+    for cell in _cells(grid.from_finest(points_zyx)):
+        for rows in np.split(cell, range(batch_size, len(cell), batch_size)):
+            task.check()
+            values = volume.sample(points_zyx[rows, None] + offsets, grid.level, task=task)
+            densities[rows] = mean_of_known(values, axis=1)
+        n_done += len(cell)
+        of_all = f"{n_done:,} of {count_text(len(points_zyx), 'pick')}"
+        task.step(n_done / len(points_zyx), of_all)
+    return densities
+
+
+def _cells(points_zyx: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Group row numbers of points by cell."""
+    if not len(points_zyx):
+        return []
+    cells = np.floor(points_zyx / _CELL_VOXELS)
+    order = np.lexsort(cells.T[::-1])
+    return np.split(order, np.flatnonzero((np.diff(cells[order], axis=0) != 0).any(axis=1)) + 1)
+
+
+def _ball(radius: float, step: float) -> NDArray[np.float64]:
+    """Vectors from the centre of a ball to evenly spaced points in it."""
+    reach = int(radius / step)
+    along = np.arange(-reach, reach + 1) * step
+    vectors = np.stack(np.meshgrid(along, along, along, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.asarray(vectors[np.linalg.norm(vectors, axis=1) <= radius * 1.0001], dtype=np.float64)
+
+
+# the surface of a mask
+
+
+class AtSurface(NamedTuple):
+    """Labels int64 (n,) and distances (n,) of points, as `read_surface` returns them."""
+
+    labels: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+
+def read_surface(
+    mask: Mask,
+    points_zyx: NDArray[np.float64],
+    task: Task = UNWATCHED,
+) -> AtSurface:
+    """The mask's labels at points (n, 3), and their distances to its surface, all in voxels.
+
+    Labels are 0 in the background and `NO_LABEL` outside the volume. Distances are negative inside,
+    and NaN if the mask has no surface.
+    """
+    voxels = np.floor(points_zyx + 0.5).astype(np.int64)
+    is_in_volume = ((voxels >= 0) & (voxels < mask.shape_zyx)).all(axis=1)
+    labels = np.full(len(points_zyx), NO_LABEL, dtype=np.int64)
+    distances = np.full(len(points_zyx), np.inf)
+    last_plane = np.zeros((0, *mask.shape_zyx[1:]), dtype=bool)
+    for start, slab in mask.slabs(task):
+        is_in_slab = (voxels[:, 0] >= start) & (voxels[:, 0] < start + len(slab))
+        rows = np.flatnonzero(is_in_volume & is_in_slab)
+        z, y, x = voxels[rows].T
+        labels[rows] = slab[z - start, y, x]
+        _update_distances(distances, points_zyx, _faces(last_plane, slab > 0, start))
+        last_plane = slab[-1:] > 0
+    signs = np.where(labels > 0, -1.0, 1.0)
+    return AtSurface(labels, np.where(np.isfinite(distances), signs * distances, np.nan))
+
+
+def _faces(
+    last_plane: NDArray[np.bool_], slab: NDArray[np.bool_], start: int
+) -> NDArray[np.float64]:
+    """Centres of the faces between mask and background, in voxels: half-way between two voxels along one axis.
+
+    ``last_plane`` is the plane before the slab, for faces across z.
+    """
+    centres = []
+    for axis in range(3):
+        part, first = (
+            (np.concatenate([last_plane, slab]), start - len(last_plane))
+            if axis == 0
+            else (slab, start)
+        )
+        part_centres = np.argwhere(np.diff(part, axis=axis)).astype(np.float64)
+        part_centres[:, axis] += 0.5
+        part_centres[:, 0] += first
+        centres.append(part_centres)
+    return np.concatenate(centres)
+
+
+def _update_distances(
+    distances: NDArray[np.float64], points: NDArray[np.float64], centres: NDArray[np.float64]
+) -> None:
+    """Update the distance of each point to the nearest face, given more faces; all in voxels.
+
+    The face with the nearest centre needn't be the nearest face, but the centre of that is little
+    further away.
+    """
+    from scipy.spatial import KDTree
+
+    if not len(centres):
+        return
+    tree = KDTree(centres, balanced_tree=False, compact_nodes=False)  # builds three times as fast
+    to_centres, _ = tree.query(points)
+    for row in np.flatnonzero(to_centres - _FACE_REACH < distances):
+        near = centres[
+            tree.query_ball_point(points[row], min(to_centres[row], distances[row]) + _FACE_REACH)
+        ]
+        half_widths = np.where(near % 1 == 0, 0.5, 0.0)  # 0 along the normal of a face
+        offsets = np.maximum(np.abs(points[row] - near) - half_widths, 0)
+        distances[row] = min(distances[row], np.linalg.norm(offsets, axis=1).min(initial=np.inf))

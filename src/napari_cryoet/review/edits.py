@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.picks.history import same_values, what_changed
+from napari_cryoet.picks.picks import same_values, what_changed
 from napari_cryoet.provenance import plain_data
-from napari_cryoet.review.journal import Journal
-from napari_cryoet.review.session import TOLERANCE_VOXELS, Subject
+from napari_cryoet.review.session import TOLERANCE_VOXELS, Journal, Subject
 
 _IDS: Final = "ids"
 #: The value of a pick without one, in the arrays that picks may lack; in features it is None.

@@ -1,6 +1,5 @@
 """Volumes: any file as lazy levels in z, y, x, and crops of it."""
 
-from napari_cryoet.volumes.masks import Mask
 from napari_cryoet.volumes.opening import (
     AXES,
     MRC_SUFFIXES,
@@ -12,7 +11,7 @@ from napari_cryoet.volumes.opening import (
     open_volume,
     own_provenance,
 )
-from napari_cryoet.volumes.volume import LevelGrid, Volume, are_inside, edge_distances
+from napari_cryoet.volumes.volume import LevelGrid, Mask, Volume, are_inside, edge_distances
 
 __all__ = [
     "AXES",

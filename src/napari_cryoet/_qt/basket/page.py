@@ -41,13 +41,13 @@ from napari_cryoet.basket.basket import (
     PARTS,
     SPLIT_NAMES,
     Basket,
+    BasketStore,
     ids_in,
     read_basket,
     write_basket,
 )
 from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.basket.split import DEFAULT_SHARES, parts_of, split_basket
-from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name, plan_basket
 from napari_cryoet.download.run import lock_basket

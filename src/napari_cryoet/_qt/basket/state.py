@@ -15,9 +15,8 @@ from qtpy.QtCore import QFileSystemWatcher, QObject, Qt, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet._qt.widgets.record_model import TickColumn
-from napari_cryoet.basket.basket import Basket
+from napari_cryoet.basket.basket import Basket, BasketStore
 from napari_cryoet.basket.contents import KnownRuns
-from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
 from napari_cryoet.pages.basket import BasketDetails
 from napari_cryoet.pages.rows import Tick, TickState

@@ -23,7 +23,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.download import Download, DownloadReport, Plan, incomplete, plan_basket
-from napari_cryoet.download.progress import FileState
+from napari_cryoet.download.run import FileState
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.wording import count_text, differences_text, duration_text, joined, size_text

@@ -34,8 +34,8 @@ from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.comparison.comparing import compare
+from napari_cryoet.comparison.inputs import Candidate, likely_pair
 from napari_cryoet.comparison.masks import PicksInMask
-from napari_cryoet.comparison.pairs import Candidate, likely_pair
 from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.comparison.ranking import Ranked, Ranking, rank_annotations, rivals_at
 from napari_cryoet.comparison.report import Comparison

@@ -36,7 +36,7 @@ from napari_cryoet.layers.specs import (
     features_of,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.picks.history import same_values, what_changed
+from napari_cryoet.picks.picks import same_values, what_changed
 
 _LIVE: Final = "_napari_cryoet_live_picks"  # the layer attribute that holds them
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
