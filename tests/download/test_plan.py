@@ -26,8 +26,8 @@ from napari_cryoet.download import Plan
 from napari_cryoet.download.plan import clean_name, plan_cells
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
 from napari_cryoet.packs.pack import PackManifest, write_pack
-from napari_cryoet.portal import rows as rows_module
-from napari_cryoet.portal.rows import ask_rows
+from napari_cryoet.portal import portal as portal_module
+from napari_cryoet.portal.portal import ask_rows
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from napari_cryoet.runs.files import every_cell, file_columns
 from napari_cryoet.task import Task
@@ -74,7 +74,7 @@ def ids(rows: Any) -> dict[str, list[int]]:
 def test_rows_are_those_of_the_requested_dataset_or_run(
     pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows_module, "ROWS_A_PAGE", 2)
+    monkeypatch.setattr(portal_module, "ROWS_A_PAGE", 2)
     assert ids(ask_rows(open_portal(pack), dataset_id=DATASET)) == ids(sample_rows(""))
 
     rows = ask_rows(open_portal(pack), run_ids=[OTHER_RUN])

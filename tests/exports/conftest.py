@@ -16,8 +16,7 @@ import pytest
 from napari_cryoet.basket.basket import Basket, Choices, Split
 from napari_cryoet.download import Rows
 from napari_cryoet.exports.selection import Selection, select
-from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.portal.rows import ask_rows
+from napari_cryoet.portal.portal import ask_rows, open_portal
 from napari_cryoet.runs.runs import Runs
 
 #: Runs with ground truth, masks and picks of others; and one that has nothing but a tomogram.

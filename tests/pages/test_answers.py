@@ -10,7 +10,7 @@ from generated_portal import SIZES, generated_tables
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.index import Index, read_index
 from napari_cryoet.discovery.search import Condition, Search
-from napari_cryoet.pages.answers import (
+from napari_cryoet.pages.lists import (
     Answer,
     Question,
     all_runs,

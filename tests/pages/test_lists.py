@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from napari_cryoet.discovery.advice import Advice
 from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.discovery.search import Chip, Search
-from napari_cryoet.pages.answers import Answer
 from napari_cryoet.pages.lists import (
+    Answer,
     deposition_row,
     found_run_row,
     holdings,

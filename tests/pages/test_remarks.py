@@ -10,7 +10,7 @@ import pytest
 from download_samples import OTHER_RUN, sample_rows
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import choose, contents_of
-from napari_cryoet.pages.remarks import Remark, remarks_on
+from napari_cryoet.pages.basket import Remark, remarks_on
 from napari_cryoet.runs.runs import Runs
 from portal_rows import blank_row
 

@@ -12,8 +12,7 @@ from napari_cryoet.discovery.index import read_index
 from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.answers import PortalAnswer
-from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, find_portal, open_portal
-from napari_cryoet.portal.rows import ask_rows
+from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, ask_rows, find_portal, open_portal
 from napari_cryoet.portal.transport import AnswerCache, PackAsker
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from napari_cryoet.task import UNWATCHED

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QLabel, Q
 from keyboard import controls_by_tab, has_keys, press, spoken
 from napari_cryoet._qt.compare import dock as compare_dock
 from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet._qt.widgets.controls import ElidedLabel
 from napari_cryoet._qt.widgets.dock import open_dock
-from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
 

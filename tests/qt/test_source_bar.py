@@ -181,7 +181,7 @@ def test_local_data_are_listed_and_cleared(qtbot, browser, memory, tmp_path, mon
     memory.download_folder = tmp_path / "downloads"
     opened = []
     monkeypatch.setattr(
-        "napari_cryoet._qt.widgets.desktop.QDesktopServices.openUrl",
+        "napari_cryoet._qt.widgets.controls.QDesktopServices.openUrl",
         lambda url: opened.append(url.toLocalFile()),
     )
     monkeypatch.setattr(

@@ -12,8 +12,7 @@ from napari_cryoet.cli import main
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import PortalError
-from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.portal.rows import ask_rows
+from napari_cryoet.portal.portal import ask_rows, open_portal
 from napari_cryoet.records import AnnotationShape, ShapeType
 from napari_cryoet.runs.runs import Runs, richest_shapes
 from portal_rows import Tables

@@ -10,8 +10,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Part, RecordKind
-from napari_cryoet.portal.portal import Portal
-from napari_cryoet.portal.rows import ask_rows, ask_table
+from napari_cryoet.portal.portal import Portal, ask_rows, ask_table
 from napari_cryoet.records import AnnotationFile, Record, Run, TiltSeries, Tomogram
 from napari_cryoet.runs.files import (
     Cell,

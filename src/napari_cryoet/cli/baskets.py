@@ -158,8 +158,7 @@ def show(basket: _Basket, as_json: JsonOption = False) -> None:
     napari-cryoet basket show ribosomes.toml --json
     """
     from napari_cryoet.basket.contents import contents_of
-    from napari_cryoet.pages.basket import outline_basket
-    from napari_cryoet.pages.remarks import remarks_on
+    from napari_cryoet.pages.basket import outline_basket, remarks_on
 
     with open_session(basket) as session:
         chosen = _choose(session, session.read_basket())
@@ -463,7 +462,7 @@ def _choose(session: CommandSession, basket: Basket) -> Chosen:
 
 def _say_contents(chosen: Chosen) -> None:
     from napari_cryoet.basket.contents import contents_of
-    from napari_cryoet.pages.remarks import remarks_on
+    from napari_cryoet.pages.basket import remarks_on
 
     contents = contents_of(chosen)
     say(contents.summary or "The basket is empty.")
@@ -493,7 +492,7 @@ def _basket_of(
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.basket.basket import Basket, Choices
     from napari_cryoet.discovery.index import Index
-    from napari_cryoet.portal.rows import ask_rows
+    from napari_cryoet.portal.portal import ask_rows
     from napari_cryoet.runs.runs import Runs
     from napari_cryoet.tables.database import Database
 

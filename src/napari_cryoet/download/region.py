@@ -22,8 +22,7 @@ from napari_cryoet.download.transfer import sha256_of
 from napari_cryoet.exceptions import DownloadError, NotFoundError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.portal.portal import Portal
-from napari_cryoet.portal.rows import ask_rows, ask_table
+from napari_cryoet.portal.portal import Portal, ask_rows, ask_table
 from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import Row, Rows
 from napari_cryoet.task import UNWATCHED, Task

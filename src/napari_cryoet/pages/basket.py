@@ -1,21 +1,33 @@
-"""The page of a basket: its contents as a tree of datasets, runs and parts, with sizes and remarks."""
+"""The page of a basket: its contents as a tree of datasets, runs and parts, with sizes, and remarks on it."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
+import msgspec
+
+from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import KINDS, Basket, RecordKind
-from napari_cryoet.basket.contents import Chosen, ChosenRun, Contents, choose, contents_of
-from napari_cryoet.pages.remarks import Remark, remarks_on
+from napari_cryoet.basket.contents import TABLES, Chosen, ChosenRun, Contents, choose, contents_of
 from napari_cryoet.pages.rows import RecordRow
-from napari_cryoet.records import AnnotationFile, Record
-from napari_cryoet.runs.runs import Runs
-from napari_cryoet.wording import count_text, joined, plain, size_text, spacing_text
+from napari_cryoet.records import Annotation, AnnotationFile, Record, ShapeType, Tomogram
+from napari_cryoet.runs.runs import Runs, best_rank, is_openable
+from napari_cryoet.wording import count_text, joined, names_text, plain, size_text, spacing_text
 
 _MOST_RUNS: Final = 500  # listed by name; the others are only counted
+RemarkKind = Literal["twice", "alignment", "spacing", "automated", "missing", "disk", "frames"]
+
+_MASKS: Final = frozenset(
+    {ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK, ShapeType.MESH}
+)
+_CAPTIONS: Final = frozenset({ShapeType.GLOBAL_CAPTION, ShapeType.ANNOTATION_CAPTION})
+_MANY_FRAMES_BYTES: Final = 50e9
+_SAME_SPACING: Final = 1.01  # the portal rounds spacings: 13.48 and 13.481 are the same
+
+_Annotated = tuple[Annotation, AnnotationFile]
 
 
 class Entry(Record, frozen=True, kw_only=True, gc=False):
@@ -190,3 +202,174 @@ def entry_row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False)
         is_unfolded=is_unfolded,
         children=tuple(entry_row(part) for part in entry.below),
     )
+
+
+# remarks
+
+
+class Remark(Record, frozen=True, kw_only=True):
+    """A possible problem of a basket."""
+
+    kind: RemarkKind
+    text: str
+    ids: dict[RecordKind, tuple[int, ...]] = msgspec.field(
+        default_factory=dict
+    )  # of the records concerned
+    fix_text: str = ""  # for the button that applies the fix
+    fix: Basket | None = None  # the fixed basket; None if there is no automatic fix
+
+
+def remarks_on(
+    chosen: Chosen, contents: Contents, *, free_bytes: int | None = None
+) -> tuple[Remark, ...]:
+    """All remarks on a basket, the most urgent first; ``free_bytes`` is the free disk space, if known.
+
+    Most remarks skip whole runs, since their parts weren't picked one by one.
+    """
+    basket = chosen.basket
+    files = [file for run in chosen.run_parts for file in run.annotation_files]
+    parts = [(file.annotation, file) for file in files if file.annotation is not None]
+    tomograms = [tomogram for run in chosen.run_parts for tomogram in run.tomograms]
+    return (
+        *_on_missing(basket, chosen),
+        *_on_disk(contents, free_bytes),
+        *_on_frames(basket, contents),
+        *_on_twice(basket, parts),
+        *_on_alignments(basket, parts, tomograms),
+        *_on_spacings(tomograms),
+        *_on_automated({annotation.id: annotation for annotation, _ in parts}),
+    )
+
+
+def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
+    """Ticked records that have no file, or are no longer on the portal."""
+    gone: dict[RecordKind, set[int]] = {}
+    for kind, table in TABLES.items():
+        known = {row["id"] for row in chosen.known.rows[table]}
+        gone[kind] = {*basket.ids(kind)} - known
+    files = [file for run in chosen.runs for file in run.annotation_files]
+    with_files = {file.annotation.id for file in files if file.annotation is not None}
+    gone["annotations"] = {*basket.annotations} - with_files
+    tomograms = [tomogram for run in chosen.runs for tomogram in run.tomograms]
+    empty = {each.id for each in tomograms if not is_openable(each)}
+    gone["tomograms"] |= empty & {*basket.tomograms}
+    ids = {kind: tuple(sorted(missing)) for kind, missing in gone.items() if missing}
+    fixed = basket
+    for kind, missing in ids.items():
+        fixed = fixed.without_ids(kind, missing)
+    if ids:
+        count = count_text(sum(map(len, ids.values())), "ticked record has", "ticked records have")
+        yield Remark(
+            kind="missing",
+            text=f"{count} no file on the portal.",
+            ids=ids,
+            fix_text="Untick",
+            fix=fixed,
+        )
+
+
+def _on_disk(contents: Contents, free_bytes: int | None) -> Iterator[Remark]:
+    needed = contents.total.size_bytes
+    if free_bytes is not None and needed > free_bytes:
+        text = f"The download needs {size_text(needed)}, but the disk has {size_text(free_bytes)} free."
+        yield Remark(kind="disk", text=text)
+
+
+def _on_frames(basket: Basket, contents: Contents) -> Iterator[Remark]:
+    frames = contents.parts.get("frames")
+    if frames is not None and frames.size_bytes >= _MANY_FRAMES_BYTES:
+        text = f"Raw frames are {size_text(frames.size_bytes)} of {size_text(contents.total.size_bytes)}."
+        fixed = basket.with_choices(leave_out=(*basket.choices.leave_out, "frames"))
+        yield Remark(kind="frames", text=text, fix_text="Leave out frames", fix=fixed)
+
+
+def _on_twice(basket: Basket, parts: Iterable[_Annotated]) -> Iterator[Remark]:
+    """Objects with several annotations in a run, counting points and masks separately."""
+    groups: dict[tuple[int | None, str, bool], dict[int, Annotation]] = defaultdict(dict)
+    for annotation, file in parts:
+        shape = None if file.shape is None else file.shape.shape_type
+        if shape not in _CAPTIONS:
+            key = object_key(annotation.object_id, annotation.object_name)
+            groups[annotation.run_id, key, shape in _MASKS][annotation.id] = annotation
+    several = {
+        key: sorted(group.values(), key=best_rank)
+        for key, group in groups.items()
+        if len(group) > 1
+    }
+    if several:
+        best = {group[0].id for group in several.values()}
+        ids = {each.id for group in several.values() for each in group}
+        names = names_text(sorted({plain(group[0].object_name) for group in several.values()}))
+        runs = count_text(len({run_id for run_id, _, _ in several}), "run")
+        yield Remark(
+            kind="twice",
+            text=f"One object is annotated more than once in {runs}: {names}.",
+            ids={"annotations": tuple(sorted(ids))},
+            **_fix("Keep the best", basket, ids - best),
+        )
+
+
+def _fix(text: str, basket: Basket, annotation_ids: Collection[int]) -> dict[str, Any]:
+    """The fix that unticks annotations; empty if none of them is ticked."""
+    is_ticked = not {*basket.annotations}.isdisjoint(annotation_ids)
+    return (
+        {"fix_text": text, "fix": basket.without_ids("annotations", annotation_ids)}
+        if is_ticked
+        else {}
+    )
+
+
+def _on_alignments(
+    basket: Basket, parts: Sequence[_Annotated], tomograms: Iterable[Tomogram]
+) -> Iterator[Remark]:
+    """Annotations on another alignment than the tomograms of their run, or than most of its annotations."""
+    of_tomograms: dict[int | None, set[int | None]] = defaultdict(set)
+    for tomogram in tomograms:
+        of_tomograms[tomogram.run_id].add(tomogram.alignment_id)
+    of_files: dict[int | None, Counter[int | None]] = defaultdict(Counter)
+    for annotation, file in parts:
+        of_files[annotation.run_id][file.alignment_id] += 1
+    fitting = {
+        run_id: of_tomograms.get(run_id) or {counts.most_common(1)[0][0]}
+        for run_id, counts in of_files.items()
+    }
+    fits = {each.id for each, file in parts if file.alignment_id in fitting[each.run_id]}
+    off = {each.id: each.run_id for each, _ in parts if each.id not in fits}
+    if off:
+        made = count_text(len(off), "annotation was", "annotations were")
+        runs = count_text(len(set(off.values())), "run")
+        yield Remark(
+            kind="alignment",
+            text=f"{made} made on another alignment in {runs}, and won't fit the tomogram there.",
+            ids={"annotations": tuple(off)},
+            **_fix("Untick", basket, off),
+        )
+
+
+def _on_spacings(tomograms: Collection[Tomogram]) -> Iterator[Remark]:
+    groups: list[list[Tomogram]] = []
+    for each in sorted(tomograms, key=lambda each: each.voxel_spacing):
+        if not groups or each.voxel_spacing > _SAME_SPACING * groups[-1][-1].voxel_spacing:
+            groups.append([])
+        groups[-1].append(each)
+    if len(groups) > 1:
+        counts = ", ".join(
+            f"{spacing_text(group[0].voxel_spacing)} ({len(group):,})" for group in groups
+        )
+        unusual = sorted(groups, key=len)[:-1]
+        yield Remark(
+            kind="spacing",
+            text=f"The tomograms have different voxel spacings: {counts}.",
+            ids={"tomograms": tuple(each.id for group in unusual for each in group)},
+        )
+
+
+def _on_automated(annotations: Mapping[int, Annotation]) -> Iterator[Remark]:
+    if annotations and not any(map(_is_by_people, annotations.values())):
+        are = count_text(len(annotations), "annotation is", "annotations are all")
+        text = f"{are} automated, and not marked as ground truth."
+        yield Remark(kind="automated", text=text, ids={"annotations": tuple(annotations)})
+
+
+def _is_by_people(annotation: Annotation) -> bool:
+    return bool(annotation.ground_truth_status) or annotation.method_type != "automated"

@@ -26,10 +26,15 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.controls import explain, push_button, tool_button
-from napari_cryoet._qt.widgets.desktop import open_folder
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    explain,
+    open_folder,
+    plain_label,
+    push_button,
+    tool_button,
+)
 from napari_cryoet._qt.widgets.dialogs import agrees
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.notice import NoticeBar

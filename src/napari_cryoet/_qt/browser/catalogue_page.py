@@ -9,8 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
-from napari_cryoet._qt.widgets.controls import explain, tool_button
-from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.controls import ElidedLabel, explain, tool_button
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
@@ -19,9 +18,8 @@ from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.pages.answers import Answer
 from napari_cryoet.pages.breadcrumbs import LISTS, Place
-from napari_cryoet.pages.lists import nothing_found, remark_text
+from napari_cryoet.pages.lists import Answer, nothing_found, remark_text
 from napari_cryoet.pages.rows import RecordRow, RowKind
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow
 from napari_cryoet.wording import count_text

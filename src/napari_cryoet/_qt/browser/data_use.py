@@ -12,10 +12,14 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.controls import push_button
-from napari_cryoet._qt.widgets.desktop import open_folder
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    open_folder,
+    plain_label,
+    plain_tooltip,
+    push_button,
+)
 from napari_cryoet._qt.widgets.dialogs import agrees
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet.held import Held, held_data, size_bytes
 from napari_cryoet.held import clear as clear_held
 from napari_cryoet.network.policy import (

@@ -13,9 +13,13 @@ from qtpy.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.controls import BAR_STEPS, progress_bar, push_button
-from napari_cryoet._qt.widgets.desktop import open_folder
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.controls import (
+    BAR_STEPS,
+    open_folder,
+    plain_label,
+    progress_bar,
+    push_button,
+)
 from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView

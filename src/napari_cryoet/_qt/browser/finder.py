@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QInputDialog, QWidget
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
-from napari_cryoet._qt.widgets.desktop import copy_text
+from napari_cryoet._qt.widgets.controls import copy_text
 from napari_cryoet._qt.widgets.menus import add_item, add_menu, add_title, drop_menu, passing_menu
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet.appearance.objects import is_object_id
@@ -23,8 +23,8 @@ from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.matches import ListKind, Matches
 from napari_cryoet.discovery.search import Search, chips, search_from
 from napari_cryoet.exceptions import CryoETError, FormatError
-from napari_cryoet.pages.answers import Answer, Question
 from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
+from napari_cryoet.pages.lists import Answer, Question
 from napari_cryoet.portal.citation import Citation, citation_of
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit

@@ -19,9 +19,14 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.source_bar import SearchBox
-from napari_cryoet._qt.widgets.controls import tool_button
-from napari_cryoet._qt.widgets.desktop import copy_text, open_in_browser
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    copy_text,
+    open_in_browser,
+    plain_label,
+    plain_tooltip,
+    tool_button,
+)
 from napari_cryoet._qt.widgets.menus import add_item, add_menu
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.record_view import ListPage

@@ -16,7 +16,7 @@ from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.desktop import copy_text, open_in_browser
+from napari_cryoet._qt.widgets.controls import copy_text, open_in_browser
 from napari_cryoet._qt.widgets.menus import add_item, passing_menu
 from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet.discovery.matches import Matches

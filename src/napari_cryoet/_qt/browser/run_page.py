@@ -13,9 +13,13 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QPushButton, QVBoxLayo
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.widgets.controls import explain, tool_button
-from napari_cryoet._qt.widgets.desktop import open_in_browser
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    explain,
+    open_in_browser,
+    plain_label,
+    tool_button,
+)
 from napari_cryoet._qt.widgets.menus import add_item
 from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView

@@ -14,7 +14,7 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.index import Index, read_index
 from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError
-from napari_cryoet.pages.answers import (
+from napari_cryoet.pages.lists import (
     Answer,
     Question,
     all_runs,

@@ -22,8 +22,7 @@ from napari_cryoet._qt.streaming.state import (
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.controls import explain, push_button
-from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.controls import ElidedLabel, explain, push_button
 from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
 from napari_cryoet.wording import joined, plain, size_text
 

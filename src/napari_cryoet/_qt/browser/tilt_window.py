@@ -22,7 +22,7 @@ from napari_cryoet._qt.seam import forget_window_position
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.controls import plain_label
 from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.pages.run import has_images, tilt_text

@@ -31,12 +31,10 @@ from napari_cryoet._qt.picks.layer_picks import (
 )
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.widgets.controls import form_of, more_button, number_box
+from napari_cryoet._qt.widgets.controls import form_of, more_button, number_box, plain_label
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.icons import pixmap
-from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.check.findings import Findings, Mark, Statement, check_picks
 from napari_cryoet.exceptions import CryoETError, FormatError

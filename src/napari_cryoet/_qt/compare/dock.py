@@ -26,10 +26,14 @@ from napari_cryoet._qt.layers.placement import Placement, PlacementError, placem
 from napari_cryoet._qt.picks.layer_picks import lacks_unit, picks_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.widgets.controls import form_of, more_button, number_box
-from napari_cryoet._qt.widgets.desktop import copy_text
+from napari_cryoet._qt.widgets.controls import (
+    copy_text,
+    form_of,
+    more_button,
+    number_box,
+    plain_label,
+)
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.appearance.objects import object_key

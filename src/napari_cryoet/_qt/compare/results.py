@@ -21,8 +21,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QFlowLayout
 
-from napari_cryoet._qt.widgets.controls import form_of
-from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.controls import form_of, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.notice import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE

@@ -35,9 +35,8 @@ from napari_cryoet._qt.picks.layer_picks import (
 )
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import explain, form_of
+from napari_cryoet._qt.widgets.controls import explain, form_of, plain_label
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError

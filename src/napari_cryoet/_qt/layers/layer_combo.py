@@ -12,7 +12,7 @@ from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter
 
 from napari_cryoet._qt.layers.ownership import LayerWatch
-from napari_cryoet._qt.widgets.labels import plain_tooltip
+from napari_cryoet._qt.widgets.controls import plain_tooltip
 
 #: Placeholders for when no layer fits.
 NO_PICKS: Final = "no picks are open"

@@ -22,8 +22,8 @@ from napari_cryoet._qt.ortho.layer_copy import why_not_copied
 from napari_cryoet._qt.ortho.plane_view import XZ, YZ, PlaneView, unit_of
 from napari_cryoet._qt.seam import delete_in_own_canvas
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.widgets.controls import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet.wording import count_text, plain
 
 if TYPE_CHECKING:

@@ -48,11 +48,10 @@ from napari_cryoet._qt.review.crops import (
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import disk, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.widgets.controls import explain, progress_bar
+from napari_cryoet._qt.widgets.controls import explain, plain_label, progress_bar
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
-from napari_cryoet._qt.widgets.icons import icon
-from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.theme import icon
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.decisions import Counts, Verdict
 from napari_cryoet.review.review import Review, kept_picks

@@ -1,25 +1,37 @@
-"""Buttons, fields and forms that are made alike in all docks."""
+"""Buttons, fields, forms and labels that are made alike in all docks, and what their clicks open."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from html import escape
+from pathlib import Path
 from typing import Any, Final
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt, QUrl
+from qtpy.QtGui import QContextMenuEvent, QDesktopServices, QGuiApplication, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
+    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
     QToolButton,
     QWidget,
 )
+from superqt import QElidingLabel
 
-from napari_cryoet._qt.widgets.labels import plain_tooltip
+from napari_cryoet._qt.widgets.menus import add_item, passing_menu
+from napari_cryoet.portal.links import is_web_address
 
 BAR_STEPS: Final = 1000  # of a progress bar
 COPY_REPORT: Final = "Copy a report"
+_NARROW_PX: Final = 60
+_DESCENDERS_PX: Final = 4  # Qt draws the last line this much lower than the font metrics say
+_NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
+_LONG_WORD: Final = re.compile(r"\S{20,}")
+_PART_OF_WORD: Final = re.compile(r"(?:\S{0,14}?[/\\_.-]|\S{15})(?=\S)")
 
 
 def explain(control: QWidget, purpose: str) -> None:
@@ -113,3 +125,120 @@ def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayou
     for name, field in rows:
         form.addRow(name, field)
     return form
+
+
+# labels
+
+
+def plain_tooltip(text: str) -> str:
+    """A text as a tooltip that Qt wraps but doesn't interpret as markup."""
+    return f"<qt>{escape(text).replace(chr(10), '<br>')}</qt>" if text else ""
+
+
+def wrappable(text: str) -> str:
+    """A text with break points in long words and no-break spaces before units: ``30 nm``, ``85.9 %``."""
+    text = _LONG_WORD.sub(
+        lambda word: _PART_OF_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", word[0]), text
+    )
+    return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
+
+
+def unwrappable(text: str) -> str:
+    """A text without the break points and no-break spaces of `wrappable`."""
+    return text.replace("\N{ZERO WIDTH SPACE}", "").replace("\N{NO-BREAK SPACE}", " ")
+
+
+def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = "") -> QLabel:
+    """A wrapping label for plain text that breaks words longer than a line."""
+    label = WrappedLabel(parent)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setText(text)
+    label.setObjectName(name)
+    return label
+
+
+class WrappedLabel(QLabel):
+    """A label that also wraps long words, so that they don't widen a dock."""
+
+    _plain_text = ""
+
+    def setText(self, text: str | None) -> None:
+        self._plain_text = text or ""
+        super().setText(wrappable(self._plain_text))
+
+    def text(self) -> str:
+        return self._plain_text
+
+    def copy(self) -> None:
+        """Copy the selected text, or all of it."""
+        copy_text(unwrappable(self.selectedText()) or self._plain_text)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+            self.copy()
+        else:
+            super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Offer to copy; Qt's own menu would copy the break points too."""
+        is_selectable = self.textInteractionFlags() & Qt.TextInteractionFlag.TextSelectableByMouse
+        if event is not None and is_selectable:
+            menu = passing_menu(self)
+            add_item(menu, "Copy", self.copy)
+            menu.popup(event.globalPos())
+
+    def minimumSizeHint(self) -> QSize:
+        hint = super().minimumSizeHint()
+        return QSize(min(hint.width(), _NARROW_PX), hint.height())
+
+
+class ElidedLabel(QElidingLabel):
+    """A single line of plain text that is elided to any width; the tooltip shows the whole text."""
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        name: str = "",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setElideMode(elide)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setText(text)
+
+    def setText(self, text: str | None) -> None:
+        super().setText(text or "")
+        self.setToolTip(plain_tooltip(text or ""))
+
+    def sizeHint(self) -> QSize:
+        """The same height for every text, so that nothing below it jumps."""
+        return QSize(100, self.fontMetrics().lineSpacing() + _DESCENDERS_PX)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(24, self.sizeHint().height())
+
+
+# the desktop
+
+
+def copy_text(text: str) -> None:
+    """Copy a text to the clipboard."""
+    clipboard = QGuiApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)
+
+
+def open_folder(folder: Path) -> None:
+    """Show a folder in the system's file manager, or its parent if the folder doesn't exist."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder if folder.is_dir() else folder.parent)))
+
+
+def open_in_browser(url: str) -> None:
+    """Open a web address in the browser; ignore other URLs, such as files and scripts."""
+    if is_web_address(url):
+        QDesktopServices.openUrl(QUrl(url))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_cryoet._qt.widgets.labels import wrappable
+from napari_cryoet._qt.widgets.controls import wrappable
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

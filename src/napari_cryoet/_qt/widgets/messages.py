@@ -17,9 +17,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
-from napari_cryoet._qt.widgets.controls import BAR_STEPS, COPY_REPORT, progress_bar, push_button
-from napari_cryoet._qt.widgets.desktop import copy_text
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.controls import (
+    BAR_STEPS,
+    COPY_REPORT,
+    copy_text,
+    plain_label,
+    progress_bar,
+    push_button,
+)
 from napari_cryoet.exceptions import CryoETError
 
 _MAX_ACTIONS: Final = 2

@@ -10,11 +10,14 @@ from qtpy.QtCore import QEvent, QObject, QPoint, Qt
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
-from napari_cryoet._qt.widgets.controls import COPY_REPORT, push_button, tool_button
-from napari_cryoet._qt.widgets.desktop import copy_text
-from napari_cryoet._qt.widgets.icons import pixmap
-from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.controls import (
+    COPY_REPORT,
+    copy_text,
+    plain_label,
+    push_button,
+    tool_button,
+)
+from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.exceptions import CryoETError
 
 _MARGIN_PX: Final = 3  # around a floating notice

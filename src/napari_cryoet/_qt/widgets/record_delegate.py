@@ -17,9 +17,8 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.widgets.icons import draw_icon
 from napari_cryoet._qt.widgets.record_model import ModelIndex, RecordModel, Role
-from napari_cryoet._qt.widgets.theme import Colors, Theme
+from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
 from napari_cryoet.pages.rows import RecordRow, RowKind, Text, Tick, TickState, longest
 from napari_cryoet.wording import plain
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from napari_cryoet._qt.widgets.labels import plain_tooltip
+from napari_cryoet._qt.widgets.controls import plain_tooltip
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.pages.rows import RecordRow, RowKind, Tick, longest
 from napari_cryoet.wording import joined

@@ -17,11 +17,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.icons import draw_icon
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
 from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.theme import Theme, draw_icon
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.pages.rows import RecordRow, RowKind
 

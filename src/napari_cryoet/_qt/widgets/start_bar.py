@@ -8,9 +8,14 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.tasks import Tasks, UnexpectedError
-from napari_cryoet._qt.widgets.controls import BAR_STEPS, COPY_REPORT, progress_bar, push_button
-from napari_cryoet._qt.widgets.desktop import copy_text
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.controls import (
+    BAR_STEPS,
+    COPY_REPORT,
+    copy_text,
+    plain_label,
+    progress_bar,
+    push_button,
+)
 from napari_cryoet.exceptions import CryoETError
 
 

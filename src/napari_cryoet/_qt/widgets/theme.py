@@ -1,20 +1,20 @@
-"""The theme: colours for custom painting, and the style sheet `style.qss` that extends napari's."""
+"""The theme: colours for custom painting, icons, and `style.qss`, which extends napari's style."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtGui import QAction, QColor
+from qtpy.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QAction, QColor, QIcon, QPainter, QPixmap
+from qtpy.QtSvg import QSvgRenderer
 from qtpy.QtWidgets import QAbstractButton, QWidget
-
-from napari_cryoet._qt.widgets.icons import icon
 
 if TYPE_CHECKING:
     import napari
@@ -26,6 +26,10 @@ REJECTED_COLOR = QColor(222, 86, 42)
 #: Fraction of the text colour in placeholders; Qt's half is hard to read.
 PLACEHOLDER_SHARE: Final = 0.75
 _STYLE: Final = Template(Path(__file__).with_name("style.qss").read_text(encoding="utf-8"))
+GRID: Final = 16  # px, the side of an icon
+_FINER: Final = 2
+_DISABLED_OPACITY: Final = 0.35  # about as faint as napari draws disabled text
+_FOLDER: Final = Path(__file__).with_name("icons")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +133,40 @@ def style_sheet(colors: Colors) -> str:
 
 def _color(color: Any) -> QColor:
     return QColor(*color.as_rgb_tuple()[:3])
+
+
+# icons
+
+
+def icon(name: str, color: QColor) -> QIcon:
+    """An icon for a button, faint when the button is disabled."""
+    result, faint = QIcon(pixmap(name, color)), QColor(color)
+    faint.setAlphaF(_DISABLED_OPACITY * color.alphaF())
+    result.addPixmap(pixmap(name, faint), QIcon.Mode.Disabled)
+    return result
+
+
+def pixmap(name: str, color: QColor) -> QPixmap:
+    """An icon as a pixmap at twice its grid's resolution, for high-density screens."""
+    image = QPixmap(QSize(GRID * _FINER, GRID * _FINER))
+    image.setDevicePixelRatio(_FINER)
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    draw_icon(painter, name, QRectF(0, 0, GRID, GRID), color)
+    painter.end()
+    return image
+
+
+def draw_icon(painter: QPainter, name: str, rect: QRectF, color: QColor) -> None:
+    """Draw an icon into a rectangle."""
+    svg = _read_svg(name).replace("currentColor", color.name())
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setOpacity(painter.opacity() * color.alphaF())
+    QSvgRenderer(QByteArray(svg.encode())).render(painter, rect)
+    painter.restore()
+
+
+@cache
+def _read_svg(name: str) -> str:
+    return (_FOLDER / f"{name}.svg").read_text(encoding="utf-8")
