@@ -10,11 +10,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
-
-from msgspec import structs
 
 from napari_cryoet.basket.aging import age_of
 from napari_cryoet.basket.basket import Basket, Lock, basket_text
@@ -27,9 +24,6 @@ from napari_cryoet.runs.files import Cell, every_cell, is_zarr, level_share, siz
 from napari_cryoet.runs.runs import Runs
 from napari_cryoet.tables.database import Row, Rows, by_id
 from napari_cryoet.wording import joined
-
-if TYPE_CHECKING:
-    from napari_cryoet.download.folder import FileEntry
 
 FILES: Final = "files"  # the subfolder for files, as in a pack
 BASKET_NAME: Final = "basket.toml"  # in the folder: what was downloaded
@@ -266,56 +260,3 @@ def _prefixes(https: str, s3: str) -> tuple[str, str]:
     while https.rpartition("/")[2] == s3.rpartition("/")[2] and s3.count("/") > 2:
         https, s3 = https.rpartition("/")[0], s3.rpartition("/")[0]
     return f"{https}/", f"{s3}/"
-
-
-# locks
-
-
-def locked(basket: Basket, plan: Plan, downloaded: Iterable[FileEntry] = ()) -> Basket:
-    """Record the files of a basket's plan, and the checksums of those that were downloaded.
-
-    `differences` compares them with a later plan.
-    """
-    date = datetime.now(UTC).date().isoformat()
-    files = listed_files(plan)
-    before = basket.lock or Lock()
-    kept = {
-        path: sha256
-        for path, sha256 in before.sha256.items()
-        if files.get(path) == before.files[path]
-    }
-    sha256 = kept | checksums(downloaded, plan)
-    return structs.replace(basket, lock=Lock(date=date, files=files, sha256=sha256))
-
-
-def other_contents(lock: Lock, files: Iterable[FileEntry], plan: Plan) -> Iterator[str]:
-    """The downloaded files whose checksum isn't the locked one, a line each."""
-    for path, sha256 in checksums(files, plan).items():
-        if lock.sha256.get(path, sha256) != sha256:
-            yield f"{path}: other content than locked"
-
-
-def checksums(files: Iterable[FileEntry], plan: Plan) -> dict[str, str]:
-    """The SHA-256 of the plan's items in a folder, by path; of an OME-Zarr, that of its files' list."""
-    of_items: dict[str, list[str]] = {item.path: [] for item in plan.items}
-    for file in sorted(files, key=lambda file: file.path):
-        item = next((path for path in _above(file.path) if path in of_items), None)
-        if item == file.path:
-            of_items[item].append(file.sha256)
-        elif item is not None:
-            of_items[item].append(f"{file.sha256}  {file.path.removeprefix(item)}\n")
-    single = {item.path for item in plan.items if not item.is_zarr}
-    return {
-        path_below(path): lines[0]
-        if path in single
-        else hashlib.sha256("".join(lines).encode()).hexdigest()
-        for path, lines in of_items.items()
-        if lines
-    }
-
-
-def _above(path: str) -> Iterator[str]:
-    """The path, then the folders that hold it."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]

@@ -25,14 +25,16 @@ from napari_cryoet.basket.contents import KnownRuns, ask_basket_runs
 from napari_cryoet.download.folder import (
     DownloadManifest,
     FileEntry,
+    locked,
     note_file,
     note_items,
+    other_contents,
     pack_of,
     read_manifest,
     write_tables,
 )
 from napari_cryoet.download.lists import write_lists
-from napari_cryoet.download.plan import Plan, PlannedItem, locked, other_contents, plan_basket
+from napari_cryoet.download.plan import Plan, PlannedItem, plan_basket
 from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, sha256_of
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import (
