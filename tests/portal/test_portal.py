@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from napari_cryoet.discovery.index import read_index
-from napari_cryoet.exceptions import NetworkError, PortalError
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, ask_rows, find_portal, open_portal
@@ -110,6 +110,18 @@ def test_the_catalogue_and_a_run_page_need_one_request_each(large):
     )
     assert all(file.shape.annotation.run is page.run for file in page.annotation_files)
     assert sorted(len(each.authors) for each in page.annotations) == [3] * 139 + [130]
+
+
+def test_the_state_of_the_viewer_is_asked_for_one_tomogram(tmp_path):
+    tables = Tables()
+    run = tables.add("runs", datasetId=tables.add("datasets"))
+    tomogram = tables.add("tomograms", runId=run, neuroglancerConfig='{"layers": []}')
+    other = tables.add("tomograms", runId=run)
+    portal, _ = counting_portal(tables, tmp_path / "pack")
+    assert portal.neuroglancer_config(tomogram) == '{"layers": []}'
+    assert portal.neuroglancer_config(other) == ""
+    with pytest.raises(NotFoundError):
+        portal.neuroglancer_config(other + 1000)
 
 
 def test_runs_are_complete_even_if_pages_are_short(large):

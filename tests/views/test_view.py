@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_cryoet.exceptions import ExistsError, FormatError
-from napari_cryoet.views.view import MAX_BYTES, View, read_view, write_view
+from napari_cryoet.views.view import MAX_BYTES, View, read_view, view_schema, write_view
 
 #: A view of version 1 as it was released: never change it.
 VERSION_1 = Path(__file__).parent / "version_1.view.json"
@@ -44,6 +44,7 @@ def test_what_version_2_adds_is_written_back() -> None:
         lambda data: data | {"camera": data["camera"] | {"field_angstrom": [0, 1]}},
         lambda data: data | {"camera": data["camera"] | {"center_zyx_angstrom": [1e300, 0, 0]}},
         lambda data: data | {"layers": [data["layers"][0] | {"name": "a" * 301}]},
+        lambda data: data | {"future": json.loads("[" * 400 + "]" * 400)},
         lambda data: [data],
     ],
 )
@@ -56,3 +57,9 @@ def test_what_is_not_a_view_is_refused(damage) -> None:
 def test_damaged_text_is_refused(text: bytes) -> None:
     with pytest.raises(FormatError, match="view"):
         View.of_json(text)
+
+
+def test_the_schema_in_the_docs_is_that_of_a_view(project_folder: Path) -> None:
+    file = project_folder / "docs" / "reference" / "view.schema.json"
+    text = json.dumps(view_schema(), indent=1) + "\n"
+    assert file.read_text() == text, f"write json.dumps(view_schema(), indent=1) to {file}"

@@ -225,6 +225,16 @@ def run_of_file(answer: PortalAnswer) -> int | None:
     return next((_at(row, "annotationShape.annotation.runId") for row in rows), None)
 
 
+def neuroglancer_config(tomogram_id: int, answer: PortalAnswer) -> str:
+    """The viewer's state from `queries.NEUROGLANCER_CONFIG`; empty if the tomogram has none."""
+    rows: list[dict[str, Any]] = converted(
+        answer.data.get("tomograms"), list[dict[str, Any]], "tomograms"
+    )
+    if not rows:
+        raise _not_found(f"tomogram {tomogram_id}")
+    return str(rows[0].get("neuroglancerConfig") or "")
+
+
 def _not_found(wanted: str) -> NotFoundError:
     return NotFoundError(
         f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered."

@@ -240,6 +240,11 @@ class Portal:
                 return file
         raise NotFoundError(f"The portal has no annotation file {file_id}.")
 
+    def neuroglancer_config(self, tomogram_id: int, *, task: Task = UNWATCHED) -> str:
+        """The state of the portal's viewer for a tomogram, as JSON; empty if it has none."""
+        decode = partial(answers.neuroglancer_config, tomogram_id)
+        return self._page(queries.NEUROGLANCER_CONFIG, {"id": tomogram_id}, decode, task)
+
     def deposition_page(self, deposition_id: int, *, task: Task = UNWATCHED) -> DepositionPage:
         """A deposition, its own datasets, and the datasets and runs of others that it added to."""
         variables = {

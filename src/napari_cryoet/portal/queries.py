@@ -7,7 +7,7 @@ Limitations of the portal's server, all measured; it reports no errors for them:
 - Aliased counts in one aggregate, or aliased aggregates of one relation, all get the last one's value. So each count
   has its own root field or relation.
 - A root list without a filter has no limit. So ours have no nested relations.
-- `neuroglancerConfig` makes up most of a tomogram's bytes and isn't needed. So it is never requested.
+- `neuroglancerConfig` makes up most of a tomogram's bytes. So it is only requested for one tomogram.
 
 ``...Name`` is replaced by the fields of a record, so that records are complete in every query, or
 by a text of `_SHARED`. (The server's aggregates fail in real fragments.)
@@ -186,6 +186,12 @@ query Lookup($id: Int!) {
 FILE_RUN: Final = """
 query FileRun($id: Int!) {
   annotationFiles(where: {id: {_eq: $id}}) { id annotationShape { annotation { runId } } }
+}
+"""
+
+NEUROGLANCER_CONFIG: Final = """
+query NeuroglancerConfig($id: Int!) {
+  tomograms(where: {id: {_eq: $id}}) { id neuroglancerConfig }
 }
 """
 

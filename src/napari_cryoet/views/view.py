@@ -15,14 +15,19 @@ from msgspec.structs import fields, replace
 
 from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.files import written_whole
+from napari_cryoet.views.packing import pack
 
 VERSION: Final = 1
 SUFFIX: Final = ".view.json"
 SCHEMA_URL: Final = "https://napari-cryoet.github.io/schemas/view-1.json"
 #: Maximum size of the JSON text of a view.
 MAX_BYTES: Final = 64_000
+#: The scheme of our links, and the version of what follows it.
+SCHEME: Final = "napari-cryoet"
+LINK_VERSION: Final = 1
 
 _MAX_PARTS: Final = 100  # layers, and picks selected in one
+_MAX_LEVELS: Final = 30  # of parts within parts
 _MORE: Final = "$more"  # a name that no key of a view has
 _LISTS: Final = frozenset({"runs", "layers"})
 _FAR: Final = 1e7
@@ -180,6 +185,8 @@ class View(Part, frozen=True, kw_only=True):
     @classmethod
     def of(cls, data: object) -> View:
         """A view from plain data, such as a part of a larger JSON text; FormatError if it isn't one."""
+        if not _is_flat(data):
+            raise FormatError("This isn't a view: its parts are nested too deep.")
         try:
             view = msgspec.convert(data, cls)
         except (msgspec.ValidationError, RecursionError) as error:
@@ -203,12 +210,31 @@ class View(Part, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The view as plain data, with everything that was read."""
-        data: dict[str, Any] = _with_more_beside(msgspec.to_builtins(self))
-        return {"$schema": SCHEMA_URL, "version": self.version} | data
+        return {"$schema": SCHEMA_URL} | self._plain()
 
     def to_json(self) -> bytes:
         """The view as indented JSON text."""
         return msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=1) + b"\n"
+
+    def link(self) -> str:
+        """A link that holds the whole view; SaveError if that is too large."""
+        text = msgspec.json.encode(self._plain())
+        if len(text) > MAX_BYTES:
+            raise _too_large()
+        return f"{SCHEME}:{LINK_VERSION}/{pack(text)}"
+
+    def _plain(self) -> dict[str, Any]:
+        data: dict[str, Any] = _with_more_beside(msgspec.to_builtins(self))
+        return {"version": self.version} | data
+
+
+def view_schema() -> dict[str, Any]:
+    """The JSON schema of a view's file."""
+    schema = msgspec.json.schema(View)
+    for part in schema["$defs"].values():
+        del part["properties"][_MORE]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_URL}
+    return head | schema
 
 
 def read_view(path: str | Path) -> View:
@@ -232,10 +258,22 @@ def write_view(view: View, path: str | Path, *, overwrite: bool = False) -> Path
         path = path.with_name(path.name + SUFFIX)
     text = view.to_json()
     if len(text) > MAX_BYTES:
-        raise SaveError(f"This view would be larger than {MAX_BYTES // 1000} kB.")
+        raise _too_large()
     with written_whole(path, overwrite=overwrite) as unfinished:
         unfinished.write_bytes(text)
     return path
+
+
+def _is_flat(data: object, levels: int = _MAX_LEVELS) -> bool:
+    """Whether plain data is nested so little that it can be written again."""
+    if not isinstance(data, dict | list | tuple):
+        return True
+    parts = data.values() if isinstance(data, dict) else data
+    return levels > 0 and all(_is_flat(part, levels - 1) for part in parts)
+
+
+def _too_large() -> SaveError:
+    return SaveError(f"This view would be larger than {MAX_BYTES // 1000} kB.")
 
 
 # what newer versions state

@@ -1,0 +1,53 @@
+"""Links that open a view or a record: ours, the portal's, and those of Neuroglancer.
+
+Parsing reads the text only. It requests nothing, and opens no file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.portal.links import Jump, is_web_address, parse_jump
+from napari_cryoet.views.neuroglancer import read_state
+from napari_cryoet.views.packing import MAX_UNPACKED, unpack
+from napari_cryoet.views.view import LINK_VERSION, SCHEME, View
+from napari_cryoet.words import AROUND
+
+#: Systems may add slashes to the link of a registered scheme.
+_OWN: Final = re.compile(rf"{SCHEME}:/*([0-9]{{1,4}})/(.*)", re.IGNORECASE | re.DOTALL)
+_STATE: Final = re.compile(r"#(?:!|%21)")
+_LONGEST_PAGE: Final = 2000  # characters of the address of a page
+
+
+def parse_link(text: str) -> View | Jump | None:
+    """The view or record that a link leads to, or None for other text.
+
+    FormatError if the link is damaged, or shows none of the portal's data.
+    """
+    text = text.strip().lstrip(AROUND)
+    if len(text) > MAX_UNPACKED:
+        raise FormatError(f"This link is longer than {MAX_UNPACKED // 1_000_000} MB.")
+    if text[: len(SCHEME) + 1].lower() == f"{SCHEME}:":
+        return _parse_own(text)
+    page, *states = _STATE.split(text, maxsplit=1)
+    record = parse_jump(page) if len(page) <= _LONGEST_PAGE else None
+    if not states or not is_web_address(page):
+        return record if not states else None
+    return read_state(states[0], run_id=_run_of(record)) or record
+
+
+def _parse_own(text: str) -> View:
+    match = _OWN.fullmatch(unquote(text).rstrip(AROUND))
+    if match is None:
+        raise FormatError("This link is damaged.", hint="Copy it again.")
+    if int(match[1]) > LINK_VERSION:
+        hint = "Install a newer version of napari-cryoet."
+        raise FormatError("This link was made by a newer version.", hint=hint)
+    return View.of_json(unpack(match[2]))
+
+
+def _run_of(record: Jump | None) -> int | None:
+    return record.id if record is not None and record.kind == "run" else None
