@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
@@ -308,16 +309,18 @@ def _read_camera(state: _State, spacing_angstrom: float) -> Camera:
         height = (state.projection_scale or _DEFAULT_FIELD) * voxel["x"]
     else:
         height = state.cross_section_scale * voxel["x"] * _PANEL[0]
+    qx, qy, qz, qw = _unit(state.projection_orientation)
     camera = Camera(
         point_zyx_angstrom=(z, y, x),
         center_zyx_angstrom=(z, y, x),
         field_angstrom=(height, height * _PANEL[1] / _PANEL[0]),
+        # Neuroglancer's z points away from you, ours toward you: half a turn around y
+        orientation=(-qy, -qz, qw, qx),
         ortho=layout.startswith("4panel"),
     )
     if layout != "3d":
         return replace(camera, order=_ORDERS.get(layout[:2], camera.order))
-    qx, qy, qz, qw = _unit(state.projection_orientation)
-    return replace(camera, ndisplay=3, orientation=(qw, qx, qy, qz), perspective=state.view_angle)
+    return replace(camera, ndisplay=3, perspective=state.view_angle)
 
 
 def _voxel_angstrom(state: _State, spacing_angstrom: float) -> dict[str, float]:
@@ -381,18 +384,21 @@ def _moved(ours: View, theirs: View) -> View:
 
 
 def _moved_camera(ours: Camera, theirs: Camera) -> Camera:
-    if (ours.ndisplay, ours.order) != (theirs.ndisplay, theirs.order):
+    is_same_plane = ours.ndisplay == 3 or ours.order == theirs.order
+    if ours.ndisplay != theirs.ndisplay or not is_same_plane:
         return theirs
     zoom = _height(theirs) / _height(ours)
     height, width = ours.field_angstrom
-    return replace(
+    moved = replace(
         ours,
         point_zyx_angstrom=theirs.point_zyx_angstrom,
         center_zyx_angstrom=theirs.center_zyx_angstrom,
         field_angstrom=(height * zoom, width * zoom),
-        orientation=theirs.orientation,
         ortho=theirs.ortho,
     )
+    if ours.ndisplay == 2:  # its state isn't written with our orientation
+        return moved
+    return replace(moved, order=theirs.order, orientation=theirs.orientation)
 
 
 def _height(camera: Camera) -> float:
@@ -498,15 +504,27 @@ def _write_camera(data: dict[str, Any], camera: Camera, spacing_angstrom: float)
     data["position"] = [position.get(axis, 0.0) for axis in state.dimensions]
     height = _height(camera) / voxel["x"]
     if camera.ndisplay == 3:
-        w, x, y, z = camera.orientation
         is_flat = camera.perspective == 0
         data["layout"] = {"type": "3d", "orthographicProjection": True} if is_flat else "3d"
         data["projectionScale"] = float(f"{height:.3e}")
-        data["projectionOrientation"] = [round(part, 6) for part in _unit((x, y, z, w))]
+        data["projectionOrientation"] = _written_orientation(camera)
         return
     layouts = {order: layout for layout, order in _ORDERS.items()}
     data["layout"] = "4panel" if camera.ortho else layouts.get(camera.order, "xy")
     data["crossSectionScale"] = float(f"{height / _PANEL[0]:.3e}")
+
+
+def _written_orientation(camera: Camera) -> list[float]:
+    """The rotation x, y, z, w with the camera's direction and its upright, in Neuroglancer's axes."""
+    from scipy.spatial.transform import Rotation
+
+    turned = Rotation.from_quat(camera.orientation, scalar_first=True).as_matrix()
+    rows = np.zeros((3, 3))
+    rows[[2 - axis for axis in reversed(camera.order)]] = turned
+    down = rows[:, 1]
+    away = -rows[:, 2]
+    axes = np.stack([np.cross(down, away), down, away], axis=1)
+    return [round(float(part), 6) for part in Rotation.from_matrix(axes).as_quat()]
 
 
 def _spacing(data: dict[str, Any]) -> float:
