@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from uvicorn.protocols.utils import get_remote_addr
 
 from napari_cryoet.exceptions import NetworkError, PackError
 from napari_cryoet.network.connections import CONNECTIONS_HEADER
@@ -281,6 +282,21 @@ def test_visitors_are_counted(demo_pack):
             sent = len(request(connection, "GET", f"/files/{VOLUME}", Range="bytes=0-999")[2])
             sent += len(request(connection, "GET", "/")[2])
             assert server.visitors() == [Visitor("127.0.0.1", 1, 2, sent)]
+
+
+def test_visitors_are_counted_while_another_one_connects(demo_pack, monkeypatch):
+    counted = []
+
+    def address_of(transport):
+        counted.extend(server.visitors())
+        return get_remote_addr(transport)
+
+    with PackServer(demo_pack) as server, connected(server) as connection:
+        post(connection, "{ runs { id } }")
+        monkeypatch.setattr("uvicorn.protocols.http.h11_impl.get_remote_addr", address_of)
+        with connected(server) as another:
+            post(another, "{ runs { id } }")
+    assert [visitor.address for visitor in counted] == ["127.0.0.1"]
 
 
 def test_close_ends_connections_and_threads(demo_pack):

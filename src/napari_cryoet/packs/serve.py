@@ -201,7 +201,6 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.address = self.client[0] if self.client is not None else ""
         self.idle_since = time.monotonic()
         connections = [
             each
@@ -213,6 +212,11 @@ class _Connection(H11Protocol):
             closable = [each for each in connections if each.address == fullest]
             # half-open connections and those that wait for the next request come first
             min(closable, key=lambda each: (each.is_busy, each.idle_since)).transport.abort()
+
+    @property
+    def address(self) -> str:
+        """The client's address; empty until it is known, since a new connection is listed before."""
+        return self.client[0] if self.client is not None else ""
 
     @property
     def is_busy(self) -> bool:
