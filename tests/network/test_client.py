@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import gzip
 import os
+import pickle
 import re
 import threading
 import time
@@ -305,8 +306,10 @@ def test_unreachable_and_non_http_servers_are_errors(url: str, server: Server) -
     server.script("file", lambda _: Answer(body=b"SSH-2.0\r\n\r\n", manner="raw"))
     with pytest.raises(NetworkError):
         fetch(url)
-    with pytest.raises(NetworkError, match="can't be reached"):
+    with pytest.raises(NetworkError, match="can't be reached") as caught:
         fetch("http://127.0.0.1:9/file")
+    from_worker = pickle.loads(pickle.dumps(caught.value))
+    assert (str(from_worker), from_worker.url) == (str(caught.value), caught.value.url)
 
 
 @pytest.mark.parametrize(

@@ -484,6 +484,10 @@ class _TransientError(NetworkError):
         super().__init__(error.message, hint=error.hint, url=error.url, status=error.status)
         self.attempts, self.retry_after_s = attempts, retry_after_s
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a plain error, so that worker processes can report it."""
+        return NetworkError, (self.message,), vars(self)
+
 
 def _error(
     url: str, kind: str, *, status: int | None = None, limit: int = 0, until: str = ""
