@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_cryoet.streaming.chunks import Block
-    from napari_cryoet.streaming.grid import SharedImage
+    from napari_cryoet.streaming.image import SharedImage
     from napari_cryoet.streaming.memory import Key, MemoryCache
 
 _PLANE_AXES = 2

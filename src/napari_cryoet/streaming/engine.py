@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from napari_cryoet.streaming.chunks import Block, Chunks
-    from napari_cryoet.streaming.grid import BlockIndex, PlanePosition, SharedImage
+    from napari_cryoet.streaming.grid import BlockIndex, PlanePosition
+    from napari_cryoet.streaming.image import SharedImage
 
     PlaceBlocks = Callable[[dict[BlockIndex, Block]], None]
 

@@ -20,7 +20,7 @@ from napari_cryoet.streaming.memory import OVERHEAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_cryoet.streaming.grid import SharedImage
+    from napari_cryoet.streaming.image import SharedImage
     from napari_cryoet.streaming.pyramid import Pyramid
 
 _WASTEFUL = 16  # bytes fetched for each byte shown

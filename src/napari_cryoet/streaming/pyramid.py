@@ -25,12 +25,12 @@ from napari_cryoet.streaming.engine import Engine, shared_engine
 from napari_cryoet.streaming.grid import (
     Box,
     Grid,
-    SharedImage,
     box_shape,
     box_slices,
     intersect,
     whole_box,
 )
+from napari_cryoet.streaming.image import SharedImage
 from napari_cryoet.streaming.layout import ArrayLayout, find
 from napari_cryoet.streaming.sources import open_source
 from napari_cryoet.task import UNWATCHED, Task
