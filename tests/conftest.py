@@ -106,6 +106,12 @@ def memory(tmp_path: Path) -> Settings:
     return Settings(tmp_path / "settings.json")
 
 
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry requests at once, for tests that don't depend on the pauses."""
+    monkeypatch.setattr("napari_cryoet.network.client._FIRST_PAUSE_S", 0.01)
+
+
 @pytest.fixture(scope="session")
 def project_folder() -> Path:
     """The checkout or unpacked source distribution with these tests."""

@@ -12,7 +12,6 @@ import pytest
 from download_samples import sample_rows, write_files
 from napari_cryoet.download import Plan
 from napari_cryoet.download.plan import plan_cells
-from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy, save_data
 from napari_cryoet.runs.files import every_cell, file_cells, volume_cells
 from server import Server
@@ -52,10 +51,9 @@ def plan_of(bucket: Server) -> Callable[..., Plan]:
 
 
 @pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pauses(monkeypatch: pytest.MonkeyPatch, quick_retries: None) -> None:
     """Retry immediately, since no test here depends on the pauses."""
     monkeypatch.setattr("napari_cryoet.download.transfer._PAUSE_S", 0.01)
-    monkeypatch.setattr(client, "_FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -99,7 +99,11 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 
 @pytest.fixture(
-    params=["served demo", "real tables", pytest.param("370 datasets", marks=pytest.mark.slow)]
+    params=[
+        "served demo",
+        pytest.param("real tables", marks=pytest.mark.slow),
+        pytest.param("370 datasets", marks=pytest.mark.slow),
+    ]
 )
 def source(request: pytest.FixtureRequest) -> Source:
     """The three sources; the small demo is coarser than the users' demo."""

@@ -34,6 +34,8 @@ from server import (
     without_ranges,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 CONTENT = bytes(range(256)) * 1000
 MB = 2**20
 

@@ -28,6 +28,8 @@ from server import (
     without_ranges,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 SHAPE = (40, 90, 80)
 PLANE = ((30, 31), (0, 300), (0, 280))  # of a portal image: read by ranges
 CHUNKS = r"/\d/\d+/\d+/\d+$"
