@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_CANVAS: Final = "napari._vispy.canvas"
 _VISUALS: Final = "napari._vispy.utils.visual"
 _OVERLAYS: Final = "napari._vispy.overlays.base"
 _SCALE_BAR: Final = "napari._vispy.overlays.scale_bar"
@@ -172,8 +173,8 @@ def on_plane(event: Any) -> None:
         displayed = list(layer._slicing_state._slice_input.displayed)
         scale = np.asarray(layer._transforms[0].scale)[displayed]
         corner = np.asarray(layer._transforms[0].translate)[displayed] - 0.5
-        for viewer in open_viewers():
-            visual = viewer.window._qt_viewer.canvas.layer_to_visual.get(layer)
+        for canvas in importlib.import_module(_CANVAS).VispyCanvas._instances:
+            visual = canvas.layer_to_visual.get(layer)
             if visual is not None:
                 visual.node.plane_position = tuple(
                     (np.asarray(layer.plane.position) - corner) / scale - 0.5

@@ -20,7 +20,7 @@ from napari_cryoet._qt.streaming.progressive import StreamStatus, make_layer, st
 from napari_cryoet._qt.streaming.state import StreamState
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.adding import adopt_layers_of
-from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
+from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
 
 #: The attributes to copy, in the order of setting: dependencies come first.
@@ -31,40 +31,28 @@ _COMMON: Final = (
     "blending",
     *PLACING,
 )
-_OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
+_OF_TYPE: Final[dict[type[Layer], tuple[str, ...]]] = {
     Image: (
-        "image",
-        (
-            "contrast_limits_range",
-            "contrast_limits",
-            "gamma",
-            "colormap",
-            "interpolation2d",
-            "projection_mode",
-        ),
+        "contrast_limits_range",
+        "contrast_limits",
+        "gamma",
+        "colormap",
+        "interpolation2d",
+        "projection_mode",
     ),
-    Labels: (
-        "labels",
-        ("colormap", "contour", "selected_label", "show_selected_label", "projection_mode"),
-    ),
+    Labels: ("colormap", "contour", "selected_label", "show_selected_label", "projection_mode"),
     Points: (
-        "points",
-        (
-            *("data", "features", "size", "symbol", "border_width", "border_width_is_relative"),
-            *("face_color", "border_color", "shown", "antialiasing", "projection_mode"),
-        ),
+        *("data", "features", "size", "symbol", "border_width", "border_width_is_relative"),
+        *("face_color", "border_color", "shown", "antialiasing", "projection_mode"),
     ),
     Vectors: (
-        "vectors",
-        (
-            "data",
-            "features",
-            "edge_width",
-            "edge_color",
-            "length",
-            "vector_style",
-            "projection_mode",
-        ),
+        "data",
+        "features",
+        "edge_width",
+        "edge_color",
+        "length",
+        "vector_style",
+        "projection_mode",
     ),
 }
 #: Attributes with a value per point or vector; when the number of rows changes, all must be set.
@@ -72,10 +60,8 @@ _OF_ROWS: Final = frozenset(
     {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
     | {"edge_width", "edge_color"}
 )
-#: Clipping and locked levels don't apply to copies; napari can't read back all feature defaults.
-_NOT_COPIED: Final = frozenset(
-    {"experimental_clipping_planes", "feature_defaults", "locked_data_level"}
-)
+#: Attributes for 3D, which don't apply to planes.
+_ONLY_3D: Final = frozenset({"experimental_clipping_planes", "locked_data_level"})
 #: Attributes that napari's layer data tuples of labels lack.
 _NOT_IN_TUPLE: Final = ("contour", "selected_label", "show_selected_label")
 
@@ -114,9 +100,8 @@ class LayerCopy(QObject):
     def __init__(self, layer: Layer, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
-        kind, attributes = _OF_TYPE[_type_of(layer) or Image]
-        self._attributes = (*_COMMON, *attributes)
-        self.copy, self.stream = _make(layer, kind, viewer)
+        self._attributes = (*_COMMON, *_OF_TYPE[_type_of(layer) or Image])
+        self.copy, self.stream = copy_layer(layer, viewer)
         self._usual_bytes = self.display.usual_view_bytes // 2 if self.display is not None else 0
         self.update_budget()
         self._data = layer.data
@@ -218,9 +203,17 @@ class LayerCopy(QObject):
             self.copy.refresh(extent=False, thumbnail=False)
 
 
-def _make(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, StreamStatus | None]:
-    data, options, _ = layer.as_layer_data_tuple()
-    options = {key: value for key, value in options.items() if key not in _NOT_COPIED}
+def copy_layer(
+    layer: Layer, viewer: ViewerModel, *, is_plane: bool = True
+) -> tuple[Layer, StreamStatus | None]:
+    """A copy of a layer for another viewer, which the caller adds, and its status if it streams.
+
+    ``is_plane`` leaves out clipping and the locked level, which apply to 3D.
+    """
+    data, options, kind = layer.as_layer_data_tuple()
+    options.pop("feature_defaults", None)  # napari can't read back all
+    if is_plane:
+        options = {key: value for key, value in options.items() if key not in _ONLY_3D}
     # without the picks: otherwise the copy would get arrows too
     options["metadata"] = {key: value for key, value in layer.metadata.items() if key != PICKS_KEY}
     adopt_layers_of(viewer)
