@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.settings import Settings
 
+INSTALL_TIMEOUT_S = 600
 PATIENCE_MS = 60_000  # enough on a busy machine, and below the time limit of a test
 #: Variables for the user's folders: of platformdirs on Linux and Windows, and of other libraries.
 FOLDER_VARIABLES = {
@@ -147,6 +149,55 @@ def make_once(
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def python_with(
+    make_once: Callable[[str, Callable[[Path], object]], Path],
+) -> Callable[[str], Callable[..., str]]:
+    """Run a script of the tests in an environment with a package that ours doesn't need.
+
+    Skip if it can't be installed.
+    """
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }  # without our own
+
+    def prepare(package: str) -> Callable[..., str]:
+        def install(folder: Path) -> None:
+            folder.mkdir()
+            # older packages lack wheels for the newest Python
+            for python in filter(shutil.which, ("python3.12", "python3.11", sys.executable)):
+                if not subprocess.run(
+                    [python, "-m", "venv", folder / "env"], check=False
+                ).returncode:
+                    break
+            command = [python_in(folder), "-m", "pip", "install", "-q", "--prefer-binary", package]
+            with suppress(subprocess.SubprocessError):
+                subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+                (folder / "installed").touch()
+
+        folder = make_once(f"env-{package}", install)
+        if not (folder / "installed").exists():
+            pytest.skip(f"{package} can't be installed here")
+
+        def run(script: str, *arguments: Any) -> str:
+            command = [
+                python_in(folder),
+                str(Path(__file__).parent / script),
+                *map(str, arguments),
+            ]
+            done = subprocess.run(command, check=False, capture_output=True, text=True, env=plain)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        return run
+
+    return prepare
+
+
+def python_in(folder: Path) -> str:
+    return str(folder / "env" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
 
 
 @pytest.fixture(scope="session")

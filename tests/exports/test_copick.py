@@ -255,7 +255,9 @@ def test_copick_reads_the_project(
     tmp_path: Path, selection_of: Select, python_with: Callable[[str], Callable[..., str]]
 ) -> None:
     export(selection_of(), "copick", tmp_path)
-    project = json.loads(python_with("copick==1.31.0")("copick_reads.py", tmp_path / "config.json"))
+    project = json.loads(
+        python_with("copick==1.31.0")("exports/copick_reads.py", tmp_path / "config.json")
+    )
     run = project["runs"]["DEMO_001"]
     picks = run["picks"]["Ada-Vitreous ground-truth cytosolic-ribosome"]
     ours = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)

@@ -87,7 +87,7 @@ def test_mlcroissant_reads_the_description_as_records(
 ) -> None:
     export(selection_of(), "croissant", tmp_path)
     record_sets = json.loads(
-        python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json")
+        python_with("mlcroissant==1.1.1")("exports/croissant_reads.py", tmp_path / "metadata.json")
     )
 
     assert record_sets["copick/runs"][0] == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +26,7 @@ from viewer_states import (
     inner_state,
     moved_link,
     page_link,
+    page_state,
 )
 
 RIBOSOMES = f"{SPACING_FOLDER}/Annotations/101/cytosolic_ribosome-1.0_orientedpoint.ndjson"
@@ -237,3 +239,30 @@ def test_real_states_name_files_that_the_portal_has(real_data) -> None:
         assert tomogram.tomogram.path == each["s3_omezarr_dir"].split("/", 3)[3]
         assert len(annotations) == len(state["layers"]) - 1
         assert {layer.annotation.path for layer in annotations} <= known
+
+
+@pytest.mark.slow
+def test_neuroglancers_own_package_reads_the_same(live: View, python_with, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    views = []
+    links = []
+    for center in random.uniform(0, 13000, (50, 3)):
+        at = tuple(map(float, center))
+        camera = replace(live.camera, point_zyx_angstrom=at, center_zyx_angstrom=at)
+        written = portal_link(replace(live, camera=camera), CONFIG)
+        links.append(f"{PAGE}{page_state(written)['neuroglancer']}")
+        views.append(replace(live, camera=camera))
+    states = tmp_path / "links.json"
+    states.write_text(json.dumps([*links, f"{PAGE}#!{component(config())}"]))
+    read_there = json.loads(
+        python_with("neuroglancer==2.41.2")("views/neuroglancer_reads.py", states)
+    )
+    for link, view, there in zip(links, views, read_there, strict=False):
+        voxels = pytest.approx(there["voxels_zyx"], abs=0.1)
+        assert np.array(view.camera.center_zyx_angstrom) / 13.48 == voxels
+        assert np.array(read(link).camera.center_zyx_angstrom) / 13.48 == voxels
+        assert there["layout"] == "xy"
+        assert there["visible"] == ["TS_043", "102 membrane segmentation"]
+    camera = read(f"{PAGE}#!{component(config())}").camera
+    place = pytest.approx(read_there[-1]["angstrom_zyx"], abs=0.1 * 13.48)
+    assert camera.center_zyx_angstrom == place
