@@ -55,6 +55,9 @@ from .portal.portal import open_portal as open_portal
 from .runs.fit import Fit as Fit
 from .runs.fit import fit as fit
 from .task import Task as Task
+from .views.view import View as View
+from .views.view import read_view as read_view
+from .views.view import write_view as write_view
 from .volumes import Mask as Mask
 from .volumes import Volume as Volume
 from .volumes import open_volume as open_volume

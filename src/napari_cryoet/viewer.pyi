@@ -10,5 +10,7 @@ from ._qt.streaming.progressive import StreamStatus as StreamStatus
 from ._qt.streaming.progressive import make_layer as make_layer
 from ._qt.streaming.state import StreamState as StreamState
 from ._qt.viewer.adding import add_layers as add_layers
+from ._qt.views.capture import view_of as view_of
+from ._qt.views.restore import open_view as open_view
 from .layers.compared import comparison_layers as comparison_layers
 from .layers.progressive import layer_specs as layer_specs

@@ -43,6 +43,8 @@ def test_what_version_2_adds_is_written_back() -> None:
         lambda data: data | {"runs": data["runs"] * 101},
         lambda data: data | {"camera": data["camera"] | {"field_angstrom": [0, 1]}},
         lambda data: data | {"camera": data["camera"] | {"center_zyx_angstrom": [1e300, 0, 0]}},
+        lambda data: data | {"camera": data["camera"] | {"order": [0, 1, 1]}},
+        lambda data: data | {"camera": data["camera"] | {"orientation": [0, 0, 0, 0]}},
         lambda data: data | {"layers": [data["layers"][0] | {"name": "a" * 301}]},
         lambda data: data | {"future": json.loads("[" * 400 + "]" * 400)},
         lambda data: [data],

@@ -12,6 +12,7 @@ a `PackError` that names the file and the problem.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
+from msgspec.structs import replace
 
 from napari_cryoet.exceptions import PackError
 from napari_cryoet.files import replace_file, written_whole
@@ -55,6 +57,7 @@ class PackManifest(
     """
 
     version: int = VERSION
+    id: str = ""  # that views name it by; stays when its tables change
     title: str  # shown to users
     source: str = ""  # the portal that the content is from, for readers
     origin: str = ""  # the source whose records these are, as baskets name it
@@ -88,6 +91,11 @@ class Pack:
         self.folder = folder.absolute()
         self.manifest = manifest
         self.tables: Mapping[str, Sequence[Row]] = _Tables(folder / "tables")
+
+    @property
+    def id(self) -> str:
+        """What views name it by, the same for all copies."""
+        return self.manifest.id or _hash(msgspec.json.encode(self.manifest))
 
     @property
     def files(self) -> Path:
@@ -147,6 +155,8 @@ def write_pack(
     """
     folder = Path(folder)
     texts = {name: _table_text(name, rows) for name, rows in tables.items()}
+    if not manifest.id:
+        manifest = replace(manifest, id=_hash(*(text.encode() for text in texts.values())))
     (folder / "files").mkdir(parents=True, exist_ok=True)
     with written_whole(folder / "tables", overwrite=True, flush=False) as unfinished:
         unfinished.mkdir()
@@ -197,6 +207,10 @@ def _read_manifest(folder: Path) -> PackManifest:
         hint = f"Choose the folder that holds {MANIFEST_NAME}. Files by themselves open when dropped on napari."
         raise PackError(f"The folder {folder} isn't a pack: it has no {MANIFEST_NAME}.", hint=hint)
     return _read(path, PackManifest, MAX_MANIFEST_BYTES)
+
+
+def _hash(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def _table_text(name: str, rows: Iterable[Row]) -> str:

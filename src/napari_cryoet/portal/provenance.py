@@ -25,10 +25,9 @@ from napari_cryoet.records import (
 def of_tomogram(tomogram: Tomogram, source_url: str) -> Provenance:
     """The provenance of a tomogram."""
     about = _common("tomogram", source_url, tomogram.run, tomogram.deposition)
-    s3_url = tomogram.s3_omezarr_dir if tomogram.https_omezarr_dir else tomogram.s3_mrc_file
     return replace(
         about,
-        path=_path(s3_url),
+        path=path_of(tomogram),
         authors=_names(tomogram.authors),
         dois=_dois(tomogram.publications) or about.dois,
         database_entries=_entries(tomogram.related_database_entries),
@@ -46,7 +45,7 @@ def of_tilt_series(series: TiltSeries, run: Run | None, source_url: str) -> Prov
     """The provenance of a tilt series."""
     return replace(
         _common("tilt series", source_url, run),
-        path=_path(series.s3_omezarr_dir if series.https_omezarr_dir else series.s3_mrc_file),
+        path=path_of(series),
         database_entries=_entries(series.related_empiar_entry),
         tilt_series_id=series.id,
         run_id=series.run_id,
@@ -66,7 +65,7 @@ def of_annotation_file(
     deposition = annotation.deposition if annotation is not None else None
     about = replace(
         _common("annotation", source_url, run, deposition),
-        path=_path(file.s3_path),
+        path=path_of(file),
         annotation_file_id=file.id,
         shape_type=(shape.shape_type if shape is not None else None) or "",
         alignment_id=file.alignment_id,
@@ -97,6 +96,15 @@ def of_annotation_file(
     )
 
 
+def path_of(record: Tomogram | TiltSeries | AnnotationFile) -> str:
+    """The path of the file that is opened in the portal's storage: its S3 URL after the bucket."""
+    if isinstance(record, AnnotationFile):
+        s3_url: str | None = record.s3_path
+    else:
+        s3_url = record.s3_omezarr_dir if record.https_omezarr_dir else record.s3_mrc_file
+    return (s3_url or "").removeprefix("s3://").partition("/")[2]
+
+
 def _common(
     kind: str, source_url: str, run: Run | None, deposition: DepositionTitle | None = None
 ) -> Provenance:
@@ -122,11 +130,6 @@ def _common(
         dataset_title=dataset.title if dataset is not None else "",
         run_name=run.name,
     )
-
-
-def _path(s3_url: str | None) -> str:
-    """The part of an S3 URL after the bucket."""
-    return (s3_url or "").removeprefix("s3://").partition("/")[2]
 
 
 def _names(authors: Iterable[Author]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from msgspec.structs import fields, replace
 
 from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.files import written_whole
+from napari_cryoet.records import MAX_ID
 from napari_cryoet.views.packing import pack
 
 VERSION: Final = 1
@@ -26,7 +27,8 @@ MAX_BYTES: Final = 64_000
 SCHEME: Final = "napari-cryoet"
 LINK_VERSION: Final = 1
 
-_MAX_PARTS: Final = 100  # layers, and picks selected in one
+#: Maximum number of layers, and of picks selected in one.
+MAX_PARTS: Final = 100
 _MAX_LEVELS: Final = 30  # of parts within parts
 _MORE: Final = "$more"  # a name that no key of a view has
 _LISTS: Final = frozenset({"runs", "layers"})
@@ -34,7 +36,7 @@ _FAR: Final = 1e7
 
 Text = Annotated[str, Meta(max_length=300)]
 LongText = Annotated[str, Meta(max_length=10_000)]
-Id = Annotated[int, Meta(ge=0, le=2**53)]
+Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
 Number = Annotated[float, Meta(ge=-_FAR, le=_FAR)]
 Length = Annotated[float, Meta(gt=0, le=_FAR)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -56,8 +58,10 @@ class ViewedRun(Part, frozen=True, kw_only=True):
     Attributes
     ----------
     source
-        "live", "demo", the address of a portal's server, or "pack" with its ``pack_id``; empty for
-        files beside the view's own file.
+        "live", "demo", the address of a portal's server, or "pack"; empty for files beside the
+        view's own file.
+    pack_id
+        The pack or download folder that the layers were opened from.
     dataset_id, run_name
         What identifies the run; ``run_id`` is a hint.
     """
@@ -96,8 +100,9 @@ class ViewedAnnotation(Part, frozen=True, kw_only=True):
 class Looks(Part, frozen=True, kw_only=True):
     """How a layer is drawn, in napari's words; None is the default of its kind.
 
-    ``color`` is red, green, blue and opacity in hexadecimal; ``slab_angstrom`` the thickness of
-    the shown slab of picks; ``selected_zyx_angstrom`` are the positions of the selected picks.
+    ``threshold`` is that of the rendering "iso"; ``color`` is red, green, blue and opacity in
+    hexadecimal; ``slab_angstrom`` the thickness of the shown slab of picks; ``symbol`` of
+    ``arrows`` is "arrows" or "triads"; ``selected_zyx_angstrom`` are positions of selected picks.
     """
 
     visible: bool = True
@@ -112,12 +117,15 @@ class Looks(Part, frozen=True, kw_only=True):
     plane_normal_zyx: Zyx | None = None
     plane_thickness_angstrom: Length | None = None
     level: Annotated[int, Meta(ge=0, le=20)] | None = None
+    interpolation: Text | None = None
+    threshold: Number | None = None
+    attenuation: Number | None = None
     color: Color | None = None
     symbol: Text | None = None
     size_angstrom: Length | None = None
-    slab_angstrom: Annotated[float, Meta(ge=0, le=1e5)] | None = None
+    slab_angstrom: Annotated[float, Meta(ge=0, le=1e4)] | None = None
     arrows: Looks | None = None
-    selected_zyx_angstrom: Annotated[tuple[Zyx, ...], Meta(max_length=_MAX_PARTS)] = ()
+    selected_zyx_angstrom: Annotated[tuple[Zyx, ...], Meta(max_length=MAX_PARTS)] = ()
 
 
 class ViewedLayer(Part, frozen=True, kw_only=True):
@@ -126,7 +134,7 @@ class ViewedLayer(Part, frozen=True, kw_only=True):
     ``run`` counts the view's runs from 0.
     """
 
-    run: Annotated[int, Meta(ge=0, lt=_MAX_PARTS)] = 0
+    run: Annotated[int, Meta(ge=0, lt=MAX_PARTS)] = 0
     kind: Literal["tomogram", "annotation", "tilt series", "file"]
     tomogram: ViewedTomogram | None = None
     annotation: ViewedAnnotation | None = None
@@ -177,8 +185,8 @@ class View(Part, frozen=True, kw_only=True):
     """What is on the canvas: layers from bottom to top, the camera, and words about it."""
 
     version: Annotated[int, Meta(ge=1, le=1000)] = VERSION
-    runs: Annotated[tuple[ViewedRun, ...], Meta(max_length=_MAX_PARTS)] = ()
-    layers: Annotated[tuple[ViewedLayer, ...], Meta(max_length=_MAX_PARTS)] = ()
+    runs: Annotated[tuple[ViewedRun, ...], Meta(max_length=MAX_PARTS)] = ()
+    layers: Annotated[tuple[ViewedLayer, ...], Meta(max_length=MAX_PARTS)] = ()
     camera: Camera
     words: Words = Words()
 
@@ -194,6 +202,8 @@ class View(Part, frozen=True, kw_only=True):
         n_runs = len(view.runs)
         if any(layer.run >= n_runs for layer in view.layers):
             raise FormatError("This isn't a view: a layer is of a run that it doesn't list.")
+        if sorted(view.camera.order) != [0, 1, 2] or not any(view.camera.orientation):
+            raise FormatError("This isn't a view: its camera has no direction.")
         assert isinstance(data, dict)  # noqa: S101 - msgspec made a struct of it
         return _with_more(view, data)
 

@@ -25,16 +25,19 @@ from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import elsewhere
+from napari_cryoet._qt.seam import show_in_full
 from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.views.restore import Restorer
 from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.locations import Location, without_login
+from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.pages.breadcrumbs import crumbs_from
 from napari_cryoet.settings import LeftPage, Recent, Settings
+from napari_cryoet.views.finding import OWN_SOURCES
 from napari_cryoet.wording import nm_text, plain
 
 if TYPE_CHECKING:
@@ -42,8 +45,10 @@ if TYPE_CHECKING:
 
     from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Portal, Source
+    from napari_cryoet.views.view import View
 
 
+VIEW: Final = "a view"  # topic of notices
 _SAVE_AFTER_MS: Final = 500  # so that typing doesn't write a file for each letter
 
 
@@ -96,6 +101,16 @@ class PortalBrowser(Dock):
         self.stream_watch = StreamWatch(self.manager, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self._memory, self)
+        self._open_portal = open_portal
+        self.restorer = Restorer(
+            napari_viewer,
+            self.manager,
+            self.volumes,
+            self.tasks,
+            open_portal=self._portal_of,
+            packs=self._known_packs,
+            parent=self,
+        )
         self._connect()
         self._connect_network()
         self._recall()
@@ -109,6 +124,15 @@ class PortalBrowser(Dock):
         self._run_to_show = 0
         self._returns = returns
         self.session.open(str(source))
+
+    def open_view(self, view: View, *, folder: Path | None = None) -> None:
+        """Open a view; ``folder`` is that of its file."""
+        source = self.session.source
+        is_address = source is not None and source.kind == "url"
+        agreed = {host_of(source.location)} if source is not None and is_address else set()
+        notice = self.screens.notice
+        notice.show_notice("Opening a view…", "Stop", self.restorer.stop, is_news=True, topic=VIEW)
+        self.restorer.open(view, folder=folder, agreed=agreed)
 
     def take_keys(self) -> None:
         if self.screens.stack.currentWidget() is self.screens.start:
@@ -134,6 +158,7 @@ class PortalBrowser(Dock):
         self.session.close()
         self.basket.close()
         self.tilt_windows.close()
+        self.restorer.close()
         self.volumes.close()
         self.detail.close()
         self.manager.close()
@@ -166,6 +191,10 @@ class PortalBrowser(Dock):
         self.run_layers.ticked.connect(self._say_where)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
+        self.restorer.run_found.connect(self._on_viewed_run)
+        self.restorer.shows_several.connect(self._show_several)
+        self.restorer.opened.connect(self._on_view)
+        self.restorer.failed.connect(partial(screens.notice.show_error, topic=VIEW))
         for key, slot in (
             ("/", screens.focus_search),
             ("Backspace", self.navigator.go_up),
@@ -295,6 +324,40 @@ class PortalBrowser(Dock):
         )
         if opens_layers:
             self.run_layers.open_default(page, self.finder.answer.matches)
+
+    # views
+
+    def _portal_of(self, source: str, job: Job) -> Portal:
+        """The portal of a source; the open one if it is that."""
+        opened = self.session.source
+        if opened is not None and opened.name == source:
+            return self.session.portal
+        return self._open_portal(source, job)
+
+    def _known_packs(self) -> list[str]:
+        opened = self.session.source
+        recent = [each.source for each in self._memory.recent]
+        sources = [opened.name, *recent] if opened is not None else recent
+        packs = (each for each in sources if Location.of(each).path is not None)
+        return [each for each in packs if each not in OWN_SOURCES]
+
+    def _on_viewed_run(self, source: str, page: RunPage) -> None:
+        """Show the page of a view's run; its source opens if another one was open."""
+        opened = self.session.source
+        if opened is not None and opened.name == source:
+            self.navigator.show_run(page)
+        else:
+            self.use_source(source)
+            self._run_to_show = page.run.id
+
+    def _show_several(self) -> None:
+        self.manager.show_together = True
+        self.screens.source_bar.show_together.setChecked(True)
+
+    def _on_view(self, _view: View, remarks: str) -> None:
+        self.screens.notice.withdraw(VIEW)
+        if remarks:
+            show_in_full(plain(remarks), "warning")  # the dock's notices close with their page
 
     def _say_where(self, layer: Layer) -> None:
         """Say where points lie that the shown plane doesn't cut, and offer to go there."""

@@ -309,6 +309,11 @@ class Navigator(QObject):
     def go_to_run(self, run_id: int) -> None:
         self._ask_run(Place("run", run_id), (DATASETS,))
 
+    def show_run(self, page: RunPage) -> None:
+        """Show a run whose page was requested elsewhere; the keyboard focus stays where it is."""
+        self._leave()
+        self._on_run(page, (DATASETS,), takes_focus=False)
+
     def return_to(self, crumbs: Crumbs) -> None:
         """Show the page where a source was left; the keyboard focus doesn't enter the dock."""
         self._crumbs = crumbs

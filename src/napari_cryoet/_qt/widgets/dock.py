@@ -25,6 +25,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 
 if TYPE_CHECKING:
     import napari
+    from napari.components import ViewerModel
 
 PLUGIN_NAME: Final = "napari-cryoet"
 COMMAND_KEYS: Final = (
@@ -70,6 +71,13 @@ def toggle_dock(viewer: napari.Viewer, name: str) -> None:
         dock.parent().hide()
     else:
         open_dock(viewer, name)
+
+
+def is_open(viewer: ViewerModel, name: str) -> bool:
+    """Whether a viewer has one of our docks, and it isn't hidden; a viewer without a window has none."""
+    window = getattr(viewer, "window", None)
+    dock = None if window is None else window.dock_widgets.get(_full_name(name))
+    return dock is not None and not dock.parent().isHidden()
 
 
 def _full_name(name: str) -> str:

@@ -1,0 +1,471 @@
+"""Open a view: find its runs, load its layers in the background, then set their looks and the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.components.layerlist import LayerList
+from napari.layers import Image, Labels, Layer, Points, Surface
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_cryoet._qt.layers.colors import appearance_of
+from napari_cryoet._qt.layers.ownership import LayerKey, real
+from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
+from napari_cryoet._qt.ortho.dock import NAME as ORTHO
+from napari_cryoet._qt.picks.orientations import orientation_of
+from napari_cryoet._qt.picks.slabs import show_slab
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot
+from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet._qt.viewer.detail import VolumeDetail
+from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.views.camera import show_camera
+from napari_cryoet._qt.views.capture import (
+    COMMON,
+    OF_IMAGES,
+    OF_RENDERING,
+    hexadecimal,
+    positions_of,
+    widths_of,
+)
+from napari_cryoet._qt.widgets.dialogs import agrees
+from napari_cryoet._qt.widgets.dock import is_open, open_dock
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.layers.readers import find_reader
+from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec, mesh_colormap
+from napari_cryoet.picks.orientations import Orientation
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.views.finding import (
+    Finding,
+    FoundLayer,
+    bytes_by_host,
+    file_of,
+    find_layers,
+    find_run,
+    foreign_host,
+    guessed_bytes,
+    host_of_record,
+    runs_text,
+    source_to_open,
+)
+from napari_cryoet.views.view import Looks, View, read_view
+from napari_cryoet.wording import plain, size_text
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_cryoet.portal.portal import Portal
+
+BROWSER: Final = "CryoET Explorer"  # the dock's name in the manifest
+_TASK: Final = "view"
+_NEAR_VOXELS: Final = 0.5  # of a selected pick, as in reviews
+
+
+def open_view(viewer: Viewer, view: View | Path | str, *, folder: Path | None = None) -> None:
+    """Open a view in a viewer, through the portal's dock; its layers load in the background.
+
+    The user's layers stay, and those of other runs are hidden.
+
+    Parameters
+    ----------
+    view
+        A view, or the path of its file.
+    folder
+        The folder of the view's file, for the files that it names.
+    """
+    if not isinstance(view, View):
+        folder = Path(view).absolute().parent
+        view = read_view(view)
+    open_dock(viewer, BROWSER).open_view(view, folder=folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What was found of a view off the GUI thread."""
+
+    sources: Mapping[int, str]  # by run number
+    pages: Mapping[int, RunPage]
+    files: Mapping[int, list[LayerSpec]]  # by layer number
+    remarks: list[str]
+
+
+@dataclass(eq=False)
+class _Opening:
+    """A view whose layers are being loaded."""
+
+    view: View
+    keys: Mapping[int, LayerKey]  # by layer number
+    remarks: list[str]
+    layers: dict[int, Layer] = field(default_factory=dict)
+
+
+class Restorer(QObject):
+    """Opens views in a viewer, one at a time; a newer one replaces one that is still opening.
+
+    Parameters
+    ----------
+    open_portal
+        Called off the GUI thread with a source.
+    packs
+        The packs that the user has opened.
+    """
+
+    opened = Signal(object, str)  # View that is shown, remarks about what is missing
+    run_found = Signal(str, object)  # source and RunPage of the view's first run
+    shows_several = Signal()  # runs
+    failed = Signal(object)  # CryoETError
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        manager: LayerManager,
+        volumes: VolumeDetail,
+        tasks: Tasks,
+        *,
+        open_portal: Callable[[str, Job], Portal],
+        packs: Callable[[], Iterable[Path | str]],
+        parent: QWidget,
+    ) -> None:
+        super().__init__(parent)
+        self._window = parent
+        self._viewer = real(viewer)
+        self._manager = manager
+        self._volumes = volumes
+        self._tasks = tasks
+        self._open_portal = open_portal
+        self._packs = packs
+        self._agreed: set[str] = set()
+        self._opening: _Opening | None = None
+        self._kept: View | None = None  # whose field of view is kept until the camera is moved
+        self._camera: tuple[Any, ...] = ()
+        self._fit_soon = single_shot(self, 0, self._fit)
+        self._check_soon = single_shot(self, 0, self._check)
+        manager.changed.connect(self._check_soon.start)
+        viewer.canvas.events.size.connect(self._on_canvas_size)
+
+    def open(self, view: View, *, folder: Path | None = None, agreed: Iterable[str] = ()) -> None:
+        """Open a view, after a question about each host that isn't the portal's or in ``agreed``."""
+        self._opening = None
+        self._agreed.update(agreed)
+        hosts = {foreign_host(run.source) for run in view.runs} - {""}
+        for host in sorted(hosts - self._agreed):
+            if not self._agrees(view, host, guessed_bytes(view)):
+                return
+        packs = tuple(self._packs())
+        work = partial(_find_data, view, folder, packs, self._open_portal)
+        self._tasks.run(
+            _TASK,
+            work,
+            then=partial(self._on_data, view),
+            failed=self.failed.emit,
+            title="Opening a view",
+        )
+
+    def stop(self) -> None:
+        """Stop opening; layers that are there already stay."""
+        self._tasks.stop(_TASK)
+        if self._opening is not None:
+            coming = self._manager.coming()
+            keys = [key for key in self._opening.keys.values() if key in coming]
+            self._opening = None
+            for key in keys:
+                self._manager.stop(key)
+
+    def close(self) -> None:
+        """Disconnect from the viewer."""
+        self.stop()
+        self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
+
+    def _agrees(self, view: View, host: str, size_bytes: int) -> bool:
+        is_agreed = agrees(
+            self._window,
+            "Load data from another server?",
+            f"This view shows {runs_text(view)}.",
+            details=f"It loads them from {host}: about {size_text(size_bytes)} at first.",
+            verb="Load",
+        )
+        if is_agreed:
+            self._agreed.add(host)
+        return is_agreed
+
+    # loading
+
+    def _on_data(self, view: View, data: _Data) -> None:
+        finding = self._without_refused(view, find_layers(view, data.pages))
+        if data.pages:
+            first = min(data.pages)
+            self.run_found.emit(data.sources[first], data.pages[first])
+        if len({found.page.run.id for found in finding.layers}) > 1:
+            self.shows_several.emit()
+        for found in finding.layers:
+            self._load(found, finding)
+        keys = {found.number: _key_of(found) for found in finding.layers}
+        self._opening = _Opening(view, keys, [*data.remarks, *finding.remarks])
+        for number, specs in data.files.items():
+            self._opening.layers[number] = add_layers(self._viewer, specs)[-1]
+        self._check_soon.start()
+
+    def _without_refused(self, view: View, finding: Finding) -> Finding:
+        """Leave out layers from hosts that the user doesn't agree to."""
+        remarks = list(finding.remarks)
+        refused = set()
+        for host, size_bytes in bytes_by_host(finding.layers, self._agreed).items():
+            if not self._agrees(view, host, size_bytes):
+                refused.add(host)
+                remarks.append(f"Nothing was loaded from {host}.")
+        layers = [each for each in finding.layers if host_of_record(each.record) not in refused]
+        return Finding(tuple(layers), tuple(remarks))
+
+    def _load(self, found: FoundLayer, finding: Finding) -> None:
+        manager = self._manager
+        page = found.page
+        match found.record:
+            case Tomogram() as tomogram:
+                manager.open_tomogram(page, tomogram)
+            case AnnotationFile() as file:
+                records = [each.record for each in finding.layers if each.page is page]
+                shown = [record for record in records if isinstance(record, Tomogram)]
+                manager.show_annotation(page, file, (*shown, page.default_tomogram)[0])
+            case series:
+                manager.show_tilt_series(page, series)
+
+    def _check(self) -> None:
+        opening = self._opening
+        if opening is not None and self._manager.coming().isdisjoint(opening.keys.values()):
+            self._opening = None
+            self._show(opening)
+
+    # showing
+
+    def _show(self, opening: _Opening) -> None:
+        view = opening.view
+        for number, key in opening.keys.items():
+            layers = self._manager.layers_of(key)
+            if layers:  # else loading failed or was stopped, which was said
+                opening.layers[number] = layers[0]
+                self._manager.set_visible(key, view.layers[number].looks.visible)
+        for key in self._manager.shown() - set(opening.keys.values()):
+            self._manager.set_visible(key, False)
+        in_order = [opening.layers[number] for number in sorted(opening.layers)]
+        _put_in_order(self._viewer.layers, in_order)
+        show_camera(self._viewer, view.camera)
+        for number, layer in opening.layers.items():
+            opening.remarks += self._set_looks(layer, view.layers[number].looks)
+            if isinstance(layer, Image):
+                layer.projection_mode = view.camera.projection or "none"
+        has_window = hasattr(self._viewer, "window")
+        if view.camera.ortho and has_window and not is_open(self._viewer, ORTHO):
+            open_dock(self._viewer, ORTHO)
+        self._kept = view
+        self._fit()
+        self.opened.emit(view, " ".join(dict.fromkeys(opening.remarks)))
+
+    def _fit(self) -> None:
+        if self._kept is not None:
+            show_camera(self._viewer, self._kept.camera)
+            self._camera = self._camera_now()
+
+    def _on_canvas_size(self, _event: Any = None) -> None:
+        """Keep the field of view when docks resize the canvas, until the user moves the camera."""
+        if self._kept is None or self._fit_soon.isActive():
+            return
+        if np.allclose(self._camera, self._camera_now()):
+            self._fit_soon.start()
+        else:
+            self._kept = None
+
+    def _camera_now(self) -> tuple[float, ...]:
+        camera = self._viewer.scene.camera
+        dims = self._viewer.dims
+        return (camera.zoom, *camera.center, *camera.angles, *dims.point, dims.ndisplay)
+
+    def _set_looks(self, layer: Layer, looks: Looks) -> list[str]:
+        """Draw a layer as a view says; sentences about values that napari doesn't know."""
+        values = {name: getattr(looks, name) for name in COMMON}
+        if isinstance(layer, Image):
+            values |= _values_of_image(looks, is_3d=self._volumes.is_3d)
+        elif isinstance(layer, Labels):
+            values["rendering"] = looks.rendering
+        elif isinstance(layer, Points) and looks.symbol is not None:
+            values["symbol"] = looks.symbol
+        remarks = _set_values(layer, values)
+        _set_color(layer, looks)
+        if isinstance(layer, Image) and looks.plane_position_zyx_angstrom is not None:
+            _set_plane(layer, looks)
+        if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
+            self._set_picks(layer, looks)
+        if isinstance(layer, Image | Labels) and looks.level is not None:
+            self._set_level(layer, looks.level)
+        layer.visible = looks.visible
+        return remarks
+
+    def _set_level(self, layer: Image | Labels, level: int) -> None:
+        """Show a level in 3D, unless it is too large here."""
+        volumes = self._volumes
+        possible = {cost.level for cost in volumes.levels(layer) if not cost.obstacle}
+        if volumes.is_3d and level in possible and level != volumes.chosen(layer):
+            volumes.choose(layer, level)
+
+    def _set_picks(self, layer: Points, looks: Looks) -> None:
+        width = widths_of(layer)[-1]
+        if looks.size_angstrom is not None and len(layer.data):
+            layer.size = looks.size_angstrom / width
+        display = orientation_of(layer, self._viewer)
+        arrows = looks.arrows
+        if arrows is not None and arrows.symbol in set(Orientation):
+            is_diameter = np.isclose(arrows.size_angstrom or 0, display.length_angstrom)
+            display.show(arrows.symbol, None if is_diameter else arrows.size_angstrom)
+            if display.layer is not None:
+                _set_values(display.layer, {name: getattr(arrows, name) for name in COMMON})
+                display.layer.visible = arrows.visible
+        elif display.layer is not None:
+            display.show(Orientation.OFF)
+        show_slab(layer, (looks.slab_angstrom or 0) / ANGSTROM_PER_NM)
+        if display.layer is not None:
+            show_slab(display.layer, (looks.slab_angstrom or 0) / ANGSTROM_PER_NM)
+        positions = positions_of(layer)
+        selected = set()
+        for wanted in looks.selected_zyx_angstrom:
+            distances = np.abs(positions - wanted).max(axis=1, initial=0)
+            if len(distances) and distances.min() <= _NEAR_VOXELS * width:
+                selected.add(int(distances.argmin()))
+        layer.selected_data = selected
+
+
+def _find_data(
+    view: View,
+    folder: Path | None,
+    packs: Iterable[Path | str],
+    open_portal: Callable[[str, Job], Portal],
+    job: Job,
+) -> _Data:
+    """The pages of a view's runs, and its files; raises the error of a run if there is no other data."""
+    sources: dict[int, str] = {}
+    pages: dict[int, RunPage] = {}
+    files: dict[int, list[LayerSpec]] = {}
+    errors: list[CryoETError] = []
+    portals: dict[str, Portal] = {}
+    for number, run in enumerate(view.runs):
+        job.check()
+        if not run.source:
+            continue  # of files
+        try:
+            source = source_to_open(run, packs, folder)
+            portal = portals.setdefault(source, open_portal(source, job))
+            pages[number] = find_run(portal, run, job)
+            sources[number] = source
+        except CryoETError as error:
+            job.check()
+            errors.append(error)
+    for number, layer in enumerate(view.layers):
+        if layer.kind != "file":
+            continue
+        try:
+            files[number] = _read_file(file_of(layer, folder))
+        except CryoETError as error:
+            errors.append(error)
+    if errors and not pages and not files:
+        raise errors[0]
+    return _Data(sources, pages, files, list(map(str, errors)))
+
+
+def _read_file(path: Path) -> list[LayerSpec]:
+    read, reason = find_reader(str(path))
+    if read is None:
+        raise CryoETError(reason or f"{path.name} can't be read.")
+    return [LayerSpec(*layer) for layer in read(str(path))]
+
+
+def _key_of(found: FoundLayer) -> LayerKey:
+    match found.record:
+        case Tomogram(id=record_id):
+            return LayerKey("tomogram", record_id)
+        case AnnotationFile(id=record_id):
+            return LayerKey("annotation", record_id)
+    return LayerKey("tilt series", found.record.id)
+
+
+def _put_in_order(layers: LayerList, wanted: list[Layer]) -> None:
+    """Order some layers among the places that they have now; the others stay where they are."""
+    order = list(layers)
+    places = sorted(order.index(layer) for layer in wanted)
+    for place, layer in zip(places, wanted, strict=True):
+        order[place] = layer
+    for place, layer in enumerate(order):
+        if layers[place] is not layer:
+            layers.move(layers.index(layer), place)
+
+
+# looks
+
+
+def _values_of_image(looks: Looks, *, is_3d: bool) -> dict[str, Any]:
+    values = {name: getattr(looks, name) for name in OF_IMAGES}
+    values["colormap"] = looks.colormap
+    values["interpolation3d" if is_3d else "interpolation2d"] = looks.interpolation
+    own, napari_name = OF_RENDERING.get(looks.rendering or "", ("", ""))
+    if own:
+        values[napari_name] = getattr(looks, own)
+    return values
+
+
+def _set_values(layer: Layer, values: Mapping[str, Any]) -> list[str]:
+    """Set attributes that differ; sentences about values that napari refuses."""
+    remarks = []
+    for name, value in values.items():
+        before = getattr(layer, name)
+        if value is None or _is_same(before, value):
+            continue
+        try:
+            setattr(layer, name, value)
+        except (ValueError, KeyError, TypeError):
+            setattr(layer, name, before)
+            shown = plain(str(value))
+            remarks.append(f"{plain(layer.name)}: napari doesn't know the {name} “{shown}”.")
+    return remarks
+
+
+def _is_same(before: Any, value: Any) -> bool:
+    match value:
+        case float():
+            return bool(before == value)
+        case tuple():
+            return tuple(before) == value
+    return str(getattr(before, "name", before)) == str(value)
+
+
+def _set_color(layer: Layer, looks: Looks) -> None:
+    """Give a layer one colour, unless it has that already."""
+    now = appearance_of(layer).color
+    if looks.color is None or (now is not None and hexadecimal(now) == looks.color.lower()):
+        return
+    rgba = [int(looks.color[start : start + 2], 16) / 255 for start in (1, 3, 5, 7)]
+    match layer:
+        case Points():
+            faces = np.array(layer.face_color)
+            faces[:, :3] = rgba[:3]
+            layer.border_color = rgba
+            layer.face_color = faces
+        case Labels():
+            colors = {None: rgba, 0: (0.0, 0.0, 0.0, 0.0), 1: rgba}
+            layer.colormap = DirectLabelColormap(color_dict=colors)
+        case Surface():
+            layer.colormap = mesh_colormap((rgba[0], rgba[1], rgba[2], rgba[3]))
+
+
+def _set_plane(layer: Image, looks: Looks) -> None:
+    widths = widths_of(layer)
+    position = np.array(looks.plane_position_zyx_angstrom) - layer.translate
+    layer.plane.position = tuple(position / widths)
+    if looks.plane_normal_zyx is not None and any(looks.plane_normal_zyx):
+        layer.plane.normal = looks.plane_normal_zyx
+    if looks.plane_thickness_angstrom is not None:
+        layer.plane.thickness = looks.plane_thickness_angstrom / widths[-1]
