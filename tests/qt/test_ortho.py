@@ -284,6 +284,7 @@ class TestStreaming:
         yield save_data
         save_data()
 
+    @pytest.mark.usefixtures("quick_retries")
     def test_an_error_is_shown_in_its_plane_and_can_be_retried(
         self, qtbot, empty_views, main, served
     ):

@@ -227,6 +227,7 @@ def test_a_volume_shows_the_coarser_level_until_the_finer_one_loads(
     wait_exact(qtbot, status, layer, fine)
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_server_errors_are_reported_and_can_be_retried(
     qtbot, viewer, served, tmp_path, monkeypatch
 ):

@@ -98,6 +98,7 @@ def wait_exact(qtbot, shown, z, truth):
     qtbot.waitUntil(is_drawn)
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_while_scrubbing_is_shown_and_can_be_retried(
     name, qtbot, viewer, server, shown, truth, monkeypatch

@@ -143,7 +143,7 @@ def test_wait_for_can_be_stopped(qtbot):
 
     def work(job: Job) -> None:
         job.step(0.25)
-        job.wait(30)
+        job.wait(3)  # the dialog shows sooner
 
     values: list[int] = []
     timer = QTimer(interval=50)

@@ -318,6 +318,7 @@ def _stop_dialog(title: str, job: Job, parent: QWidget) -> QProgressDialog:
     dialog = QProgressDialog(title, "Stop", 0, _BAR_STEPS, parent)
     dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
     dialog.setMinimumDuration(_BAR_AFTER_MS)
+    dialog.setValue(0)  # starts its clock; otherwise it shows after 4 s
     dialog.setAutoReset(False)
     dialog.canceled.connect(job.stop)
     return dialog
