@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from napari_cryoet._version import __version__
-from napari_cryoet.cli import baskets, cache, picks, portals, searches, window
+from napari_cryoet.cli import baskets, cache, links, picks, portals, searches, window
 from napari_cryoet.cli.console import harmless, prepare_streams, say, tell, tell_some
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -40,6 +40,7 @@ for _group in (window.app, searches.app, portals.app, baskets.download_app, pick
     app.registered_commands += _group.registered_commands
 app.add_typer(cache.app, name="cache")
 app.add_typer(baskets.app, name="basket")
+app.add_typer(links.app, name="links")
 
 
 @app.callback(invoke_without_command=True)
