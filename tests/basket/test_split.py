@@ -8,8 +8,7 @@ import pytest
 
 from generated_portal import SIZES, generated_tables
 from napari_cryoet.basket.basket import SPLIT_NAMES, Basket, Split, read_basket, write_basket
-from napari_cryoet.basket.contents import ask_basket_runs, choose
-from napari_cryoet.basket.split import parts_of, split_basket
+from napari_cryoet.basket.contents import ask_basket_runs, choose, parts_of, split_basket
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.exports.selection import select
 from napari_cryoet.portal.portal import open_portal

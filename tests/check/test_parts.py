@@ -12,9 +12,8 @@ from check.scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_sce
 from napari_cryoet import Picks
 from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset
 from napari_cryoet.check.readings import Reading, all_readings, duplicates
-from napari_cryoet.measure import PicksFrame
-from napari_cryoet.measure import contrast as contrasts
-from napari_cryoet.measure.contrast import grid_for, read_contrast
+from napari_cryoet.measure import PicksFrame, measuring
+from napari_cryoet.measure.measuring import grid_for, read_contrast
 
 SPACING_ZYX = (SPACING_ANGSTROM,) * 3
 SHAPE, POINTS = (10, 20, 30), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -61,9 +60,9 @@ class TestContrast:
 
     def test_slabs_give_the_same_ranks_within_the_memory_limit(self, scene, monkeypatch):
         whole = ranks_of(scene.volume, 40.0).ranks
-        monkeypatch.setattr(contrasts, "SLAB_VOXELS", 72 * 64 * 5)
+        monkeypatch.setattr(measuring, "SLAB_VOXELS", 72 * 64 * 5)
         np.testing.assert_allclose(ranks_of(scene.volume, 40.0).ranks, whole, atol=1e-4)
-        monkeypatch.setattr(contrasts, "MAX_VOXELS", 1000)
+        monkeypatch.setattr(measuring, "MAX_VOXELS", 1000)
         assert np.prod(grid_for(scene.volume, 20.0).shape_zyx) <= 1000
 
     @pytest.mark.filterwarnings("error")

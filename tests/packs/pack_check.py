@@ -8,8 +8,7 @@ from typing import Final
 
 from napari_cryoet.exceptions import PackError
 from napari_cryoet.packs.pack import Pack
-from napari_cryoet.tables.database import Database, Row
-from napari_cryoet.tables.schema import Table, is_url, tables
+from napari_cryoet.tables.database import Database, Row, Table, is_url, tables
 
 MAX_PROBLEMS: Final = 100
 

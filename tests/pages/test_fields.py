@@ -21,7 +21,7 @@ from napari_cryoet.portal.pages import DepositionPage, Freshness
 from napari_cryoet.records import Author
 from napari_cryoet.runs.fit import Fit
 from napari_cryoet.runs.outline import AnnotationRow, RunOutline
-from napari_cryoet.tables.schema import Column, is_url, tables
+from napari_cryoet.tables.database import Column, is_url, tables
 from samples import make_annotation, make_dataset, make_tomogram
 
 #: The values of a column before and after a change.

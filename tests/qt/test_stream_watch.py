@@ -10,8 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.streaming.progressive import stream_of
-from napari_cryoet._qt.streaming.state import StreamState
+from napari_cryoet._qt.streaming.progressive import StreamState, stream_of
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ome_zarr import write_pyramid

@@ -8,9 +8,8 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
-from napari_cryoet._qt.widgets.controls import progress_bar
-from napari_cryoet._qt.widgets.dialogs import agrees
-from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.controls import agrees, progress_bar
+from napari_cryoet._qt.widgets.messages import NoticeBar
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cryoet.review.decisions import Decisions, Verdict
+from napari_cryoet.review.session import Decisions, Verdict
 
 IDS = np.arange(10)
 STEPS = st.lists(

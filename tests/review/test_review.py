@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Order, Review, Subject, Verdict, kept_picks
-from napari_cryoet.review.decisions import Decisions
 from napari_cryoet.review.review import rejected_picks
+from napari_cryoet.review.session import Decisions
 
 PICKS = Picks(
     np.arange(18.0).reshape(6, 3),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import graphql
 
 from napari_cryoet.packs.graphql import graphql_schema
-from napari_cryoet.tables.schema import Column, Relation, Table, tables
+from napari_cryoet.tables.database import Column, Relation, Table, tables
 from portal_rows import portal_schema
 
 KINDS = {"Int": "int", "Float": "float", "Boolean": "bool", "String": "text", "DateTime": "date"}

@@ -29,8 +29,7 @@ from napari_cryoet._qt.layers.types import Image
 from napari_cryoet._qt.seam import open_viewers, show_in_full
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
-from napari_cryoet._qt.widgets.controls import copy_text
-from napari_cryoet._qt.widgets.dialogs import agrees, main_window
+from napari_cryoet._qt.widgets.controls import agrees, copy_text, main_window
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction

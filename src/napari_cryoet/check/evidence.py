@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.check.readings import Reading, all_readings, shifted
-from napari_cryoet.measure.contrast import Contrast
-from napari_cryoet.measure.measuring import PicksFrame
+from napari_cryoet.measure.measuring import Contrast, PicksFrame
 from napari_cryoet.volumes import are_inside
 
 #: ``fits``: the picks as given are on density with contrast. ``better``: another reading fits much

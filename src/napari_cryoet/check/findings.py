@@ -21,8 +21,7 @@ from napari_cryoet.check.evidence import (
 )
 from napari_cryoet.check.readings import Reading, duplicates, shifted
 from napari_cryoet.exceptions import require_positive
-from napari_cryoet.measure.contrast import grid_for, read_contrast
-from napari_cryoet.measure.measuring import PicksFrame, diameter_of
+from napari_cryoet.measure.measuring import PicksFrame, diameter_of, grid_for, read_contrast
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import plain_data
 from napari_cryoet.records import Tomogram

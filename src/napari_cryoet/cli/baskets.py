@@ -286,8 +286,7 @@ def split(
     \b
     napari-cryoet basket split ribosomes.toml 80,10,10 --seed 1
     """
-    from napari_cryoet.basket.contents import KnownRuns
-    from napari_cryoet.basket.split import split_basket
+    from napari_cryoet.basket.contents import KnownRuns, split_basket
 
     with open_session(basket) as session:
         runs = KnownRuns(session.portal).of(session.read_basket(), task=session.task)

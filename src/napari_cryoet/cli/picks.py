@@ -261,7 +261,7 @@ def rank(
     napari-cryoet rank AF-9001 --source demo --region 200:500
     napari-cryoet rank truth.ndjson mine.ndjson theirs.ndjson
     """
-    from napari_cryoet.comparison.ranking import rank_annotations, rivals_at
+    from napari_cryoet.comparison.comparing import rank_annotations, rivals_at
 
     truth, *others = _resolved((reference, *(annotations or ())), source)
     with working() as task:

@@ -16,8 +16,7 @@ from napari_cryoet.exceptions import (
     PortalError,
 )
 from napari_cryoet.portal.portal import Source
-from napari_cryoet.tables.database import Clause, Database
-from napari_cryoet.tables.schema import tables
+from napari_cryoet.tables.database import Clause, Database, tables
 
 T = TypeVar("T")
 RowMask = NDArray[np.bool_]

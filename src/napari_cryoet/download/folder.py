@@ -43,8 +43,7 @@ from napari_cryoet.portal import provenance
 from napari_cryoet.portal.citation import citations, cite
 from napari_cryoet.runs.files import LEVELS, file_columns, size_of
 from napari_cryoet.runs.runs import Runs
-from napari_cryoet.tables.database import Row, Rows, by_id
-from napari_cryoet.tables.schema import is_url, tables
+from napari_cryoet.tables.database import Row, Rows, by_id, is_url, tables
 from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text
 

@@ -28,8 +28,7 @@ from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.appearance.objects import is_object, object_key
 from napari_cryoet.basket.basket import SPLIT_NAMES, Basket
-from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose
-from napari_cryoet.basket.split import parts_of
+from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose, parts_of
 from napari_cryoet.download.folder import read_manifest, with_local_files
 from napari_cryoet.download.plan import clean_name, plan_basket
 from napari_cryoet.exceptions import CryoETError, EmptyPartError

@@ -44,8 +44,20 @@ from graphql import (
 )
 
 from napari_cryoet.exceptions import CryoETError, PortalError
-from napari_cryoet.tables.database import Clause, ColumnPath, Database, Limits, MovedUrl, Row
-from napari_cryoet.tables.schema import Column, ColumnType, Relation, Table, is_url, tables
+from napari_cryoet.tables.database import (
+    Clause,
+    Column,
+    ColumnPath,
+    ColumnType,
+    Database,
+    Limits,
+    MovedUrl,
+    Relation,
+    Row,
+    Table,
+    is_url,
+    tables,
+)
 
 PAGE: Final = 100  # edges of a nested connection
 MAX_TOKENS: Final = 100_000

@@ -40,8 +40,7 @@ from napari_cryoet.portal.transport import (
     ask_server,
 )
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
-from napari_cryoet.tables.database import Row, Rows
-from napari_cryoet.tables.schema import tables
+from napari_cryoet.tables.database import Row, Rows, tables
 from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
@@ -300,7 +299,7 @@ class Portal:
         Each page starts after the last id, so rows added or removed meanwhile cause no duplicates
         or gaps. A server that doesn't know an optional table has no rows of it.
         """
-        from napari_cryoet.tables.schema import tables
+        from napari_cryoet.tables.database import tables
 
         query = (
             f"query Rows($where: {tables()[table].type_name}WhereClause, $page: LimitOffsetClause) {{ "

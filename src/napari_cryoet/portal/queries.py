@@ -23,7 +23,7 @@ import msgspec
 
 from napari_cryoet import records
 from napari_cryoet.runs.runs import DEFAULT_FIRST
-from napari_cryoet.tables.schema import tables
+from napari_cryoet.tables.database import tables
 
 if TYPE_CHECKING:
     from graphql import (

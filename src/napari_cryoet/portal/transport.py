@@ -225,7 +225,7 @@ def read_picture(url: str, *, folder: Path | None = None, task: Task = UNWATCHED
 
 def _path_of_tables(pack: Pack) -> Path | None:
     """Where the tables of a large pack are kept, named after their files; None for a small pack."""
-    from napari_cryoet.tables.schema import tables
+    from napari_cryoet.tables.database import tables
 
     folder = pack.folder.resolve()
     files = [(path.name, path.stat()) for path in sorted(folder.glob("tables/*.json"))]

@@ -15,8 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order, matching, sorted_rows
-from napari_cryoet.review.decisions import Counts, Decisions, Verdict
-from napari_cryoet.review.session import Decision, Subject, replayed, rows_of
+from napari_cryoet.review.session import (
+    Counts,
+    Decision,
+    Decisions,
+    Subject,
+    Verdict,
+    replayed,
+    rows_of,
+)
 from napari_cryoet.wording import count_text
 
 #: The column with the verdicts.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.measure import COLUMNS, NEAREST
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review
+from napari_cryoet.review.session import Verdict
 from napari_cryoet.volumes import Volume
 from napari_cryoet.volumes.crops import PlaneName
 from napari_cryoet.wording import count_text

@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
-from napari_cryoet.tables.database import Row, Rows
-from napari_cryoet.tables.schema import is_url, tables
+from napari_cryoet.tables.database import Row, Rows, is_url, tables
 
 VolumeFormat = Literal["zarr", "mrc"]
 

@@ -37,8 +37,7 @@ from napari_cryoet.records import (
     converted,
     terms_of,
 )
-from napari_cryoet.tables.database import Row, Rows
-from napari_cryoet.tables.schema import tables
+from napari_cryoet.tables.database import Row, Rows, tables
 
 R = TypeVar("R", bound=Record)
 

@@ -28,16 +28,17 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
+    add_item,
+    add_title,
+    agrees,
+    drop_menu,
     explain,
     open_folder,
     plain_label,
     push_button,
     tool_button,
 )
-from napari_cryoet._qt.widgets.dialogs import agrees
-from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
-from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.messages import Action, NoticeBar
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet._qt.widgets.theme import Theme
@@ -51,8 +52,7 @@ from napari_cryoet.basket.basket import (
     read_basket,
     write_basket,
 )
-from napari_cryoet.basket.contents import KnownRuns
-from napari_cryoet.basket.split import DEFAULT_SHARES, parts_of, split_basket
+from napari_cryoet.basket.contents import DEFAULT_SHARES, KnownRuns, parts_of, split_basket
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name, plan_basket
 from napari_cryoet.download.run import lock_basket

@@ -14,12 +14,12 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
+    agrees,
     open_folder,
     plain_label,
     plain_tooltip,
     push_button,
 )
-from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet.held import Held, held_data, size_bytes
 from napari_cryoet.held import clear as clear_held
 from napari_cryoet.network.policy import (

@@ -20,7 +20,7 @@ from napari_cryoet._qt.widgets.controls import (
     progress_bar,
     push_button,
 )
-from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme

@@ -11,8 +11,13 @@ from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QToolButton, QWidget
 
 from napari_cryoet._qt.browser.source_bar import SearchBox
-from napari_cryoet._qt.widgets.controls import tool_button
-from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu, passing_menu
+from napari_cryoet._qt.widgets.controls import (
+    add_item,
+    add_title,
+    drop_menu,
+    passing_menu,
+    tool_button,
+)
 from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme

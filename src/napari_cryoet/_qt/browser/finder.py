@@ -13,8 +13,14 @@ from qtpy.QtWidgets import QInputDialog, QWidget
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
-from napari_cryoet._qt.widgets.controls import copy_text
-from napari_cryoet._qt.widgets.menus import add_item, add_menu, add_title, drop_menu, passing_menu
+from napari_cryoet._qt.widgets.controls import (
+    add_item,
+    add_menu,
+    add_title,
+    copy_text,
+    drop_menu,
+    passing_menu,
+)
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet.appearance.objects import is_object_id
 from napari_cryoet.discovery.advice import Advice

@@ -21,13 +21,14 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
+    add_item,
+    add_menu,
     copy_text,
     open_in_browser,
     plain_label,
     plain_tooltip,
     tool_button,
 )
-from napari_cryoet._qt.widgets.menus import add_item, add_menu
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme

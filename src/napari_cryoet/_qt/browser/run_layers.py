@@ -16,9 +16,8 @@ from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.controls import copy_text, open_in_browser
-from napari_cryoet._qt.widgets.menus import add_item, passing_menu
-from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.controls import add_item, copy_text, open_in_browser, passing_menu
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.discovery.matches import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions

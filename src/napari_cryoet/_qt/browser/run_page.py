@@ -15,12 +15,12 @@ from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
+    add_item,
     explain,
     open_in_browser,
     plain_label,
     tool_button,
 )
-from napari_cryoet._qt.widgets.menus import add_item
 from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme

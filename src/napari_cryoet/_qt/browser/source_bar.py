@@ -24,13 +24,15 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
+    add_item,
+    add_title,
+    drop_menu,
     explain,
     plain_label,
     plain_tooltip,
     push_button,
     tool_button,
 )
-from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet.exceptions import CryoETError, NetworkError
 from napari_cryoet.portal.portal import find_portal

@@ -12,18 +12,24 @@ from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy
 
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.streaming.progressive import StreamStatus
-from napari_cryoet._qt.streaming.state import (
+from napari_cryoet._qt.streaming.progressive import (
     SETTLE_MS,
     StreamState,
+    StreamStatus,
     loading_text,
     offline_text,
 )
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.controls import ElidedLabel, explain, push_button
-from napari_cryoet._qt.widgets.menus import add_item, add_title, drop_menu
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    add_item,
+    add_title,
+    drop_menu,
+    explain,
+    push_button,
+)
 from napari_cryoet.wording import joined, plain, size_text
 
 

@@ -23,7 +23,7 @@ from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.controls import plain_label
-from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.pages.run import has_images, tilt_text
 from napari_cryoet.portal.pages import RunPage

@@ -37,11 +37,10 @@ from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.appearance.objects import object_key
-from napari_cryoet.comparison.comparing import compare
+from napari_cryoet.comparison.comparing import Ranked, Ranking, compare, rank_annotations, rivals_at
 from napari_cryoet.comparison.inputs import Candidate, likely_pair
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.ranking import Ranked, Ranking, rank_annotations, rivals_at
 from napari_cryoet.comparison.report import Comparison
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.layers.compared import comparison_layers

@@ -22,12 +22,12 @@ from qtpy.QtWidgets import (
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.controls import form_of, plain_label, plain_tooltip
-from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE
+from napari_cryoet.comparison.comparing import Ranked, Ranking
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.ranking import Ranked, Ranking
 from napari_cryoet.comparison.report import (
     Comparison,
     Spread,

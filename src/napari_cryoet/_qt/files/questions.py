@@ -29,8 +29,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.layers.placement import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
-from napari_cryoet._qt.widgets.controls import number_box, plain_label
-from napari_cryoet._qt.widgets.dialogs import agrees, main_window
+from napari_cryoet._qt.widgets.controls import agrees, main_window, number_box, plain_label
 from napari_cryoet.exceptions import ContextField, MissingContextError
 from napari_cryoet.formats.registry import PickFormat, missing_for
 from napari_cryoet.formats.relion import TOMOGRAM_NAME

@@ -29,7 +29,7 @@ from napari_cryoet._qt.files.questions import (
 from napari_cryoet._qt.layers.placement import PLACING, placement_of, spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
-from napari_cryoet._qt.widgets.dialogs import main_window
+from napari_cryoet._qt.widgets.controls import main_window
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
 from napari_cryoet.files import refuse_existing, written_whole

@@ -24,7 +24,7 @@ from napari_cryoet._qt.ortho.cursor import (
 )
 from napari_cryoet._qt.ortho.layer_copy import LayerCopy, why_not_copied
 from napari_cryoet._qt.seam import delete_in_own_canvas
-from napari_cryoet._qt.streaming.state import SETTLE_MS, StreamState, state_text
+from napari_cryoet._qt.streaming.progressive import SETTLE_MS, StreamState, state_text
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.controls import ElidedLabel
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS

@@ -17,8 +17,13 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, spacing_angstrom_of
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
-from napari_cryoet._qt.widgets.controls import form_of, number_box, plain_label, plain_tooltip
-from napari_cryoet._qt.widgets.dialogs import main_window
+from napari_cryoet._qt.widgets.controls import (
+    form_of,
+    main_window,
+    number_box,
+    plain_label,
+    plain_tooltip,
+)
 from napari_cryoet.appearance.diameters import (
     LARGEST_ANGSTROM,
     SMALLEST_ANGSTROM,

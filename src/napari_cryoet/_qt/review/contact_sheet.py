@@ -43,7 +43,7 @@ from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.controls import plain_tooltip
 from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
-from napari_cryoet.review.decisions import Verdict
+from napari_cryoet.review.session import Verdict
 from napari_cryoet.review.sheet import ReviewSheet, number_of
 
 SMALLEST_PX: Final = 60

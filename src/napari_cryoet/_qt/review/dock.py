@@ -50,12 +50,11 @@ from napari_cryoet._qt.tasks import disk, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.controls import explain, plain_label, progress_bar
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
-from napari_cryoet._qt.widgets.notice import NoticeBar
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import icon
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.review.decisions import Counts, Verdict
 from napari_cryoet.review.review import Review, kept_picks
-from napari_cryoet.review.session import Subject
+from napari_cryoet.review.session import Counts, Subject, Verdict
 from napari_cryoet.review.sheet import Looks, ReviewSheet
 from napari_cryoet.volumes import are_inside
 from napari_cryoet.volumes.crops import CropReader, Cube, Frame

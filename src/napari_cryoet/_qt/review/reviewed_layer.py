@@ -19,8 +19,8 @@ from napari_cryoet.appearance.colors import rgba_of
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
-from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review, kept_picks, rejected_picks
+from napari_cryoet.review.session import Verdict
 
 #: Relative opacity of rejected picks.
 FAINT: Final = 0.2

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,13 +19,14 @@ from napari_cryoet._qt import seam
 from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors
 from napari_cryoet._qt.streaming.slice_geometry import positioned_response, streamed_request
-from napari_cryoet._qt.streaming.state import StreamState
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.network.client import wait_text
-from napari_cryoet.streaming import Display, Pyramid, pyramid_of
-from napari_cryoet.wording import plain
+from napari_cryoet.streaming import Display, DisplayState, Pyramid, pyramid_of
+from napari_cryoet.wording import date_text, joined, plain, size_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from napari.components import ViewerModel
 
     from napari_cryoet.layers.specs import LayerSpec
@@ -39,6 +41,7 @@ _THUMBNAIL_AFTER_MS: Final = 500  # a thumbnail with each slice, as in napari, w
 _PAUSE_FACTOR: Final = 2.0  # pause between redraws, relative to their duration
 _MAX_PAUSE_S: Final = 0.5
 _PREFETCH_AFTER_MS: Final = 300  # prefetching earlier would slow down the first drawing of a layer
+SETTLE_MS: Final = 100  # limits updates of texts, since states change with every block
 
 
 class StreamStatus(QObject):
@@ -474,3 +477,67 @@ class Redraws(QObject):
 def shared_redraws() -> Redraws:
     """The scheduler shared by the layers of all windows."""
     return Redraws()
+
+
+# the state of streams as text
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState(DisplayState):
+    """The loading state of a layer: its display's state, transfer rate and source.
+
+    Attributes
+    ----------
+    bytes_per_s
+        The current transfer rate.
+    as_of
+        When the server last confirmed the cached data, if it doesn't respond now; otherwise None.
+    source_number
+        Identifies the source; copies of a layer and channels of an image share it.
+    wait_text
+        Until when the server asks to wait; empty if it doesn't.
+    """
+
+    bytes_per_s: float = 0.0
+    as_of: datetime | None = None
+    source_number: int | None = None
+    wait_text: str = ""
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether the picture will still improve."""
+        return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
+
+
+def loading_text(states: Sequence[StreamState]) -> str:
+    """What layers are waiting for: a server that asks for it, or bytes and their speed."""
+    waits = next((state.wait_text for state in states if state.wait_text), "")
+    return waits or f"sharpening… {traffic_text(states)}"
+
+
+def traffic_text(states: Sequence[StreamState]) -> str:
+    """The bytes loaded for some layers and the current speed, counting layers that share a source once."""
+    sources = {
+        id(state) if state.source_number is None else state.source_number: state for state in states
+    }.values()
+    bytes_per_s = sum(state.bytes_per_s for state in sources)
+    speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
+    return joined(size_text(sum(state.bytes_read for state in sources)), speed)
+
+
+def state_text(states: Sequence[StreamState]) -> str:
+    """The status of overlaid layers: an error, ``stopped``, ``sharpening…``, ``coarser level``, or empty if exact."""
+    error = next((state.error for state in states if state.error is not None), None)
+    if error is not None:
+        return plain(str(error))
+    if any(state.is_stopped and not state.is_exact for state in states):
+        return "stopped"
+    if any(state.is_coming for state in states):
+        return "sharpening…"
+    return "coarser level" if any(state.is_limited for state in states) else ""
+
+
+def offline_text(states: Sequence[StreamState]) -> str:
+    """The oldest date of cached pixels whose server is unreachable; empty if there are none."""
+    dates = [state.as_of for state in states if state.as_of is not None]
+    return f"offline, as of {date_text(min(dates))}" if dates else ""

@@ -15,8 +15,12 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.ortho.layer_copy import copy_layer
 from napari_cryoet._qt.seam import delete_in_own_canvas, is_sliced_in_3d
-from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
-from napari_cryoet._qt.streaming.state import state_text, traffic_text
+from napari_cryoet._qt.streaming.progressive import (
+    StreamStatus,
+    state_text,
+    stream_of,
+    traffic_text,
+)
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.views.camera import show_camera
 from napari_cryoet.exceptions import StreamError

@@ -35,7 +35,7 @@ from napari_cryoet._qt.views.capture import (
     positions_of,
     widths_of,
 )
-from napari_cryoet._qt.widgets.dialogs import agrees
+from napari_cryoet._qt.widgets.controls import agrees
 from napari_cryoet._qt.widgets.dock import is_open, open_dock
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.readers import find_reader

@@ -1,4 +1,4 @@
-"""Buttons, fields, forms and labels that are made alike in all docks, and what their clicks open."""
+"""Buttons, fields, forms, labels and menus that are made alike in all docks, and what they open."""
 
 from __future__ import annotations
 
@@ -6,24 +6,38 @@ import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import QSize, Qt, QUrl
-from qtpy.QtGui import QContextMenuEvent, QDesktopServices, QGuiApplication, QKeyEvent, QKeySequence
+from qtpy.QtGui import (
+    QAction,
+    QContextMenuEvent,
+    QDesktopServices,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+)
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QLabel,
+    QMenu,
+    QMessageBox,
     QProgressBar,
     QPushButton,
     QSizePolicy,
     QToolButton,
     QWidget,
+    QWidgetAction,
 )
 from superqt import QElidingLabel
 
-from napari_cryoet._qt.widgets.menus import add_item, passing_menu
 from napari_cryoet.portal.links import is_web_address
+from napari_cryoet.wording import plain
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
 
 BAR_STEPS: Final = 1000  # of a progress bar
 COPY_REPORT: Final = "Copy a report"
@@ -32,6 +46,7 @@ _DESCENDERS_PX: Final = 4  # Qt draws the last line this much lower than the fon
 _NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
 _LONG_WORD: Final = re.compile(r"\S{20,}")
 _PART_OF_WORD: Final = re.compile(r"(?:\S{0,14}?[/\\_.-]|\S{15})(?=\S)")
+_MAX_LETTERS: Final = 80  # in a menu item
 
 
 def explain(control: QWidget, purpose: str) -> None:
@@ -242,3 +257,86 @@ def open_in_browser(url: str) -> None:
     """Open a web address in the browser; ignore other URLs, such as files and scripts."""
     if is_web_address(url):
         QDesktopServices.openUrl(QUrl(url))
+
+
+# menus and questions
+
+
+def drop_menu(menu: QMenu, control: QWidget) -> None:
+    """Open a menu below a control, or above it at the screen's edge."""
+    menu.popup(control.mapToGlobal(control.rect().bottomLeft()))
+
+
+def passing_menu(parent: QWidget) -> QMenu:
+    """A menu that is deleted after it closes."""
+    menu = QMenu(parent)
+    menu.aboutToHide.connect(menu.deleteLater)
+    return menu
+
+
+def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
+    """Add a menu item whose text may be remote: shorten it, and escape ampersands."""
+    action = QAction(shorten(plain(text), _MAX_LETTERS, placeholder="…").replace("&", "&&"), menu)
+    action.triggered.connect(lambda _checked=False: then())
+    menu.addAction(action)
+    return action
+
+
+def add_title(menu: QMenu, text: str) -> None:
+    """Add the title of a group of items; the sections of Qt are plain lines in napari's style."""
+    if not menu.isEmpty():
+        menu.addSeparator()
+    label = QLabel(plain(text).replace("&", "&&"))
+    label.setObjectName("menuTitle")
+    title = QWidgetAction(menu)
+    title.setText(text)
+    title.setDefaultWidget(label)
+    title.setEnabled(False)  # the keys skip it
+    menu.addAction(title)
+
+
+def add_menu(menu: QMenu, text: str) -> QMenu:
+    """Add a submenu."""
+    submenu = QMenu(text, menu)
+    menu.addMenu(submenu)
+    return submenu
+
+
+def main_window(viewer: Viewer) -> QWidget:
+    """The viewer's main window, the parent of dialogs."""
+    window: QWidget = viewer.window.main_menu.window()
+    return window
+
+
+def agrees(
+    parent: QWidget | None,
+    title: str,
+    text: str,
+    *,
+    verb: str,
+    details: str = "",
+    is_harmless: bool = False,
+) -> bool:
+    """Ask the user to confirm an action; Escape cancels.
+
+    Parameters
+    ----------
+    title, text, details
+        Plain text, never interpreted as markup.
+    verb
+        The text of the button that confirms.
+    is_harmless
+        Whether Enter confirms; otherwise Enter cancels.
+    """
+    box = QMessageBox(parent)
+    box.setWindowTitle(title)
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    box.setText(wrappable(text))
+    box.setInformativeText(wrappable(details))
+    agree = box.addButton(verb, QMessageBox.ButtonRole.AcceptRole)
+    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(agree if is_harmless else cancel)
+    box.setEscapeButton(cancel)
+    box.exec()
+    box.deleteLater()
+    return box.clickedButton() is agree
