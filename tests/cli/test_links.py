@@ -36,6 +36,9 @@ class Registry(SimpleNamespace):
     def CreateKey(self, root: str, path: str) -> Iterator[dict[str, str]]:  # noqa: N802 - winreg's
         yield self.keys.setdefault(path, {})
 
+    def SetValue(self, root: str, path: str, kind: int, value: str) -> None:  # noqa: N802
+        self.keys.setdefault(path, {})[""] = value
+
     def SetValueEx(self, key: dict[str, str], name: str, _: int, kind: int, value: str) -> None:  # noqa: N802
         key[name] = value
 
@@ -72,7 +75,7 @@ def test_links_are_turned_on_and_off_on_linux(
     assert capsys.readouterr().out.startswith("off")
     assert main(["links", "on"]) == 0
     assert capsys.readouterr().out.startswith("on")
-    assert f'Exec="{sys.executable}" -m napari_cryoet.cli open %u' in file.read_text()
+    assert f"Exec={sys.executable} -m napari_cryoet.cli open %u" in file.read_text()
     assert "MimeType=x-scheme-handler/napari-cryoet;" in file.read_text()
     assert desktop.read_text() == "napari-cryoet.desktop\n"
     assert main(["links", "off"]) == 0

@@ -36,11 +36,10 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer has no pub
 
 # plain help is three times as fast as rich help
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
-for _group in (window.app, searches.app, portals.app, baskets.download_app, picks.app):
+for _group in (window.app, searches.app, portals.app, baskets.download_app, picks.app, links.app):
     app.registered_commands += _group.registered_commands
 app.add_typer(cache.app, name="cache")
 app.add_typer(baskets.app, name="basket")
-app.add_typer(links.app, name="links")
 
 
 @app.callback(invoke_without_command=True)

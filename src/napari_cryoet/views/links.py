@@ -36,7 +36,8 @@ def parse_link(text: str) -> View | Jump | None:
     record = parse_jump(page) if len(page) <= _LONGEST_PAGE else None
     if not states or not is_web_address(page):
         return record if not states else None
-    return read_state(states[0], run_id=_run_of(record)) or record
+    run_id = record.id if record is not None and record.kind == "run" else None
+    return read_state(states[0], run_id) or record
 
 
 def _parse_own(text: str) -> View:
@@ -47,7 +48,3 @@ def _parse_own(text: str) -> View:
         hint = "Install a newer version of napari-cryoet."
         raise FormatError("This link was made by a newer version.", hint=hint)
     return View.of_json(unpack(match[2]))
-
-
-def _run_of(record: Jump | None) -> int | None:
-    return record.id if record is not None and record.kind == "run" else None

@@ -8,20 +8,17 @@ to it hold the whole view beside Neuroglancer's state.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.records import PORTAL_TERMS
-from napari_cryoet.views.packing import MAX_UNPACKED, pack, unpack
+from napari_cryoet.views.packing import pack, unpack
 from napari_cryoet.views.view import (
     MAX_BYTES,
     Camera,
@@ -89,13 +86,6 @@ class _State(msgspec.Struct, rename="camel"):
         name = self.layout.get("type") if isinstance(self.layout, dict) else self.layout
         return name if isinstance(name, str) else "xy"
 
-    @property
-    def view_angle(self) -> float:
-        """Of the 3D view, in degrees; 0 without perspective."""
-        if isinstance(self.layout, dict) and self.layout.get("orthographicProjection"):
-            return 0.0
-        return _VIEW_ANGLE
-
 
 class _Layer(msgspec.Struct, rename="camel"):
     source: Any = None
@@ -138,11 +128,12 @@ def read_state(fragment: str, run_id: int | None = None) -> View | None:
     if not data:
         return None
     state = _converted(data)
+    hash_then, view = _our_part(page) or ("", None)
+    if view is not None and hash_then == _hash(state):
+        return view
     theirs = _view_of(state, run_id)
-    kept = _kept_part(page)
-    if kept is None:
-        return _checked(replace(theirs, layers=_visible(theirs)))
-    return kept.view if kept.hash == _hash(state) else _checked(_moved(kept.view, theirs))
+    view = _moved(view, theirs) if view else replace(theirs, layers=_visible(theirs))
+    return View.of(view.to_dict())  # FormatError unless all values are within their bounds
 
 
 def _page_state(fragment: str) -> dict[str, Any]:
@@ -150,26 +141,21 @@ def _page_state(fragment: str) -> dict[str, Any]:
     fragment = fragment.strip()
     if re.match(r"[a-z][a-z0-9+.-]*://", fragment):
         raise FormatError("This link's state is in a file elsewhere, which isn't read.")
-    if "%" in fragment:
-        return _decoded(unquote(fragment))
-    if fragment.startswith("{"):  # decoded by Qt
-        return _decoded(fragment)
     if not fragment:
         return {}
-    return _decoded(unquote(unpack(fragment.rstrip(AROUND)).decode(errors="replace")))
+    if "%" not in fragment and not fragment.startswith("{"):  # which Qt may have decoded
+        fragment = unpack(fragment.rstrip(AROUND)).decode(errors="replace")
+    return _decoded(unquote(fragment))
 
 
 def _neuroglancer_part(page: dict[str, Any]) -> dict[str, Any]:
     part = page.get("neuroglancer", page)
     if isinstance(part, str):
-        text = part.removeprefix("#").removeprefix("!")
-        return _decoded(unquote(text) if "%" in text else text)
+        return _decoded(unquote(part.removeprefix("#!")))
     return part if isinstance(part, dict) else {}
 
 
 def _decoded(text: str) -> dict[str, Any]:
-    if len(text) > MAX_UNPACKED:
-        raise FormatError(f"This link is longer than {MAX_UNPACKED // 1_000_000} MB.")
     try:
         data = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -186,69 +172,54 @@ def _converted(data: dict[str, Any]) -> _State:
         raise FormatError(f"This link's state of Neuroglancer is invalid: {error}.") from error
 
 
-class _Kept(msgspec.Struct):
-    """What our links hold beside Neuroglancer's state."""
-
-    hash: str
-    view: View
-
-
-def _kept_part(page: dict[str, Any]) -> _Kept | None:
-    """Our part of the state of the portal's page; None if there is none, or it is damaged."""
+def _our_part(page: dict[str, Any]) -> tuple[str, View] | None:
+    """The hash and the view in the state of the portal's page; None without, or if damaged."""
     text = page.get(KEY)
     if not isinstance(text, str) or len(text) > 3 * MAX_BYTES:  # quoted
         return None
     try:
         kept = _decoded(unquote(text))
-        return _Kept(str(kept.get("hash")), View.of(kept.get("view")))
+        return str(kept.get("hash")), View.of(kept.get("view"))
     except FormatError:
         return None
 
 
 def _view_of(state: _State, run_id: int | None) -> View:
     """The view of a state, with hidden layers too."""
-    runs: dict[tuple[int, str], ViewedRun] = {}
-    layers: dict[str, ViewedLayer] = {}
-    spacings = []
-    for layer, place in _places(state):
-        run = ViewedRun(source="live", dataset_id=place.dataset_id, run_name=place.run_name)
-        runs.setdefault((place.dataset_id, place.run_name), run)
-        number = list(runs).index((place.dataset_id, place.run_name))
-        read = _read_layer(layer, place, number)
-        known = layers.get(place.path)
-        if known is None or read.looks.visible:  # a mesh of oriented points is the same layer
-            layers[place.path] = read
-        spacings.append(place.spacing_angstrom)
-    if not runs:
+    places = _places(state)
+    known = [place for place in places if place is not None]
+    if not known:
         raise FormatError("This link shows no data of the CryoET Data Portal.")
-    if run_id is not None and len(runs) == 1:
-        runs = {key: replace(run, run_id=run_id) for key, run in runs.items()}
-    camera = _read_camera(state, spacings[0])
-    return View(runs=tuple(runs.values()), layers=tuple(layers.values()), camera=camera)
-
-
-def _checked(view: View) -> View:
-    """A view whose values are within their bounds; FormatError otherwise."""
-    return View.of(view.to_dict())
+    names = list(dict.fromkeys((place.dataset_id, place.run_name) for place in known))
+    hint = run_id if len(names) == 1 else None
+    runs = (
+        ViewedRun(source="live", dataset_id=dataset_id, run_name=name, run_id=hint)
+        for dataset_id, name in names
+    )
+    layers: dict[str, ViewedLayer] = {}
+    for layer, place in zip(state.layers, places, strict=True):
+        # points with a mesh of each are two layers there and one here
+        if place is not None and (place.path not in layers or layer.is_shown):
+            number = names.index((place.dataset_id, place.run_name))
+            layers[place.path] = _read_layer(layer, place, number)
+    camera = _read_camera(state, known[0].spacing_angstrom)
+    return View(runs=tuple(runs), layers=tuple(layers.values()), camera=camera)
 
 
 def _visible(view: View) -> tuple[ViewedLayer, ...]:
     return tuple(layer for layer in view.layers if layer.looks.visible)
 
 
-def _places(state: _State) -> Iterator[tuple[_Layer, _Place]]:
-    """The layers of the portal's data, and what their paths say."""
-    for layer in state.layers:
-        place = _place(layer)
-        if place is not None:
-            yield layer, place
+def _places(state: _State) -> list[_Place | None]:
+    """What the path of each layer says; None for other data than the portal's."""
+    return [_place(layer.source) for layer in state.layers]
 
 
-def _place(layer: _Layer) -> _Place | None:
-    sources = layer.source if isinstance(layer.source, list) else [layer.source]
-    urls = [each.get("url") if isinstance(each, dict) else each for each in sources]
-    places = (_place_of(url) for url in urls if isinstance(url, str))
-    return next(filter(None, places), None)
+def _place(source: Any) -> _Place | None:
+    if isinstance(source, list):
+        return next(filter(None, map(_place, source)), None)
+    url = source.get("url") if isinstance(source, dict) else source
+    return _place_of(url) if isinstance(url, str) else None
 
 
 def _place_of(url: str) -> _Place | None:
@@ -309,7 +280,7 @@ def _read_camera(state: _State, spacing_angstrom: float) -> Camera:
         height = (state.projection_scale or _DEFAULT_FIELD) * voxel["x"]
     else:
         height = state.cross_section_scale * voxel["x"] * _PANEL[0]
-    qx, qy, qz, qw = _unit(state.projection_orientation)
+    qx, qy, qz, qw = state.projection_orientation
     camera = Camera(
         point_zyx_angstrom=(z, y, x),
         center_zyx_angstrom=(z, y, x),
@@ -320,7 +291,8 @@ def _read_camera(state: _State, spacing_angstrom: float) -> Camera:
     )
     if layout != "3d":
         return replace(camera, order=_ORDERS.get(layout[:2], camera.order))
-    return replace(camera, ndisplay=3, perspective=state.view_angle)
+    is_flat = isinstance(state.layout, dict) and state.layout.get("orthographicProjection")
+    return replace(camera, ndisplay=3, perspective=0.0 if is_flat else _VIEW_ANGLE)
 
 
 def _voxel_angstrom(state: _State, spacing_angstrom: float) -> dict[str, float]:
@@ -336,69 +308,53 @@ def _voxel_angstrom(state: _State, spacing_angstrom: float) -> dict[str, float]:
     return sizes
 
 
-def _unit(quaternion: tuple[float, ...]) -> tuple[float, float, float, float]:
-    length = math.hypot(*quaternion)
-    if length == 0:
-        return 0.0, 0.0, 0.0, 1.0
-    x, y, z, w = (part / length for part in quaternion)
-    return x, y, z, w
-
-
 # our view and a state that has changed since
 
 
 def _hash(state: _State) -> str:
-    """A short hash of position, zoom and visible layers, as precise as we write them.
-
-    Neuroglancer keeps positions in single precision and normalises rotations.
-    """
+    """A short hash of position, zoom and visible layers, less precise than Neuroglancer's numbers."""
+    places = zip(state.layers, _places(state), strict=True)
     scale = state.projection_scale if state.layout_name == "3d" else state.cross_section_scale
     facts = (
         [round(part, 2) for part in state.position],
         state.layout_name,
         f"{scale or 0:.3e}",
-        [round(part, 3) for part in _unit(state.projection_orientation)],
-        sorted(place.path for layer, place in _places(state) if layer.is_shown),
+        [round(part, 3) for part in state.projection_orientation],
+        sorted(place.path for layer, place in places if place is not None and layer.is_shown),
     )
     return hashlib.blake2b(msgspec.json.encode(facts), digest_size=4).hexdigest()
 
 
 def _moved(ours: View, theirs: View) -> View:
     """Our view with another's position, zoom and visible layers; the other has hidden ones too."""
-    runs = list(ours.runs)
-    names = [(run.dataset_id, run.run_name) for run in runs]
+    numbers = {(run.dataset_id, run.run_name): number for number, run in enumerate(ours.runs)}
     others = {_path(layer): layer for layer in theirs.layers}
     layers = []
     for layer in ours.layers:
         other = others.pop(_path(layer), layer)
         layers.append(replace(layer, looks=replace(layer.looks, visible=other.looks.visible)))
     for layer in others.values():
-        if layer.looks.visible:
-            run = theirs.runs[layer.run]
-            if (run.dataset_id, run.run_name) not in names:
-                names.append((run.dataset_id, run.run_name))
-                runs.append(run)
-            layers.append(replace(layer, run=names.index((run.dataset_id, run.run_name))))
-    camera = _moved_camera(ours.camera, theirs.camera)
-    return replace(ours, runs=tuple(runs), layers=tuple(layers), camera=camera)
+        run = theirs.runs[layer.run]
+        number = numbers.get((run.dataset_id, run.run_name))
+        if layer.looks.visible and number is not None:
+            layers.append(replace(layer, run=number))
+    return replace(ours, layers=tuple(layers), camera=_moved_camera(ours.camera, theirs.camera))
 
 
 def _moved_camera(ours: Camera, theirs: Camera) -> Camera:
-    is_same_plane = ours.ndisplay == 3 or ours.order == theirs.order
-    if ours.ndisplay != theirs.ndisplay or not is_same_plane:
+    if ours.ndisplay == theirs.ndisplay == 3:
+        ours = replace(ours, order=theirs.order, orientation=theirs.orientation)
+    if (ours.ndisplay, ours.order) != (theirs.ndisplay, theirs.order):
         return theirs
     zoom = _height(theirs) / _height(ours)
     height, width = ours.field_angstrom
-    moved = replace(
+    return replace(
         ours,
         point_zyx_angstrom=theirs.point_zyx_angstrom,
         center_zyx_angstrom=theirs.center_zyx_angstrom,
         field_angstrom=(height * zoom, width * zoom),
         ortho=theirs.ortho,
     )
-    if ours.ndisplay == 2:  # its state isn't written with our orientation
-        return moved
-    return replace(moved, order=theirs.order, orientation=theirs.orientation)
 
 
 def _height(camera: Camera) -> float:
@@ -449,10 +405,13 @@ def portal_link(view: View, config: str) -> str:
     if tomogram is None:
         raise FormatError("This view shows no tomogram of the live portal.")
     data = _decoded(config or "{}")
-    if not data:
+    state = _converted(data)
+    places = _places(state)
+    place = next(filter(None, places), None)
+    if place is None:
         raise FormatError("The portal has no viewer for this tomogram.")
-    _write_layers(data, view)
-    _write_camera(data, view.camera, _spacing(data))
+    _write_layers(data["layers"], places, view)
+    data |= _written_camera(view.camera, state, place.spacing_angstrom)
     ours = view.to_dict()
     del ours["$schema"]
     kept = {"hash": _hash(_converted(data)), "view": ours}
@@ -471,11 +430,9 @@ def _page_link(address: str, data: dict[str, Any], kept: dict[str, Any]) -> str:
     return f"{address}#!{pack(_quoted(page).encode())}"
 
 
-def _write_layers(data: dict[str, Any], view: View) -> None:
+def _write_layers(layers: list[Any], places: list[_Place | None], view: View) -> None:
     """Show in a state the layers that a view shows, in its colours and contrast."""
     shown = {_path(layer): layer.looks for layer in _visible(view)}
-    layers = data.get("layers", [])
-    places = [_place(layer) for layer in _converted(data).layers]
     meshes = {place.path for place in places if place and place.kind == "orientedmesh"}
     for layer, place in zip(layers, places, strict=True):
         looks = shown.get(place.path) if place else None
@@ -493,45 +450,34 @@ def _write_layers(data: dict[str, Any], view: View) -> None:
                 control["range"] = list(looks.contrast_limits)
 
 
-def _write_camera(data: dict[str, Any], camera: Camera, spacing_angstrom: float) -> None:
-    """Move a state to a camera's place."""
-    state = _converted(data)
+def _written_camera(camera: Camera, state: _State, spacing_angstrom: float) -> dict[str, Any]:
+    """The part of a state that shows a camera's place."""
     voxel = _voxel_angstrom(state, spacing_angstrom)
     zyx = list(camera.center_zyx_angstrom)
     if camera.ndisplay == 2:
         zyx[camera.order[0]] = camera.point_zyx_angstrom[camera.order[0]]
     position = {axis: round(at / voxel[axis], 2) for axis, at in zip("zyx", zyx, strict=True)}
-    data["position"] = [position.get(axis, 0.0) for axis in state.dimensions]
+    place = {"position": [position.get(axis, 0.0) for axis in state.dimensions]}
     height = _height(camera) / voxel["x"]
-    if camera.ndisplay == 3:
-        is_flat = camera.perspective == 0
-        data["layout"] = {"type": "3d", "orthographicProjection": True} if is_flat else "3d"
-        data["projectionScale"] = float(f"{height:.3e}")
-        data["projectionOrientation"] = _written_orientation(camera)
-        return
-    layouts = {order: layout for layout, order in _ORDERS.items()}
-    data["layout"] = "4panel" if camera.ortho else layouts.get(camera.order, "xy")
-    data["crossSectionScale"] = float(f"{height / _PANEL[0]:.3e}")
+    if camera.ndisplay == 2:
+        layouts = {order: layout for layout, order in _ORDERS.items()}
+        layout = "4panel" if camera.ortho else layouts.get(camera.order, "xy")
+        return {**place, "layout": layout, "crossSectionScale": _rounded(height / _PANEL[0])}
+    is_flat = camera.perspective == 0
+    layout_3d = {"type": "3d", "orthographicProjection": is_flat}
+    w, x, y, z = (round(part, 6) for part in camera.orientation)
+    # as in reading; with other orders of the axes, the direction stays that of the portal
+    orientation = (z, -w, -x, y) if camera.order == (0, 1, 2) else state.projection_orientation
+    return {
+        **place,
+        "layout": layout_3d,
+        "projectionScale": _rounded(height),
+        "projectionOrientation": orientation,
+    }
 
 
-def _written_orientation(camera: Camera) -> list[float]:
-    """The rotation x, y, z, w with the camera's direction and its upright, in Neuroglancer's axes."""
-    from scipy.spatial.transform import Rotation
-
-    turned = Rotation.from_quat(camera.orientation, scalar_first=True).as_matrix()
-    rows = np.zeros((3, 3))
-    rows[[2 - axis for axis in reversed(camera.order)]] = turned
-    down = rows[:, 1]
-    away = -rows[:, 2]
-    axes = np.stack([np.cross(down, away), down, away], axis=1)
-    return [round(float(part), 6) for part in Rotation.from_matrix(axes).as_quat()]
-
-
-def _spacing(data: dict[str, Any]) -> float:
-    places = list(_places(_converted(data)))
-    if not places:
-        raise FormatError("The portal's viewer shows no data for this tomogram.")
-    return places[0][1].spacing_angstrom
+def _rounded(scale: float) -> float:
+    return float(f"{scale:.3e}")
 
 
 def _quoted(data: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from platformdirs import user_data_path
 
-from napari_cryoet.exceptions import CryoETError, SaveError
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import replace_file
 from napari_cryoet.views.view import SCHEME
 
@@ -47,16 +48,13 @@ def is_ours(program: str) -> bool:
 def register() -> None:
     """Open our links with this installation, whatever opened them before.
 
-    CryoETError or SaveError if that isn't possible.
+    CryoETError or OSError if that isn't possible.
     """
     handler()  # fails before anything is written
     if sys.platform == "win32":
         _write_class()
         return
-    try:
-        replace_file(_desktop_path(), _desktop_entry().encode())
-    except OSError as error:
-        raise SaveError(f"{_desktop_path()} can't be written: {error.strerror}.") from error
+    replace_file(_desktop_path(), _desktop_entry().encode())
     _xdg_mime("default", _DESKTOP_FILE, _MIME_TYPE)
 
 
@@ -78,15 +76,16 @@ def _desktop_path() -> Path:
 
 
 def _desktop_entry() -> str:
-    program = sys.executable.replace("\\", "\\\\").replace("%", "%%")
-    for character in '"`$':
-        program = program.replace(character, f"\\{character}")
+    program = sys.executable.replace("%", "%%")
+    if re.search(r"[^\w/.%-]", program):  # xdg-open of bare window managers knows no quotes
+        escaped = re.sub(r'(["`$\\])', r"\\\1", program)
+        program = '"' + escaped.replace("\\", "\\\\") + '"'
     lines = (
         "[Desktop Entry]",
         "Type=Application",
         "Name=napari-cryoet",
         "NoDisplay=true",
-        f'Exec="{program}" {" ".join(_ARGUMENTS)} %u',
+        f"Exec={program} {' '.join(_ARGUMENTS)} %u",
         f"MimeType={_MIME_TYPE};",
     )
     return "\n".join(lines) + "\n"
@@ -126,14 +125,11 @@ def _registered_command() -> str:
 
 def _write_class() -> None:
     winreg = _winreg()
-    try:
-        with winreg.CreateKey(winreg.HKEY_CURRENT_USER, _CLASS) as key:
-            winreg.SetValueEx(key, "", 0, winreg.REG_SZ, f"URL:{SCHEME}")
-            winreg.SetValueEx(key, "URL Protocol", 0, winreg.REG_SZ, "")
-        with winreg.CreateKey(winreg.HKEY_CURRENT_USER, rf"{_CLASS}\{_COMMAND}") as key:
-            winreg.SetValueEx(key, "", 0, winreg.REG_SZ, _windows_command())
-    except OSError as error:
-        raise SaveError(f"The registry can't be written: {error}.") from error
+    user = winreg.HKEY_CURRENT_USER
+    winreg.SetValue(user, _CLASS, winreg.REG_SZ, f"URL:{SCHEME}")
+    winreg.SetValue(user, rf"{_CLASS}\{_COMMAND}", winreg.REG_SZ, _windows_command())
+    with winreg.CreateKey(user, _CLASS) as key:
+        winreg.SetValueEx(key, "URL Protocol", 0, winreg.REG_SZ, "")
 
 
 def _delete_class() -> None:

@@ -199,6 +199,8 @@ class View(Part, frozen=True, kw_only=True):
             view = msgspec.convert(data, cls)
         except (msgspec.ValidationError, RecursionError) as error:
             raise FormatError(f"This isn't a view: {error}.") from error
+        if not any(view.camera.orientation):
+            raise FormatError("This isn't a view: its camera has no orientation.")
         n_runs = len(view.runs)
         if any(layer.run >= n_runs for layer in view.layers):
             raise FormatError("This isn't a view: a layer is of a run that it doesn't list.")
