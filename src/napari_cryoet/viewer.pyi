@@ -6,9 +6,9 @@ from ._qt.picks.layer_picks import picks_of as picks_of
 from ._qt.picks.orientations import show_orientations as show_orientations
 from ._qt.picks.popover import show_diameter as show_diameter
 from ._qt.picks.slabs import show_slabs as show_slabs
+from ._qt.streaming.progressive import StreamState as StreamState
 from ._qt.streaming.progressive import StreamStatus as StreamStatus
 from ._qt.streaming.progressive import make_layer as make_layer
-from ._qt.streaming.state import StreamState as StreamState
 from ._qt.viewer.adding import add_layers as add_layers
 from ._qt.views.capture import view_of as view_of
 from ._qt.views.restore import open_view as open_view
