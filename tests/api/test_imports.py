@@ -55,6 +55,13 @@ def test_docks_and_readers_leave_aiohttp_to_the_thread_that_sends_requests():
     assert not modules_after(code) & {"aiohttp", "yarl"}
 
 
+def test_the_dock_imports_few_slow_modules():
+    window = "import dask.array, pandas, napari._qt.qt_main_window"  # napari has these in a window
+    modules = modules_after(f"{window}, napari_cryoet._qt.browser.dock") - modules_after(window)
+    assert "napari_cryoet" in modules
+    assert not {name for name in modules if name.partition(".")[0] in SLOW | {"graphql"}}
+
+
 def test_every_public_name_exists_and_is_listed():
     assert set(napari_cryoet.__all__) <= set(dir(napari_cryoet))
     for name in napari_cryoet.__all__:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from napari.components import ViewerModel
-from scipy.spatial.transform import Rotation
 
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.views.view import Camera, Zyx
@@ -14,6 +13,8 @@ from napari_cryoet.views.view import Camera, Zyx
 
 def camera_of(viewer: ViewerModel) -> Camera:
     """What a viewer's canvas shows; CryoETError unless the viewer has three axes."""
+    from scipy.spatial.transform import Rotation  # here, since it takes 0.2 s
+
     dims = viewer.dims
     if dims.ndim != 3:
         raise CryoETError(
@@ -42,6 +43,8 @@ def camera_of(viewer: ViewerModel) -> Camera:
 
 def show_camera(viewer: ViewerModel, camera: Camera) -> None:
     """Make a viewer's canvas show at least the camera's field, whatever its own size is."""
+    from scipy.spatial.transform import Rotation
+
     dims = viewer.dims
     dims.order = camera.order
     dims.ndisplay = camera.ndisplay
