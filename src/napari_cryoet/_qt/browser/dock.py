@@ -30,6 +30,7 @@ from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.views.restore import Restorer
+from napari_cryoet._qt.views.save_dialogs import save_movie_dialog, save_picture_dialog
 from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
@@ -170,6 +171,8 @@ class PortalBrowser(Dock):
             chooser.chosen.connect(self._on_chosen)
         screens.source_bar.show_together.triggered.connect(self._on_show_together)
         screens.source_bar.held_data.triggered.connect(self._show_held_data)
+        screens.source_bar.save_picture.triggered.connect(lambda: save_picture_dialog(self.viewer))
+        screens.source_bar.save_movie.triggered.connect(lambda: save_movie_dialog(self.viewer))
         screens.source_bar.refresh.triggered.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)

@@ -66,6 +66,7 @@ class Canvas(QObject):
         self._camera: Camera | None = None
         self._future: Future[QImage] | None = None
         self._status = ""  # what the frame waits for
+        self._is_closed = False
         self._next_soon = single_shot(self, 0, self._next)
         self._asked.connect(self._on_asked)
 
@@ -90,6 +91,7 @@ class Canvas(QObject):
 
     def close(self) -> None:
         """Free the canvas; the frame in progress is dropped."""
+        self._is_closed = True
         self._future = None
         self._next_soon.stop()
         for _, stream in self._streams:
@@ -109,8 +111,9 @@ class Canvas(QObject):
     # drawing, on the GUI thread
 
     def _on_asked(self, camera: Camera, future: Future[QImage]) -> None:
-        self._camera, self._future = camera, future
-        self._next_soon.start()
+        if not self._is_closed:  # a worker may ask while it is stopped
+            self._camera, self._future = camera, future
+            self._next_soon.start()
 
     def _next(self) -> None:
         """Take the next step towards the frame: each takes a good part of a second at first."""

@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
 
 from napari_cryoet._qt.layers.colors import appearance_of
-from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.layers.ownership import about_of, real
 from napari_cryoet._qt.ortho.plane_view import unit_of
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.views.camera import camera_of
@@ -66,6 +66,7 @@ class Frames:
         citation: bool = True,
         is_coarse: bool = False,
     ) -> None:
+        viewer = real(viewer)
         self.size_px = size_px
         self.canvas = Canvas(viewer, size_px, is_coarse=is_coarse)
         self.marks = Marks(
