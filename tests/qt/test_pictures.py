@@ -149,15 +149,16 @@ def test_a_picture_as_large_as_the_canvas_is_what_the_canvas_shows(qtbot, shown,
     np.testing.assert_array_equal(picture, shown.screenshot(flash=False)[..., :3])
 
 
-def test_coarse_data_is_drawn_only_if_that_is_fine(shown, tmp_path, server, monkeypatch):
+def test_coarse_data_is_drawn_only_if_that_is_fine(request, tmp_path, server, monkeypatch):
     camera = camera_on()
     monkeypatch.setattr(policy(), "coarse_only", True)
+    shown = request.getfixturevalue("shown")
     with pytest.raises(StreamError, match="coarser"):
         save_picture(shown, tmp_path / "exact.png", camera=camera)
     coarse = save_picture(shown, tmp_path / "coarse.png", (64, 64), camera=camera, is_coarse=True)
     assert len(np.unique(pixels_of(coarse))) > 10
-    monkeypatch.setattr(policy(), "coarse_only", False)
     server.script(r"image.zarr/0/", status(403))
+    monkeypatch.setattr(policy(), "coarse_only", False)
     with pytest.raises((StreamError, NetworkError), match="TS_026"):
         save_picture(shown, tmp_path / "exact.png", camera=camera)
     assert [file.name for file in tmp_path.iterdir()] == ["coarse.png"]
