@@ -53,7 +53,7 @@ def packed(data: bytes) -> str:
 
 
 def own(view: Any) -> str:
-    return f"napari-cryoet:1/{packed(json.dumps(view).encode())}"
+    return f"napari-cryoet:v1/{packed(json.dumps(view).encode())}"
 
 
 def with_key(state: Any) -> str:
@@ -113,9 +113,14 @@ def hostile_links() -> Iterator[str]:
         "A" * 3_000_000,
         "%" * 3_000_000,
     ):
-        yield f"napari-cryoet:1/{text}"
+        yield f"napari-cryoet:v1/{text}"
         yield f"{PAGE}#!{text}"
-    yield from ("napari-cryoet:", "napari-cryoet:9/AAAA", f"{PAGE}#!{'%7B' * 500_000}", "#!" * 1000)
+    yield from (
+        "napari-cryoet:",
+        "napari-cryoet:v9/AAAA",
+        f"{PAGE}#!{'%7B' * 500_000}",
+        "#!" * 1000,
+    )
     yield "https://x.y/" + "runs/1/" * 500_000 + " "
     yield f"{PAGE}#!https://example.org/state.json"
 

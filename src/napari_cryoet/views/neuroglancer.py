@@ -203,7 +203,15 @@ def _view_of(state: _State, run_id: int | None) -> View:
             number = names.index((place.dataset_id, place.run_name))
             layers[place.path] = _read_layer(layer, place, number)
     camera = _read_camera(state, known[0].spacing_angstrom)
-    return View(runs=tuple(runs), layers=tuple(layers.values()), camera=camera)
+    from_bottom = tuple(sorted(layers.values(), key=_depth))
+    return View(runs=tuple(runs), layers=from_bottom, camera=camera)
+
+
+def _depth(layer: ViewedLayer) -> int:
+    """Tomograms lie below masks, and masks below picks; Neuroglancer has no such order."""
+    if layer.annotation is None:
+        return 0
+    return 1 if layer.annotation.shape == "SegmentationMask" else 2
 
 
 def _visible(view: View) -> tuple[ViewedLayer, ...]:
