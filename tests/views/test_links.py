@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.portal.links import Jump
 from napari_cryoet.views.links import parse_link
+from napari_cryoet.views.packing import MAX_UNPACKED, pack
 from napari_cryoet.views.view import View, read_view
 
 
@@ -40,6 +41,8 @@ def test_links_that_cannot_be_read_or_written_say_why(view: View) -> None:
     for text in (link[:-20], link.replace(":v1/", ":v2/"), "napari-cryoet:", "napari-cryoet:v1/!"):
         with pytest.raises(FormatError):
             parse_link(text)
+    with pytest.raises(FormatError, match="large"):
+        parse_link(f"napari-cryoet:v1/{pack(bytes(MAX_UNPACKED + 1))}")
     words = replace(view.words, text="å" * 10_000, citation="Å" * 10_000)
     large = replace(view, words=words, layers=view.layers * 40)
     with pytest.raises(SaveError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import shutil
 import subprocess
 import sys
@@ -77,9 +76,8 @@ def _desktop_path() -> Path:
 
 def _desktop_entry() -> str:
     program = sys.executable.replace("%", "%%")
-    if re.search(r"[^\w/.%-]", program):  # xdg-open of bare window managers knows no quotes
-        escaped = re.sub(r'(["`$\\])', r"\\\1", program)
-        program = '"' + escaped.replace("\\", "\\\\") + '"'
+    if " " in program:  # not always: xdg-open of bare window managers knows no quotes
+        program = f'"{program}"'
     lines = (
         "[Desktop Entry]",
         "Type=Application",
@@ -134,7 +132,5 @@ def _write_class() -> None:
 
 def _delete_class() -> None:
     winreg = _winreg()
-    path = rf"{_CLASS}\{_COMMAND}"
-    while path.startswith(_CLASS):  # a key with others below it can't be deleted
-        winreg.DeleteKey(winreg.HKEY_CURRENT_USER, path)
-        path = path.rpartition("\\")[0]
+    for below in (rf"\{_COMMAND}", r"\shell\open", r"\shell", ""):  # only empty keys can be deleted
+        winreg.DeleteKey(winreg.HKEY_CURRENT_USER, _CLASS + below)
