@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
+from napari import Viewer
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Vectors
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QApplication
 
-from napari_cryoet import open_portal
+from napari_cryoet import Basket, download_basket, load_tomogram, open_portal
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.views import restore
+from napari_cryoet._qt.views.capture import capture
+from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.settings import Settings
-from napari_cryoet.viewer import show_orientations, show_slabs, view_of
-from napari_cryoet.views.view import View
+from napari_cryoet.settings import Recent, Settings
+from napari_cryoet.viewer import add_layers, show_orientations, show_slabs, view_of
+from napari_cryoet.views.view import Camera, View, ViewedAnnotation, ViewedRun
 
 RUN, OTHER_RUN = 9001, 9002
 TOMOGRAM, ORIENTED, MASK, INSTANCES = 9001, 9001, 9009, 9008
@@ -159,3 +167,143 @@ def test_a_view_of_the_demo_is_the_same_once_opened(
     again = view_of(other.viewer)
     assert again.layers == view.layers
     assert again == view
+
+
+def test_two_runs_of_a_pack_open_together(
+    qtbot: QtBot, demo_pack: Path, make_dock: Callable[[], PortalBrowser], memory: Settings
+) -> None:
+    memory.remember(Recent(str(demo_pack), 0, "The demo as a pack"))
+    dock, other = make_dock(), make_dock()
+    portal = open_portal(demo_pack)
+    dock.manager.show_together = True
+    for run_id in (RUN, OTHER_RUN):
+        show(qtbot, dock, portal.run_page(run_id), ORIENTED)
+    view = view_of(dock.viewer)
+    assert [run.source for run in view.runs] == ["pack", "pack"]
+    assert open_in(qtbot, other, view) == ""
+    assert view_of(other.viewer) == view
+    qtbot.waitUntil(lambda: other.screens.run.page is not None)
+    assert other.screens.run.page.run.id == RUN
+
+
+def test_a_download_opens_from_its_folder_or_from_where_it_was_downloaded(
+    qtbot: QtBot,
+    demo_at_home: Path,
+    tmp_path: Path,
+    make_dock: Callable[[], PortalBrowser],
+    memory: Settings,
+) -> None:
+    folder = tmp_path / "download"
+    basket = (
+        Basket(source="demo").with_ids("tomograms", [TOMOGRAM + 1]).with_ids("annotations", [9001])
+    )
+    download_basket(basket, open_portal("demo"), folder)
+    dock, beside, elsewhere = make_dock(), make_dock(), make_dock()
+    show(qtbot, dock, open_portal(folder).run_page(RUN), ORIENTED)
+    view = view_of(dock.viewer)
+    assert open_in(qtbot, elsewhere, view) == ""
+    assert open_in(qtbot, beside, view, folder=folder / "views") == ""
+    assert view_of(beside.viewer) == view
+    assert view_of(elsewhere.viewer).layers == view.layers
+    assert view_of(elsewhere.viewer).runs == (replace(view.runs[0], pack_id=""),)
+
+
+def test_what_a_view_cannot_hold_is_said_and_what_is_missing_too(
+    qtbot: QtBot, demo_at_home: Path, tmp_path: Path, make_dock: Callable[[], PortalBrowser]
+) -> None:
+    dock, other = make_dock(), make_dock()
+    show(qtbot, dock, open_portal("demo").run_page(RUN), ORIENTED)
+    viewer = dock.viewer
+    viewer.add_shapes(name="My shapes")
+    write_pyramid(tmp_path / "own.zarr", np.zeros((8, 8, 8), np.float32), 40.0)
+    add_layers(viewer, [load_tomogram(tmp_path / "own.zarr")])
+    points = dock.manager.layers_of(LayerKey("annotation", ORIENTED))[0]
+    points.data = points.data[1:]
+    said = " ".join(capture(viewer, folder=tmp_path / "other").left_out)
+    assert all(word in said for word in ("My shapes", "own.zarr", "edits"))
+    view, left_out = capture(viewer, folder=tmp_path)
+    assert "own.zarr" not in " ".join(left_out)
+    missing = [
+        replace(layer, name="My picks", annotation=ViewedAnnotation(path="none"))
+        for layer in view.layers
+        if layer.annotation is not None
+    ]
+    view = replace(view, layers=(*view.layers, *missing))
+    other.viewer.add_points(np.zeros((1, 3)), name="mine")
+    remarks = open_in(qtbot, other, view, folder=tmp_path)
+    assert "My picks" in remarks
+    names = {layer.name for layer in other.viewer.layers}
+    assert {"mine", "own", *(layer.name for layer in view.layers[:2])} <= names
+
+
+def test_another_host_is_asked_about_before_any_request(
+    qtbot: QtBot, make_dock: Callable[[], PortalBrowser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(_parent, _title, text, *, details, **_options) -> bool:
+        asked.append(text + details)
+        return False
+
+    monkeypatch.setattr(restore, "agrees", refuse)
+    dock = make_dock()
+    camera = camera_of_nothing()
+    view = View(
+        runs=(ViewedRun(source="https://evil.example.org/graphql", run_id=1),), camera=camera
+    )
+    with qtbot.assertNotEmitted(dock.tasks.started):
+        dock.open_view(view)
+    (question,) = asked
+    assert "evil.example.org" in question
+
+
+def camera_of_nothing() -> Camera:
+    return Camera(
+        point_zyx_angstrom=(0, 0, 0), center_zyx_angstrom=(0, 0, 0), field_angstrom=(1, 1)
+    )
+
+
+def test_the_canvas_is_the_same_pixel_by_pixel(
+    qtbot: QtBot, demo_at_home: Path, memory: Settings, viewer_in_window: Viewer
+) -> None:
+    viewer = viewer_in_window
+
+    def dock_in_window() -> PortalBrowser:
+        dock = PortalBrowser(viewer, memory=memory)
+        viewer.window.add_dock_widget(dock, name="CryoET", area="right")
+        return dock
+
+    def drawn(dock: PortalBrowser) -> np.ndarray:
+        streams = [stream for layer, stream in dock.manager.streams() if layer.visible]
+        qtbot.waitUntil(lambda: all(stream.state.is_exact for stream in streams))
+        qtbot.waitUntil(lambda: all(layer.loaded for layer in viewer.layers))
+        QApplication.processEvents()
+        return viewer.screenshot(canvas_only=True, flash=False)
+
+    dock = dock_in_window()
+    show(qtbot, dock, open_portal("demo").run_page(RUN), ORIENTED, MASK)
+    in_2d(dock)
+    with qtbot.waitSignal(open_dock(viewer, "Orthogonal views").opened):
+        pass
+    before = drawn(dock)
+    view = view_of(viewer)
+    assert view.camera.ortho
+    viewer.window.remove_dock_widget("all")
+    viewer.layers.clear()
+    viewer.scene.camera.reset()
+    dock = dock_in_window()
+    assert open_in(qtbot, dock, view) == ""
+    qtbot.waitUntil(lambda: tuple(viewer.canvas.size) == before.shape[:2])
+    qtbot.waitUntil(lambda: view_of(viewer) == view)
+    assert np.array_equal(drawn(dock), before)
+    viewer.window.resize(1000, 560)
+    qtbot.waitUntil(lambda: viewer.canvas.size != before.shape[:2])
+    qtbot.waitUntil(lambda: fits(viewer, view))
+    viewer.window.resize(800, 480)
+
+
+def fits(viewer: Viewer, view: View) -> bool:
+    """Whether the canvas shows the view's field, and no more than it must."""
+    shown = np.array(view_of(viewer).camera.field_angstrom)
+    ratios = shown / view.camera.field_angstrom
+    return bool(np.isclose(ratios.min(), 1))
