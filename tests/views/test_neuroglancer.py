@@ -20,6 +20,7 @@ from viewer_states import (
     CONFIG_LAYERS,
     PAGE,
     SPACING_FOLDER,
+    STORAGE,
     TOMOGRAM_PATH,
     component,
     config,
@@ -63,6 +64,7 @@ def live() -> View:
 
 def links_of(state: dict[str, Any]) -> list[str]:
     inner = component(state)
+    image = state["layers"][0] | {"source": [{"url": f"{STORAGE}/{TOMOGRAM_PATH}/|zarr2:"}, "a"]}
     return [
         f"{PAGE}#!{inner}",
         f"{PAGE}#!{unquote(inner)}",
@@ -71,10 +73,11 @@ def links_of(state: dict[str, Any]) -> list[str]:
         page_link({"neuroglancer": state}),
         f"  <https://neuroglancer-demo.appspot.com/#!{inner}\n",
         f"http://127.0.0.1:8000/v/token/#!{inner}",
+        f"{PAGE}#!{component(state | {'layers': [image, *state['layers'][1:]]})}",
     ]
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(8))
 def test_all_forms_of_a_link_open_the_same_place(number: int) -> None:
     view = read(links_of(config())[number])
     assert paths(view) == [TOMOGRAM_PATH, RIBOSOMES]
@@ -83,7 +86,7 @@ def test_all_forms_of_a_link_open_the_same_place(number: int) -> None:
     assert ribosomes.looks.color == "#0080ffff"
     assert ribosomes.annotation.object_name == "cytosolic ribosome"
     assert ribosomes.annotation.shape == "OrientedPoint"
-    run_id = 249 if number < 5 else None
+    run_id = None if number in {5, 6} else 249
     run = ViewedRun(source="live", dataset_id=10000, run_name="TS_043", run_id=run_id)
     assert view.runs == (run,)
     assert np.array(view.camera.center_zyx_angstrom) / 13.48 == pytest.approx((250, 464, 480))
