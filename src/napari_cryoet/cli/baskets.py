@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Exit, Option, Typer
 
+import napari_cryoet
 from napari_cryoet.cli.console import (
     CHANGED,
     say,
@@ -33,9 +34,7 @@ from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, names_text, size_text
 
 if TYPE_CHECKING:
-    from napari_cryoet.basket.basket import Basket
     from napari_cryoet.basket.contents import Chosen
-    from napari_cryoet.discovery.search import Search
     from napari_cryoet.download import DownloadReport, Plan
 
 app = Typer(
@@ -84,7 +83,7 @@ _Tomogram = Annotated[
 @with_search
 def add(
     basket: _Basket,
-    search: Search,
+    search: napari_cryoet.Search,
     source: Annotated[
         str, Option(metavar="SOURCE", help="The source of a basket file that doesn't exist yet.")
     ] = "live",
@@ -124,7 +123,6 @@ def add(
     """
     from napari_cryoet.basket.aging import with_dates
     from napari_cryoet.basket.basket import ids_in
-    from napari_cryoet.discovery.search import Search
 
     choices = _choices(
         volume_format=volume_format,
@@ -136,9 +134,9 @@ def add(
     if ids and not by_kind:
         raise BadParameter(f"--id {ids[0]}: use an id such as RN-506")
     with open_session(basket, source_of_new=source) as session:
-        index = session.read_index() if search != Search() or wanted else None
+        index = session.read_index() if search != napari_cryoet.Search() or wanted else None
 
-        def change(before: Basket) -> Basket:
+        def change(before: napari_cryoet.Basket) -> napari_cryoet.Basket:
             after = before.with_choices(**choices)
             for kind, kind_ids in by_kind.items():
                 after = after.with_ids(kind, kind_ids)
@@ -205,7 +203,6 @@ def check(
     """
     from napari_cryoet.basket.aging import age_of, brought_up_to_date
     from napari_cryoet.download.plan import plan_basket
-    from napari_cryoet.download.run import lock_basket
 
     with open_session(basket) as session:
         chosen = _choose(session, session.read_basket())
@@ -222,7 +219,9 @@ def check(
             if after.lock is not None:
                 portal = session.portal
                 task = session.task
-                session.change_basket(lambda before: lock_basket(before, portal, task=task))
+                session.change_basket(
+                    lambda before: napari_cryoet.lock_basket(before, portal, task=task)
+                )
     for line in lines:
         say(line)
     say(
@@ -247,12 +246,12 @@ def lock(
     napari-cryoet basket lock ribosomes.toml
     napari-cryoet basket lock ribosomes.toml --folder data
     """
-    from napari_cryoet.download.run import lock_basket
-
     with open_session(basket) as session:
         portal = session.portal
         task = session.task
-        after = session.change_basket(lambda before: lock_basket(before, portal, folder, task=task))
+        after = session.change_basket(
+            lambda before: napari_cryoet.lock_basket(before, portal, folder, task=task)
+        )
     if after.lock is not None:
         n_files = len(after.lock.files)
         n_sums = len(after.lock.sha256)
@@ -286,12 +285,14 @@ def split(
     \b
     napari-cryoet basket split ribosomes.toml 80,10,10 --seed 1
     """
-    from napari_cryoet.basket.contents import KnownRuns, split_basket
+    from napari_cryoet.basket.contents import KnownRuns
 
     with open_session(basket) as session:
         runs = KnownRuns(session.portal).of(session.read_basket(), task=session.task)
         after = session.change_basket(
-            lambda before: split_basket(before, runs, shares, seed=seed, by_dataset=by_dataset)
+            lambda before: napari_cryoet.split_basket(
+                before, runs, shares, seed=seed, by_dataset=by_dataset
+            )
         )
     _say_split(after)
 
@@ -306,12 +307,10 @@ def save(
 
     napari-cryoet basket save live ribosomes.toml
     """
-    from napari_cryoet.basket.basket import write_basket
-
     if file.suffix.lower() != ".toml":
         raise BadParameter("the file has to end in .toml")
     with open_session(source) as session:
-        write_basket(session.read_basket(), file, overwrite=overwrite)
+        napari_cryoet.write_basket(session.read_basket(), file, overwrite=overwrite)
     say(f"{file}")
 
 
@@ -321,10 +320,8 @@ def clear(basket: _Basket) -> None:
 
     napari-cryoet basket clear live
     """
-    from napari_cryoet.basket.basket import Basket
-
     with open_session(basket) as session:
-        session.change_basket(Basket.emptied)
+        session.change_basket(napari_cryoet.Basket.emptied)
 
 
 @download_app.command()
@@ -452,7 +449,7 @@ def _say_report(report: DownloadReport) -> None:
         tell(f"size differs from the portal's: {path}")
 
 
-def _choose(session: CommandSession, basket: Basket) -> Chosen:
+def _choose(session: CommandSession, basket: napari_cryoet.Basket) -> Chosen:
     """The records of a basket, looked up in its portal."""
     from napari_cryoet.basket.contents import KnownRuns, choose
 
@@ -469,7 +466,7 @@ def _say_contents(chosen: Chosen) -> None:
         say(f"! {remark.text}")
 
 
-def _say_split(basket: Basket) -> None:
+def _say_split(basket: napari_cryoet.Basket) -> None:
     if split := basket.split:
         counts = ", ".join(
             f"{name} {len(getattr(split, name))}" for name in ("train", "validation", "test")
@@ -487,10 +484,9 @@ def _basket_of(
     dataset: int | None,
     wanted: Sequence[str] | None,
     objects: Sequence[str],
-) -> Basket:
+) -> napari_cryoet.Basket:
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
-    from napari_cryoet.basket.basket import Basket, Choices
-    from napari_cryoet.discovery.index import Index
+    from napari_cryoet.basket.basket import Choices
     from napari_cryoet.portal.portal import ask_rows
     from napari_cryoet.runs.runs import Runs
     from napari_cryoet.tables.database import Database
@@ -512,7 +508,7 @@ def _basket_of(
         leave_out=tuple(part for part in _PARTS if part != "metadata") if is_metadata else (),
     )
     name = f"DS-{dataset}" if run is None else f"RN-{run}"
-    basket = Basket(name=name, source=session.portal.source.name, choices=choices)
+    basket = napari_cryoet.Basket(name=name, source=session.portal.source.name, choices=choices)
     if is_metadata or "everything" in what:
         basket = basket.with_ids("runs", run_ids).with_ids(
             "datasets", [] if dataset is None else [dataset]
@@ -524,7 +520,7 @@ def _basket_of(
         annotations = [annotation for each in runs for annotation in each.annotations]
         annotation_ids = [annotation.id for annotation in annotations]
         if objects:
-            index = Index(Database(rows), session.portal.source, datetime.now(UTC))
+            index = napari_cryoet.Index(Database(rows), session.portal.source, datetime.now(UTC))
             annotation_ids = [*index.find(objects=tuple(objects)).ids("annotations")]
         if objects and not annotation_ids:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
@@ -582,7 +578,7 @@ def export(
             help="The folder to write; for table a .csv or .parquet file, for crops a .zarr.",
         ),
     ],
-    search: Search,
+    search: napari_cryoet.Search,
     object_names: Annotated[
         list[str] | None,
         Option(
@@ -638,9 +634,6 @@ def export(
     napari-cryoet export relion5 live relion --object ribosome --ground-truth --spacing ..10
     napari-cryoet export crops ribosomes.toml crops.zarr --size 48 --voxel-size 10 --dask-scheduler tcp://host:8786
     """
-    from napari_cryoet import exports
-    from napari_cryoet.exports.selection import select_basket
-
     options: dict[str, Any] = {}
     if kind in {"copick", "crops"}:
         options["spacing_angstrom"] = voxel_size
@@ -649,7 +642,7 @@ def export(
         options |= {"seed": seed, "scheduler": scheduler}
     with open_session(basket) as session:
         chosen = _chosen_basket(session, search)
-        selection = select_basket(
+        selection = napari_cryoet.select_basket(
             chosen,
             session.portal,
             object_names=object_names or (),
@@ -658,7 +651,7 @@ def export(
             task=session.task,
         )
         tell_differences(selection.differences)
-        report = exports.export(
+        report = napari_cryoet.export(
             selection, kind, to, overwrite=overwrite, task=session.task, **options
         )
     for remark in report.remarks:
@@ -672,20 +665,19 @@ def export(
         raise Exit(_INCOMPLETE)
 
 
-def _chosen_basket(session: CommandSession, search: Search) -> Basket:
+def _chosen_basket(session: CommandSession, search: napari_cryoet.Search) -> napari_cryoet.Basket:
     """The matches of a search, the current basket, or all that a download's folder has."""
-    from napari_cryoet.basket.basket import Basket, Choices
-    from napari_cryoet.discovery.search import Search
+    from napari_cryoet.basket.basket import Choices
     from napari_cryoet.download.folder import downloaded_basket
 
     source = session.portal.source
-    if search == Search():
+    if search == napari_cryoet.Search():
         chosen = session.read_basket()
         if chosen.is_empty and session.file is None and source.kind == "pack":
             chosen = downloaded_basket(Path(source.location))
     else:
         choices = Choices(with_tomogram="default")
-        empty = Basket(source=source.name, choices=choices)
+        empty = napari_cryoet.Basket(source=source.name, choices=choices)
         before = session.read_basket() if session.file else empty
         chosen = before.add(matches_of(session.read_index(), search))
     if chosen.is_empty:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, Option, Typer
 
+import napari_cryoet
 from napari_cryoet.cli.console import say, say_json, say_table, working
 from napari_cryoet.cli.options import (
     JsonOption,
@@ -29,9 +30,7 @@ from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
-    from napari_cryoet.picks import Picks
     from napari_cryoet.records import AnnotationFile
-    from napari_cryoet.volumes import Mask, Volume
 
 app = Typer()
 
@@ -111,17 +110,15 @@ def convert(
         format_for,
         losses,
         missing_for,
-        read_picks,
-        write_picks,
     )
 
     options = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
-    picks = read_picks(source, alignment_id=alignment, **options)
+    picks = napari_cryoet.read_picks(source, alignment_id=alignment, **options)
     name = to or format_for(target, picks)
     if not missing_for(picks, name):
         for note in (*picks.about.warnings, *losses(picks, name)):
             say(f"note: {note}")
-    made = write_picks(picks, target, format=name, overwrite=overwrite)
+    made = napari_cryoet.write_picks(picks, target, format=name, overwrite=overwrite)
     counted = (
         f", counted in voxels of {spacing_text(picks.spacing_angstrom)}"
         if picks.spacing_angstrom
@@ -149,18 +146,17 @@ def check(
 
     napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300
     """
-    from napari_cryoet.check.findings import check_picks
-    from napari_cryoet.volumes import open_volume
-
     with (
         working() as task,
-        closing(open_volume(volume, task=task)) as opened,
+        closing(napari_cryoet.open_volume(volume, task=task)) as opened,
     ):
         opened_volume = opened
         if opened.spacing_angstrom is None and spacing is not None:
             opened_volume = replace(opened, spacing_angstrom=(spacing,) * 3)
         read = _read_picks(picks, spacing, opened_volume, {"tomogram": tomogram, "unit": unit})
-        found = check_picks(read, opened_volume, diameter_angstrom=diameter, task=task)
+        found = napari_cryoet.check_picks(
+            read, opened_volume, diameter_angstrom=diameter, task=task
+        )
     warnings = [*read.about.warnings, *opened_volume.remarks]
     if as_json:
         say_json(found.to_dict() | {"warnings": warnings})
@@ -201,8 +197,6 @@ def compare(
     napari-cryoet compare AN-9003 AF-9001 --source demo --radius 75 --beta 4
     napari-cryoet compare mine.mrc truth.zarr --json
     """
-    from napari_cryoet.comparison import comparing
-
     options = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
     annotations = _resolved((a, b), source)
     with working() as task:
@@ -210,7 +204,7 @@ def compare(
             _opened_side(each, spacing or (), number, task, options)
             for number, each in enumerate(annotations)
         ]
-        found = comparing.compare(
+        found = napari_cryoet.compare(
             *sides,
             radius_angstrom=radius,
             beta=beta,
@@ -261,14 +255,14 @@ def rank(
     napari-cryoet rank AF-9001 --source demo --region 200:500
     napari-cryoet rank truth.ndjson mine.ndjson theirs.ndjson
     """
-    from napari_cryoet.comparison.comparing import rank_annotations, rivals_at
+    from napari_cryoet.comparison.comparing import rivals_at
 
     truth, *others = _resolved((reference, *(annotations or ())), source)
     with working() as task:
         others = others or [*rivals_at(truth, task=task)]
         if not others:
             raise ComparisonError("There is nothing to rank.", hint="Name more annotations.")
-        ranking = rank_annotations(
+        ranking = napari_cryoet.rank_annotations(
             others,
             truth,
             radius_angstrom=radius,
@@ -288,10 +282,12 @@ def rank(
     say_table(columns, (row.texts for row in ranking.rows))
 
 
-def _read_picks(path: str, spacing: float | None, volume: Volume, options: dict[str, Any]) -> Picks:
+def _read_picks(
+    path: str, spacing: float | None, volume: napari_cryoet.Volume, options: dict[str, Any]
+) -> napari_cryoet.Picks:
     """Read picks in their own grid, or in the volume's if their file needs one."""
     from napari_cryoet.formats.common import Context
-    from napari_cryoet.formats.registry import read_in_own_grid, read_picks
+    from napari_cryoet.formats.registry import read_in_own_grid
 
     try:
         return read_in_own_grid(path, Context(spacing, **options))
@@ -301,7 +297,9 @@ def _read_picks(path: str, spacing: float | None, volume: Volume, options: dict[
         if "tomogram" in error.missing or not is_cubic:
             raise
         # such positions are in ångström from the centre, so they are the same for any voxel size
-        return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **options)
+        return napari_cryoet.read_picks(
+            path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **options
+        )
 
 
 def _resolved(texts: Sequence[str], source: str | None) -> list[AnnotationFile | str]:
@@ -326,15 +324,15 @@ def _opened_side(
     number: int,
     task: Task,
     options: dict[str, Any],
-) -> Picks | Mask:
+) -> napari_cryoet.Picks | napari_cryoet.Mask:
     """Open one side; a single spacing for both applies only to files that don't state theirs."""
-    from napari_cryoet.comparison.inputs import open_annotation
-
     spacing = spacings[number % len(spacings)] if spacings else None
     try:
-        return open_annotation(annotation, spacing_angstrom=spacing, task=task, **options)
+        return napari_cryoet.open_annotation(
+            annotation, spacing_angstrom=spacing, task=task, **options
+        )
     except ComparisonError as error:
         if len(spacings) == 1:
-            return open_annotation(annotation, task=task)
+            return napari_cryoet.open_annotation(annotation, task=task)
         hint = "If the file is wrong, use --spacing A,B with both spacings, and --insist."
         raise ComparisonError(error.message, hint=hint) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from typer import Argument, Option, Typer
 
+import napari_cryoet
 from napari_cryoet.cli.console import say, tell, working
 from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text, day_text, size_text
@@ -18,10 +19,7 @@ from napari_cryoet.wording import count_text, day_text, size_text
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from napari_cryoet.basket.basket import Basket
-    from napari_cryoet.discovery.index import Index
     from napari_cryoet.packs.serve import PackServer, Visitor
-    from napari_cryoet.portal.portal import Portal
 
 app = Typer()
 
@@ -29,37 +27,37 @@ app = Typer()
 class CommandSession(NamedTuple):
     """The portal of a SOURCE, and its basket: a file, or the current basket of the source."""
 
-    portal: Portal
+    portal: napari_cryoet.Portal
     file: Path | None
     task: Task
 
-    def read_index(self, *, refresh: bool = False) -> Index:
+    def read_index(self, *, refresh: bool = False) -> napari_cryoet.Index:
         """Read the search index, and print its date if it is cached from a server."""
-        from napari_cryoet.discovery.index import read_index
-
-        index = read_index(self.portal, refresh=refresh, task=self.task)
+        index = napari_cryoet.read_index(self.portal, refresh=refresh, task=self.task)
         if self.portal.cache_folder is not None:
             tell(f"as of {day_text(index.as_of)}{f': {index.reason}' if index.reason else ''}")
         return index
 
-    def read_basket(self) -> Basket:
+    def read_basket(self) -> napari_cryoet.Basket:
         """Read the basket."""
-        from napari_cryoet.basket.basket import Basket, BasketStore, read_basket
+        from napari_cryoet.basket.basket import BasketStore
 
         if self.file is None:
             return BasketStore().current(self.portal.source.name)
         if not self.file.exists():
-            return Basket(name=self.file.stem, source=self.portal.source.name)
-        return read_basket(self.file)
+            return napari_cryoet.Basket(name=self.file.stem, source=self.portal.source.name)
+        return napari_cryoet.read_basket(self.file)
 
-    def change_basket(self, change: Callable[[Basket], Basket]) -> Basket:
+    def change_basket(
+        self, change: Callable[[napari_cryoet.Basket], napari_cryoet.Basket]
+    ) -> napari_cryoet.Basket:
         """Change and save the basket, and return the new one."""
-        from napari_cryoet.basket.basket import BasketStore, write_basket
+        from napari_cryoet.basket.basket import BasketStore
 
         if self.file is None:
             return BasketStore().change(self.portal.source.name, change)
         after = change(self.read_basket())
-        write_basket(after, self.file)
+        napari_cryoet.write_basket(after, self.file)
         return after
 
 
@@ -69,18 +67,15 @@ def open_session(text: str, *, source_of_new: str = "") -> Iterator[CommandSessi
 
     ``source_of_new`` is that of a file that doesn't exist; without it, that is an error.
     """
-    from napari_cryoet.basket.basket import read_basket
-    from napari_cryoet.portal.portal import open_portal
-
     file = Path(text) if text.lower().endswith(".toml") else None
     source = text
     if file is not None:
         is_new = bool(source_of_new) and not file.exists()
-        source = source_of_new if is_new else read_basket(file).source
+        source = source_of_new if is_new else napari_cryoet.read_basket(file).source
     with working() as task:
         if source == "demo":
             make_demo(task)
-        with closing(open_portal(source)) as portal:
+        with closing(napari_cryoet.open_portal(source)) as portal:
             yield CommandSession(portal, file, task)
 
 

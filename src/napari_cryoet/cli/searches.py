@@ -6,19 +6,15 @@ import inspect
 import shlex
 from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Option, Typer
 
+import napari_cryoet
 from napari_cryoet.cli.console import say, say_json, say_table, tell
 from napari_cryoet.cli.options import JsonOption, RefreshOption, SourceArgument, one_of, record_id
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.wording import count_text, names_text, size_text
-
-if TYPE_CHECKING:
-    from napari_cryoet.discovery.index import Index
-    from napari_cryoet.discovery.matches import Matches
-    from napari_cryoet.discovery.search import Search
 
 app = Typer()
 
@@ -48,8 +44,6 @@ def days(text: str) -> tuple[date | None, date | None]:
 
 def condition(text: str) -> Any:
     """Parse an annotation condition: the object's name and fields such as ``shape=Point``."""
-    from napari_cryoet.discovery.search import Condition
-
     fields: dict[str, Any] = {}
     names = []
     try:
@@ -71,7 +65,7 @@ def condition(text: str) -> Any:
         ) from None
     if names:
         fields["objects"] = (*fields.get("objects", ()), " ".join(names))
-    return Condition(**fields)
+    return napari_cryoet.Condition(**fields)
 
 
 def _option(kind: Any, name: str, help_text: str, metavar: str = "NAME", **more: Any) -> Any:
@@ -173,7 +167,7 @@ def list_(
         Argument(metavar="KIND", help="What to list."),
     ],
     source: SourceArgument,
-    search: Search,
+    search: napari_cryoet.Search,
     sort: Annotated[
         str, Option(metavar="FIELD", help="Sort by this field of the JSON; largest numbers first.")
     ] = "",
@@ -217,7 +211,7 @@ def list_(
     )
 
 
-def matches_of(index: Index, search: Search) -> Matches:
+def matches_of(index: napari_cryoet.Index, search: napari_cryoet.Search) -> napari_cryoet.Matches:
     """Find the matches of a search, and tell about corrected words."""
     matches = index.find(search)
     for word, others in matches.corrections.items():
@@ -225,20 +219,24 @@ def matches_of(index: Index, search: Search) -> Matches:
     return matches
 
 
-def _search(values: dict[str, Any]) -> Search:
-    from napari_cryoet.discovery.search import Condition, Search
-
+def _search(values: dict[str, Any]) -> napari_cryoet.Search:
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
         if value is not None
     }
     text, others = " ".join(fields.pop("text", ())), fields.pop("annotations", ())
-    first = Condition(
-        **{name: fields.pop(name) for name in Condition.__struct_fields__ if name in fields}
+    first = napari_cryoet.Condition(
+        **{
+            name: fields.pop(name)
+            for name in napari_cryoet.Condition.__struct_fields__
+            if name in fields
+        }
     )
-    return Search(
-        text=text, annotations=others if first == Condition() else (first, *others), **fields
+    return napari_cryoet.Search(
+        text=text,
+        annotations=others if first == napari_cryoet.Condition() else (first, *others),
+        **fields,
     )
 
 

@@ -33,7 +33,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,12 +60,9 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import plain_data
 from napari_cryoet.streaming.sources import DOCUMENTS, open_source, version_of
 from napari_cryoet.task import UNWATCHED, Task
-from napari_cryoet.volumes import are_inside, open_file
+from napari_cryoet.volumes import LevelGrid, Volume, are_inside, open_file
 from napari_cryoet.volumes.crops import read_box
 from napari_cryoet.wording import count_text, nm_text, spacing_text
-
-if TYPE_CHECKING:
-    from napari_cryoet.volumes import LevelGrid, Volume
 
 _THREADS: Final = 4
 

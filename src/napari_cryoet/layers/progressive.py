@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from napari_cryoet.formats.ome_zarr import Channel, find_multiscales, parse_channels
 from napari_cryoet.layers.specs import (
@@ -21,10 +21,8 @@ from napari_cryoet.layers.specs import (
     whole_range,
 )
 from napari_cryoet.locations import Location
+from napari_cryoet.streaming import Pyramid
 from napari_cryoet.wording import plain
-
-if TYPE_CHECKING:
-    from napari_cryoet.streaming import Pyramid
 
 _SPATIAL_AXES: Final = 3  # images with fewer keep their channels on a slider
 _SAMPLE_SIDE: Final = 1024

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,9 @@ from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.task import UNWATCHED, Task, shows_progress, stoppable
-from napari_cryoet.volumes import Mask, Volume, are_inside, edge_distances
+from napari_cryoet.volumes import LevelGrid, Mask, Volume, are_inside, edge_distances
 from napari_cryoet.volumes.crops import mean_of_known
 from napari_cryoet.wording import count_text
-
-if TYPE_CHECKING:
-    from napari_cryoet.volumes import LevelGrid, Volume
 
 #: Names of the columns.
 NEAREST: Final = "nearest_neighbour_nm"

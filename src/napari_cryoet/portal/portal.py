@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -40,11 +40,8 @@ from napari_cryoet.portal.transport import (
     ask_server,
 )
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
-from napari_cryoet.tables.database import Row, Rows, tables
+from napari_cryoet.tables.database import Database, Row, Rows, tables
 from napari_cryoet.task import UNWATCHED, Task
-
-if TYPE_CHECKING:
-    from napari_cryoet.tables.database import Database, Row
 
 T = TypeVar("T")
 
@@ -299,8 +296,6 @@ class Portal:
         Each page starts after the last id, so rows added or removed meanwhile cause no duplicates
         or gaps. A server that doesn't know an optional table has no rows of it.
         """
-        from napari_cryoet.tables.database import tables
-
         query = (
             f"query Rows($where: {tables()[table].type_name}WhereClause, $page: LimitOffsetClause) {{ "
             f"rows: {table}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ id {' '.join(columns)} }} }}"

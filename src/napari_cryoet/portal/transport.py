@@ -20,6 +20,7 @@ from napari_cryoet.portal.answers import PortalAnswer
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.portal.queries import known_part
 from napari_cryoet.records import CHANGED_HINT, Terms
+from napari_cryoet.tables.database import Database, Limits, tables
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.wording import brief
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from graphql import GraphQLSchema, IntrospectionQuery
 
     from napari_cryoet.packs.pack import Pack
-    from napari_cryoet.tables.database import Database
 
 MAX_REPLY_BYTES: Final = 200_000_000
 MAX_PICTURE_BYTES: Final = 4_000_000
@@ -130,8 +130,6 @@ class PackAsker:
     """Answers queries from a pack's tables; the URLs of its files become ``file://`` URLs."""
 
     def __init__(self, pack: Pack) -> None:
-        from napari_cryoet.tables.database import Database
-
         self.pack = pack
         self._kept = _path_of_tables(pack)
         try:
@@ -153,7 +151,6 @@ class PackAsker:
     def __call__(self, query: str, variables: Variables, task: Task = UNWATCHED) -> PortalAnswer:
         """Answer a query; see `Ask`."""
         from napari_cryoet.packs.graphql import execute
-        from napari_cryoet.tables.database import Limits
 
         data = execute(
             self.database, query, variables, moved_url=self.pack.local_url, limits=Limits(task)
@@ -225,8 +222,6 @@ def read_picture(url: str, *, folder: Path | None = None, task: Task = UNWATCHED
 
 def _path_of_tables(pack: Pack) -> Path | None:
     """Where the tables of a large pack are kept, named after their files; None for a small pack."""
-    from napari_cryoet.tables.database import tables
-
     folder = pack.folder.resolve()
     files = [(path.name, path.stat()) for path in sorted(folder.glob("tables/*.json"))]
     if sum(about.st_size for _, about in files) < _LARGE_PACK_BYTES:

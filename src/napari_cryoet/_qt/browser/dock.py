@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
+import napari
 from napari.layers import Layer, Points
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
@@ -37,17 +38,12 @@ from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.pages.breadcrumbs import crumbs_from
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.settings import LeftPage, Recent, Settings
 from napari_cryoet.views.finding import OWN_SOURCES
+from napari_cryoet.views.view import View
 from napari_cryoet.wording import nm_text, plain
-
-if TYPE_CHECKING:
-    import napari
-
-    from napari_cryoet.portal.pages import RunPage
-    from napari_cryoet.portal.portal import Portal, Source
-    from napari_cryoet.views.view import View
-
 
 VIEW: Final = "a view"  # topic of notices
 _SAVE_AFTER_MS: Final = 500  # so that typing doesn't write a file for each letter

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from qtpy.QtCore import QObject, Signal
 
@@ -24,11 +24,9 @@ from napari_cryoet.pages.lists import (
     with_reasons,
 )
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
+from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.portal.transport import read_picture
 from napari_cryoet.task import Task
-
-if TYPE_CHECKING:
-    from napari_cryoet.portal.portal import Portal, Source
 
 T = TypeVar("T")
 Failed = Callable[[CryoETError], None]

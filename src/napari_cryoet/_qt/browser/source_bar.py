@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from textwrap import fill
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction, QKeyEvent
@@ -35,12 +35,10 @@ from napari_cryoet._qt.widgets.controls import (
 )
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet.exceptions import CryoETError, NetworkError
+from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.portal.portal import find_portal
 from napari_cryoet.settings import Recent
 from napari_cryoet.wording import plain
-
-if TYPE_CHECKING:
-    from napari_cryoet.portal.pages import Freshness
 
 _NO_SOURCE: Final = "Choose a source"
 _MAX_NAME_PX: Final = 150

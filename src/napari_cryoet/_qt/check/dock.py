@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import napari
 import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
@@ -42,9 +43,6 @@ from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Volume, checked_spacing
 from napari_cryoet.wording import count_text, plain
-
-if TYPE_CHECKING:
-    import napari
 
 _KEY: Final = "check"
 _NO_PICKS: Final = "Open picks to check: show an annotation, or open a file of picks."

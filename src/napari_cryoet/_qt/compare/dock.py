@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
+import napari
 import numpy as np
 from magicgui import magicgui
 from msgspec.structs import replace
@@ -48,9 +49,6 @@ from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.volumes import Mask
-
-if TYPE_CHECKING:
-    import napari
 
 #: Task keys.
 KEY, RADIUS_KEY, RANK_KEY = "compare", "suggest a radius", "rank"

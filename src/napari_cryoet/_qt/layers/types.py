@@ -11,9 +11,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from napari.components.layerlist import LayerList
 from napari.layers import Image as NapariImage
 from napari.layers import Labels as NapariLabels
 from napari.layers import Layer
@@ -21,15 +22,12 @@ from napari.layers import Points as NapariPoints
 from napari.layers import Surface as NapariSurface
 from napari.layers import Vectors as NapariVectors
 from napari.layers.base.base import Extent
+from numpy.typing import NDArray
 
 from napari_cryoet._qt.seam import LateThumbnail, OwnCorners, SparseThumbnail, shown_values
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layers.specs import METADATA_KEY, OPENING_CONTRAST, robust_limits
 from napari_cryoet.streaming import pyramid_of
-
-if TYPE_CHECKING:
-    from napari.components.layerlist import LayerList
-    from numpy.typing import NDArray
 
 
 class StepsWithTomograms:

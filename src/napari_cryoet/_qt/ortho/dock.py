@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import napari
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -25,9 +26,6 @@ from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.controls import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet.wording import count_text, plain
-
-if TYPE_CHECKING:
-    import napari
 
 NAME: Final = "Orthogonal views"  # as in the manifest
 _SHARE: Final = 0.38  # of the window's height

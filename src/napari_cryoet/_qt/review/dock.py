@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from napari import Viewer
+from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
@@ -58,10 +60,6 @@ from napari_cryoet.review.session import Counts, Subject, Verdict
 from napari_cryoet.review.sheet import Looks, ReviewSheet
 from napari_cryoet.volumes import are_inside
 from napari_cryoet.volumes.crops import CropReader, Cube, Frame
-
-if TYPE_CHECKING:
-    from napari import Viewer
-    from napari.layers import Image, Layer, Points
 
 NOTHING: Final = "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
 NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."

@@ -7,10 +7,12 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -20,17 +22,11 @@ from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors
 from napari_cryoet._qt.streaming.slice_geometry import positioned_response, streamed_request
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.network.client import wait_text
 from napari_cryoet.streaming import Display, DisplayState, Pyramid, pyramid_of
+from napari_cryoet.streaming.grid import Box
 from napari_cryoet.wording import date_text, joined, plain, size_text
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from napari.components import ViewerModel
-
-    from napari_cryoet.layers.specs import LayerSpec
-    from napari_cryoet.streaming.grid import Box
 
 _REFRESH_2D_S, _REFRESH_3D_S = (
     0.05,

@@ -7,18 +7,15 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import napari
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QAction, QColor, QIcon, QPainter, QPixmap
 from qtpy.QtSvg import QSvgRenderer
 from qtpy.QtWidgets import QAbstractButton, QWidget
-
-if TYPE_CHECKING:
-    import napari
-
 
 #: Kept and rejected picks: distinguishable with every kind of colour vision, in both themes.
 KEPT_COLOR = QColor(0, 148, 106)
