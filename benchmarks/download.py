@@ -202,7 +202,7 @@ def ours(what: str, url: str, folder: Path) -> None:
     from napari_cryoet.download import download_files
     from napari_cryoet.download.plan import plan_cells
     from napari_cryoet.portal.portal import ask_rows
-    from napari_cryoet.runs.files import every_cell, file_cells
+    from napari_cryoet.runs.runs import every_cell, file_cells
 
     portal = open_portal(f"{url}/graphql")
     rows = ask_rows(portal, run_ids=[run.id for run in portal.runs(portal.datasets()[0].id)])

@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_cryoet.download import DownloadReport, download_files
 from napari_cryoet.download.plan import plan_cells
-from napari_cryoet.runs.files import every_cell
+from napari_cryoet.runs.runs import every_cell
 from portal_rows import blank_row
 
 DATASET, RUN, OTHER_RUN = 10000, 1, 2

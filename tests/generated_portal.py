@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cryoet.packs.pack import Pack, PackManifest, write_pack
-from napari_cryoet.runs.files import file_columns
+from napari_cryoet.runs.runs import file_columns
 from napari_cryoet.tables.database import tables
 from portal_rows import blank_row
 

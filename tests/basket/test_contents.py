@@ -20,8 +20,7 @@ from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.pages.basket import remarks_on
 from napari_cryoet.portal.portal import Portal, open_portal
-from napari_cryoet.runs.files import every_cell
-from napari_cryoet.runs.runs import Runs
+from napari_cryoet.runs.runs import Runs, every_cell
 from napari_cryoet.task import Task
 from portal_rows import blank_row
 

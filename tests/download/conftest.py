@@ -13,7 +13,7 @@ from download_samples import sample_rows, write_files
 from napari_cryoet.download import Plan
 from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.network.policy import policy, save_data
-from napari_cryoet.runs.files import every_cell, file_cells, volume_cells
+from napari_cryoet.runs.runs import every_cell, file_cells, volume_cells
 from server import Server
 
 

@@ -40,7 +40,7 @@ from napari_cryoet.exceptions import (
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.runs.files import every_cell
+from napari_cryoet.runs.runs import every_cell
 from napari_cryoet.task import Task
 from server import Server, garbled, saying, sent, status, without_ranges
 

@@ -33,7 +33,7 @@ from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
 from napari_cryoet.portal.portal import Portal, ask_rows
-from napari_cryoet.runs.files import file_columns
+from napari_cryoet.runs.runs import file_columns
 from server import Server
 
 PlanOf = Callable[..., Plan]

@@ -29,7 +29,7 @@ from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal import portal as portal_module
 from napari_cryoet.portal.portal import ask_rows
 from napari_cryoet.records import PORTAL_TERMS, Terms
-from napari_cryoet.runs.files import every_cell, file_columns
+from napari_cryoet.runs.runs import every_cell, file_columns
 from napari_cryoet.task import Task
 from portal_rows import portal_schema
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet.portal.links import (
+from napari_cryoet.portal.citation import (
     Jump,
     database_links,
     is_web_address,

@@ -27,15 +27,17 @@ from napari_cryoet.basket.basket import (
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.portal import Portal, ask_rows, ask_table
 from napari_cryoet.records import AnnotationFile, Record, Run, TiltSeries, Tomogram
-from napari_cryoet.runs.files import (
+from napari_cryoet.runs.runs import (
     Cell,
+    RunRecords,
+    Runs,
     every_cell,
     file_cells,
     file_columns,
+    richest_shapes,
     size_of,
     volume_cells,
 )
-from napari_cryoet.runs.runs import RunRecords, Runs, richest_shapes
 from napari_cryoet.tables.database import Row, Rows, tables
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.wording import count_text, joined, size_text

@@ -41,8 +41,7 @@ from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Pack, PackManifest, open_pack, write_pack
 from napari_cryoet.portal import provenance
 from napari_cryoet.portal.citation import citations, cite
-from napari_cryoet.runs.files import LEVELS, file_columns, size_of
-from napari_cryoet.runs.runs import Runs
+from napari_cryoet.runs.runs import LEVELS, Runs, file_columns, size_of
 from napari_cryoet.tables.database import Row, Rows, by_id, is_url, tables
 from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text

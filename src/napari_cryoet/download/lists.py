@@ -18,7 +18,7 @@ from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.files import replace_file
 from napari_cryoet.locations import Location
 from napari_cryoet.network import client
-from napari_cryoet.runs.files import file_columns
+from napari_cryoet.runs.runs import file_columns
 from napari_cryoet.tables.database import by_id
 
 FOLDER: Final = "other-tools"

@@ -20,8 +20,7 @@ from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.locations import without_password
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Terms, terms_of
-from napari_cryoet.runs.files import Cell, every_cell, is_zarr, level_share, size_of
-from napari_cryoet.runs.runs import Runs
+from napari_cryoet.runs.runs import Cell, Runs, every_cell, is_zarr, level_share, size_of
 from napari_cryoet.tables.database import Row, Rows, by_id
 from napari_cryoet.wording import joined
 

@@ -41,7 +41,7 @@ from napari_cryoet.files import replace_file, written_whole
 from napari_cryoet.formats.ome_zarr import create_array, find_multiscales
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.locations import Location
-from napari_cryoet.runs.files import LEVELS, every_cell
+from napari_cryoet.runs.runs import LEVELS, every_cell
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.wording import count_text, spacing_text
 

@@ -20,7 +20,7 @@ from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError
 from napari_cryoet.locations import Location, host_of, without_login, without_password
 from napari_cryoet.portal import answers, queries
 from napari_cryoet.portal.answers import PortalAnswer
-from napari_cryoet.portal.links import is_web_address
+from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueRow,

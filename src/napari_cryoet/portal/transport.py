@@ -17,7 +17,7 @@ from napari_cryoet.exceptions import FormatError, NetworkError, PackError, Porta
 from napari_cryoet.files import cache_path, replace_file, written_whole
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.portal.answers import PortalAnswer
-from napari_cryoet.portal.links import is_web_address
+from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.portal.queries import known_part
 from napari_cryoet.records import CHANGED_HINT, Terms
 from napari_cryoet.tables.database import Database, Limits, tables

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from napari_cryoet.exceptions import FormatError, NotFoundError, PackError
 from napari_cryoet.locations import Location, host_of
 from napari_cryoet.packs.pack import is_pack, is_safe, open_pack
-from napari_cryoet.portal.links import is_web_address
+from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.provenance import path_of

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.portal.links import Jump, is_web_address, parse_jump
+from napari_cryoet.portal.citation import Jump, is_web_address, parse_jump
 from napari_cryoet.views.neuroglancer import read_state
 from napari_cryoet.views.packing import MAX_UNPACKED, unpack
 from napari_cryoet.views.view import LINK_VERSION, SCHEME, View

@@ -43,8 +43,15 @@ from napari_cryoet.pages.about import (
 )
 from napari_cryoet.pages.lists import holdings, run_row
 from napari_cryoet.pages.rows import RecordRow, RowKind
-from napari_cryoet.portal.citation import Citation, Style, citation_of, cite
-from napari_cryoet.portal.links import database_links, is_web_address, publication_links
+from napari_cryoet.portal.citation import (
+    Citation,
+    Style,
+    citation_of,
+    cite,
+    database_links,
+    is_web_address,
+    publication_links,
+)
 from napari_cryoet.portal.pages import (
     CatalogueRow,
     DatasetPage,

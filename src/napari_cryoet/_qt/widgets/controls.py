@@ -33,7 +33,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_cryoet.portal.links import is_web_address
+from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
