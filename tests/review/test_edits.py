@@ -11,7 +11,7 @@ import pytest
 
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Subject
-from napari_cryoet.review.edits import EditStep, edit_journal, kept_steps, restored
+from napari_cryoet.review.edits import EditStep, kept_steps, restored
 from napari_cryoet.review.session import Journal
 
 TURNS = np.stack([np.eye(3), np.eye(3)[[1, 2, 0]], np.full((3, 3), np.nan)])
@@ -41,7 +41,7 @@ def steps_of(picks: list[Picks]) -> list[EditStep]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    journal = edit_journal(Subject("a", "a"), tmp_path)
+    journal = Subject("a", "a").journal("edits", tmp_path)
     journal.queue([step.to_json() for step in steps_of(versions())])
     journal.save()
     return journal

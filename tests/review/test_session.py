@@ -152,7 +152,7 @@ def test_decisions_survive_a_failed_save(open_review, tmp_path):
 
 def test_an_unreadable_review_raises_an_error(tmp_path):
     subject = Subject("a", "a")
-    (tmp_path / subject.file_name).mkdir()
+    (tmp_path / subject.file_name("review")).mkdir()
 
     with pytest.raises(FormatError, match="review"):
         Review(PICKS, subject, tmp_path)
@@ -184,8 +184,10 @@ def test_subjects_are_identified_by_annotation_file_path_or_name(tmp_path, monke
         Subject.of(bare, name="a", path="x.csv").key
         == Subject.of(bare, name="b", path="./x.csv").key
     )
-    assert Subject.of(bare, name="a").file_name != Subject.of(bare, name="b").file_name
-    assert os.sep not in Subject("https://a/../../b\0c", "x").file_name
+    assert Subject.of(bare, name="a").file_name("review") != Subject.of(bare, name="b").file_name(
+        "review"
+    )
+    assert os.sep not in Subject("https://a/../../b\0c", "x").file_name("review")
     write_picks(bare, tmp_path / "a.csv")
     monkeypatch.chdir(tmp_path)
     assert Subject.of(read_picks("a.csv"), name="a") == Subject.of(

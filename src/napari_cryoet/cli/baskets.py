@@ -285,10 +285,8 @@ def split(
     \b
     napari-cryoet basket split ribosomes.toml 80,10,10 --seed 1
     """
-    from napari_cryoet.basket.contents import KnownRuns
-
     with open_session(basket) as session:
-        runs = KnownRuns(session.portal).of(session.read_basket(), task=session.task)
+        runs = _choose(session, session.read_basket()).known
         after = session.change_basket(
             lambda before: napari_cryoet.split_basket(
                 before, runs, shares, seed=seed, by_dataset=by_dataset

@@ -169,23 +169,14 @@ class _Grid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """The crops of one annotation file, or of the background of a run."""
-
-    annotation_id: int
-    label: int
-    places: NDArray[np.float64]  # (n, 3) the middles of crops, in voxels of the level
-    columns: Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _RunPlan:
     """The crops of one run, and what to say about it."""
 
     annotations: Sequence[SelectedAnnotation]
     grid: _Grid
     masks: Mapping[str, tuple[int, _Grid]]  # labels and grids by the object's name
-    parts: Sequence[_Part]
+    places: NDArray[np.float64]  # (n, 3) the middles of crops, in voxels of the level
+    columns: Mapping[str, NDArray[Any]]  # a value for each crop
     n_background: int  # wanted crops of background
     left_out: Sequence[str]
 
@@ -404,7 +395,7 @@ def _plan(
             left_out.append(f"{run.name}: {plan}")
         else:
             left_out += plan.left_out
-            if any(len(part.places) for part in plan.parts):
+            if len(plan.places):
                 plans.append(plan)
     if not plans:
         raise CryoETError(f"No particle can be cut out. {' '.join(left_out)}")
@@ -436,7 +427,7 @@ def _plan_run(
         if each.is_points:
             picks = read_points(each, task)
             parts.append(_part(each.annotation.id, label, grid, options.size, picks))
-            if n_outside := len(picks) - len(parts[-1].places):
+            if n_outside := len(picks) - len(parts[-1]["places"]):
                 left_out.append(f"{each.label}: {count_text(n_outside, 'pick')} outside.")
         else:
             url = each.file.https_path
@@ -444,16 +435,18 @@ def _plan_run(
                 label,
                 _grid_of(url, each.spacing_angstrom, grid.voxel_angstrom, 0, task),
             )
-    n_background = round(options.background * max(len(part.places) for part in parts))
+    n_background = round(options.background * max(len(part["places"]) for part in parts))
     if n_background:
         places = _background(run, grid, options, n_background, task)
         picks = Picks(grid.positions(places), 1.0)
         parts.append(_part(0, 0, grid, options.size, picks))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return _RunPlan(
         annotations=annotations,
         grid=grid,
         masks=masks,
-        parts=parts,
+        places=columns.pop("places"),
+        columns=columns,
         n_background=n_background,
         left_out=left_out,
     )
@@ -502,8 +495,10 @@ def _grid_of(
     )
 
 
-def _part(annotation_id: int, label: int, grid: _Grid, size: int, picks: Picks) -> _Part:
-    """The crops of picks that are in the tomogram, in an order that shares fetched data."""
+def _part(
+    annotation_id: int, label: int, grid: _Grid, size: int, picks: Picks
+) -> dict[str, NDArray[Any]]:
+    """The places and columns of crops of picks that are in the tomogram, in an order that shares fetched data."""
     places = grid.places(picks.positions_angstrom_zyx)
     is_in = are_inside(places * grid.grid.factor_zyx + grid.grid.first_zyx, grid.shape_zyx)
     middles = places if grid.is_resampled else np.round(places)
@@ -513,18 +508,16 @@ def _part(annotation_id: int, label: int, grid: _Grid, size: int, picks: Picks) 
     rows = order[is_in[order]]
     rotations = picks.rotations_zyx
     columns = {
+        "places": middles,
+        "label": np.full(len(picks), label),
+        "annotation_id": np.full(len(picks), annotation_id),
         "shift": places - middles,
         "inside": ((along >= -0.5) & (along <= ends)).mean(axis=2).prod(axis=1),
         "position_angstrom": picks.positions_angstrom_zyx,
         "rotation": np.full((len(picks), 3, 3), np.nan) if rotations is None else rotations,
         "pick_id": picks.ids,
     }
-    return _Part(
-        annotation_id=annotation_id,
-        label=label,
-        places=middles[rows],
-        columns={name: column[rows] for name, column in columns.items()},
-    )
+    return {name: column[rows] for name, column in columns.items()}
 
 
 def _chunks(
@@ -538,14 +531,13 @@ def _chunks(
         random = np.random.default_rng([options.seed, plan.run.run.id, 1])
         boxes = tuple(plan.grid.boxes(plan.grid.random_places(_SAMPLES, random), _SAMPLE))
         yield Chunk(str(path), "statistics", number, size, (boxes,))
-        for part in plan.parts:
-            crops += [(box,) for box in plan.grid.boxes(part.places, (size,) * 3)]
-            positions = plan.grid.positions(part.places)
-            of_masks = [
-                grid.boxes(grid.places(positions), (size,) * 3, label)
-                for label, grid in plan.masks.values()
-            ]
-            masks += zip(*of_masks, strict=True) if of_masks else [()] * len(part.places)
+        crops += [(box,) for box in plan.grid.boxes(plan.places, (size,) * 3)]
+        positions = plan.grid.positions(plan.places)
+        of_masks = [
+            grid.boxes(grid.places(positions), (size,) * 3, label)
+            for label, grid in plan.masks.values()
+        ]
+        masks += zip(*of_masks, strict=True) if of_masks else [()] * len(plan.places)
     arrays = {"crops": crops} | ({"masks": masks} if any(masks) else {})
     for name, of_crops in arrays.items():
         for number in range(math.ceil(len(of_crops) / chunk)):
@@ -560,19 +552,15 @@ def _describe(
     plans: Sequence[_RunPlan], options: _Options, selection: Selection
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The attributes of the Zarr, and its columns with one value for each crop."""
-    parts = [part for plan in plans for part in plan.parts]
-    of_parts = [plan for plan in plans for _ in plan.parts]
-    constants = {
-        "label": [part.label for part in parts],
-        "run": [plan.run.name for plan in of_parts],
-        "split": [plan.run.split for plan in of_parts],
-        "has_mask": [bool(plan.masks) for plan in of_parts],
-        "annotation_id": [part.annotation_id for part in parts],
+    of_runs = {
+        "run": [plan.run.name for plan in plans],
+        "split": [plan.run.split for plan in plans],
+        "has_mask": [bool(plan.masks) for plan in plans],
     }
-    counts = [len(part.places) for part in parts]
-    columns = {name: np.repeat(np.array(values), counts) for name, values in constants.items()}
-    for name in parts[0].columns:
-        columns[name] = np.concatenate([part.columns[name] for part in parts])
+    counts = [len(plan.places) for plan in plans]
+    columns = {name: np.repeat(np.array(values), counts) for name, values in of_runs.items()}
+    for name in plans[0].columns:
+        columns[name] = np.concatenate([plan.columns[name] for plan in plans])
     attributes: dict[str, Any] = plain_data(
         {
             "format": _FORMAT,

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.picks import same_values, what_changed
 from napari_cryoet.provenance import plain_data
-from napari_cryoet.review.session import TOLERANCE_VOXELS, Journal, Subject
+from napari_cryoet.review.session import TOLERANCE_VOXELS, Journal
 
 _IDS: Final = "ids"
 #: The value of a pick without one, in the arrays that picks may lack; in features it is None.
@@ -87,11 +86,6 @@ class EditStep:
         """Decode a line of the file; ValueError, TypeError or KeyError for others."""
         parts = {name: _of_json(line[name]) for name in ("before", "after")}
         return cls(**{**line, **parts})
-
-
-def edit_journal(subject: Subject, folder: Path | None = None) -> Journal:
-    """The file of the hand edits of one annotation or pick file."""
-    return subject.journal(folder, subject.edits_name, "edits")
 
 
 def kept_steps(journal: Journal) -> list[EditStep]:

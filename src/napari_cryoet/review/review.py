@@ -56,7 +56,7 @@ class Review:
 
     def __init__(self, picks: Picks, subject: Subject, folder: Path | None = None) -> None:
         self.picks, self.subject = picks, subject
-        self._file = subject.journal(folder, subject.file_name, "review")
+        self._file = subject.journal("review", folder)
         self.order, self.filter_text = Order(), ""
         self.shown_verdict: Verdict | None = None
         self.rows, self.n_unsorted = np.arange(len(picks)), 0

@@ -170,26 +170,17 @@ class Subject:
         is_single = tomogram is None or file_id is not None
         return cls(key if is_single else f"{key}, tomogram {tomogram}", name)
 
-    @property
-    def file_name(self) -> str:
-        """The name of the review's file, unique and recognisable."""
-        return f"{self._stem}.review.jsonl"
-
-    @property
-    def edits_name(self) -> str:
-        """The name of the file of hand edits."""
-        return f"{self._stem}.edits.jsonl"
-
-    @property
-    def _stem(self) -> str:
+    def file_name(self, what: str) -> str:
+        """The name of a file about these picks, unique and recognisable."""
         words = re.sub(r"[^A-Za-z0-9]+", "-", self.key)[-40:].strip("-") or "picks"
         digest = hashlib.sha256(self.key.encode(errors="surrogatepass")).hexdigest()
-        return f"{words}.{digest[:16]}"
+        return f"{words}.{digest[:16]}.{what}.jsonl"
 
-    def journal(self, folder: Path | None, name: str, what: str) -> Journal:
-        """A file about these picks, by default in ``reviews`` in the user's data folder."""
+    def journal(self, what: str, folder: Path | None = None) -> Journal:
+        """The ``review`` or hand ``edits`` of these picks, by default in the user's data folder."""
         header = {"format": f"napari-cryoet {what}", "key": self.key, "name": self.name}
-        return Journal((folder or data_path() / "reviews") / name, header, what)
+        path = (folder or data_path() / "reviews") / self.file_name(what)
+        return Journal(path, header, what)
 
 
 def _resolved(source: Any) -> Any:

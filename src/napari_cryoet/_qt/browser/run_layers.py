@@ -26,7 +26,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.portal import provenance
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.review.edits import edit_journal, kept_steps
+from napari_cryoet.review.edits import kept_steps
 from napari_cryoet.review.session import Subject
 from napari_cryoet.runs.outline import AnnotationRow, outline_run
 from napari_cryoet.runs.runs import is_openable
@@ -422,7 +422,7 @@ def _kept_counts(page: RunPage, _job: Job) -> dict[int, int]:
     for file in page.annotation_files:
         about = provenance.of_annotation_file(file, file.https_path, None)
         subject = Subject.of(Picks(np.empty((0, 3)), about=about), name="")
-        steps = kept_steps(edit_journal(subject)) if file.format == "ndjson" else []
+        steps = kept_steps(subject.journal("edits")) if file.format == "ndjson" else []
         if steps:
             counts[file.id] = steps[-1].count
     return counts

@@ -23,7 +23,7 @@ from napari_cryoet.formats.relion import TOMOGRAM_NAME
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
-from napari_cryoet.review.edits import EditStep, edit_journal, kept_steps, restored
+from napari_cryoet.review.edits import EditStep, kept_steps, restored
 from napari_cryoet.review.session import Subject
 from napari_cryoet.wording import count_text, date_text, plain
 
@@ -104,7 +104,7 @@ class EditLog(QObject):
         self.kept: list[EditStep] | None = None
         self._live = live
         self._picks = live.picks
-        self._journal = edit_journal(subject)
+        self._journal = subject.journal("edits")
         self._tasks = Tasks(self)
         live.changed.connect(self._on_changed)
         self._run("read", partial(kept_steps, self._journal), self._on_read)
