@@ -212,15 +212,14 @@ def check(
         if chosen.basket.lock is not None:
             lines += plan_basket(chosen.basket, chosen.known, session.portal).differences
         if update:
-            runs = chosen.known
             after = session.change_basket(
-                lambda before: brought_up_to_date(before, age, runs, index)
+                lambda before: brought_up_to_date(before, age, chosen.known, index)
             )
             if after.lock is not None:
-                portal = session.portal
-                task = session.task
                 session.change_basket(
-                    lambda before: napari_cryoet.lock_basket(before, portal, task=task)
+                    lambda before: napari_cryoet.lock_basket(
+                        before, session.portal, task=session.task
+                    )
                 )
     for line in lines:
         say(line)
@@ -247,10 +246,10 @@ def lock(
     napari-cryoet basket lock ribosomes.toml --folder data
     """
     with open_session(basket) as session:
-        portal = session.portal
-        task = session.task
         after = session.change_basket(
-            lambda before: napari_cryoet.lock_basket(before, portal, folder, task=task)
+            lambda before: napari_cryoet.lock_basket(
+                before, session.portal, folder, task=session.task
+            )
         )
     if after.lock is not None:
         n_files = len(after.lock.files)

@@ -39,7 +39,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.pages.breadcrumbs import crumbs_from
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.portal.portal import Portal, Source
+from napari_cryoet.portal.portal import Portal, Source, open_portal
 from napari_cryoet.settings import LeftPage, Recent, Settings
 from napari_cryoet.views.finding import OWN_SOURCES
 from napari_cryoet.views.view import View
@@ -54,7 +54,6 @@ def open_any(source: str, job: Job) -> Portal:
     from napari_cryoet.demo.write import (
         ensure_demo_pack,
     )  # here, on the worker thread, as it takes half a second
-    from napari_cryoet.portal.portal import open_portal
 
     if source == "demo":
         ensure_demo_pack(task=job)

@@ -335,11 +335,10 @@ class CompareDock(Dock):
         if is_in_nm and not all(ask_spacing(layer, self) for layer in layers if lacks_unit(layer)):
             return None
         try:
-            sides = [side_of(layer) for layer in layers]
+            return [side_of(layer) for layer in layers]
         except CryoETError as error:
             bar.show_error(error)
             return None
-        return sides
 
     # results
 
