@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,15 @@ from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.runs.outline import chosen_files
 from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.views.finding import foreign_host
+from napari_cryoet.views.view import View
 
 _PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100
@@ -96,7 +99,7 @@ def launch(options: LaunchOptions, *, task: Task = UNWATCHED, qt_hint: str = "")
 def _open_window(options: LaunchOptions, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
     with _explain_qt_failure(qt_hint):
         viewer = napari.Viewer(show=False)
-        browser = open_dock(viewer, "CryoET Explorer")  # a broken Qt fails here first
+        browser = open_dock(viewer, BROWSER)  # a broken Qt fails here first
         viewer.window.show()
     size_px = options.size_px or (_PICTURE_SIZE_PX if options.screenshot else None)
     window = browser.window()
@@ -107,6 +110,70 @@ def _open_window(options: LaunchOptions, qt_hint: str) -> tuple[napari.Viewer, P
         frame = window.frameSize() - window.size()
         window.resize(window.size().boundedTo(window.screen().availableSize() - frame))
     return viewer, browser
+
+
+def draw_view(
+    view: View,
+    draw: Callable[[napari.Viewer], object],
+    *,
+    folder: Path | None = None,
+    allowed: Iterable[str] = (),
+    task: Task = UNWATCHED,
+    qt_hint: str = "",
+) -> None:
+    """Open a view in a window that isn't shown, and call ``draw`` with its viewer.
+
+    What is missing is reported as a notification of napari.
+
+    Parameters
+    ----------
+    folder
+        The folder of the view's file.
+    allowed
+        Hosts to load data from, besides the portal's.
+    task, qt_hint
+        As of `launch`.
+
+    Raises
+    ------
+    CryoETError
+        If the view can't be opened, or needs a host that isn't allowed.
+    """
+    with notification_manager:
+        with _explain_qt_failure(qt_hint):
+            viewer = napari.Viewer(show=False)
+            viewer.theme = "dark"  # whatever the user's theme is, the background is the same
+            browser = open_dock(viewer, BROWSER)
+        try:
+            _wait_until_opened(browser, view, folder, set(allowed), task)
+            draw(viewer)
+        finally:
+            viewer.close()
+
+
+def _wait_until_opened(
+    browser: PortalBrowser, view: View, folder: Path | None, allowed: set[str], task: Task
+) -> None:
+    """Wait until a view is opened; raise the first error."""
+    for host in {foreign_host(run.source) for run in view.runs} - {"", *allowed}:
+        hint = f"If you trust it, allow it: --allow {host}"
+        raise CryoETError(f"This view loads data from {host}.", hint=hint)
+    loop, errors = QEventLoop(), list[CryoETError]()
+    timer = QTimer()
+    timer.timeout.connect(lambda: loop.quit() if task.is_stopped or errors else None)
+    restorer = browser.restorer
+    restorer.asks = False
+    restorer.opened.connect(loop.quit)
+    restorer.failed.connect(errors.append)
+    browser.manager.failed.connect(lambda _key, error: errors.append(error))
+    with _noticed(errors):
+        restorer.open(view, folder=folder, agreed=allowed)
+        timer.start(_POLL_MS)
+        loop.exec()
+    timer.stop()
+    task.check()
+    if errors:
+        raise errors[0]
 
 
 class Opening(QObject):
@@ -218,24 +285,32 @@ def _wait_until_drawn(
         ):  # a missing thumbnail is no failure
             errors.append(error)
 
-    def on_notification(notification: Notification) -> None:
-        if notification.severity >= NotificationSeverity.ERROR:
-            errors.append(CryoETError(f"napari reports: {notification.message}"))
-
     timer = QTimer()
     timer.timeout.connect(check_state)
     browser.tasks.erred.connect(on_error)
-    notification_manager.notification_ready.connect(on_notification)
-    try:
+    with _noticed(errors):
         timer.start(_POLL_MS)
         loop.exec()
-    finally:
-        timer.stop()
-        notification_manager.notification_ready.disconnect(on_notification)
+    timer.stop()
     if task.is_stopped:
         raise StoppedError
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def _noticed(errors: list[CryoETError]) -> Iterator[None]:
+    """Append the errors that napari reports: those of slots, which end no event loop."""
+
+    def on_notification(notification: Notification) -> None:
+        if notification.severity >= NotificationSeverity.ERROR:
+            errors.append(CryoETError(f"napari reports: {notification.message}"))
+
+    notification_manager.notification_ready.connect(on_notification)
+    try:
+        yield
+    finally:
+        notification_manager.notification_ready.disconnect(on_notification)
 
 
 def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from napari_cryoet._version import __version__
-from napari_cryoet.cli import baskets, cache, links, picks, portals, searches, window
+from napari_cryoet.cli import baskets, cache, links, picks, pictures, portals, searches, window
 from napari_cryoet.cli.console import harmless, prepare_streams, say, tell, tell_some
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -36,7 +36,15 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer has no pub
 
 # plain help is three times as fast as rich help
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
-for _group in (window.app, searches.app, portals.app, baskets.download_app, picks.app, links.app):
+for _group in (
+    window.app,
+    searches.app,
+    portals.app,
+    baskets.download_app,
+    picks.app,
+    links.app,
+    pictures.app,
+):
     app.registered_commands += _group.registered_commands
 app.add_typer(cache.app, name="cache")
 app.add_typer(baskets.app, name="basket")

@@ -128,17 +128,22 @@ def open_source(
 
 def _open(arguments: list[str], **options: Any) -> int:
     """Open a window; on Linux without a display, screenshots use a virtual one."""
-    if sys.platform.startswith("linux") and not any(map(os.environ.get, _DISPLAYS)):
+    if has_no_display():
         if options["screenshot"] is None:
             hint = "Use --screenshot FILE to save an image of it."
             raise CryoETError("There is no display to open a window on.", hint=hint)
-        _start_on_virtual_display(arguments, *(options["size_px"] or (1280, 800)))
+        start_on_virtual_display(arguments, *(options["size_px"] or (1280, 800)))
     try:
         from napari_cryoet._qt.launch import LaunchOptions, launch
     except ImportError as error:
         raise explained(error) from error
     with working() as task:
         return launch(LaunchOptions(**options), task=task, qt_hint=QT_HINT)
+
+
+def has_no_display() -> bool:
+    """Whether this is Linux without a display."""
+    return sys.platform.startswith("linux") and not any(map(os.environ.get, _DISPLAYS))
 
 
 def explained(error: ImportError) -> CryoETError:
@@ -149,7 +154,7 @@ def explained(error: ImportError) -> CryoETError:
     return CryoETError(f"napari and Qt are needed to open a window ({error}).", hint=hint)
 
 
-def _start_on_virtual_display(arguments: list[str], width_px: int, height_px: int) -> NoReturn:
+def start_on_virtual_display(arguments: list[str], width_px: int, height_px: int) -> NoReturn:
     """Replace this process by the same command on a virtual X server."""
     program = shutil.which("xvfb-run")
     if program is None:

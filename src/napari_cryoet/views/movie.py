@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from msgspec.structs import replace
-from scipy.spatial.transform import Rotation, Slerp
 
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.files import written_whole
 from napari_cryoet.views.view import Camera, Zyx
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 Quaternion = tuple[float, float, float, float]
 
@@ -53,6 +55,8 @@ def sweep(camera: Camera, start_angstrom: float, stop_angstrom: float, n: int) -
 
 def turn(camera: Camera, degrees: float, n: int) -> list[Camera]:
     """Turn a 3D view about the picture's vertical axis; a whole turn ends before its first frame."""
+    from scipy.spatial.transform import Rotation  # here, since it takes 0.2 s
+
     if camera.ndisplay != 3:
         raise CryoETError("Only a volume in 3D can turn.", hint="Switch to 3D.")
     first = Rotation.from_quat(camera.orientation, scalar_first=True)
@@ -64,6 +68,8 @@ def turn(camera: Camera, degrees: float, n: int) -> list[Camera]:
 
 def between(first: Camera, last: Camera, n: int) -> list[Camera]:
     """Move from one view to another, which must show the same axes."""
+    from scipy.spatial.transform import Rotation, Slerp
+
     if (first.ndisplay, first.order) != (last.ndisplay, last.order):
         raise CryoETError(
             "A movie can't go from 2D to 3D, or from one plane to another.",

@@ -19,7 +19,7 @@ from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.canvas import Canvas
 from napari_cryoet.appearance.colors import RGBA
-from napari_cryoet.exceptions import SaveError
+from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.files import written_whole
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import Camera
@@ -67,6 +67,8 @@ class Frames:
         is_coarse: bool = False,
     ) -> None:
         viewer = real(viewer)
+        if not any(layer.visible for layer in viewer.layers):
+            raise CryoETError("There is nothing to draw.", hint="Open or show a layer.")
         self.size_px = size_px
         self.canvas = Canvas(viewer, size_px, is_coarse=is_coarse)
         self.marks = Marks(

@@ -142,6 +142,8 @@ class Restorer(QObject):
         self._tasks = tasks
         self._open_portal = open_portal
         self._packs = packs
+        #: Whether to ask for more hosts; otherwise their data are left out.
+        self.asks = True
         self._agreed: set[str] = set()
         self._opening: _Opening | None = None
         self._kept: View | None = None  # whose field of view is kept until the camera is moved
@@ -185,7 +187,7 @@ class Restorer(QObject):
         self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
 
     def _agrees(self, view: View, host: str, size_bytes: int) -> bool:
-        is_agreed = agrees(
+        is_agreed = self.asks and agrees(
             self._window,
             "Load data from another server?",
             f"This view shows {runs_text(view)}.",
