@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 import zarr
 
-from conftest import FOLDER_VARIABLES
 from journeys import student
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from portal_images import noise, write_image
@@ -38,14 +38,16 @@ def pack(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs processes that fork")
-def test_twenty_students_behind_one_address_see_the_first_plane(pack: Path, tmp_path: Path) -> None:
+def test_twenty_students_behind_one_address_see_the_first_plane(
+    pack: Path, tmp_path: Path, user_folder: Path
+) -> None:
     command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(pack)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as server:
         try:
             assert server.stdout is not None
             url = json.loads(server.stdout.readline())["page"]
-            planes = planes_of_students(url, tmp_path)
+            planes = planes_of_students(url, tmp_path, user_folder)
         finally:
             server.terminate()
         _, said = server.communicate()
@@ -60,17 +62,19 @@ def test_twenty_students_behind_one_address_see_the_first_plane(pack: Path, tmp_
     assert float(counts[2]) > STUDENTS * expected.nbytes / 1e6, "each has a cache of its own"
 
 
-def planes_of_students(url: str, folder: Path) -> list[np.ndarray]:
+def planes_of_students(url: str, folder: Path, user_folder: Path) -> list[np.ndarray]:
     """The first planes that students get who start at the same moment."""
+    of_user = [name for name, value in os.environ.items() if value.startswith(f"{user_folder}")]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([student.__name__])
+    context.set_forkserver_preload([student.__name__])  # imported once, not by each student
     barrier = context.Barrier(STUDENTS)
     homes = [folder / f"student{number}" for number in range(STUDENTS)]
     processes = []
     for home in homes:
         home.mkdir()
-        arguments = (url, home, [*FOLDER_VARIABLES], barrier)
-        processes.append(context.Process(target=student.save_first_plane, args=arguments))
+        arguments = (url, home, of_user, barrier)
+        process = context.Process(target=student.save_first_plane, args=arguments, daemon=True)
+        processes.append(process)
     for process in processes:
         process.start()
     for process in processes:
