@@ -49,6 +49,11 @@ class TestFollowing:
         assert starts(display) == [[5, 6, 7]]
         assert display.layer.features[PICK_ID].tolist() == [1]
 
+    def test_selecting_a_pick_fades_other_arrows_at_once(self, viewer, points, display):
+        points.selected_data = {1}
+        alphas = display.layer.edge_color[:, 3]
+        assert alphas[1] > alphas[0]
+
     def test_hiding_or_showing_picks_does_the_same_to_arrows(self, viewer, points, display):
         points.visible = False
         assert not display.layer.visible

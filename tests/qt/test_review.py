@@ -181,9 +181,12 @@ def test_a_click_or_enter_moves_the_view_to_the_pick_and_selects_it(
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[7, 1:] * SPACING)
     assert viewer.scene.camera.zoom == zoom
 
-    assert viewer.scene.overlays["napari_cryoet_reviewed_pick"].visible
+    mark = viewer.scene.overlays["napari_cryoet_reviewed_pick"]
+    assert mark.visible
     press(Qt.Key.Key_K)
+    assert mark.position == tuple(POINTS[7] * SPACING), "drawn once, when the view moves"
     qtbot.waitUntil(lambda: viewer.layers["ribosomes"].selected_data == {8})
+    assert mark.position == tuple(POINTS[8] * SPACING)
     press(Qt.Key.Key_Left)
     press(Qt.Key.Key_Left)
     press(Qt.Key.Key_Return)

@@ -145,7 +145,7 @@ class OrientationDisplay(QObject):
         self._follow_soon = single_shot(self, 0, self._follow)
         self._remove_soon = single_shot(self, 0, self._remove_orphan)
         self._live.changed.connect(self._follow)
-        self._live.selection_changed.connect(self._follow_soon.start)
+        self._live.selection_changed.connect(self._follow)
         points = getattr(points, "__wrapped__", points)  # the layer behind napari's proxy
         points.events.border_color.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)

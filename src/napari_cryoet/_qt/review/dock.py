@@ -254,8 +254,8 @@ class ReviewDock(Dock):
 
     def _go_to(self, cell: int) -> None:
         if 0 <= cell < self.model.rowCount():
-            self.sheet.go_to(cell)
             self._fly_soon.start()
+            self.sheet.go_to(cell)
 
     def undo(self) -> None:
         """Undo the last verdict and select its picks."""
@@ -295,6 +295,8 @@ class ReviewDock(Dock):
             self._layer.fly_to(self.model.row_at(cell))
 
     def _mark(self) -> None:
+        if self._fly_soon.isActive():
+            return  # the viewer is drawn once, after it moved
         index = self.sheet.currentIndex()
         if self._layer is not None:
             self._layer.mark(self.model.row_at(index.row()) if index.isValid() else None)
