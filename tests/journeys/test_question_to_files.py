@@ -155,7 +155,7 @@ def test_the_commands_of_the_guide_run_as_they_are_written(
     with Server() as server:
         live = PortalServer(server, pack).url
         monkeypatch.setattr(
-            "napari_cryoet.portal.portal.open_portal",
+            "napari_cryoet.open_portal",
             lambda source: open_portal(live if source == "live" else source),
         )
         for command in commands:
