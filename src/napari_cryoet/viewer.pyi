@@ -10,7 +10,13 @@ from ._qt.streaming.progressive import StreamState as StreamState
 from ._qt.streaming.progressive import StreamStatus as StreamStatus
 from ._qt.streaming.progressive import make_layer as make_layer
 from ._qt.viewer.adding import add_layers as add_layers
+from ._qt.views.camera import camera_of as camera_of
 from ._qt.views.capture import view_of as view_of
+from ._qt.views.movie import save_movie as save_movie
+from ._qt.views.picture import save_picture as save_picture
 from ._qt.views.restore import open_view as open_view
 from .layers.compared import comparison_layers as comparison_layers
 from .layers.progressive import layer_specs as layer_specs
+from .views.movie import between as between
+from .views.movie import sweep as sweep
+from .views.movie import turn as turn
