@@ -162,6 +162,8 @@ def test_coarse_data_is_drawn_only_if_that_is_fine(request, tmp_path, server, mo
     with pytest.raises((StreamError, NetworkError), match="TS_026"):
         save_picture(shown, tmp_path / "exact.png", camera=camera)
     assert [file.name for file in tmp_path.iterdir()] == ["coarse.png"]
+    with pytest.raises(SaveError, match="pixels"):
+        save_picture(shown, tmp_path / "exact.png", (99_999, 100), camera=camera)
     with pytest.raises(SaveError, match="png"):
         save_picture(shown, tmp_path / "exact.jpg", camera=camera)
 

@@ -23,7 +23,7 @@ from napari_cryoet._qt.streaming.progressive import (
 )
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.views.camera import show_camera
-from napari_cryoet.exceptions import StreamError
+from napari_cryoet.exceptions import SaveError, StreamError
 from napari_cryoet.task import Task
 from napari_cryoet.views.view import Camera
 from napari_cryoet.wording import joined, plain
@@ -135,6 +135,9 @@ class Canvas(QObject):
 
     def _make_canvas(self) -> None:
         qt_viewer = self._qt_viewer = QtViewer(self._model)
+        largest_px = qt_viewer.canvas.max_texture_sizes[0]
+        if max(self._size_px) > largest_px:
+            raise SaveError(f"This graphics card draws up to {largest_px} pixels a side.")
         delete_in_own_canvas(qt_viewer)
         column = QVBoxLayout(self._window)
         column.setContentsMargins(0, 0, 0, 0)
