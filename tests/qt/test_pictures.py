@@ -100,7 +100,7 @@ def test_no_frame_of_a_sweep_is_coarse(shown, values, tmp_path, n):
         shown,
         tmp_path / "sweep.gif",
         cameras,
-        (129, 128),
+        (128, 128),
         task=Task(lambda fraction, text: said.append((fraction, text))),
         **NO_MARKS,
     )

@@ -70,7 +70,7 @@ def test_a_movie_shows_the_chosen_motion(qtbot, shown, opened, user_folder, moti
     assert dialog.form.first_nm.visible == (motion == "sweep")
     qtbot.waitUntil(lambda: dialog.bar.message.text().startswith("Saved"))
     with Image.open(user_folder / "m.gif") as movie:
-        assert (movie.n_frames, movie.size) == (5, (160, 90))
+        assert (movie.n_frames, movie.size) == (5, (161, 90))
 
 
 def test_a_running_movie_can_be_stopped(qtbot, opened, user_folder):

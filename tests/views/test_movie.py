@@ -57,20 +57,20 @@ def test_a_movie_has_as_many_frames_as_its_seconds_need():
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
 def test_a_movie_appears_once_it_is_whole(tmp_path, suffix):
     path = tmp_path / f"movie{suffix}"
-    with movie_file(path, (32, 16)) as append:
+    with movie_file(path, (33, 15)) as append:
         for gray in range(0, 250, 50):
-            append(bytes([gray, gray, gray, 255]) * 32 * 16)
+            append(bytes([gray, gray, gray, 255]) * 33 * 15)
         assert not path.exists()
     assert path.stat().st_size > 100
     if suffix == ".gif":
         with Image.open(path) as movie:
-            assert (movie.n_frames, movie.size) == (5, (32, 16))
+            assert (movie.n_frames, movie.size) == (5, (33, 15))
 
-    with pytest.raises(SaveError), movie_file(path, (32, 16), overwrite=True) as append:
+    with pytest.raises(SaveError), movie_file(path, (33, 15), overwrite=True) as append:
         append("no bytes")
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_an_unknown_kind_of_movie_is_refused(tmp_path):
-    with pytest.raises(SaveError, match="mp4"), movie_file(tmp_path / "movie.avi", (32, 16)):
+    with pytest.raises(SaveError, match="mp4"), movie_file(tmp_path / "movie.avi", (33, 15)):
         pass

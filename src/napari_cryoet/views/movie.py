@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.files import written_whole
-from napari_cryoet.views.view import Camera, Zyx
+from napari_cryoet.views.view import Camera
 
 if TYPE_CHECKING:
     from scipy.spatial.transform import Rotation
@@ -23,7 +24,9 @@ FRAMES_PER_S: Final = 25
 LONGEST_S: Final = 600
 
 #: ffmpeg's options for each suffix. GIFs get a palette for each frame, so that none has to wait.
-_H264: Final = ["-crf", "18", "-preset", "medium", "-movflags", "+faststart"]
+#: MP4 stores colours for two by two pixels, so its size is even.
+_EVEN: Final = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
+_H264: Final = ["-vf", _EVEN, "-crf", "18", "-preset", "medium", "-movflags", "+faststart"]
 _PALETTES: Final = (
     "split[frames][seen];[seen]palettegen=stats_mode=single:reserve_transparent=0[palettes];"
     "[frames][palettes]paletteuse=new=1"
@@ -60,8 +63,7 @@ def turn(camera: Camera, degrees: float, n: int) -> list[Camera]:
     if camera.ndisplay != 3:
         raise CryoETError("Only a volume in 3D can turn.", hint="Switch to 3D.")
     first = Rotation.from_quat(camera.orientation, scalar_first=True)
-    is_whole = degrees % 360 == 0
-    angles = np.linspace(0, degrees, n, endpoint=not is_whole)
+    angles = np.linspace(0, degrees, n, endpoint=degrees % 360 != 0)
     turned = [first * Rotation.from_euler("y", angle, degrees=True) for angle in angles]
     return [replace(camera, orientation=_quaternion(each)) for each in turned]
 
@@ -76,10 +78,9 @@ def between(first: Camera, last: Camera, n: int) -> list[Camera]:
             hint="Choose two views with the same axes.",
         )
     ends = Rotation.from_quat([first.orientation, last.orientation], scalar_first=True)
-    shares = np.linspace(0, 1, n)
-    rotations = Slerp([0, 1], ends)(shares)
-    ways = zip(shares, rotations, strict=True)
-    return [_part_way(first, last, share, _quaternion(rotation)) for share, rotation in ways]
+    rotations = Slerp([0, 1], ends)(np.linspace(0, 1, n))
+    rows = zip(np.linspace(_numbers(first), _numbers(last), n), rotations, strict=True)
+    return [_camera(first, numbers, _quaternion(rotation)) for numbers, rotation in rows]
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def movie_file(
     path
         Ends in ``.mp4`` or ``.gif``.
     size_px
-        Width and height, both even for MP4.
+        Width and height of the frames.
 
     Raises
     ------
@@ -146,28 +147,24 @@ def _lost_frames(path: Path) -> SaveError:
     )
 
 
-def _part_way(first: Camera, last: Camera, share: float, orientation: Quaternion) -> Camera:
-    """The camera at a share of the way from 0 to 1; the field changes by the same factor a frame."""
-    height, width = (
-        a ** (1 - share) * b**share
-        for a, b in zip(first.field_angstrom, last.field_angstrom, strict=True)
-    )
+def _numbers(camera: Camera) -> list[float]:
+    """What changes evenly between two views: the field does by the same factor a frame."""
+    field = np.log(camera.field_angstrom)
+    places = (*camera.point_zyx_angstrom, *camera.center_zyx_angstrom)
+    return [*places, *field, camera.perspective, camera.slab_angstrom]
 
-    def mixed(a: float, b: float) -> float:
-        return float(a + share * (b - a))
 
-    def mixed_zyx(a: Zyx, b: Zyx) -> Zyx:
-        z, y, x = map(mixed, a, b)
-        return z, y, x
-
+def _camera(like: Camera, numbers: Iterable[float], orientation: Quaternion) -> Camera:
+    z, y, x, *center, height, width, perspective, slab = map(float, numbers)
+    center_z, center_y, center_x = center
     return replace(
-        first,
-        point_zyx_angstrom=mixed_zyx(first.point_zyx_angstrom, last.point_zyx_angstrom),
-        center_zyx_angstrom=mixed_zyx(first.center_zyx_angstrom, last.center_zyx_angstrom),
-        field_angstrom=(float(height), float(width)),
+        like,
+        point_zyx_angstrom=(z, y, x),
+        center_zyx_angstrom=(center_z, center_y, center_x),
+        field_angstrom=(math.exp(height), math.exp(width)),
         orientation=orientation,
-        perspective=mixed(first.perspective, last.perspective),
-        slab_angstrom=mixed(first.slab_angstrom, last.slab_angstrom),
+        perspective=perspective,
+        slab_angstrom=slab,
     )
 
 

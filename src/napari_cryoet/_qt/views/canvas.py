@@ -117,7 +117,8 @@ class Canvas(QObject):
 
     def _next(self) -> None:
         """Take the next step towards the frame: each takes a good part of a second at first."""
-        if self._future is None:
+        future = self._future
+        if future is None:
             return
         try:
             if self._qt_viewer is None:
@@ -130,7 +131,8 @@ class Canvas(QObject):
                 self._draw_if_ready()
                 return
         except Exception as error:  # noqa: BLE001 - raised in the worker
-            self._deliver(error)
+            self._future = None
+            future.set_exception(error)
         self._next_soon.start()
 
     def _make_canvas(self) -> None:
@@ -149,8 +151,10 @@ class Canvas(QObject):
 
     def _copy(self, layer: Layer) -> None:
         copy, stream = copy_layer(layer, self._model, is_plane=False)
-        if stream is not None:
-            stream.display.largest_view_bytes = 0 if self._is_coarse else _view_bytes(layer)
+        shown = stream_of(layer)
+        if stream is not None and shown is not None:
+            limit = 0 if self._is_coarse else shown.display.largest_view_bytes
+            stream.display.largest_view_bytes = limit
             stream.changed.connect(self._next_soon.start)
             self._streams.append((copy, stream))
         if isinstance(layer, Points):
@@ -183,32 +187,21 @@ class Canvas(QObject):
         """
         states = [stream.state for _, stream in self._streams]
         self._status = joined(state_text(states), traffic_text(states))
-        for layer, stream in self._streams:
-            if self._is_coarse:
+        is_loaded = all(layer.loaded for layer in self._model.layers)
+        if self._is_coarse:
+            for _, stream in self._streams:
                 _check_is_known(stream)
-            else:
-                _check_gets_exact(layer, stream)
-        are_known = all(
-            state.is_exact or (self._is_coarse and state.is_settled) for state in states
-        )
-        return are_known and all(layer.loaded for layer in self._model.layers)
+            return is_loaded and all(state.is_settled for state in states)
+        for layer, stream in self._streams:
+            _check_gets_exact(layer, stream)
+        return is_loaded and all(state.is_exact for state in states)
 
-    def _deliver(self, result: QImage | Exception) -> None:
+    def _deliver(self, frame: QImage) -> None:
         future, self._future = self._future, None
-        if future is None:
-            return
-        if isinstance(result, Exception):
-            future.set_exception(result)
-            return
-        result.setDevicePixelRatio(1)
-        frame = result.copy(QRect(0, 0, *self._size_px))
-        future.set_result(frame.convertToFormat(QImage.Format.Format_RGBX8888))
-
-
-def _view_bytes(layer: Layer) -> int | None:
-    """The limit of a view's bytes that was set for a layer; None if it doesn't stream."""
-    stream = stream_of(layer)
-    return None if stream is None else stream.display.largest_view_bytes
+        if future is not None:
+            frame.setDevicePixelRatio(1)
+            frame = frame.copy(QRect(0, 0, *self._size_px))
+            future.set_result(frame.convertToFormat(QImage.Format.Format_RGBX8888))
 
 
 def _check_gets_exact(layer: Layer, stream: StreamStatus) -> None:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from napari.components import ViewerModel
 from qtpy.QtGui import QImage
 
 from napari_cryoet._qt.tasks import wait_for
-from napari_cryoet._qt.views.picture import SIZE_PX, Frames
+from napari_cryoet._qt.views.picture import Frames
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.movie import movie_file
 from napari_cryoet.views.view import Camera
+
+MOVIE_PX: Final = (1280, 720)
 
 
 def save_movie(
     viewer: ViewerModel,
     path: str | Path,
     cameras: Sequence[Camera],
-    size_px: tuple[int, int] = SIZE_PX,
+    size_px: tuple[int, int] = MOVIE_PX,
     *,
     scale_bar: bool = True,
     legend: bool = True,
@@ -36,7 +38,7 @@ def save_movie(
     cameras
         What each frame shows; see `sweep`, `turn` and `between`.
     size_px
-        Width and height; odd ones are reduced by one.
+        Width and height; MP4 loses the last column or row of an odd size.
     is_coarse
         Don't wait for exact data.
 
@@ -47,7 +49,7 @@ def save_movie(
     """
     frames = Frames(
         viewer,
-        even(size_px),
+        size_px,
         scale_bar=scale_bar,
         legend=legend,
         citation=citation,
@@ -76,12 +78,6 @@ def write_movie(
             part = task.part(index / n, (index + 1) / n)
             append(_rgba(frames.frame(camera, part, f"frame {index + 1} of {n}")))
     return path
-
-
-def even(size_px: tuple[int, int]) -> tuple[int, int]:
-    """A size that MP4 can hold: colours are stored for two by two pixels."""
-    width, height = size_px
-    return width // 2 * 2, height // 2 * 2
 
 
 def _rgba(image: QImage) -> bytes:

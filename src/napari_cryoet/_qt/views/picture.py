@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,33 +86,8 @@ class Frames:
         painter.end()
         return frame
 
-    def write_picture(
-        self, camera: Camera, path: Path, *, overwrite: bool = False, task: Task = UNWATCHED
-    ) -> Path:
-        """Write a picture's file from a worker thread."""
-        suffix = path.suffix.lower()
-        if suffix not in SUFFIXES:
-            raise SaveError(f"Pictures are saved as {' or '.join(SUFFIXES)}, not as {path.name}.")
-        with written_whole(path, overwrite=overwrite) as unfinished:
-            if suffix == ".svg":
-                self._write_svg(self.canvas.frame(camera, task), camera, unfinished)
-            elif not self.frame(camera, task).save(str(unfinished), "PNG"):
-                raise SaveError(f"{path.name} can't be written.")
-        return path
-
     def close(self) -> None:
         self.canvas.close()
-
-    def _write_svg(self, frame: QImage, camera: Camera, path: Path) -> None:
-        """Write the marks as lines and text over the frame's pixels."""
-        generator = QSvgGenerator()
-        generator.setFileName(str(path))
-        generator.setSize(frame.size())
-        generator.setViewBox(frame.rect())
-        painter = QPainter(generator)
-        painter.drawImage(0, 0, frame)
-        paint_marks(painter, self.size_px, camera, self.marks)
-        painter.end()
 
 
 def save_picture(
@@ -154,10 +130,38 @@ def save_picture(
     )
     try:
         return wait_for(
-            lambda _job: frames.write_picture(camera, Path(path), overwrite=overwrite, task=task)
+            lambda _job: write_picture(frames, [camera], Path(path), overwrite=overwrite, task=task)
         )
     finally:
         frames.close()
+
+
+def write_picture(
+    frames: Frames,
+    cameras: Sequence[Camera],
+    path: Path,
+    *,
+    overwrite: bool = False,
+    task: Task = UNWATCHED,
+) -> Path:
+    """Write a picture's file from a worker thread; of several cameras, it shows the first one."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise SaveError(f"Pictures are saved as {' or '.join(SUFFIXES)}, not as {path.name}.")
+    camera = cameras[0]
+    with written_whole(path, overwrite=overwrite) as unfinished:
+        if suffix == ".svg":  # the marks as lines and text over the frame's pixels
+            frame = frames.canvas.frame(camera, task)
+            drawing = QSvgGenerator()
+            drawing.setFileName(str(unfinished))
+            drawing.setViewBox(frame.rect())
+            painter = QPainter(drawing)
+            painter.drawImage(0, 0, frame)
+            paint_marks(painter, frames.size_px, camera, frames.marks)
+            painter.end()
+        elif not frames.frame(camera, task).save(str(unfinished), "PNG"):
+            raise SaveError(f"{path.name} can't be written.")
+    return path
 
 
 def angstrom_per_px(camera: Camera, size_px: tuple[int, int]) -> float:

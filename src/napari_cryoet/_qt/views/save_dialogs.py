@@ -16,13 +16,12 @@ from napari_cryoet._qt.layers.ownership import about_of, real
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.views.camera import camera_of
-from napari_cryoet._qt.views.movie import even, write_movie
-from napari_cryoet._qt.views.picture import SIZE_PX, Frames
+from napari_cryoet._qt.views.movie import MOVIE_PX, write_movie
+from napari_cryoet._qt.views.picture import SIZE_PX, Frames, write_picture
 from napari_cryoet._qt.widgets.controls import main_window
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.task import Task
 from napari_cryoet.views.movie import LONGEST_S, between, frame_count, sweep, turn
 from napari_cryoet.views.view import Camera, read_view
 
@@ -35,11 +34,27 @@ _MOTIONS: Final = [
     ("Turn in 3D", TURN),
     ("Move to a view", TO_VIEW),
 ]
-_LARGEST_PX: Final = 8192
+_SIZE: Final = {"min": 16, "max": 8192}
+_NM: Final = {"min": -1e6, "max": 1e6, "step": 1.0}
 _MARKS: Final = ("scale_bar", "legend", "citation")
-_SIZE: Final = {"min": 16, "max": _LARGEST_PX}
-#: How the form shows the fields that both dialogs have.
+#: The fields that only movies have, and the motion that needs them; "" for all.
+_OF_MOVIES: Final = {
+    "motion": "",
+    "first_nm": SWEEP,
+    "last_nm": SWEEP,
+    "view": TO_VIEW,
+    "degrees": TURN,
+    "seconds": "",
+}
+#: How the form shows its fields.
 _FIELDS: Final[Any] = {
+    "file": {"widget_type": "FileEdit", "mode": "w", "label": "File"},
+    "motion": {"choices": _MOTIONS, "label": "Motion"},
+    "first_nm": {**_NM, "label": "From (nm)"},
+    "last_nm": {**_NM, "label": "To (nm)"},
+    "view": {"widget_type": "FileEdit", "mode": "r", "label": "To the view"},
+    "degrees": {"min": -3600, "max": 3600, "step": 15, "label": "Degrees"},
+    "seconds": {"min": 0.1, "max": LONGEST_S, "step": 1, "label": "Seconds"},
     "width": {**_SIZE, "label": "Width (pixels)"},
     "height": {**_SIZE, "label": "Height (pixels)"},
     "scale_bar": {"text": "scale bar"},
@@ -49,30 +64,17 @@ _FIELDS: Final[Any] = {
 }
 
 
-def _picture_options(
-    file: str,
-    *,
-    width: int = SIZE_PX[0],
-    height: int = SIZE_PX[1],
-    scale_bar: bool = True,
-    legend: bool = True,
-    citation: bool = True,
-    is_coarse: bool = False,
-) -> None:
-    """Fields of the form."""
-
-
-def _movie_options(
+def _options(
     file: str,
     *,
     motion: str,
     first_nm: float,
     last_nm: float,
     view: str,
+    width: int,
+    height: int,
     degrees: float = 360.0,
     seconds: float = 4.0,
-    width: int = 1280,
-    height: int = 720,
     scale_bar: bool = True,
     legend: bool = True,
     citation: bool = True,
@@ -81,16 +83,16 @@ def _movie_options(
     """Fields of the form."""
 
 
-def save_picture_dialog(viewer: Viewer) -> PictureDialog:
+def save_picture_dialog(viewer: Viewer) -> SaveDialog:
     """Open the dialog that saves a picture of what a viewer shows."""
-    dialog = PictureDialog(viewer)
+    dialog = SaveDialog(viewer, is_movie=False)
     dialog.show()
     return dialog
 
 
-def save_movie_dialog(viewer: Viewer) -> MovieDialog:
+def save_movie_dialog(viewer: Viewer) -> SaveDialog:
     """Open the dialog that saves a movie of what a viewer shows."""
-    dialog = MovieDialog(viewer)
+    dialog = SaveDialog(viewer, is_movie=True)
     dialog.show()
     return dialog
 
@@ -98,21 +100,17 @@ def save_movie_dialog(viewer: Viewer) -> MovieDialog:
 class SaveDialog(QDialog):
     """Asks for a file and options, then draws; closing it stops drawing."""
 
-    def __init__(self, viewer: Viewer, title: str, form: Any, suffix: str) -> None:
+    def __init__(self, viewer: Viewer, *, is_movie: bool) -> None:
         super().__init__(main_window(viewer))
-        self.setWindowTitle(title)
+        self.setWindowTitle("Save movie" if is_movie else "Save picture")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(420)
         self._viewer = real(viewer)
+        self._is_movie = is_movie
         self._tasks = Tasks(self)
         self._frames: Frames | None = None
-        self.form = form
-        self.form.file.value = free_path(viewer, suffix)
-        self.form.file.choose_btn.text = "Choose…"
-        self.form.file.line_edit.native.setAccessibleName("File to save")
-        self.form.file.choose_btn.native.setAccessibleName("Choose the file to save")
-        for name in (*_MARKS, "is_coarse"):
-            self.form[name].native.setAccessibleName(_FIELDS[name]["text"])
+        self.form: Any = magicgui(_options, call_button=False, **_FIELDS)
+        self._fill_form()
         self.bar = StartBar(self._tasks, KEY, "Save", "Save the file once all data are exact")
         self.bar.button.setDefault(True)
         self.bar.start_requested.connect(self._on_start)
@@ -134,37 +132,61 @@ class SaveDialog(QDialog):
     def path(self) -> Path:
         return Path(str(self.form.file.value)).expanduser()
 
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Width and height of the frames."""
-        return self.form["width"].value, self.form["height"].value  # the form has its own size
+    def _fill_form(self) -> None:
+        form = self.form
+        form.file.value = free_path(self._viewer, ".mp4" if self._is_movie else ".png")
+        form.file.filter = "*.mp4 *.gif" if self._is_movie else "*.png *.svg"
+        form.view.filter = "*.view.json"
+        form["width"].value, form["height"].value = MOVIE_PX if self._is_movie else SIZE_PX
+        form.motion.value = TURN if self._viewer.dims.ndisplay == 3 else SWEEP
+        form.first_nm.value, form.last_nm.value = planes_nm(self._viewer)
+        for field, purpose in ((form.file, "file to save"), (form.view, "view to move to")):
+            field.choose_btn.text = "Choose…"
+            field.choose_btn.native.setAccessibleName(f"Choose the {purpose}")
+            field.line_edit.native.setAccessibleName(purpose.capitalize())
+        for name in (*_MARKS, "is_coarse"):
+            form[name].native.setAccessibleName(_FIELDS[name]["text"])
+        form.motion.changed.connect(self._show_fields)
+        self._show_fields()
 
-    def work(self, frames: Frames, path: Path, cameras: list[Camera], task: Task) -> Path:
-        """Write the file, from a worker thread."""
-        raise NotImplementedError
+    def _show_fields(self, _motion: object = None) -> None:
+        """Show the fields that the motion needs."""
+        for name, motion in _OF_MOVIES.items():
+            is_needed = motion in {"", self.form.motion.value}
+            self.form[name].visible = self._is_movie and is_needed
 
-    def cameras(self) -> list[Camera]:
+    def _cameras(self) -> list[Camera]:
         """What each frame shows; CryoETError if the form asks for what is impossible."""
-        raise NotImplementedError
+        form, now = self.form, camera_of(self._viewer)
+        n = frame_count(form.seconds.value)
+        if not self._is_movie:
+            return [now]
+        if form.motion.value == TURN:
+            return turn(now, form.degrees.value, n)
+        if form.motion.value == TO_VIEW:
+            return between(now, read_view(form.view.value).camera, n)
+        ends = (form.first_nm.value, form.last_nm.value)
+        first, last = (end * ANGSTROM_PER_NM for end in ends)
+        return sweep(now, first, last, n)
 
     def _on_start(self) -> None:
-        path = self.path
+        path, form = self.path, self.form
         if path.exists() and not may_replace(path, self):
             return
-        marks = {name: self.form[name].value for name in _MARKS}
+        write = write_movie if self._is_movie else write_picture
+        size_px = form["width"].value, form["height"].value  # the form has a width of its own
+        marks = {name: form[name].value for name in _MARKS}
         try:
-            cameras = self.cameras()
-            frames = Frames(
-                self._viewer, self.size_px, is_coarse=self.form.is_coarse.value, **marks
-            )
+            cameras = self._cameras()
+            frames = Frames(self._viewer, size_px, is_coarse=form.is_coarse.value, **marks)
         except CryoETError as error:
             self.bar.show_error(error)
             return
         self._frames = frames
-        self.form.enabled = False
+        form.enabled = False
         self._tasks.run(
             KEY,
-            lambda job: self.work(frames, path, cameras, job),
+            lambda job: write(frames, cameras, path, overwrite=True, task=job),
             then=lambda saved: self.bar.say(f"Saved to {saved}."),
             failed=self.bar.show_error,
         )
@@ -174,96 +196,6 @@ class SaveDialog(QDialog):
         if self._frames is not None:
             self._frames.close()
             self._frames = None
-
-
-class PictureDialog(SaveDialog):
-    """Saves a picture."""
-
-    def __init__(self, viewer: Viewer) -> None:
-        form: Any = magicgui(
-            _picture_options,
-            call_button=False,
-            file={
-                "widget_type": "FileEdit",
-                "mode": "w",
-                "label": "File",
-                "filter": "Pictures (*.png *.svg)",
-            },
-            **_FIELDS,
-        )
-        super().__init__(viewer, "Save picture", form, ".png")
-
-    def cameras(self) -> list[Camera]:
-        return [camera_of(self._viewer)]
-
-    def work(self, frames: Frames, path: Path, cameras: list[Camera], task: Task) -> Path:
-        return frames.write_picture(cameras[0], path, overwrite=True, task=task)
-
-
-class MovieDialog(SaveDialog):
-    """Saves a movie."""
-
-    def __init__(self, viewer: Viewer) -> None:
-        first, last = planes_nm(viewer)
-        nm = {"min": -1e6, "max": 1e6, "step": 1.0}
-        form: Any = magicgui(
-            _movie_options,
-            call_button=False,
-            file={
-                "widget_type": "FileEdit",
-                "mode": "w",
-                "label": "File",
-                "filter": "Movies (*.mp4 *.gif)",
-            },
-            motion={
-                "label": "Motion",
-                "choices": _MOTIONS,
-                "value": TURN if viewer.dims.ndisplay == 3 else SWEEP,
-            },
-            first_nm={**nm, "value": first, "label": "From (nm)"},
-            last_nm={**nm, "value": last, "label": "To (nm)"},
-            view={
-                "widget_type": "FileEdit",
-                "mode": "r",
-                "filter": "Views (*.view.json)",
-                "label": "To the view",
-            },
-            degrees={"min": -3600, "max": 3600, "step": 15, "label": "Degrees"},
-            seconds={"min": 0.1, "max": LONGEST_S, "step": 1, "label": "Seconds"},
-            **_FIELDS,
-        )
-        super().__init__(viewer, "Save movie", form, ".mp4")
-        self.form.motion.changed.connect(self._show_fields)
-        self._show_fields(self.form.motion.value)
-
-    def cameras(self) -> list[Camera]:
-        form, now = self.form, camera_of(self._viewer)
-        n = frame_count(form.seconds.value)
-        match form.motion.value:
-            case "sweep":
-                ends = (form.first_nm.value, form.last_nm.value)
-                first, last = (end * ANGSTROM_PER_NM for end in ends)
-                return sweep(now, first, last, n)
-            case "turn":
-                return turn(now, form.degrees.value, n)
-        return between(now, read_view(form.view.value).camera, n)
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        return even(super().size_px)
-
-    def work(self, frames: Frames, path: Path, cameras: list[Camera], task: Task) -> Path:
-        return write_movie(frames, cameras, path, overwrite=True, task=task)
-
-    def _show_fields(self, motion: str) -> None:
-        """Show the fields that the motion needs."""
-        for name, needed_by in (
-            ("first_nm", SWEEP),
-            ("last_nm", SWEEP),
-            ("degrees", TURN),
-            ("view", TO_VIEW),
-        ):
-            self.form[name].visible = motion == needed_by
 
 
 def planes_nm(viewer: Viewer) -> tuple[float, float]:
