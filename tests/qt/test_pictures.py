@@ -141,12 +141,21 @@ def test_a_picture_is_the_same_at_any_window_size(shown, tmp_path, values):
     np.testing.assert_array_equal(*pictures)
 
 
-def test_a_picture_as_large_as_the_canvas_is_what_the_canvas_shows(qtbot, shown, tmp_path):
+@pytest.mark.parametrize("is_3d", [False, True])
+def test_a_picture_as_large_as_the_canvas_is_what_the_canvas_shows(qtbot, shown, tmp_path, is_3d):
     show_camera(shown, camera_on())
-    qtbot.waitUntil(lambda: stream_of(shown.layers[0]).state.is_exact)
+    layer = shown.layers[0]
+    if is_3d:  # a plane through a coarse level
+        shown.dims.ndisplay = 3
+        layer.depiction = "plane"
+        layer.plane.position = (40, 20, 40)
+        layer.plane.normal = (1, 0.5, 0)
+        shown.scene.camera.angles = (20, -30, 100)
+    qtbot.waitUntil(lambda: stream_of(layer).state.is_exact)
     height, width = shown.canvas.size
     picture = pixels_of(save_picture(shown, tmp_path / "0.png", (width, height), **NO_MARKS))
-    np.testing.assert_array_equal(picture, shown.screenshot(flash=False)[..., :3])
+    assert len(np.unique(picture)) > 20
+    np.testing.assert_allclose(picture, shown.screenshot(flash=False)[..., :3], atol=1)
 
 
 def test_coarse_data_is_drawn_only_if_that_is_fine(request, tmp_path, server, monkeypatch):

@@ -169,7 +169,7 @@ def on_plane(event: Any) -> None:
     layer = event.source
     if str(layer.depiction) != "plane" or not is_sliced_in_3d(layer):
         return
-    with suppress(AttributeError):  # other versions of napari may draw it differently
+    with suppress(AttributeError, ImportError):  # other versions of napari may draw it differently
         displayed = list(layer._slicing_state._slice_input.displayed)
         scale = np.asarray(layer._transforms[0].scale)[displayed]
         corner = np.asarray(layer._transforms[0].translate)[displayed] - 0.5

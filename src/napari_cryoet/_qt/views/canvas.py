@@ -62,6 +62,8 @@ class Canvas(QObject):
         self._model.canvas.background_color_override = viewer.canvas.background_color_override
         self._window = QWidget()
         self._window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+        # napari ends with its own window
+        self._window.setAttribute(Qt.WidgetAttribute.WA_QuitOnClose, False)
         self._qt_viewer: QtViewer | None = None
         self._camera: Camera | None = None
         self._future: Future[QImage] | None = None
