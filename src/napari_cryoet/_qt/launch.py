@@ -45,7 +45,9 @@ _IDLE_S: Final = 0.4  # the window counts as drawn after this long without pendi
 class LaunchOptions:
     """The data to open, and the file for a screenshot."""
 
-    source: str  # as `open_portal` takes it
+    source: str  # as `open_portal` takes it; not used for a view
+    view: View | None = None
+    view_folder: Path | None = None  # of the view's file
     deposition_id: int | None = None
     dataset_id: int | None = None
     run_id: int | None = None  # its default tomogram is opened too
@@ -188,7 +190,14 @@ class Opening(QObject):
         self.error: CryoETError | None = None
 
     def begin(self) -> None:
-        """Open the source; signals trigger the later steps."""
+        """Open the source or the view; signals trigger the later steps."""
+        restorer = self._browser.restorer
+        restorer.asks = self.options.screenshot is None  # else nobody can answer
+        if self.options.view is not None:
+            restorer.opened.connect(self._on_view)
+            restorer.failed.connect(self._fail)
+            self._browser.open_view(self.options.view, folder=self.options.view_folder)
+            return
         session = self._browser.session
         session.opened.connect(self._on_opened)
         session.catalogue_changed.connect(self._on_catalogue)
@@ -203,6 +212,11 @@ class Opening(QObject):
             f"{kind} {record_id}"
             for kind, record_id in self._wanted - self._browser.manager.shown()
         )
+
+    def _on_view(self, _view: View, remarks: str) -> None:
+        self._has_arrived = True
+        if remarks and self.options.screenshot is not None:
+            self._fail(CryoETError(remarks))  # a picture of a part would mislead
 
     def _on_opened(self, _source: object) -> None:
         self._browser.session.opened.disconnect(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
@@ -29,6 +30,7 @@ from napari_cryoet._qt.layers.types import Image
 from napari_cryoet._qt.seam import open_viewers, show_in_full
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
+from napari_cryoet._qt.views.restore import open_view
 from napari_cryoet._qt.widgets.controls import agrees, copy_text, main_window
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layers import readers
@@ -37,6 +39,8 @@ from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
 from napari_cryoet.network.policy import recall_once
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
+from napari_cryoet.views.links import read_shared
+from napari_cryoet.views.view import View
 from napari_cryoet.wording import count_text, plain, size_text
 
 #: Tells napari that there is nothing to add, without an error.
@@ -45,9 +49,15 @@ _SLAB_PLANES: Final = 64
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
-    """Like `readers.find_reader`, but layers stream and refused paths show the reason."""
+    """Like `readers.find_reader`, but layers stream and refused paths show the reason.
+
+    Files and links of views open in the current window.
+    """
     recall_once()
     try:
+        shared, folder = read_shared(readers.only_path(path))
+        if isinstance(shared, View):
+            return partial(_open_view, shared, folder)
         read, reason = wait_for(lambda _job: readers.find_reader(path))
     except CryoETError as error:
         nothing = _refused(error)
@@ -57,6 +67,13 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     if reason and viewer_to_ask_in() is not None:  # napari itself doesn't show the reason
         show_in_full(plain(f"CryoET Explorer leaves this to other readers. {reason}"), "info")
     return None
+
+
+def _open_view(view: View, folder: Path | None, _path: Any) -> list[LayerData]:
+    viewer = viewer_to_ask_in()
+    if viewer is not None:  # a script has `open_view`
+        open_view(viewer, view, folder=folder)
+    return _NO_LAYERS
 
 
 def demo_run() -> list[LayerData]:

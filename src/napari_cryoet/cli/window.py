@@ -23,6 +23,10 @@ from napari_cryoet.cli.options import (
 from napari_cryoet.cli.portals import make_demo
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import MEGABYTE, policy
+from napari_cryoet.portal.citation import Jump
+from napari_cryoet.records import PORTAL_TERMS
+from napari_cryoet.views.links import read_shared
+from napari_cryoet.views.view import View
 
 app = Typer()
 
@@ -97,13 +101,20 @@ def open_source(
     size: SizeOption = None,
     timeout: TimeoutOption = 120.0,
 ) -> int:
-    """Open a portal, a deposition, a dataset or a run in napari.
+    """Open a portal, a deposition, a dataset, a run or a view in napari.
 
     \b
     napari-cryoet open live                              # the live portal
     napari-cryoet open live --run 506 --annotations all  # a run with all its annotations
     napari-cryoet open my-pack --dataset 10000           # a dataset of a pack
+    napari-cryoet open ribosome.view.json                # a view, by its file or its link
     """
+    shared, folder = read_shared(source)
+    if isinstance(shared, Jump) and source.startswith(PORTAL_TERMS.site):
+        source = "live"
+        deposition = shared.id if shared.kind == "deposition" else deposition
+        dataset = shared.id if shared.kind == "dataset" else dataset
+        run = shared.id if shared.kind == "run" else run
     if sum(each is not None for each in (deposition, dataset, run)) > 1:
         raise BadParameter("use only one of --deposition, --dataset and --run")
     policy().offline |= offline
@@ -115,6 +126,8 @@ def open_source(
     return _open(
         context.obj,
         source=source,
+        view=shared if isinstance(shared, View) else None,
+        view_folder=folder,
         deposition_id=deposition,
         dataset_id=dataset,
         run_id=run,

@@ -6,14 +6,16 @@ Parsing reads the text only. It requests nothing, and opens no file.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.locations import path_to_read
 from napari_cryoet.portal.citation import Jump, is_web_address, parse_jump
 from napari_cryoet.views.neuroglancer import read_state
 from napari_cryoet.views.packing import MAX_UNPACKED, unpack
-from napari_cryoet.views.view import LINK_VERSION, SCHEME, View
+from napari_cryoet.views.view import LINK_VERSION, SCHEME, SUFFIX, View, read_view
 from napari_cryoet.words import AROUND
 
 #: Systems may add slashes to the link of a registered scheme.
@@ -38,6 +40,17 @@ def parse_link(text: str) -> View | Jump | None:
         return record if not states else None
     run_id = record.id if record is not None and record.kind == "run" else None
     return read_state(states[0], run_id) or record
+
+
+def read_shared(text: str) -> tuple[View | Jump | None, Path | None]:
+    """The view or record that a link or the path of a view's file leads to, and the file's folder.
+
+    None for other text. FormatError if the link or the file is damaged or can't be read.
+    """
+    if not text.endswith(SUFFIX):
+        return parse_link(text), None
+    path = path_to_read(text)
+    return read_view(path), path.parent
 
 
 def _parse_own(text: str) -> View:

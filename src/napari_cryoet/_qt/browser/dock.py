@@ -30,6 +30,7 @@ from napari_cryoet._qt.seam import show_in_full
 from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.views.kept import ViewsMenu
 from napari_cryoet._qt.views.restore import Restorer
 from napari_cryoet._qt.views.save_dialogs import save_movie_dialog, save_picture_dialog
 from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
@@ -106,6 +107,9 @@ class PortalBrowser(Dock):
             open_portal=self._portal_of,
             packs=self._known_packs,
             parent=self,
+        )
+        self.views_menu = ViewsMenu(
+            napari_viewer, self.tasks, partial(self._portal_of, "live"), self
         )
         self._connect()
         self._connect_network()
@@ -189,6 +193,13 @@ class PortalBrowser(Dock):
         self.run_layers.ticked.connect(self._say_where)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
+        self.finder.view_requested.connect(self.open_view)
+        screens.run.views.clicked.connect(self._drop_views)
+        self.views_menu.open_requested.connect(
+            lambda view, folder: self.open_view(view, folder=folder)
+        )
+        self.views_menu.said.connect(self._say_of_view)
+        self.views_menu.failed.connect(partial(screens.notice.show_error, topic=VIEW))
         self.restorer.run_found.connect(self._on_viewed_run)
         self.restorer.shows_several.connect(self._show_several)
         self.restorer.opened.connect(self._on_view)
@@ -197,6 +208,7 @@ class PortalBrowser(Dock):
             ("/", screens.focus_search),
             ("Backspace", self.navigator.go_up),
             ("B", self.navigator.go_to_basket),
+            ("V", self._open_next_view),
         ):
             shortcut = QShortcut(QKeySequence(key), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -324,6 +336,19 @@ class PortalBrowser(Dock):
             self.run_layers.open_default(page, self.finder.answer.matches)
 
     # views
+
+    def _drop_views(self) -> None:
+        page = self.screens.run.page
+        if page is not None:
+            self.views_menu.drop(page.run, self.screens.run.views)
+
+    def _open_next_view(self) -> None:
+        page = self.screens.run.page
+        if page is not None:
+            self.views_menu.open_next(page.run)
+
+    def _say_of_view(self, text: str) -> None:
+        self.screens.notice.show_notice(plain(text), is_news=True, topic=VIEW)
 
     def _portal_of(self, source: str, job: Job) -> Portal:
         """The portal of a source; the open one if it is that."""

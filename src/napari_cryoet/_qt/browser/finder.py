@@ -34,8 +34,11 @@ from napari_cryoet.pages.lists import Answer, Question
 from napari_cryoet.portal.citation import Citation, Jump, citation_of, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
 from napari_cryoet.settings import NamedSearch, Settings
+from napari_cryoet.views.links import parse_link
+from napari_cryoet.views.view import SCHEME, View
 from napari_cryoet.wording import count_text, day_text, joined
 
+_MAX_SEARCH: Final = 500  # characters
 _NOT_FOUND: Final = "not found"  # topic of notices
 #: Kinds of matching records that the menu adds to the basket, one entry each.
 _ADDS: Final[tuple[tuple[ListKind, ...], ...]] = (
@@ -51,6 +54,7 @@ _READING: Final = "Reading the portal's metadata…"
 class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
+    view_requested = Signal(object)  # View of a link
     searched = Signal()  # another search began
     basket_change_requested = Signal(
         object
@@ -133,13 +137,29 @@ class Finder(QObject):
     def _on_settled(self, text: str) -> None:
         if self._navigator.level:
             self._navigator.go_to_list(takes_focus=False)
-        is_link = "/" in text and parse_jump(text) is not None  # titles contain no slash
-        self._search = replace(self._search, text="" if is_link else text)
+        link = self._link_in(text)
+        is_link = link is not None
+        self._search = replace(self._search, text="" if is_link else text[:_MAX_SEARCH])
         self._screens.filter_bar.show_search(self._search)
         self._find()
         self.searched.emit()
-        if is_link:
-            self._on_entered(text)
+        match link:
+            case Jump():
+                self.jump(link)
+            case View():
+                self._screens.search.set_quietly("")
+                self.view_requested.emit(link)
+            case FormatError():
+                self._on_failed(link)
+
+    def _link_in(self, text: str) -> View | Jump | FormatError | None:
+        """The view or record of a link, or what is wrong with it; None for other text."""
+        if "/" not in text and not text.lower().startswith(f"{SCHEME}:"):
+            return None  # an id, which Enter opens, or a title
+        try:
+            return parse_link(text)
+        except FormatError as error:
+            return error
 
     def _on_entered(self, text: str) -> None:
         jump = parse_jump(text)

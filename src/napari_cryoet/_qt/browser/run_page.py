@@ -83,6 +83,7 @@ class RunView(QWidget):
         self.planes = tool_button(
             "XZ YZ", "Show or hide XZ and YZ below the viewer, with a shared cursor"
         )
+        self.views = tool_button("Views ▾", "Copy a link to what you see, and the kept views")
         layer, window, space = (
             "Show as a layer (Space)",
             "Show in a separate window (Space)",
@@ -113,7 +114,7 @@ class RunView(QWidget):
         self.page, self.portal_url = page, portal_url
         self.portal.setVisible(bool(portal_url))
         self._list_depositions(page)
-        for widget in (self.tomograms, self.open, self.planes):
+        for widget in (self.tomograms, self.open, self.planes, self.views):
             widget.setVisible(bool(page.tomograms))
         missing = [] if page.tomograms else ["tomogram"]
         missing += [] if page.annotations else ["annotations"]
@@ -259,6 +260,7 @@ class RunView(QWidget):
         top.addWidget(self.portal)
         opening.addWidget(self.open, 1)
         opening.addWidget(self.planes)
+        opening.addWidget(self.views)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

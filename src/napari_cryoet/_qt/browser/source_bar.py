@@ -43,6 +43,7 @@ from napari_cryoet.wording import plain
 _NO_SOURCE: Final = "Choose a source"
 _MAX_NAME_PX: Final = 150
 _SETTLE_MS: Final = 200
+_MAX_LINK: Final = 100_000  # characters, of a link that holds a view
 _MAX_RECENT: Final = 5  # on the start page
 
 
@@ -284,7 +285,7 @@ class SearchBox(QLineEdit):
         self._settled_text = ""
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(name)
-        self.setMaxLength(500)
+        self.setMaxLength(_MAX_LINK)
         glass = QAction(self)
         self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)
         theme.set_icon(glass, "search", "dim")

@@ -160,6 +160,8 @@ class Restorer(QObject):
         hosts = {foreign_host(run.source) for run in view.runs} - {""}
         for host in sorted(hosts - self._agreed):
             if not self._agrees(view, host, guessed_bytes(view)):
+                message = f"The view wasn't opened: it loads data from {host}."
+                self.failed.emit(CryoETError(message, hint="Open it again and agree to that."))
                 return
         packs = tuple(self._packs())
         work = partial(_find_data, view, folder, packs, self._open_portal)

@@ -1,0 +1,216 @@
+"""The menu of views: copy a link, save a file, and the views that are kept for a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+from napari.components import ViewerModel
+from PIL import Image
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
+
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.views.capture import Captured, capture
+from napari_cryoet._qt.widgets.controls import (
+    add_item,
+    add_menu,
+    add_title,
+    agrees,
+    copy_text,
+    drop_menu,
+    passing_menu,
+)
+from napari_cryoet.download.plan import clean_name
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.records import Run
+from napari_cryoet.views.neuroglancer import linkable_tomogram, portal_link
+from napari_cryoet.views.store import (
+    KeptView,
+    delete_view,
+    free_title,
+    keep_view,
+    kept_views,
+    rename_view,
+)
+from napari_cryoet.views.view import SUFFIX, read_view, write_view
+from napari_cryoet.wording import plain
+
+if TYPE_CHECKING:
+    from napari_cryoet.portal.portal import Portal
+
+_PICTURE_PX: Final = (192, 128)
+_TASK: Final = "link of a view"  # key of the task
+
+
+class ViewsMenu(QObject):
+    """What can be done with views at the page of a run.
+
+    Parameters
+    ----------
+    live_portal
+        Called off the GUI thread, for links to live data.
+    """
+
+    open_requested = Signal(object, object)  # View, folder of its file
+    said = Signal(str)  # what was done, and what the view can't hold
+    failed = Signal(object)  # CryoETError
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        tasks: Tasks,
+        live_portal: Callable[[Job], Portal],
+        parent: QWidget,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._tasks = tasks
+        self._live_portal = live_portal
+        self._window = parent
+        self._last: Path | None = None  # of the kept views, that was opened last
+
+    def drop(self, run: Run, control: QWidget) -> QMenu:
+        """Open the menu below a control."""
+        menu = passing_menu(control)
+        for text, act in (
+            ("Copy link", self.copy_link),
+            ("Save view…", self.save),
+            ("Keep this view…", partial(self.keep, run)),
+        ):
+            add_item(menu, text, partial(self._try, act)).setEnabled(bool(self._viewer.layers))
+        add_item(menu, "Open view…", partial(self._try, self.choose))
+        kept = kept_views(run.dataset_id, run.name)
+        if kept:
+            add_title(menu, "Kept for this run  (V: next)")
+        for each in kept:
+            of_view = add_menu(menu, plain(each.title).replace("&", "&&"))
+            of_view.setIcon(QIcon(str(each.picture)))
+            for text, act_on in (
+                ("Open", self.open_kept),
+                ("Copy link", self.copy_kept_link),
+                ("Rename…", self.rename),
+                ("Delete…", self.delete),
+            ):
+                add_item(of_view, text, partial(self._try, partial(act_on, each)))
+        drop_menu(menu, control)
+        return menu
+
+    def open_next(self, run: Run) -> None:
+        """Open the run's next kept view, after the last one the first."""
+        kept = kept_views(run.dataset_id, run.name)
+        if not kept:
+            self.said.emit("No view is kept for this run.")
+            return
+        paths = [each.path for each in kept]
+        number = paths.index(self._last) + 1 if self._last in paths else 0
+        self._try(partial(self.open_kept, kept[number % len(kept)]))
+
+    # actions; they raise CryoETError
+
+    def copy_link(self) -> None:
+        self._copy(capture(self._viewer))
+
+    def save(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(
+            self._window, "Save view", f"view{SUFFIX}", f"Views (*{SUFFIX})"
+        )
+        if chosen:
+            path = Path(chosen)
+            captured = capture(self._viewer, folder=path.absolute().parent)
+            path = write_view(captured.view, path, overwrite=path.exists())  # Qt has asked
+            self._say(f"Saved {path.name}.", captured)
+
+    def choose(self) -> None:
+        """Open a view's file."""
+        chosen, _ = QFileDialog.getOpenFileName(
+            self._window, "Open view", "", f"Views (*{SUFFIX} *.json)"
+        )
+        if chosen:
+            self.open_requested.emit(read_view(chosen), Path(chosen).parent)
+
+    def keep(self, run: Run) -> None:
+        captured = capture(self._viewer)
+        title = self._ask_title("Keep this view", free_title(run.dataset_id, run.name))
+        if title:
+            picture = _picture_of(self._viewer)
+            kept = keep_view(captured.view, title, run.dataset_id, run.name, picture)
+            self._last = kept.path
+            self._say(f"Kept “{title}”: it is below Views.", captured)
+
+    def open_kept(self, kept: KeptView) -> None:
+        self._last = kept.path
+        self.open_requested.emit(read_view(kept.path), None)
+
+    def copy_kept_link(self, kept: KeptView) -> None:
+        self._copy(Captured(read_view(kept.path), ()))
+
+    def rename(self, kept: KeptView) -> None:
+        title = self._ask_title("Rename", kept.title)
+        if title and clean_name(title) != kept.title:
+            rename_view(kept, title)
+
+    def delete(self, kept: KeptView) -> None:
+        text = f"Delete the view “{plain(kept.title)}”?"
+        if agrees(self._window, "Delete the view?", text, verb="Delete"):
+            delete_view(kept)
+
+    def _ask_title(self, window_title: str, title: str) -> str:
+        text, is_accepted = QInputDialog.getText(
+            self._window, window_title, "Name of the view", text=title
+        )
+        return text.strip() if is_accepted else ""
+
+    def _try(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except CryoETError as error:
+            self.failed.emit(error)
+
+    # links
+
+    def _copy(self, captured: Captured) -> None:
+        """Copy the portal's link with our key for live data, else our own link."""
+        words = replace(captured.view.words, citation="")  # the data has it
+        view = replace(captured.view, words=words)
+        own = view.link()
+        tomogram = linkable_tomogram(view)
+        if tomogram is None or tomogram.id is None:
+            copy_text(own)
+            self._say("Copied a link that opens this view in napari.", captured)
+            return
+        tomogram_id = tomogram.id
+
+        def ask(job: Job) -> str:
+            config = self._live_portal(job).neuroglancer_config(tomogram_id, task=job)
+            return portal_link(view, config)
+
+        def on_link(link: str) -> None:
+            copy_text(link)
+            self._say("Copied a link that opens this view in a browser and in napari.", captured)
+
+        def on_failed(error: CryoETError) -> None:
+            copy_text(own)
+            self._say(f"Copied a link for napari only. {error}", captured)
+
+        self._tasks.run(_TASK, ask, then=on_link, failed=on_failed)
+
+    def _say(self, done: str, captured: Captured) -> None:
+        left_out = " ".join(captured.left_out)
+        self.said.emit(f"{done} Left out: {left_out}" if left_out else done)
+
+
+def _picture_of(viewer: ViewerModel) -> bytes:
+    """A small PNG of the canvas; empty without a window."""
+    if not hasattr(viewer, "window"):
+        return b""
+    picture = Image.fromarray(viewer.screenshot(canvas_only=True, flash=False))
+    picture.thumbnail(_PICTURE_PX)
+    content = io.BytesIO()
+    picture.convert("RGB").save(content, "PNG")
+    return content.getvalue()
