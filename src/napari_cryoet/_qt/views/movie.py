@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,12 +56,10 @@ def save_movie(
         citation=citation,
         is_coarse=is_coarse,
     )
-    try:
+    with closing(frames):
         return wait_for(
             lambda _job: write_movie(frames, cameras, Path(path), overwrite=overwrite, task=task)
         )
-    finally:
-        frames.close()
 
 
 def write_movie(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -128,12 +129,10 @@ def save_picture(
         citation=citation,
         is_coarse=is_coarse,
     )
-    try:
+    with closing(frames):
         return wait_for(
             lambda _job: write_picture(frames, [camera], Path(path), overwrite=overwrite, task=task)
         )
-    finally:
-        frames.close()
 
 
 def write_picture(
