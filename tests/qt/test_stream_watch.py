@@ -120,9 +120,10 @@ def test_a_layer_added_by_others_is_shown_and_can_be_stopped(
     served.end()
     strip.retry.click()
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
-    served.script("", status(429, Retry_After="1"), times=1)
+    busy = served.script("", status(429, Retry_After="1"))
     viewer_model.dims.set_current_step(0, 20)
     qtbot.waitUntil(lambda: "The server asks to wait until" in strip.label.text())
+    served.end(busy)
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
 
 
