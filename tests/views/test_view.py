@@ -20,8 +20,9 @@ def test_a_view_of_version_1_is_read_and_written_back_whole(tmp_path: Path) -> N
     path = write_view(view, tmp_path / "again")
     assert path.name == "again.view.json"
     assert json.loads(path.read_text()) == json.loads(VERSION_1.read_text())
-    with pytest.raises(ExistsError):
-        write_view(view, path)
+    for name in ("again", "again.json", "again.view.json"):
+        with pytest.raises(ExistsError):
+            write_view(view, tmp_path / name)
 
 
 def test_what_version_2_adds_is_written_back() -> None:

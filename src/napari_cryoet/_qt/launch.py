@@ -160,7 +160,8 @@ def _wait_until_opened(
     for host in {foreign_host(run.source) for run in view.runs} - {"", *allowed}:
         hint = f"If you trust it, allow it: --allow {host}"
         raise CryoETError(f"This view loads data from {host}.", hint=hint)
-    loop, errors = QEventLoop(), list[CryoETError]()
+    loop = QEventLoop()
+    errors: list[CryoETError] = []
     timer = QTimer()
     timer.timeout.connect(lambda: loop.quit() if task.is_stopped or errors else None)
     restorer = browser.restorer
@@ -192,7 +193,7 @@ class Opening(QObject):
     def begin(self) -> None:
         """Open the source or the view; signals trigger the later steps."""
         restorer = self._browser.restorer
-        restorer.asks = self.options.screenshot is None  # else nobody can answer
+        restorer.asks = self.options.screenshot is None  # a picture is made without a user
         if self.options.view is not None:
             restorer.opened.connect(self._on_view)
             restorer.failed.connect(self._fail)
@@ -269,7 +270,8 @@ def _wait_until_drawn(
     viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, task: Task
 ) -> None:
     """Wait until nothing is loading; raise the first error that occurs."""
-    loop, errors = QEventLoop(), list[CryoETError]()
+    loop = QEventLoop()
+    errors: list[CryoETError] = []
     timeout_s = opening.options.timeout_s
     deadline, idle_since = monotonic() + timeout_s, monotonic()
 

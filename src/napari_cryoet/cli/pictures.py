@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 app = Typer()
 
-_SCREEN_PX: Final = (1280, 800)  # of the virtual display; what is drawn may be larger
+_SHOWN_CHARACTERS: Final = 80
+_SCREEN_PX: Final = (1280, 800)  # of the virtual display; pictures may be larger
 
 ViewArgument = Annotated[
     str, Argument(metavar="VIEW", help="The file of a view (NAME.view.json), or a link.")
@@ -146,12 +147,12 @@ def _draw(
 
 def _read(text: str) -> tuple[View, Path | None]:
     """The view of a link or a file, and the file's folder."""
-    from napari_cryoet.views.links import parse_link
-    from napari_cryoet.views.view import View, read_view
+    from napari_cryoet.views.links import read_shared
+    from napari_cryoet.views.view import View
 
-    if "://" not in text and not text.lower().startswith("napari-cryoet:"):
-        return read_view(text), Path(text).absolute().parent
-    view = parse_link(text)
+    view, folder = read_shared(text)
     if not isinstance(view, View):
-        raise FormatError("This link leads to no view.", hint="Copy the link of a view.")
-    return view, None
+        raise FormatError(
+            f"{text[:_SHOWN_CHARACTERS]!r} is no view.", hint="Give its file or link."
+        )
+    return view, folder

@@ -473,7 +473,8 @@ def _filtered(
     for start in range(0, size_z, planes):
         task.step(0.78 + 0.22 * start / size_z, "comparing with the surroundings")
         end = min(start + planes, size_z)
-        first, last = max(start - reach[0], 0), min(end + reach[0], size_z)
+        first = max(start - reach[0], 0)
+        last = min(end + reach[0], size_z)
         missing = reach[0] - (start - first), reach[0] - (last - end)
         slab = np.pad(
             voxels[first:last], (missing, (reach[1],) * 2, (reach[2],) * 2), mode="symmetric"

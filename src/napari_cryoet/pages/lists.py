@@ -388,7 +388,8 @@ def answer(
     index: Index, catalogue: Catalogue, words: CatalogueSearch, question: Question
 ) -> Answer:
     """Search an index, in a few milliseconds; only the first runs are listed, see `all_runs`."""
-    search, is_of_runs = question.search, question.unit == "runs"
+    search = question.search
+    is_of_runs = question.unit == "runs"
     matches = find(index, search)
     by_id = {row.id: row for row in catalogue.rows}
     datasets = tuple(by_id[dataset_id] for dataset_id in matches.dataset_ids if dataset_id in by_id)

@@ -411,7 +411,8 @@ def what_changed(before: Picks, after: Picks) -> str:
 def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     """Elementwise equality of two columns; missing values equal each other."""
     if "O" in (one.dtype.kind, other.dtype.kind):
-        one, other = _without_na(one), _without_na(other)
+        one = _without_na(one)
+        other = _without_na(other)
     with np.errstate(invalid="ignore"):
         are_same = np.asarray(one == other, dtype=bool)
         if are_same.all():

@@ -437,7 +437,8 @@ def ask_rows(
 
     ``names`` are the tables to request, by default all.
     """
-    wanted, names = set(run_ids), tables().keys() if names is None else names
+    wanted = set(run_ids)
+    names = tables().keys() if names is None else names
     rows: dict[str, list[Row]] = {}
     roots: dict[str, dict[str, Any]] = {
         "runs": {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": [*wanted]}}

@@ -261,13 +261,13 @@ def read_view(path: str | Path) -> View:
 
 
 def write_view(view: View, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a view's file and return its path, with the suffix ``.view.json`` if it had none.
+    """Write a view's file and return its path, whose suffix becomes ``.view.json``.
 
     Raises ExistsError if there is one and not ``overwrite``, SaveError if it can't be written.
     """
     path = Path(path)
-    if not path.name.endswith(".json"):
-        path = path.with_name(path.name + SUFFIX)
+    if not path.name.endswith(SUFFIX):
+        path = path.with_name(path.name.removesuffix(".json") + SUFFIX)
     text = view.to_json()
     if len(text) > MAX_BYTES:
         raise _too_large()

@@ -287,7 +287,8 @@ class PortalBrowser(Dock):
 
     def _return(self, _catalogue: object) -> None:
         """Show the page and the search with which the source was left."""
-        left, self._left = self._left, None
+        left = self._left
+        self._left = None
         if left is None:
             return
         try:

@@ -153,7 +153,7 @@ class Finder(QObject):
                 self._on_failed(link)
 
     def _link_in(self, text: str) -> View | Jump | FormatError | None:
-        """The view or record of a link, or what is wrong with it; None for other text."""
+        """The view or record that a link opens, or its error; None for other text."""
         if "/" not in text and not text.lower().startswith(f"{SCHEME}:"):
             return None  # an id, which Enter opens, or a title
         try:

@@ -53,7 +53,8 @@ class Canvas(QObject):
         self, viewer: ViewerModel, size_px: tuple[int, int], *, is_coarse: bool = False
     ) -> None:
         super().__init__()
-        self._main, self._size_px, self._is_coarse = viewer, size_px, is_coarse
+        self._size_px = size_px
+        self._is_coarse = is_coarse
         self._range = viewer.dims.range
         self._to_copy = [layer for layer in viewer.layers if layer.visible]
         self._streams: list[tuple[Layer, StreamStatus]] = []
@@ -114,7 +115,8 @@ class Canvas(QObject):
 
     def _on_asked(self, camera: Camera, future: Future[QImage]) -> None:
         if not self._is_closed:  # a worker may ask while it is stopped
-            self._camera, self._future = camera, future
+            self._camera = camera
+            self._future = future
             self._next_soon.start()
 
     def _next(self) -> None:
@@ -167,7 +169,8 @@ class Canvas(QObject):
 
     def _show(self) -> None:
         """Move to the frame's camera."""
-        camera, self._camera = self._camera, None
+        camera = self._camera
+        self._camera = None
         assert camera is not None  # noqa: S101 - `_next` checked
         self._model.dims.ndim = 3
         self._model.dims.range = self._range
@@ -199,7 +202,8 @@ class Canvas(QObject):
         return is_loaded and all(state.is_exact for state in states)
 
     def _deliver(self, frame: QImage) -> None:
-        future, self._future = self._future, None
+        future = self._future
+        self._future = None
         if future is not None:
             frame.setDevicePixelRatio(1)
             frame = frame.copy(QRect(0, 0, *self._size_px))

@@ -123,7 +123,8 @@ class ViewsMenu(QObject):
         if chosen:
             path = Path(chosen)
             captured = capture(self._viewer, folder=path.absolute().parent)
-            path = write_view(captured.view, path, overwrite=path.exists())  # Qt has asked
+            is_agreed = path.name.endswith(SUFFIX)  # Qt asked about the name as it was typed
+            path = write_view(captured.view, path, overwrite=is_agreed)
             self._say(f"Saved {path.name}.", captured)
 
     def choose(self) -> None:

@@ -40,7 +40,7 @@ _TEXT: Final = QColor(255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is drawn over a picture; ``legend`` has names and colours."""
+    """The marks over a picture; ``legend`` has names and colours."""
 
     has_scale_bar: bool = False
     legend: tuple[tuple[str, RGBA], ...] = ()

@@ -156,8 +156,9 @@ class SaveDialog(QDialog):
             self.form[name].visible = self._is_movie and is_needed
 
     def _cameras(self) -> list[Camera]:
-        """What each frame shows; CryoETError if the form asks for what is impossible."""
-        form, now = self.form, camera_of(self._viewer)
+        """The camera of each frame; CryoETError if the form's motion is impossible."""
+        form = self.form
+        now = camera_of(self._viewer)
         n = frame_count(form.seconds.value)
         if not self._is_movie:
             return [now]
@@ -170,7 +171,8 @@ class SaveDialog(QDialog):
         return sweep(now, first, last, n)
 
     def _on_start(self) -> None:
-        path, form = self.path, self.form
+        path = self.path
+        form = self.form
         if path.exists() and not may_replace(path, self):
             return
         write = write_movie if self._is_movie else write_picture

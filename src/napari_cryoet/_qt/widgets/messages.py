@@ -290,7 +290,8 @@ class NoticeBar(QFrame):
             self._on_action()
 
     def _draw_icon(self) -> None:
-        colors, is_news = self._theme.colors, bool(self.property("isNews"))
+        colors = self._theme.colors
+        is_news = bool(self.property("isNews"))
         self._icon.setPixmap(
             pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning)
         )

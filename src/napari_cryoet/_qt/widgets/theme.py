@@ -137,7 +137,8 @@ def _color(color: Any) -> QColor:
 
 def icon(name: str, color: QColor) -> QIcon:
     """An icon for a button, faint when the button is disabled."""
-    result, faint = QIcon(pixmap(name, color)), QColor(color)
+    result = QIcon(pixmap(name, color))
+    faint = QColor(color)
     faint.setAlphaF(_DISABLED_OPACITY * color.alphaF())
     result.addPixmap(pixmap(name, faint), QIcon.Mode.Disabled)
     return result
