@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -296,8 +297,12 @@ class LessonSource(Protocol):
     def lesson(self) -> Lesson:
         """The lesson; that of a class comes without answers."""
 
+    @property
+    def folder(self) -> Path | None:
+        """The lesson's folder on this computer; None for a class."""
+
     def read_file(self, name: str) -> bytes:
-        """A picture or shown picks of the lesson; never a hidden reference."""
+        """A picture or shown picks of the lesson; never a hidden reference. Slow in a class."""
 
     def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
         """Grade an answer; slow, so not for the GUI thread.

@@ -1,0 +1,263 @@
+"""A learner's way through a lesson: the current step, answers, hints, and the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.files import written_whole
+from napari_cryoet.lessons.lesson import (
+    MAX_RESULT_BYTES,
+    Answer,
+    Cause,
+    Feedback,
+    LessonSource,
+    Result,
+    SortTask,
+    Step,
+    StepResult,
+)
+from napari_cryoet.packs.pack import is_safe
+from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.views.view import View
+
+RESULT_SUFFIX: Final = ".result.json"
+
+
+class _Progress:
+    """What a learner did in a step so far."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None  # the first one, which counts
+        self.first: Feedback | None = None
+        self.last: Feedback | None = None
+        self.attempts = 0
+        self.n_hints = 0
+        self.seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A row of the summary: a step with a task; ``score`` is None without an answer."""
+
+    title: str
+    score: float | None
+    is_right: bool
+    attempts: int
+
+
+class LessonSession:
+    """A learner's way through a lesson, from the first step to the summary after the last one.
+
+    Attributes
+    ----------
+    number
+        The current step, counted from 0; the number of steps at the summary.
+    """
+
+    def __init__(
+        self, source: LessonSource, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.source = source
+        self.lesson = source.lesson
+        self.number = 0
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._clock = clock
+        self._entered_s = clock()
+        self._progress = {step.key: _Progress() for step in self.lesson.steps}
+
+    # steps
+
+    @property
+    def step(self) -> Step | None:
+        """The current step; None at the summary."""
+        return None if self.is_over else self.lesson.steps[self.number]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the learner is at the summary."""
+        return self.number >= len(self.lesson.steps)
+
+    @property
+    def view(self) -> View | None:
+        """What the current step starts from: its own view, else that of the nearest earlier step."""
+        before = reversed(self.lesson.steps[: self.number + 1])
+        return next((step.view for step in before if step.view is not None), None)
+
+    @property
+    def text(self) -> str:
+        """Where the learner is, such as ``Step 3 of 9``."""
+        return "Summary" if self.is_over else f"Step {self.number + 1} of {len(self.lesson.steps)}"
+
+    def go_to(self, number: int) -> None:
+        """Go to a step, or to the summary after the last one."""
+        self._count_time()
+        self.number = max(0, min(number, len(self.lesson.steps)))
+
+    def _count_time(self) -> None:
+        now_s = self._clock()
+        if self.step is not None:
+            self._progress[self.step.key].seconds += now_s - self._entered_s
+        self._entered_s = now_s
+
+    # answers and hints
+
+    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+        """Grade an answer; slow, for any thread. See `LessonSource.grade`."""
+        return self.source.grade(step_key, answer, task)
+
+    def keep(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
+        """Keep a graded answer; the first one of a step counts."""
+        progress = self._progress[step_key]
+        progress.attempts += 1
+        progress.last = feedback
+        if progress.first is None:
+            progress.answer = answer
+            progress.first = feedback
+
+    def feedback(self, step_key: str) -> Feedback | None:
+        """The feedback on a step's last answer."""
+        return self._progress[step_key].last
+
+    def hints(self, step_key: str) -> tuple[str, ...]:
+        """The hints of a step that the learner has seen."""
+        return self.lesson.step(step_key).hints[: self._progress[step_key].n_hints]
+
+    def has_hint(self, step_key: str) -> bool:
+        """Whether a step has a hint that the learner hasn't seen."""
+        return self._progress[step_key].n_hints < len(self.lesson.step(step_key).hints)
+
+    def take_hint(self, step_key: str) -> None:
+        """Show one more hint of a step."""
+        if self.has_hint(step_key):
+            self._progress[step_key].n_hints += 1
+
+    # results
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The summary: one row for each step with a task."""
+        rows = []
+        for step in self.lesson.steps:
+            progress = self._progress[step.key]
+            first = progress.first
+            if step.task is not None:
+                score = None if first is None else first.score
+                is_right = first is not None and first.is_right
+                rows.append(Score(step.title, score, is_right, progress.attempts))
+        return tuple(rows)
+
+    def result(self, nickname: str) -> Result:
+        """What the learner did so far."""
+        self._count_time()
+        steps = []
+        for key, progress in self._progress.items():
+            first = progress.first
+            part = StepResult(
+                step=key,
+                answer=progress.answer,
+                score=None if first is None else first.score,
+                cause=None if first is None else first.cause,
+                attempts=progress.attempts,
+                n_hints=progress.n_hints,
+                seconds=round(progress.seconds, 1),
+            )
+            steps.append(part)
+        return Result(
+            nickname=nickname,
+            lesson=self.lesson.key,
+            lesson_version=self.lesson.version,
+            started_at=self._started_at,
+            steps=tuple(steps),
+        )
+
+
+# feedback on the canvas
+
+
+#: A letter and a colour for each kind of wrong pick, distinguishable with every colour vision.
+MARKS: Final[dict[Cause, tuple[str, str]]] = {
+    "missed": ("M", "#56b4e9"),
+    "extra": ("X", "#ff6a3c"),
+    "shifted": ("S", "#f0e442"),
+    "wrong object": ("W", "#e78ac3"),
+    "doubled": ("D", "#e69f00"),
+    "noise": ("N", "#c0c0c0"),
+    "edge": ("E", "#b39ddb"),
+}
+OTHER_MARK: Final = ("?", "#ff6a3c")
+
+
+def marks_of(feedback: Feedback) -> dict[Cause, list[tuple[float, float, float]]]:
+    """The positions of an answer's wrong and missed places, in ångström, by cause."""
+    places: dict[Cause, list[tuple[float, float, float]]] = {}
+    for remark in feedback.remarks:
+        places.setdefault(remark.cause, []).append(remark.position_zyx_angstrom)
+    return places
+
+
+# files
+
+
+def files_of(step: Step, view: View | None) -> tuple[str, ...]:
+    """The files of the lesson that a step shows on the canvas, but not the pictures in its text."""
+    names = [] if view is None else [each.file for each in view.layers if each.kind == "file"]
+    if isinstance(step.task, SortTask):
+        names.append(step.task.picks)
+    return tuple(names)
+
+
+def fetch_files(
+    source: LessonSource, names: Iterable[str], folder: Path, task: Task = UNWATCHED
+) -> Path:
+    """Get files of a lesson, and return the folder that holds them.
+
+    That is the lesson's own folder; for a class it is ``folder``, into which they are written.
+
+    Raises
+    ------
+    CryoETError
+        If a name leads out of the folder, or the class can't be reached.
+    """
+    if source.folder is not None:
+        return source.folder
+    for name in names:
+        task.check()
+        if not name or not is_safe(name):
+            raise FormatError(f"A lesson can't name the file {name!r}: it isn't in its folder.")
+        path = folder / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.read_file(name))
+    return folder
+
+
+def write_result(result: Result, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a result as one JSON file and return its path.
+
+    Raises ExistsError if there is one and not ``overwrite``, SaveError if it can't be written.
+    """
+    path = Path(path)
+    if not path.name.endswith(".json"):
+        path = path.with_name(path.name + RESULT_SUFFIX)
+    text = msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"
+    with written_whole(path, overwrite=overwrite) as unfinished:
+        unfinished.write_bytes(text)
+    return path
+
+
+def result_of_json(text: bytes) -> Result:
+    """A result from its JSON text; FormatError if it isn't one or is too large."""
+    if len(text) > MAX_RESULT_BYTES:
+        raise FormatError(f"This result is larger than {MAX_RESULT_BYTES >> 20} MB.")
+    try:
+        return msgspec.json.decode(text, type=Result)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise FormatError(f"This isn't a result of a lesson: {error}.") from error

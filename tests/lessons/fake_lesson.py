@@ -1,0 +1,63 @@
+"""A lesson in memory that grades at once, with every kind of task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_cryoet.exceptions import NetworkError, NotFoundError
+from napari_cryoet.lessons.lesson import (
+    Answer,
+    ChooseAnswer,
+    Feedback,
+    Lesson,
+    MeasureAnswer,
+    PickAnswer,
+    Remark,
+    Step,
+)
+from napari_cryoet.task import UNWATCHED, Task
+
+REFERENCE = ((400.0, 900.0, 900.0), (400.0, 1200.0, 900.0))
+
+
+class FakeLesson:
+    """A source whose answers are right if they are `right`."""
+
+    def __init__(self, *steps: Step, folder: Path | None = None) -> None:
+        self.lesson = Lesson(key="fake", title="A fake lesson", version=3, steps=steps)
+        self.folder = folder
+        self.files: dict[str, bytes] = {}
+        self.right: dict[str, Answer] = {}
+        self.answers: list[tuple[str, Answer]] = []
+        self.is_reachable = True
+
+    def read_file(self, name: str) -> bytes:
+        if name not in self.files:
+            raise NotFoundError(f"The lesson has no file {name}.")
+        return self.files[name]
+
+    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+        if not self.is_reachable:
+            raise NetworkError("The class can't be reached.")
+        self.answers.append((step_key, answer))
+        is_right = answer == self.right.get(step_key)
+        match answer:
+            case PickAnswer(positions_zyx_angstrom=positions):
+                wrong = [Remark(position_zyx_angstrom=each, cause="noise") for each in positions]
+                return Feedback(
+                    score=float(is_right),
+                    is_right=is_right,
+                    cause="right" if is_right else "noise",
+                    text="Well picked." if is_right else "There is **only noise** here.",
+                    figures={"precision": float(is_right)},
+                    remarks=() if is_right else tuple(wrong),
+                    reference_zyx_angstrom=REFERENCE,
+                )
+            case ChooseAnswer():
+                cause = "right" if is_right else "wrong choice"
+            case MeasureAnswer():
+                is_right = 300 < answer.length_angstrom < 500
+                cause = "right" if is_right else "too long"
+            case _:
+                cause = "right" if is_right else "wrong choice"
+        return Feedback(score=float(is_right), is_right=is_right, cause=cause, text="So it is.")
