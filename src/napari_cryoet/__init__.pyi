@@ -11,6 +11,8 @@ from .comparison.comparing import Ranking as Ranking
 from .comparison.comparing import compare as compare
 from .comparison.comparing import rank_annotations as rank_annotations
 from .comparison.comparing import rivals_of as rivals_of
+from .comparison.consensus import Consensus as Consensus
+from .comparison.consensus import consensus as consensus
 from .comparison.inputs import open_annotation as open_annotation
 from .comparison.masks import MaskComparison as MaskComparison
 from .comparison.masks import PicksInMask as PicksInMask

@@ -38,6 +38,7 @@ OPTIONS = {
     "convert": "--unit --spacing --shape --tomogram --alignment --to --overwrite",
     "compare": "--unit --source --radius --beta --method --symmetry --iou --region --spacing --insist --json",
     "rank": "--source --radius --beta --method --symmetry --iou --region --spacing --insist --json",
+    "consensus": "--source --radius --min-votes --to --spacing --overwrite --json",
     "check": "--unit --spacing --diameter --tomogram --json",
     "pack": "",
     "serve": "--host --port --name --cors",

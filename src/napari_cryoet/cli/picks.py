@@ -1,4 +1,4 @@
-"""``napari-cryoet convert``, ``compare``, ``rank`` and ``check``."""
+"""``napari-cryoet convert``, ``compare``, ``rank``, ``consensus`` and ``check``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from typer import Argument, Option, Typer
 
 import napari_cryoet
-from napari_cryoet.cli.console import say, say_json, say_table, working
+from napari_cryoet.cli.console import say, say_json, say_table, tell, working
 from napari_cryoet.cli.options import (
     JsonOption,
     ShapeOption,
@@ -280,6 +280,48 @@ def rank(
         return
     columns = ("annotation", ">picks", ">precision", ">recall", ">F", "why not")
     say_table(columns, (row.texts for row in ranking.rows))
+
+
+@app.command()
+def consensus(
+    annotations: Annotated[
+        list[str], Argument(metavar="A B...", help="Each person's picks: files, or ids.")
+    ],
+    source: SourceOption = None,
+    radius: Annotated[
+        float, Option(parser=positive, metavar="Å", help="Largest distance from the consensus.")
+    ] = ...,  # type: ignore[assignment] # typer's word for a required option
+    min_votes: Annotated[
+        int | None,
+        Option(min=1, metavar="N", help="Save picks of at least N people; more than half."),
+    ] = None,
+    to: Annotated[
+        Path | None, Option(metavar="FILE", help="Save the consensus; see convert.")
+    ] = None,
+    spacing: SpacingOption = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace FILE if it exists.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Combine the picks of several people: how many made each, and how well they agree.
+
+    napari-cryoet consensus anna.ndjson ben.star carla.csv --radius 75 --to consensus.ndjson
+    """
+    with working() as task:
+        picks = []
+        for each in _resolved(annotations, source):
+            side = napari_cryoet.open_annotation(each, spacing_angstrom=spacing, task=task)
+            if not isinstance(side, napari_cryoet.Picks):
+                raise ComparisonError("A consensus is of picks, not of masks.")
+            picks.append(side)
+        found = napari_cryoet.consensus(picks, radius, task=task)
+    if to is not None:
+        agreed = found.at_least(min_votes or found.majority)
+        made = napari_cryoet.write_picks(agreed, to, overwrite=overwrite)
+        tell(f"{made.path}: {count_text(made.count, 'pick')}")
+    if as_json:
+        say_json(found.to_dict())
+        return
+    say(found.text.rstrip("\n"))
 
 
 def _read_picks(

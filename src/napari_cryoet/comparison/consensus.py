@@ -1,0 +1,257 @@
+"""Consensus: which picks how many people made, and how well the people agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet._version import __version__
+from napari_cryoet.comparison.comparing import compare
+from napari_cryoet.comparison.match import pairs_within
+from napari_cryoet.comparison.report import name_of_side, share_text
+from napari_cryoet.exceptions import ComparisonError, require_positive
+from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance, plain_data
+from napari_cryoet.task import UNWATCHED, Task, shows_progress
+from napari_cryoet.wording import count_text, nm_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+#: Columns of the consensus: how many people made a pick, and the mean distance of their picks from it.
+VOTES: Final = "votes"
+SCATTER: Final = "scatter_angstrom"
+#: The row of a person who didn't make a pick.
+NO_PICK: Final = -1
+
+_STEPS: Final = 10_000  # pairs between two looks at the task
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
+class Consensus:
+    """What several people picked in one volume.
+
+    Attributes
+    ----------
+    names
+        The people, by the names of their picks, else by number.
+    radius_angstrom
+        The largest distance of a person's pick from the consensus.
+    picks
+        Every pick that anybody made, at the mean of their positions, most votes first. Their features have
+        the number of votes and the scatter in ångström.
+    members
+        int64 (n, people), the row of each person's pick, `NO_PICK` if there is none.
+    f_scores
+        (people, people), F1 of each pair; NaN if both are empty.
+    """
+
+    names: tuple[str, ...]
+    radius_angstrom: float
+    picks: Picks
+    members: NDArray[np.int64]
+    f_scores: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return f"<Consensus: {self.headline}>"
+
+    @property
+    def agreement(self) -> float | None:
+        """The mean F1 of all pairs of people; None if nobody picked anything.
+
+        Kappa needs to know how many places everybody left out, which picks don't tell. As that number grows,
+        kappa becomes this mean (Hripcsak and Rothschild 2005, doi:10.1197/jamia.M1733).
+        """
+        scores = self.f_scores[np.triu_indices(len(self.names), 1)]
+        known = scores[np.isfinite(scores)]
+        return float(known.mean()) if len(known) else None
+
+    @property
+    def n_by_votes(self) -> NDArray[np.int64]:
+        """(people + 1,) number of picks that exactly so many people made."""
+        return np.bincount(self.picks.features[VOTES], minlength=len(self.names) + 1)
+
+    @property
+    def majority(self) -> int:
+        """The least number of people that is more than half."""
+        return len(self.names) // 2 + 1
+
+    @property
+    def headline(self) -> str:
+        """The result in one sentence."""
+        agreed = count_text(len(self.at_least(self.majority)), "pick")
+        if self.agreement is None:
+            return "Nobody picked anything."
+        people = f"at least {self.majority} of {len(self.names)} people"
+        return (
+            f"{agreed} by {people}; agreement {share_text(self.agreement)} (mean F1 of all pairs)."
+        )
+
+    @property
+    def text(self) -> str:
+        """The result, and how many picks have how many votes, as plain text."""
+        within = nm_text(self.radius_angstrom)
+        lines = [self.headline, f"Picks of different people within {within} count as one.", ""]
+        counts = self.n_by_votes
+        people = len(self.names)
+        lines += [f"{counts[votes]:>7,}  by {votes} of {people}" for votes in range(people, 0, -1)]
+        return "\n".join(lines) + "\n"
+
+    def at_least(self, min_votes: int) -> Picks:
+        """The picks that at least so many people made."""
+        are_kept = self.picks.features[VOTES] >= min_votes
+        return self.picks.take(are_kept, f"kept those of at least {min_votes} people")
+
+    def to_dataframe(self) -> DataFrame:
+        """One row for each pick: position, votes, scatter, and each person's row."""
+        table = self.picks.to_dataframe()
+        for number, name in enumerate(self.names):
+            table[f"row_of_{name}"] = self.members[:, number]
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON-compatible data."""
+        report = {
+            "headline": self.headline,
+            "people": self.names,
+            "radius_angstrom": self.radius_angstrom,
+            "agreement": self.agreement,
+            "f_scores": self.f_scores,
+            "positions_zyx_angstrom": self.picks.positions_angstrom_zyx,
+            "votes": self.picks.features[VOTES],
+            "members": self.members,
+            "software": f"napari-cryoet {__version__}",
+        }
+        return dict(plain_data(report))
+
+
+@shows_progress
+def consensus(
+    picks: Sequence[Picks], radius_angstrom: float, *, task: Task = UNWATCHED
+) -> Consensus:
+    """Combine the picks of several people: how many made each, where it is on average, how well they agree.
+
+    The nearest picks of different people are joined first. A person counts once for each pick, and all
+    joined picks lie within the radius of their mean. The order of the people doesn't matter.
+
+    Parameters
+    ----------
+    picks
+        The picks of each person, in the same volume; voxel spacings may differ.
+    radius_angstrom
+        Half the particle's diameter is a common choice.
+    task
+        Its progress, and Stop.
+
+    Raises
+    ------
+    ComparisonError
+        If there are fewer than two people, or positions don't match.
+    StoppedError
+        If ``task`` is stopped.
+    ValueError
+        If the radius isn't positive.
+    """
+    require_positive("radius_angstrom", radius_angstrom)
+    people = list(picks)
+    if len(people) < 2:
+        raise ComparisonError("A consensus needs the picks of at least two people.")
+    f_scores = _f_scores(people, radius_angstrom, task.part(0, 0.5))
+    positions = np.concatenate([each.positions_angstrom_zyx for each in people])
+    owners = np.repeat(np.arange(len(people)), [len(each) for each in people])
+    groups = _groups(positions, owners, radius_angstrom, task.part(0.5, 1))
+
+    starts = np.cumsum([0, *(len(each) for each in people)])
+    members = np.full((len(groups), len(people)), NO_PICK, np.int64)
+    means = np.empty((len(groups), 3))
+    scatter = np.empty(len(groups))
+    for number, rows in enumerate(groups):
+        members[number, owners[rows]] = rows - starts[owners[rows]]
+        means[number] = positions[rows].mean(axis=0)
+        scatter[number] = np.linalg.norm(positions[rows] - means[number], axis=1).mean()
+    votes = (members != NO_PICK).sum(axis=1)
+    order = np.lexsort((*means.T[::-1], -votes))
+    spacing = people[0].spacing_angstrom or 1.0
+    return Consensus(
+        names=_names(people),
+        radius_angstrom=float(radius_angstrom),
+        picks=Picks(
+            means[order] / spacing,
+            spacing,
+            features={VOTES: votes[order], SCATTER: scatter[order]},
+            shape_zyx=people[0].shape_zyx,
+            alignment_id=people[0].alignment_id,
+            about=_about(people),
+        ),
+        members=members[order],
+        f_scores=f_scores,
+    )
+
+
+def _f_scores(people: list[Picks], radius_angstrom: float, task: Task) -> NDArray[np.float64]:
+    scores = np.ones((len(people), len(people)))
+    pairs = list(combinations(range(len(people)), 2))
+    for number, (one, other) in enumerate(pairs):
+        task.step(number / len(pairs), "comparing")
+        found = compare(people[one], people[other], radius_angstrom=radius_angstrom)
+        f1 = found.figures["f_beta"]
+        scores[one, other] = scores[other, one] = np.nan if f1 is None else f1
+    return scores
+
+
+def _groups(
+    positions: NDArray[np.float64], owners: NDArray[np.intp], radius: float, task: Task
+) -> list[NDArray[np.intp]]:
+    """Rows of picks that are one, each of other people, all within the radius of their mean."""
+    near = pairs_within(positions, positions, radius)
+    near = near.take((near.rows_a < near.rows_b) & (owners[near.rows_a] != owners[near.rows_b]))
+    # of pairs that are equally far apart, that which comes first in the volume
+    rank = np.argsort(np.lexsort(positions.T[::-1]))
+    ends = np.sort(rank[np.stack([near.rows_a, near.rows_b])], axis=0)
+    order = np.lexsort((ends[1], ends[0], near.costs))
+    group_of = list(range(len(positions)))
+    groups = [[row] for row in range(len(positions))]
+    pairs = zip(near.rows_a[order].tolist(), near.rows_b[order].tolist(), strict=True)
+    for number, (a, b) in enumerate(pairs):
+        if number % _STEPS == 0:
+            task.step(number / len(near), "joining")
+        one = groups[group_of[a]]
+        other = groups[group_of[b]]
+        if set(owners[one]) & set(owners[other]):
+            continue  # also if they are the same group
+        rows = one + other
+        joined = positions[rows]
+        if np.linalg.norm(joined - joined.mean(axis=0), axis=1).max() > radius:
+            continue
+        groups[group_of[a]] = rows
+        groups[group_of[b]] = []
+        target = group_of[a]
+        for row in other:
+            group_of[row] = target
+    return [np.array(rows, np.intp) for rows in groups if rows]
+
+
+def _names(people: list[Picks]) -> tuple[str, ...]:
+    """A name for each, none twice."""
+    names: list[str] = []
+    for number, each in enumerate(people, 1):
+        name = name_of_side(each) or f"{number}"
+        names.append(f"{name} ({number})" if name in names else name)
+    return tuple(names)
+
+
+def _about(people: list[Picks]) -> Provenance:
+    """What all agree on: the run and the object."""
+    known: dict[str, Any] = {}
+    for name in ("source", "dataset_id", "run_id", "run_name", "object_id", "object_name"):
+        values = {getattr(each.about, name) for each in people}
+        if len(values) == 1:
+            known |= {name: values.pop()}
+    software = f"napari-cryoet {__version__}"
+    name = f"consensus of {len(people)}"
+    return Provenance(kind="annotation", shown_name=name, software=software, **known)
