@@ -106,6 +106,10 @@ class ChangedError(StreamError):
     """A file changed between reads; parts of different versions are never combined."""
 
 
+class LeftOutError(StreamError):
+    """A pack has these voxels only at a coarser level."""
+
+
 class WithheldError(StreamError, NetworkError):
     """A request was not sent, because of offline mode or the data saver."""
 

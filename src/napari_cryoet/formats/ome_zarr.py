@@ -33,6 +33,9 @@ CoarseOffset = Literal["mean", "strided"]
 ImageKind = Literal["tomogram", "mask", "instances", "tiltseries"]
 OmeZarrVersion = Literal["0.4", "0.5"]
 
+#: The attribute of an image of which some levels are here only in part.
+PARTIAL: Final = "napari-cryoet-partial"
+
 _LEVELS_WRITTEN: Final = 3
 _MAX_LEVELS: Final = 32
 _MAX_CHANNELS: Final = 4096
@@ -152,6 +155,17 @@ def is_safe_path(path: str) -> bool:
     return (
         is_relative and path.isprintable() and not {"", ".", ".."} & set(path.strip("/").split("/"))
     )
+
+
+def parse_partial(attributes: dict[str, Any], where: str) -> dict[str, list[tuple[int, ...]]]:
+    """The numbers of the chunks that are here, by the path of each level that isn't here whole.
+
+    Other chunks were left out: they don't hold the fill value, as missing chunks usually do.
+    """
+    try:
+        return msgspec.convert(attributes.get(PARTIAL, {}), dict[str, list[tuple[int, ...]]])
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: {PARTIAL} can't be used ({error}).") from error
 
 
 def parse_channels(attributes: dict[str, Any]) -> tuple[Channel, ...]:

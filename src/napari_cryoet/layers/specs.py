@@ -181,7 +181,7 @@ def _labels_in_memory(volume: Volume, task: Task) -> Any:
 def _first_limits(volume: Volume, task: Task) -> tuple[float, float]:
     """Contrast limits from the central planes, or from others if those are uniform."""
     is_coarse = volume.pyramid is not None and volume.pyramid.stays_coarse
-    level = len(volume.levels) - 1 if is_coarse else 0
+    level = volume.whole_levels[-1 if is_coarse else 0]
     for at in (0.5, 0.25, 0.75):
         limits = robust_limits(volume.read_middle(level=level, at=at, task=task))
         if limits is not None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError
 from napari_cryoet.streaming import blosc
-from napari_cryoet.streaming.grid import BlockIndex, box_shape, make_grid
+from napari_cryoet.streaming.grid import BlockIndex, Box, box_shape, make_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -111,6 +111,15 @@ class Chunks:
     async def prepare(self, chunk: tuple[int, ...]) -> None:
         """Read the table or index that a chunk's blocks need, if it is small."""
         await self._span(chunk)
+
+    def leaves_out(self, box: Box) -> bool:
+        """Whether a pack left out some of the blocks of a box."""
+        are_here = self.layout.are_here
+        if are_here is None:
+            return False
+        spans = zip(box, self.layout.file_shape, strict=True)
+        files = tuple(slice(start // size, -(-stop // size)) for (start, stop), size in spans)
+        return not are_here[files].all()
 
     def describe(self, chunk: tuple[int, ...]) -> str:
         """The file of a chunk, for messages."""

@@ -40,12 +40,19 @@ class Picture:
 
 
 def missing_keys(image: SharedImage, memory: MemoryCache, level: int, box: Box) -> list[Key]:
-    """The keys of a box's blocks that are in memory neither whole nor as the needed plane."""
+    """The keys of a box's blocks that are in memory neither whole nor as the needed plane.
+
+    Blocks that a pack left out don't count, since they can't be fetched.
+    """
     owner, plane = image.owner, plane_of(box)
-    keys = ((owner, level, block) for block in image.levels[level].grid.covering(box))
-    return [
+    chunks = image.levels[level]
+    keys = ((owner, level, block) for block in chunks.grid.covering(box))
+    missing = [
         key for key in keys if key not in memory and (plane is None or (*key, plane) not in memory)
     ]
+    if chunks.leaves_out(box):
+        return [key for key in missing if not chunks.leaves_out(chunks.grid.box(key[2]))]
+    return missing
 
 
 def compose(

@@ -66,7 +66,10 @@ class DisplayState:
     missing_blocks
         How many blocks of the view are missing.
     is_limited
-        Whether the view is shown at a coarser level because its exact values would cost too much.
+        Whether a part of the view is shown at a coarser level, because its exact values would cost too much or
+        were left out.
+    is_partial
+        Whether the file leaves out exact values of the view.
     full_bytes
         The estimated download for the exact view, if it is limited; else 0.
     bytes_read
@@ -80,6 +83,7 @@ class DisplayState:
     is_exact: bool = False
     missing_blocks: int = 0
     is_limited: bool = False
+    is_partial: bool = False
     full_bytes: int = 0
     bytes_read: int = 0
     error: CryoETError | None = None
@@ -191,17 +195,21 @@ class Display:
     def state(self) -> DisplayState:
         """How complete the picture of the current view is."""
         missing, view = self._missing(), self._view
-        is_limited = view is not None and self._target(view)[0] != view.level
+        is_limited = is_partial = False
+        if view is not None:
+            is_limited = self._target(view)[0] != view.level
+            is_partial = self.image.levels[view.level].leaves_out(view.box)
         errors = [self._failed[key][1] for key in missing if key in self._failed]
         full_bytes = 0
-        if is_limited and view is not None and plane_of(view.box) is not None:
+        if is_limited and view is not None and plane_of(view.box) is not None and not is_partial:
             full_bytes = self.image.wire_bytes(
                 view.level, self.image.size_bytes(view.level, view.box)
             )
         return DisplayState(
             is_exact=self._is_exact,
             missing_blocks=len(missing),
-            is_limited=is_limited,
+            is_limited=is_limited or is_partial,
+            is_partial=is_partial,
             full_bytes=full_bytes,
             bytes_read=self.pyramid.bytes_read,
             error=self.image.error or next(iter(errors), None) or self._does_not_fit(),
@@ -313,11 +321,11 @@ class Display:
 
     def _missing(self) -> list[Key]:
         """The missing blocks of the view."""
-        return (
-            []
-            if self._view is None
-            else missing_keys(self.image, self._engine.memory, *self._target(self._view))
-        )
+        if self._view is None:
+            return []
+        memory = self._engine.memory
+        boxes = self.image.shown_boxes(*self._target(self._view))
+        return [key for each in boxes for key in missing_keys(self.image, memory, *each)]
 
     def _does_not_fit(self) -> StreamError | None:
         """An error if the blocks of the view would keep evicting each other."""

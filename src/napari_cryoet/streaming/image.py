@@ -57,6 +57,15 @@ class SharedImage:
             return box
         return coarse_box(box, self.ratios(level, coarse), self.shapes[coarse], self.coarse_offset)
 
+    def shown_boxes(self, level: int, box: Box) -> list[tuple[int, Box]]:
+        """A box of a level, and of the coarser levels as long as some of its blocks were left out."""
+        boxes = [(level, box)]
+        while level < self.coarsest and self.levels[level].leaves_out(box):
+            box = self.box_at(level, box, level + 1)
+            level += 1
+            boxes.append((level, box))
+        return boxes
+
     def block_bytes(self, level: int) -> int:
         """Decoded bytes of a full block of a level."""
         return math.prod(self.levels[level].grid.block_shape) * self.dtype.itemsize

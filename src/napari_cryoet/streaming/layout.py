@@ -10,13 +10,19 @@ import asyncio
 import itertools
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
-from napari_cryoet.formats.ome_zarr import Multiscale, is_safe_path, parse_multiscale, with_old_axes
+from napari_cryoet.formats.ome_zarr import (
+    Multiscale,
+    is_safe_path,
+    parse_multiscale,
+    parse_partial,
+    with_old_axes,
+)
 from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.network import client
 from napari_cryoet.streaming.sources import open_source
@@ -24,6 +30,8 @@ from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
 
     from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.piece import Piece
@@ -41,6 +49,7 @@ _MAX_LENGTH = 2**40
 _MAX_CHUNK_BYTES = 2**31
 _MAX_CHUNKS_ALONG_AN_AXIS = 2**20
 _MAX_CHUNKS_PER_SHARD = 2**22
+_MAX_FILES_LISTED = 2**22
 _MAX_LABELS = 1024
 
 #: Codecs that do nothing but compress or filter numbers; numcodecs knows others, such as
@@ -106,6 +115,8 @@ class ArrayLayout:
         Maps the index of a chunk or shard to its file name, relative to the array.
     dimension_names
         The array's own axis names; empty unless all axes are named.
+    are_here
+        Which chunks or shards a pack has, if it left out some; None if a missing one holds the fill value.
     """
 
     path: str
@@ -118,6 +129,7 @@ class ArrayLayout:
     chunk_document: dict[str, Any]
     file_name: Callable[[tuple[int, ...]], str]
     dimension_names: tuple[str, ...] = ()
+    are_here: NDArray[np.bool_] | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -215,11 +227,34 @@ def _find(
         parse_array(documents.need(key), path, f"{where}/{key}")
         for key, path in zip(keys, paths, strict=True)
     ]
+    partial = parse_partial(attributes, where)
+    if arrays[-1].path in partial:
+        raise FormatError(f"{where}: no level is here whole.")
+    arrays = [
+        _with_files(array, partial[array.path], where) if array.path in partial else array
+        for array in arrays
+    ]
     documents.read([], heads=[key for array in arrays if (key := _head_key(array))])
     if multiscale is not None and not arrays[0].dimension_names:
         multiscale = with_old_axes(multiscale, len(arrays[0].shape))
     _check_levels(multiscale, arrays, where)
     return ImageMetadata(attributes, multiscale, tuple(arrays), documents.pieces)
+
+
+def _with_files(array: ArrayLayout, files: list[tuple[int, ...]], where: str) -> ArrayLayout:
+    """The layout of an array that has only some of its chunks or shards."""
+    sizes = zip(array.shape, array.file_shape, strict=True)
+    counts = tuple(-(-size // length) for size, length in sizes)
+    possible = math.prod(counts) <= _MAX_FILES_LISTED and all(
+        len(file) == len(counts) and all(0 <= at < n for at, n in zip(file, counts, strict=True))
+        for file in files
+    )
+    if not possible:
+        raise FormatError(f"{where}: the list of the chunks of level {array.path!r} is wrong.")
+    are_here = np.zeros(counts, np.bool_)
+    for file in files:
+        are_here[file] = True
+    return replace(array, are_here=are_here)
 
 
 def _head_key(array: ArrayLayout) -> str | None:

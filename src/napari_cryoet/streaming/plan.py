@@ -163,7 +163,8 @@ def plan(
     pace = level_that_keeps_up(image, view, target, motion, bytes_per_s)
     if needs_coarse and pace != coarsest:
         yield PlannedPart(Priority.COARSE, coarsest, image.box_at(view.level, view.box, coarsest))
-    yield PlannedPart(Priority.VIEW, pace, image.box_at(view.level, view.box, pace))
+    for level, box in image.shown_boxes(pace, image.box_at(view.level, view.box, pace)):
+        yield PlannedPart(Priority.VIEW, level, box)
     if motion is not None:
         if motion.planes_per_s and pace != coarsest:
             yield from _coarse_ahead(image, view, motion)

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, StoppedError
+from napari_cryoet.exceptions import ChangedError, LeftOutError, StoppedError
 from napari_cryoet.formats.ome_zarr import CoarseOffset, as_labels
 from napari_cryoet.locations import PathOrUrl
 from napari_cryoet.network import client
@@ -306,7 +306,8 @@ class Pyramid:
         Raises
         ------
         StreamError
-            If a part can't be read; ChangedError if a file changed since the image was opened.
+            If a part can't be read; ChangedError if a file changed since the image was opened, LeftOutError
+            if a pack has the part only at a coarser level.
         StoppedError
             When ``task`` is stopped or the pyramid is closed.
         """
@@ -318,6 +319,7 @@ class Pyramid:
             raise ValueError(f"{box} is no box within {self.shapes[level]}")
         values = np.empty(box_shape(box), self.dtype)
         self._require_open(task)
+        self._require_here(level, box)
         stored, grid = self.stored_box(box), self.image.levels[level].grid
         assembly = _Assembly(self._to_stored(values), stored, grid)
         memory, owner = self.engine.memory, self.image.owner
@@ -339,8 +341,15 @@ class Pyramid:
     def fetch(self, level: int, box: Box) -> None:
         """Fetch a box into memory, so that `read` returns at once; errors as in `read`."""
         self._require_open(UNWATCHED)
+        self._require_here(level, box)
         blocks = self.image.levels[level].grid.covering(self.stored_box(box))
         client.run(self.engine.read(self.image, level, blocks, lambda _blocks: None, keep=True))
+
+    def is_here(self, level: int, box: Box | None = None) -> bool:
+        """Whether the file has all of a box of a level; a pack may leave out parts of fine levels."""
+        return not self.image.levels[level].leaves_out(
+            self.stored_box(box or whole_box(self.shapes[level]))
+        )
 
     def grid(self, level: int) -> Grid:
         """The grid of blocks of a level."""
@@ -428,6 +437,13 @@ class Pyramid:
         """A view of values with the pyramid's axes, in stored axis order."""
         transposed = values.transpose([self._order.index(axis) for axis in sorted(self._order)])
         return np.expand_dims(transposed, tuple(self._fixed)) if self._fixed else transposed
+
+    def _require_here(self, level: int, box: Box) -> None:
+        if not self.is_here(level, box):
+            raise LeftOutError(
+                f"{self.place} has this part only at a coarser level.",
+                hint="Use a coarser level, or open the tomogram from the portal.",
+            )
 
     def _require_open(self, task: Task) -> None:
         if self._is_closed or task.is_stopped:

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet.exceptions import LeftOutError
 from napari_cryoet.picks import are_rotations
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes.volume import Volume
@@ -182,12 +183,16 @@ class CropReader:
     def _crop(self, row: int, shape: Frame | Cube, task: Task) -> Crop:
         task.check()
         volume = self.volume
-        grid = volume.grid_for(shape.side_angstrom / shape.pixels)
         is_oriented = shape.is_oriented and self.are_oriented[row]
         axes = self._rotations[row] if is_oriented and self._rotations is not None else np.eye(3)
-        vectors = _samples_angstrom(shape, grid.voxel_angstrom, axes)
-        positions = self.points_zyx[row] + vectors / volume.spacing_zyx
-        values = volume.sample(positions, grid.level, task=task)
+        for grid in volume.grids_for(shape.side_angstrom / shape.pixels):
+            vectors = _samples_angstrom(shape, grid.voxel_angstrom, axes)
+            positions = self.points_zyx[row] + vectors / volume.spacing_zyx
+            try:
+                values = volume.sample(positions, grid.level, task=task)
+                break
+            except LeftOutError:  # a coarser level has it
+                continue
         return Crop(row, values if isinstance(shape, Cube) else mean_of_known(values, axis=0))
 
 

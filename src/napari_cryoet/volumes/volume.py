@@ -176,10 +176,22 @@ class Volume:
         return LevelGrid(level, shape, factor, first, spacing)
 
     def grid_for(self, voxel_angstrom: float) -> LevelGrid:
-        """The coarsest level whose voxels are at most this wide, else the finest."""
+        """The coarsest level whose voxels are at most this wide, else the finest; of the whole ones."""
+        whole = self.whole_levels
+        return next(grid for grid in self.grids_for(voxel_angstrom) if grid.level in whole)
+
+    def grids_for(self, voxel_angstrom: float) -> list[LevelGrid]:
+        """The coarsest level whose voxels are at most this wide, else the finest, and all coarser ones."""
         grids = [self.grid(level) for level in range(len(self.levels))]
         fine = [grid for grid in grids if grid.voxel_angstrom <= voxel_angstrom * _SAME_WIDTH]
-        return fine[-1] if fine else grids[0]
+        return grids[max(0, len(fine) - 1) :]
+
+    @property
+    def whole_levels(self) -> list[int]:
+        """The numbers of the levels that are here whole; a pack may leave out parts of fine ones."""
+        pyramid = self.pyramid
+        numbers = range(len(self.levels))
+        return [level for level in numbers if pyramid is None or pyramid.is_here(level)]
 
     def read(self, level: int, box: Box, *, task: Task = UNWATCHED) -> NDArray[Any]:
         """Read a box of a level: start and stop (exclusive) on each axis, z, y, x."""

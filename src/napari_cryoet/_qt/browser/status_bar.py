@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy
 
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.streaming.progressive import (
+    PARTIAL_TEXT,
     SETTLE_MS,
     StreamState,
     StreamStatus,
@@ -134,6 +135,8 @@ class StreamWatch(QObject):
             strip.set_status(joined(offline_text(states), loading_text(states)), can_stop=True)
         elif any(state.is_stopped and not state.is_exact for state in states):
             strip.set_status("stopped", can_retry=True)
+        elif any(state.is_partial for state in states):
+            strip.set_status(joined(offline_text(states), PARTIAL_TEXT))
         elif any(state.is_limited for state in states):
             full_bytes = sum(state.full_bytes for state in states)
             is_held = self._detail.is_held_coarse

@@ -37,6 +37,8 @@ _THUMBNAIL_AFTER_MS: Final = 500  # a thumbnail with each slice, as in napari, w
 _PAUSE_FACTOR: Final = 2.0  # pause between redraws, relative to their duration
 _MAX_PAUSE_S: Final = 0.5
 _PREFETCH_AFTER_MS: Final = 300  # prefetching earlier would slow down the first drawing of a layer
+#: The state of a picture of which a pack left out a part.
+PARTIAL_TEXT: Final = "full resolution only in parts of this pack"
 SETTLE_MS: Final = 100  # limits updates of texts, since states change with every block
 
 
@@ -78,7 +80,13 @@ class StreamStatus(QObject):
         state, pyramid = self.display.state, self.display.pyramid
         if self._is_out_of_view:
             state = replace(
-                state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None
+                state,
+                is_exact=True,
+                missing_blocks=0,
+                is_limited=False,
+                is_partial=False,
+                full_bytes=0,
+                error=None,
             )
         return StreamState(
             **{field.name: getattr(state, field.name) for field in fields(state)},
@@ -530,6 +538,8 @@ def state_text(states: Sequence[StreamState]) -> str:
         return "stopped"
     if any(state.is_coming for state in states):
         return "sharpening…"
+    if any(state.is_partial for state in states):
+        return PARTIAL_TEXT
     return "coarser level" if any(state.is_limited for state in states) else ""
 
 

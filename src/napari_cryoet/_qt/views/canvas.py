@@ -220,6 +220,11 @@ def _check_gets_exact(layer: Layer, stream: StreamStatus) -> None:
         ) from state.error
     if not state.is_limited or state.is_exact:
         return
+    if state.is_partial:
+        raise StreamError(
+            f"The pack has {name} only at a coarser level here.",
+            hint="Open it from the portal, or allow coarse data.",
+        )
     display = stream.display
     if display.pyramid.stays_coarse or is_sliced_in_3d(layer):
         raise StreamError(
