@@ -43,9 +43,8 @@ Cause = Literal[
 
 LongText = Annotated[str, Meta(max_length=20_000)]
 #: A file in the lesson's folder, by its path with slashes.
-FileName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,3}$")
-]
+FILE_NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,3}$"
+FileName = Annotated[str, Meta(pattern=FILE_NAME)]
 Key = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
 Nickname = Annotated[str, Meta(min_length=1, max_length=40)]
 #: Start and end along z, y and x in ångström.

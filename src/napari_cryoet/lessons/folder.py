@@ -1,0 +1,146 @@
+"""Lessons in folders: their text, pictures, shown picks and hidden references."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.files import written_whole
+from napari_cryoet.formats.registry import read_picks
+from napari_cryoet.lessons.grading import grade
+from napari_cryoet.lessons.lesson import (
+    FILE_NAME,
+    LESSON_NAME,
+    MAX_LESSON_BYTES,
+    MAX_RESULT_BYTES,
+    Answer,
+    Feedback,
+    Lesson,
+    Result,
+)
+from napari_cryoet.lessons.text import HIDDEN, read_lesson_text
+from napari_cryoet.picks import Picks
+from napari_cryoet.task import UNWATCHED, Task
+
+#: Maximum size of a picture or of shown picks.
+MAX_SHOWN_BYTES: Final = 20 << 20
+_LESSONS: Final = "lessons"
+_MAX_LISTED: Final = 100
+_NOT_IN_KEY: Final = re.compile("[^a-z0-9]+")
+
+
+class LessonFolder:
+    """A lesson in a folder, which grades answers itself; a `LessonSource`."""
+
+    def __init__(self, folder: Path, lesson: Lesson) -> None:
+        self.folder = folder
+        self.lesson = lesson
+
+    def read_file(self, name: str) -> bytes:
+        """A picture or shown picks of the lesson.
+
+        Raises FormatError if there is none of this name, or if it is hidden, too large or outside.
+        """
+        path = self._path_of(name)
+        hidden = (self.folder / HIDDEN).resolve()
+        if path.suffix.lower() == ".md" or path == hidden or hidden in path.parents:
+            raise FormatError(f"{name} of a lesson is hidden.")
+        return _content(path, MAX_SHOWN_BYTES)
+
+    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+        """Grade an answer; see `LessonSource.grade`."""
+        steps = {step.key: step for step in self.lesson.steps}
+        asked = steps[step_key].task if step_key in steps else None
+        if asked is None:
+            raise FormatError(f"The lesson has no task in a step {step_key!r}.")
+        return grade(asked, answer, self.read_picks, task)
+
+    def read_picks(self, name: str) -> Picks:
+        """The picks of a file in the folder, hidden ones too; FormatError if that is damaged."""
+        picks = read_picks(self._path_of(name))
+        if picks.spacing_angstrom is None:
+            raise FormatError(f"{name} doesn't state its voxel spacing.")
+        return picks
+
+    def _path_of(self, name: str) -> Path:
+        """The path of a file, with links followed; FormatError if it isn't in the folder."""
+        path = (self.folder / name).resolve()
+        is_inside = path.is_relative_to(self.folder.resolve())
+        if not re.fullmatch(FILE_NAME, name) or not is_inside or not path.is_file():
+            raise FormatError(f"The lesson has no file {name!r}.")
+        return path
+
+
+def open_lesson(path: Path | str) -> LessonFolder:
+    """Open a lesson from its folder, or from the ``lesson.md`` in it.
+
+    Raises
+    ------
+    FormatError
+        If there is none, or it is damaged.
+    """
+    folder = Path(path).absolute()
+    folder = folder.parent if folder.name == LESSON_NAME else folder
+    content = _content(folder / LESSON_NAME, MAX_LESSON_BYTES)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{folder / LESSON_NAME} isn't text in UTF-8.") from error
+    key = _NOT_IN_KEY.sub("-", folder.name.casefold()).strip("-")
+    return LessonFolder(folder, read_lesson_text(text, key[:80] or "lesson"))
+
+
+def lessons_of(pack_folder: Path | str) -> tuple[LessonFolder, ...]:
+    """The lessons of a pack by the names of their folders, without damaged ones."""
+    return tuple(_lessons_in(Path(pack_folder) / _LESSONS))
+
+
+def _lessons_in(folder: Path) -> Iterator[LessonFolder]:
+    files = sorted(folder.glob(f"*/{LESSON_NAME}"))
+    for file in files[:_MAX_LISTED]:
+        with suppress(FormatError):
+            yield open_lesson(file)
+
+
+def _content(path: Path, max_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise FormatError(f"{path} can't be read: {error.strerror}.") from error
+    if len(content) > max_bytes:
+        raise FormatError(f"{path.name} is larger than {max_bytes >> 20} MB.")
+    return content
+
+
+# results
+
+
+def read_result(path: Path | str) -> Result:
+    """A learner's result from its file; FormatError if it is none or too large."""
+    path = Path(path)
+    return result_of_json(_content(path, MAX_RESULT_BYTES))
+
+
+def result_of_json(text: bytes) -> Result:
+    """A learner's result from JSON; FormatError if it is none or too large."""
+    if len(text) > MAX_RESULT_BYTES:
+        raise FormatError(f"This result is larger than {MAX_RESULT_BYTES >> 20} MB.")
+    try:
+        return msgspec.json.decode(text, type=Result)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise FormatError(f"This isn't the result of a lesson: {error}.") from error
+
+
+def write_result(result: Result, path: Path | str) -> Path:
+    """Write a learner's result, replacing an older one; SaveError if that fails."""
+    path = Path(path)
+    with written_whole(path, overwrite=True) as unfinished:
+        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    return path

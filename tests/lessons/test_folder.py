@@ -1,0 +1,104 @@
+"""Lessons in folders: what may be read of them, and results as files."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.lessons.folder import (
+    MAX_SHOWN_BYTES,
+    lessons_of,
+    open_lesson,
+    read_result,
+    write_result,
+)
+from napari_cryoet.lessons.lesson import (
+    MAX_LESSON_BYTES,
+    MAX_RESULT_BYTES,
+    PickAnswer,
+    Result,
+    StepResult,
+)
+
+TEXT = "---\ntitle: A lesson\n---\n\n## Look\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "pack" / "lessons" / "My lesson"
+    (folder / "answers").mkdir(parents=True)
+    (folder / "picks").mkdir()
+    (folder / "lesson.md").write_text(TEXT)
+    (folder / "picks" / "a.ndjson").write_text("")
+    (folder / "answers" / "a.ndjson").write_text("secret")
+    (tmp_path / "pack" / "outside.png").write_text("outside")
+    return folder
+
+
+def test_open_from_the_folder_or_its_text(folder):
+    for path in (folder, str(folder), folder / "lesson.md"):
+        lesson = open_lesson(path).lesson
+        assert (lesson.key, lesson.title) == ("my-lesson", "A lesson")
+
+
+def test_lessons_of_a_pack_are_listed_without_damaged_ones(folder):
+    pack = folder.parent.parent
+    (folder.parent / "0-damaged").mkdir()
+    (folder.parent / "0-damaged" / "lesson.md").write_text("no header")
+
+    assert [each.lesson.key for each in lessons_of(pack)] == ["my-lesson"]
+    assert lessons_of(folder) == ()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * (MAX_LESSON_BYTES + 1), None])
+def test_a_damaged_folder_is_refused(folder, content):
+    path = folder / "lesson.md"
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(FormatError):
+        open_lesson(folder)
+
+
+def test_only_shown_files_are_read(folder):
+    lesson = open_lesson(folder)
+    (folder / "huge.png").write_bytes(b"")
+    os.truncate(folder / "huge.png", MAX_SHOWN_BYTES + 1)
+    links = {"link.png": "answers/a.ndjson", "out.png": "../../outside.png", "open": "answers"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+
+    assert lesson.read_file("picks/a.ndjson") == b""
+    for name in (
+        "lesson.md",
+        "answers/a.ndjson",
+        "picks/../answers/a.ndjson",
+        "../../outside.png",
+        str(folder.parent.parent / "outside.png"),
+        "missing.png",
+        "picks",
+        "",
+        "huge.png",
+        "open/a.ndjson",
+        *links,
+    ):
+        with pytest.raises(FormatError):
+            lesson.read_file(name)
+
+
+def test_results_are_read_as_written_and_bounded(tmp_path):
+    answer = PickAnswer(positions_zyx_angstrom=((1.0, 2.0, 3.5),))
+    step = StepResult(step="look", answer=answer, score=0.5, cause="missed", attempts=2)
+    result = Result(nickname="Ada", lesson="a-lesson", steps=(step,))
+    path = write_result(result, tmp_path / "new" / "ada.json")
+
+    assert read_result(path) == result
+    assert read_result(write_result(result, path)) == result
+    with pytest.raises(SaveError):
+        write_result(result, path / "below")
+    for content in (b"{}", b"[" * 100_000, b" " * (MAX_RESULT_BYTES + 1), b'{"nickname": "\xff"}'):
+        path.write_bytes(content)
+        with pytest.raises(FormatError):
+            read_result(path)
+    with pytest.raises(FormatError):
+        read_result(tmp_path / "missing.json")
