@@ -50,6 +50,7 @@ from .layers.load import load_picks as load_picks
 from .layers.load import load_tilt_series as load_tilt_series
 from .layers.load import load_tomogram as load_tomogram
 from .layers.specs import LayerSpec as LayerSpec
+from .lessons.folder import LessonFolder as LessonFolder
 from .lessons.folder import open_lesson as open_lesson
 from .lessons.lesson import Lesson as Lesson
 from .measure.measuring import measure_picks as measure_picks
