@@ -205,7 +205,7 @@ def _shift(points: Floats, targets: Floats, tolerance: float) -> Shared | None:
     n_fitting = _n_fitting(belong, targets, exact)
     if not _is_above_chance(n_fitting, points, targets, exact, n_tried=len(ways)):
         return None
-    return Shared("shifted", f"shifted by {way_text(-way)}", belong, n_fitting)
+    return Shared("shifted", f"shifted by about {way_text(-way)}", belong, n_fitting)
 
 
 def _reading(points: Floats, reference: Picks, tolerance: float) -> Shared | None:
@@ -397,7 +397,7 @@ def _about_offset(found: PicksComparison) -> str:
     error = float(np.linalg.norm(offsets.std(axis=0))) / np.sqrt(len(offsets))
     if np.linalg.norm(mean) <= max(_OFFSET * found.radius_angstrom, 3 * error):
         return ""
-    return f"Your picks are shifted by {way_text(mean)}; that much is allowed here."
+    return f"Your picks are shifted by about {way_text(mean)}; that much is allowed here."
 
 
 def _with_article(name: str) -> str:
