@@ -14,9 +14,20 @@ from napari.layers import Image, Labels, Vectors
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet import Basket, download_basket, load_tomogram, open_portal
+from napari_cryoet import (
+    Basket,
+    download_basket,
+    load_picks,
+    load_tomogram,
+    open_portal,
+    read_picks,
+    write_picks,
+)
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.picks.layer_picks import picks_of
+from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer
+from napari_cryoet._qt.seam import opened_from
 from napari_cryoet._qt.views import restore
 from napari_cryoet._qt.views.capture import capture
 from napari_cryoet._qt.widgets.dock import open_dock
@@ -26,7 +37,7 @@ from napari_cryoet.settings import Recent, Settings
 from napari_cryoet.viewer import add_layers, show_orientations, show_slabs, view_of
 from napari_cryoet.views.view import Camera, View, ViewedAnnotation, ViewedRun
 
-RUN, OTHER_RUN = 9001, 9002
+RUN, OTHER_RUN, REAL_RUN = 9001, 9002, 249
 TOMOGRAM, ORIENTED, MASK, INSTANCES = 9001, 9001, 9009, 9008
 Open = Callable[..., tuple[ViewerModel, PortalBrowser]]
 
@@ -146,11 +157,20 @@ def with_hidden_layers(dock: PortalBrowser) -> None:
     dock.manager.set_visible(LayerKey("annotation", ORIENTED), False)
 
 
+def in_a_review(dock: PortalBrowser) -> None:
+    points = dock.manager.layers_of(LayerKey("annotation", ORIENTED))[0]
+    points.name = "Which of these?"
+    reviewed = ReviewedLayer(dock.viewer, points, dock)
+    reviewed.fade(reviewed.picks.ids[:2])
+    reviewed.fly_to(1)
+    assert "Which of these?" in " ".join(capture(dock.viewer).left_out)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         *(in_2d, along_y, along_x, in_3d, as_volume, in_a_slab),
-        *(with_arrows, without_arrows, with_a_mask, with_hidden_layers),
+        *(with_arrows, without_arrows, with_a_mask, with_hidden_layers, in_a_review),
     ],
 )
 def test_a_view_of_the_demo_is_the_same_once_opened(
@@ -169,21 +189,44 @@ def test_a_view_of_the_demo_is_the_same_once_opened(
     assert again == view
 
 
-def test_two_runs_of_a_pack_open_together(
-    qtbot: QtBot, demo_pack: Path, make_dock: Callable[[], PortalBrowser], memory: Settings
+@pytest.mark.parametrize(
+    ("name", "run_ids"),
+    [
+        ("pack", (RUN, OTHER_RUN)),
+        ("served demo", (RUN, OTHER_RUN)),
+        pytest.param("real rows", (REAL_RUN,), marks=pytest.mark.slow),
+    ],
+)
+def test_runs_of_other_sources_open_together(
+    qtbot: QtBot,
+    request: pytest.FixtureRequest,
+    make_dock: Callable[[], PortalBrowser],
+    memory: Settings,
+    name: str,
+    run_ids: tuple[int, ...],
 ) -> None:
-    memory.remember(Recent(str(demo_pack), 0, "The demo as a pack"))
+    match name:
+        case "pack":
+            source = str(request.getfixturevalue("demo_pack"))
+        case "served demo":
+            source = request.getfixturevalue("served_demo")["graphql"]
+        case _:
+            source = str(request.getfixturevalue("real_pack").folder)
+    memory.remember(Recent(source, 0, name))
     dock, other = make_dock(), make_dock()
-    portal = open_portal(demo_pack)
+    portal = open_portal(source)
     dock.manager.show_together = True
-    for run_id in (RUN, OTHER_RUN):
-        show(qtbot, dock, portal.run_page(run_id), ORIENTED)
+    for run_id in run_ids:
+        page = portal.run_page(run_id)
+        files = {ORIENTED} if run_id == RUN else {each.id for each in page.annotation_files}
+        show(qtbot, dock, page, *files)
     view = view_of(dock.viewer)
-    assert [run.source for run in view.runs] == ["pack", "pack"]
+    with qtbot.waitSignal(other.session.catalogue_changed):
+        other.use_source(source)  # a server of the user's own choice needs no other consent
     assert open_in(qtbot, other, view) == ""
     assert view_of(other.viewer) == view
     qtbot.waitUntil(lambda: other.screens.run.page is not None)
-    assert other.screens.run.page.run.id == RUN
+    assert other.screens.run.page.run.id == run_ids[0]
 
 
 def test_a_download_opens_from_its_folder_or_from_where_it_was_downloaded(
@@ -218,11 +261,18 @@ def test_what_a_view_cannot_hold_is_said_and_what_is_missing_too(
     write_pyramid(tmp_path / "own.zarr", np.zeros((8, 8, 8), np.float32), 40.0)
     add_layers(viewer, [load_tomogram(tmp_path / "own.zarr")])
     points = dock.manager.layers_of(LayerKey("annotation", ORIENTED))[0]
+    kept = tmp_path / "kept.star"
+    chosen = picks_of(points).take([0, 1], "kept 2 in review")
+    write_picks(chosen, kept)
+    add_layers(viewer, load_picks(chosen, name="chosen"))
+    with opened_from(kept):
+        add_layers(viewer, load_picks(read_picks(kept), name="kept"))
     points.data = points.data[1:]
     said = " ".join(capture(viewer, folder=tmp_path / "other").left_out)
-    assert all(word in said for word in ("My shapes", "own.zarr", "edits"))
+    assert all(word in said for word in ("My shapes", "own.zarr", "edits", "other picks"))
     view, left_out = capture(viewer, folder=tmp_path)
     assert "own.zarr" not in " ".join(left_out)
+    assert [layer.file for layer in view.layers if layer.file] == ["own.zarr", "kept.star"]
     missing = [
         replace(layer, name="My picks", annotation=ViewedAnnotation(path="none"))
         for layer in view.layers
@@ -234,6 +284,7 @@ def test_what_a_view_cannot_hold_is_said_and_what_is_missing_too(
     assert "My picks" in remarks
     names = {layer.name for layer in other.viewer.layers}
     assert {"mine", "own", *(layer.name for layer in view.layers[:2])} <= names
+    assert view_of(other.viewer, folder=tmp_path).layers == view.layers[: -len(missing)]
 
 
 def test_another_host_is_asked_about_before_any_request(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import napari
@@ -299,6 +300,16 @@ def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
 
 
 # overlays
+
+
+def opened_from(path: Path) -> AbstractContextManager[Any]:
+    """Let layers that are made in this block state their file, like those that napari opens."""
+    try:
+        from napari.layers._source import layer_source
+    except ImportError:
+        return nullcontext()
+    block: AbstractContextManager[Any] = layer_source(path=str(path))
+    return block
 
 
 def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:

@@ -27,6 +27,7 @@ from napari_cryoet.exceptions import PackError
 from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.locations import Location
 from napari_cryoet.packs.pack import open_pack
+from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
@@ -202,7 +203,7 @@ def _run_of(about: Provenance) -> ViewedRun:
 
 def _content_of(layer: Layer, about: Provenance) -> ViewedLayer | None:
     """The record that a layer shows; None for other layers."""
-    if not about.source or not about.path:
+    if not about.source or not about.path or _is_made_of_others(layer):
         return None
     match about.kind:
         case "tomogram" | "tilt series" as kind:
@@ -237,7 +238,9 @@ def _tomogram_of(about: Provenance) -> ViewedTomogram:
 
 
 def _file_path(layer: Layer) -> Path | None:
-    opened = layer.source.path or about_of(layer).source_url
+    opened = layer.source.path
+    if not opened and not _is_made_of_others(layer):
+        opened = about_of(layer).source_url
     return Location.of(opened).path if opened else None
 
 
@@ -245,14 +248,29 @@ def _why_left_out(layer: Layer, about: Provenance) -> str:
     path = _file_path(layer)
     if path is not None:
         return f"the file {path.name} isn't in the folder of the view's file."
+    if _is_made_of_others(layer):
+        return "picks made from other picks; export them beside the view's file."
     if about.source_url:
         return "its address isn't part of a portal."
     return "made or opened by another program or by hand."
 
 
 def _is_edited(layer: Layer, about: Provenance) -> bool:
+    return bool(about.edits) or _has_edit_steps(layer)
+
+
+def _is_made_of_others(layer: Layer) -> bool:
+    """Whether a layer has picks of an annotation that a review chose or a check mended.
+
+    Their provenance is the annotation's, also once they were exported and opened again.
+    """
+    picks = layer.metadata.get(PICKS_KEY)
+    return isinstance(picks, Picks) and bool(picks.edits) and not _has_edit_steps(layer)
+
+
+def _has_edit_steps(layer: Layer) -> bool:
     log = edits_of(layer) if isinstance(layer, Points) and PICKS_KEY in layer.metadata else None
-    return bool(about.edits) or (log is not None and bool(log.steps))
+    return log is not None and bool(log.steps)
 
 
 # how it is drawn
@@ -275,6 +293,9 @@ def _looks_of(viewer: ViewerModel, layer: Layer) -> tuple[Looks, list[str]]:
         looks |= _looks_of_points(viewer, layer)
         if str(layer.border_color_mode) != "direct":
             left_out.append(f"The colours of {plain(layer.name)}, which are by a feature.")
+        elif len(np.unique(layer.border_color[:, 3])) > 1:
+            name = plain(layer.name)
+            left_out.append(f"The review of {name}: the view shows rejected picks like the others.")
         n_left = len(layer.selected_data) - MAX_PARTS
         if n_left > 0:
             left_out.append(f"{plain(layer.name)}: {count_text(n_left, 'more selected pick')}.")

@@ -22,6 +22,7 @@ from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.ortho.dock import NAME as ORTHO
 from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.picks.slabs import show_slab
+from napari_cryoet._qt.seam import opened_from
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.viewer.detail import VolumeDetail
@@ -93,7 +94,7 @@ class _Data:
 
     sources: Mapping[int, str]  # by run number
     pages: Mapping[int, RunPage]
-    files: Mapping[int, list[LayerSpec]]  # by layer number
+    files: Mapping[int, tuple[Path, list[LayerSpec]]]  # by layer number
     remarks: list[str]
 
 
@@ -213,8 +214,9 @@ class Restorer(QObject):
             self._load(found, finding)
         keys = {found.number: _key_of(found) for found in finding.layers}
         self._opening = _Opening(view, keys, [*data.remarks, *finding.remarks])
-        for number, specs in data.files.items():
-            self._opening.layers[number] = add_layers(self._viewer, specs)[-1]
+        for number, (path, specs) in data.files.items():
+            with opened_from(path):
+                self._opening.layers[number] = add_layers(self._viewer, specs)[-1]
         self._check_soon.start()
 
     def _without_refused(self, view: View, finding: Finding) -> Finding:
@@ -260,6 +262,7 @@ class Restorer(QObject):
             self._manager.set_visible(key, False)
         in_order = [opening.layers[number] for number in sorted(opening.layers)]
         _put_in_order(self._viewer.layers, in_order)
+        _set_names({opening.layers[number]: view.layers[number].name for number in opening.layers})
         show_camera(self._viewer, view.camera)
         for number, layer in opening.layers.items():
             opening.remarks += self._set_looks(layer, view.layers[number].looks)
@@ -354,7 +357,7 @@ def _find_data(
     """The pages of a view's runs, and its files; raises the error of a run if there is no other data."""
     sources: dict[int, str] = {}
     pages: dict[int, RunPage] = {}
-    files: dict[int, list[LayerSpec]] = {}
+    files: dict[int, tuple[Path, list[LayerSpec]]] = {}
     errors: list[CryoETError] = []
     portals: dict[str, Portal] = {}
     for number, run in enumerate(view.runs):
@@ -373,7 +376,8 @@ def _find_data(
         if layer.kind != "file":
             continue
         try:
-            files[number] = _read_file(file_of(layer, folder))
+            path = file_of(layer, folder)
+            files[number] = path, _read_file(path)
         except CryoETError as error:
             errors.append(error)
     if errors and not pages and not files:
@@ -406,6 +410,15 @@ def _put_in_order(layers: LayerList, wanted: list[Layer]) -> None:
     for place, layer in enumerate(order):
         if layers[place] is not layer:
             layers.move(layers.index(layer), place)
+
+
+def _set_names(names: Mapping[Layer, str]) -> None:
+    """Name layers; an empty name leaves a layer's own."""
+    changed = {layer: plain(name) for layer, name in names.items() if name}
+    for layer in changed:
+        layer.name = ""  # else a name that another one gives up gets a number
+    for layer, name in changed.items():
+        layer.name = name
 
 
 # looks
