@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from lessons.fake_lesson import FakeLesson
-from napari_cryoet.exceptions import ExistsError, FormatError
-from napari_cryoet.lessons.lesson import Choice, ChooseAnswer, ChooseTask, Step
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.lessons.lesson import Choice, ChooseAnswer, ChooseTask, Feedback, Remark, Step
 from napari_cryoet.lessons.session import (
     LessonSession,
+    feedback_text,
     fetch_files,
-    result_of_json,
-    write_result,
+    summary_text,
 )
 from napari_cryoet.views.view import Camera, View
 
@@ -82,17 +82,32 @@ def test_a_step_without_a_view_starts_from_the_one_before(source: FakeLesson) ->
     assert session.view is VIEW
 
 
-def test_a_result_is_one_file_that_is_read_back(source: FakeLesson, tmp_path: Path) -> None:
+def test_feedback_links_to_wrong_places_by_cause() -> None:
+    wrong = [Remark(position_zyx_angstrom=(1, 2, 3), cause="noise")] * 2
+    missed = Remark(position_zyx_angstrom=(4, 5, 6), cause="missed", text="in the corner")
+    figures = {"recall": 0.5, "n_right": 3.0}
+    feedback = Feedback(
+        score=0.25,
+        is_right=False,
+        cause="noise",
+        text="Noise.",
+        figures=figures,
+        remarks=(*wrong, missed),
+    )
+    text = feedback_text(feedback)
+    assert "25%" in text
+    assert "recall 50%" in text
+    assert "n_right" not in text
+    assert "**N** noise: [1](!highlight=1.0,2.0,3.0) [2](!highlight" in text
+    assert "**M** missed (in the corner)" in text
+
+
+def test_the_summary_is_a_table_of_first_scores(source: FakeLesson) -> None:
     session = LessonSession(source)
     answer(session, 1)
-    result = session.result("Ada")
-    path = write_result(result, tmp_path / "ada")
-    assert result_of_json(path.read_bytes()) == result
-    with pytest.raises(ExistsError):
-        write_result(result, path)
-    for text in (b"{}", b"[" * 100_000, path.read_bytes() + b" " * (2 << 20)):
-        with pytest.raises(FormatError):
-            result_of_json(text)
+    text = summary_text(session.scores)
+    assert "| Choice | ✓ 100% | 1 |" in text
+    assert "| Last | not answered | 0 |" in text
 
 
 def test_files_of_a_class_are_written_and_stay_in_their_folder(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from napari_cryoet.exceptions import FormatError
-from napari_cryoet.files import written_whole
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.formats.notes import SUFFIX, path_beside
 from napari_cryoet.lessons.lesson import (
-    MAX_RESULT_BYTES,
     Answer,
     Cause,
     Feedback,
@@ -26,7 +24,7 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.packs.pack import is_safe
 from napari_cryoet.task import UNWATCHED, Task
-from napari_cryoet.views.view import View
+from napari_cryoet.views.view import View, Zyx
 
 RESULT_SUFFIX: Final = ".result.json"
 
@@ -179,7 +177,7 @@ class LessonSession:
         )
 
 
-# feedback on the canvas
+# what is shown
 
 
 #: A letter and a colour for each kind of wrong pick, distinguishable with every colour vision.
@@ -193,14 +191,43 @@ MARKS: Final[dict[Cause, tuple[str, str]]] = {
     "edge": ("E", "#b39ddb"),
 }
 OTHER_MARK: Final = ("?", "#ff6a3c")
+_MAX_LINKS: Final = 8  # to places of one cause
+_FIGURES: Final = ("precision", "recall")
+_SIGNS: Final = {True: "✓ Right", False: "✗ Not right yet"}
 
 
-def marks_of(feedback: Feedback) -> dict[Cause, list[tuple[float, float, float]]]:
-    """The positions of an answer's wrong and missed places, in ångström, by cause."""
-    places: dict[Cause, list[tuple[float, float, float]]] = {}
+def feedback_text(feedback: Feedback) -> str:
+    """Feedback as Markdown: score, reasons, and links to wrong and missed places by cause."""
+    score = f"**{_SIGNS[feedback.is_right]} · {feedback.score:.0%}**"
+    shown = [name for name in _FIGURES if name in feedback.figures]
+    figures = [f"{name} {feedback.figures[name]:.0%}" for name in shown]
+    lines = [score, feedback.text, " · ".join(figures)]
+    places: dict[tuple[Cause, str], list[Zyx]] = {}
     for remark in feedback.remarks:
-        places.setdefault(remark.cause, []).append(remark.position_zyx_angstrom)
-    return places
+        words = remark.text if remark.text != remark.cause else ""
+        places.setdefault((remark.cause, words), []).append(remark.position_zyx_angstrom)
+    items = []
+    for (cause, words), positions in places.items():
+        letter, _ = MARKS.get(cause, OTHER_MARK)
+        links = [
+            f"[{number}](!highlight={z:.1f},{y:.1f},{x:.1f})"
+            for number, (z, y, x) in enumerate(positions[:_MAX_LINKS], 1)
+        ]
+        more = " …" if len(positions) > _MAX_LINKS else ""
+        name = f"{cause} ({words})" if words else cause
+        items.append(f"- **{letter}** {name}: {' '.join(links)}{more}")
+    return "\n\n".join(filter(None, [*lines, "\n".join(items)]))
+
+
+def summary_text(scores: Iterable[Score]) -> str:
+    """The summary as a Markdown table."""
+    lines = ["| Task | Score | Tries |", "|---|---|---|"]
+    for row in scores:
+        score = "not answered" if row.score is None else f"{row.score:.0%}"
+        sign = "✓ " if row.is_right else ""
+        title = row.title.replace("|", "\\|")
+        lines.append(f"| {title} | {sign}{score} | {row.attempts} |")
+    return "The first answer of each task counts.\n\n" + "\n".join(lines)
 
 
 # files
@@ -236,28 +263,7 @@ def fetch_files(
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(source.read_file(name))
+            with suppress(CryoETError):  # it states the voxel spacing; not every file has one
+                notes = path_beside(path)
+                notes.write_bytes(source.read_file(f"{name}{SUFFIX}"))
     return folder
-
-
-def write_result(result: Result, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a result as one JSON file and return its path.
-
-    Raises ExistsError if there is one and not ``overwrite``, SaveError if it can't be written.
-    """
-    path = Path(path)
-    if not path.name.endswith(".json"):
-        path = path.with_name(path.name + RESULT_SUFFIX)
-    text = msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"
-    with written_whole(path, overwrite=overwrite) as unfinished:
-        unfinished.write_bytes(text)
-    return path
-
-
-def result_of_json(text: bytes) -> Result:
-    """A result from its JSON text; FormatError if it isn't one or is too large."""
-    if len(text) > MAX_RESULT_BYTES:
-        raise FormatError(f"This result is larger than {MAX_RESULT_BYTES >> 20} MB.")
-    try:
-        return msgspec.json.decode(text, type=Result)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise FormatError(f"This isn't a result of a lesson: {error}.") from error

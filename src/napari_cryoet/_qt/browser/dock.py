@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -125,14 +126,19 @@ class PortalBrowser(Dock):
         self._returns = returns
         self.session.open(str(source))
 
-    def open_view(self, view: View, *, folder: Path | None = None) -> None:
-        """Open a view; ``folder`` is that of its file."""
+    def open_view(
+        self, view: View, *, folder: Path | None = None, agreed: Iterable[str] = ()
+    ) -> None:
+        """Open a view; ``folder`` is that of its file.
+
+        Hosts in ``agreed`` are loaded from without a question.
+        """
         source = self.session.source
         is_address = source is not None and source.kind == "url"
-        agreed = {host_of(source.location)} if source is not None and is_address else set()
+        opened = {host_of(source.location)} if source is not None and is_address else set()
         notice = self.screens.notice
         notice.show_notice("Opening a view…", "Stop", self.restorer.stop, is_news=True, topic=VIEW)
-        self.restorer.open(view, folder=folder, agreed=agreed)
+        self.restorer.open(view, folder=folder, agreed={*opened, *agreed})
 
     def take_keys(self) -> None:
         if self.screens.stack.currentWidget() is self.screens.start:

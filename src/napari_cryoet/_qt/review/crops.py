@@ -15,7 +15,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt import QElidingLabel
 
-from napari_cryoet._qt.layers.placement import PlacementError, placement_of
+from napari_cryoet._qt.layers.placement import Placement, PlacementError, placement_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
@@ -44,9 +44,19 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     rotations = picks.rotations_zyx
     if rotations is not None and placement.is_flipped:  # flip the particles' axes with the layer
         rotations = np.sign(placement.steps)[:, None] * rotations
-    z, y, x = image_placement.steps.tolist()
-    volume = Volume(list(image.data) if image.multiscale else [image.data], (z, y, x))
+    volume = _volume_of(image, image_placement)
     return CropReader(volume, points_zyx, rotations, are_oriented=picks.are_oriented)
+
+
+def reader_at(image: Image, positions_zyx: NDArray[np.float64]) -> CropReader:
+    """A reader of crops around positions in the world."""
+    placement = placement_of(image, may_flip=True)
+    return CropReader(_volume_of(image, placement), placement.to_grid(positions_zyx))
+
+
+def _volume_of(image: Image, placement: Placement) -> Volume:
+    z, y, x = placement.steps.tolist()
+    return Volume(list(image.data) if image.multiscale else [image.data], (z, y, x))
 
 
 def particle_angstrom(layer: Points) -> float:

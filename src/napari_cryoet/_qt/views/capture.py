@@ -141,7 +141,7 @@ class _Capturing:
             self.left_out.append(f"{name}: a copy of a layer that the view has.")
             return
         self._paths.add((about.source, path))
-        if _is_edited(layer, about):
+        if is_edited(layer):
             self.left_out.append(f"The edits of {name}: the view shows the picks without them.")
         looks, more = _looks_of(self._viewer, layer)
         self.left_out += more
@@ -255,8 +255,9 @@ def _why_left_out(layer: Layer, about: Provenance) -> str:
     return "made or opened by another program or by hand."
 
 
-def _is_edited(layer: Layer, about: Provenance) -> bool:
-    return bool(about.edits) or _has_edit_steps(layer)
+def is_edited(layer: Layer) -> bool:
+    """Whether a layer differs from its file."""
+    return bool(about_of(layer).edits) or _has_edit_steps(layer)
 
 
 def _is_made_of_others(layer: Layer) -> bool:

@@ -33,6 +33,7 @@ from napari_cryoet._qt.views.capture import (
     OF_IMAGES,
     OF_RENDERING,
     hexadecimal,
+    is_edited,
     positions_of,
     widths_of,
 )
@@ -145,6 +146,8 @@ class Restorer(QObject):
         self._packs = packs
         #: Whether to ask for more hosts; otherwise their data are left out.
         self.asks = True
+        #: The layers of the view that was opened last.
+        self.layers: list[Layer] = []
         self._agreed: set[str] = set()
         self._opening: _Opening | None = None
         self._kept: View | None = None  # whose field of view is kept until the camera is moved
@@ -215,8 +218,7 @@ class Restorer(QObject):
         keys = {found.number: _key_of(found) for found in finding.layers}
         self._opening = _Opening(view, keys, [*data.remarks, *finding.remarks])
         for number, (path, specs) in data.files.items():
-            with opened_from(path):
-                self._opening.layers[number] = add_layers(self._viewer, specs)[-1]
+            self._opening.layers[number] = self._file_layer(path, specs)
         self._check_soon.start()
 
     def _without_refused(self, view: View, finding: Finding) -> Finding:
@@ -242,6 +244,14 @@ class Restorer(QObject):
                 manager.show_annotation(page, file, (*shown, page.default_tomogram)[0])
             case series:
                 manager.show_tilt_series(page, series)
+
+    def _file_layer(self, path: Path, specs: list[LayerSpec]) -> Layer:
+        """The layer of a file: that of an earlier opening unless it was edited, else a new one."""
+        for layer in self._viewer.layers:
+            if layer.source.path == str(path) and not is_edited(layer):
+                return layer
+        with opened_from(path):
+            return add_layers(self._viewer, specs)[-1]
 
     def _check(self) -> None:
         opening = self._opening
@@ -271,6 +281,7 @@ class Restorer(QObject):
         has_window = hasattr(self._viewer, "window")
         if view.camera.ortho and has_window and not is_open(self._viewer, ORTHO):
             open_dock(self._viewer, ORTHO)
+        self.layers = list(opening.layers.values())
         self._kept = view
         self._fit()
         self.opened.emit(view, " ".join(dict.fromkeys(opening.remarks)))

@@ -47,8 +47,11 @@ _MAX_MINIMUM_WIDTH_PX: Final = (
 )
 
 
-def open_dock(viewer: napari.Viewer, name: str) -> Any:
-    """Open one of our docks as napari's menu does, or bring it to the front if it is open."""
+def open_dock(viewer: napari.Viewer, name: str, *, in_front: bool = True) -> Any:
+    """Open one of our docks as napari's menu does, or bring it to the front if it is open.
+
+    With ``in_front`` False, a dock that is open stays as it is.
+    """
     plugins = PluginManager.instance()
     full_name = _full_name(name)
     dock = viewer.window.dock_widgets.get(full_name)
@@ -60,7 +63,8 @@ def open_dock(viewer: napari.Viewer, name: str) -> Any:
         )
         dock = make_dock(viewer)
         viewer.window.add_dock_widget(dock, name=full_name)
-    dock.come_forward()
+    if in_front:
+        dock.come_forward()
     return dock
 
 

@@ -1,0 +1,1 @@
+"""Lessons in napari: the dock that plays them."""

@@ -1,0 +1,111 @@
+"""The list of lessons: of the demo, of the open pack, and of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCommandLinkButton, QFileDialog, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.widgets.controls import plain_label, push_button
+from napari_cryoet._qt.widgets.messages import Loadable
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.demo.write import ensure_demo_pack
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.lessons.folder import LessonFolder, lessons_of, open_lesson
+from napari_cryoet.lessons.lesson import LESSON_NAME
+from napari_cryoet.wording import plain
+
+_LIST: Final = "list of lessons"
+
+
+class LessonChooser(QWidget):
+    """Lists lessons, and opens the one that is clicked."""
+
+    chosen = Signal(object)  # LessonSource
+
+    def __init__(self, theme: Theme, tasks: Tasks) -> None:
+        super().__init__()
+        self._theme = theme
+        self._tasks = tasks
+        #: The open pack, whose lessons come first.
+        self.pack: Path | None = None
+        self._list = QWidget()
+        self._rows = QVBoxLayout(self._list)
+        self._rows.setContentsMargins(6, 12, 6, 6)
+        self.loadable = Loadable(self._list)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self.loadable)
+        tasks.said.connect(self._on_said)
+
+    @property
+    def buttons(self) -> list[QCommandLinkButton]:
+        """The buttons of the listed lessons."""
+        return self._list.findChildren(QCommandLinkButton)
+
+    def fill(self) -> None:
+        """List the lessons; the demo is made first if it isn't there."""
+        pack = self.pack
+
+        def work(job: Job) -> list[LessonFolder]:
+            lessons = [] if pack is None else list(lessons_of(pack))
+            return lessons + list(lessons_of(ensure_demo_pack(task=job)))
+
+        self.loadable.show_loading("Looking for lessons…")
+        self._tasks.run(_LIST, work, then=self._show, failed=self._on_failed)
+
+    def take_focus(self) -> None:
+        buttons = self.buttons
+        (buttons[0] if buttons else self.loadable).setFocus()
+
+    def open_file(self) -> None:
+        """Let the user choose a lesson's file."""
+        chosen, _ = QFileDialog.getOpenFileName(
+            self, "Open a lesson", "", f"Lessons ({LESSON_NAME})"
+        )
+        if chosen:
+            self.open_path(Path(chosen))
+
+    def open_path(self, path: Path) -> None:
+        """Open a lesson by its file."""
+        self._tasks.run(
+            _LIST,
+            lambda _job: open_lesson(path),
+            then=self.chosen.emit,
+            failed=self._on_failed,
+        )
+
+    def _on_said(self, key: object, fraction: float, text: str) -> None:
+        if key == _LIST and text:
+            stop = partial(self._tasks.stop, _LIST)
+            self.loadable.show_progress("Preparing the demo", text, fraction, stop)
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self.loadable.show_error(error, self.fill)
+
+    def _show(self, lessons: Sequence[LessonFolder]) -> None:
+        while (item := self._rows.takeAt(0)) is not None:
+            part = item.widget()
+            if part is not None:
+                part.setParent(None)
+                part.deleteLater()
+        self._rows.addWidget(plain_label("Take a lesson", name="messageTitle"))
+        for lesson_folder in lessons:
+            lesson = lesson_folder.lesson
+            about = f"{lesson.minutes} minutes. {plain(lesson.description)}"
+            button = QCommandLinkButton(plain(lesson.title).replace("&", "&&"), about)
+            button.setObjectName("startChoice")
+            button.setAutoDefault(True)
+            button.clicked.connect(partial(self._choose, lesson_folder))
+            self._rows.addWidget(button)
+        self._rows.addWidget(push_button("Open a lesson’s file…", self.open_file))
+        self._rows.addStretch(1)
+        self.loadable.show_content()
+
+    def _choose(self, lesson: LessonFolder, _checked: bool = False) -> None:
+        self.chosen.emit(lesson)

@@ -1,0 +1,167 @@
+"""What a lesson adds to the canvas: regions, right and wrong picks, and a crosshair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer, Points, Vectors
+
+from napari_cryoet._qt.layers.ownership import remove_layer
+from napari_cryoet._qt.layers.placement import spacing_angstrom_of
+from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, remove_crosshair, show_crosshair
+from napari_cryoet._qt.picks.layer_picks import is_volume
+from napari_cryoet._qt.review.reviewed_layer import fly_to
+from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet.appearance.colors import RGBA, rgba_of
+from napari_cryoet.layers.specs import UNKNOWN_SPACING_ANGSTROM, points_spec, world
+from napari_cryoet.lessons.lesson import Feedback, RegionZyx
+from napari_cryoet.lessons.session import MARKS, OTHER_MARK
+from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import Provenance
+from napari_cryoet.views.view import Zyx
+
+#: The names of layers.
+REGION: Final = "Region of the task"
+RIGHT_PICKS: Final = "Right picks"
+WRONG_PICKS: Final = "Wrong and missed"
+#: Our mark of layers that aren't shown after their step.
+LESSON_KIND: Final = "lesson"
+_HIGHLIGHT: Final = "napari_cryoet_lesson"
+_RIGHT_COLOR: Final = "#00d494"
+_REGION_COLOR: Final = "#ffd54f"
+_LETTERS: Final = {"string": "{mark}", "color": "white", "size": 14, "anchor": "center"}
+_FILL_OPACITY: Final = 0.15
+_USUAL_ANGSTROM: Final = 150.0
+
+
+class Marks:
+    """Adds layers and a crosshair for one step, and removes them again."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._region: Layer | None = None
+        self._feedback: list[Layer] = []
+        self._crosshair: CrosshairOverlay | None = None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that are there because of the step."""
+        return [*self._feedback, *([] if self._region is None else [self._region])]
+
+    def show_region(self, region: RegionZyx) -> None:
+        """Outline a box in all planes and in 3D."""
+        self.hide_region()
+        bounds = np.array(region)
+        diagonal = np.array([[bounds[:, 0], bounds[:, 1] - bounds[:, 0]]])
+        spacing = self.spacing_angstrom
+        self._region = Vectors(  # for its extent: the vector itself isn't seen
+            diagonal / spacing,
+            name=REGION,
+            edge_color="transparent",
+            scale=(spacing,) * 3,
+            units=("angstrom",) * 3,
+        )
+        box = self._region.bounding_box
+        box.line_color = _REGION_COLOR
+        box.line_thickness = 2
+        box.points = False
+        box.visible = True
+        with self._active_kept():
+            self._viewer.add_layer(self._region)
+
+    def hide_region(self) -> None:
+        if self._region is not None:
+            remove_layer(self._viewer, self._region)
+            self._region = None
+
+    def show_feedback(self, feedback: Feedback, diameter_angstrom: float = _USUAL_ANGSTROM) -> None:
+        """Show the right picks, and the wrong and missed ones with a letter for each cause."""
+        self.hide_feedback()
+        right = feedback.reference_zyx_angstrom
+        if right:
+            self._feedback += self._points(RIGHT_PICKS, right, diameter_angstrom, _RIGHT_COLOR)
+        if feedback.remarks:
+            positions = [remark.position_zyx_angstrom for remark in feedback.remarks]
+            marks = [MARKS.get(remark.cause, OTHER_MARK) for remark in feedback.remarks]
+            wrong: Any
+            (wrong,) = self._points(WRONG_PICKS, positions, diameter_angstrom * 1.3, OTHER_MARK[1])
+            wrong.border_color = [rgba_of(color) for _, color in marks]
+            wrong.face_color = [(*rgba_of(color)[:3], _FILL_OPACITY) for _, color in marks]
+            wrong.features = {"mark": [letter for letter, _ in marks]}
+            wrong.text = _LETTERS
+            self._feedback.append(wrong)
+
+    def hide_feedback(self) -> None:
+        for layer in self._feedback:
+            remove_layer(self._viewer, layer)
+        self._feedback = []
+
+    def highlight(self, position_zyx_angstrom: Zyx) -> None:
+        """Go to a position and mark it with a crosshair, until the step ends."""
+        fly_to(self._viewer, np.array(position_zyx_angstrom))
+        if self._crosshair is None:
+            self._crosshair = show_crosshair(self._viewer, _HIGHLIGHT)
+        self._crosshair.gap = _USUAL_ANGSTROM
+        self._crosshair.position = position_zyx_angstrom
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self.hide_region()
+        self.hide_feedback()
+        if self._crosshair is not None:
+            remove_crosshair(self._viewer, _HIGHLIGHT)
+            self._crosshair = None
+
+    @property
+    def spacing_angstrom(self) -> float:
+        """The voxel spacing of the shown tomogram, so that planes stay as they are."""
+        shown = [each for each in self._viewer.layers if is_volume(each) and each.visible]
+        spacings = [spacing_angstrom_of(each) for each in shown]
+        return next(filter(None, reversed(spacings)), UNKNOWN_SPACING_ANGSTROM)
+
+    def _points(
+        self, name: str, positions: Iterable[Zyx], diameter_angstrom: float, color: str
+    ) -> list[Layer]:
+        spacing = self.spacing_angstrom
+        picks = Picks(np.array(list(positions)) / spacing, spacing)
+        options = world(Provenance(kind=LESSON_KIND), spacing)
+        rgba: RGBA = rgba_of(color)
+        spec = points_spec(
+            picks,
+            options,
+            name=name,
+            color=rgba,
+            diameter_angstrom=diameter_angstrom,
+            spacing_angstrom=spacing,
+        )
+        with self._active_kept():
+            return add_layers(self._viewer, [spec])
+
+    @contextmanager
+    def _active_kept(self) -> Iterator[None]:
+        """Keep the active layer while others are added: it may take the clicks of a task."""
+        active = self._viewer.layers.selection.active
+        yield
+        if active is not None:
+            self._viewer.layers.selection.active = active
+
+
+def add_empty_picks(
+    viewer: ViewerModel, name: str, about: Provenance, spacing: float, diameter: float
+) -> Points:
+    """Add a layer for new picks, whose edits can be undone."""
+    spec = points_spec(
+        Picks(np.empty((0, 3)), spacing, about=about),
+        world(about, spacing),
+        name=name,
+        color=rgba_of("#ffffff"),
+        diameter_angstrom=diameter,
+        spacing_angstrom=spacing,
+    )
+    (layer,) = add_layers(viewer, [spec])
+    assert isinstance(layer, Points)  # noqa: S101 - its spec says so
+    return layer

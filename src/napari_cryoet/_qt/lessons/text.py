@@ -1,0 +1,112 @@
+"""Text of a lesson as rich text: as high as its content, with pictures that come later."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtGui import QImage, QKeyEvent, QTextDocument
+from qtpy.QtWidgets import QFrame, QSizePolicy, QTextBrowser
+
+from napari_cryoet._qt.widgets.controls import open_in_browser
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.lessons.markdown import parse_action, to_html
+
+_STEP_KEYS: Final = frozenset(
+    {Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Left, Qt.Key.Key_Right}
+)
+_MARGIN_PX: Final = 8
+_CELL: Final = "padding: 2px 8px 2px 0px; text-align: left"
+
+
+class LessonText(QTextBrowser):
+    """Shows Markdown of a lesson; links either act or open in the web browser."""
+
+    action_requested = Signal(object)  # Action
+    failed = Signal(object)  # FormatError of a damaged link
+    picture_wanted = Signal(str)  # its file in the lesson
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._markdown = ""
+        self._pictures: dict[str, QImage] = {}
+        self._wanted: set[str] = set()
+        self.setObjectName("lessonText")
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setOpenLinks(False)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.anchorClicked.connect(self._on_link)
+        theme.changed.connect(self._show)
+        layout = self._document.documentLayout()
+        if layout is not None:
+            layout.documentSizeChanged.connect(self._fit)
+
+    def show_markdown(self, markdown: str) -> None:
+        """Replace the text; an empty one hides the widget."""
+        self._markdown = markdown
+        self.setVisible(bool(markdown))
+        self._show()
+
+    def add_picture(self, name: str, content: bytes) -> None:
+        """Show a picture that was wanted; one that isn't a picture is left out."""
+        self._pictures[name] = QImage.fromData(content)
+        self._show()
+
+    def loadResource(self, kind: int, url: QUrl) -> Any:
+        """A picture of the lesson at the width of the text; nothing is read from elsewhere."""
+        name = url.toString()
+        if kind != QTextDocument.ResourceType.ImageResource.value:
+            return None
+        picture = self._pictures.get(name)
+        if picture is None and name not in self._wanted:
+            self._wanted.add(name)
+            self.picture_wanted.emit(name)
+        if picture is None or picture.isNull():
+            return QImage()
+        width = min(picture.width(), self._width())
+        return picture.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Leave the keys for Next and Back to the dock."""
+        if event is not None and event.key() in _STEP_KEYS:
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    @property
+    def _document(self) -> QTextDocument:
+        document = self.document()
+        assert document is not None  # noqa: S101 - a text browser always has one
+        return document
+
+    def _width(self) -> int:
+        return max(100, self.width() - 2 * _MARGIN_PX)
+
+    def _show(self) -> None:
+        accent = self._theme.colors.accent.name()
+        self._document.setDefaultStyleSheet(f"a {{ color: {accent}; }} td, th {{ {_CELL}; }}")
+        self.setHtml(to_html(self._markdown).strip())
+
+    def _fit(self, _size: object = None) -> None:
+        viewport = self.viewport()
+        around = 0 if viewport is None else self.height() - viewport.height()
+        height = math.ceil(self._document.size().height()) + around
+        if height != self.height():
+            self.setFixedHeight(height)
+
+    def _on_link(self, url: QUrl) -> None:
+        href = url.toString()
+        try:
+            action = parse_action(href)
+        except FormatError as error:
+            self.failed.emit(error)
+            return
+        if action is None:
+            open_in_browser(href)
+        else:
+            self.action_requested.emit(action)

@@ -1,0 +1,244 @@
+"""A lesson with every kind of task, played with clicks and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari import Viewer
+from napari.layers import Points
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QFileDialog, QInputDialog
+
+from lessons.fake_lesson import REFERENCE, FakeLesson
+from napari_cryoet import open_portal
+from napari_cryoet._qt.lessons.dock import LessonDock, open_lesson_dock
+from napari_cryoet._qt.lessons.marks import REGION, RIGHT_PICKS, WRONG_PICKS
+from napari_cryoet._qt.lessons.task_boxes import (
+    ChooseBox,
+    CompareBox,
+    MeasureBox,
+    PickBox,
+    SortBox,
+)
+from napari_cryoet.formats.registry import write_picks
+from napari_cryoet.lessons.folder import read_result
+from napari_cryoet.lessons.lesson import (
+    Choice,
+    ChooseAnswer,
+    ChooseTask,
+    CompareAnswer,
+    CompareTask,
+    MeasureTask,
+    PickAnswer,
+    PickTask,
+    SortAnswer,
+    SortTask,
+    Step,
+)
+from napari_cryoet.picks import Picks
+from napari_cryoet.portal.provenance import path_of
+from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram
+
+LEFT = Qt.MouseButton.LeftButton
+PLAIN = Qt.KeyboardModifier.NoModifier
+MIDDLE = (400.0, 1400.0, 1400.0)
+REGION_ZYX = ((200.0, 600.0), (800.0, 1900.0), (800.0, 1900.0))
+
+
+@pytest.fixture
+def view(demo_at_home: Path) -> View:
+    """The tomogram of the demo's first run."""
+    tomogram = open_portal(demo_at_home).run_page(9001).default_tomogram
+    assert tomogram is not None
+    camera = Camera(
+        point_zyx_angstrom=MIDDLE, center_zyx_angstrom=MIDDLE, field_angstrom=(2800, 2800)
+    )
+    layer = ViewedLayer(
+        kind="tomogram", tomogram=ViewedTomogram(path=path_of(tomogram), id=tomogram.id)
+    )
+    run = ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001", run_id=9001)
+    return View(runs=(run,), layers=(layer,), camera=camera)
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, viewer_in_window: Viewer) -> Iterator[LessonDock]:
+    viewer_in_window.window.resize(1100, 700)
+    yield open_lesson_dock(viewer_in_window)
+    viewer_in_window.window.resize(800, 480)
+
+
+@pytest.fixture
+def click_at(qtbot: QtBot, viewer_in_window: Viewer) -> Callable[[float, float], None]:
+    """Click on the canvas at y and x in ångström."""
+    canvas = viewer_in_window.window._qt_viewer.canvas.native  # napari has no public name for it
+
+    def click(y: float, x: float) -> None:
+        camera = viewer_in_window.scene.camera
+        down, right = (np.array([y, x]) - camera.center[-2:]) * camera.zoom
+        at = QPoint(round(canvas.width() / 2 + right), round(canvas.height() / 2 + down))
+        qtbot.mouseMove(canvas, at)
+        qtbot.mouseClick(canvas, LEFT, PLAIN, at)
+
+    return click
+
+
+def names(dock: LessonDock) -> dict[str, bool]:
+    return {layer.name: layer.visible for layer in dock.viewer.layers}
+
+
+def check(qtbot: QtBot, dock: LessonDock) -> bool:
+    """Check the answer by a click; whether it was right."""
+    assert dock.box is not None
+    with qtbot.waitSignal(dock.graded) as graded:
+        qtbot.mouseClick(dock.box.bar.button, LEFT)
+    return bool(graded.args[1].is_right)
+
+
+def go_on(qtbot: QtBot, dock: LessonDock) -> None:
+    with qtbot.waitSignal(dock.ready):
+        qtbot.keyClick(dock.next_button, Qt.Key.Key_PageDown)
+
+
+def picks_file(folder: Path) -> dict[str, bytes]:
+    """Picks with their notes, as a class serves them."""
+    points = np.array([[40.0, 90, 90], [40, 120, 90]])
+    path = folder / "crops.ndjson"
+    write_picks(Picks(points, 10.0), path)
+    notes = Path(f"{path}.provenance.json")
+    return {"crops.ndjson": path.read_bytes(), "crops.ndjson.provenance.json": notes.read_bytes()}
+
+
+def test_a_lesson_is_played_with_clicks_and_keys(
+    qtbot: QtBot, dock: LessonDock, view: View, click_at, tmp_path: Path, monkeypatch
+) -> None:
+    pick = PickTask(
+        ask="Pick.", object_name="ribosome", tolerance_angstrom=100, region_zyx_angstrom=REGION_ZYX
+    )
+    choices = (Choice(text="Ice"), Choice(text="Carbon", position_zyx_angstrom=MIDDLE))
+    source = FakeLesson(
+        Step(key="look", title="Look", view=view, text="A [pick](!goto=400,900,900)."),
+        Step(key="pick", title="Pick", view=view, task=pick, hints=("Round.", "Dark.")),
+        Step(
+            key="sort",
+            title="Sort",
+            task=SortTask(picks="crops.ndjson", reference="right.ndjson", tolerance_angstrom=9),
+        ),
+        Step(key="choose", title="Choose", task=ChooseTask(choices=choices)),
+        Step(key="measure", title="Measure", task=MeasureTask(tolerance_angstrom=100)),
+        Step(
+            key="compare",
+            title="Compare",
+            task=CompareTask(layers=("A", "B"), causes=("shifted", "sloppy")),
+        ),
+    )
+    source.files = picks_file(tmp_path)
+    source.right = {
+        "sort": SortAnswer(kept=(0,), rejected=(1,)),
+        "choose": ChooseAnswer(choice=1),
+        "compare": CompareAnswer(layer="B", cause="shifted", explanation="by eye"),
+        "pick": PickAnswer(),
+    }
+    viewer = dock.viewer
+    own = viewer.add_points([MIDDLE], name="my own", units=["angstrom"] * 3)
+    with qtbot.waitSignal(dock.ready):
+        dock.play(source)
+    assert not own.visible
+    assert viewer.dims.point[0] == pytest.approx(400, abs=40)
+
+    # pick wrongly: nothing of the reference is there before, and causes have letters
+    go_on(qtbot, dock)
+    box = dock.box
+    assert isinstance(box, PickBox)
+    assert names(dock)[REGION]
+    assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
+    for y, x in ((1000, 1000), (1500, 1200)):
+        click_at(y, x)
+    assert box.count.text() == "2 picks"
+    np.testing.assert_allclose(box.positions[:, 1:], [[1000, 1000], [1500, 1200]], atol=20)
+    qtbot.mouseClick(box.undo, LEFT)
+    assert box.count.text() == "1 pick"
+    qtbot.mouseClick(dock.hint, LEFT)
+    assert dock.hints.toPlainText() == "Round."
+    assert not check(qtbot, dock)
+    assert "only noise" in dock.feedback_text.toPlainText()
+    wrong = next(layer for layer in viewer.layers if layer.name == WRONG_PICKS)
+    right = next(layer for layer in viewer.layers if layer.name == RIGHT_PICKS)
+    assert isinstance(right, Points)
+    np.testing.assert_allclose(right.data * right.scale, REFERENCE)
+    assert list(wrong.text.values) == ["N"]
+    qtbot.mouseClick(dock.again, LEFT)
+    assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
+    with qtbot.waitSignal(dock.graded):
+        qtbot.mouseClick(box.nothing, LEFT)
+
+    # sort by keys
+    go_on(qtbot, dock)
+    assert names(dock)["Your picks"] is False
+    sort = dock.box
+    assert isinstance(sort, SortBox)
+    qtbot.waitUntil(lambda: sort.sheet is not None and not sort.feed.n_waiting)
+    for key in (Qt.Key.Key_X, Qt.Key.Key_X):
+        qtbot.keyClick(sort.view, key)
+    qtbot.keyClick(sort.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert sort.answer() is None
+    qtbot.keyClick(sort.view, Qt.Key.Key_K)
+    assert not check(qtbot, dock)
+
+    # choose a crop
+    go_on(qtbot, dock)
+    choose = dock.box
+    assert isinstance(choose, ChooseBox)
+    qtbot.waitUntil(lambda: not choose.choices.button(1).icon().isNull())
+    qtbot.mouseClick(choose.choices.button(1), LEFT, pos=QPoint(8, 40))
+    assert check(qtbot, dock)
+
+    # measure between two clicks
+    go_on(qtbot, dock)
+    measure = dock.box
+    assert isinstance(measure, MeasureBox)
+    for y in (1000, 1400):
+        click_at(y, 1000)
+    assert "nm" in measure.count.text()
+    assert check(qtbot, dock)
+
+    # compare, in words too
+    go_on(qtbot, dock)
+    compare = dock.box
+    assert isinstance(compare, CompareBox)
+    compare.layer.setCurrentIndex(1)
+    compare.cause.setCurrentIndex(0)
+    qtbot.keyClicks(compare.why, "by eye")
+    assert check(qtbot, dock)
+
+    # back to an answered step, then to the end
+    with qtbot.waitSignal(dock.ready):
+        dock.go_to(1)
+    assert names(dock)["Your picks"]
+    assert dock.feedback.isVisible()
+    dock.go_to(6)
+    assert "| Pick" not in dock.text.toPlainText()
+    assert "Pick" in dock.text.toPlainText()
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_options: (" Ada ", True))
+    target = tmp_path / "ada.result.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args, **_options: (target, ""))
+    qtbot.mouseClick(dock.save, LEFT)
+    qtbot.waitUntil(target.exists)
+    qtbot.waitUntil(lambda: "Saved" in dock.notice.text)
+    result = read_result(target)
+    assert result.nickname == "Ada"
+    scores = {step.step: step.score for step in result.steps}
+    assert scores == {
+        "look": None,
+        "pick": 0,
+        "sort": 0,
+        "choose": 1,
+        "measure": 1,
+        "compare": 1,
+    }
+    assert result.steps[1].attempts == 2
+    dock.choose_lesson()
+    assert own.visible
