@@ -50,6 +50,7 @@ from .layers.load import load_picks as load_picks
 from .layers.load import load_tilt_series as load_tilt_series
 from .layers.load import load_tomogram as load_tomogram
 from .layers.specs import LayerSpec as LayerSpec
+from .lessons.class_pack import make_class_pack as make_class_pack
 from .lessons.folder import LessonFolder as LessonFolder
 from .lessons.folder import open_lesson as open_lesson
 from .lessons.lesson import Lesson as Lesson

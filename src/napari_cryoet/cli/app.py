@@ -10,7 +10,17 @@ from typing import Annotated, Final
 import typer
 
 from napari_cryoet._version import __version__
-from napari_cryoet.cli import baskets, cache, links, picks, pictures, portals, searches, window
+from napari_cryoet.cli import (
+    baskets,
+    cache,
+    links,
+    packs,
+    picks,
+    pictures,
+    portals,
+    searches,
+    window,
+)
 from napari_cryoet.cli.console import harmless, prepare_streams, say, tell, tell_some
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -39,6 +49,7 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 for _group in (
     window.app,
     searches.app,
+    packs.app,
     portals.app,
     baskets.download_app,
     picks.app,

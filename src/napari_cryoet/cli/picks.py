@@ -304,6 +304,7 @@ def consensus(
 ) -> None:
     """Combine the picks of several people: how many made each, and how well they agree.
 
+    \b
     napari-cryoet consensus anna.ndjson ben.star carla.csv --radius 75 --to consensus.ndjson
     """
     with working() as task:

@@ -1,4 +1,4 @@
-"""Open a SOURCE, and ``napari-cryoet pack`` and ``serve``."""
+"""Open a SOURCE, and ``napari-cryoet serve``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from typer import Argument, Option, Typer
 
 import napari_cryoet
-from napari_cryoet.cli.console import say, tell, working
+from napari_cryoet.cli.console import tell, working
 from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text, day_text, size_text
 
@@ -84,21 +84,6 @@ def make_demo(task: Task) -> None:
     from napari_cryoet.demo.write import ensure_demo_pack
 
     ensure_demo_pack(task=task)
-
-
-@app.command()
-def pack(
-    _what: Annotated[Literal["demo"], Argument(metavar="demo", help="What to write.")],
-    folder: Annotated[
-        Path, Argument(metavar="FOLDER", help="The folder to write; it must be new or empty.")
-    ],
-) -> None:
-    """Write a pack: a folder that can be opened and served like a portal."""
-    from napari_cryoet.demo.write import write_demo_pack
-
-    with working() as task:
-        write_demo_pack(folder, task=task)
-    say(f"{folder}")
 
 
 @app.command()

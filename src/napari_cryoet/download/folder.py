@@ -254,7 +254,9 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
         (item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/")
         for item in items
     }
-    levels = {item.row_id: item.first_level for item in items if item.first_level}
+    levels = {
+        item.row_id: item.first_level for item in items if item.first_level and not item.keeps_grid
+    }
     merged = by_id(pack.tables) if pack else {}
     for name, rows in _related_rows(
         plan.rows, {(item.table, item.row_id) for item in items} | plan.rows_without_files

@@ -45,6 +45,9 @@ class PlannedItem:
     is_zarr: bool
     size_bytes: int | None  # as the portal lists it; estimated if finer levels are left out
     first_level: int = 0  # the finest level to fetch of an OME-Zarr
+    keeps_grid: bool = (
+        False  # whether finer levels are stated as left out, so that the record stays
+    )
     modified: str = ""  # the day of the record's last change, if known
 
 

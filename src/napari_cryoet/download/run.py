@@ -391,7 +391,9 @@ class _Work:
         """Fetch an OME-Zarr, metadata last, so that an incomplete one can't be opened."""
         root = item.url.rstrip("/")
         try:
-            files = await find_files(root, self._slots[host_of(root)], item.first_level)
+            files = await find_files(
+                root, self._slots[host_of(root)], item.first_level, keeps_grid=item.keeps_grid
+            )
             if files is None:
                 raise NetworkError(f"There is no OME-Zarr at {root}.", url=root, status=404)
         except (NetworkError, FormatError) as error:

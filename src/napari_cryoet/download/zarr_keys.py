@@ -13,7 +13,7 @@ import msgspec
 
 from napari_cryoet.download.transfer import in_thread, read_document
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.ome_zarr import find_multiscales, is_safe_path
+from napari_cryoet.formats.ome_zarr import PARTIAL, find_multiscales, is_safe_path
 
 MAX_CHUNKS: Final = 500_000  # a tomogram has hundreds; more is a mistake or an attack
 
@@ -25,10 +25,13 @@ class ZarrFiles(NamedTuple):
     documents: dict[str, bytes]
 
 
-async def find_files(url: str, slots: asyncio.Semaphore, first_level: int = 0) -> ZarrFiles | None:
+async def find_files(
+    url: str, slots: asyncio.Semaphore, first_level: int = 0, *, keeps_grid: bool = False
+) -> ZarrFiles | None:
     """The files of an OME-Zarr, or of its levels from one on; None if there is none. Each request takes a slot.
 
-    If finer levels are left out, the metadata list only the others, with their translations.
+    If finer levels are left out, the metadata list only the others, with their translations. With
+    ``keeps_grid`` the metadata list all levels, and state that the finer ones are empty.
     """
     roots = await _read_all(url, slots, ("zarr.json", ".zattrs", ".zgroup"))
     if not roots.keys() & {"zarr.json", ".zattrs"}:
@@ -36,7 +39,11 @@ async def find_files(url: str, slots: asyncio.Semaphore, first_level: int = 0) -
     root, name = ("zarr.json", "zarr.json") if "zarr.json" in roots else (".zattrs", ".zarray")
     chunks, documents = list[str](), dict[str, bytes]()
     try:
-        if first_level:
+        left_out: list[str] = []
+        if first_level and keeps_grid:
+            left_out = list(_level_paths(roots[root]))[:-1][:first_level]
+            roots[root] = _with_attribute(roots[root], PARTIAL, {path: [] for path in left_out})
+        elif first_level:
             roots[root] = _from_level(roots[root], first_level)
         paths = list(_level_paths(roots[root]))
         names = [name] if name == "zarr.json" else [".zattrs", name]
@@ -46,6 +53,8 @@ async def find_files(url: str, slots: asyncio.Semaphore, first_level: int = 0) -
         for path in paths:
             if f"{path}/{name}" not in documents:
                 raise ValueError(f"{path}/{name} is missing")
+            if path in left_out:
+                continue
             chunks += await in_thread(_chunk_keys, documents[f"{path}/{name}"], path)
     except (
         ValueError,
@@ -90,6 +99,12 @@ def _level_paths(root: bytes) -> Iterator[str]:
         if not is_safe_path(path):
             raise ValueError(f"a level has the unusable path {path!r}")
         yield path
+
+
+def _with_attribute(root: bytes, name: str, value: Any) -> bytes:
+    document = _parsed(root)
+    _attributes(document)[name] = value
+    return msgspec.json.encode(document)
 
 
 def _from_level(root: bytes, first_level: int) -> bytes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Protocol
@@ -35,6 +35,9 @@ OmeZarrVersion = Literal["0.4", "0.5"]
 
 #: The attribute of an image of which some levels are here only in part.
 PARTIAL: Final = "napari-cryoet-partial"
+
+#: Voxels along each side of a block that `add_blocks` writes.
+BLOCK: Final = 32
 
 _LEVELS_WRITTEN: Final = 3
 _MAX_LEVELS: Final = 32
@@ -317,8 +320,46 @@ def folder_bytes(folder: Path | str) -> int:
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
+def add_blocks(
+    path: Path | str,
+    name: str,
+    volume_zyx: VoxelSource,
+    blocks: Collection[tuple[int, int, int]],
+    *,
+    task: Task = UNWATCHED,
+) -> None:
+    """Write some blocks of a level into an OME-Zarr, which states that it lacks the others.
+
+    Parameters
+    ----------
+    name
+        The path of the level, which is replaced.
+    volume_zyx
+        The whole level.
+    blocks
+        Numbers along z, y, x of blocks with `BLOCK` voxels along each side.
+    """
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    version: OmeZarrVersion = "0.4" if group.metadata.zarr_format == 2 else "0.5"
+    array = create_array(group, name, volume_zyx, "tomogram", version, block_shape=(BLOCK,) * 3)
+    for number, block in enumerate(sorted(blocks)):
+        task.step(number / len(blocks))
+        z, y, x = (slice(at * BLOCK, (at + 1) * BLOCK) for at in block)
+        array[z, y, x] = np.asarray(volume_zyx[z, y, x])
+    partial = group.attrs.get(PARTIAL, {})
+    group.attrs[PARTIAL] = {**partial, name: sorted(blocks)}  # type: ignore[dict-item]
+
+
 def create_array(
-    group: Any, name: str, volume: VoxelSource, kind: ImageKind, version: OmeZarrVersion
+    group: Any,
+    name: str,
+    volume: VoxelSource,
+    kind: ImageKind,
+    version: OmeZarrVersion,
+    *,
+    block_shape: tuple[int, int, int] | None = None,
 ) -> Any:
     """Create an array for a volume in a zarr group, with the portal's chunks and codec for 0.4."""
     chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
@@ -330,9 +371,17 @@ def create_array(
         options["compressors"] = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
     else:
         options |= {"chunks": (128,) * 3, "dimension_names": ["z", "y", "x"]}
+    if block_shape is not None:
+        options["chunks"] = block_shape
     config = {"write_empty_chunks": True}
     return group.create_array(
-        name, shape=volume.shape, dtype=volume.dtype, fill_value=0, config=config, **options
+        name,
+        shape=volume.shape,
+        dtype=volume.dtype,
+        fill_value=0,
+        config=config,
+        overwrite=block_shape is not None,
+        **options,
     )
 
 

@@ -30,7 +30,8 @@ from napari_cryoet.task import UNWATCHED, Task
 
 #: Maximum size of a picture or of shown picks.
 MAX_SHOWN_BYTES: Final = 20 << 20
-_LESSONS: Final = "lessons"
+#: The folder of the lessons in a pack.
+LESSONS: Final = "lessons"
 _MAX_LISTED: Final = 100
 _NOT_IN_KEY: Final = re.compile("[^a-z0-9]+")
 
@@ -98,7 +99,7 @@ def open_lesson(path: Path | str) -> LessonFolder:
 
 def lessons_of(pack_folder: Path | str) -> tuple[LessonFolder, ...]:
     """The lessons of a pack by the names of their folders, without damaged ones."""
-    return tuple(_lessons_in(Path(pack_folder) / _LESSONS))
+    return tuple(_lessons_in(Path(pack_folder) / LESSONS))
 
 
 def _lessons_in(folder: Path) -> Iterator[LessonFolder]:

@@ -201,7 +201,7 @@ def _split_by_run(rows: Rows) -> tuple[Rows, dict[int, Rows]]:
     above: dict[str, list[Row]] = {}
     rows_of: dict[int, dict[str, list[Row]]] = {row["id"]: {} for row in rows["runs"]}
     run_ids: dict[str, dict[int, int]] = {"runs": {run_id: run_id for run_id in rows_of}}
-    for name in sorted(rows, key=_depth):
+    for name in sorted(rows, key=depth):
         owner = tables()[name].owning
         known = run_ids.setdefault(name, {})
         for row in rows[name]:
@@ -218,10 +218,10 @@ def _split_by_run(rows: Rows) -> tuple[Rows, dict[int, Rows]]:
     return above, dict(rows_of)
 
 
-def _depth(name: str) -> int:
+def depth(name: str) -> int:
     """The number of tables above a table."""
     owner = tables()[name].owning
-    return 0 if owner is None else 1 + _depth(owner.table)
+    return 0 if owner is None else 1 + depth(owner.table)
 
 
 def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunRecords:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from napari_cryoet.exceptions import FormatError, NotFoundError, PackError
 from napari_cryoet.locations import Location, host_of
-from napari_cryoet.packs.pack import is_pack, is_safe, open_pack
+from napari_cryoet.packs.pack import Pack, is_pack, is_safe, open_pack
 from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal
@@ -73,7 +73,8 @@ def source_to_open(run: ViewedRun, packs: Iterable[Path | str], folder: Path | N
     packs
         The packs that the user has opened.
     folder
-        The folder of the view's file, which may lie in a pack.
+        The folder of the view's file, which may lie in a pack. A pack of the run's source, such as a class pack, is
+        preferred to the source.
 
     Raises
     ------
@@ -81,6 +82,10 @@ def source_to_open(run: ViewedRun, packs: Iterable[Path | str], folder: Path | N
         If the run is of a pack that isn't here, or its source is none.
     """
     above = () if folder is None else (folder, *folder.parents)
+    for folder_above in above:
+        with suppress(PackError):
+            if _has_run(open_pack(folder_above), run):
+                return str(folder_above)
     for pack in (*above, *packs) if run.pack_id else ():
         with suppress(PackError):
             if open_pack(pack).id == run.pack_id:
@@ -95,6 +100,16 @@ def source_to_open(run: ViewedRun, packs: Iterable[Path | str], folder: Path | N
     raise NotFoundError(
         f"{name} is of a pack that isn't known here.",
         hint="Open the pack, or put the view's file into its folder.",
+    )
+
+
+def _has_run(pack: Pack, run: ViewedRun) -> bool:
+    """Whether a pack is of a run's source, and has the run."""
+    if not run.source or run.source != pack.manifest.origin:
+        return False
+    return any(
+        row["datasetId"] == run.dataset_id and row["name"] == run.run_name
+        for row in pack.tables["runs"]
     )
 
 

@@ -1,0 +1,184 @@
+"""``napari-cryoet pack``: write a pack for a class, or the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, BadParameter, Option, Typer
+
+import napari_cryoet
+from napari_cryoet.cli.console import say, working
+from napari_cryoet.cli.options import positive, record_id
+from napari_cryoet.cli.portals import open_session
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.portal.citation import Jump
+from napari_cryoet.records import PORTAL_TERMS
+from napari_cryoet.wording import size_text
+
+if TYPE_CHECKING:
+    from napari_cryoet.lessons.folder import LessonFolder
+
+app = Typer()
+
+
+@app.command()
+def pack(
+    content: Annotated[
+        str,
+        Argument(
+            metavar="FROM",
+            help="A lesson's folder, the file or link of a view, a basket file, a portal link, or a source "
+            "(live, demo, URL or pack) for --run, --dataset, --lesson and --view. demo alone is the whole demo.",
+        ),
+    ],
+    to: Annotated[
+        Path, Argument(metavar="TO", help="A new folder, or a new file that ends in .zip.")
+    ],
+    run: Annotated[
+        list[Any] | None,
+        Option(parser=record_id("run"), metavar="ID", help="Id of a whole run; repeatable."),
+    ] = None,
+    dataset: Annotated[
+        list[Any] | None,
+        Option(parser=record_id("dataset"), metavar="ID", help="Id of a dataset; repeatable."),
+    ] = None,
+    lesson: Annotated[
+        list[Path] | None, Option(metavar="FOLDER", help="Folder of a lesson; repeatable.")
+    ] = None,
+    view: Annotated[
+        list[str] | None, Option(metavar="VIEW", help="File or link of a view; repeatable.")
+    ] = None,
+    level: Annotated[
+        int, Option(min=0, max=9, metavar="N", help="The finest level that is packed whole.")
+    ] = 1,
+    around: Annotated[
+        float,
+        Option(
+            parser=positive,
+            metavar="NM",
+            help="How far around what views and lessons show full resolution is packed.",
+        ),
+    ] = 20.0,
+    hide: Annotated[
+        list[Any] | None,
+        Option(
+            parser=record_id("annotation"),
+            metavar="ID",
+            help="Annotation to leave out, such as the answer to a task; repeatable.",
+        ),
+    ] = None,
+    title: Annotated[str, Option(metavar="TEXT", help="The title of the pack.")] = "",
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Only show what would be packed, with sizes.")
+    ] = False,
+) -> None:
+    """Write a pack for a class: a small part of a portal that opens without a network.
+
+    \b
+    napari-cryoet pack finding-ribosomes pack.zip      # a lesson, and the data that it shows
+    napari-cryoet pack live pack --run 506 --level 2   # a run, at its coarsest level
+    napari-cryoet pack basket.toml pack --dry-run      # show the size
+    napari-cryoet pack demo demo-pack                  # the whole demo
+    """
+    from napari_cryoet.formats.ome_zarr import folder_bytes
+    from napari_cryoet.lessons.class_pack import plan_class_pack, write_class_pack
+
+    wanted = _Wanted(content)
+    wanted.runs += run or []
+    wanted.datasets += dataset or []
+    wanted.add_lessons(lesson or [])
+    wanted.add_views(view or [])
+    if content == "demo" and wanted.is_empty:
+        _write_demo(to)
+        return
+    with open_session(wanted.source) as session:
+        basket = napari_cryoet.Basket(source=session.portal.source.name)
+        if session.file is not None:
+            basket = session.read_basket()
+        elif wanted.is_empty:
+            raise BadParameter("add --run, --dataset, --lesson or --view")
+        plan = plan_class_pack(
+            session.portal,
+            basket.with_ids("runs", wanted.runs).with_ids("datasets", wanted.datasets),
+            lessons=wanted.lessons,
+            views=wanted.views,
+            level=level,
+            around_nm=around,
+            hide=hide or (),
+            title=title,
+            task=session.task,
+        )
+        say(f"about {plan.text}")
+        if not dry_run:
+            path = write_class_pack(plan, to, task=session.task)
+            n_bytes = path.stat().st_size if path.is_file() else folder_bytes(path)
+            say(f"{size_text(n_bytes)}, in {path}")
+
+
+class _Wanted:
+    """What the arguments name: a source, and records, lessons and views of it."""
+
+    def __init__(self, content: str) -> None:
+        from napari_cryoet.lessons.lesson import LESSON_NAME
+        from napari_cryoet.views.links import read_shared
+
+        self.source = content
+        self.runs: list[int] = []
+        self.datasets: list[int] = []
+        self.lessons: list[LessonFolder] = []
+        self.views: list[napari_cryoet.View | Path] = []
+        if Path(content, LESSON_NAME).is_file():
+            self.add_lessons([Path(content)])
+            (lesson,) = self.lessons
+            steps = lesson.lesson.steps
+            self.source = _source_of((step.view for step in steps), lesson.folder)
+            return
+        shared, folder = read_shared(content)
+        if isinstance(shared, napari_cryoet.View):
+            self.add_views([content])
+            self.source = _source_of([shared], folder)
+        elif isinstance(shared, Jump) and content.startswith(PORTAL_TERMS.site):
+            self.source = "live"
+            self.runs += [shared.id] if shared.kind == "run" else []
+            self.datasets += [shared.id] if shared.kind == "dataset" else []
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.runs or self.datasets or self.lessons or self.views)
+
+    def add_lessons(self, folders: Iterable[Path]) -> None:
+        from napari_cryoet.lessons.folder import open_lesson
+
+        self.lessons += [open_lesson(folder) for folder in folders]
+
+    def add_views(self, texts: Iterable[str]) -> None:
+        from napari_cryoet.views.links import read_shared
+
+        for text in texts:
+            view, folder = read_shared(text)
+            if not isinstance(view, napari_cryoet.View):
+                raise BadParameter(f"{text[:80]!r} is no view")
+            self.views.append(view if folder is None else Path(text))
+
+
+def _source_of(views: Iterable[napari_cryoet.View | None], folder: Path | None) -> str:
+    """The source of the first run that views show, unless it is of a host that you haven't named."""
+    from napari_cryoet.views.finding import foreign_host, source_to_open
+
+    runs = [run for view in views if view is not None for run in view.runs]
+    if not runs:
+        raise CryoETError("This shows no run.", hint="Name the source first, and add --run.")
+    source = source_to_open(runs[0], [], folder)
+    if foreign_host(source):
+        raise CryoETError(f"The data is on {foreign_host(source)}.", hint="Name that source first.")
+    return source
+
+
+def _write_demo(folder: Path) -> None:
+    from napari_cryoet.demo.write import write_demo_pack
+
+    with working() as task:
+        write_demo_pack(folder, task=task)
+    say(str(folder))

@@ -1,0 +1,89 @@
+"""The command that makes packs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet import open_portal
+from napari_cryoet.basket.basket import Basket, write_basket
+from napari_cryoet.cli import main
+from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram
+
+Captured = pytest.CaptureFixture[str]
+
+
+def write_lesson(folder: Path, view: View) -> None:
+    folder.mkdir()
+    text = json.dumps(view.to_dict())
+    (folder / "lesson.md").write_text(f"---\ntitle: A cell\n---\n## Look\n\n```view\n{text}\n```\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_tomograms"),
+    [
+        ("demo to --run RN-9001 --title Class", 4),
+        ("demo to.zip --lesson a-lesson", 1),
+        ("a-lesson to", 1),
+        ("a-view.view.json to --level 2 --around 5", 1),
+        ("basket.toml to", 1),
+    ],
+)
+def test_each_kind_of_content_is_packed(
+    arguments: str,
+    n_tomograms: int,
+    demo_at_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = open_portal("demo").run_page(9001)
+    assert page.default_tomogram is not None
+    view = View(
+        runs=(ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001"),),
+        layers=(
+            ViewedLayer(
+                kind="tomogram", tomogram=ViewedTomogram(path="", id=page.default_tomogram.id)
+            ),
+        ),
+        camera=Camera(
+            point_zyx_angstrom=(100.0, 400.0, 400.0),
+            center_zyx_angstrom=(100.0, 400.0, 400.0),
+            field_angstrom=(900.0, 900.0),
+        ),
+    )
+    (tmp_path / "a-view.view.json").write_bytes(view.to_json())
+    write_lesson(tmp_path / "a-lesson", view)
+    write_basket(
+        Basket(source="demo", tomograms=(page.default_tomogram.id,)), tmp_path / "basket.toml"
+    )
+    assert main(["pack", *shlex.split(arguments), "--dry-run"]) == 0
+    assert "tomograms" in capsys.readouterr().out
+    to = tmp_path / arguments.split()[1]
+    assert not to.exists()
+    assert main(["pack", *shlex.split(arguments)]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f", in {to}")
+    if to.is_dir():
+        assert len(open_portal(to).run_page(9001).tomograms) == n_tomograms
+
+
+def test_a_source_alone_or_a_view_of_an_unnamed_host_is_refused(
+    demo_pack: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    to = str(tmp_path / "to")
+    assert main(["pack", str(demo_pack), to]) == 2
+    view = View(
+        runs=(ViewedRun(source="https://elsewhere.invalid/graphql", run_name="TS_1"),),
+        camera=Camera(
+            point_zyx_angstrom=(0.0, 0.0, 0.0),
+            center_zyx_angstrom=(0.0, 0.0, 0.0),
+            field_angstrom=(9.0, 9.0),
+        ),
+    )
+    assert main(["pack", view.link(), to]) == 1
+    assert "elsewhere.invalid" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,229 @@
+"""Class packs: what a class needs, true for the slice, small, and open without a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_cryoet import open_portal
+from napari_cryoet.basket.basket import Basket
+from napari_cryoet.exceptions import ExistsError, LeftOutError, NotFoundError, StoppedError
+from napari_cryoet.formats.ome_zarr import folder_bytes
+from napari_cryoet.lessons.class_pack import make_class_pack, plan_class_pack, write_class_pack
+from napari_cryoet.lessons.folder import lessons_of, open_lesson
+from napari_cryoet.packs.pack import open_pack
+from napari_cryoet.portal.portal import Portal, ask_rows
+from napari_cryoet.task import Task
+from napari_cryoet.views.finding import find_layers, source_to_open
+from napari_cryoet.views.view import (
+    Camera,
+    View,
+    ViewedLayer,
+    ViewedRun,
+    ViewedTomogram,
+    Words,
+    read_view,
+)
+from napari_cryoet.volumes import open_volume
+from packs.pack_check import problems_of
+
+RUN = 9001
+POINTS = (60.0, 200.0, 200.0), (100.0, 400.0, 400.0), (140.0, 300.0, 500.0)
+#: What only tells where a file is, or how large: of other formats that aren't packed.
+FILES = {"httpsMrcFile", "s3MrcFile", "fileSizeMrc", "fileSizeOmezarr"}
+
+
+@pytest.fixture
+def portal(demo_pack: Path) -> Portal:
+    return open_portal(demo_pack)
+
+
+def view_at(portal: Portal, point: tuple[float, float, float], title: str = "") -> View:
+    """A view of the default tomogram of the run, centred on a point."""
+    page = portal.run_page(RUN)
+    assert page.default_tomogram is not None
+    run = ViewedRun(source="demo", dataset_id=page.run.dataset_id, run_name=page.run.name)
+    tomogram = ViewedTomogram(path="", id=page.default_tomogram.id)
+    return View(
+        runs=(run,),
+        layers=(ViewedLayer(kind="tomogram", tomogram=tomogram),),
+        camera=Camera(
+            point_zyx_angstrom=point, center_zyx_angstrom=point, field_angstrom=(900.0, 900.0)
+        ),
+        words=Words(title=title),
+    )
+
+
+@pytest.fixture
+def lesson_folder(portal: Portal, tmp_path: Path) -> Path:
+    """A lesson with a view, a picking task in a region, a link, a picture and a hidden reference."""
+    folder = tmp_path / "ribosomes"
+    (folder / "answers").mkdir(parents=True)
+    (folder / "cell.png").write_bytes(b"picture")
+    (folder / "answers" / "right.ndjson").write_text("{}\n")
+    view = json.dumps(view_at(portal, POINTS[0]).to_dict())
+    task = "kind: pick\nask: Pick them.\nobject_name: ribosome\ntolerance_angstrom: 100\n"
+    region = "region_zyx_angstrom: [[0, 100], [0, 300], [0, 300]]\nreference: answers/right.ndjson"
+    text = [
+        "---\ntitle: Ribosomes\npack: demo\n---\n## Look\n",
+        f"Go [there](!goto=100,800,800). ![A cell](cell.png)\n\n```view\n{view}\n```\n",
+        f"\n```task\n{task}{region}\n```\n",
+    ]
+    (folder / "lesson.md").write_text("".join(text))
+    return folder
+
+
+def cells_of(rows: Any) -> dict[tuple[str, int], dict[str, Any]]:
+    """The cells of all rows, without those about files."""
+    return {
+        (name, row["id"]): {
+            key: value
+            for key, value in row.items()
+            if key not in FILES and not key.startswith(("https", "s3", "keyPhoto"))
+        }
+        for name, of_table in rows.items()
+        for row in of_table
+    }
+
+
+def test_the_records_of_a_run_are_those_of_its_source(portal: Portal, tmp_path: Path) -> None:
+    basket = Basket(source=portal.source.name, runs=(RUN,))
+    folder = make_class_pack(portal, tmp_path / "pack", basket)
+    there = open_portal(folder)
+    before = cells_of(ask_rows(portal, run_ids=[RUN]))
+    after = cells_of(ask_rows(there, run_ids=[RUN]))
+    # masks are packed in one format
+    copies = {
+        ("annotationFiles", row["id"])
+        for row in open_pack(portal.source.location).tables["annotationFiles"]
+        if row["format"] == "mrc"
+    }
+    assert {key: before[key] for key in before if key not in copies} == after
+    catalogue = there.catalogue()
+    assert [(row.id, row.run_count) for row in catalogue.rows] == [(90001, 1)]
+    assert sum(row.annotation_count for row in catalogue.depositions) == len(
+        there.run_page(RUN).annotations
+    )
+    assert problems_of(open_pack(folder), with_files=True) == ()
+    assert (folder / "CITATION.bib").stat().st_size > 0
+
+
+def test_full_resolution_is_only_around_the_views(portal: Portal, tmp_path: Path) -> None:
+    views = [view_at(portal, point) for point in POINTS[:1]]
+    folder = make_class_pack(portal, tmp_path / "pack", views=views, around_nm=10)
+    (tomogram,) = open_portal(folder).run_page(RUN).tomograms
+    original = portal.run_page(RUN).default_tomogram
+    here, there = open_volume(tomogram), open_volume(original)
+    z, y, x = (round(at / tomogram.voxel_spacing) for at in POINTS[0])
+    box = ((z, z + 1), (y - 2, y + 2), (x - 2, x + 2))
+    np.testing.assert_array_equal(here.read(0, box), there.read(0, box))
+    whole = tuple((0, size) for size in here.levels[1].shape)
+    np.testing.assert_array_equal(here.read(1, whole), there.read(1, whole))
+    with pytest.raises(LeftOutError):
+        here.read_middle()
+    assert tomogram.file_size_omezarr == folder_bytes(Path(here.pyramid.url))
+    here.close()
+    there.close()
+
+
+@pytest.mark.parametrize("to", ["pack", "pack.zip"])
+def test_a_run_with_three_views_and_a_lesson_is_small_and_needs_no_network(
+    demo_at_home: Path,
+    lesson_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to: str,
+) -> None:
+    portal = open_portal("demo")
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    views = [view_at(portal, point, "Same title") for point in POINTS]
+    lesson = open_lesson(lesson_folder)
+    basket = Basket(source=portal.source.name, runs=(RUN,))
+    plan = plan_class_pack(portal, basket, lessons=[lesson], views=views)
+    path = write_class_pack(plan, tmp_path / to)
+    size_bytes = path.stat().st_size if path.is_file() else folder_bytes(path)
+    assert size_bytes <= 10_000_000
+    if path.suffix:
+        return
+    (packed,) = lessons_of(path)
+    assert packed.lesson == lesson.lesson
+    assert packed.read_file("cell.png") == b"picture"
+    files = sorted((path / "views").iterdir())
+    assert {read_view(file).camera.point_zyx_angstrom for file in files} == {*POINTS}
+    shutil.rmtree(demo_at_home)
+    source = source_to_open(views[0].runs[0], [], files[0].parent)
+    assert source == str(path)
+    page = open_portal(source).run_page(RUN)
+    (found,) = find_layers(views[0], {0: page}).layers
+    open_volume(found.record).close()
+
+
+def test_what_a_lesson_asks_for_is_at_full_resolution_and_its_answer_isn_t_told(
+    portal: Portal, lesson_folder: Path, tmp_path: Path
+) -> None:
+    plan = plan_class_pack(portal, lessons=[open_lesson(lesson_folder)], around_nm=5)
+    (places,) = plan.places.values()
+    assert ((0.0, 100.0), (0.0, 300.0), (0.0, 300.0)) in places  # the region, not the picks
+    assert ((50.0, 150.0), (750.0, 850.0), (750.0, 850.0)) in places  # of the link
+    assert set(plan.sizes) == {"tomograms", "full resolution around places", "lessons"} | (
+        {"pictures and metadata"} & set(plan.sizes)
+    )
+    assert plan.title == "Ribosomes"
+    folder = write_class_pack(plan, tmp_path / "pack")
+    assert open_portal(folder).run_page(RUN).annotations == ()
+    assert (folder / "lessons/ribosomes/answers/right.ndjson").is_file()
+    assert not [path for path in (folder / "files").rglob("*") if "right" in path.name]
+
+
+def test_a_hidden_annotation_is_nowhere_in_the_pack(portal: Portal, tmp_path: Path) -> None:
+    hidden = portal.run_page(RUN).annotations[0]
+    basket = Basket(source=portal.source.name, runs=(RUN,))
+    folder = make_class_pack(portal, tmp_path / "pack", basket, hide=[hidden.id])
+    pack = open_pack(folder)
+    assert hidden.id not in [row["id"] for row in pack.tables["annotations"]]
+    assert problems_of(pack, with_files=True) == ()
+    path = (hidden.https_metadata_path or "").partition("/files/")[2].rpartition("/")[0]
+    assert path
+    assert not (folder / "files" / path).exists()
+    for text in folder.rglob("*.json"):
+        assert path not in text.read_text()
+    with pytest.raises(NotFoundError, match="AN-7"):
+        plan_class_pack(portal, basket, hide=[7])
+
+
+def test_a_pack_names_no_folder_of_this_computer(portal: Portal, tmp_path: Path) -> None:
+    folder = make_class_pack(portal, tmp_path / "pack", views=[view_at(portal, POINTS[0])])
+    assert open_pack(folder).id == open_pack(portal.source.location).id
+    for path in (folder / "pack.json", *(folder / "tables").iterdir()):
+        assert portal.source.location not in path.read_text()
+
+
+def test_nothing_is_left_after_a_stop_and_nothing_is_replaced(
+    portal: Portal, tmp_path: Path
+) -> None:
+    plan = plan_class_pack(portal, views=[view_at(portal, POINTS[0])])
+    task = Task(lambda fraction, _: task.stop() if fraction > 0.5 else None)
+    with pytest.raises(StoppedError):
+        write_class_pack(plan, tmp_path / "pack", task=task)
+    with pytest.raises(StoppedError):  # the task stays stopped
+        write_class_pack(plan, tmp_path / "pack.zip", task=task)
+    assert list(tmp_path.iterdir()) == []
+    for name in ("pack", "pack.zip"):
+        write_class_pack(plan, tmp_path / name)
+        with pytest.raises(ExistsError):
+            write_class_pack(plan, tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
+        files = {path for path in (tmp_path / "pack").rglob("*") if path.is_file()}
+        names = {path.relative_to(tmp_path / "pack").as_posix() for path in files}
+        assert set(archive.namelist()) == names
