@@ -34,6 +34,7 @@ FOLDER_VARIABLES = {
     "XDG_CONFIG_HOME": "config",
     "XDG_DATA_HOME": "data",
     "XDG_STATE_HOME": "state",
+    "XDG_RUNTIME_DIR": "runtime",
     "WIN_PD_OVERRIDE_APPDATA": "roaming",
     "WIN_PD_OVERRIDE_LOCAL_APPDATA": "local",
     "HOME": "home",
@@ -68,7 +69,7 @@ def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     """An empty home folder for this test, with its own caches and settings."""
     folder = tmp_path_factory.mktemp("user")
     for variable, name in FOLDER_VARIABLES.items():
-        (folder / name).mkdir()
+        (folder / name).mkdir(0o700)  # Qt refuses a runtime folder that others can read
         monkeypatch.setenv(variable, str(folder / name))
     return folder
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 from typer import BadParameter, Context, Option, Typer
 
-from napari_cryoet.cli.console import working
+from napari_cryoet.cli.console import tell, working
 from napari_cryoet.cli.options import (
     AnnotationsOption,
     DatasetOption,
@@ -110,7 +110,13 @@ def open_source(
     napari-cryoet open ribosome.view.json                # a view, by its file or its link
     """
     shared, folder = read_shared(source)
-    if isinstance(shared, Jump) and source.startswith(PORTAL_TERMS.site):
+    is_page = isinstance(shared, Jump) and source.startswith(PORTAL_TERMS.site)
+    is_link = is_page or (isinstance(shared, View) and folder is None)
+    # as by a click; options are for a window of its own
+    if is_link and context.obj == ["open", source] and _is_handed_over(source):
+        tell("opened in the window that is open")
+        return 0
+    if isinstance(shared, Jump) and is_page:
         source = "live"
         deposition = shared.id if shared.kind == "deposition" else deposition
         dataset = shared.id if shared.kind == "dataset" else dataset
@@ -152,6 +158,15 @@ def _open(arguments: list[str], **options: Any) -> int:
         raise explained(error) from error
     with working() as task:
         return launch(LaunchOptions(**options), task=task, qt_hint=QT_HINT)
+
+
+def _is_handed_over(link: str) -> bool:
+    """Whether a window that is open took a link."""
+    try:
+        from napari_cryoet._qt.views.handover import hand_over
+    except ImportError:
+        return False
+    return hand_over(link)
 
 
 def has_no_display() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -34,16 +35,19 @@ from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.views.kept import ViewsMenu
 from napari_cryoet._qt.views.restore import Restorer
 from napari_cryoet._qt.views.save_dialogs import save_movie_dialog, save_picture_dialog
+from napari_cryoet._qt.widgets.controls import main_window
 from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.pages.breadcrumbs import crumbs_from
+from napari_cryoet.portal.citation import Jump
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, Source, open_portal
 from napari_cryoet.settings import LeftPage, Recent, Settings
 from napari_cryoet.views.finding import OWN_SOURCES
+from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import nm_text, plain
 
@@ -80,7 +84,7 @@ class PortalBrowser(Dock):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._memory = memory or Settings()
         self._source_label = ""
-        self._run_to_show = 0  # once its source is open
+        self._record_to_show: Jump | None = None  # once its source is open
         self._returns = False  # to the page where the source was left
         self._left: LeftPage | None = None  # to return to, once the source's catalogue is there
         self._save_soon = single_shot(self, _SAVE_AFTER_MS, self._save_page)
@@ -114,6 +118,7 @@ class PortalBrowser(Dock):
         )
         self._connect()
         self._connect_network()
+        self._take_links()
         self._recall()
 
     def use_source(self, source: str | Path, *, returns: bool = False) -> None:
@@ -122,7 +127,7 @@ class PortalBrowser(Dock):
         With ``returns``, it opens where it was left.
         """
         self._save_now()
-        self._run_to_show = 0
+        self._record_to_show = None
         self._returns = returns
         self.session.open(str(source))
 
@@ -139,6 +144,19 @@ class PortalBrowser(Dock):
         notice = self.screens.notice
         notice.show_notice("Opening a view…", "Stop", self.restorer.stop, is_news=True, topic=VIEW)
         self.restorer.open(view, folder=folder, agreed={*opened, *agreed})
+
+    def open_link(self, text: str) -> None:
+        """Open the view or the portal's record that a link leads to, or the view of a file."""
+        try:
+            shared, folder = read_shared(text)
+        except FormatError as error:
+            self.screens.notice.show_error(error, topic=VIEW)
+            return
+        match shared:
+            case View():
+                self.open_view(shared, folder=folder)
+            case Jump():
+                self._show_live(shared)
 
     def take_keys(self) -> None:
         if self.screens.stack.currentWidget() is self.screens.start:
@@ -199,11 +217,9 @@ class PortalBrowser(Dock):
         self.run_layers.ticked.connect(self._say_where)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
-        self.finder.view_requested.connect(self.open_view)
+        for opener in (self.finder.view_requested, self.views_menu.open_requested):
+            opener.connect(lambda view, folder: self.open_view(view, folder=folder))
         screens.run.views.clicked.connect(self._drop_views)
-        self.views_menu.open_requested.connect(
-            lambda view, folder: self.open_view(view, folder=folder)
-        )
         self.views_menu.said.connect(self._say_of_view)
         self.views_menu.failed.connect(partial(screens.notice.show_error, topic=VIEW))
         self.restorer.run_found.connect(self._on_viewed_run)
@@ -230,6 +246,15 @@ class PortalBrowser(Dock):
         network.changed.connect(self._update_detail)
         network.loosened.connect(self._on_network_loosened)
 
+    def _take_links(self) -> None:
+        """Open links that are clicked elsewhere."""
+        with suppress(ImportError):  # small systems lack a library of QtNetwork
+            from napari_cryoet._qt.views.handover import LinkServer
+
+            server = LinkServer(self)
+            server.received.connect(self._on_link)
+            self.at_close(server.close)
+
     def _recall(self) -> None:
         self._show_recent()
         self.manager.show_together = self._memory.show_together
@@ -242,7 +267,7 @@ class PortalBrowser(Dock):
         match choice:
             case Recent(source, run_id):
                 self._choose(source)
-                self._run_to_show = run_id
+                self._record_to_show = Jump("run", run_id) if run_id else None
             case "address":
                 dialog = AddressDialog(self.tasks, self)
                 dialog.found.connect(self._choose)
@@ -251,6 +276,15 @@ class PortalBrowser(Dock):
                 self._choose_pack()
             case _:
                 self._choose(choice)
+
+    def _show_live(self, record: Jump) -> None:
+        """Show a record of the live portal."""
+        source = self.session.source
+        if source is not None and source.kind == "live":
+            self.finder.jump(record)
+        else:
+            self.use_source("live")
+            self._record_to_show = record
 
     def _choose(self, source: str) -> None:
         """Browse a source where it was left; start over if it is open."""
@@ -285,9 +319,9 @@ class PortalBrowser(Dock):
         self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
         if source.kind in {"pack", "url"}:
             self._remember(0, label)
-        if self._run_to_show:
-            self.navigator.go_to_run(self._run_to_show)
-            self._run_to_show = 0
+        if self._record_to_show is not None:
+            self.finder.jump(self._record_to_show)
+            self._record_to_show = None
         elif self._returns:
             self._left = self._memory.pages.get(self._memory.source)
 
@@ -354,6 +388,15 @@ class PortalBrowser(Dock):
         if page is not None:
             self.views_menu.open_next(page.run)
 
+    def _on_link(self, link: str) -> None:
+        """Open a link that was clicked elsewhere, in front of other windows."""
+        window = main_window(self.viewer)
+        window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
+        window.raise_()
+        window.activateWindow()
+        self.come_forward()
+        self.open_link(link)
+
     def _say_of_view(self, text: str) -> None:
         self.screens.notice.show_notice(plain(text), is_news=True, topic=VIEW)
 
@@ -378,7 +421,7 @@ class PortalBrowser(Dock):
             self.navigator.show_run(page)
         else:
             self.use_source(source)
-            self._run_to_show = page.run.id
+            self._record_to_show = Jump("run", page.run.id)
 
     def _show_several(self) -> None:
         self.manager.show_together = True

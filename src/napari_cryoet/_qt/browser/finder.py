@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
@@ -34,8 +35,8 @@ from napari_cryoet.pages.lists import Answer, Question
 from napari_cryoet.portal.citation import Citation, Jump, citation_of, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
 from napari_cryoet.settings import NamedSearch, Settings
-from napari_cryoet.views.links import parse_link
-from napari_cryoet.views.view import SCHEME, View
+from napari_cryoet.views.links import read_shared
+from napari_cryoet.views.view import SCHEME, SUFFIX, View
 from napari_cryoet.wording import count_text, day_text, joined
 
 _MAX_SEARCH: Final = 500  # characters
@@ -54,7 +55,7 @@ _READING: Final = "Reading the portal's metadata…"
 class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
-    view_requested = Signal(object)  # View of a link
+    view_requested = Signal(object, object)  # View of a link or a file, folder of its file
     searched = Signal()  # another search began
     basket_change_requested = Signal(
         object
@@ -137,7 +138,7 @@ class Finder(QObject):
     def _on_settled(self, text: str) -> None:
         if self._navigator.level:
             self._navigator.go_to_list(takes_focus=False)
-        link = self._link_in(text)
+        link, folder = self._link_in(text)
         is_link = link is not None
         self._search = replace(self._search, text="" if is_link else text[:_MAX_SEARCH])
         self._screens.filter_bar.show_search(self._search)
@@ -148,18 +149,22 @@ class Finder(QObject):
                 self.jump(link)
             case View():
                 self._screens.search.set_quietly("")
-                self.view_requested.emit(link)
+                self.view_requested.emit(link, folder)
             case FormatError():
                 self._on_failed(link)
 
-    def _link_in(self, text: str) -> View | Jump | FormatError | None:
-        """The view or record that a link opens, or its error; None for other text."""
-        if "/" not in text and not text.lower().startswith(f"{SCHEME}:"):
-            return None  # an id, which Enter opens, or a title
+    def _link_in(self, text: str) -> tuple[View | Jump | FormatError | None, Path | None]:
+        """What a link or a view's file opens, or its error, and the file's folder.
+
+        None for other text.
+        """
+        is_link = "/" in text or text.lower().startswith(f"{SCHEME}:")
+        if not is_link and not text.endswith(SUFFIX):
+            return None, None  # an id, which Enter opens, or a title
         try:
-            return parse_link(text)
+            return read_shared(text)
         except FormatError as error:
-            return error
+            return error, None
 
     def _on_entered(self, text: str) -> None:
         jump = parse_jump(text)
