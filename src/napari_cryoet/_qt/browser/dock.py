@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 import napari
 from napari.layers import Layer, Points
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
+from qtpy.QtCore import QMimeData, QSize, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
@@ -48,7 +48,7 @@ from napari_cryoet.portal.portal import Portal, Source, open_portal
 from napari_cryoet.settings import LeftPage, Recent, Settings
 from napari_cryoet.views.finding import OWN_SOURCES
 from napari_cryoet.views.links import read_shared
-from napari_cryoet.views.view import View
+from napari_cryoet.views.view import SUFFIX, View
 from napari_cryoet.wording import nm_text, plain
 
 VIEW: Final = "a view"  # topic of notices
@@ -82,6 +82,7 @@ class PortalBrowser(Dock):
         super().__init__(napari_viewer, "CryoET Explorer", tab_name="Portal")
         # otherwise napari adds empty space below
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setAcceptDrops(True)
         self._memory = memory or Settings()
         self._source_label = ""
         self._record_to_show: Jump | None = None  # once its source is open
@@ -92,6 +93,7 @@ class PortalBrowser(Dock):
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
         self.basket = BasketState(self.tasks, self._memory.download_folder, self)
         self.screens = Screens(self, self.theme, self._thumbnails, self.basket)
+        self.screens.search.setAcceptDrops(False)  # what is dropped there goes to the dock
         self.navigator = Navigator(self.screens, self.session, self)
         self.manager = LayerManager(napari_viewer, self.tasks, parent=self)
         self.detail = Detail(napari_viewer, self.manager, self)
@@ -166,6 +168,19 @@ class PortalBrowser(Dock):
 
     def sizeHint(self) -> QSize:
         return QSize(400, 720)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        if event is not None and _text_of(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Do what pasting into the search box does."""
+        text = _text_of(event.mimeData()) if event is not None else ""
+        if self.session.source is None:  # there is no search box
+            self.open_link(text)
+            return
+        self.screens.search.set_quietly("")  # the same link may be dropped again
+        self.screens.search.setText(text)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Close the windows of tilt series when napari's window closes."""
@@ -461,3 +476,13 @@ class PortalBrowser(Dock):
 
     def _on_began(self, folder: Path) -> None:
         self._memory.download_folder = self.basket.folder = folder
+
+
+def _text_of(mime: QMimeData | None) -> str:
+    """The text, link or path of a view's file that is dropped; empty for other files."""
+    if mime is None:
+        return ""
+    paths = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
+    if not paths:
+        return mime.text().strip()
+    return paths[0] if len(paths) == 1 and paths[0].endswith(SUFFIX) else ""

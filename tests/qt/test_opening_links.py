@@ -1,10 +1,15 @@
-"""Links that are clicked while a window is open."""
+"""Links and view files that are clicked elsewhere, dropped, or opened by napari."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from napari import Viewer
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -13,8 +18,11 @@ from napari_cryoet._qt.views.handover import LinkServer, hand_over
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.cli import main, window
-from napari_cryoet.views.view import Camera, View, ViewedRun
+from napari_cryoet.views.view import Camera, View, ViewedRun, write_view
+from qt.fake_portal import FakePortal
 
+NO_KEYS = Qt.KeyboardModifier.NoModifier
+PAGE = "https://cryoetdataportal.czscience.com/runs/507"
 RUN = ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001")
 VIEW = View(
     runs=(RUN,),
@@ -79,3 +87,50 @@ def test_what_another_program_sends_is_only_read_as_a_link(
     QApplication.processEvents()
     assert ("damaged" in browser.screens.notice.text) == ("damaged" in text)
     assert browser.session.source is None
+
+
+# dropping
+
+
+def drop(widget: QWidget, text: str = "", urls: Sequence[QUrl] = ()) -> bool:
+    """Drag something over a widget, and drop it if the widget takes it."""
+    mime = QMimeData()
+    if text:
+        mime.setText(text)
+    if urls:
+        mime.setUrls(urls)
+    options = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, NO_KEYS)
+    entered = QDragEnterEvent(QPoint(9, 9), *options)
+    entered.ignore()
+    QApplication.sendEvent(widget, entered)
+    if entered.isAccepted():
+        QApplication.sendEvent(widget, QDropEvent(QPointF(9, 9), *options))
+    return entered.isAccepted()
+
+
+def test_a_dropped_file_of_a_view_opens_before_and_after_a_source(
+    qtbot: QtBot, demo_at_home: None, make_browser: Callable[..., PortalBrowser], tmp_path: Path
+) -> None:
+    browser = make_browser()
+    url = QUrl.fromLocalFile(str(write_view(VIEW, tmp_path / "a")))
+    for _ in range(2):
+        with qtbot.waitSignal(browser.restorer.opened):
+            assert drop(browser, urls=[url])
+        qtbot.waitUntil(lambda: browser.session.catalogue is not None)
+    assert not drop(browser, urls=[url, url])
+    assert not drop(browser, urls=[QUrl.fromLocalFile(str(tmp_path / "a.mrc"))])
+
+
+def test_dropped_text_is_searched_and_a_dropped_link_opens_each_time(
+    qtbot: QtBot, make_browser: Callable[..., PortalBrowser], portal: FakePortal
+) -> None:
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    assert drop(browser, "membrane")
+    qtbot.waitUntil(lambda: browser.finder.search.text == "membrane")
+    for _ in range(2):
+        with qtbot.waitSignal(browser.navigator.run_arrived):
+            assert drop(browser, urls=[QUrl(PAGE)])
+        browser.navigator.go_to_list()
+    assert not browser.screens.search.acceptDrops()  # so that Qt gives it to the dock
