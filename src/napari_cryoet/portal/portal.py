@@ -101,7 +101,7 @@ def open_portal(
     ----------
     source
         ``"live"``, ``"demo"`` (generated on first use), the URL of a GraphQL endpoint or of its
-        server, or the folder of a pack.
+        server, or a pack: its folder, or a zip, which is unpacked into the cache folder at once.
     cache_dir
         The folder for cached answers; by default the user's cache folder.
     offline
@@ -110,7 +110,7 @@ def open_portal(
     Raises
     ------
     PackError
-        If the folder isn't a pack.
+        If the folder or zip isn't a pack.
     PortalError
         If the source is empty, or an address but not a web address.
     """
@@ -402,7 +402,10 @@ class Portal:
 
 def _open_pack(folder: Path) -> Portal:
     from napari_cryoet.packs.pack import open_pack
+    from napari_cryoet.packs.zipped import SUFFIX, unpacked
 
+    if folder.suffix.lower() == SUFFIX and not folder.is_dir():
+        folder = unpacked(folder)
     pack = open_pack(folder)
     manifest = pack.manifest
     source = Source(

@@ -1,0 +1,140 @@
+"""Packs in one zip file: checked, and unpacked into the cache folder.
+
+A zip isn't trusted. Names that leave its folder, links, encrypted files, too many or too large files
+and those that unpack to far more than they are, are refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from napari_cryoet.exceptions import ExistsError, PackError
+from napari_cryoet.files import cache_path, written_whole
+from napari_cryoet.packs.pack import MANIFEST_NAME, is_pack, is_safe, open_pack
+from napari_cryoet.task import UNWATCHED, Task
+
+SUFFIX: Final = ".zip"
+#: The folder of unpacked packs in the cache folder.
+UNPACKED: Final = "packs"
+
+_MAX_FILES: Final = 200_000
+_MAX_BYTES: Final = 100_000_000_000
+#: Chunks of a few voxels are padded with zeros, so that a pack may unpack to many times its size.
+_MAX_RATIO: Final = 300
+_ALWAYS_ALLOWED_BYTES: Final = 50_000_000
+_MAX_NAME: Final = 1000
+_METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_KINDS: Final = {0, stat.S_IFREG}  # no links and devices
+_PIECE_BYTES: Final = 1 << 20
+
+
+class _Member(NamedTuple):
+    """A file of the zip, and its path in the pack."""
+
+    info: zipfile.ZipInfo
+    path: str
+
+
+def is_zipped_pack(path: Path) -> bool:
+    """Whether a file is a zip with the manifest of a pack."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _top_of(archive) is not None
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+def unpacked(path: Path, *, task: Task = UNWATCHED) -> Path:
+    """The folder of a zipped pack in the cache folder, unpacked once for each content.
+
+    Raises
+    ------
+    PackError
+        If it isn't a zipped pack, or is damaged, hostile or too large.
+    SaveError
+        If it can't be written.
+    StoppedError
+        If ``task`` is stopped; nothing is left behind.
+    """
+    try:
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        folder = cache_path() / UNPACKED / checksum[:32]
+        if is_pack(folder):
+            return folder
+        with zipfile.ZipFile(path) as archive:
+            members = list(_members(archive, path))
+            try:
+                with written_whole(folder, flush=False) as unfinished:
+                    _unpack(archive, members, unfinished, task)
+                    open_pack(unfinished)
+            except ExistsError:  # another process was faster
+                open_pack(folder)
+    except OSError as error:
+        raise PackError(f"{path.name} can't be read: {error.strerror or error}.") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise PackError(f"{path.name} is damaged: {error}.") from error
+    return folder
+
+
+def _top_of(archive: zipfile.ZipFile) -> str | None:
+    """The folder of the manifest in a zip, with a slash or empty; None if there is no manifest."""
+    names = [
+        name
+        for name in archive.namelist()
+        if name.count("/") <= 1 and name.rpartition("/")[2] == MANIFEST_NAME
+    ]
+    return min(names, key=len).removesuffix(MANIFEST_NAME) if names else None
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[_Member]:
+    """The files of a pack, all of them checked; PackError for a hostile zip."""
+    top = _top_of(archive)
+    if top is None:
+        raise PackError(f"{path.name} isn't a zipped pack: it has no {MANIFEST_NAME}.")
+    infos = archive.infolist()
+    total_bytes = sum(info.file_size for info in infos)
+    allowed = max(_ALWAYS_ALLOWED_BYTES, _MAX_RATIO * path.stat().st_size)
+    if len(infos) > _MAX_FILES or total_bytes > min(_MAX_BYTES, allowed):
+        raise PackError(f"{path.name} would unpack to more than a pack holds.")
+    taken: set[str] = set()
+    folders: set[str] = set()
+    for info in infos:
+        name = info.filename
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        is_plain = info.compress_type in _METHODS and not info.flag_bits & 1
+        is_named = bool(name) and len(name) <= _MAX_NAME and name.isprintable() and is_safe(name)
+        if not is_named or not is_plain or kind not in _KINDS | {stat.S_IFDIR}:
+            raise PackError(f"{path.name} has a file that no pack has: {name[:80]!r}.")
+        if info.is_dir() or kind == stat.S_IFDIR or not name.startswith(top):
+            continue
+        parts = [part for part in name.removeprefix(top).split("/") if part]
+        key = unicodedata.normalize("NFC", "/".join(parts)).casefold()
+        if key in taken:
+            raise PackError(f"{path.name} has two files of one name: {name[:80]!r}.")
+        taken.add(key)
+        folders.update(key[:at] for at, letter in enumerate(key) if letter == "/")
+        yield _Member(info, "/".join(parts))
+    if taken & folders:
+        raise PackError(f"{path.name} has a file and a folder of one name: {min(taken & folders)}.")
+
+
+def _unpack(archive: zipfile.ZipFile, members: list[_Member], folder: Path, task: Task) -> None:
+    total_bytes = sum(member.info.file_size for member in members)
+    done_bytes = 0
+    folder.mkdir(parents=True)
+    for member in members:
+        target = folder / member.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(member.info) as source, target.open("xb") as file:
+            task.step_bytes(done_bytes, total_bytes)
+            shutil.copyfileobj(source, file, _PIECE_BYTES)
+        done_bytes += member.info.file_size
