@@ -78,7 +78,7 @@ def test_supported_files_and_addresses_reach_the_reader(plugins, tmp_path):
         "a.parquet",
         "TS.mod",
     ]
-    for path in [*volumes, *picks, "a/pack.json", str(tmp_path)]:
+    for path in [*volumes, *picks, "a/pack.json", "a.zip", str(tmp_path)]:
         commands = [reader.command for reader in plugins.iter_compatible_readers([path])]
         assert commands == ["napari-cryoet.get_reader"], path
     for path in ("a.tif", "a.csv", "https://host/a.png"):

@@ -6,11 +6,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from napari_cryoet.files import cache_path
+from napari_cryoet.packs.zipped import UNPACKED
 
-CacheKind: TypeAlias = Literal["metadata", "demo", "pixels", "other"]
+CacheKind: TypeAlias = Literal["metadata", "demo", "pack", "pixels", "other"]
+
+
+_KINDS: Final[dict[str, CacheKind]] = {"answers": "metadata", UNPACKED: "pack"}
 
 
 class Held(NamedTuple):
@@ -33,8 +37,8 @@ def held_data() -> Iterator[Held]:
     for path in sorted(root.iterdir()) if root.is_dir() else []:
         if path in {pixels, pixels.parent} or path.suffix == ".lock":  # locks between processes
             continue
-        is_demo = path.name.startswith("demo-")
-        yield Held("metadata" if path.name == "answers" else "demo" if is_demo else "other", path)
+        kind: CacheKind = "demo" if path.name.startswith("demo-") else "other"
+        yield Held(_KINDS.get(path.name, kind), path)
     if pixels.is_dir():
         yield Held("pixels", pixels)
 

@@ -6,8 +6,11 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
+from napari_cryoet._qt.views.restore import BROWSER
+from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import FormatError, WithheldError
 from napari_cryoet.formats.ome_zarr import write_pyramid
+from napari_cryoet.lessons.class_pack import zip_folder
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import recall_once, save_data
 from napari_cryoet.settings import Settings
@@ -45,6 +48,16 @@ def test_a_zarr_opens_at_the_middle_without_reads_on_the_gui_thread(
     assert viewer.dims.current_step == (4, 6, 10)
     assert readers
     assert threading.main_thread() not in readers
+
+
+def test_a_dropped_zip_of_a_pack_opens_in_the_dock(qtbot, viewer, demo_pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugin, "viewer_to_ask_in", lambda: viewer)
+    zip_folder(demo_pack, tmp_path / "class.zip")
+    viewer.open(str(tmp_path / "class.zip"), plugin="napari-cryoet")
+    session = open_dock(viewer, BROWSER).session
+    qtbot.waitUntil(lambda: session.source is not None)
+    assert session.source.kind == "pack"
+    assert len(viewer.layers) == 0
 
 
 def test_copying_citations_of_selected_layers_shows_a_message(viewer, demo_pack, monkeypatch):

@@ -30,13 +30,16 @@ from napari_cryoet._qt.layers.types import Image
 from napari_cryoet._qt.seam import open_viewers, show_in_full
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
-from napari_cryoet._qt.views.restore import open_view
+from napari_cryoet._qt.views.restore import BROWSER, open_view
 from napari_cryoet._qt.widgets.controls import agrees, copy_text, main_window
+from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
+from napari_cryoet.locations import Location
 from napari_cryoet.network.policy import recall_once
+from napari_cryoet.packs.zipped import is_zipped_pack
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.views.links import read_shared
@@ -58,6 +61,9 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
         shared, folder = read_shared(readers.only_path(path))
         if isinstance(shared, View):
             return partial(_open_view, shared, folder)
+        local = Location.of(readers.only_path(path)).path
+        if local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None:
+            return partial(_open_pack, local)
         read, reason = wait_for(lambda _job: readers.find_reader(path))
     except CryoETError as error:
         nothing = _refused(error)
@@ -73,6 +79,13 @@ def _open_view(view: View, folder: Path | None, _path: Any) -> list[LayerData]:
     viewer = viewer_to_ask_in()
     if viewer is not None:  # a script has `open_view`
         open_view(viewer, view, folder=folder)
+    return _NO_LAYERS
+
+
+def _open_pack(path: Path, _path: Any) -> list[LayerData]:
+    viewer = viewer_to_ask_in()
+    if viewer is not None:
+        open_dock(viewer, BROWSER).use_source(path)
     return _NO_LAYERS
 
 

@@ -66,10 +66,10 @@ def limit(
 def clear(
     what: Annotated[
         list[Any] | None,
-        typer.Argument(parser=one_of("metadata", "demo", "pixels"), metavar="[WHAT]..."),
+        typer.Argument(parser=one_of("metadata", "demo", "pack", "pixels"), metavar="[WHAT]..."),
     ] = None,
 ) -> None:
-    """Delete the data kept on this computer: all of it, or metadata, demo or pixels."""
+    """Delete the data kept on this computer: all of it, or metadata, demo, pack or pixels."""
     from napari_cryoet import held
 
     rows = []

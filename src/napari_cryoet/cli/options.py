@@ -113,7 +113,8 @@ _WHICH: Final = (
 SourceArgument = Annotated[
     str,
     Argument(
-        metavar="SOURCE", help="live, demo, the URL of a GraphQL server, or the folder of a pack."
+        metavar="SOURCE",
+        help="live, demo, the URL of a GraphQL server, or a pack: its folder or zip.",
     ),
 ]
 AnnotationsOption = Annotated[

@@ -27,6 +27,7 @@ from napari_cryoet.layers.load import (
 from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec, mesh_colormap
 from napari_cryoet.locations import Location, PathOrUrl, path_to_read
 from napari_cryoet.packs.pack import is_pack
+from napari_cryoet.packs.zipped import is_zipped_pack, unpacked
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.runs.outline import outline_run
@@ -68,10 +69,12 @@ def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
 
 
 def pack_folder(path: str | Sequence[str]) -> Path | None:
-    """The folder of a pack, if the path is a pack or its ``pack.json``."""
+    """The folder of a pack, if the path is a pack, its ``pack.json`` or its zip, which is unpacked."""
     local = Location.of(only_path(path)).path
     if local is None:
         return None
+    if is_zipped_pack(local):
+        return unpacked(local)
     folder = local.parent if local.name == "pack.json" else local
     return folder if is_pack(folder) else None
 

@@ -45,6 +45,8 @@ class _Member(NamedTuple):
 
 def is_zipped_pack(path: Path) -> bool:
     """Whether a file is a zip with the manifest of a pack."""
+    if path.suffix.lower() != SUFFIX or not path.is_file():
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return _top_of(archive) is not None

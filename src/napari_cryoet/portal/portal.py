@@ -50,7 +50,8 @@ RUNS_A_PAGE: Final = 50
 
 _MAX_RUNS_A_PAGE: Final = 500  # the server reads 0 as "all" and has no limit of its own
 _SOURCE_HINT: Final = (
-    'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
+    'Name "live", "demo", an address that begins with https:// or http://, '
+    "or the folder or zip of a pack."
 )
 IN_FLIGHT: Final = 4
 ROWS_A_PAGE: Final = 1000

@@ -43,6 +43,7 @@ _HELD_NAMES: Final = {
     "metadata": "Portal pages",
     "pixels": "Tomograms and masks",
     "demo": "The demo",
+    "pack": "Unpacked packs",
     "other": "Other",
 }
 

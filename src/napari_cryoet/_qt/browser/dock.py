@@ -41,6 +41,9 @@ from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.locations import Location, host_of, without_login
+from napari_cryoet.packs.pack import MANIFEST_NAME
+from napari_cryoet.packs.zipped import SUFFIX as ZIP
+from napari_cryoet.packs.zipped import is_zipped_pack, unpacked
 from napari_cryoet.pages.breadcrumbs import crumbs_from
 from napari_cryoet.portal.citation import Jump
 from napari_cryoet.portal.pages import RunPage
@@ -63,6 +66,9 @@ def open_any(source: str, job: Job) -> Portal:
 
     if source == "demo":
         ensure_demo_pack(task=job)
+    path = Path(source)
+    if is_zipped_pack(path):
+        return open_portal(unpacked(path, task=job))
     return open_portal(source)
 
 
@@ -170,12 +176,17 @@ class PortalBrowser(Dock):
         return QSize(400, 720)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        if event is not None and _text_of(event.mimeData()):
+        mime = event.mimeData() if event is not None else None
+        if event is not None and (_text_of(mime) or _pack_of(mime)):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Do what pasting into the search box does."""
-        text = _text_of(event.mimeData()) if event is not None else ""
+        """Browse a pack; with anything else, do what pasting into the search box does."""
+        mime = event.mimeData() if event is not None else None
+        if pack := _pack_of(mime):
+            self._choose(pack)
+            return
+        text = _text_of(mime)
         if self.session.source is None:  # there is no search box
             self.open_link(text)
             return
@@ -309,8 +320,10 @@ class PortalBrowser(Dock):
     def _choose_pack(self) -> None:
         packs = (Location.of(recent.source).path for recent in self._memory.recent)
         last = next((pack.parent for pack in packs if pack is not None), Path.home())
-        if folder := QFileDialog.getExistingDirectory(self, "Open a pack", str(last)):
-            self._choose(folder)
+        kinds = f"Packs ({MANIFEST_NAME} *{ZIP})"
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open a pack", str(last), kinds)
+        if chosen:
+            self._choose(chosen.removesuffix(MANIFEST_NAME).rstrip("/\\"))
 
     def _show_recent(self) -> None:
         for chooser in (self.screens.source_bar, self.screens.start):
@@ -486,3 +499,13 @@ def _text_of(mime: QMimeData | None) -> str:
     if not paths:
         return mime.text().strip()
     return paths[0] if len(paths) == 1 and paths[0].endswith(SUFFIX) else ""
+
+
+def _pack_of(mime: QMimeData | None) -> str:
+    """The folder or zip of a pack that is dropped; empty for anything else."""
+    urls = mime.urls() if mime is not None else []
+    if len(urls) != 1 or not urls[0].isLocalFile():
+        return ""
+    path = Path(urls[0].toLocalFile())
+    folder = path.parent if path.name == MANIFEST_NAME else path
+    return str(folder) if (folder / MANIFEST_NAME).is_file() or is_zipped_pack(path) else ""

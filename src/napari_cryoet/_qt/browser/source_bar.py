@@ -53,7 +53,7 @@ CHOICES: Final[dict[Choice, tuple[str, str, str]]] = {
     "demo": ("Explore the demo", "Simulated tomograms, no network needed", "volume"),
     "live": ("Browse the live portal", "cryoetdataportal.czscience.com", "globe"),
     "address": ("Open an address…", "A class server or a mirror", "link"),
-    "pack": ("Open a pack…", "A folder with a slice of the portal", "folder"),
+    "pack": ("Open a pack…", "A part of the portal, in a folder or a zip", "folder"),
 }
 
 
