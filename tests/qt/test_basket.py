@@ -16,12 +16,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.basket import page as page_module
+from napari_cryoet._qt.basket.class_pack import ClassPackDialog
 from napari_cryoet._qt.basket.page import EXPORT
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet.basket.basket import Basket, BasketStore, Split, read_basket, write_basket
 from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.packs.zipped import is_zipped_pack
 from napari_cryoet.pages.rows import RecordRow
 
 ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
@@ -363,3 +365,32 @@ def test_crops_ask_for_sizes_and_whether_a_part_may_be_empty(qtbot, filled, monk
     assert "validation and test" in asked[0][2]
     crops = zarr.open_array(tmp_path / "basket-crops.zarr" / "crops", mode="r")
     assert crops.shape[1:] == (8, 8, 8)
+
+
+def test_a_class_pack_is_made_with_its_size_shown_before(qtbot, filled, tmp_path):
+    page = filled.screens.basket
+    make = next(each for each in page.file.menu().actions() if "class pack" in each.text())
+    make.trigger()
+    (dialog,) = page.findChildren(ClassPackDialog)
+    dialog.form.left_out.value = "AN-1"
+    qtbot.waitUntil(lambda: "AN-1" in dialog.size_label.text())
+    dialog.form.left_out.value = ""
+    qtbot.waitUntil(lambda: dialog.size_label.text().startswith("About "))
+    before = dialog.size_label.text()
+    dialog.form.level.value = 2
+    qtbot.waitUntil(lambda: dialog.size_label.text().startswith("About "))
+    assert dialog.size_label.text() != before
+    dialog.form.lesson.line_edit.value = str(tmp_path / "nowhere")
+    qtbot.waitUntil(lambda: "lesson.md" in dialog.size_label.text())
+    assert not dialog.bar.button.isEnabled()
+    dialog.form.lesson.line_edit.value = ""
+    dialog.form.file.value = tmp_path / "class.zip"
+    qtbot.waitUntil(dialog.bar.button.isEnabled)
+    qtbot.mouseClick(dialog.bar.button, Qt.MouseButton.LeftButton)
+    assert dialog.bar.button.text() == "Stop"
+    qtbot.waitUntil(dialog.show_folder.isVisible)
+    assert "class.zip" in dialog.bar.message.text()
+    assert is_zipped_pack(tmp_path / "class.zip")
+    qtbot.mouseClick(dialog.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "already" in dialog.bar.message.text())
+    dialog.close()

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.basket.class_pack import ClassPackDialog
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import (
@@ -412,6 +413,11 @@ class BasketPage(ListPage):
         text = f"{report.path.name}: {report.counts_text}.{left_out}{remarks}"
         self._notice.show_notice(text, "Show folder", show, is_news=True)
 
+    def _make_class_pack(self) -> None:
+        dialog = ClassPackDialog(self._basket, self)
+        dialog.show()
+        dialog.activateWindow()
+
     # menus and layout
 
     def _fill_menus(self) -> None:
@@ -420,6 +426,7 @@ class BasketPage(ListPage):
         add_item(file, "Save as…", self._save_as)
         add_item(file, "Paste ids…", self._paste)
         add_item(file, "Lock to today's files", self._lock)
+        add_item(file, "Make a class pack…", self._make_class_pack)
         add_item(file, "Empty…", self._empty)
         for kind, text in _EXPORTS.items():
             add_item(self.exports, text, partial(self._ask_export, kind))

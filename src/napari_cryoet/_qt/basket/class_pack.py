@@ -1,0 +1,169 @@
+"""The dialog that makes a class pack of the basket, a lesson and kept views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from magicgui import magicgui
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.basket.state import BasketState
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.widgets.controls import open_folder, plain_label, push_button
+from napari_cryoet._qt.widgets.start_bar import StartBar
+from napari_cryoet.basket.basket import Basket, ids_in
+from napari_cryoet.basket.contents import ask_basket_runs
+from napari_cryoet.download.plan import clean_name
+from napari_cryoet.lessons.class_pack import (
+    DEFAULT_AROUND_NM,
+    DEFAULT_LEVEL,
+    ClassPackPlan,
+    plan_class_pack,
+    write_class_pack,
+)
+from napari_cryoet.portal.portal import Portal
+from napari_cryoet.views.store import kept_views
+from napari_cryoet.wording import size_text
+
+KEY: Final = "class pack"
+_PLAN: Final = "plan of the class pack"
+_LEVELS: Final = [("All levels", 0), ("Level 1 and coarser", 1), ("Level 2 and coarser", 2)]
+#: How the form shows its fields.
+_FIELDS: Final[Any] = {
+    "file": {"widget_type": "FileEdit", "mode": "w", "filter": "*.zip", "label": "Zip or folder"},
+    "level": {"choices": _LEVELS, "label": "Whole levels"},
+    "around_nm": {"min": 1.0, "max": 1000.0, "label": "Full resolution around (nm)"},
+    "lesson": {"widget_type": "FileEdit", "mode": "d", "label": "With the lesson in"},
+    "has_views": {"text": "with the views kept for these runs"},
+    "left_out": {"label": "Without annotations (ids)"},
+}
+
+
+def _options(
+    file: str,
+    *,
+    level: int = DEFAULT_LEVEL,
+    around_nm: float = DEFAULT_AROUND_NM,
+    lesson: str = "",
+    has_views: bool = True,
+    left_out: str = "",
+) -> None:
+    """Fields of the form."""
+
+
+class ClassPackDialog(QDialog):
+    """Asks for a file and options, shows the size, then writes the pack; closing it stops."""
+
+    def __init__(self, state: BasketState, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Make a class pack")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(460)
+        self._portal = state.portal
+        self._basket = state.basket
+        self._tasks = Tasks(self)
+        self._plan: ClassPackPlan | None = None
+        self.form: Any = magicgui(_options, call_button=False, **_FIELDS)
+        self.size_label = plain_label(name="downloadSize")
+        self.bar = StartBar(self._tasks, KEY, "Make the pack", "Write the pack")
+        self.show_folder = push_button("Show folder", lambda: open_folder(self.path.parent))
+        self.bar.button.setDefault(True)
+        self._fill_form()
+        self.bar.start_requested.connect(self._on_start)
+        self._tasks.finished.connect(self._on_finished)
+        column = QVBoxLayout(self)
+        for part in (self.form.native, self.size_label, self.bar, self.show_folder):
+            column.addWidget(part)
+        self.show_folder.hide()
+        self._make_plan()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        self._tasks.close()
+        super().closeEvent(event)
+
+    def reject(self) -> None:
+        """Close on Escape, as the title bar's button does."""
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        return Path(str(self.form.file.value)).expanduser()
+
+    def _fill_form(self) -> None:
+        form = self.form
+        form.file.value = Path.home() / f"{clean_name(self._basket.name or 'class')}.zip"
+        for field, purpose in (
+            (form.file, "file of the pack"),
+            (form.lesson, "folder of a lesson"),
+        ):
+            field.choose_btn.text = "Choose…"
+            field.choose_btn.native.setAccessibleName(f"Choose the {purpose}")
+            field.line_edit.native.setAccessibleName(purpose.capitalize())
+        form.lesson.line_edit.value = ""
+        for name in ("level", "around_nm", "has_views", "left_out"):
+            about = _FIELDS[name]
+            form[name].native.setAccessibleName(about.get("label") or about["text"])
+            form[name].changed.connect(self._make_plan)
+        form.lesson.changed.connect(self._make_plan)
+
+    def _make_plan(self, _value: object = None) -> None:
+        """Look up the contents and the size."""
+        form = self.form
+        lesson = form.lesson.line_edit.value
+        options = {
+            "lessons": [lesson] if lesson else [],
+            "level": form.level.value,
+            "around_nm": form.around_nm.value,
+            "hide": ids_in(form.left_out.value).get("annotations", []),
+        }
+        basket = self._basket
+        portal = self._portal
+        has_views = form.has_views.value
+        self._on_plan(None, "Looking up sizes…")
+        self._tasks.run(
+            _PLAN,
+            lambda job: _planned(portal, basket, options, has_views=has_views, job=job),
+            then=self._on_plan,
+            failed=lambda error: self._on_plan(None, str(error)),
+        )
+
+    def _on_plan(self, plan: ClassPackPlan | None, message: str = "") -> None:
+        self._plan = plan
+        self.size_label.setText(f"About {plan.text}" if plan is not None else message)
+        self.bar.set_ready(plan is not None)
+
+    def _on_start(self) -> None:
+        plan = self._plan
+        path = self.path
+        if plan is not None:
+            self.form.enabled = False
+            self.show_folder.hide()
+            self._tasks.run(
+                KEY,
+                lambda job: write_class_pack(plan, path, task=job),
+                then=self._on_written,
+                failed=self.bar.show_error,
+            )
+
+    def _on_written(self, path: Path) -> None:
+        size = f", {size_text(path.stat().st_size)}" if path.is_file() else ""
+        self.bar.say(f"Saved to {path}{size}.")
+        self.show_folder.show()
+
+    def _on_finished(self, key: object) -> None:
+        if key == KEY:
+            self.form.enabled = True
+
+
+def _planned(
+    portal: Portal, basket: Basket, options: dict[str, Any], *, has_views: bool, job: Job
+) -> ClassPackPlan:
+    """The plan of a pack, with the views that the user keeps for the basket's runs."""
+    views: list[Path] = []
+    if has_views and not basket.is_empty:
+        for run in ask_basket_runs(portal, basket, task=job):
+            views += [kept.path for kept in kept_views(run.run.dataset_id, run.run.name)]
+    return plan_class_pack(portal, basket, views=views, task=job, **options)
