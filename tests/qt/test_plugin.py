@@ -1,10 +1,12 @@
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
@@ -13,8 +15,10 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.lessons.class_pack import zip_folder
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import recall_once, save_data
+from napari_cryoet.pages.breadcrumbs import Place
 from napari_cryoet.settings import Settings
 from napari_cryoet.streaming.pyramid import Pyramid
+from napari_cryoet.views.view import Camera, View, ViewedRun, write_view
 from server import Server
 
 SHAPE_ZYX = (9, 14, 21)
@@ -109,3 +113,33 @@ def test_saved_offline_mode_applies_without_a_dock(saved_settings, viewer, volum
         assert served.requests == []
         shared_policy().offline = False  # as the user may choose
         assert plugin.get_reader(f"{served.url}/TS.zarr") is not None
+
+
+# views and pages, which open in the dock
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_view_opens_before_the_window_is_shown_as_from_napari_s_command_line(
+    qtbot, viewer, demo_at_home, tmp_path, kind
+):
+    place = {"point_zyx_angstrom": (0, 0, 0), "center_zyx_angstrom": (0, 0, 0)}
+    camera = Camera(field_angstrom=(400, 600), **place)
+    run = ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001")
+    view = View(runs=(run,), camera=camera)
+    text = view.link() if kind == "link" else str(write_view(view, tmp_path / "a"))
+    assert viewer.open(text, plugin=None) == []
+    browser = open_dock(viewer, BROWSER)
+    qtbot.waitUntil(lambda: browser.screens.run.page is not None)
+
+
+def test_pages_of_the_portal_open_in_the_dock(qtbot, viewer, portal, memory):
+    browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
+    viewer.window.add_dock_widget(browser, name=f"{BROWSER} (CryoET Explorer)")
+    for place in (Place("run", 507), Place("dataset", 10000), Place("deposition", 10301)):
+        page = f"https://cryoetdataportal.czscience.com/{place.kind}s/{place.id}?tab=x"
+        assert viewer.open(page, plugin=None) == []
+        qtbot.waitUntil(partial(is_at, browser, place))
+
+
+def is_at(browser, place):
+    return browser.navigator.crumbs[-1] == place

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.files.questions import (
     read_asking,
     viewer_of_a_person,
+    viewer_of_thread,
     viewer_to_ask_in,
 )
 from napari_cryoet._qt.layers.colors import appearance_of
@@ -30,7 +31,7 @@ from napari_cryoet._qt.layers.types import Image
 from napari_cryoet._qt.seam import open_viewers, show_in_full
 from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
-from napari_cryoet._qt.views.restore import BROWSER, open_view
+from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.controls import agrees, copy_text, main_window
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
@@ -41,6 +42,7 @@ from napari_cryoet.locations import Location
 from napari_cryoet.network.policy import recall_once
 from napari_cryoet.packs.zipped import is_zipped_pack
 from napari_cryoet.provenance import Provenance
+from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import View
@@ -54,14 +56,16 @@ _SLAB_PLANES: Final = 64
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     """Like `readers.find_reader`, but layers stream and refused paths show the reason.
 
-    Files and links of views open in the current window.
+    Views and pages of the portal open in the current window's dock.
     """
     recall_once()
     try:
-        shared, folder = read_shared(readers.only_path(path))
-        if isinstance(shared, View):
-            return partial(_open_view, shared, folder)
-        local = Location.of(readers.only_path(path)).path
+        text = readers.only_path(path)
+        shared, _ = read_shared(text)
+        is_page = shared is not None and text.startswith(PORTAL_TERMS.site)
+        if isinstance(shared, View) or is_page:
+            return _open_in_dock
+        local = Location.of(text).path
         if local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None:
             return partial(_open_pack, local)
         read, reason = wait_for(lambda _job: readers.find_reader(path))
@@ -75,10 +79,10 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     return None
 
 
-def _open_view(view: View, folder: Path | None, _path: Any) -> list[LayerData]:
-    viewer = viewer_to_ask_in()
-    if viewer is not None:  # a script has `open_view`
-        open_view(viewer, view, folder=folder)
+def _open_in_dock(path: Any) -> list[LayerData]:
+    viewer = viewer_of_thread()
+    if viewer is not None:  # as napari opens files of its command line, its window isn't shown yet
+        open_dock(viewer, BROWSER).open_link(readers.only_path(path))
     return _NO_LAYERS
 
 

@@ -18,7 +18,7 @@ from napari_cryoet.views.packing import MAX_UNPACKED, unpack
 from napari_cryoet.views.view import LINK_VERSION, SCHEME, SUFFIX, View, read_view
 from napari_cryoet.words import AROUND
 
-#: Systems may add slashes to the link of a registered scheme.
+#: napari needs the slashes; systems may remove or add some.
 _OWN: Final = re.compile(rf"{SCHEME}:/*v([0-9]{{1,4}})/(.*)", re.IGNORECASE | re.DOTALL)
 _STATE: Final = re.compile(r"#(?:!|%21)")
 _LONGEST_PAGE: Final = 2000  # characters of the address of a page

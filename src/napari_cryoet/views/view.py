@@ -233,7 +233,7 @@ class View(Part, frozen=True, kw_only=True):
         text = msgspec.json.encode(self._plain())
         if len(text) > MAX_BYTES:
             raise _too_large()
-        return f"{SCHEME}:v{LINK_VERSION}/{pack(text)}"
+        return f"{SCHEME}://v{LINK_VERSION}/{pack(text)}"
 
     def _plain(self) -> dict[str, Any]:
         data: dict[str, Any] = _with_more_beside(msgspec.to_builtins(self))

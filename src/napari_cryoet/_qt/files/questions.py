@@ -53,11 +53,16 @@ _HAS_WAITED: Final = ContextVar("has_waited", default=False)
 
 def viewer_to_ask_in() -> Viewer | None:
     """The current viewer, if its window is visible; otherwise a script would hang on a question."""
+    viewer = viewer_of_thread()
+    return viewer if viewer is not None and main_window(viewer).isVisible() else None
+
+
+def viewer_of_thread() -> Viewer | None:
+    """The current viewer, if this is the GUI thread; its window may be shown later."""
     application = QCoreApplication.instance()
     if application is None or QThread.currentThread() is not application.thread():
         return None
-    viewer = current_viewer()
-    return viewer if viewer is not None and main_window(viewer).isVisible() else None
+    return current_viewer()
 
 
 def viewer_of_a_person() -> Viewer | None:
