@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket
@@ -20,11 +21,13 @@ from napari_cryoet.lessons.class_pack import make_class_pack, plan_class_pack, w
 from napari_cryoet.lessons.folder import lessons_of, open_lesson
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.portal import Portal, ask_rows
+from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.task import Task
 from napari_cryoet.views.finding import find_layers, source_to_open
 from napari_cryoet.views.view import (
     Camera,
     View,
+    ViewedAnnotation,
     ViewedLayer,
     ViewedRun,
     ViewedTomogram,
@@ -50,7 +53,7 @@ def view_at(portal: Portal, point: tuple[float, float, float], title: str = "") 
     page = portal.run_page(RUN)
     assert page.default_tomogram is not None
     run = ViewedRun(source="demo", dataset_id=page.run.dataset_id, run_name=page.run.name)
-    tomogram = ViewedTomogram(path="", id=page.default_tomogram.id)
+    tomogram = ViewedTomogram(path=path_of(page.default_tomogram))
     return View(
         runs=(run,),
         layers=(ViewedLayer(kind="tomogram", tomogram=tomogram),),
@@ -184,6 +187,23 @@ def test_what_a_lesson_asks_for_is_at_full_resolution_and_its_answer_isn_t_told(
     assert open_portal(folder).run_page(RUN).annotations == ()
     assert (folder / "lessons/ribosomes/answers/right.ndjson").is_file()
     assert not [path for path in (folder / "files").rglob("*") if "right" in path.name]
+
+
+def test_what_is_missing_or_may_show_an_answer_is_said(portal: Portal, lesson_folder: Path) -> None:
+    annotations = portal.run_page(RUN).annotations
+    asked = [each.id for each in annotations if each.object_name == "cytosolic ribosome"]
+    text = (lesson_folder / "lesson.md").read_text()
+    text = text.replace("object_name: ribosome", "object_name: Cytosolic ribosome")
+    (lesson_folder / "lesson.md").write_text(text)
+    basket = Basket(source=portal.source.name, runs=(RUN,))
+    (remark,) = plan_class_pack(portal, basket, lessons=[lesson_folder]).remarks
+    assert f"AN-{asked[0]}" in remark
+    assert plan_class_pack(portal, basket, lessons=[lesson_folder], hide=asked).remarks == ()
+    view = view_at(portal, POINTS[0])
+    layer = ViewedLayer(kind="annotation", annotation=ViewedAnnotation(path="gone"), name="Gone")
+    view = replace(view, layers=(*view.layers, layer))
+    (remark,) = plan_class_pack(portal, views=[view]).remarks
+    assert "Gone" in remark
 
 
 def test_a_hidden_annotation_is_nowhere_in_the_pack(portal: Portal, tmp_path: Path) -> None:

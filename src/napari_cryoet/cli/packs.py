@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, BadParameter, Option, Typer
 
 import napari_cryoet
-from napari_cryoet.cli.console import say, working
+from napari_cryoet.cli.console import say, tell, working
 from napari_cryoet.cli.options import positive, record_id
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.exceptions import CryoETError
@@ -111,6 +111,8 @@ def pack(
             task=session.task,
         )
         say(f"about {plan.text}")
+        for remark in plan.remarks:
+            tell(f"! {remark}")
         if not dry_run:
             path = write_class_pack(plan, to, task=session.task)
             n_bytes = path.stat().st_size if path.is_file() else folder_bytes(path)

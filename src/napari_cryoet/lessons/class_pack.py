@@ -6,6 +6,7 @@ pack says so, and coarser levels show the rest.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import zipfile
@@ -65,7 +66,6 @@ _PARTS: Final = {
 _FINE: Final = "full resolution around places"
 _OTHER: Final = "pictures and metadata"
 _SHRINKS: Final[Mapping[str, int]] = {"tomograms": 8, "tiltseries": 4}  # from level to level
-_ITEMSIZE: Final = 4
 _DOWNLOADED: Final = 0.7  # of the progress
 _ADDED: Final = 0.95
 
@@ -80,6 +80,8 @@ class ClassPackPlan:
         Where tomograms are at full resolution, by their ids.
     sizes
         The estimated bytes of each part, by its name.
+    remarks
+        What of the views wasn't found, and annotations that may show an answer.
     """
 
     plan: Plan
@@ -90,6 +92,7 @@ class ClassPackPlan:
     title: str
     pack_id: str
     sizes: Mapping[str, int]
+    remarks: tuple[str, ...]
 
     @property
     def total_bytes(self) -> int:
@@ -197,7 +200,8 @@ def plan_class_pack(
         lessons=folders,
         title=title or names_text(titles or [run.run.name for run in runs]),
         pack_id=open_pack(portal.source.location).id if portal.source.kind == "pack" else "",
-        sizes=_sizes(items, runs, places, level) | _sizes_of_lessons(folders),
+        sizes=_sizes(items, runs, places, folders),
+        remarks=(*shown.remarks, *_answers_shown(folders, runs, items)),
     )
 
 
@@ -213,12 +217,14 @@ class _Shown:
         self._task = task
         self._pages: dict[str, RunPage] = {}
         self._records: dict[str, list[int]] = {}
+        self.remarks: list[str] = []
         self.places: dict[int, list[Place]] = {}
 
     def add(self, view: View) -> tuple[int, ...]:
         """Add the records of a view and its position; returns the ids of its tomograms."""
         pages = {number: self._page(view, number) for number in range(len(view.runs))}
-        found = find_layers(view, pages).layers
+        found, remarks = find_layers(view, pages)
+        self.remarks += remarks
         for kind, record_id in map(_kind_and_id, found):
             self._records.setdefault(kind, []).append(record_id)
         tomograms = tuple(layer.record.id for layer in found if isinstance(layer.record, Tomogram))
@@ -367,7 +373,7 @@ def _sizes(
     items: Iterable[PlannedItem],
     runs: Runs,
     places: Mapping[int, Collection[Place]],
-    level: int,
+    lessons: Iterable[LessonFolder],
 ) -> dict[str, int]:
     """The estimated bytes by part."""
     sizes = dict.fromkeys(["tomograms", _FINE, "annotations", "tilt series", _OTHER], 0)
@@ -376,25 +382,39 @@ def _sizes(
         name = _OTHER if item.column.startswith("keyPhoto") else _PARTS.get(item.table, _OTHER)
         sizes[name] += item.size_bytes or 0
         if item.keeps_grid and item.table == "tomograms" and item.row_id in places:
-            sizes[_FINE] += _bytes_of_blocks(rows[item.row_id], places[item.row_id], level)
+            sizes[_FINE] += _bytes_of_blocks(rows[item.row_id], places[item.row_id])
+    sizes["lessons"] = sum(folder_bytes(lesson.folder) for lesson in lessons)
     return {name: n_bytes for name, n_bytes in sizes.items() if n_bytes}
 
 
-def _sizes_of_lessons(lessons: Iterable[LessonFolder]) -> dict[str, int]:
-    n_bytes = sum(folder_bytes(lesson.folder) for lesson in lessons)
-    return {"lessons": n_bytes} if n_bytes else {}
-
-
-def _bytes_of_blocks(row: Row, places: Iterable[Place], level: int) -> int:
-    boxes = _boxes(places, row)
+def _bytes_of_blocks(row: Row, places: Iterable[Place]) -> int:
+    """The estimated bytes of the finest level's blocks, and an eighth more for the next level's."""
     shape = [row[f"size{axis}"] for axis in "ZYX"]
-    n_blocks = 0
-    for each in range(level):
-        factor = 2**each
-        n_blocks += len(blocks_in(boxes, [-(-size // factor) for size in shape], factor))
-    n_voxels = shape[0] * shape[1] * shape[2] * 8 / 7
-    stored = (row["fileSizeOmezarr"] or 0) / (n_voxels * _ITEMSIZE)
-    return round(n_blocks * BLOCK**3 * _ITEMSIZE * min(1.0, stored or 1.0))
+    n_voxels = len(blocks_in(_boxes(places, row), shape)) * BLOCK**3
+    size_bytes: float = row["fileSizeOmezarr"] or 0
+    whole: int = math.prod(shape)
+    return round(min(1.0, n_voxels / whole) * size_bytes)
+
+
+def _answers_shown(
+    lessons: Iterable[LessonFolder], runs: Runs, items: Collection[PlannedItem]
+) -> Iterator[str]:
+    """A remark if packed annotations are of an object that a task asks to pick."""
+    tasks = [step.task for lesson in lessons for step in lesson.lesson.steps]
+    names = {task.object_name.casefold() for task in tasks if isinstance(task, PickTask)}
+    packed = {item.row_id for item in items if item.table == "annotationFiles"}
+    ids = {
+        file.shape.annotation_id
+        for run in runs
+        for file in run.annotation_files
+        if file.id in packed
+        and file.shape is not None
+        and file.shape.annotation is not None
+        and file.shape.annotation.object_name.casefold() in names
+    }
+    if ids:
+        shown = names_text([f"AN-{each}" for each in sorted(filter(None, ids))])
+        yield f"{shown} may show the answer to a task; hide them if so."
 
 
 # writing

@@ -26,7 +26,7 @@ from napari_cryoet.lessons.class_pack import (
 )
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.views.store import kept_views
-from napari_cryoet.wording import size_text
+from napari_cryoet.wording import plain, size_text
 
 KEY: Final = "class pack"
 _PLAN: Final = "plan of the class pack"
@@ -132,7 +132,8 @@ class ClassPackDialog(QDialog):
 
     def _on_plan(self, plan: ClassPackPlan | None, message: str = "") -> None:
         self._plan = plan
-        self.size_label.setText(f"About {plan.text}" if plan is not None else message)
+        lines = (f"About {plan.text}.", *plan.remarks) if plan is not None else (message,)
+        self.size_label.setText(plain(" ".join(lines)))
         self.bar.set_ready(plan is not None)
 
     def _on_start(self) -> None:
