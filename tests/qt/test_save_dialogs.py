@@ -9,6 +9,9 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.views import save_dialogs
 from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.save_dialogs import save_movie_dialog, save_picture_dialog
+from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.provenance import Provenance
+from napari_cryoet.views.store import keep_view
 from napari_cryoet.views.view import View, write_view
 
 
@@ -71,6 +74,19 @@ def test_a_movie_shows_the_chosen_motion(qtbot, shown, opened, user_folder, moti
     qtbot.waitUntil(lambda: dialog.bar.message.text().startswith("Saved"))
     with Image.open(user_folder / "m.gif") as movie:
         assert (movie.n_frames, movie.size) == (5, (161, 90))
+
+
+def test_a_movie_moves_to_a_view_that_is_kept_for_the_run(qtbot, shown, opened, user_folder):
+    about = Provenance(dataset_id=90001, run_name="TS_1")
+    shown.layers[0].metadata[METADATA_KEY] = about.to_dict()
+    kept = keep_view(View(camera=camera_of(shown)), "Here", 90001, "TS_1")
+    values = {"seconds": 0.2, "motion": "to view", **SMALL}
+    dialog = opened(save_movie_dialog, file=user_folder / "m.gif", **values)
+    assert dialog.form.kept.value == str(kept.path)
+    assert not dialog.form.view.visible
+    qtbot.waitUntil(lambda: dialog.bar.message.text().startswith("Saved"))
+    dialog.form.kept.value = ""
+    assert dialog.form.view.visible
 
 
 def test_a_running_movie_can_be_stopped(qtbot, opened, user_folder):

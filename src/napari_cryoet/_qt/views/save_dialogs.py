@@ -23,7 +23,9 @@ from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.views.movie import LONGEST_S, between, frame_count, sweep, turn
+from napari_cryoet.views.store import kept_views
 from napari_cryoet.views.view import Camera, read_view
+from napari_cryoet.wording import plain
 
 KEY: Final = "save picture or movie"
 SWEEP: Final = "sweep"
@@ -42,6 +44,7 @@ _OF_MOVIES: Final = {
     "motion": "",
     "first_nm": SWEEP,
     "last_nm": SWEEP,
+    "kept": TO_VIEW,
     "view": TO_VIEW,
     "degrees": TURN,
     "seconds": "",
@@ -52,7 +55,7 @@ _FIELDS: Final[Any] = {
     "motion": {"choices": _MOTIONS, "label": "Motion"},
     "first_nm": {**_NM, "label": "From (nm)"},
     "last_nm": {**_NM, "label": "To (nm)"},
-    "view": {"widget_type": "FileEdit", "mode": "r", "label": "To the view"},
+    "view": {"widget_type": "FileEdit", "mode": "r", "label": "File of the view"},
     "degrees": {"min": -3600, "max": 3600, "step": 15, "label": "Degrees"},
     "seconds": {"min": 0.1, "max": LONGEST_S, "step": 1, "label": "Seconds"},
     "width": {**_SIZE, "label": "Width (pixels)"},
@@ -70,6 +73,7 @@ def _options(
     motion: str,
     first_nm: float,
     last_nm: float,
+    kept: str,
     view: str,
     width: int,
     height: int,
@@ -109,7 +113,9 @@ class SaveDialog(QDialog):
         self._is_movie = is_movie
         self._tasks = Tasks(self)
         self._frames: Frames | None = None
-        self.form: Any = magicgui(_options, call_button=False, **_FIELDS)
+        views = [*kept_choices(self._viewer), ("A file…", "")]
+        to_view = {"widget_type": "ComboBox", "choices": views, "label": "To the view"}
+        self.form: Any = magicgui(_options, call_button=False, kept=to_view, **_FIELDS)
         self._fill_form()
         self.bar = StartBar(self._tasks, KEY, "Save", "Save the file once all data are exact")
         self.bar.button.setDefault(True)
@@ -147,13 +153,16 @@ class SaveDialog(QDialog):
         for name in (*_MARKS, "is_coarse"):
             form[name].native.setAccessibleName(_FIELDS[name]["text"])
         form.motion.changed.connect(self._show_fields)
+        form.kept.changed.connect(self._show_fields)
         self._show_fields()
 
-    def _show_fields(self, _motion: object = None) -> None:
+    def _show_fields(self, _chosen: object = None) -> None:
         """Show the fields that the motion needs."""
         for name, motion in _OF_MOVIES.items():
             is_needed = motion in {"", self.form.motion.value}
             self.form[name].visible = self._is_movie and is_needed
+        if self.form.kept.value:
+            self.form.view.visible = False
 
     def _cameras(self) -> list[Camera]:
         """The camera of each frame; CryoETError if the form's motion is impossible."""
@@ -165,7 +174,7 @@ class SaveDialog(QDialog):
         if form.motion.value == TURN:
             return turn(now, form.degrees.value, n)
         if form.motion.value == TO_VIEW:
-            return between(now, read_view(form.view.value).camera, n)
+            return between(now, read_view(form.kept.value or form.view.value).camera, n)
         ends = (form.first_nm.value, form.last_nm.value)
         first, last = (end * ANGSTROM_PER_NM for end in ends)
         return sweep(now, first, last, n)
@@ -205,6 +214,18 @@ def planes_nm(viewer: Viewer) -> tuple[float, float]:
     dims = viewer.dims
     planes = dims.range[dims.order[0]]
     return planes.start / ANGSTROM_PER_NM, planes.stop / ANGSTROM_PER_NM
+
+
+def kept_choices(viewer: Viewer) -> list[tuple[str, str]]:
+    """The titles and paths of the views that are kept for the shown runs."""
+    abouts = [about_of(layer) for layer in viewer.layers if layer.visible]
+    runs = {(about.dataset_id, about.run_name): None for about in abouts}
+    choices = []
+    for dataset_id, run_name in runs:
+        for each in kept_views(dataset_id, run_name) if dataset_id is not None else ():
+            title = f"{each.title} ({run_name})" if len(runs) > 1 else each.title
+            choices.append((plain(title), str(each.path)))
+    return choices
 
 
 def free_path(viewer: Viewer, suffix: str) -> Path:
