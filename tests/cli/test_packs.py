@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
 import pytest
 
+from lessons.sample_lesson import view_at, write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket, write_basket
 from napari_cryoet.cli import main
-from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram
+from napari_cryoet.views.view import Camera, View, ViewedRun
 
 Captured = pytest.CaptureFixture[str]
-
-
-def write_lesson(folder: Path, view: View) -> None:
-    folder.mkdir()
-    text = json.dumps(view.to_dict())
-    (folder / "lesson.md").write_text(f"---\ntitle: A cell\n---\n## Look\n\n```view\n{text}\n```\n")
 
 
 @pytest.mark.parametrize(
@@ -43,19 +37,7 @@ def test_each_kind_of_content_is_packed(
     monkeypatch.chdir(tmp_path)
     page = open_portal("demo").run_page(9001)
     assert page.default_tomogram is not None
-    view = View(
-        runs=(ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001"),),
-        layers=(
-            ViewedLayer(
-                kind="tomogram", tomogram=ViewedTomogram(path="", id=page.default_tomogram.id)
-            ),
-        ),
-        camera=Camera(
-            point_zyx_angstrom=(100.0, 400.0, 400.0),
-            center_zyx_angstrom=(100.0, 400.0, 400.0),
-            field_angstrom=(900.0, 900.0),
-        ),
-    )
+    view = view_at(open_portal("demo"), (100.0, 400.0, 400.0))
     (tmp_path / "a-view.view.json").write_bytes(view.to_json())
     write_lesson(tmp_path / "a-lesson", view)
     write_basket(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import zipfile
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from lessons.sample_lesson import RUN, view_at, write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.exceptions import ExistsError, LeftOutError, NotFoundError, StoppedError
@@ -21,23 +21,16 @@ from napari_cryoet.lessons.class_pack import make_class_pack, plan_class_pack, w
 from napari_cryoet.lessons.folder import lessons_of, open_lesson
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.portal import Portal, ask_rows
-from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.task import Task
 from napari_cryoet.views.finding import find_layers, source_to_open
 from napari_cryoet.views.view import (
-    Camera,
-    View,
     ViewedAnnotation,
     ViewedLayer,
-    ViewedRun,
-    ViewedTomogram,
-    Words,
     read_view,
 )
 from napari_cryoet.volumes import open_volume
 from packs.pack_check import problems_of
 
-RUN = 9001
 POINTS = (60.0, 200.0, 200.0), (100.0, 400.0, 400.0), (140.0, 300.0, 500.0)
 #: What only tells where a file is, or how large: of other formats that aren't packed.
 FILES = {"httpsMrcFile", "s3MrcFile", "fileSizeMrc", "fileSizeOmezarr"}
@@ -48,39 +41,9 @@ def portal(demo_pack: Path) -> Portal:
     return open_portal(demo_pack)
 
 
-def view_at(portal: Portal, point: tuple[float, float, float], title: str = "") -> View:
-    """A view of the default tomogram of the run, centred on a point."""
-    page = portal.run_page(RUN)
-    assert page.default_tomogram is not None
-    run = ViewedRun(source="demo", dataset_id=page.run.dataset_id, run_name=page.run.name)
-    tomogram = ViewedTomogram(path=path_of(page.default_tomogram))
-    return View(
-        runs=(run,),
-        layers=(ViewedLayer(kind="tomogram", tomogram=tomogram),),
-        camera=Camera(
-            point_zyx_angstrom=point, center_zyx_angstrom=point, field_angstrom=(900.0, 900.0)
-        ),
-        words=Words(title=title),
-    )
-
-
 @pytest.fixture
 def lesson_folder(portal: Portal, tmp_path: Path) -> Path:
-    """A lesson with a view, a picking task in a region, a link, a picture and a hidden reference."""
-    folder = tmp_path / "ribosomes"
-    (folder / "answers").mkdir(parents=True)
-    (folder / "cell.png").write_bytes(b"picture")
-    (folder / "answers" / "right.ndjson").write_text("{}\n")
-    view = json.dumps(view_at(portal, POINTS[0]).to_dict())
-    task = "kind: pick\nask: Pick them.\nobject_name: ribosome\ntolerance_angstrom: 100\n"
-    region = "region_zyx_angstrom: [[0, 100], [0, 300], [0, 300]]\nreference: answers/right.ndjson"
-    text = [
-        "---\ntitle: Ribosomes\npack: demo\n---\n## Look\n",
-        f"Go [there](!goto=100,800,800). ![A cell](cell.png)\n\n```view\n{view}\n```\n",
-        f"\n```task\n{task}{region}\n```\n",
-    ]
-    (folder / "lesson.md").write_text("".join(text))
-    return folder
+    return write_lesson(tmp_path / "ribosomes", view_at(portal, POINTS[0]))
 
 
 def cells_of(rows: Any) -> dict[tuple[str, int], dict[str, Any]]:

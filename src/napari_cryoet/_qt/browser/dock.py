@@ -25,6 +25,7 @@ from napari_cryoet._qt.browser.session import OpenPortal, Session
 from napari_cryoet._qt.browser.source_bar import AddressDialog, Choice
 from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
+from napari_cryoet._qt.lessons.dock import open_lesson_dock
 from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import elsewhere
@@ -40,6 +41,8 @@ from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.lessons.folder import LESSONS
+from napari_cryoet.lessons.lesson import LESSON_NAME
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.packs.pack import MANIFEST_NAME
 from napari_cryoet.packs.zipped import SUFFIX as ZIP
@@ -347,11 +350,18 @@ class PortalBrowser(Dock):
         self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
         if source.kind in {"pack", "url"}:
             self._remember(0, label)
+        if source.kind == "pack" and any(Path(source.location, LESSONS).glob(f"*/{LESSON_NAME}")):
+            self.screens.notice.show_notice(
+                "This pack has lessons.", "Take a lesson", self._take_lesson, is_news=True
+            )
         if self._record_to_show is not None:
             self.finder.jump(self._record_to_show)
             self._record_to_show = None
         elif self._returns:
             self._left = self._memory.pages.get(self._memory.source)
+
+    def _take_lesson(self) -> None:
+        open_lesson_dock(self.viewer).choose_lesson()
 
     def _return(self, _catalogue: object) -> None:
         """Show the page and the search with which the source was left."""

@@ -1,4 +1,4 @@
-"""The list of lessons: of the demo, of the open pack, and of a file."""
+"""The list of lessons: of the open pack or the demo, and of a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LessonChooser(QWidget):
         super().__init__()
         self._theme = theme
         self._tasks = tasks
-        #: The open pack, whose lessons come first.
+        #: The open pack, whose lessons are listed instead of the demo's.
         self.pack: Path | None = None
         self._list = QWidget()
         self._rows = QVBoxLayout(self._list)
@@ -49,12 +49,12 @@ class LessonChooser(QWidget):
         return self._list.findChildren(QCommandLinkButton)
 
     def fill(self) -> None:
-        """List the lessons; the demo is made first if it isn't there."""
+        """List the lessons; without a pack that has some, the demo is made if it isn't there."""
         pack = self.pack
 
-        def work(job: Job) -> list[LessonFolder]:
-            lessons = [] if pack is None else list(lessons_of(pack))
-            return lessons + list(lessons_of(ensure_demo_pack(task=job)))
+        def work(job: Job) -> tuple[LessonFolder, ...]:
+            lessons = () if pack is None else lessons_of(pack)
+            return lessons or lessons_of(ensure_demo_pack(task=job))
 
         self.loadable.show_loading("Looking for lessons…")
         self._tasks.run(_LIST, work, then=self._show, failed=self._on_failed)

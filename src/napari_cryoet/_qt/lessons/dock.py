@@ -45,7 +45,7 @@ from napari_cryoet._qt.widgets.controls import (
     push_button,
     tool_button,
 )
-from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
+from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, is_open, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.registry import read_picks
@@ -122,7 +122,7 @@ class LessonDock(Dock):
         self._lay_out()
         self._connect()
         self.at_close(self._end)
-        self.chooser.fill()
+        self._list_lessons()
 
     # lessons
 
@@ -154,8 +154,17 @@ class LessonDock(Dock):
     def choose_lesson(self) -> None:
         """End the lesson, and list all lessons."""
         self._end()
-        self.chooser.fill()
+        self._list_lessons()
         self.pages.setCurrentWidget(self.chooser)
+
+    def _list_lessons(self) -> None:
+        """List the lessons of the pack that the portal's dock shows, or else the demo's."""
+        self.chooser.pack = None
+        if is_open(self.viewer, BROWSER):
+            source = open_dock(self.viewer, BROWSER, in_front=False).session.source
+            if source is not None and source.kind == "pack":
+                self.chooser.pack = Path(source.location)
+        self.chooser.fill()
 
     def _end(self) -> None:
         self._leave()

@@ -1,0 +1,50 @@
+"""A lesson about the demo's first run: a view, a task with a hidden reference, a link and a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from napari_cryoet.portal.portal import Portal
+from napari_cryoet.portal.provenance import path_of
+from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram, Words
+
+RUN = 9001
+TASK = """\
+kind: pick
+ask: Pick them.
+object_name: ribosome
+tolerance_angstrom: 100
+region_zyx_angstrom: [[0, 100], [0, 300], [0, 300]]
+reference: answers/right.ndjson
+"""
+
+
+def view_at(portal: Portal, point: tuple[float, float, float], title: str = "") -> View:
+    """A view of the default tomogram of the demo's first run, centred on a point."""
+    page = portal.run_page(RUN)
+    assert page.default_tomogram is not None
+    run = ViewedRun(source="demo", dataset_id=page.run.dataset_id, run_name=page.run.name)
+    tomogram = ViewedTomogram(path=path_of(page.default_tomogram))
+    return View(
+        runs=(run,),
+        layers=(ViewedLayer(kind="tomogram", tomogram=tomogram),),
+        camera=Camera(
+            point_zyx_angstrom=point, center_zyx_angstrom=point, field_angstrom=(900.0, 900.0)
+        ),
+        words=Words(title=title),
+    )
+
+
+def write_lesson(folder: Path, view: View) -> Path:
+    """Write the lesson into a new folder."""
+    (folder / "answers").mkdir(parents=True)
+    (folder / "cell.png").write_bytes(b"picture")
+    (folder / "answers" / "right.ndjson").write_text("{}\n")
+    text = [
+        "---\ntitle: Ribosomes\npack: demo\n---\n## Look\n",
+        "Go [there](!goto=100,800,800). ![A cell](cell.png)\n\n",
+        f"```view\n{json.dumps(view.to_dict())}\n```\n\n```task\n{TASK}```\n",
+    ]
+    (folder / "lesson.md").write_text("".join(text))
+    return folder

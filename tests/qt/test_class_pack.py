@@ -1,0 +1,55 @@
+"""A class pack in a window."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari import Viewer
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+
+from lessons.sample_lesson import view_at, write_lesson
+from napari_cryoet import make_class_pack, open_portal
+from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.lessons.dock import NAME as LESSON
+from napari_cryoet._qt.views.restore import BROWSER
+from napari_cryoet._qt.widgets.dock import open_dock
+
+
+def test_a_zip_leads_to_its_lesson_without_a_network_and_the_demo(
+    qtbot: QtBot,
+    viewer_in_window: Viewer,
+    demo_at_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    portal = open_portal("demo")
+    folder = write_lesson(tmp_path / "ribosomes", view_at(portal, (60.0, 400.0, 400.0)))
+    path = make_class_pack(portal, tmp_path / "class.zip", lessons=[folder], around_nm=1)
+    for used in (demo_at_home, folder):
+        shutil.rmtree(used)
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    browser = open_dock(viewer_in_window, BROWSER)
+    browser.use_source(path)
+    notice = browser.screens.notice
+    qtbot.waitUntil(lambda: "lesson" in notice.text)
+    qtbot.mouseClick(notice.action, Qt.MouseButton.LeftButton)
+    dock = open_dock(viewer_in_window, LESSON)
+    qtbot.waitUntil(lambda: bool(dock.chooser.buttons))
+    (button,) = dock.chooser.buttons
+    assert button.text() == "Ribosomes"
+    with qtbot.waitSignal(dock.ready):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    (tomogram,) = (layer for layer in viewer_in_window.layers if about_of(layer).kind == "tomogram")
+    assert about_of(tomogram).source == str(browser.session.source.location)
+    status = browser.screens.status.label
+    qtbot.waitUntil(lambda: "full resolution only in parts" in status.text())
+    assert not demo_at_home.exists()
