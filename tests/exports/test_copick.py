@@ -13,8 +13,16 @@ import pytest
 import zarr
 from msgspec.structs import replace
 
-from napari_cryoet import CryoETError, ExistsError, StoppedError, download_basket, read_picks
+from napari_cryoet import (
+    CryoETError,
+    ExistsError,
+    StoppedError,
+    download_basket,
+    make_class_pack,
+    read_picks,
+)
 from napari_cryoet.basket.basket import Basket
+from napari_cryoet.exceptions import LeftOutError
 from napari_cryoet.exports import export
 from napari_cryoet.exports.selection import Selection, read_points, select_basket
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -221,6 +229,17 @@ def test_the_chosen_coarse_level_becomes_the_finest(
 
     assert exports[0] == exports[1] == exports[2]
     assert exports[0][1] == [".zattrs", ".zgroup", "0", "1"]
+
+
+def test_a_level_that_a_pack_left_out_is_not_exported(tmp_path: Path, demo_pack: Path) -> None:
+    portal = open_portal(demo_pack)
+    basket = Basket(source=portal.source.name, tomograms=(9002,))
+    there = open_portal(make_class_pack(portal, tmp_path / "pack", basket))
+    selection = select_basket(replace(basket, source=there.source.name), there)
+    with pytest.raises(LeftOutError, match="only a part"):
+        export(selection, "copick", tmp_path / "copick")
+    coarse = replace(basket.with_choices(level=1), source=there.source.name)
+    assert export(select_basket(coarse, there), "copick", tmp_path / "copick").n_volumes == 1
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

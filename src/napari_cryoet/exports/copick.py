@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from napari_cryoet.download import download_files
 from napari_cryoet.download.plan import plan_cells
+from napari_cryoet.exceptions import LeftOutError
 from napari_cryoet.exports.selection import (
     SAME_SPACING,
     ExportReport,
@@ -38,7 +39,7 @@ from napari_cryoet.exports.selection import (
     read_points,
 )
 from napari_cryoet.files import replace_file, written_whole
-from napari_cryoet.formats.ome_zarr import create_array, find_multiscales
+from napari_cryoet.formats.ome_zarr import create_array, find_multiscales, parse_partial
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.locations import Location
 from napari_cryoet.runs.runs import LEVELS, every_cell
@@ -231,15 +232,21 @@ def _link(source: Path, target: Path, n_skipped: int) -> None:
     """Link an OME-Zarr to another path without its ``n_skipped`` finest levels; levels are renumbered from 0.
 
     Files are copied if the file system can't link them. OME-Zarr 0.5, which copick can't read, is
-    written again as 0.4.
+    written again as 0.4. LeftOutError if a pack left out a part of a linked level.
     """
     is_new = (source / "zarr.json").exists()
     attributes = json.loads((source / ("zarr.json" if is_new else ".zattrs")).read_bytes())
+    partial = parse_partial(attributes.get("attributes", attributes), source.name)
     if is_new:
         (image, *_) = find_multiscales(attributes["attributes"])
         attributes = {"multiscales": [image | {"version": "0.4"}]}
     image = find_multiscales(attributes)[0]
     image["datasets"] = image["datasets"][n_skipped:]
+    if any(dataset["path"] in partial for dataset in image["datasets"]):
+        raise LeftOutError(
+            f"The pack has only a part of {source.name} at full resolution.",
+            hint="Choose a coarser level, or export from the portal.",
+        )
     with written_whole(target, overwrite=True, flush=False) as unfinished:
         unfinished.mkdir()
         (unfinished / ".zgroup").write_text('{"zarr_format": 2}')
