@@ -69,7 +69,7 @@ def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     """An empty home folder for this test, with its own caches and settings."""
     folder = tmp_path_factory.mktemp("user")
     for variable, name in FOLDER_VARIABLES.items():
-        (folder / name).mkdir(0o700)  # Qt refuses a runtime folder that others can read
+        (folder / name).mkdir()
         monkeypatch.setenv(variable, str(folder / name))
     return folder
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
-from qtpy.QtCore import QObject, QStandardPaths, QTimer, Signal
+from filelock import FileLock, Timeout
+from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtNetwork import QLocalServer, QLocalSocket
 from qtpy.QtWidgets import QWidget
+
+from napari_cryoet.files import cache_path
 
 _NAME: Final = "napari-cryoet-links"
 _LARGEST_BYTES: Final = 1_000_000
@@ -19,8 +25,9 @@ _END: Final = b"\n"
 
 def hand_over(link: str) -> bool:
     """Hand a link to a running window; False if there is none or it doesn't answer."""
-    socket = _connected()
-    if socket is None:
+    socket = QLocalSocket()
+    socket.connectToServer(_address())
+    if not socket.waitForConnected(_CONNECT_MS):
         return False
     socket.write("".join(link.splitlines()).encode() + _END)
     return socket.waitForReadyRead(_ANSWER_MS)
@@ -37,6 +44,7 @@ class LinkServer(QObject):
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
         self._widget = widget
+        self._lock = FileLock(f"{_address()}.lock")
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_connection)
@@ -49,11 +57,15 @@ class LinkServer(QObject):
     def close(self) -> None:
         self._application.focusWindowChanged.disconnect(self._listen)
         self._server.close()
+        self._lock.release()
 
     def _listen(self, _window: object = None) -> None:
         """Listen, unless another window does already, or this one isn't shown."""
         window: Any = self._widget.window()
-        if window.isVisible() and not self._server.isListening() and _connected() is None:
+        if self._server.isListening() or not window.isVisible():
+            return
+        with suppress(Timeout, OSError):
+            self._lock.acquire(blocking=False)
             self._server.listen(_address())  # replaces the socket of a program that crashed
 
     def _on_connection(self) -> None:
@@ -74,14 +86,7 @@ class LinkServer(QObject):
             socket.abort()
 
 
-def _connected() -> QLocalSocket | None:
-    """A connection to the window that listens."""
-    socket = QLocalSocket()
-    socket.connectToServer(_address())
-    return socket if socket.waitForConnected(_CONNECT_MS) else None
-
-
 def _address() -> str:
-    """A path in a folder that is only this user's."""
-    kind = QStandardPaths.StandardLocation.RuntimeLocation
-    return f"{QStandardPaths.writableLocation(kind)}/{_NAME}"
+    """A path in a folder of this user's; Windows makes it the name of a pipe."""
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or cache_path())
+    return (folder / _NAME).as_posix()
