@@ -41,7 +41,7 @@ OPTIONS = {
     "consensus": "--source --radius --min-votes --to --spacing --overwrite --json",
     "check": "--unit --spacing --diameter --tomogram --json",
     "pack": "",
-    "serve": "--host --port --name --cors",
+    "serve": "--host --port --name --cors --class",
     "cache": "show limit clear",
 }
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

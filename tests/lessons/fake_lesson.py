@@ -30,11 +30,15 @@ class FakeLesson:
         self.right: dict[str, Answer] = {}
         self.answers: list[tuple[str, Answer]] = []
         self.is_reachable = True
+        self.entered: list[str] = []
 
     def read_file(self, name: str) -> bytes:
         if name not in self.files:
             raise NotFoundError(f"The lesson has no file {name}.")
         return self.files[name]
+
+    def enter(self, step_key: str) -> None:
+        self.entered.append(step_key)
 
     def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
         if not self.is_reachable:

@@ -13,12 +13,14 @@ from typer import Argument, Option, Typer
 
 import napari_cryoet
 from napari_cryoet.cli.console import tell, working
+from napari_cryoet.network.hosts import is_this_computer
 from napari_cryoet.task import Task
 from napari_cryoet.wording import count_text, day_text, size_text
 
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from napari_cryoet.classroom.server import ClassServer
     from napari_cryoet.packs.serve import PackServer, Visitor
 
 app = Typer()
@@ -106,18 +108,51 @@ def serve(
         list[str] | None,
         Option(metavar="ORIGIN", help="Allow requests from web pages of this origin; repeatable."),
     ] = None,
+    class_name: Annotated[
+        str | None,
+        Option("--class", metavar="NAME", help="Teach the pack's lessons to a class."),
+    ] = None,
 ) -> int:
     """Serve a pack over HTTP until Ctrl+C, and show who is connected.
 
-    Prints its URLs as one line of JSON when ready.
+    Prints its URLs as one line of JSON when ready. With --class, students can join, and the teacher has a board.
+
+    napari-cryoet serve my-pack --class "Monday" --host 0.0.0.0
     """
-    from napari_cryoet.packs.serve import serve_until_signalled
+    from napari_cryoet.packs.serve import PackServer, serve_until_signalled
+
+    def open_server() -> PackServer:
+        names = name or []
+        origins = cors or []
+        if class_name is None:
+            return PackServer(folder, host, port, names=names, cors=origins)
+        return open_class(folder, class_name, host, port, names, origins)
 
     with closing(VisitorDisplay()) as display:
-        received = serve_until_signalled(
-            folder, host, port, names=name or [], cors=cors or [], watch=display.show
-        )
+        received = serve_until_signalled(open_server, watch=display.show)
     return 128 + received if received == signal.SIGINT else 0
+
+
+def open_class(
+    folder: Path, name: str, host: str, port: int, names: list[str], cors: list[str]
+) -> ClassServer:
+    """Serve a pack to a class, and tell how to join it."""
+    import segno
+
+    from napari_cryoet.classroom.server import ClassServer
+    from napari_cryoet.lessons.folder import lessons_of
+
+    lessons = lessons_of(folder)
+    server = ClassServer(folder, name, lessons, host, port, names=names, cors=cors)
+    tell(f"class {name}: {count_text(len(lessons), 'lesson')}")
+    if is_this_computer(host):
+        tell("Only this computer can join; add --host 0.0.0.0 for others.")
+    if sys.stderr.isatty():
+        segno.make(server.join_url, micro=False).terminal(sys.stderr, compact=True)
+    tell(f"students join: {server.page_url} with the code {server.join_code}")
+    tell(f"board: {server.board_url} with the teacher's code {server.teacher_code}")
+    tell(f"answers are kept in {server.room.folder}")
+    return server
 
 
 class VisitorDisplay:

@@ -54,6 +54,9 @@ class LessonFolder:
             raise FormatError(f"{name} of a lesson is hidden.")
         return _content(path, MAX_SHOWN_BYTES)
 
+    def enter(self, step_key: str) -> None:
+        """Nothing: nobody watches."""
+
     def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
         """Grade an answer; see `LessonSource.grade`."""
         steps = {step.key: step for step in self.lesson.steps}

@@ -303,6 +303,9 @@ class LessonSource(Protocol):
     def read_file(self, name: str) -> bytes:
         """A picture or shown picks of the lesson; never a hidden reference. Slow in a class."""
 
+    def enter(self, step_key: str) -> None:
+        """Note the step that the learner is at, empty at the summary, for the teacher of a class."""
+
     def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
         """Grade an answer; slow, so not for the GUI thread.
 

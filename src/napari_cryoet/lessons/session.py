@@ -70,6 +70,7 @@ class LessonSession:
         self._clock = clock
         self._entered_s = clock()
         self._progress = {step.key: _Progress() for step in self.lesson.steps}
+        self._enter()
 
     # steps
 
@@ -98,6 +99,10 @@ class LessonSession:
         """Go to a step, or to the summary after the last one."""
         self._count_time()
         self.number = max(0, min(number, len(self.lesson.steps)))
+        self._enter()
+
+    def _enter(self) -> None:
+        self.source.enter("" if self.step is None else self.step.key)
 
     def _count_time(self) -> None:
         now_s = self._clock()

@@ -55,7 +55,7 @@ try:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
     from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
-    from starlette.routing import Mount, Route
+    from starlette.routing import BaseRoute, Mount, Route
     from starlette.staticfiles import StaticFiles
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -97,7 +97,7 @@ class PackServer(AbstractContextManager["PackServer"]):
 
     By default only this machine can connect, at a free port. ``names`` are further host names that
     clients may use, such as one given by a router; ``cors`` are origins whose web pages may read
-    the pack.
+    the pack; ``routes`` come before the pack's own.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class PackServer(AbstractContextManager["PackServer"]):
         *,
         names: Sequence[str] = (),
         cors: Sequence[str] = (),
+        routes: Sequence[BaseRoute] = (),
     ) -> None:
         self.pack = open_pack(folder)
         self._socket = _listening_socket(host, port)
@@ -118,7 +119,8 @@ class PackServer(AbstractContextManager["PackServer"]):
         )
         self.page_url = f"http://{name}:{self.port}"
         hosts = [name, *_OWN_NAMES, *names]
-        self._counts = _Counts(_application(self.pack, self.page_url, hosts, cors))
+        handlers = _Handlers(self.pack, self.page_url)
+        self._counts = _Counts(_application(handlers, hosts, cors, routes))
         config = uvicorn.Config(
             self._counts,
             http=_Connection,
@@ -134,6 +136,16 @@ class PackServer(AbstractContextManager["PackServer"]):
         run = partial(self._server.run, [self._socket])
         self._thread = threading.Thread(target=run, name="pack server", daemon=True)
         self._thread.start()
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Its addresses by name."""
+        return {
+            "graphql": self.graphql_url,
+            "files": self.files_url,
+            "s3": self.s3_url,
+            "page": self.page_url,
+        }
 
     def visitors(self) -> list[Visitor]:
         """Who has sent requests so far, in order of arrival."""
@@ -158,25 +170,18 @@ class PackServer(AbstractContextManager["PackServer"]):
 
 
 def serve_until_signalled(
-    folder: Path | str, *args: Any, watch: Callable[[PackServer], None], **options: Any
+    open_server: Callable[[], PackServer], watch: Callable[[PackServer], None]
 ) -> signal.Signals:
-    """Serve a pack with `PackServer` until SIGINT or SIGTERM, and return that signal; for the main thread only.
+    """Serve until SIGINT or SIGTERM, and return that signal; for the main thread only.
 
-    Once ready, prints one line of JSON: ``{"graphql": URL, "files": URL, "s3": URL, "page": URL}``.
-    Then calls ``watch`` every 0.1 s.
+    Once ready, prints one line of JSON with the server's ``urls``. Then calls ``watch`` every 0.1 s.
     """
     _allow_open_files()
     received: list[signal.Signals] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: received.append(signal.Signals(number)))
-    with PackServer(folder, *args, **options) as server:
-        urls = {
-            "graphql": server.graphql_url,
-            "files": server.files_url,
-            "s3": server.s3_url,
-            "page": server.page_url,
-        }
-        sys.stdout.write(json.dumps(urls) + "\n")
+    with open_server() as server:
+        sys.stdout.write(json.dumps(server.urls) + "\n")
         sys.stdout.flush()
         while not received:
             time.sleep(0.1)
@@ -284,13 +289,15 @@ code {{ background: #8882; padding: .1em .3em }}</style>
 <p>Cryo-electron tomograms with annotations, served to napari from a computer of this network.</p>
 <p>{terms}</p>
 <h2>How to join</h2>
-<ol>
+{how}
+</html>
+"""
+_HOW_TO_OPEN: Final = """<ol>
 <li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
 <li>On its start page, or in the menu of its source, choose <em>Open an address…</em>
 <li>Type <code>{address}</code>
 </ol>
 <p>Or type in a terminal: <code>napari-cryoet open {address}</code></p>
-</html>
 """
 
 
@@ -306,7 +313,7 @@ class _Handlers:
     """Answers requests for one pack."""
 
     def __init__(self, pack: Pack, page_url: str) -> None:
-        self._pack = pack
+        self.pack = pack
         self._page_url = page_url
         self._database = Database(pack.tables)
         self._root = pack.files.resolve()
@@ -330,17 +337,7 @@ class _Handlers:
 
     def page(self, request: Request) -> Response:
         """What this is and how to open it, for those who type the address in a browser."""
-        manifest = self._pack.manifest
-        address = str(request.base_url).rstrip("/")
-        if is_this_computer(request.base_url.hostname or ""):
-            address = self._page_url  # which other computers may reach
-        texts = {
-            "title": escape(manifest.title),
-            "terms": escape(joined(manifest.source, manifest.licence)),
-            "address": escape(address),
-        }
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return HTMLResponse(_PAGE.format(**texts), headers=headers)
+        return page_of(self.pack, self._page_url, request, _HOW_TO_OPEN)
 
     def listing(self, request: Request) -> Response:
         """List all keys with a prefix, like ``ListObjectsV2``."""
@@ -369,7 +366,7 @@ class _Handlers:
 
     def _answer(self, request: _Query, files_url: str) -> dict[str, Any]:
         def moved_url(url: str) -> str:
-            return self._pack.moved_url(url, files_url)
+            return self.pack.moved_url(url, files_url)
 
         try:
             data = execute(
@@ -381,14 +378,32 @@ class _Handlers:
             )
         except PortalError as error:
             return {"data": None, "errors": [{"message": str(error)}]}
-        return {"data": data, "extensions": {"terms": self._pack.manifest.terms}}
+        return {"data": data, "extensions": {"terms": self.pack.manifest.terms}}
 
 
-def _application(pack: Pack, page_url: str, names: Sequence[str], cors: Sequence[str]) -> Starlette:
-    handlers = _Handlers(pack, page_url)
+def page_of(pack: Pack, page_url: str, request: Request, how: str) -> Response:
+    """The page of a served pack; ``how`` is HTML that may name ``{address}``."""
+    address = str(request.base_url).rstrip("/")
+    if is_this_computer(request.base_url.hostname or ""):
+        address = page_url  # which other computers may reach
+    manifest = pack.manifest
+    texts = {
+        "title": escape(manifest.title),
+        "terms": escape(joined(manifest.source, manifest.licence)),
+        "how": how.format(address=escape(address)),
+    }
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return HTMLResponse(_PAGE.format(**texts), headers=headers)
+
+
+def _application(
+    handlers: _Handlers, names: Sequence[str], cors: Sequence[str], more: Sequence[BaseRoute]
+) -> Starlette:
+    pack = handlers.pack
     files = _Files(directory=pack.files)
     bucket, _, prefix = pack.manifest.s3_prefix.removeprefix("s3://").partition("/")
     routes = [
+        *more,
         Route("/", handlers.page),
         Route("/graphql", handlers.page, methods=["GET"]),
         Route("/graphql", handlers.graphql, methods=["POST"]),

@@ -1,0 +1,361 @@
+"""Join a class, open its lessons, deliver answers now or later, and follow the teacher's view."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from napari_cryoet.classroom.messages import (
+    AboutClass,
+    Delivery,
+    Joined,
+    JoinRequest,
+    LessonTitle,
+    Position,
+    SharedView,
+    class_address,
+    typed_code,
+)
+from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError
+from napari_cryoet.files import data_path, replace_file, written_whole
+from napari_cryoet.lessons.lesson import Answer, Feedback, Lesson
+from napari_cryoet.locations import host_of
+from napari_cryoet.network import client
+from napari_cryoet.network.hosts import is_this_computer
+from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.views.view import MAX_BYTES, View
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+#: Maximum size of a lesson, and of its files.
+MAX_LESSON_BYTES: Final = 8 << 20
+MAX_FILE_BYTES: Final = 20 << 20
+
+_MAX_ANSWER_BYTES: Final = 2 << 20
+_PAUSE_S: Final = 2.0  # before asking again a server that couldn't be reached
+
+
+class ClassClient:
+    """A student's place in a class, made by `ClassClient.join`.
+
+    Attributes
+    ----------
+    name, nickname
+        Of the class, and of the student as others see it.
+    lessons
+        What can be opened.
+    source
+        What `open_portal` takes to open the class's pack.
+    """
+
+    def __init__(
+        self, server: str, about: AboutClass, joined: Joined, token: str, folder: Path
+    ) -> None:
+        self.name = about.name
+        self.nickname = joined.nickname
+        self.lessons: tuple[LessonTitle, ...] = joined.lessons
+        self.source = f"{server}/graphql"
+        self._about = about
+        self._url = _with_login(server, token)
+        self._outbox = folder / "outbox"
+        self._delivering = threading.Lock()
+
+    @classmethod
+    def join(
+        cls,
+        address: str,
+        code: str,
+        nickname: str,
+        *,
+        folder: Path | None = None,
+        task: Task = UNWATCHED,
+    ) -> ClassClient:
+        """Join a class, or return to it: the same nickname on this computer is the same student.
+
+        Parameters
+        ----------
+        address
+            As the board shows it, with or without scheme and path; it may bring the code along.
+        folder
+            Where to keep answers until they are delivered; by default below the user's data.
+
+        Raises
+        ------
+        FormatError
+            If the address isn't one.
+        CryoETError
+            If the code is wrong, or the class is full.
+        NetworkError
+            If there is no class.
+        """
+        server, code_in_address = class_address(address)
+        about = _get(f"{server}/class/about", AboutClass, MAX_BYTES, task)
+        kept = (folder or data_path() / "joined") / f"{about.id}-{_file_name(nickname)}"
+        token = _token(kept / "token")
+        code = typed_code(code) or code_in_address
+        request = JoinRequest(code=code, nickname=nickname[:300], token=token)
+        joined = _post(f"{server}/class/join", request, Joined, task)
+        return cls(server, about, joined, token, kept)
+
+    @property
+    def host(self) -> str:
+        """The server's host and port, for messages."""
+        return host_of(self.source)
+
+    @property
+    def n_undelivered(self) -> int:
+        """How many answers wait for the server."""
+        return len(list(self._outbox.glob("*.json")))
+
+    def open_lesson(self, key: str, task: Task = UNWATCHED) -> ClassLesson:
+        """A lesson of the class, by its key in `lessons`; NetworkError if the class can't be reached."""
+        url = f"{self._url}/class/lessons/{quote(key)}"
+        lesson = _get(url, Lesson, MAX_LESSON_BYTES, task)
+        steps = []
+        for step in lesson.steps:
+            view = None if step.view is None else self.view_here(step.view)
+            steps.append(replace(step, view=view))
+        return ClassLesson(self, replace(lesson, steps=tuple(steps)))
+
+    def view_here(self, view: View) -> View:
+        """A view of the class with this server as the source of the served pack."""
+        runs = []
+        for run in view.runs:
+            is_same_pack = bool(run.pack_id) and run.pack_id == self._about.pack_id
+            is_same_source = bool(run.source) and run.source in {"pack", self._about.origin}
+            host = urlsplit(run.source).hostname or ""  # of the teacher's window, if any
+            is_here = is_same_pack or is_same_source or is_this_computer(host)
+            runs.append(replace(run, source=self.source) if is_here else run)
+        return replace(view, runs=tuple(runs))
+
+    # answers
+
+    def grade(self, lesson: str, step: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+        """Deliver an answer and get its feedback; see `LessonSource.grade`.
+
+        If the class can't be reached, the answer is kept and delivered later.
+        """
+        delivery = Delivery(uid=secrets.token_hex(16), lesson=lesson, step=step, answer=answer)
+        path = self._outbox / f"{time.time_ns():020}-{delivery.uid}.json"
+        with written_whole(path, flush=False) as unfinished:
+            unfinished.write_bytes(msgspec.json.encode(delivery))
+        try:
+            return self._deliver(path, delivery, task)
+        except NetworkError as error:
+            hint = "Your answer is kept, and delivered once it can be."
+            raise NetworkError(error.message, hint=hint, url=error.url) from error
+
+    def deliver(self, task: Task = UNWATCHED) -> None:
+        """Deliver answers that were kept, oldest first; NetworkError if the class can't be reached."""
+        with self._delivering:
+            for path in sorted(self._outbox.glob("[0-9]*.json")):
+                try:
+                    delivery = msgspec.json.decode(path.read_bytes(), type=Delivery)
+                except (OSError, msgspec.MsgspecError):
+                    path.unlink(missing_ok=True)  # delivered meanwhile, or no answer
+                    continue
+                with suppress(FormatError):
+                    self._deliver(path, delivery, task)
+
+    def _deliver(self, path: Path, delivery: Delivery, task: Task) -> Feedback:
+        """Deliver an answer; it is kept unless the server has it, or refuses it for good."""
+        try:
+            feedback = _post(f"{self._url}/class/answers", delivery, Feedback, task)
+        except FormatError:
+            path.unlink(missing_ok=True)
+            raise
+        path.unlink(missing_ok=True)
+        return feedback
+
+    def enter(self, lesson: str, step: str) -> None:
+        """Tell the class which step the student is at, in the background; nothing if it can't be told."""
+        position = Position(lesson=lesson, step=step)
+        payload = msgspec.to_builtins(position)
+        url = f"{self._url}/class/position"
+
+        async def tell() -> None:
+            with suppress(NetworkError):
+                await client.post_json(url, payload, limit_bytes=MAX_BYTES)
+
+        client.submit(tell())
+
+    # the teacher's view
+
+    def follow(self, on_view: Callable[[View | None], None]) -> Following:
+        """Call back with each view that the teacher shares, None if there is none any more, until closed.
+
+        Calls come from another thread. Kept answers are delivered meanwhile.
+        """
+        return Following(self, on_view)
+
+    async def _next_view(self, number: int | None) -> SharedView:
+        url = f"{self._url}/class/view" + ("" if number is None else f"?after={number}")
+        response = await client.get(url, limit_bytes=2 * MAX_BYTES)
+        if response is None:
+            raise _no_class(url)
+        return _decoded(response.body, SharedView, url)
+
+
+class Following:
+    """Follows the teacher's view until `close`; made by `ClassClient.follow`."""
+
+    def __init__(self, student: ClassClient, on_view: Callable[[View | None], None]) -> None:
+        self._student = student
+        self._on_view = on_view
+        self.is_connected = True
+        self._work = client.submit(self._follow())
+
+    def close(self) -> None:
+        """Stop following; further calls do nothing."""
+        self._work.cancel()
+
+    async def _follow(self) -> None:
+        number: int | None = None
+        shown = ""
+        while True:
+            try:
+                shared = await self._student._next_view(number)
+            except CryoETError:
+                self.is_connected = False
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            self.is_connected = True
+            number = shared.number
+            if shared.view != shown:
+                shown = shared.view
+                with suppress(FormatError):
+                    view = View.of_json(shown) if shown else None
+                    self._on_view(view and self._student.view_here(view))
+            if self._student.n_undelivered:
+                with suppress(CryoETError):
+                    await asyncio.to_thread(self._student.deliver)
+
+
+class ClassLesson:
+    """A lesson of a class, whose server grades answers; a `LessonSource`."""
+
+    folder = None
+
+    def __init__(self, student: ClassClient, lesson: Lesson) -> None:
+        self.student = student
+        self.lesson = lesson
+
+    def read_file(self, name: str) -> bytes:
+        """A picture or shown picks of the lesson; see `LessonSource.read_file`."""
+        key = quote(self.lesson.key)
+        url = f"{self.student._url}/class/lessons/{key}/files/{quote(name)}"
+        response = client.fetch(url, limit_bytes=MAX_FILE_BYTES)
+        if response is None:
+            raise FormatError(f"The lesson has no file {name!r}.")
+        return response.body
+
+    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+        """Deliver an answer and get its feedback; see `LessonSource.grade`."""
+        return self.student.grade(self.lesson.key, step_key, answer, task)
+
+    def enter(self, step_key: str) -> None:
+        """Tell the class which step the learner is at; empty at the summary."""
+        self.student.enter(self.lesson.key, step_key)
+
+
+class TeacherClient:
+    """Shares the teacher's view with a class."""
+
+    def __init__(self, address: str, code: str) -> None:
+        self._url = _with_login(class_address(address)[0], typed_code(code))
+
+    def share(self, view: View | None, task: Task = UNWATCHED) -> None:
+        """Show a view to all who follow, or no longer with None.
+
+        Raises CryoETError if the code is wrong, NetworkError if the class can't be reached.
+        """
+        text = "" if view is None else json.dumps(view.to_dict())
+        _post(f"{self._url}/class/view", SharedView(view=text), _Nothing, task)
+
+
+class _Nothing(msgspec.Struct):
+    pass
+
+
+# requests
+
+
+def _with_login(server: str, password: str) -> str:
+    """An address with a password, which requests send to this server only, and messages leave out."""
+    return server.replace("://", f"://class:{password}@", 1)
+
+
+def _get(url: str, kind: type[T], limit_bytes: int, task: Task) -> T:
+    response = client.fetch(url, limit_bytes=limit_bytes, task=task)
+    if response is None:
+        raise _no_class(url)
+    return _decoded(response.body, kind, url)
+
+
+def _post(url: str, message: msgspec.Struct, kind: type[T], task: Task) -> T:
+    payload = msgspec.to_builtins(message)
+    try:
+        response = client.run(client.post_json(url, payload, limit_bytes=_MAX_ANSWER_BYTES), task)
+    except NetworkError as error:
+        raise _explained(error) from error
+    if response.status != 200:
+        raise FormatError(response.body.decode(errors="replace")[:300])
+    return _decoded(response.body, kind, url)
+
+
+def _explained(error: NetworkError) -> CryoETError:
+    """What a status of a class's server means."""
+    match error.status:
+        case 401:
+            return CryoETError("The class doesn't know you any more.", hint="Join it again.")
+        case 403:
+            return CryoETError("The code is wrong.", hint="Type the one that the board shows.")
+        case 404 | 405:
+            return _no_class(error.url)
+        case 409:
+            return CryoETError("The class is full.", hint="Ask your teacher.")
+        case 413:
+            return FormatError("This answer is too large.")
+    return error
+
+
+def _decoded(body: bytes, kind: type[T], url: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise _no_class(url) from error
+
+
+def _no_class(url: str) -> NetworkError:
+    return NetworkError(f"There is no class at {host_of(url)}.", hint="Check the address.")
+
+
+# what a student keeps
+
+
+def _file_name(nickname: str) -> str:
+    return quote(" ".join(nickname.split()).casefold()[:40], safe="")[:120] or "student"
+
+
+def _token(path: Path) -> str:
+    """The token that says on this computer who the student is; new if there is none."""
+    with suppress(OSError, UnicodeError):
+        text = path.read_text(encoding="ascii").strip()
+        if re.fullmatch("[A-Za-z0-9_-]{43}", text):
+            return text
+    token = secrets.token_urlsafe(32)
+    replace_file(path, token.encode())
+    path.chmod(0o600)
+    return token

@@ -1,0 +1,299 @@
+"""Who is in a class and what they answered, in memory and on disk: one file for each student and answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from napari_cryoet.classroom.messages import (
+    JOIN_CODE_LENGTH,
+    TEACHER_CODE_LENGTH,
+    Delivery,
+    JoinRequest,
+    Position,
+    Uid,
+    clean_nickname,
+    new_code,
+    typed_code,
+)
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.files import data_path, replace_file, written_whole
+from napari_cryoet.lessons.lesson import (
+    Answer,
+    Cause,
+    Feedback,
+    Key,
+    Nickname,
+)
+from napari_cryoet.views.view import Share, Text
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+MAX_STUDENTS: Final = 500
+#: Of one student, and on disk of all.
+MAX_ANSWERS: Final = 300
+MAX_CLASS_BYTES: Final = 500 << 20
+
+_AWAY_S: Final = 60.0  # students ask for the shared view more often
+_NOT_IN_NAMES: Final = re.compile("[^a-z0-9]+")
+
+
+class FullError(CryoETError):
+    """A limit of a class is reached."""
+
+
+class ClassFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a class keeps for the next start: its codes, and the port that students know."""
+
+    id: Key
+    name: Text
+    join_code: str
+    teacher_code: str
+    port: int = 0
+
+
+class Student(msgspec.Struct, frozen=True, kw_only=True):
+    """A student; of the token, only its hash is kept."""
+
+    id: Uid
+    nickname: Nickname
+    token_hash: str
+    joined_at: Text = ""
+
+
+class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A graded answer."""
+
+    uid: Uid
+    student: Uid
+    nickname: Nickname
+    lesson: Key
+    lesson_version: int
+    step: Key
+    answer: Answer
+    score: Share
+    is_right: bool
+    cause: Cause
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    received_at: Text = ""
+
+
+class Room:
+    """The students of a class and their answers. Methods may be called from any thread.
+
+    Parameters
+    ----------
+    name
+        Of the class; one of the same name goes on where it was.
+    folder
+        Where to keep the class; by default below the user's data.
+    """
+
+    def __init__(self, name: str, folder: Path | None = None) -> None:
+        key = _NOT_IN_NAMES.sub("-", name.casefold()).strip("-")[:40] or "class"
+        self.folder = data_path() / "classes" / key if folder is None else folder
+        self._lock = threading.Lock()
+        known = _read(self.folder / "class.json", ClassFile)
+        self.file = known or ClassFile(
+            id=f"{key}-{secrets.token_hex(8)}",
+            name=name,
+            join_code=new_code(JOIN_CODE_LENGTH),
+            teacher_code=new_code(TEACHER_CODE_LENGTH),
+        )
+        students = _read_all(self.folder / "students", Student)
+        self._students = {student.token_hash: student for student in students}
+        answers = _read_all(self.folder / "answers", GivenAnswer)
+        self._answers: dict[str, dict[str, GivenAnswer]] = {}  # by student and uid
+        for answer in sorted(answers, key=lambda each: each.received_at):
+            self._answers.setdefault(answer.student, {})[answer.uid] = answer
+        files = (self.folder / "answers").glob("*.json")
+        self._n_bytes = sum(path.stat().st_size for path in files)
+        self._positions: dict[str, Position] = {}
+        self._entered_s: dict[str, float] = {}
+        self._seen_s: dict[str, float] = {}
+
+    def save(self, port: int) -> None:
+        """Keep the codes and the port for the next start; only the user may read them."""
+        self.file = replace(self.file, port=port)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        replace_file(self.folder / "class.json", msgspec.json.encode(self.file))
+
+    def is_join_code(self, text: str) -> bool:
+        """Whether a code is that of students."""
+        return _is_same(typed_code(text), self.file.join_code)
+
+    def is_teacher_code(self, text: str) -> bool:
+        """Whether a code is the teacher's."""
+        return _is_same(typed_code(text), self.file.teacher_code)
+
+    # students
+
+    @property
+    def students(self) -> tuple[Student, ...]:
+        """All students, in the order in which they joined."""
+        with self._lock:
+            return tuple(sorted(self._students.values(), key=lambda each: each.joined_at))
+
+    def join(self, request: JoinRequest) -> Student:
+        """Add a student, or find one who returns; FullError if the class is full."""
+        token_hash = _hash(request.token)
+        with self._lock:
+            known = self._students.get(token_hash)
+            if known is not None:
+                return known
+            if len(self._students) >= MAX_STUDENTS:
+                raise FullError(f"The class is full: it has {MAX_STUDENTS} students.")
+            student = Student(
+                id=secrets.token_hex(16),
+                nickname=self._unused(clean_nickname(request.nickname)),
+                token_hash=token_hash,
+                joined_at=_now(),
+            )
+            _write(self.folder / "students" / f"{student.id}.json", student)
+            self._students[token_hash] = student
+        return student
+
+    def student_of(self, token: str) -> Student | None:
+        """The student of a token, who is noted as present."""
+        student = self._students.get(_hash(token))
+        if student is not None:
+            self._seen_s[student.id] = time.monotonic()
+        return student
+
+    def is_present(self, student: Student) -> bool:
+        """Whether a student was heard of lately."""
+        return time.monotonic() - self._seen_s.get(student.id, -_AWAY_S) < _AWAY_S
+
+    def position_of(self, student: Student) -> Position | None:
+        """Where a student is."""
+        return self._positions.get(student.id)
+
+    def move(self, student: Student, position: Position) -> None:
+        """Note where a student is."""
+        if self._positions.get(student.id) != position:
+            self._positions[student.id] = position
+            self._entered_s[student.id] = time.monotonic()
+
+    def _unused(self, nickname: str) -> str:
+        taken = {student.nickname.casefold() for student in self._students.values()}
+        number = 1
+        name = nickname
+        while name.casefold() in taken:
+            number += 1
+            name = f"{nickname[:35]} {number}"
+        return name
+
+    # answers
+
+    def keep(
+        self, student: Student, delivery: Delivery, feedback: Feedback, lesson_version: int
+    ) -> None:
+        """Write an answer, and return once it would survive a power cut; nothing if it is here already.
+
+        FullError if the student, or the class, has delivered too much.
+        """
+        now_s = time.monotonic()
+        answer = GivenAnswer(
+            uid=delivery.uid,
+            student=student.id,
+            nickname=student.nickname,
+            lesson=delivery.lesson,
+            lesson_version=lesson_version,
+            step=delivery.step,
+            answer=delivery.answer,
+            score=feedback.score,
+            is_right=feedback.is_right,
+            cause=feedback.cause,
+            seconds=round(now_s - self._entered_s.get(student.id, now_s), 1),
+            received_at=_now(),
+        )
+        with self._lock:
+            own = self._answers.setdefault(student.id, {})
+            if delivery.uid in own:
+                return
+            if len(own) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES:
+                raise FullError("More answers aren't taken.")
+            path = self.folder / "answers" / f"{student.id}-{delivery.uid}.json"
+            self._n_bytes += _write(path, answer)
+            own[delivery.uid] = answer
+
+    def answers(self, student: Student, lesson: str) -> dict[str, list[GivenAnswer]]:
+        """A student's answers to a lesson by step, in the order in which they arrived; the first counts."""
+        with self._lock:
+            given = tuple(self._answers.get(student.id, {}).values())
+        by_step: dict[str, list[GivenAnswer]] = {}
+        for answer in given:
+            if answer.lesson == lesson:
+                by_step.setdefault(answer.step, []).append(answer)
+        return by_step
+
+
+class Attempts:
+    """Wrong codes by address, in a window of time. Right codes aren't limited: a class shares one address."""
+
+    WINDOW_S: Final = 120.0
+    MOST: Final = 30
+
+    def __init__(self) -> None:
+        self._since_s = time.monotonic()
+        self._wrong: dict[str, int] = {}
+
+    def add_wrong(self, address: str) -> bool:
+        """Count a wrong code; whether there are too many from this address."""
+        if time.monotonic() - self._since_s > self.WINDOW_S:
+            self._since_s = time.monotonic()
+            self._wrong = {}
+        self._wrong[address] = self._wrong.get(address, 0) + 1
+        return self._wrong[address] > self.MOST
+
+
+def _is_same(code: str, right_code: str) -> bool:
+    return hmac.compare_digest(code.encode(), right_code.encode())
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _write(path: Path, value: msgspec.Struct) -> int:
+    """Write a file whole, and return its size."""
+    content = msgspec.json.encode(value)
+    with written_whole(path, overwrite=True) as unfinished:
+        unfinished.write_bytes(content)
+    return len(content)
+
+
+def _read(path: Path, kind: type[S]) -> S | None:
+    """A file's content; None if there is none, or it is damaged."""
+    with suppress(OSError, msgspec.MsgspecError, UnicodeError):
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    return None
+
+
+def _read_all(folder: Path, kind: type[S]) -> Sequence[S]:
+    return tuple(_found(folder, kind))
+
+
+def _found(folder: Path, kind: type[S]) -> Iterator[S]:
+    for path in folder.glob("[0-9a-f]*.json"):
+        value = _read(path, kind)
+        if value is not None:
+            yield value

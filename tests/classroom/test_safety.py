@@ -1,0 +1,238 @@
+"""What a class refuses: wrong codes, large results, hostile names, half-open clients, strangers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import socket
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from classroom.classes import (
+    ask,
+    board_of,
+    delivery,
+    join,
+    make_lesson,
+    served,
+    session_of,
+)
+from napari_cryoet.classroom.messages import clean_nickname
+from napari_cryoet.classroom.room import Attempts
+from napari_cryoet.classroom.server import MAX_BODY_BYTES
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A class that attacks can't stop: all tests share it."""
+    with served(tmp_path_factory.mktemp("class"), make_lesson()) as server:
+        yield server
+
+
+CHOSEN = {"kind": "choose", "choice": 1}
+
+
+def test_a_thousand_wrong_codes_are_refused_and_the_right_one_still_works(server):
+    wrong = {"code": "WRONGCODE", "nickname": "Eve", "token": "x" * 43}
+    statuses = [ask(server, "POST", "/class/join", wrong)[0] for _ in range(1000)]
+    assert statuses[: Attempts.MOST] == [403] * Attempts.MOST
+    assert set(statuses[Attempts.MOST :]) == {429}
+    status, headers, _ = ask(server, "POST", "/class/board/session", {"code": server.join_code})
+    assert (status, headers["Retry-After"]) == (429, "120")
+    join(server, "a student behind the same address")
+    session_of(server)
+
+
+def test_a_result_of_100_mb_is_refused_before_it_is_read(server):
+    token, _ = join(server)
+    body = b" " * (2 << 20)
+    status, _, _ = ask(server, "POST", "/class/answers", body, token, Content_Length=str(100 << 20))
+    assert status == 413
+    chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+    head = (
+        b"POST /class/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as endless:
+        endless.sendall(head + chunk * (MAX_BODY_BYTES // 0x100000 + 1))
+        assert b" 413 " in endless.recv(100)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"kind": "pick", "positions_zyx_angstrom": [[0, 0, 0]] * 5001},
+        {"kind": "pick", "positions_zyx_angstrom": [[1e300, 0, 0]]},
+        {"kind": "pick", "positions_zyx_angstrom": [["a", 0, 0]]},
+        {"kind": "shell", "command": "ls"},
+        CHOSEN | {"choice": 99},
+        CHOSEN | {"unknown": 1},
+    ],
+)
+def test_invalid_answers_are_refused(server, answer):
+    token, _ = join(server)
+    assert ask(server, "POST", "/class/answers", delivery(answer), token)[0] == 422
+
+
+@pytest.mark.parametrize(
+    "changes", [{"uid": "../../x"}, {"lesson": "../fake"}, {"step": "no such step"}]
+)
+def test_names_of_files_are_not_taken_from_students(server, changes):
+    token, _ = join(server)
+    message = delivery(CHOSEN, "choose") | changes
+    assert ask(server, "POST", "/class/answers", message, token)[0] in {404, 422}
+
+
+def test_json_that_is_nested_or_no_json_is_refused(server):
+    for body in (b"[" * 100_000, b"\xff", b"", b'{"code": 1}'):
+        assert ask(server, "POST", "/class/join", body)[0] == 422
+    assert ask(server, "POST", "/class/join", b"{}", Content_Type="text/plain")[0] == 415
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("\u202eAnna\u200b\x00\n", "Anna"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("  \t ", "Student"),
+        ("x" * 300, "x" * 40),
+        ("Z" + "\u0334" * 30, "Z\u0334\u0334"),
+        ("=HYPERLINK(1)", "=HYPERLINK(1)"),
+    ],
+)
+def test_nicknames_are_cleaned(typed, shown):
+    assert clean_nickname(typed) == shown
+
+
+def test_hostile_nicknames_are_unique_text_on_the_board_and_no_formula_in_the_table(server):
+    names = [join(server, "=HYPERLINK(1)\u202e")[1] for _ in range(2)]
+    assert names == ["=HYPERLINK(1)", "=HYPERLINK(1) 2"]
+    token, _ = join(server, "@SUM(A1)")
+    assert ask(server, "POST", "/class/answers", delivery(CHOSEN, "choose"), token)[0] == 200
+    cookie = session_of(server)
+    shown = [student["nickname"] for student in board_of(server, cookie)["students"]]
+    assert set(names) < set(shown)
+    status, headers, body = ask(server, "GET", "/class/board/results.csv", Cookie=cookie)
+    rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
+    assert (status, headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert "'@SUM(A1)" in {row["nickname"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/class/board/events",
+        "/class/board/qr.svg",
+        "/class/board/results.csv",
+        "/class/board/picks/fake/pick",
+        "/class/lessons/fake",
+        "/class/lessons/fake/files/picks/a.ndjson",
+        "/class/view",
+    ],
+)
+def test_strangers_get_nothing(server, path):
+    token, _ = join(server)
+    for password, cookie in (
+        ("", ""),
+        ("x" * 43, "napari-cryoet-class=x"),
+        ("ü", "napari-cryoet-class=ü"),
+    ):
+        headers = {"Cookie": cookie.encode("utf-8").decode("latin-1")} if cookie else {}
+        assert ask(server, "GET", path, password=password, **headers)[0] == 401
+    if "board" in path:
+        assert ask(server, "GET", path, password=token)[0] == 401
+
+
+def test_students_do_not_share_views_and_the_teachers_are_views(server):
+    token, _ = join(server)
+    shared = {"view": "{}"}
+    assert ask(server, "POST", "/class/view", shared, token)[0] in {403, 429}
+    for view in ("[]", "{" * 1000, "x" * 70_000, '{"version": 1, "camera": "no"}'):
+        assert ask(server, "POST", "/class/view", {"view": view}, server.teacher_code)[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("PUT", "/class/join", 405),
+        ("DELETE", "/class/answers", 405),
+        ("GET", "/class/join", 405),
+        ("GET", "/class/", 404),
+        ("GET", "/class/board/../room.py", 404),
+        ("GET", "/class/class.json", 404),
+        ("GET", "/lessons/fake/answers/truth.ndjson", 404),
+    ],
+)
+def test_other_methods_and_paths_are_refused(server, method, path, status):
+    assert ask(server, method, path)[0] == status
+
+
+def test_other_hosts_are_refused(server):
+    for path in ("/class/about", "/class/board", "/class/join"):
+        assert ask(server, "GET", path, Host="evil.example")[0] == 400
+
+
+def test_the_board_is_a_page_of_its_own_without_foreign_or_inline_code(server):
+    for path in ("/class/board", "/class/board.js", "/class/board.css"):
+        status, headers, body = ask(server, "GET", path)
+        policy = headers["Content-Security-Policy"]
+        assert (status, "default-src 'none'" in policy, "unsafe" in policy) == (200, True, False)
+        assert b"http:" not in body
+        assert b"https:" not in body
+        assert b"innerHTML" not in body
+        assert server.join_code.encode() not in body
+    status, headers, _ = ask(server, "POST", "/class/board/session", {"code": server.teacher_code})
+    assert {"HttpOnly", "Path=/class", "SameSite=strict"} <= set(headers["Set-Cookie"].split("; "))
+
+
+def test_half_open_and_slow_clients_do_not_stop_the_class(server):
+    token, _ = join(server)
+    head = (
+        b"POST /class/join HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 100\r\n"
+    )
+    with ExitStack() as stack:
+        for sent in (b"", b"GET /class", head + b"\r\n{") * 40:
+            address = ("127.0.0.1", server.port)
+            stack.enter_context(socket.create_connection(address, timeout=20)).sendall(sent)
+        message = delivery(CHOSEN, "choose")
+        assert ask(server, "POST", "/class/answers", message, token)[0] == 200
+        assert join(server, "late")[1].startswith("late")
+
+
+def test_a_student_waits_for_the_shared_view_once(server):
+    token, _ = join(server)
+    number = json.loads(ask(server, "GET", "/class/view", password=token)[2])["number"]
+    replies = []
+
+    def wait():
+        replies.append(ask(server, "GET", f"/class/view?after={number}", password=token)[0])
+
+    threads = [threading.Thread(target=wait) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(replies) < 3:
+        threads[len(replies)].join(0.01)
+    view = {"view": ""}
+    assert ask(server, "POST", "/class/view", view, server.teacher_code)[0] == 200
+    for thread in threads:
+        thread.join()
+    assert replies == [200] * 4
+
+
+def test_limits_of_students_answers_and_boards(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.classroom.room.MAX_ANSWERS", 1)
+    monkeypatch.setattr("napari_cryoet.classroom.server.MAX_BOARDS", 0)
+    with served(tmp_path) as server:
+        token, _ = join(server)
+        first = delivery(CHOSEN, "choose")
+        statuses = [
+            ask(server, "POST", "/class/answers", message, token)[0]
+            for message in (first, first, delivery(CHOSEN, "choose"))
+        ]
+        assert statuses == [200, 200, 422]
+        cookie = session_of(server)
+        assert ask(server, "GET", "/class/board/events", Cookie=cookie)[0] == 429

@@ -1,0 +1,207 @@
+"""A student joins, opens a lesson, delivers answers now or later, and follows the teacher."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from classroom.classes import make_lesson, served, view_of
+from conftest import PATIENCE_MS
+from napari_cryoet.classroom.client import ClassClient, TeacherClient
+from napari_cryoet.classroom.messages import class_address
+from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError
+from napari_cryoet.lessons.lesson import ChooseAnswer, MeasureAnswer, PickAnswer
+
+PATIENCE_S = PATIENCE_MS / 1000
+
+
+@pytest.fixture
+def lesson():
+    return make_lesson()
+
+
+@pytest.fixture
+def server(tmp_path, lesson):
+    with served(tmp_path, lesson) as server:
+        yield server
+
+
+@pytest.fixture
+def joined(server, tmp_path):
+    return lambda nickname="Anna": ClassClient.join(
+        server.page_url, server.join_code, nickname, folder=tmp_path / "kept"
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "server", "code"),
+    [
+        ("192.168.1.7:8000", "http://192.168.1.7:8000", ""),
+        (" http://192.168.1.7:8000/ \n", "http://192.168.1.7:8000", ""),
+        ("192.168.1.7:8000/class/board", "http://192.168.1.7:8000", ""),
+        ("HTTP://Lab.Local:81/graphql?a=b", "http://lab.local:81", ""),
+        ("<http://lab.local:81/#k7qm-4xda>", "http://lab.local:81", "K7QM4XDA"),
+        ("https://me:secret@class.example.org", "https://class.example.org", ""),
+        ("[::1]:8000.", "http://[::1]:8000", ""),
+    ],
+)
+def test_the_address_field_forgives(typed, server, code):
+    assert class_address(typed) == (server, code)
+
+
+@pytest.mark.parametrize("typed", ["", "://", "ftp://a:1", "a:port", "http://[", "file:///etc"])
+def test_what_is_no_address_is_refused(typed):
+    with pytest.raises(FormatError, match="address"):
+        class_address(typed)
+
+
+def test_a_student_gets_the_lesson_without_answers(joined, server):
+    student = joined()
+    assert (student.name, student.nickname, student.lessons[0].key) == ("Monday", "Anna", "fake")
+    lesson = student.open_lesson("fake")
+
+    look, pick, choose = lesson.lesson.steps
+    assert look.view.runs[0].source == f"{server.page_url}/graphql"
+    assert (pick.task.reference, pick.task.messages) == (None, {})
+    assert (choose.task.right, choose.task.choices[0].message) == (None, "")
+    assert lesson.read_file("picks/a.ndjson") == b'{"type":"point"}\n'
+    for name in ("answers/truth.ndjson", "../results/class.json"):
+        with pytest.raises(FormatError):
+            lesson.read_file(name)
+
+
+def test_the_server_grades_and_keeps_an_answer(joined, lesson, server):
+    source = joined().open_lesson("fake")
+    source.enter("choose")
+    feedback = source.grade("choose", ChooseAnswer(choice=1))
+
+    assert (feedback.is_right, source.student.n_undelivered) == (True, 0)
+    assert lesson.answers == [("choose", ChooseAnswer(choice=1))]
+    (student,) = server.room.students
+    assert server.room.answers(student, "fake")["choose"][0].score == 1
+
+
+def test_an_answer_of_another_kind_is_refused_for_good(joined, lesson, monkeypatch):
+    def refuse(*_):
+        raise FormatError("The step has no such task.")
+
+    monkeypatch.setattr(lesson, "grade", refuse)
+    source = joined().open_lesson("fake")
+    with pytest.raises(FormatError, match="no such task"):
+        source.grade("choose", MeasureAnswer(length_angstrom=1))
+    assert source.student.n_undelivered == 0
+
+
+def test_wrong_code_wrong_address_and_full_class_are_told_apart(server, tmp_path, monkeypatch):
+    with pytest.raises(CryoETError, match="code"):
+        ClassClient.join(server.page_url, "WRONGCODE", "Anna", folder=tmp_path)
+    monkeypatch.setattr("napari_cryoet.classroom.room.MAX_STUDENTS", 0)
+    with pytest.raises(CryoETError, match="full"):
+        ClassClient.join(server.page_url, server.join_code, "Anna", folder=tmp_path)
+
+
+def test_a_student_who_returns_is_the_same_and_namesakes_are_not(joined, server, tmp_path):
+    assert [joined().nickname, joined("anna ").nickname] == ["Anna", "Anna"]
+    other = ClassClient.join(
+        f"{server.page_url}/#{server.join_code}", "", "ANNA", folder=tmp_path / "other computer"
+    )
+    assert other.nickname == "ANNA 2"
+    assert len(server.room.students) == 2
+
+
+def test_answers_given_without_a_network_are_delivered_later(tmp_path):
+    lesson = make_lesson()
+    with served(tmp_path, lesson) as server:
+        student = ClassClient.join(
+            server.page_url, server.join_code, "Anna", folder=tmp_path / "kept"
+        )
+        source = student.open_lesson("fake")
+    answers = [PickAnswer(positions_zyx_angstrom=((z, 0, 0),)) for z in (1, 2)]
+    for answer in answers:
+        with pytest.raises(NetworkError, match="kept"):
+            source.grade("pick", answer)
+    assert student.n_undelivered == 2
+
+    with served(tmp_path, lesson) as server:  # on the same port
+        returned = ClassClient.join(
+            server.page_url, server.join_code, "Anna", folder=tmp_path / "kept"
+        )
+        assert returned.n_undelivered == 2
+        student.deliver()
+        assert (student.n_undelivered, [each for _, each in lesson.answers]) == (0, answers)
+        assert len(server.room.answers(server.room.students[0], "fake")["pick"]) == 2
+
+
+def test_an_answer_whose_feedback_was_lost_is_kept_once(joined, server, lesson, tmp_path):
+    student = joined()
+    source = student.open_lesson("fake")
+    (tmp_path / "copies").mkdir()
+    original = lesson.grade
+
+    def copy_and_grade(*args):
+        for path in (tmp_path / "kept").rglob("outbox/*.json"):
+            (tmp_path / "copies" / path.name).write_bytes(path.read_bytes())
+        return original(*args)
+
+    lesson.grade = copy_and_grade
+    source.grade("choose", ChooseAnswer(choice=0))
+    (copy,) = (tmp_path / "copies").iterdir()
+    (outbox,) = (tmp_path / "kept").glob("*/outbox")
+    copy.rename(outbox / copy.name)
+    student.deliver()
+
+    (given,) = server.room.answers(server.room.students[0], "fake")["choose"]
+    assert (given.score, student.n_undelivered) == (0, 0)
+
+
+class Seen:
+    """The views that a student was shown."""
+
+    def __init__(self):
+        self.views = []
+        self.changed = threading.Condition()
+
+    def __call__(self, view):
+        with self.changed:
+            self.views.append(view)
+            self.changed.notify_all()
+
+    def wait(self, count):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.views) >= count, PATIENCE_S)
+        return self.views[count - 1]
+
+
+def view_at(z):
+    return view_of("http://127.0.0.1:9/graphql", z)
+
+
+def test_those_who_follow_get_the_teachers_view_within_a_second(joined, server):
+    seen = Seen()
+    teacher = TeacherClient(server.page_url, server.teacher_code)
+    following = joined().follow(seen)
+    for count, z in enumerate((10.0, 20.0), 1):
+        started_s = time.monotonic()
+        teacher.share(view_at(z))
+        view = seen.wait(count)
+        assert time.monotonic() - started_s < 1
+        assert view.camera.center_zyx_angstrom == (z, 0, 0)
+        assert view.runs[0].source == f"{server.page_url}/graphql"
+    teacher.share(None)
+    assert seen.wait(3) is None
+    following.close()
+
+    returned = Seen()
+    teacher.share(view_at(30.0))
+    following = joined().follow(returned)
+    assert returned.wait(1).camera.center_zyx_angstrom == (30.0, 0, 0)
+    following.close()
+    assert len(seen.views) == 3
+
+
+def test_only_the_teacher_shares_a_view_and_only_a_view(server, joined):
+    joined()
+    with pytest.raises(CryoETError, match="code"):
+        TeacherClient(server.page_url, server.join_code).share(view_at(1.0))
