@@ -173,6 +173,13 @@ def test_closing_a_dock_stops_its_tasks(choose, viewer, qtbot, monkeypatch):
     assert ended.wait(30)
 
 
+def test_closing_a_dock_again_does_nothing_once_its_window_deleted_it(choose, viewer):
+    dock = choose("CryoET Explorer")
+    viewer.window.remove_dock_widget(holder_of(dock))
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    dock.close_down()
+
+
 @pytest.fixture
 def enlarge():
     """Scale the font size in napari's settings and in the application's font."""

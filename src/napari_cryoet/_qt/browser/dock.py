@@ -127,6 +127,7 @@ class PortalBrowser(Dock):
         self.views_menu = ViewsMenu(
             napari_viewer, self.tasks, partial(self._portal_of, "live"), self
         )
+        self.at_close(self._end)
         self._connect()
         self._connect_network()
         self._take_links()
@@ -206,7 +207,8 @@ class PortalBrowser(Dock):
         if event is not None and not event.spontaneous() and not top.isVisible():
             self.tilt_windows.close()
 
-    def close_down(self) -> None:
+    def _end(self) -> None:
+        """Keep the page, and close everything that the dock made."""
         self._save_now()
         self.session.close()
         self.basket.close()
@@ -215,7 +217,6 @@ class PortalBrowser(Dock):
         self.volumes.close()
         self.detail.close()
         self.manager.close()
-        super().close_down()
 
     def _connect(self) -> None:
         screens, session = self.screens, self.session
