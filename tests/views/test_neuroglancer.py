@@ -229,23 +229,42 @@ def test_a_link_to_other_data_is_refused() -> None:
     assert parse_link(f"{PAGE}#!%7B%7D") == Jump("run", 249)
 
 
-def test_real_states_name_files_that_the_portal_has(real_data) -> None:
-    tomograms = json.loads((real_data / "dataset_10000" / "tomograms.json").read_text())
-    files = json.loads((real_data / "dataset_10000" / "annotationFiles.json").read_text())
-    known = {each["s3_path"].split("/", 3)[3] for each in files}
-    for each in tomograms:
-        state = json.loads(each["neuroglancer_config"])
+def real_states(real_data: Path) -> list[tuple[View, dict[str, Any]]]:
+    """Views of all layers of the real states, each with its tomogram's row."""
+    rows = json.loads((real_data / "dataset_10000" / "tomograms.json").read_text())
+    states = []
+    for row in rows:
+        state = json.loads(row["neuroglancer_config"])
         for layer in state["layers"]:
             layer["visible"] = True
         view = read(f"{PAGE}#!{component(state)}")
+        tomogram, *others = view.layers
+        file = replace(tomogram.tomogram, id=row["id"])
+        layers = (replace(tomogram, tomogram=file), *others)
+        states.append((replace(view, layers=layers), row))
+    return states
+
+
+def test_real_states_name_files_that_the_portal_has(real_data: Path) -> None:
+    files = json.loads((real_data / "dataset_10000" / "annotationFiles.json").read_text())
+    known = {each["s3_path"].split("/", 3)[3] for each in files}
+    for view, row in real_states(real_data):
+        state = json.loads(row["neuroglancer_config"])
         tomogram, *annotations = view.layers
-        assert tomogram.tomogram.path == each["s3_omezarr_dir"].split("/", 3)[3]
+        assert tomogram.tomogram.path == row["s3_omezarr_dir"].split("/", 3)[3]
         assert len(annotations) == len(state["layers"]) - 1
         assert {layer.annotation.path for layer in annotations} <= known
+        link = portal_link(view, row["neuroglancer_config"])
+        assert read(link) == view
+        drawn = ("type", "source", "shader", "opacity", "segments")
+        written = [[layer.get(key) for key in drawn] for layer in inner_state(link)["layers"]]
+        assert written == [[layer.get(key) for key in drawn] for layer in state["layers"]]
 
 
 @pytest.mark.slow
-def test_neuroglancers_own_package_reads_the_same(live: View, python_with, tmp_path: Path) -> None:
+def test_neuroglancers_own_package_reads_the_same(
+    live: View, python_with, tmp_path: Path, real_data: Path
+) -> None:
     random = np.random.default_rng(1)
     views = []
     links = []
@@ -256,10 +275,17 @@ def test_neuroglancers_own_package_reads_the_same(live: View, python_with, tmp_p
         links.append(f"{PAGE}{page_state(written)['neuroglancer']}")
         views.append(replace(live, camera=camera))
     states = tmp_path / "links.json"
-    states.write_text(json.dumps([*links, f"{PAGE}#!{component(config())}"]))
+    real = real_states(real_data)
+    of_real = [portal_link(view, row["neuroglancer_config"]) for view, row in real]
+    bare = [f"{PAGE}{page_state(link)['neuroglancer']}" for link in of_real]
+    states.write_text(json.dumps([*links, *bare, f"{PAGE}#!{component(config())}"]))
     read_there = json.loads(
         python_with("neuroglancer==2.41.2")("views/neuroglancer_reads.py", states)
     )
+    for (view, _row), there in zip(real, read_there[len(links) : -1], strict=True):
+        voxels = pytest.approx(there["voxels_zyx"], abs=0.1)
+        assert np.array(view.camera.center_zyx_angstrom) / 13.48 == voxels
+        assert len(there["visible"]) == len(view.layers)
     for link, view, there in zip(links, views, read_there, strict=False):
         voxels = pytest.approx(there["voxels_zyx"], abs=0.1)
         assert np.array(view.camera.center_zyx_angstrom) / 13.48 == voxels

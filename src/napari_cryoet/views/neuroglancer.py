@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import Annotated, Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta
@@ -54,6 +54,14 @@ _IN_RUN: Final = re.compile(
 )
 _LAYER_NAME: Final = re.compile(r"[0-9]+ (.+) [a-z]+")
 _COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
+#: Keys that the portal's pipeline keeps in a state and in its layers for itself.
+_OF_GENERATOR: Final = (
+    "deposition_id",
+    "last_updated_at",
+    "_position",
+    "_crossSectionScale",
+    "_projectionScale",
+)
 #: The annotation files that layers are made from: ending and shape.
 _FILES: Final = {
     "point": ("point.ndjson", "Point"),
@@ -418,6 +426,8 @@ def portal_link(view: View, config: str) -> str:
     place = next(filter(None, places), None)
     if place is None:
         raise FormatError("The portal has no viewer for this tomogram.")
+    for key in _OF_GENERATOR:
+        data.pop(key, None)
     _write_layers(data["layers"], places, view)
     data |= _written_camera(view.camera, state, place.spacing_angstrom)
     ours = view.to_dict()
@@ -433,20 +443,25 @@ def portal_link(view: View, config: str) -> str:
 
 
 def _page_link(address: str, data: dict[str, Any], kept: dict[str, Any]) -> str:
-    # both parts are quoted alike, which compresses better
-    page = {"neuroglancer": f"#!{_quoted(data)}", KEY: _quoted(kept)}
+    # both parts are quoted alike, and the state starts as a quoted one, for the page's test for "%"
+    state = _quoted(data).replace("{", "%7B", 1)
+    page = {"neuroglancer": f"#!{state}", KEY: _quoted(kept)}
     return f"{address}#!{pack(_quoted(page).encode())}"
 
 
 def _write_layers(layers: list[Any], places: list[_Place | None], view: View) -> None:
-    """Show in a state the layers that a view shows, in its colours and contrast."""
+    """Show in a state the layers that a view shows, in its colours and contrast.
+
+    Keys that Neuroglancer doesn't read are left out, as it does when it writes a state.
+    """
     shown = {_path(layer): layer.looks for layer in _visible(view)}
     meshes = {place.path for place in places if place and place.kind == "orientedmesh"}
     for layer, place in zip(layers, places, strict=True):
         looks = shown.get(place.path) if place else None
         is_drawn_as_mesh = place and place.kind == "orientedpoint" and place.path in meshes
         layer["visible"] = looks is not None and not is_drawn_as_mesh
-        layer.pop("archived", None)
+        for key in ("archived", *_OF_GENERATOR):
+            layer.pop(key, None)
         if looks is None:
             continue
         for key in ("annotationColor", "segmentDefaultColor"):
@@ -489,5 +504,5 @@ def _rounded(scale: float) -> float:
 
 
 def _quoted(data: dict[str, Any]) -> str:
-    """JSON text as JavaScript's ``encodeURIComponent`` quotes it."""
-    return quote(msgspec.json.encode(data), safe="!'()*-._~")
+    """JSON text for ``decodeURIComponent``; quoting more than "%" would make links much longer."""
+    return msgspec.json.encode(data).decode().replace("%", "%25")

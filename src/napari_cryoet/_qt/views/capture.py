@@ -50,7 +50,8 @@ _MAX_CITATION: Final = 10_000
 _DIGITS: Final = 10  # more would differ after a view is opened, by the rounding of its arithmetic
 #: Attributes of looks that napari has by the same names, for all layers and for images.
 COMMON: Final = ("opacity", "blending")
-OF_IMAGES: Final = ("contrast_limits", "gamma", "rendering", "depiction")
+OF_IMAGES: Final = ("contrast_limits", "gamma")
+OF_VOLUMES: Final = ("rendering", "depiction")  # in 3D only
 #: What each way of rendering needs: our name and napari's.
 OF_RENDERING: Final = {
     "iso": ("threshold", "iso_threshold"),
@@ -306,11 +307,12 @@ def _looks_of(viewer: ViewerModel, layer: Layer) -> tuple[Looks, list[str]]:
 
 
 def _looks_of_image(layer: Image, *, is_3d: bool) -> dict[str, Any]:
-    looks = {name: _plain(getattr(layer, name)) for name in OF_IMAGES}
+    names = (*OF_IMAGES, *OF_VOLUMES) if is_3d else OF_IMAGES
+    looks = {name: _plain(getattr(layer, name)) for name in names}
     looks["colormap"] = str(layer.colormap.name)[:_MAX_TEXT]
     looks["interpolation"] = str(interpolation_of(layer, is_3d=is_3d))
     own, napari_name = OF_RENDERING.get(str(layer.rendering), ("", ""))
-    if own:
+    if own and is_3d:
         looks[own] = float(getattr(layer, napari_name))
     if is_3d and str(layer.depiction) == "plane":
         plane = layer.plane

@@ -177,7 +177,8 @@ class ViewsMenu(QObject):
 
     def _copy(self, captured: Captured) -> None:
         """Copy the portal's link with our key for live data, else our own link."""
-        words = replace(captured.view.words, citation="")  # the data has it
+        # short, since mail programs cut long links; the data has its citation
+        words = replace(captured.view.words, citation="", made_by="", made_at="")
         view = replace(captured.view, words=words)
         own = view.link()
         tomogram = linkable_tomogram(view)

@@ -32,6 +32,7 @@ from napari_cryoet._qt.views.capture import (
     COMMON,
     OF_IMAGES,
     OF_RENDERING,
+    OF_VOLUMES,
     hexadecimal,
     is_edited,
     positions_of,
@@ -436,7 +437,7 @@ def _set_names(names: Mapping[Layer, str]) -> None:
 
 
 def _values_of_image(looks: Looks, *, is_3d: bool) -> dict[str, Any]:
-    values = {name: getattr(looks, name) for name in OF_IMAGES}
+    values = {name: getattr(looks, name) for name in (*OF_IMAGES, *OF_VOLUMES)}
     values["colormap"] = looks.colormap
     values["interpolation3d" if is_3d else "interpolation2d"] = looks.interpolation
     own, napari_name = OF_RENDERING.get(looks.rendering or "", ("", ""))
