@@ -11,8 +11,9 @@ import pytest
 from napari import Viewer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QMenu
 
-from lessons.sample_lesson import view_at, write_lesson
+from lessons.sample_lesson import RUN, view_at, write_lesson
 from napari_cryoet import make_class_pack, open_portal
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.lessons.dock import NAME as LESSON
@@ -20,7 +21,7 @@ from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 
 
-def test_a_zip_leads_to_its_lesson_without_a_network_and_the_demo(
+def test_a_zip_leads_to_its_lesson_and_views_without_a_network_and_the_demo(
     qtbot: QtBot,
     viewer_in_window: Viewer,
     demo_at_home: Path,
@@ -29,7 +30,10 @@ def test_a_zip_leads_to_its_lesson_without_a_network_and_the_demo(
 ) -> None:
     portal = open_portal("demo")
     folder = write_lesson(tmp_path / "ribosomes", view_at(portal, (60.0, 400.0, 400.0)))
-    path = make_class_pack(portal, tmp_path / "class.zip", lessons=[folder], around_nm=1)
+    views = [view_at(portal, (80.0, 300.0, 300.0), "A & B")]
+    path = make_class_pack(
+        portal, tmp_path / "class.zip", lessons=[folder], views=views, around_nm=1
+    )
     for used in (demo_at_home, folder):
         shutil.rmtree(used)
 
@@ -52,4 +56,18 @@ def test_a_zip_leads_to_its_lesson_without_a_network_and_the_demo(
     assert about_of(tomogram).source == str(browser.session.source.location)
     status = browser.screens.status.label
     qtbot.waitUntil(lambda: "full resolution only in parts" in status.text())
+
+    # and to its views
+    qtbot.keyClick(dock.next_button, Qt.Key.Key_PageDown)
+    browser.come_forward()
+    browser.navigator.go_to_run(RUN)
+    qtbot.waitUntil(lambda: browser.screens.run.page is not None)
+    browser.screens.run.views.click()
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    menu.close()
+    (action,) = (action for action in menu.actions() if action.text() == "A && B")
+    with qtbot.waitSignal(browser.restorer.opened):
+        action.trigger()
+    assert viewer_in_window.dims.point[0] == pytest.approx(80, abs=20)
     assert not demo_at_home.exists()

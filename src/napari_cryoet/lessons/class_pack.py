@@ -42,6 +42,7 @@ from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import Row, Rows, tables
 from napari_cryoet.task import UNWATCHED, Task, shows_progress
 from napari_cryoet.views.finding import OWN_SOURCES, FoundLayer, file_of, find_layers, find_run
+from napari_cryoet.views.store import VIEWS, KeptView
 from napari_cryoet.views.view import SUFFIX, View, Zyx, read_view, write_view
 from napari_cryoet.wording import names_text, size_text
 
@@ -49,7 +50,6 @@ from napari_cryoet.wording import names_text, size_text
 Place: TypeAlias = tuple[tuple[float, float], ...]
 EVERYWHERE: Final[Place] = ((0.0, float("inf")),) * 3
 
-VIEWS: Final = "views"
 #: The finest whole level, and how far around a place all levels are, unless you choose others.
 DEFAULT_LEVEL: Final = 1
 DEFAULT_AROUND_NM: Final = 20.0
@@ -502,7 +502,9 @@ def _add_views(plan: ClassPackPlan, folder: Path) -> None:
         name = path.name if path is not None else clean_name(view.words.title or "view") + SUFFIX
         if (folder / VIEWS / name).exists():
             name = f"{number}-{name}"
-        write_view(view, folder / VIEWS / name)
+        written = write_view(view, folder / VIEWS / name)
+        if path is not None and KeptView(path).picture.is_file():
+            copy_files(KeptView(path).picture, KeptView(written).picture)
         for layer in view.layers:
             if layer.kind == "file" and path is not None:
                 source = file_of(layer, path.parent)

@@ -1,4 +1,4 @@
-"""The views that the user keeps for each run: a file and a small picture each, in the user's data."""
+"""The views that the user keeps for each run, and those of packs: a file and a small picture each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from napari_cryoet.download.plan import clean_name
-from napari_cryoet.exceptions import ExistsError
+from napari_cryoet.exceptions import ExistsError, FormatError
 from napari_cryoet.files import data_path, replace_file
 from napari_cryoet.views.view import SUFFIX, View, read_view, write_view
 
+#: The folder of the views in a pack.
+VIEWS: Final = "views"
 _PICTURE: Final = ".png"
+_MAX_PACKED: Final = 200
 
 
 class KeptView(NamedTuple):
@@ -36,6 +39,17 @@ def kept_views(dataset_id: int, run_name: str) -> list[KeptView]:
     """The views that are kept for a run, by name."""
     paths = _folder(dataset_id, run_name).glob(f"*{SUFFIX}")
     return [KeptView(path) for path in sorted(paths)]
+
+
+def packed_views(pack: Path, dataset_id: int, run_name: str) -> list[KeptView]:
+    """The views of a run that a pack has, by name, without damaged ones."""
+    found = []
+    for path in sorted((pack / VIEWS).glob(f"*{SUFFIX}"))[:_MAX_PACKED]:
+        with suppress(FormatError):
+            runs = [(run.dataset_id, run.run_name) for run in read_view(path).runs]
+            if (dataset_id, run_name) in runs:
+                found.append(KeptView(path))
+    return found
 
 
 def free_title(dataset_id: int, run_name: str) -> str:

@@ -28,7 +28,9 @@ from napari_cryoet._qt.widgets.controls import (
 )
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.locations import Location
 from napari_cryoet.records import Run
+from napari_cryoet.views.finding import OWN_SOURCES
 from napari_cryoet.views.neuroglancer import linkable_tomogram, portal_link
 from napari_cryoet.views.store import (
     KeptView,
@@ -36,6 +38,7 @@ from napari_cryoet.views.store import (
     free_title,
     keep_view,
     kept_views,
+    packed_views,
     rename_view,
 )
 from napari_cryoet.views.view import SUFFIX, read_view, write_view
@@ -85,6 +88,16 @@ class ViewsMenu(QObject):
         ):
             add_item(menu, text, partial(self._try, act)).setEnabled(bool(self._viewer.layers))
         add_item(menu, "Open view…", partial(self._try, self.choose))
+        packed = packed_of(run)
+        if packed:
+            add_title(menu, "In this pack  (V: next)")
+        for each in packed:
+            action = add_item(
+                menu,
+                plain(each.title),
+                partial(self._try, partial(self.open_kept, each)),
+            )
+            action.setIcon(QIcon(str(each.picture)))
         kept = kept_views(run.dataset_id, run.name)
         if kept:
             add_title(menu, "Kept for this run  (V: next)")
@@ -102,8 +115,8 @@ class ViewsMenu(QObject):
         return menu
 
     def open_next(self, run: Run) -> None:
-        """Open the run's next kept view, after the last one the first."""
-        kept = kept_views(run.dataset_id, run.name)
+        """Open the run's next view of its pack or kept, after the last one the first."""
+        kept = packed_of(run) + kept_views(run.dataset_id, run.name)
         if not kept:
             self.said.emit("No view is kept for this run.")
             return
@@ -146,7 +159,7 @@ class ViewsMenu(QObject):
 
     def open_kept(self, kept: KeptView) -> None:
         self._last = kept.path
-        self.open_requested.emit(read_view(kept.path), None)
+        self.open_requested.emit(read_view(kept.path), kept.path.parent)
 
     def copy_kept_link(self, kept: KeptView) -> None:
         self._copy(Captured(read_view(kept.path), ()))
@@ -205,6 +218,13 @@ class ViewsMenu(QObject):
     def _say(self, done: str, captured: Captured) -> None:
         left_out = " ".join(captured.left_out)
         self.said.emit(f"{done} Left out: {left_out}" if left_out else done)
+
+
+def packed_of(run: Run) -> list[KeptView]:
+    """The views of a run in the pack that it was opened from."""
+    source = run.opened_from
+    path = None if source in OWN_SOURCES else Location.of(source).path
+    return [] if path is None else packed_views(path, run.dataset_id, run.name)
 
 
 def _picture_of(viewer: ViewerModel) -> bytes:
