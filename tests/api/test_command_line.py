@@ -42,6 +42,7 @@ OPTIONS = {
     "check": "--unit --spacing --diameter --tomogram --json",
     "pack": "",
     "serve": "--host --port --name --cors --class",
+    "join": "--code --name --lesson",
     "cache": "show limit clear",
 }
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

@@ -60,6 +60,7 @@ class LaunchOptions:
         None  # None keeps napari's size; screenshots have a default size
     )
     timeout_s: float = 120.0  # for drawing everything
+    then: Callable[[napari.Viewer], object] | None = None  # called once the window is open
 
 
 def launch(options: LaunchOptions, *, task: Task = UNWATCHED, qt_hint: str = "") -> int:
@@ -83,6 +84,8 @@ def launch(options: LaunchOptions, *, task: Task = UNWATCHED, qt_hint: str = "")
         viewer, browser = _open_window(options, qt_hint)
         opening = Opening(browser, options)
         opening.begin()
+        if options.then is not None:
+            options.then(viewer)
         if options.screenshot is None:
             if not task.is_stopped:
                 napari.run()  # returns on Ctrl+C

@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from napari_cryoet.classroom.messages import (
+    TEACHER_CODE_LENGTH,
     AboutClass,
     Delivery,
     Joined,
@@ -28,7 +29,7 @@ from napari_cryoet.classroom.messages import (
     class_address,
     typed_code,
 )
-from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError
+from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError, require_known
 from napari_cryoet.files import data_path, replace_file, written_whole
 from napari_cryoet.lessons.lesson import Answer, Feedback, Lesson
 from napari_cryoet.locations import host_of
@@ -45,6 +46,25 @@ MAX_FILE_BYTES: Final = 20 << 20
 
 _MAX_ANSWER_BYTES: Final = 2 << 20
 _PAUSE_S: Final = 2.0  # before asking again a server that couldn't be reached
+
+
+def join_class(
+    address: str, code: str, nickname: str, *, lesson: str = "", task: Task = UNWATCHED
+) -> ClassLesson | TeacherClient:
+    """Join a class and open its first lesson, or the one of a key; with the teacher's code, the teacher.
+
+    Raises like `ClassClient.join`, and CryoETError if the class has no such lesson.
+    """
+    if len(typed_code(code) or class_address(address)[1]) == TEACHER_CODE_LENGTH:
+        teacher = TeacherClient(address, code)
+        teacher.share(None, task)  # which checks the code
+        return teacher
+    student = ClassClient.join(address, code, nickname, task=task)
+    keys = [title.key for title in student.lessons]
+    if not keys:
+        raise CryoETError(f"The class {student.name} has no lesson.")
+    require_known(lesson or keys[0], keys, "lesson of this class")
+    return student.open_lesson(lesson or keys[0], task)
 
 
 class ClassClient:
@@ -251,6 +271,8 @@ class ClassLesson:
     def __init__(self, student: ClassClient, lesson: Lesson) -> None:
         self.student = student
         self.lesson = lesson
+        #: What `open_portal` takes to open the class's pack.
+        self.portal = student.source
 
     def read_file(self, name: str) -> bytes:
         """A picture or shown picks of the lesson; see `LessonSource.read_file`."""
@@ -274,7 +296,10 @@ class TeacherClient:
     """Shares the teacher's view with a class."""
 
     def __init__(self, address: str, code: str) -> None:
-        self._url = _with_login(class_address(address)[0], typed_code(code))
+        server, code_in_address = class_address(address)
+        #: What `open_portal` takes to open the class's pack.
+        self.portal = f"{server}/graphql"
+        self._url = _with_login(server, typed_code(code) or code_in_address)
 
     def share(self, view: View | None, task: Task = UNWATCHED) -> None:
         """Show a view to all who follow, or no longer with None.

@@ -37,6 +37,7 @@ from napari_cryoet.classroom.messages import (
 )
 from napari_cryoet.classroom.room import Attempts, FullError, Room, Student
 from napari_cryoet.comparison.consensus import VOTES, consensus
+from napari_cryoet.demo.rows import MANIFEST as DEMO
 from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError
 from napari_cryoet.lessons.lesson import LessonSource, PickAnswer, PickTask, Step
 from napari_cryoet.lessons.text import public_lesson
@@ -220,8 +221,9 @@ class _Handlers:
         """What everybody may know."""
         pack = self._server.pack
         file = self._room.file
-        about = AboutClass(id=file.id, name=file.name, pack_id=pack.id, origin=pack.manifest.origin)
-        return _json(about)
+        is_demo = pack.manifest.s3_prefix == DEMO.s3_prefix
+        origin = "demo" if is_demo else pack.manifest.origin
+        return _json(AboutClass(id=file.id, name=file.name, pack_id=pack.id, origin=origin))
 
     async def join(self, request: Request) -> Response:
         """Let a student in, or in again."""

@@ -1,4 +1,4 @@
-"""``napari-cryoet open`` and ``demo``: open napari, on a virtual display if necessary."""
+"""``napari-cryoet open``, ``join`` and ``demo``: open napari, on a virtual display if necessary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
-from typer import BadParameter, Context, Option, Typer
+from typer import Argument, BadParameter, Context, Option, Typer
 
 from napari_cryoet.cli.console import tell, working
 from napari_cryoet.cli.options import (
@@ -143,6 +143,35 @@ def open_source(
         size_px=size,
         timeout_s=timeout,
     )
+
+
+@app.command()
+def join(
+    context: Context,
+    address: Annotated[str, Argument(metavar="ADDRESS", help="The address that the board shows.")],
+    code: Annotated[
+        str, Option(metavar="CODE", help="The code that the board shows, or the teacher's.")
+    ] = "",
+    name: Annotated[str, Option(metavar="NAME", help="A nickname.")] = "",
+    lesson: Annotated[
+        str, Option(metavar="KEY", help="The lesson, if the class has several.")
+    ] = "",
+) -> int:
+    """Join a class, and open its lesson in napari. With the teacher's code, show your view to the class.
+
+    napari-cryoet join 192.168.1.7:8000 --code K7QM-4XDA --name Anna
+    """
+    from napari_cryoet.classroom.client import join_class
+
+    with working() as task:
+        joined = join_class(address, code, name, lesson=lesson, task=task)
+
+    def open_in(viewer: Any) -> object:
+        from napari_cryoet._qt.lessons.following import open_class
+
+        return open_class(viewer, joined)
+
+    return _open(context.obj, source=joined.portal, then=open_in, screenshot=None, size_px=None)
 
 
 def _open(arguments: list[str], **options: Any) -> int:

@@ -131,6 +131,7 @@ class PackServer(AbstractContextManager["PackServer"]):
             log_level="critical",
             server_header=False,
             timeout_keep_alive=60,
+            timeout_graceful_shutdown=0,  # Python waits for connections that wait for an event
         )
         self._server = uvicorn.Server(config)
         run = partial(self._server.run, [self._socket])

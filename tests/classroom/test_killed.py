@@ -1,0 +1,78 @@
+"""A class whose server is killed while answers arrive, and started again: none is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from classroom.classes import make_pack
+from napari_cryoet.classroom.client import ClassClient
+from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.lessons.lesson import ChooseAnswer
+
+LESSON = """---
+title: A lesson
+---
+
+## Choose
+
+```task
+kind: choose
+choices: [{text: A}, {text: B}]
+right: 1
+```
+"""
+
+
+@contextmanager
+def serving(pack: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A class that the command line serves, and what it prints when it is ready."""
+    command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(pack), "--class", "Monday"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def test_no_answer_is_lost_if_the_server_is_killed(tmp_path: Path, user_folder: Path) -> None:
+    pack = make_pack(tmp_path / "pack")
+    (pack / "lessons" / "one").mkdir(parents=True)
+    (pack / "lessons" / "one" / "lesson.md").write_text(LESSON)
+    students = []
+    with serving(pack) as (process, said):
+        for number in range(3):
+            joined = ClassClient.join(
+                said["page"], said["join_code"], f"S{number}", folder=tmp_path / "kept"
+            )
+            students.append(joined.open_lesson("one"))
+        assert students[0].grade("choose", ChooseAnswer(choice=0)).score == 0
+        process.kill()
+        assert process.stderr is not None
+        words = process.stderr.read()
+    for shown in ("1 lesson", said["join_code"], said["teacher_code"], "--host 0.0.0.0"):
+        assert shown in words
+    with pytest.raises(NetworkError, match="kept"):
+        students[1].grade("choose", ChooseAnswer(choice=1))
+
+    (answers,) = user_folder.rglob("answers")
+    assert [json.loads(path.read_bytes())["nickname"] for path in answers.iterdir()] == ["S0"]
+    assert os.name == "nt" or answers.parent.stat().st_mode & 0o077 == 0
+    with serving(pack) as (_, said_again):
+        assert said_again == said  # the same port and codes
+        students[1].student.deliver()
+        students[2].grade("choose", ChooseAnswer(choice=1))
+        scores = {
+            each["nickname"]: each["score"]
+            for each in map(json.loads, (path.read_bytes() for path in answers.iterdir()))
+        }
+    assert scores == {"S0": 0, "S1": 1, "S2": 1}
