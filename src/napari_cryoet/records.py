@@ -382,6 +382,7 @@ class Tomogram(Record, frozen=True, kw_only=True):
     authors: tuple[Author, ...] = ()
     deposition: DepositionTitle | None = None
     run: Run | None = None
+    alignment: Alignment | None = None
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:

@@ -182,6 +182,9 @@ def test_a_view_of_the_demo_is_the_same_once_opened(
     change(dock)
     view = view_of(dock.viewer)
     assert view.runs[0].source == "demo"
+    alignment = page.default_tomogram.alignment
+    names = {layer.tomogram.alignment for layer in view.layers if layer.tomogram is not None}
+    assert names == {f"{alignment.alignment_method}, GLOBAL"}
     assert [layer.kind for layer in view.layers].count("annotation") == 3
     assert open_in(qtbot, other, view) == ""
     again = view_of(other.viewer)

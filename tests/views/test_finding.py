@@ -96,6 +96,21 @@ def test_a_replaced_file_is_found_by_names_and_that_is_said(page: RunPage) -> No
         assert "has changed" in remark
 
 
+def test_tomograms_with_new_ids_are_told_apart_by_the_method_of_their_alignment(
+    page: RunPage,
+) -> None:
+    tomogram = page.tomograms[0]
+    assert tomogram.alignment is not None
+    by_fiducials = replace(tomogram.alignment, id=7, alignment_method="fiducial_based")
+    other = replace(tomogram, id=7, s3_omezarr_dir="s3://b/7", alignment=by_fiducials)
+    part = replace(of_tomogram(tomogram), path="elsewhere", id=1, alignment_id=1)
+    both = replace(page, tomograms=(other, tomogram))
+    method = tomogram.alignment.alignment_method
+    for name, record in ((f"{method}, GLOBAL", tomogram), ("fiducial_based, GLOBAL", other)):
+        found, _ = found_in(both, replace(part, alignment=name))
+        assert found == [record.id]
+
+
 @pytest.mark.parametrize(
     "change",
     [{"deposition_id": 1}, {"method": "none"}, {"shape": "Mesh"}, {"object_name": "actin"}],

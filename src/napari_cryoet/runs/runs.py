@@ -227,6 +227,7 @@ def depth(name: str) -> int:
 def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunRecords:
     """The records of a run, sorted, with their parents."""
     spacings = {each.id: each for each in _records(rows, "tomogramVoxelSpacings", VoxelSpacing)}
+    alignments = {each.id: each for each in _records(rows, "alignments", Alignment)}
     tomogram_authors = _authors(rows, "tomogramAuthors", "tomogramId")
     tomograms = [
         replace(
@@ -234,6 +235,7 @@ def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunR
             authors=tomogram_authors(each.id),
             deposition=each.deposition or titles.get(each.deposition_id),
             run=run,
+            alignment=alignments.get(each.alignment_id or 0),
         )
         for each in _records(rows, "tomograms", Tomogram)
     ]
@@ -259,7 +261,7 @@ def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunR
         ),
         annotation_shapes=tuple(shapes.values()),
         annotation_files=tuple(files),
-        alignments=tuple(_records(rows, "alignments", Alignment)),
+        alignments=tuple(alignments.values()),
         tilt_series=tuple(_records(rows, "tiltseries", TiltSeries)),
         identified_objects=tuple(_records(rows, "identifiedObjects", IdentifiedObject)),
     )

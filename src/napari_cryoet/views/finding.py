@@ -183,6 +183,11 @@ def find_run(portal: Portal, run: ViewedRun, task: Task = UNWATCHED) -> RunPage:
 # layers
 
 
+def alignment_text(method: str | None, kind: str | None) -> str:
+    """What a view calls an alignment: ``projection_matching, LOCAL``."""
+    return ", ".join(filter(None, (method, kind)))
+
+
 def find_layers(view: View, pages: Mapping[int, RunPage]) -> Finding:
     """The records of a view's layers in the pages of its runs, by the run's number in the view.
 
@@ -237,11 +242,19 @@ def _named_tomograms(wanted: ViewedTomogram, tomograms: Iterable[Tomogram]) -> l
     def rank(tomogram: Tomogram) -> tuple[bool, ...]:
         return (
             wanted.reconstruction not in {"", tomogram.reconstruction_method},
-            wanted.alignment not in {"", f"AL-{tomogram.alignment_id}"},
+            wanted.alignment not in {"", _alignment_of(tomogram)},
+            wanted.alignment_id not in {None, tomogram.alignment_id},
             tomogram.id != wanted.id,
         )
 
     return sorted(filter(is_named, tomograms), key=rank)
+
+
+def _alignment_of(tomogram: Tomogram) -> str:
+    alignment = tomogram.alignment
+    if alignment is None:
+        return ""
+    return alignment_text(alignment.alignment_method, alignment.alignment_type)
 
 
 def _named_files(

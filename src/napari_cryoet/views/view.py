@@ -74,13 +74,17 @@ class ViewedRun(Part, frozen=True, kw_only=True):
 
 
 class ViewedTomogram(Part, frozen=True, kw_only=True):
-    """A tomogram or a tilt series, by its path in the portal's storage; the id is a hint."""
+    """A tomogram or a tilt series, by its path in the portal's storage; the ids are hints.
+
+    ``alignment`` is its method and type.
+    """
 
     path: Text
     voxel_spacing_angstrom: Length | None = None
     processing: Text = ""
     reconstruction: Text = ""
     alignment: Text = ""
+    alignment_id: Id | None = None
     id: Id | None = None
 
 

@@ -31,7 +31,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
-from napari_cryoet.views.finding import OWN_SOURCES
+from napari_cryoet.views.finding import OWN_SOURCES, alignment_text
 from napari_cryoet.views.view import (
     MAX_PARTS,
     Looks,
@@ -227,13 +227,15 @@ def _content_of(layer: Layer, about: Provenance) -> ViewedLayer | None:
 def _tomogram_of(about: Provenance) -> ViewedTomogram:
     spacing = about.voxel_spacing_angstrom
     record = about.records.get("tomogram", {})
-    alignment_id = about.alignment_id
+    alignment = about.records.get("alignment", {})
+    names = (alignment.get("alignment_method"), alignment.get("alignment_type"))
     return ViewedTomogram(
         path=about.path,
         voxel_spacing_angstrom=spacing if isinstance(spacing, float) else None,
         processing=about.processing,
         reconstruction=record.get("reconstruction_method", ""),
-        alignment="" if alignment_id is None else f"AL-{alignment_id}",
+        alignment=alignment_text(*names)[:_MAX_TEXT],
+        alignment_id=about.alignment_id,
         id=about.tomogram_id or about.tilt_series_id,
     )
 
