@@ -26,6 +26,7 @@ from napari_cryoet.views.finding import find_layers, source_to_open
 from napari_cryoet.views.view import (
     ViewedAnnotation,
     ViewedLayer,
+    ViewedRun,
     read_view,
 )
 from napari_cryoet.volumes import open_volume
@@ -164,7 +165,8 @@ def test_what_is_missing_or_may_show_an_answer_is_said(portal: Portal, lesson_fo
     assert plan_class_pack(portal, basket, lessons=[lesson_folder], hide=asked).remarks == ()
     view = view_at(portal, POINTS[0])
     layer = ViewedLayer(kind="annotation", annotation=ViewedAnnotation(path="gone"), name="Gone")
-    view = replace(view, layers=(*view.layers, layer))
+    files = ViewedRun(run_name="my files")
+    view = replace(view, runs=(*view.runs, files), layers=(*view.layers, layer))
     (remark,) = plan_class_pack(portal, views=[view]).remarks
     assert "Gone" in remark
 

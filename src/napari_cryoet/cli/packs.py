@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from typer import Argument, BadParameter, Option, Typer
 
@@ -16,9 +16,6 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.citation import Jump
 from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.wording import size_text
-
-if TYPE_CHECKING:
-    from napari_cryoet.lessons.folder import LessonFolder
 
 app = Typer()
 
@@ -45,7 +42,7 @@ def pack(
         Option(parser=record_id("dataset"), metavar="ID", help="Id of a dataset; repeatable."),
     ] = None,
     lesson: Annotated[
-        list[Path] | None, Option(metavar="FOLDER", help="Folder of a lesson; repeatable.")
+        list[str] | None, Option(metavar="FOLDER", help="Folder of a lesson; repeatable.")
     ] = None,
     view: Annotated[
         list[str] | None, Option(metavar="VIEW", help="File or link of a view; repeatable.")
@@ -85,25 +82,26 @@ def pack(
     from napari_cryoet.formats.ome_zarr import folder_bytes
     from napari_cryoet.lessons.class_pack import plan_class_pack, write_class_pack
 
-    wanted = _Wanted(content)
-    wanted.runs += run or []
-    wanted.datasets += dataset or []
-    wanted.add_lessons(lesson or [])
-    wanted.add_views(view or [])
-    if content == "demo" and wanted.is_empty:
+    found = _read(content)
+    runs = (*found.runs, *(run or ()))
+    datasets = (*found.datasets, *(dataset or ()))
+    lessons = (*found.lessons, *(lesson or ()))
+    views = (*found.views, *(view or ()))
+    is_alone = not (runs or datasets or lessons or views)
+    if content == "demo" and is_alone:
         _write_demo(to)
         return
-    with open_session(wanted.source) as session:
+    with open_session(found.source) as session:
         basket = napari_cryoet.Basket(source=session.portal.source.name)
         if session.file is not None:
             basket = session.read_basket()
-        elif wanted.is_empty:
+        elif is_alone:
             raise BadParameter("add --run, --dataset, --lesson or --view")
         plan = plan_class_pack(
             session.portal,
-            basket.with_ids("runs", wanted.runs).with_ids("datasets", wanted.datasets),
-            lessons=wanted.lessons,
-            views=wanted.views,
+            basket.with_ids("runs", runs).with_ids("datasets", datasets),
+            lessons=lessons,
+            views=views,
             level=level,
             around_nm=around,
             hide=hide or (),
@@ -119,50 +117,33 @@ def pack(
             say(f"{size_text(n_bytes)}, in {path}")
 
 
-class _Wanted:
-    """What the arguments name: a source, and records, lessons and views of it."""
+class _Content(NamedTuple):
+    """What the first argument names: a source, and records, lessons and views of it."""
 
-    def __init__(self, content: str) -> None:
-        from napari_cryoet.lessons.lesson import LESSON_NAME
-        from napari_cryoet.views.links import read_shared
+    source: str
+    runs: tuple[int, ...] = ()
+    datasets: tuple[int, ...] = ()
+    lessons: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
 
-        self.source = content
-        self.runs: list[int] = []
-        self.datasets: list[int] = []
-        self.lessons: list[LessonFolder] = []
-        self.views: list[napari_cryoet.View | Path] = []
-        if Path(content, LESSON_NAME).is_file():
-            self.add_lessons([Path(content)])
-            (lesson,) = self.lessons
-            steps = lesson.lesson.steps
-            self.source = _source_of((step.view for step in steps), lesson.folder)
-            return
-        shared, folder = read_shared(content)
-        if isinstance(shared, napari_cryoet.View):
-            self.add_views([content])
-            self.source = _source_of([shared], folder)
-        elif isinstance(shared, Jump) and content.startswith(PORTAL_TERMS.site):
-            self.source = "live"
-            self.runs += [shared.id] if shared.kind == "run" else []
-            self.datasets += [shared.id] if shared.kind == "dataset" else []
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.runs or self.datasets or self.lessons or self.views)
+def _read(content: str) -> _Content:
+    from napari_cryoet.lessons.folder import open_lesson
+    from napari_cryoet.lessons.lesson import LESSON_NAME
+    from napari_cryoet.views.links import read_shared
 
-    def add_lessons(self, folders: Iterable[Path]) -> None:
-        from napari_cryoet.lessons.folder import open_lesson
-
-        self.lessons += [open_lesson(folder) for folder in folders]
-
-    def add_views(self, texts: Iterable[str]) -> None:
-        from napari_cryoet.views.links import read_shared
-
-        for text in texts:
-            view, folder = read_shared(text)
-            if not isinstance(view, napari_cryoet.View):
-                raise BadParameter(f"{text[:80]!r} is no view")
-            self.views.append(view if folder is None else Path(text))
+    if Path(content, LESSON_NAME).is_file():
+        lesson = open_lesson(content)
+        steps = lesson.lesson.steps
+        source = _source_of((step.view for step in steps), lesson.folder)
+        return _Content(source, lessons=(content,))
+    shared, folder = read_shared(content)
+    if isinstance(shared, napari_cryoet.View):
+        return _Content(_source_of([shared], folder), views=(content,))
+    if isinstance(shared, Jump) and content.startswith(PORTAL_TERMS.site):
+        ids = {shared.kind: (shared.id,)}
+        return _Content("live", runs=ids.get("run", ()), datasets=ids.get("dataset", ()))
+    return _Content(content)
 
 
 def _source_of(views: Iterable[napari_cryoet.View | None], folder: Path | None) -> str:

@@ -21,30 +21,30 @@ import msgspec
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose, rows_without_files
 from napari_cryoet.download.blocks import blocks_in, download_blocks
-from napari_cryoet.download.folder import note_file, note_items
+from napari_cryoet.download.folder import MANIFEST_NAME
 from napari_cryoet.download.lists import FOLDER as SCRIPTS_FOLDER
 from napari_cryoet.download.plan import Plan, PlannedItem, clean_name, plan_cells
 from napari_cryoet.download.run import download_files
-from napari_cryoet.download.transfer import sha256_of
-from napari_cryoet.exceptions import NotFoundError
+from napari_cryoet.exceptions import FormatError, NotFoundError
 from napari_cryoet.files import UNFINISHED, refuse_existing, written_whole
 from napari_cryoet.formats.ome_zarr import BLOCK, folder_bytes
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask
 from napari_cryoet.lessons.markdown import parse_action
-from napari_cryoet.locations import Location, PathOrUrl, path_to_read, path_to_write
+from napari_cryoet.locations import Location, PathOrUrl, path_to_write
 from napari_cryoet.packs.pack import open_pack, write_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.runs.runs import Cell, Runs, depth, every_cell, file_cells
 from napari_cryoet.streaming.grid import Box
-from napari_cryoet.tables.database import Row, Rows, tables
+from napari_cryoet.tables.database import Row, Rows, by_id, tables
 from napari_cryoet.task import UNWATCHED, Task, shows_progress
 from napari_cryoet.views.finding import OWN_SOURCES, FoundLayer, file_of, find_layers, find_run
+from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.store import VIEWS, KeptView
-from napari_cryoet.views.view import SUFFIX, View, Zyx, read_view, write_view
-from napari_cryoet.wording import names_text, size_text
+from napari_cryoet.views.view import SUFFIX, View, ViewedRun, Zyx, write_view
+from napari_cryoet.wording import names_text, plain, size_text
 
 #: Start and end along z, y, x in ångström.
 Place: TypeAlias = tuple[tuple[float, float], ...]
@@ -56,7 +56,6 @@ DEFAULT_AROUND_NM: Final = 20.0
 
 _ZIP: Final = ".zip"
 _LINK: Final = re.compile(r"\]\((![^)\s]+)\)")
-_VOLUMES: Final = ("tomograms", "tiltseries")
 #: The parts of a pack, as shown.
 _PARTS: Final = {
     "tomograms": "tomograms",
@@ -85,7 +84,6 @@ class ClassPackPlan:
     """
 
     plan: Plan
-    level: int
     places: Mapping[int, tuple[Place, ...]]
     views: tuple[tuple[View, Path | None], ...]
     lessons: tuple[LessonFolder, ...]
@@ -95,15 +93,10 @@ class ClassPackPlan:
     remarks: tuple[str, ...]
 
     @property
-    def total_bytes(self) -> int:
-        """The estimated size."""
-        return sum(self.sizes.values())
-
-    @property
     def text(self) -> str:
         """``3.1 MB: tomograms 2.4 MB, annotations 0.7 MB``."""
         parts = [f"{name} {size_text(n_bytes)}" for name, n_bytes in self.sizes.items()]
-        return f"{size_text(self.total_bytes)}: {', '.join(parts)}"
+        return f"{size_text(sum(self.sizes.values()))}: {', '.join(parts)}"
 
 
 @shows_progress
@@ -128,7 +121,7 @@ def plan_class_pack(
     basket: Basket | None = None,
     *,
     lessons: Iterable[LessonFolder | Path | str] = (),
-    views: Iterable[View | PathOrUrl] = (),
+    views: Iterable[View | Path | str] = (),
     level: int = DEFAULT_LEVEL,
     around_nm: float = DEFAULT_AROUND_NM,
     hide: Collection[int] = (),
@@ -144,7 +137,7 @@ def plan_class_pack(
     lessons
         Lessons or their folders, which are packed with all their files.
     views
-        Views or their files. Of a run that isn't in the basket, only what views and lessons show is packed.
+        Views, their files or links. Of a run that isn't in the basket, only what views and lessons show is packed.
     level
         The finest level of tomograms and tilt series that is packed whole; 0 is full resolution.
     around_nm
@@ -194,7 +187,6 @@ def plan_class_pack(
     )
     return ClassPackPlan(
         plan=plan,
-        level=level,
         places=places,
         views=opened,
         lessons=folders,
@@ -222,7 +214,11 @@ class _Shown:
 
     def add(self, view: View) -> tuple[int, ...]:
         """Add the records of a view and its position; returns the ids of its tomograms."""
-        pages = {number: self._page(view, number) for number in range(len(view.runs))}
+        pages = {
+            number: self._page(run)
+            for number, run in enumerate(view.runs)
+            if run.source  # others are folders of files
+        }
         found, remarks = find_layers(view, pages)
         self.remarks += remarks
         for kind, record_id in map(_kind_and_id, found):
@@ -267,8 +263,7 @@ class _Shown:
             basket = basket.with_ids(kind, ids)  # type: ignore[arg-type]
         return basket
 
-    def _page(self, view: View, number: int) -> RunPage:
-        run = view.runs[number]
+    def _page(self, run: ViewedRun) -> RunPage:
         key = f"{run.dataset_id}/{run.run_name}/{run.run_id}"
         if key not in self._pages:
             self._pages[key] = find_run(self._portal, run, self._task)
@@ -293,12 +288,15 @@ def _kind_and_id(layer: FoundLayer) -> tuple[str, int]:
     return "tomograms", layer.record.id
 
 
-def _opened(view: View | PathOrUrl) -> tuple[View, Path | None]:
-    """A view, and its file if it is from one."""
+def _opened(view: View | Path | str) -> tuple[View, Path | None]:
+    """A view, and its file if it is from one; FormatError if it is neither file nor link of one."""
     if isinstance(view, View):
         return view, None
-    path = path_to_read(view)
-    return read_view(path), path
+    text = str(view)
+    shared, folder = read_shared(text)
+    if not isinstance(shared, View):
+        raise FormatError(f"{plain(text)[:80]!r} is no view.")
+    return shared, Path(text) if folder is not None else None
 
 
 def _without_annotations(rows: Rows, ids: Collection[int]) -> Rows:
@@ -340,7 +338,7 @@ def _cells(chosen: Chosen) -> Iterator[Cell]:
 def _coarse(item: PlannedItem, level: int, places: Mapping[int, Collection[Place]]) -> PlannedItem:
     """The item without the levels before ``level`` if it is a volume, unless all of it is wanted."""
     is_whole = item.table == "tomograms" and EVERYWHERE in places.get(item.row_id, ())
-    if item.table not in _VOLUMES or not item.is_zarr or is_whole or not level:
+    if item.table not in _SHRINKS or not item.is_zarr or is_whole or not level:
         return item
     factor = _SHRINKS[item.table]
     shares = [factor**-each for each in range(3)]
@@ -457,43 +455,29 @@ def zip_folder(folder: Path, target: Path, *, task: Task = UNWATCHED) -> None:
 
 def _write_folder(plan: ClassPackPlan, folder: Path, task: Task) -> None:
     download_files(plan.plan, folder, task=task.part(0.0, _DOWNLOADED))
-    # other programs would fetch all levels
+    task.check()
+    # they are about whole files, of which this folder has only parts
     shutil.rmtree(folder / SCRIPTS_FOLDER, ignore_errors=True)
-    _add_fine_blocks(plan, folder, task.part(_DOWNLOADED, _ADDED))
+    (folder / MANIFEST_NAME).unlink()
+    pack = open_pack(folder)
+    rows = by_id(pack.tables)
+    partial = [item for item in plan.plan.items if item.keeps_grid]
+    share = (_ADDED - _DOWNLOADED) / max(1, len(partial))
+    for number, item in enumerate(partial):
+        row = rows[item.table][item.row_id]
+        target = folder / item.path
+        part = task.part(_DOWNLOADED + number * share, _DOWNLOADED + (number + 1) * share)
+        if item.table == "tomograms" and item.row_id in plan.places:
+            boxes = _boxes(plan.places[item.row_id], row)
+            download_blocks(item.url, target, boxes, item.first_level, task=part)
+        row["fileSizeOmezarr"] = float(folder_bytes(target))
     _add_views(plan, folder)
     for lesson in plan.lessons:
         copy_files(lesson.folder, folder / LESSONS / lesson.folder.name)
-    pack = open_pack(folder)
-    rows = {name: list(pack.tables[name]) for name in pack.tables}
-    for item in plan.plan.items:
-        if item.keeps_grid:
-            row = next(row for row in rows[item.table] if row["id"] == item.row_id)
-            row["fileSizeOmezarr"] = float(folder_bytes(folder / item.path))
     manifest = msgspec.structs.replace(
         pack.manifest, title=plan.title, id=plan.pack_id or pack.manifest.id
     )
-    write_pack(folder, manifest, rows)
-
-
-def _add_fine_blocks(plan: ClassPackPlan, folder: Path, task: Task) -> None:
-    """Add full resolution around the places, and enter it into the manifest of the download."""
-    rows = {row["id"]: row for row in plan.plan.rows["tomograms"]}
-    items = [
-        item
-        for item in plan.plan.items
-        if item.keeps_grid and item.table == "tomograms" and plan.places.get(item.row_id)
-    ]
-    for number, item in enumerate(items):
-        part = task.part(number / len(items), (number + 1) / len(items))
-        target = folder / item.path
-        boxes = _boxes(plan.places[item.row_id], rows[item.row_id])
-        download_blocks(item.url, target, boxes, item.first_level, task=part)
-        for path in sorted(each for each in target.rglob("*") if each.is_file()):
-            name = path.relative_to(folder).as_posix()
-            note_file(folder, name, item.url, path.stat().st_size, sha256_of(path, part))
-    if items:
-        complete = {item.path for item in plan.plan.items}
-        note_items(folder, plan.plan, task, complete=complete)
+    write_pack(folder, manifest, {name: list(of_table.values()) for name, of_table in rows.items()})
 
 
 def _add_views(plan: ClassPackPlan, folder: Path) -> None:
