@@ -204,7 +204,7 @@ def find_layers(view: View, pages: Mapping[int, RunPage]) -> Finding:
             remarks.append(f"{page.run.name} has no {_name_of(layer)} any more.")
             continue
         found.append(FoundLayer(number, page, record))
-        if path_of(record) != _path_of(layer):
+        if path_of(record) != layer.path:
             remarks.append(f"{_name_of(layer)} was found by its name; its file has changed.")
     return Finding(tuple(found), tuple(remarks))
 
@@ -289,16 +289,11 @@ def _is_same_object(wanted: ViewedAnnotation, annotation: Annotation) -> bool:
     return is_named or is_identified
 
 
-def _path_of(layer: ViewedLayer) -> str:
-    part = layer.annotation or layer.tomogram
-    return part.path if part is not None else ""
-
-
 def _name_of(layer: ViewedLayer) -> str:
     """What a sentence calls a layer."""
     annotation = layer.annotation
     stated = annotation.object_name if annotation is not None else ""
-    return plain(layer.name or stated or PurePosixPath(_path_of(layer)).name) or layer.kind
+    return plain(layer.name or stated or PurePosixPath(layer.path).name) or layer.kind
 
 
 # files

@@ -344,10 +344,10 @@ def _hash(state: _State) -> str:
 def _moved(ours: View, theirs: View) -> View:
     """Our view with another's position, zoom and visible layers; the other has hidden ones too."""
     numbers = {(run.dataset_id, run.run_name): number for number, run in enumerate(ours.runs)}
-    others = {_path(layer): layer for layer in theirs.layers}
+    others = {layer.path: layer for layer in theirs.layers}
     layers = []
     for layer in ours.layers:
-        other = others.pop(_path(layer), layer)
+        other = others.pop(layer.path, layer)
         layers.append(replace(layer, looks=replace(layer.looks, visible=other.looks.visible)))
     for layer in others.values():
         run = theirs.runs[layer.run]
@@ -377,11 +377,6 @@ def _height(camera: Camera) -> float:
     """The height of a panel that shows at least the camera's field, in ångström."""
     height, width = camera.field_angstrom
     return max(height, width * _PANEL[0] / _PANEL[1])
-
-
-def _path(layer: ViewedLayer) -> str:
-    file = layer.tomogram or layer.annotation
-    return file.path if file is not None else layer.file
 
 
 # writing
@@ -454,7 +449,7 @@ def _write_layers(layers: list[Any], places: list[_Place | None], view: View) ->
 
     Keys that Neuroglancer doesn't read are left out, as it does when it writes a state.
     """
-    shown = {_path(layer): layer.looks for layer in _visible(view)}
+    shown = {layer.path: layer.looks for layer in _visible(view)}
     meshes = {place.path for place in places if place and place.kind == "orientedmesh"}
     for layer, place in zip(layers, places, strict=True):
         looks = shown.get(place.path) if place else None

@@ -146,6 +146,12 @@ class ViewedLayer(Part, frozen=True, kw_only=True):
     name: Text = ""
     looks: Looks = Looks()
 
+    @property
+    def path(self) -> str:
+        """Its record's path in the portal's storage, or the file's."""
+        record = self.annotation or self.tomogram
+        return record.path if record is not None else self.file
+
 
 class Camera(Part, frozen=True, kw_only=True):
     """What of the world the canvas shows, in ångström, axes z, y, x.
@@ -203,8 +209,6 @@ class View(Part, frozen=True, kw_only=True):
             view = msgspec.convert(data, cls)
         except (msgspec.ValidationError, RecursionError) as error:
             raise FormatError(f"This isn't a view: {error}.") from error
-        if not any(view.camera.orientation):
-            raise FormatError("This isn't a view: its camera has no orientation.")
         n_runs = len(view.runs)
         if any(layer.run >= n_runs for layer in view.layers):
             raise FormatError("This isn't a view: a layer is of a run that it doesn't list.")

@@ -32,8 +32,8 @@ def camera_of(viewer: ViewerModel) -> Camera:
     return Camera(
         ndisplay=dims.ndisplay,
         order=dims.order,
-        point_zyx_angstrom=_zyx(dims.point),
-        center_zyx_angstrom=_zyx(center),
+        point_zyx_angstrom=zyx_of(dims.point),
+        center_zyx_angstrom=zyx_of(center),
         field_angstrom=(height / camera.zoom, width / camera.zoom),
         orientation=(w, x, y, z),
         perspective=camera.perspective,
@@ -62,6 +62,7 @@ def show_camera(viewer: ViewerModel, camera: Camera) -> None:
     napari_camera.center = tuple(camera.center_zyx_angstrom[axis] for axis in camera.order)
 
 
-def _zyx(values: Iterable[float]) -> Zyx:
+def zyx_of(values: Iterable[float]) -> Zyx:
+    """A position from numbers of any kind."""
     z, y, x = map(float, values)
     return z, y, x

@@ -20,7 +20,7 @@ from napari_cryoet._qt.ortho.dock import NAME as ORTHO
 from napari_cryoet._qt.picks.edits import edits_of
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, orientation_of, points_of
 from napari_cryoet._qt.picks.slabs import slab_nm_of
-from napari_cryoet._qt.views.camera import camera_of
+from napari_cryoet._qt.views.camera import camera_of, zyx_of
 from napari_cryoet._qt.widgets.dock import is_open
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import PackError
@@ -41,21 +41,16 @@ from napari_cryoet.views.view import (
     ViewedRun,
     ViewedTomogram,
     Words,
-    Zyx,
 )
 from napari_cryoet.wording import count_text, plain
 
 _MAX_TEXT: Final = 300
 _MAX_CITATION: Final = 10_000
 _DIGITS: Final = 10  # more would differ after a view is opened, by the rounding of its arithmetic
-#: Attributes of looks that napari has by the same names, for all layers and for images.
-COMMON: Final = ("opacity", "blending")
-OF_IMAGES: Final = ("contrast_limits", "gamma")
-OF_VOLUMES: Final = ("rendering", "depiction")  # in 3D only
-#: What each way of rendering needs: our name and napari's.
-OF_RENDERING: Final = {
-    "iso": ("threshold", "iso_threshold"),
-    "attenuated_mip": ("attenuation", "attenuation"),
+#: What each way of rendering needs: the field of looks and napari's attribute.
+_OF_RENDERING: Final = {
+    "iso": {"threshold": "iso_threshold"},
+    "attenuated_mip": {"attenuation": "attenuation"},
 }
 
 
@@ -136,12 +131,10 @@ class _Capturing:
         if content is None:
             self.left_out.append(f"{name}: {_why_left_out(layer, about)}")
             return
-        part = content.annotation or content.tomogram
-        path = part.path if part is not None else content.file
-        if (about.source, path) in self._paths:
+        if (about.source, content.path) in self._paths:
             self.left_out.append(f"{name}: a copy of a layer that the view has.")
             return
-        self._paths.add((about.source, path))
+        self._paths.add((about.source, content.path))
         if is_edited(layer):
             self.left_out.append(f"The edits of {name}: the view shows the picks without them.")
         looks, more = _looks_of(self._viewer, layer)
@@ -282,17 +275,16 @@ def _has_edit_steps(layer: Layer) -> bool:
 
 def _looks_of(viewer: ViewerModel, layer: Layer) -> tuple[Looks, list[str]]:
     """How a layer is drawn, and what of that a view can't hold."""
-    looks: dict[str, Any] = {name: _plain(getattr(layer, name)) for name in COMMON}
+    is_3d = viewer.dims.ndisplay == 3
+    names = attributes_of(layer, str(getattr(layer, "rendering", "")), is_3d=is_3d)
+    looks = {field: _plain(getattr(layer, name)) for field, name in names.items()}
     looks["visible"] = bool(layer.visible)
     left_out: list[str] = []
     color = appearance_of(layer).color
     if color is not None:
         looks["color"] = hexadecimal(color)
-    is_3d = viewer.dims.ndisplay == 3
-    if isinstance(layer, Image):
-        looks |= _looks_of_image(layer, is_3d=is_3d)
-    elif isinstance(layer, Labels) and is_3d:
-        looks["rendering"] = str(layer.rendering)
+    if isinstance(layer, Image) and is_3d and str(layer.depiction) == "plane":
+        looks |= _looks_of_plane(layer)
     elif isinstance(layer, Points):
         looks |= _looks_of_points(viewer, layer)
         if str(layer.border_color_mode) != "direct":
@@ -308,26 +300,29 @@ def _looks_of(viewer: ViewerModel, layer: Layer) -> tuple[Looks, list[str]]:
     return Looks(**looks), left_out
 
 
-def _looks_of_image(layer: Image, *, is_3d: bool) -> dict[str, Any]:
-    names = (*OF_IMAGES, *OF_VOLUMES) if is_3d else OF_IMAGES
-    looks = {name: _plain(getattr(layer, name)) for name in names}
-    looks["colormap"] = str(layer.colormap.name)[:_MAX_TEXT]
-    looks["interpolation"] = str(interpolation_of(layer, is_3d=is_3d))
-    own, napari_name = OF_RENDERING.get(str(layer.rendering), ("", ""))
-    if own and is_3d:
-        looks[own] = float(getattr(layer, napari_name))
-    if is_3d and str(layer.depiction) == "plane":
-        plane = layer.plane
-        widths = widths_of(layer)
-        looks["plane_position_zyx_angstrom"] = _zyx(plane.position * widths + layer.translate)
-        looks["plane_normal_zyx"] = _zyx(plane.normal)
-        looks["plane_thickness_angstrom"] = float(plane.thickness * widths[-1])
-    return looks
+def attributes_of(layer: Layer, rendering: str, *, is_3d: bool) -> dict[str, str]:
+    """The fields of looks that a layer has as attributes, with napari's names."""
+    fields = ["opacity", "blending"]
+    if isinstance(layer, Image):
+        fields += ["contrast_limits", "gamma", "colormap"]
+    if isinstance(layer, Image | Labels) and is_3d:
+        fields.append("rendering")
+    names = {field: field for field in fields}
+    if isinstance(layer, Image):
+        names["interpolation"] = "interpolation3d" if is_3d else "interpolation2d"
+    if isinstance(layer, Image) and is_3d:
+        names |= {"depiction": "depiction"} | _OF_RENDERING.get(rendering, {})
+    return names
 
 
-def interpolation_of(layer: Image, *, is_3d: bool) -> Any:
-    """The interpolation of the shown dimensions."""
-    return layer.interpolation3d if is_3d else layer.interpolation2d
+def _looks_of_plane(layer: Image) -> dict[str, Any]:
+    plane = layer.plane
+    widths = widths_of(layer)
+    return {
+        "plane_position_zyx_angstrom": zyx_of(plane.position * widths + layer.translate),
+        "plane_normal_zyx": zyx_of(plane.normal),
+        "plane_thickness_angstrom": float(plane.thickness * widths[-1]),
+    }
 
 
 def _looks_of_points(viewer: ViewerModel, layer: Points) -> dict[str, Any]:
@@ -341,7 +336,7 @@ def _looks_of_points(viewer: ViewerModel, layer: Points) -> dict[str, Any]:
         looks["size_angstrom"] = float(sizes.pop() * width)
     selected = sorted(layer.selected_data)[:MAX_PARTS]
     positions = positions_of(layer)[selected]
-    looks["selected_zyx_angstrom"] = tuple(map(_zyx, positions))
+    looks["selected_zyx_angstrom"] = tuple(map(zyx_of, positions))
     if PICKS_KEY in layer.metadata:
         display = orientation_of(layer, viewer)
         looks["arrows"] = _looks_of_arrows(display)
@@ -356,7 +351,8 @@ def _looks_of_arrows(display: OrientationDisplay) -> Looks | None:
         visible=bool(vectors.visible),
         symbol=str(display.orientation),
         size_angstrom=display.length_angstrom,
-        **{name: _plain(getattr(vectors, name)) for name in COMMON},
+        opacity=float(vectors.opacity),
+        blending=str(vectors.blending),
     )
 
 
@@ -380,12 +376,9 @@ def _plain(value: Any) -> Any:
     """A value of napari's as text or numbers."""
     if isinstance(value, float | int):
         return float(value)
-    return tuple(map(float, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _zyx(values: Iterable[float]) -> Zyx:
-    z, y, x = map(float, values)
-    return z, y, x
+    if isinstance(value, list | tuple):
+        return tuple(map(float, value))
+    return str(getattr(value, "name", value))[:_MAX_TEXT]  # a colormap has a name
 
 
 def _rounded(data: Any) -> Any:

@@ -29,10 +29,7 @@ from napari_cryoet._qt.viewer.detail import VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.views.camera import show_camera
 from napari_cryoet._qt.views.capture import (
-    COMMON,
-    OF_IMAGES,
-    OF_RENDERING,
-    OF_VOLUMES,
+    attributes_of,
     hexadecimal,
     is_edited,
     positions_of,
@@ -308,14 +305,10 @@ class Restorer(QObject):
 
     def _set_looks(self, layer: Layer, looks: Looks) -> list[str]:
         """Draw a layer as a view says; sentences about values that napari doesn't know."""
-        values = {name: getattr(looks, name) for name in COMMON}
-        if isinstance(layer, Image):
-            values |= _values_of_image(looks, is_3d=self._volumes.is_3d)
-        elif isinstance(layer, Labels):
-            values["rendering"] = looks.rendering
-        elif isinstance(layer, Points) and looks.symbol is not None:
-            values["symbol"] = looks.symbol
-        remarks = _set_values(layer, values)
+        names = attributes_of(layer, looks.rendering or "", is_3d=self._volumes.is_3d)
+        if isinstance(layer, Points):
+            names["symbol"] = "symbol"
+        remarks = _set_values(layer, looks, names)
         _set_color(layer, looks)
         if isinstance(layer, Image) and looks.plane_position_zyx_angstrom is not None:
             _set_plane(layer, looks)
@@ -343,7 +336,7 @@ class Restorer(QObject):
             is_diameter = np.isclose(arrows.size_angstrom or 0, display.length_angstrom)
             display.show(arrows.symbol, None if is_diameter else arrows.size_angstrom)
             if display.layer is not None:
-                _set_values(display.layer, {name: getattr(arrows, name) for name in COMMON})
+                _set_values(display.layer, arrows, attributes_of(display.layer, "", is_3d=False))
                 display.layer.visible = arrows.visible
         elif display.layer is not None:
             display.show(Orientation.OFF)
@@ -436,20 +429,11 @@ def _set_names(names: Mapping[Layer, str]) -> None:
 # looks
 
 
-def _values_of_image(looks: Looks, *, is_3d: bool) -> dict[str, Any]:
-    values = {name: getattr(looks, name) for name in (*OF_IMAGES, *OF_VOLUMES)}
-    values["colormap"] = looks.colormap
-    values["interpolation3d" if is_3d else "interpolation2d"] = looks.interpolation
-    own, napari_name = OF_RENDERING.get(looks.rendering or "", ("", ""))
-    if own:
-        values[napari_name] = getattr(looks, own)
-    return values
-
-
-def _set_values(layer: Layer, values: Mapping[str, Any]) -> list[str]:
-    """Set attributes that differ; sentences about values that napari refuses."""
+def _set_values(layer: Layer, looks: Looks, names: Mapping[str, str]) -> list[str]:
+    """Set attributes that differ, by their fields; sentences about values that napari refuses."""
     remarks = []
-    for name, value in values.items():
+    for field_name, name in names.items():
+        value = getattr(looks, field_name)
         before = getattr(layer, name)
         if value is None or _is_same(before, value):
             continue
