@@ -163,23 +163,15 @@ def _wait_until_opened(
     for host in {foreign_host(run.source) for run in view.runs} - {"", *allowed}:
         hint = f"If you trust it, allow it: --allow {host}"
         raise CryoETError(f"This view loads data from {host}.", hint=hint)
-    loop = QEventLoop()
     errors: list[CryoETError] = []
-    timer = QTimer()
-    timer.timeout.connect(lambda: loop.quit() if task.is_stopped or errors else None)
+    opened: list[View] = []
     restorer = browser.restorer
     restorer.asks = False
-    restorer.opened.connect(loop.quit)
+    restorer.opened.connect(lambda shown, _remarks: opened.append(shown))
     restorer.failed.connect(errors.append)
     browser.manager.failed.connect(lambda _key, error: errors.append(error))
-    with _noticed(errors):
-        restorer.open(view, folder=folder, agreed=allowed)
-        timer.start(_POLL_MS)
-        loop.exec()
-    timer.stop()
-    task.check()
-    if errors:
-        raise errors[0]
+    restorer.open(view, folder=folder, agreed=allowed)
+    _wait_until(lambda: bool(opened), errors, task)
 
 
 class Opening(QObject):
@@ -273,12 +265,11 @@ def _wait_until_drawn(
     viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, task: Task
 ) -> None:
     """Wait until nothing is loading; raise the first error that occurs."""
-    loop = QEventLoop()
     errors: list[CryoETError] = []
     timeout_s = opening.options.timeout_s
     deadline, idle_since = monotonic() + timeout_s, monotonic()
 
-    def check_state() -> None:
+    def is_drawn() -> bool:
         nonlocal idle_since
         errors.extend(
             stream.state.error
@@ -295,8 +286,7 @@ def _wait_until_drawn(
                     f"Not everything was drawn after {timeout_s:g} s: waiting for {pending}."
                 )
             )
-        if errors or task.is_stopped or monotonic() > idle_since + _IDLE_S:
-            loop.quit()
+        return monotonic() > idle_since + _IDLE_S
 
     def on_error(key: object, error: CryoETError) -> None:
         if not (
@@ -304,15 +294,20 @@ def _wait_until_drawn(
         ):  # a missing thumbnail is no failure
             errors.append(error)
 
-    timer = QTimer()
-    timer.timeout.connect(check_state)
     browser.tasks.erred.connect(on_error)
+    _wait_until(is_drawn, errors, task)
+
+
+def _wait_until(is_done: Callable[[], bool], errors: list[CryoETError], task: Task) -> None:
+    """Process events until it is done; raise the first error that is listed by then."""
+    loop = QEventLoop()
+    timer = QTimer()
+    timer.timeout.connect(lambda: loop.quit() if is_done() or errors or task.is_stopped else None)
     with _noticed(errors):
         timer.start(_POLL_MS)
         loop.exec()
     timer.stop()
-    if task.is_stopped:
-        raise StoppedError
+    task.check()
     if errors:
         raise errors[0]
 
