@@ -18,6 +18,19 @@ from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.views.view import Camera, View, ViewedRun
 
 HTTPS = "https://files.example.org/"
+#: The text of a lesson with one question, whose right answer is B.
+LESSON = """---
+title: A lesson
+---
+
+## Choose
+
+```task
+kind: choose
+choices: [{text: A}, {text: B}]
+right: 1
+```
+"""
 
 
 def view_of(source: str, z: float = 0.0) -> View:

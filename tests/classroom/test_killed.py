@@ -12,23 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from classroom.classes import make_pack
+from classroom.classes import LESSON, make_pack
 from napari_cryoet.classroom.client import ClassClient
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.lessons.lesson import ChooseAnswer
-
-LESSON = """---
-title: A lesson
----
-
-## Choose
-
-```task
-kind: choose
-choices: [{text: A}, {text: B}]
-right: 1
-```
-"""
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Barrier
@@ -15,7 +17,10 @@ import zarr  # noqa: F401
 from numpy.typing import NDArray
 
 from napari_cryoet import load_tomogram, open_portal
+from napari_cryoet.classroom.client import ClassLesson, join_class
+from napari_cryoet.lessons.lesson import ChooseAnswer
 from napari_cryoet.streaming import Display, pyramid_of
+from napari_cryoet.views.view import View
 
 PATIENCE_S = 60.0
 
@@ -27,11 +32,49 @@ def save_first_plane(url: str, folder: Path, variables: Sequence[str], others: B
     np.save(folder / "plane.npy", first_plane(url))
 
 
-def first_plane(url: str) -> NDArray[np.float32]:
-    """Open the run of a portal, and show the middle plane of its tomogram as a layer does."""
+def take_part(
+    address: str, code: str, folder: Path, variables: Sequence[str], others: Barrier
+) -> None:
+    """Join a class with the others, see the first plane, answer, and follow; saves times as ``times.json``."""
+    os.environ.update({variable: str(folder / variable) for variable in variables})
+    others.wait(PATIENCE_S)
+    started_s = time.monotonic()
+    lesson = join_class(address, code, folder.name)
+    assert isinstance(lesson, ClassLesson)
+    first_plane(lesson.portal)
+    times = {"first_plane_s": time.monotonic() - started_s}
+    seen = threading.Event()
+
+    def on_view(view: View | None) -> None:
+        if view is not None:
+            times["followed_at_s"] = time.monotonic()
+            seen.set()
+
+    following = lesson.student.follow(on_view)
+    times["score"] = lesson.grade("choose", ChooseAnswer(choice=1)).score
+    others.wait(PATIENCE_S)
+    assert seen.wait(PATIENCE_S)
+    following.close()
+    (folder / "times.json").write_text(json.dumps(times))
+
+
+def see_runs(
+    address: str, folder: Path, variables: Sequence[str], n_runs: int, others: Barrier
+) -> None:
+    """See the first planes of so many runs, one after the other; saves the time as ``times.json``."""
+    os.environ.update({variable: str(folder / variable) for variable in variables})
+    others.wait(PATIENCE_S)
+    started_s = time.monotonic()
+    for number in range(n_runs):
+        first_plane(f"{address}/graphql", number)
+    (folder / "times.json").write_text(json.dumps({"s": time.monotonic() - started_s}))
+
+
+def first_plane(url: str, number: int = 0) -> NDArray[np.float32]:
+    """Open a run of a portal, and show the middle plane of its tomogram as a layer does."""
     portal = open_portal(url)
     (dataset,) = portal.datasets()
-    (run,) = portal.runs(dataset.id)
+    run = list(portal.runs(dataset.id))[number]
     tomogram = portal.run_page(run.id).default_tomogram
     assert tomogram is not None
     pyramid = pyramid_of(load_tomogram(tomogram).data)
