@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from napari import Viewer
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
 
 from lessons.fake_lesson import FakeLesson
 from napari_cryoet import open_portal
+from napari_cryoet._qt.lessons.dock import open_lesson_dock
 from napari_cryoet._qt.lessons.following import Follower, Sharer, open_class
+from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.views.capture import view_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
@@ -80,6 +83,24 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
     assert choose.is_right
     (student,) = server.room.students
     qtbot.waitUntil(lambda: server.room.position_of(student).step == "choose")
+
+
+def test_a_class_is_joined_from_the_list_of_lessons(
+    qtbot: QtBot, viewer_in_window: Viewer, server: ClassServer, demo_at_home: Path
+) -> None:
+    dock = open_lesson_dock(viewer_in_window)
+    qtbot.mouseClick(dock.chooser.join, Qt.MouseButton.LeftButton)
+    dialog = dock.findChild(JoinDialog)
+    qtbot.keyClicks(dialog.address, server.page_url.removeprefix("http://") + "/")
+    qtbot.keyClicks(dialog.code, "wrong")
+    qtbot.keyClicks(dialog.nickname, "Anna")
+    qtbot.mouseClick(dialog.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "code" in dialog.bar.message.text())
+    dialog.code.clear()
+    qtbot.keyClicks(dialog.code, server.join_code.lower())
+    with qtbot.waitSignal(dock.ready):
+        qtbot.keyClick(dialog.code, Qt.Key.Key_Return)
+    assert [student.nickname for student in server.room.students] == ["Anna"]
 
 
 def test_the_teacher_shares_what_the_window_shows(

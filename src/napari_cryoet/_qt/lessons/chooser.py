@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCommandLinkButton, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCommandLinkButton,
+    QFileDialog,
+    QHBoxLayout,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.controls import plain_label, push_button
@@ -27,6 +33,7 @@ class LessonChooser(QWidget):
     """Lists lessons, and opens the one that is clicked."""
 
     chosen = Signal(object)  # LessonSource
+    join_requested = Signal()
 
     def __init__(self, theme: Theme, tasks: Tasks) -> None:
         super().__init__()
@@ -41,6 +48,13 @@ class LessonChooser(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.loadable)
+        #: Always there, while the demo is made too.
+        self.join = push_button("Join a class…", self.join_requested.emit)
+        beside = QHBoxLayout()
+        beside.setContentsMargins(6, 0, 6, 6)
+        beside.addWidget(self.join)
+        beside.addStretch(1)
+        whole.addLayout(beside)
         tasks.said.connect(self._on_said)
 
     @property

@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.lessons.chooser import LessonChooser
+from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.lessons.marks import Marks
 from napari_cryoet._qt.lessons.task_boxes import Stage, TaskBox, box_for
 from napari_cryoet._qt.lessons.text import LessonText
@@ -156,6 +157,14 @@ class LessonDock(Dock):
         self._end()
         self._list_lessons()
         self.pages.setCurrentWidget(self.chooser)
+
+    def join_class(self) -> None:
+        """Ask for the address and the code of a class, then play its lesson."""
+        from napari_cryoet._qt.lessons.following import open_class  # which needs this module
+
+        dialog = JoinDialog(self)
+        dialog.joined.connect(partial(open_class, self.viewer))
+        dialog.open()
 
     def _list_lessons(self) -> None:
         """List the lessons of the pack that the portal's dock shows, or else the demo's."""
@@ -565,6 +574,7 @@ class LessonDock(Dock):
 
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)
+        self.chooser.join_requested.connect(self.join_class)
         self.large.toggled.connect(self._set_large)
         self.where.clicked.connect(self._drop_steps)
         self.reset.clicked.connect(self.open_view)

@@ -1,0 +1,70 @@
+"""The dialog that joins a class."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QDialog, QLineEdit, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.widgets.controls import form_of, plain_label
+from napari_cryoet._qt.widgets.start_bar import StartBar
+from napari_cryoet.classroom.client import join_class
+
+_ABOUT: Final = "Your teacher’s board shows the address and the code."
+_PRIVACY: Final = (
+    "The class gets your nickname, your answers and the step you are at, nothing else."
+)
+_KEY: Final = "join a class"
+
+
+class JoinDialog(QDialog):
+    """Asks for the address, the code and a nickname, and closes once the class is joined."""
+
+    joined = Signal(object)  # ClassLesson or TeacherClient
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Join a class")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(360)
+        self._tasks = Tasks(self)
+        self.address = QLineEdit()
+        self.address.setPlaceholderText("192.168.1.7:8000")
+        self.code = QLineEdit()
+        self.code.setPlaceholderText("K7QM-4XDA")
+        self.nickname = QLineEdit()
+        self.bar = StartBar(self._tasks, _KEY, "Join", "Join the class")
+        self.bar.button.setDefault(True)
+        self.bar.start_requested.connect(self._on_start)
+        column = QVBoxLayout(self)
+        column.addWidget(plain_label(_ABOUT))
+        fields = (("Address", self.address), ("Code", self.code), ("Nickname", self.nickname))
+        column.addLayout(form_of(*fields))
+        column.addWidget(plain_label(_PRIVACY, name="dimText"))
+        column.addWidget(self.bar)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        self._tasks.close()
+        super().closeEvent(event)
+
+    def reject(self) -> None:
+        """Close on Escape, as the title bar's button does."""
+        self.close()
+
+    def _on_start(self) -> None:
+        address = self.address.text()
+        code = self.code.text()
+        nickname = self.nickname.text()
+        self._tasks.run(
+            _KEY,
+            lambda job: join_class(address, code, nickname, task=job),
+            then=self._on_joined,
+            failed=self.bar.show_error,
+        )
+
+    def _on_joined(self, joined: object) -> None:
+        self.joined.emit(joined)
+        self.close()
