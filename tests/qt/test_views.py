@@ -361,3 +361,14 @@ def fits(viewer: Viewer, view: View) -> bool:
     shown = np.array(view_of(viewer).camera.field_angstrom)
     ratios = shown / view.camera.field_angstrom
     return bool(np.isclose(ratios.min(), 1))
+
+
+def test_the_canvas_can_be_resized_once_the_layers_of_a_view_are_removed(
+    qtbot: QtBot, demo_at_home: Path, make_dock: Callable[[], PortalBrowser]
+) -> None:
+    dock = make_dock()
+    show(qtbot, dock, open_portal("demo").run_page(RUN))
+    assert open_in(qtbot, dock, view_of(dock.viewer)) == ""
+    dock.viewer.layers.clear()
+    dock.viewer.canvas.size = (300, 500)
+    assert dock.viewer.dims.ndim == 2

@@ -293,7 +293,9 @@ class Restorer(QObject):
         """Keep the field of view when docks resize the canvas, until the user moves the camera."""
         if self._kept is None or self._fit_soon.isActive():
             return
-        if np.allclose(self._camera, self._camera_now()):
+        now = self._camera_now()
+        is_here = len(now) == len(self._camera)  # else the layers were removed
+        if is_here and np.allclose(self._camera, now):
             self._fit_soon.start()
         else:
             self._kept = None
