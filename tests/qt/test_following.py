@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from lessons.fake_lesson import FakeLesson
 from napari_cryoet import open_portal
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
-from napari_cryoet._qt.lessons.following import Follower, Sharer, open_class
+from napari_cryoet._qt.lessons.following import FollowSwitch, ShareSwitch
 from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.views.capture import view_of
 from napari_cryoet._qt.views.restore import BROWSER
@@ -56,12 +56,13 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
     qtbot: QtBot, viewer_in_window: Viewer, server: ClassServer, demo_pack: Path, user_folder: Path
 ) -> None:
     lesson = join_class(server.page_url, server.join_code, "Anna")
-    follower = open_class(viewer_in_window, lesson)
-    assert isinstance(follower, Follower)
-    dock = follower.parent()
+    dock = open_lesson_dock(viewer_in_window)
+    dock.play_class(lesson)
+    switch = dock.class_switch
+    assert isinstance(switch, FollowSwitch)
     with qtbot.waitSignal(dock.ready):
         pass
-    assert follower.switch.isHidden()
+    assert switch.isHidden()
     assert view_of(viewer_in_window).runs[0].source == lesson.portal
 
     teacher = TeacherClient(server.page_url, server.teacher_code)
@@ -70,12 +71,12 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
         teacher.share(view_of_demo(demo_pack, 800))
     assert view_of(viewer_in_window).camera.point_zyx_angstrom[0] == pytest.approx(800, abs=20)
 
-    follower.switch.setChecked(False)
+    switch.setChecked(False)
     teacher.share(view_of_demo(demo_pack, 200))
-    qtbot.waitUntil(lambda: follower.shared.camera.point_zyx_angstrom[0] == 200)
+    qtbot.waitUntil(lambda: switch.shared.camera.point_zyx_angstrom[0] == 200)
     assert view_of(viewer_in_window).camera.point_zyx_angstrom[0] == pytest.approx(800, abs=20)
     with qtbot.waitSignal(restorer.opened):
-        follower.switch.setChecked(True)
+        switch.setChecked(True)
     assert view_of(viewer_in_window).camera.point_zyx_angstrom[0] == pytest.approx(200, abs=20)
 
     dock.next()
@@ -115,13 +116,15 @@ def test_the_teacher_shares_what_the_window_shows(
 
     student = join_class(server.page_url, server.join_code, "Anna").student
     following = student.follow(on_view)
-    sharer = open_class(viewer_in_window, join_class(server.page_url, server.teacher_code, ""))
-    assert isinstance(sharer, Sharer)
+    dock = open_lesson_dock(viewer_in_window)
+    dock.play_class(join_class(server.page_url, server.teacher_code, ""))
+    switch = dock.class_switch
+    assert isinstance(switch, ShareSwitch)
     viewer_in_window.add_image(np.zeros((8, 8, 8)))
-    sharer.switch.setChecked(True)
+    switch.setChecked(True)
     qtbot.waitUntil(changed.is_set)
     viewer_in_window.dims.set_point(0, 5)
     qtbot.waitUntil(lambda: seen[-1] is not None and len(seen) > 1)
-    sharer.switch.setChecked(False)
+    switch.setChecked(False)
     qtbot.waitUntil(lambda: seen[-1] is None)
     following.close()

@@ -166,10 +166,10 @@ def join(
     with working() as task:
         joined = join_class(address, code, name, lesson=lesson, task=task)
 
-    def open_in(viewer: Any) -> object:
-        from napari_cryoet._qt.lessons.following import open_class
+    def open_in(viewer: Any) -> None:
+        from napari_cryoet._qt.lessons.dock import open_lesson_dock
 
-        return open_class(viewer, joined)
+        open_lesson_dock(viewer).play_class(joined)
 
     return _open(context.obj, source=joined.portal, then=open_in, screenshot=None, size_px=None)
 

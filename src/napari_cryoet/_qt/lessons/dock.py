@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.lessons.chooser import LessonChooser
+from napari_cryoet._qt.lessons.following import FollowSwitch, ShareSwitch
 from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.lessons.marks import Marks
 from napari_cryoet._qt.lessons.task_boxes import Stage, TaskBox, box_for
@@ -48,6 +49,7 @@ from napari_cryoet._qt.widgets.controls import (
 )
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, is_open, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet.classroom.client import ClassLesson, TeacherClient
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.lessons.folder import write_result
@@ -111,6 +113,8 @@ class LessonDock(Dock):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session: LessonSession | None = None
         self.box: TaskBox | None = None
+        #: Follows the teacher of a class, or shares the teacher's view.
+        self.class_switch: FollowSwitch | ShareSwitch | None = None
         self.marks = Marks(napari_viewer)
         self._boxes: dict[str, TaskBox] = {}  # by step key
         self._agreed: tuple[str, ...] = ()
@@ -123,6 +127,7 @@ class LessonDock(Dock):
         self._lay_out()
         self._connect()
         self.at_close(self._end)
+        self.at_close(self._leave_class)
         self._list_lessons()
 
     # lessons
@@ -160,11 +165,27 @@ class LessonDock(Dock):
 
     def join_class(self) -> None:
         """Ask for the address and the code of a class, then play its lesson."""
-        from napari_cryoet._qt.lessons.following import open_class  # which needs this module
-
         dialog = JoinDialog(self)
-        dialog.joined.connect(partial(open_class, self.viewer))
+        dialog.joined.connect(self.play_class)
         dialog.open()
+
+    def play_class(self, joined: ClassLesson | TeacherClient) -> None:
+        """Play a lesson of a class and follow the teacher, or let the teacher share the view."""
+        self._leave_class()
+        if isinstance(joined, TeacherClient):
+            self.class_switch = ShareSwitch(self.viewer, self.tasks, joined)
+            self.class_switch.failed.connect(self.notice.show_error)
+        else:
+            self.play(joined, agreed=[joined.student.host])
+            self.class_switch = FollowSwitch(self.viewer, joined.student)
+        self.whole.addWidget(self.class_switch)
+
+    def _leave_class(self) -> None:
+        if self.class_switch is not None:
+            self.class_switch.end()
+            self.class_switch.hide()
+            self.class_switch.deleteLater()
+            self.class_switch = None
 
     def _list_lessons(self) -> None:
         """List the lessons of the pack that the portal's dock shows, or else the demo's."""
@@ -568,9 +589,9 @@ class LessonDock(Dock):
         self.pages = QStackedWidget()
         self.pages.addWidget(self.chooser)
         self.pages.addWidget(self.player)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.pages)
+        self.whole = QVBoxLayout(self)
+        self.whole.setContentsMargins(0, 0, 0, 0)
+        self.whole.addWidget(self.pages)
 
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)
