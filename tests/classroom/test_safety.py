@@ -9,6 +9,7 @@ import socket
 import threading
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 
 from classroom.classes import (
@@ -17,12 +18,31 @@ from classroom.classes import (
     delivery,
     join,
     make_lesson,
+    make_pack,
     served,
     session_of,
 )
+from napari_cryoet import Picks, write_picks
 from napari_cryoet.classroom.messages import clean_nickname
 from napari_cryoet.classroom.room import Attempts
-from napari_cryoet.classroom.server import MAX_BODY_BYTES
+from napari_cryoet.classroom.server import MAX_BODY_BYTES, ClassServer
+from napari_cryoet.lessons.folder import lessons_of
+
+PICK_LESSON = """---
+title: A lesson
+---
+
+## Pick
+
+```task
+kind: pick
+object_name: ribosome
+tolerance_angstrom: 50
+reference: answers/truth.ndjson
+messages: {missed: secret}
+explanation: secret
+```
+"""
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +188,38 @@ def test_students_do_not_share_views_and_the_teachers_are_views(server):
 )
 def test_other_methods_and_paths_are_refused(server, method, path, status):
     assert ask(server, method, path)[0] == status
+
+
+def test_the_reference_of_a_real_lesson_never_leaves_the_server(tmp_path):
+    pack = make_pack(tmp_path / "pack")
+    folder = pack / "lessons" / "one"
+    for name in ("answers", "picks"):
+        (folder / name).mkdir(parents=True)
+        write_picks(Picks(np.ones((1, 3)), 10.0), folder / name / "truth.ndjson")
+    (folder / "lesson.md").write_text(PICK_LESSON)
+    with ClassServer(pack, "Monday", lessons_of(pack), results=tmp_path / "results") as server:
+        token, _ = join(server)
+        status, _, body = ask(server, "GET", "/class/lessons/one", password=token)
+        assert (status, b"truth" in body, b"secret" in body) == (200, False, False)
+        files = "/class/lessons/one/files"
+        assert ask(server, "GET", f"{files}/picks/truth.ndjson", password=token)[0] == 200
+        for path in (
+            f"{files}/answers/truth.ndjson",
+            f"{files}/answers/truth.ndjson.provenance.json",
+            f"{files}/picks/../answers/truth.ndjson",
+            f"{files}/picks/%2e%2e/answers/truth.ndjson",
+            f"{files}/lesson.md",
+            f"{files}//etc/passwd",
+            f"{files}/..%2f..%2fpack.json",
+            "/files/lessons/one/answers/truth.ndjson",
+            "/files/../lessons/one/lesson.md",
+            "/s3/bucket/lessons/one/lesson.md",
+        ):
+            assert ask(server, "GET", path, password=token)[0] == 404, path
+        answer = {"kind": "pick", "positions_zyx_angstrom": [[10, 10, 10]]}
+        message = delivery(answer, "pick", lesson="one")
+        status, _, body = ask(server, "POST", "/class/answers", message, token)
+        assert (status, json.loads(body)["score"]) == (200, 1)
 
 
 def test_other_hosts_are_refused(server):

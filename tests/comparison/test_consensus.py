@@ -7,10 +7,18 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_cryoet import ComparisonError, Picks, compare, consensus, read_picks, write_picks
+from napari_cryoet import (
+    ComparisonError,
+    Picks,
+    compare,
+    consensus,
+    load_picks,
+    read_picks,
+    write_picks,
+)
 from napari_cryoet.cli import main
 from napari_cryoet.comparison.consensus import NO_PICK, SCATTER, VOTES
 from napari_cryoet.provenance import Provenance
@@ -67,6 +75,7 @@ def test_each_pick_is_in_one_group_within_the_radius_and_of_other_people(seed, r
     assert (np.diff(found.picks.features[VOTES]) <= 0).all()
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_the_people_does_not_matter(seed):
     given_picks = people(seed, count=3)
@@ -97,8 +106,21 @@ def test_the_consensus_says_what_all_agree_on():
     assert (found.picks.about.run_name, found.picks.about.object_name) == ("TS_7", "")
     with pytest.raises(ComparisonError, match="RN-8"):
         consensus([picks(about={"run_id": 7}), picks(about={"run_id": 8})], 10)
+    with pytest.raises(ComparisonError, match="spacing"):
+        consensus([ANNA, picks(spacing=None)], 10)
     with pytest.raises(ComparisonError, match="two"):
         consensus([ANNA], 10)
+
+
+def test_many_people_with_many_picks_in_one_place_are_refused_at_once():
+    crowd = picks(*[[0, 0, 0]] * 500)
+    with pytest.raises(ComparisonError, match="radius"):
+        consensus([crowd] * 10, 10)
+
+
+def test_the_consensus_becomes_a_layer():
+    (layer,) = load_picks(consensus([ANNA, BEN, CARLA], 25).picks, name="consensus")
+    assert layer.options["features"][VOTES].tolist() == [3, 2, 1]
 
 
 def test_the_command_prints_and_saves_the_consensus(tmp_path, capsys):

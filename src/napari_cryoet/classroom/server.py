@@ -38,7 +38,7 @@ from napari_cryoet.classroom.messages import (
 from napari_cryoet.classroom.room import Attempts, FullError, Room, Student
 from napari_cryoet.comparison.consensus import VOTES, consensus
 from napari_cryoet.demo.rows import MANIFEST as DEMO
-from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError
+from napari_cryoet.exceptions import ComparisonError, CryoETError, FormatError, NetworkError
 from napari_cryoet.lessons.lesson import LessonSource, PickAnswer, PickTask, Step
 from napari_cryoet.lessons.text import public_lesson
 from napari_cryoet.packs.serve import PackServer, page_of
@@ -180,6 +180,7 @@ class _Handlers:
         self._lessons = lessons
         self._attempts = Attempts()
         self._grading = asyncio.Semaphore(_GRADED_AT_ONCE)
+        self._comparing = asyncio.Semaphore(1)
         self._changed = _Change()  # of students and answers
         self._shared = SharedView()
         self._view_changed = _Change()
@@ -389,7 +390,7 @@ class _Handlers:
         """The picks of all for one task, and what they agree on."""
         self._require_teacher(request)
         source = self._source(request.path_params["key"])
-        async with self._grading:
+        async with self._comparing:
             found = await run_in_threadpool(self._picks_of, source, request.path_params["step"])
         return _json(found)
 
@@ -414,10 +415,11 @@ class _Handlers:
         }
         if len(people) > 1:
             all_picks = [Picks(np.array(points).reshape(-1, 3), 1.0) for _, points in people]
-            agreed = consensus(all_picks, task.tolerance_angstrom)
-            votes = agreed.picks.features[VOTES].tolist()
-            pairs = zip(agreed.picks.points_zyx.tolist(), votes, strict=True)
-            found |= {"consensus": list(pairs), "agreement": agreed.agreement}
+            with suppress(ComparisonError):  # thousands of picks in one place
+                agreed = consensus(all_picks, task.tolerance_angstrom)
+                votes = agreed.picks.features[VOTES].tolist()
+                pairs = zip(agreed.picks.points_zyx.tolist(), votes, strict=True)
+                found |= {"consensus": list(pairs), "agreement": agreed.agreement}
         return found
 
     def table(self, request: Request) -> Response:

@@ -138,13 +138,13 @@ def compare(
             raise TypeError(
                 f"a and b must be Picks or Masks, not {kinds}; open_annotation opens a file"
             )
-    warnings = _require_one_frame(a, b, insist=insist)
+    warnings = require_one_frame(a, b, insist=insist)
     if any(region_angstrom):
         warnings.append(f"Only what lies within {region_text(region)} was compared.")
     return stoppable(lambda: work(region=region, task=task, warnings=warnings), task)
 
 
-def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> list[str]:
+def require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> list[str]:
     """Refuse annotations in different frames; return warnings on those whose frame is uncertain."""
     for letter, side in (("A", a), ("B", b)):
         if side.spacing_angstrom is None:

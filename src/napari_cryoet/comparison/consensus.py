@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet._version import __version__
-from napari_cryoet.comparison.comparing import compare
+from napari_cryoet.comparison.comparing import compare, require_one_frame
 from napari_cryoet.comparison.match import pairs_within
 from napari_cryoet.comparison.report import name_of_side, share_text
 from napari_cryoet.exceptions import ComparisonError, require_positive
@@ -161,10 +161,12 @@ def consensus(
     people = list(picks)
     if len(people) < 2:
         raise ComparisonError("A consensus needs the picks of at least two people.")
-    f_scores = _f_scores(people, radius_angstrom, task.part(0, 0.5))
+    for one, other in combinations(people, 2):
+        require_one_frame(one, other, insist=False)
     positions = np.concatenate([each.positions_angstrom_zyx for each in people])
     owners = np.repeat(np.arange(len(people)), [len(each) for each in people])
-    groups = _groups(positions, owners, radius_angstrom, task.part(0.5, 1))
+    groups = _groups(positions, owners, radius_angstrom, task.part(0, 0.5))
+    f_scores = _f_scores(people, radius_angstrom, task.part(0.5, 1))
 
     starts = np.cumsum([0, *(len(each) for each in people)])
     members = np.full((len(groups), len(people)), NO_PICK, np.int64)
