@@ -20,8 +20,9 @@ from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.views.capture import view_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
-from napari_cryoet.classroom.client import TeacherClient, join_class
+from napari_cryoet.classroom.client import ClassClient, TeacherClient, join_class
 from napari_cryoet.classroom.server import ClassServer
+from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.lessons.lesson import Choice, ChooseAnswer, ChooseTask, Step
 from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram
@@ -128,3 +129,23 @@ def test_the_teacher_shares_what_the_window_shows(
     switch.setChecked(False)
     qtbot.waitUntil(lambda: seen[-1] is None)
     following.close()
+
+
+def test_a_class_is_started_from_the_window(
+    qtbot: QtBot, viewer_in_window: Viewer, demo_at_home: Path, tmp_path: Path
+) -> None:
+    dock = open_lesson_dock(viewer_in_window)
+    qtbot.mouseClick(dock.chooser.teach, Qt.MouseButton.LeftButton)
+    dialog = dock.teaching
+    with qtbot.waitSignal(dialog.started):
+        qtbot.mouseClick(dialog.bar.button, Qt.MouseButton.LeftButton)
+    server = dialog.server
+    assert server is not None
+    assert server.join_code in dialog.how.text()
+    assert server.page_url.startswith("http://127.0.0.1:"), "nobody else can join unless asked"
+    assert not dialog.qr.pixmap().isNull()
+    assert isinstance(dock.class_switch, ShareSwitch)
+    ClassClient.join(server.page_url, server.join_code, "Anna", folder=tmp_path)
+    dialog.end()
+    with pytest.raises(NetworkError):
+        ClassClient.join(server.page_url, server.join_code, "Ben", folder=tmp_path)

@@ -34,6 +34,7 @@ class LessonChooser(QWidget):
 
     chosen = Signal(object)  # LessonSource
     join_requested = Signal()
+    teach_requested = Signal()
 
     def __init__(self, theme: Theme, tasks: Tasks) -> None:
         super().__init__()
@@ -53,6 +54,8 @@ class LessonChooser(QWidget):
         beside = QHBoxLayout()
         beside.setContentsMargins(6, 0, 6, 6)
         beside.addWidget(self.join)
+        self.teach = push_button("Teach a class…", self.teach_requested.emit)
+        beside.addWidget(self.teach)
         beside.addStretch(1)
         whole.addLayout(beside)
         tasks.said.connect(self._on_said)

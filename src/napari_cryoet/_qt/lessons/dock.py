@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from napari import Viewer
@@ -32,6 +32,7 @@ from napari_cryoet._qt.lessons.following import FollowSwitch, ShareSwitch
 from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.lessons.marks import Marks
 from napari_cryoet._qt.lessons.task_boxes import Stage, TaskBox, box_for
+from napari_cryoet._qt.lessons.teaching import TeachDialog
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.picks.orientations import points_of
 from napari_cryoet._qt.review.reviewed_layer import fly_to
@@ -66,6 +67,9 @@ from napari_cryoet.lessons.session import (
 from napari_cryoet.picks import Picks
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import plain
+
+if TYPE_CHECKING:
+    from napari_cryoet.classroom.server import ClassServer
 
 NAME: Final = "Lesson"
 _OWN_LAYERS: Final = "Your own layers are hidden during a lesson. They come back at its end."
@@ -128,6 +132,7 @@ class LessonDock(Dock):
         self._connect()
         self.at_close(self._end)
         self.at_close(self._leave_class)
+        self.at_close(self.teaching.end)
         self._list_lessons()
 
     # lessons
@@ -168,6 +173,15 @@ class LessonDock(Dock):
         dialog = JoinDialog(self)
         dialog.joined.connect(self.play_class)
         dialog.open()
+
+    def teach_class(self) -> None:
+        """Start a class with the listed lessons, or show how to join the one that was started."""
+        self.teaching.pack = self.chooser.pack
+        self.teaching.show()
+        self.teaching.raise_()
+
+    def _on_class(self, server: ClassServer) -> None:
+        self.play_class(TeacherClient(server.page_url, server.teacher_code))
 
     def play_class(self, joined: ClassLesson | TeacherClient) -> None:
         """Play a lesson of a class and follow the teacher, or let the teacher share the view."""
@@ -528,6 +542,7 @@ class LessonDock(Dock):
 
     def _make_widgets(self) -> None:
         self.chooser = LessonChooser(self.theme, self.tasks)
+        self.teaching = TeachDialog(self)
         self.title = ElidedLabel(name="pageTitle")
         self.large = tool_button("A+", "Larger type")
         self.large.setCheckable(True)
@@ -596,6 +611,8 @@ class LessonDock(Dock):
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)
         self.chooser.join_requested.connect(self.join_class)
+        self.chooser.teach_requested.connect(self.teach_class)
+        self.teaching.started.connect(self._on_class)
         self.large.toggled.connect(self._set_large)
         self.where.clicked.connect(self._drop_steps)
         self.reset.clicked.connect(self.open_view)

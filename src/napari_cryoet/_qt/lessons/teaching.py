@@ -1,0 +1,101 @@
+"""The dialog that starts a class from the window, and shows how to join it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPixmap
+from qtpy.QtWidgets import QCheckBox, QDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.widgets.controls import form_of, open_in_browser, plain_label, push_button
+from napari_cryoet._qt.widgets.start_bar import StartBar
+from napari_cryoet.demo.write import ensure_demo_pack
+from napari_cryoet.lessons.folder import lessons_of
+
+if TYPE_CHECKING:
+    from napari_cryoet.classroom.server import ClassServer
+
+_KEY: Final = "teach a class"
+_EVERYBODY: Final = "0.0.0.0"  # noqa: S104 - only if the teacher ticks it
+_QR_SCALE: Final = 5
+
+
+class TeachDialog(QDialog):
+    """Starts a class with the lessons of a pack, or of the demo; it goes on until `end`."""
+
+    started = Signal(object)  # ClassServer
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Teach a class")
+        self.setMinimumWidth(380)
+        self._tasks = Tasks(self)
+        self.server: ClassServer | None = None
+        #: The pack to serve; None for the demo.
+        self.pack: Path | None = None
+        self.name = QLineEdit("My class")
+        self.others = QCheckBox("Let others in this network join")
+        self.bar = StartBar(self._tasks, _KEY, "Start", "Start the class")
+        self.bar.start_requested.connect(self._on_start)
+        self.how = plain_label()
+        self.how.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.qr = QLabel()
+        self.board = push_button("Open the board", self._open_board)
+        column = QVBoxLayout(self)
+        column.addLayout(form_of(("Class", self.name), ("", self.others)))
+        for part in (self.bar, self.how, self.qr, self.board):
+            column.addWidget(part)
+        self.qr.hide()
+        self.board.hide()
+
+    def end(self) -> None:
+        """End the class; students keep what they can't deliver."""
+        self._tasks.close()
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+
+    def _on_start(self) -> None:
+        older = self.server
+        self.server = None
+        pack = self.pack
+        name = self.name.text().strip() or "My class"
+        host = _EVERYBODY if self.others.isChecked() else "127.0.0.1"
+
+        def work(job: Job) -> ClassServer:
+            from napari_cryoet.classroom.server import ClassServer
+
+            if older is not None:
+                older.close()
+            folder = pack or ensure_demo_pack(task=job)
+            return ClassServer(folder, name, lessons_of(folder), host)
+
+        self._tasks.run(_KEY, work, then=self._on_started, failed=self.bar.show_error)
+
+    def _on_started(self, server: ClassServer) -> None:
+        import segno
+
+        self.server = server
+        picture = io.BytesIO()
+        segno.make(server.join_url, micro=False).save(picture, kind="png", scale=_QR_SCALE)
+        pixmap = QPixmap()
+        pixmap.loadFromData(picture.getvalue())
+        self.qr.setPixmap(pixmap)
+        address = server.page_url.removeprefix("http://")
+        lines = (
+            f"Address: {address}",
+            f"Code for students: {server.join_code}",
+            f"Your own code, for the board: {server.teacher_code}",
+        )
+        self.how.setText("\n".join(lines))
+        self.qr.show()
+        self.board.show()
+        self.started.emit(server)
+
+    def _open_board(self) -> None:
+        if self.server is not None:
+            open_in_browser(self.server.board_url)
