@@ -14,7 +14,10 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from lessons.fake_lesson import REFERENCE, FakeLesson
+from lessons.sample_lesson import write_lesson
 from napari_cryoet import open_portal
+from napari_cryoet._qt import launch as launch_module
+from napari_cryoet._qt.launch import LaunchOptions
 from napari_cryoet._qt.lessons.dock import LessonDock, open_lesson_dock
 from napari_cryoet._qt.lessons.marks import REGION, RIGHT_PICKS, WRONG_PICKS
 from napari_cryoet._qt.lessons.task_boxes import (
@@ -24,6 +27,9 @@ from napari_cryoet._qt.lessons.task_boxes import (
     PickBox,
     SortBox,
 )
+from napari_cryoet._qt.views.restore import BROWSER
+from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet.cli import main
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.lessons.folder import read_result
 from napari_cryoet.lessons.lesson import (
@@ -45,6 +51,7 @@ from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, Viewe
 
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
+TITLE = "Ribosomes"  # of the sample
 MIDDLE = (400.0, 1400.0, 1400.0)
 REGION_ZYX = ((200.0, 600.0), (800.0, 1900.0), (800.0, 1900.0))
 
@@ -242,3 +249,38 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert result.steps[1].attempts == 2
     dock.choose_lesson()
     assert own.visible
+
+
+def test_lessons_open_from_the_start_page_files_and_the_command_line(
+    qtbot: QtBot, viewer_in_window: Viewer, demo_at_home: Path, view: View, monkeypatch
+) -> None:
+    path = write_lesson(demo_at_home / "lessons" / "first", view) / "lesson.md"
+    viewer = viewer_in_window
+    browser = open_dock(viewer, BROWSER)
+    start = browser.screens.start.button("Take a lesson")
+    qtbot.waitUntil(start.isVisible)
+    qtbot.mouseClick(start, LEFT)
+    dock = open_lesson_dock(viewer)
+    qtbot.waitUntil(lambda: len(dock.chooser.buttons) > 0)
+    titles = [button.text() for button in dock.chooser.buttons]
+    assert TITLE in titles
+    launched: list[LaunchOptions] = []
+    monkeypatch.setattr(launch_module, "launch", lambda options, **_: launched.append(options) or 0)
+    assert main(["open", str(path)]) == 0
+    play = launched[0].then
+    assert play is not None
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("demo")
+    ways: list[Callable[[], object]] = [
+        lambda: qtbot.mouseClick(dock.chooser.buttons[titles.index(TITLE)], LEFT),
+        lambda: browser.open_link(str(path)),
+        lambda: viewer.open(str(path), plugin="napari-cryoet"),
+        lambda: browser.screens.search.setText(str(path)),
+        lambda: play(viewer),
+    ]
+    for way in ways:
+        with qtbot.waitSignal(dock.ready):
+            way()
+        assert dock.title.text() == TITLE
+    browser.open_link(str(path.parent / "other" / "lesson.md"))
+    assert "can't be read" in browser.screens.notice.text

@@ -57,6 +57,7 @@ def test_the_menu_opens_by_key_and_lists_every_kind_of_source(
     bar.sources.close()
     assert list(entries(browser)) == [
         "Explore the demo",
+        "Take a lesson",
         "Browse the live portal",
         "Open an address…",
         "Open a pack…",

@@ -45,7 +45,7 @@ _IDLE_S: Final = 0.4  # the window counts as drawn after this long without pendi
 class LaunchOptions:
     """The data to open, and the file for a screenshot."""
 
-    source: str  # as `open_portal` takes it; not used for a view
+    source: str  # as `open_portal` takes it; not used for a view, and empty for a lesson
     view: View | None = None
     view_folder: Path | None = None  # of the view's file
     deposition_id: int | None = None
@@ -198,7 +198,10 @@ class Opening(QObject):
         session.opened.connect(self._on_opened)
         session.catalogue_changed.connect(self._on_catalogue)
         self._browser.navigator.run_arrived.connect(self._on_run)
-        self._browser.use_source(self.options.source)
+        if self.options.source:
+            self._browser.use_source(self.options.source)
+        else:
+            self._has_arrived = True  # the lesson opens what it shows
 
     def missing(self) -> str:
         """A description of the records that aren't shown yet; empty when all are."""

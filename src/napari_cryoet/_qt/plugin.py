@@ -38,13 +38,13 @@ from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
+from napari_cryoet.lessons.folder import LessonFolder, open_shared
 from napari_cryoet.locations import Location
 from napari_cryoet.network.policy import recall_once
 from napari_cryoet.packs.zipped import is_zipped_pack
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.streaming import pyramid_of
-from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import count_text, plain, size_text
 
@@ -56,14 +56,14 @@ _SLAB_PLANES: Final = 64
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     """Like `readers.find_reader`, but layers stream and refused paths show the reason.
 
-    Views and pages of the portal open in the current window's dock.
+    Views, lessons and pages of the portal open in the current window's dock.
     """
     recall_once()
     try:
         text = readers.only_path(path)
-        shared, _ = read_shared(text)
+        shared, _ = open_shared(text)
         is_page = shared is not None and text.startswith(PORTAL_TERMS.site)
-        if isinstance(shared, View) or is_page:
+        if isinstance(shared, View | LessonFolder) or is_page:
             return _open_in_dock
         local = Location.of(text).path
         if local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None:

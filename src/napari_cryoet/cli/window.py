@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -25,7 +26,6 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import MEGABYTE, policy
 from napari_cryoet.portal.citation import Jump
 from napari_cryoet.records import PORTAL_TERMS
-from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import View
 
 app = Typer()
@@ -101,15 +101,18 @@ def open_source(
     size: SizeOption = None,
     timeout: TimeoutOption = 120.0,
 ) -> int:
-    """Open a portal, a deposition, a dataset, a run or a view in napari.
+    """Open a portal, a deposition, a dataset, a run, a view or a lesson in napari.
 
     \b
     napari-cryoet open live                              # the live portal
     napari-cryoet open live --run 506 --annotations all  # a run with all its annotations
     napari-cryoet open my-pack --dataset 10000           # a dataset of a pack
     napari-cryoet open ribosome.view.json                # a view, by its file or its link
+    napari-cryoet open my-lesson/lesson.md               # a lesson
     """
-    shared, folder = read_shared(source)
+    from napari_cryoet.lessons.folder import LessonFolder, open_shared
+
+    shared, folder = open_shared(source)
     is_page = isinstance(shared, Jump) and source.startswith(PORTAL_TERMS.site)
     is_link = is_page or (isinstance(shared, View) and folder is None)
     # as by a click; options are for a window of its own
@@ -131,7 +134,8 @@ def open_source(
             make_demo(task)
     return _open(
         context.obj,
-        source=source,
+        source="" if isinstance(shared, LessonFolder) else source,
+        then=partial(_play, shared) if isinstance(shared, LessonFolder) else None,
         view=shared if isinstance(shared, View) else None,
         view_folder=folder,
         deposition_id=deposition,
@@ -172,6 +176,12 @@ def join(
         open_lesson_dock(viewer).play_class(joined)
 
     return _open(context.obj, source=joined.portal, then=open_in, screenshot=None, size_px=None)
+
+
+def _play(lesson: Any, viewer: Any) -> None:
+    from napari_cryoet._qt.lessons.dock import open_lesson_dock
+
+    open_lesson_dock(viewer, lesson)
 
 
 def _open(arguments: list[str], **options: Any) -> int:

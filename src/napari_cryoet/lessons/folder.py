@@ -25,8 +25,12 @@ from napari_cryoet.lessons.lesson import (
     Result,
 )
 from napari_cryoet.lessons.text import HIDDEN, read_lesson_text
+from napari_cryoet.locations import path_to_read
 from napari_cryoet.picks import Picks
+from napari_cryoet.portal.citation import Jump
 from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.views.links import read_shared
+from napari_cryoet.views.view import View
 
 #: Maximum size of a picture or of shown picks.
 MAX_SHOWN_BYTES: Final = 20 << 20
@@ -98,6 +102,13 @@ def open_lesson(path: Path | str) -> LessonFolder:
         raise FormatError(f"{folder / LESSON_NAME} isn't text in UTF-8.") from error
     key = _NOT_IN_KEY.sub("-", folder.name.casefold()).strip("-")
     return LessonFolder(folder, read_lesson_text(text, key[:80] or "lesson"))
+
+
+def open_shared(text: str) -> tuple[View | Jump | LessonFolder | None, Path | None]:
+    """What `read_shared` reads, or the lesson whose ``lesson.md`` the text names."""
+    if Path(text).name == LESSON_NAME:
+        return open_lesson(path_to_read(text)), None
+    return read_shared(text)
 
 
 def lessons_of(pack_folder: Path | str) -> tuple[LessonFolder, ...]:

@@ -41,7 +41,7 @@ from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.lessons.folder import LESSONS
+from napari_cryoet.lessons.folder import LESSONS, LessonFolder, open_shared
 from napari_cryoet.lessons.lesson import LESSON_NAME
 from napari_cryoet.locations import Location, host_of, without_login
 from napari_cryoet.packs.pack import MANIFEST_NAME
@@ -53,7 +53,6 @@ from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, Source, open_portal
 from napari_cryoet.settings import LeftPage, Recent, Settings
 from napari_cryoet.views.finding import OWN_SOURCES
-from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import SUFFIX, View
 from napari_cryoet.wording import nm_text, plain
 
@@ -158,9 +157,9 @@ class PortalBrowser(Dock):
         self.restorer.open(view, folder=folder, agreed={*opened, *agreed})
 
     def open_link(self, text: str) -> None:
-        """Open the view or the portal's record that a link leads to, or the view of a file."""
+        """Open what a link leads to: a view, a record of the portal, or a file's view or lesson."""
         try:
-            shared, folder = read_shared(text)
+            shared, folder = open_shared(text)
         except FormatError as error:
             self.screens.notice.show_error(error, topic=VIEW)
             return
@@ -169,6 +168,8 @@ class PortalBrowser(Dock):
                 self.open_view(shared, folder=folder)
             case Jump():
                 self._show_live(shared)
+            case LessonFolder():
+                open_lesson_dock(self.viewer, shared)
 
     def take_keys(self) -> None:
         if self.screens.stack.currentWidget() is self.screens.start:
@@ -249,6 +250,7 @@ class PortalBrowser(Dock):
         self.tasks.unhandled.connect(screens.notice.show_error)
         for opener in (self.finder.view_requested, self.views_menu.open_requested):
             opener.connect(lambda view, folder: self.open_view(view, folder=folder))
+        self.finder.lesson_requested.connect(partial(open_lesson_dock, self.viewer))
         screens.run.views.clicked.connect(self._drop_views)
         self.views_menu.said.connect(self._say_of_view)
         self.views_menu.failed.connect(partial(screens.notice.show_error, topic=VIEW))
@@ -304,6 +306,8 @@ class PortalBrowser(Dock):
                 dialog.open()
             case "pack":
                 self._choose_pack()
+            case "lesson":
+                self._take_lesson()
             case _:
                 self._choose(choice)
 
@@ -503,13 +507,13 @@ class PortalBrowser(Dock):
 
 
 def _text_of(mime: QMimeData | None) -> str:
-    """The text, link or path of a view's file that is dropped; empty for other files."""
+    """The text, link or path of a view or lesson that is dropped; empty for other files."""
     if mime is None:
         return ""
     paths = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
     if not paths:
         return mime.text().strip()
-    return paths[0] if len(paths) == 1 and paths[0].endswith(SUFFIX) else ""
+    return paths[0] if len(paths) == 1 and paths[0].endswith((SUFFIX, LESSON_NAME)) else ""
 
 
 def _pack_of(mime: QMimeData | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 from qtpy.QtCore import QObject, Signal
@@ -30,12 +30,12 @@ from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.matches import ListKind, Matches
 from napari_cryoet.discovery.search import Search, chips, search_from
 from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.lessons.folder import LessonFolder, open_shared
 from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
 from napari_cryoet.pages.lists import Answer, Question
 from napari_cryoet.portal.citation import Citation, Jump, citation_of, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
 from napari_cryoet.settings import NamedSearch, Settings
-from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import SCHEME, SUFFIX, View
 from napari_cryoet.wording import count_text, day_text, joined
 
@@ -52,10 +52,14 @@ _NOTES: Final = {"tomograms": " (one per run)", "runs": " with everything"}
 _READING: Final = "Reading the portal's metadata…"
 
 
+Opened: TypeAlias = View | Jump | LessonFolder | FormatError | None
+
+
 class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
     view_requested = Signal(object, object)  # View of a link or a file, folder of its file
+    lesson_requested = Signal(object)  # LessonFolder
     searched = Signal()  # another search began
     basket_change_requested = Signal(
         object
@@ -150,11 +154,14 @@ class Finder(QObject):
             case View():
                 self._screens.search.set_quietly("")
                 self.view_requested.emit(link, folder)
+            case LessonFolder():
+                self._screens.search.set_quietly("")
+                self.lesson_requested.emit(link)
             case FormatError():
                 self._on_failed(link)
 
-    def _link_in(self, text: str) -> tuple[View | Jump | FormatError | None, Path | None]:
-        """What a link or a view's file opens, or its error, and the file's folder.
+    def _link_in(self, text: str) -> tuple[Opened, Path | None]:
+        """What a link or a file opens, or its error, and the folder of a view's file.
 
         None for other text.
         """
@@ -162,7 +169,7 @@ class Finder(QObject):
         if not is_link and not text.endswith(SUFFIX):
             return None, None  # an id, which Enter opens, or a title
         try:
-            return read_shared(text)
+            return open_shared(text)
         except FormatError as error:
             return error, None
 

@@ -47,10 +47,11 @@ _MAX_LINK: Final = 100_000  # characters, of a link that holds a view
 _MAX_RECENT: Final = 5  # on the start page
 
 
-Choice: TypeAlias = Literal["demo", "live", "address", "pack"]
+Choice: TypeAlias = Literal["demo", "lesson", "live", "address", "pack"]
 #: Text, explanation and icon of each choice of the start page and the source menu.
 CHOICES: Final[dict[Choice, tuple[str, str, str]]] = {
     "demo": ("Explore the demo", "Simulated tomograms, no network needed", "volume"),
+    "lesson": ("Take a lesson", "Learn to look, to pick and to judge", "star"),
     "live": ("Browse the live portal", "cryoetdataportal.czscience.com", "globe"),
     "address": ("Open an address…", "A class server or a mirror", "link"),
     "pack": ("Open a pack…", "A part of the portal, in a folder or a zip", "folder"),
