@@ -275,6 +275,35 @@ def test_a_student_waits_for_the_shared_view_once(server):
     assert replies == [200] * 4
 
 
+def test_one_student_has_one_answer_graded_at_a_time(tmp_path):
+    lesson = make_lesson()
+    grade = lesson.grade
+    is_grading = threading.Event()
+    may_end = threading.Event()
+
+    def grade_slowly(*arguments):
+        is_grading.set()
+        assert may_end.wait(30)
+        return grade(*arguments)
+
+    lesson.grade = grade_slowly
+    statuses = []
+    with served(tmp_path, lesson) as server:
+        token, _ = join(server)
+
+        def send():
+            message = delivery(CHOSEN, "choose")
+            statuses.append(ask(server, "POST", "/class/answers", message, token)[0])
+
+        first = threading.Thread(target=send)
+        first.start()
+        assert is_grading.wait(30)
+        send()
+        may_end.set()
+        first.join()
+    assert statuses == [429, 200]
+
+
 def test_limits_of_students_answers_and_boards(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cryoet.classroom.room.MAX_ANSWERS", 1)
     monkeypatch.setattr("napari_cryoet.classroom.server.MAX_BOARDS", 0)

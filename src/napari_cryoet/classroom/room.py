@@ -199,13 +199,17 @@ class Room:
 
     # answers
 
+    def require_space(self, student: Student, uid: str) -> None:
+        """FullError if the student, or the class, has delivered too much for a new answer."""
+        own = self._answers.get(student.id, {})
+        is_full = len(own) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES
+        if is_full and uid not in own:
+            raise FullError("More answers aren't taken.")
+
     def keep(
         self, student: Student, delivery: Delivery, feedback: Feedback, lesson_version: int
     ) -> None:
-        """Write an answer, and return once it would survive a power cut; nothing if it is here already.
-
-        FullError if the student, or the class, has delivered too much.
-        """
+        """Write an answer, and return once it would survive a power cut; nothing if it is here already."""
         now_s = time.monotonic()
         answer = GivenAnswer(
             uid=delivery.uid,
@@ -225,8 +229,6 @@ class Room:
             own = self._answers.setdefault(student.id, {})
             if delivery.uid in own:
                 return
-            if len(own) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES:
-                raise FullError("More answers aren't taken.")
             path = self.folder / "answers" / f"{student.id}-{delivery.uid}.json"
             self._n_bytes += _write(path, answer)
             own[delivery.uid] = answer

@@ -180,6 +180,7 @@ class _Handlers:
         self._lessons = lessons
         self._attempts = Attempts()
         self._grading = asyncio.Semaphore(_GRADED_AT_ONCE)
+        self._graded_now: set[str] = set()  # students
         self._comparing = asyncio.Semaphore(1)
         self._changed = _Change()  # of students and answers
         self._shared = SharedView()
@@ -268,13 +269,20 @@ class _Handlers:
         student = self._student(request)
         delivery = await _body(request, Delivery)
         source = self._source(delivery.lesson)
-        async with self._grading:
-            feedback = await run_in_threadpool(self._graded, source, student, delivery)
+        if student.id in self._graded_now:
+            raise HTTPException(429, "One answer at a time.", {"Retry-After": "1"})
+        self._graded_now.add(student.id)
+        try:
+            async with self._grading:
+                feedback = await run_in_threadpool(self._graded, source, student, delivery)
+        finally:
+            self._graded_now.discard(student.id)
         self._changed.announce()
         return _json(feedback)
 
     def _graded(self, source: LessonSource, student: Student, delivery: Delivery) -> msgspec.Struct:
         try:
+            self._room.require_space(student, delivery.uid)
             feedback = source.grade(delivery.step, delivery.answer)
             self._room.keep(student, delivery, feedback, source.lesson.version)
         except (FormatError, FullError) as error:
