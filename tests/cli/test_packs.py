@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from lessons.sample_lesson import view_at, write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket, write_basket
 from napari_cryoet.cli import main
+from napari_cryoet.lessons.class_pack import zip_folder
+from napari_cryoet.packs.pack import open_pack
+from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.views.view import Camera, View, ViewedRun
 
 Captured = pytest.CaptureFixture[str]
@@ -69,3 +73,17 @@ def test_a_source_alone_or_a_view_of_an_unnamed_host_is_refused(
     assert main(["pack", view.link(), to]) == 1
     assert "elsewhere.invalid" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zip_is_served(demo_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+
+    def serve(open_server: Callable[[], PackServer], **_options: object) -> int:
+        with open_server() as server:
+            served.append(server.pack)
+        return 0
+
+    monkeypatch.setattr("napari_cryoet.packs.serve.serve_until_signalled", serve)
+    zip_folder(demo_pack, tmp_path / "class.zip")
+    assert main(["serve", str(tmp_path / "class.zip")]) == 0
+    assert [pack.id for pack in served] == [open_pack(demo_pack).id]

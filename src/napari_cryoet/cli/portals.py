@@ -90,7 +90,7 @@ def make_demo(task: Task) -> None:
 
 @app.command()
 def serve(
-    folder: Annotated[Path, Argument(metavar="FOLDER", help="The pack.")],
+    folder: Annotated[Path, Argument(metavar="PACK", help="The pack: its folder or zip.")],
     host: Annotated[
         str, Option(metavar="HOST", help="The address to listen on; 0.0.0.0 for all networks.")
     ] = "127.0.0.1",
@@ -120,6 +120,10 @@ def serve(
     napari-cryoet serve my-pack --class "Monday" --host 0.0.0.0
     """
     from napari_cryoet.packs.serve import PackServer, serve_until_signalled
+    from napari_cryoet.packs.zipped import is_zipped_pack, unpacked
+
+    if is_zipped_pack(folder):
+        folder = unpacked(folder)
 
     def open_server() -> PackServer:
         names = name or []
