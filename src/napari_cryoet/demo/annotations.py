@@ -61,7 +61,7 @@ def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> DemoPoints | No
             points = _spread(truth.recipe.microtubules, _MICROTUBULE_STEP_ANGSTROM)
         case kind if kind in truth.recipe.particles:
             rng = rng_for(run.name, kind, plan.method, plan.number, plan.binning)
-            points = _pick_particles(METHODS[plan.method], truth, kind, rng)
+            points = pick_particles(METHODS[plan.method], truth, kind, rng)
         case _:
             return None
     positions = points.positions_xyz
@@ -148,9 +148,7 @@ def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float
     )
 
 
-def _pick_particles(
-    method: Method, truth: Scene, kind: str, rng: np.random.Generator
-) -> DemoPoints:
+def pick_particles(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> DemoPoints:
     """Simulate a method of picking: missed, displaced and false picks."""
     from scipy.spatial.transform import Rotation
 

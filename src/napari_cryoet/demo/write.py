@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.demo import rows
 from napari_cryoet.demo.annotations import object_count, points_of, write_shape
+from napari_cryoet.demo.lesson_files import write_lessons
 from napari_cryoet.demo.rows import AnnotationPlan, DemoPath, RunPlan, Size, Tables, TomogramPlan
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari_cryoet.tables.database import Row
 
 
-_CONTENT_VERSION: Final = 7  # increase it when the content changes, to invalidate cached demos
+_CONTENT_VERSION: Final = 8  # increase it when the content changes, to invalidate cached demos
 _STEPS_PER_UNIT: Final = 16  # of non-integer grey values
 _PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # longer side in pixels
 
@@ -85,6 +86,7 @@ def write_demo_pack(
         rows.add_depositions(tables, files)
         for dataset in rows.DATASETS.values():
             rows.add_dataset(tables, dataset, files)
+        write_lessons(unfinished / "lessons", size)
         write_pack(unfinished, rows.MANIFEST, tables)
     task.step(1.0, "The demo is ready")
     return folder

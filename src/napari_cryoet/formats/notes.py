@@ -107,7 +107,7 @@ def run_of_copick_project(path: Path) -> str:
 
 @contextmanager
 def written_with_notes(
-    path: Path, notes: Mapping[str, Any], *, overwrite: bool = False
+    path: Path, notes: Mapping[str, Any], *, overwrite: bool = False, flush: bool = True
 ) -> Iterator[Path]:
     """Like `written_whole`, but also write the notes.
 
@@ -120,8 +120,8 @@ def written_with_notes(
             hint="Choose another name, or move it.",
         )
     with (
-        written_whole(beside, overwrite=overwrite) as hidden_notes,
-        written_whole(path, overwrite=overwrite) as hidden,
+        written_whole(beside, overwrite=overwrite, flush=flush) as hidden_notes,
+        written_whole(path, overwrite=overwrite, flush=flush) as hidden,
     ):
         yield hidden
         hidden_notes.write_text(

@@ -1,0 +1,205 @@
+"""The demo's lessons: their views exist, and they can be taken to the end, rightly and wrongly."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_cryoet import compare, open_portal
+from napari_cryoet.demo.lesson_files import write_lessons
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.lessons.folder import lessons_of, open_lesson
+from napari_cryoet.lessons.lesson import (
+    ChooseAnswer,
+    ChooseTask,
+    CompareAnswer,
+    CompareTask,
+    MeasureAnswer,
+    MeasureTask,
+    PickAnswer,
+    PickTask,
+    SortAnswer,
+    SortTask,
+)
+from napari_cryoet.lessons.markdown import parse_action, to_html
+from napari_cryoet.views.finding import file_of, find_layers, find_run
+
+KEYS = ["1-what-is-a-tomogram", "2-finding-ribosomes", "3-can-you-trust-this-annotation"]
+
+
+@pytest.fixture(scope="module", params=["tiny", "full"])
+def lessons(request, tmp_path_factory):
+    """The lessons of the demo in both sizes."""
+    pack = tmp_path_factory.mktemp("pack")
+    write_lessons(pack / "lessons", request.param)
+    return lessons_of(pack)
+
+
+def tasks_of(folder):
+    return [(step.key, step.task) for step in folder.lesson.steps if step.task is not None]
+
+
+def expected_picks(folder, task):
+    """The right picks (n, 3) of a task, z, y, x, in its region."""
+    if task.reference is None:
+        return np.empty((0, 3))
+    positions = folder.read_picks(task.reference).positions_angstrom_zyx
+    starts, ends = np.array(task.region_zyx_angstrom).T
+    return positions[((positions >= starts) & (positions < ends)).all(axis=1)]
+
+
+def picked(positions):
+    return PickAnswer(positions_zyx_angstrom=tuple(map(tuple, positions.tolist())))
+
+
+def sorted_rightly(folder, task):
+    points = folder.read_picks(task.picks).positions_angstrom_zyx
+    truth = folder.read_picks(task.reference).positions_angstrom_zyx
+    near = np.linalg.norm(points[:, None] - truth, axis=-1).min(axis=1) <= task.tolerance_angstrom
+    return np.flatnonzero(near).tolist(), np.flatnonzero(~near).tolist()
+
+
+def right_answer(folder, task):
+    match task:
+        case PickTask():
+            return picked(expected_picks(folder, task) + 20)
+        case SortTask():
+            kept, rejected = sorted_rightly(folder, task)
+            return SortAnswer(kept=tuple(kept), rejected=tuple(rejected))
+        case ChooseTask():
+            return ChooseAnswer(choice=task.right)
+        case MeasureTask():
+            return MeasureAnswer(length_angstrom=task.right_angstrom + task.tolerance_angstrom / 2)
+        case CompareTask():
+            return CompareAnswer(layer=task.right, cause=task.right_cause)
+
+
+def wrong_answer(folder, task):
+    match task:
+        case PickTask(reference=None):
+            return picked(np.array([[430.0, 760.0, 2300.0]]))
+        case PickTask():
+            return picked(expected_picks(folder, task) + np.array([0, 0, 180]))
+        case SortTask():
+            return SortAnswer(kept=tuple(range(len(folder.read_picks(task.picks)))))
+        case ChooseTask():
+            return ChooseAnswer(choice=(task.right + 1) % len(task.choices))
+        case MeasureTask():
+            return MeasureAnswer(length_angstrom=task.right_angstrom / 2)
+        case CompareTask():
+            return CompareAnswer(layer=task.right, cause=next(iter(task.causes[1:])))
+
+
+def test_all_three_are_taken_to_the_end_rightly_and_wrongly(lessons):
+    assert [each.lesson.key for each in lessons] == KEYS
+    kinds = set()
+    for folder in lessons:
+        for key, task in tasks_of(folder):
+            kinds.add(type(task))
+            right = folder.grade(key, right_answer(folder, task))
+            wrong = folder.grade(key, wrong_answer(folder, task))
+            assert (right.is_right, right.score) == (True, 1), (folder.lesson.key, key)
+            assert not wrong.is_right, (folder.lesson.key, key)
+            assert wrong.cause != "right"
+            assert wrong.text
+    assert len(kinds) == 5
+
+
+def test_mistakes_in_the_lesson_about_ribosomes_are_named(lessons):
+    folder = lessons[1]
+    task = folder.lesson.step("pick").task
+    good = expected_picks(folder, task)
+    proteasomes = folder.read_picks(task.others["proteasome"]).positions_angstrom_zyx
+    assert len(good) == 8
+    for picks, words in (
+        (good + np.array([0, 180, 0]), "18 nm down (+y)"),
+        (good[:, [0, 2, 1]], "x and y are swapped"),
+        (good / 2, "twice as wide"),
+        (np.concatenate([good[:3], proteasomes]), "a proteasome"),
+        (np.concatenate([good[:4], good[:4] + 15]), "twice"),
+        (good[:3], "missed 5 of 8"),
+    ):
+        feedback = folder.grade("pick", picked(picks))
+        assert words in feedback.text
+        assert not feedback.is_right
+
+
+def test_the_numbers_in_the_texts_are_right(lessons):
+    folder = lessons[2]
+    truth = folder.read_picks("answers/ribosomes.ndjson")
+    scores = {
+        name: compare(folder.read_picks(f"picks/{name}.ndjson"), truth, radius_angstrom=120).scores
+        for name in "ABC"
+    }
+    assert scores["A"].true_positives == 0
+    assert (scores["B"].true_positives, scores["B"].false_positives) == (22, 0)
+    assert scores["C"].true_positives == 13
+    assert (scores["C"].precision, scores["C"].recall) == (13 / 20, 13 / 24)
+    kept, rejected = sorted_rightly(folder, folder.lesson.step("sort").task)
+    assert (len(kept), len(rejected)) == (13, 7)
+    kept, rejected = sorted_rightly(lessons[1], lessons[1].lesson.step("sort").task)
+    assert len(kept) == 10
+    assert len(rejected) == 9
+
+
+def test_each_view_shows_what_it_names(demo_pack):
+    portal = open_portal(demo_pack)
+    n_views = 0
+    for folder in lessons_of(demo_pack):
+        for step in folder.lesson.steps:
+            actions = [parse_action(href) for href in hrefs(step.text, *step.hints)]
+            view = step.view
+            if view is None:
+                assert not actions
+                continue
+            n_views += 1
+            pages = {number: find_run(portal, run) for number, run in enumerate(view.runs)}
+            finding = find_layers(view, pages)
+            files = [file_of(layer, folder.folder) for layer in view.layers if layer.kind == "file"]
+            assert finding.remarks == ()
+            assert len(finding.layers) + len(files) == len(view.layers)
+            names = {layer.name for layer in view.layers}
+            assert {action.layer for action in actions} - {""} <= names
+            assert not isinstance(step.task, CompareTask) or {*step.task.layers} <= names
+    assert n_views == 17
+
+
+def hrefs(*texts):
+    for text in texts:
+        for part in to_html(text).split('href="')[1:]:
+            yield part.partition('"')[0]
+
+
+def test_the_right_picks_are_nowhere_to_be_seen(demo_pack):
+    folder = open_lesson(demo_pack / "lessons" / KEYS[1])
+    lines = (folder.folder / "answers" / "ribosomes.ndjson").read_text().splitlines()
+    truth = json.loads(lines[0])["location"]
+    seen = [
+        path.read_bytes()
+        for place in ("tables", "files")
+        for path in (demo_pack / place).rglob("*")
+        if path.suffix in {".json", ".ndjson"}
+    ]
+    assert not any(f"{truth['x']}"[:8].encode() in content for content in seen)
+    page = open_portal(demo_pack).run_page(9003)
+    assert page.annotation_files == ()
+    assert "lessons" not in " ".join(tomogram.https_omezarr_dir for tomogram in page.tomograms)
+    for step in folder.lesson.steps:
+        layers = () if step.view is None else step.view.layers
+        assert not [each.file for each in layers if each.file.startswith("answers")]
+    for name in ("answers/ribosomes.ndjson", "answers/ribosomes.ndjson.provenance.json"):
+        with pytest.raises(CryoETError):
+            folder.read_file(name)
+
+
+def test_a_server_sends_no_lesson(served_demo):
+    import urllib.error
+    import urllib.request
+
+    base = served_demo["files"]
+    for path in (f"lessons/{KEYS[1]}/answers/ribosomes.ndjson", f"lessons/{KEYS[1]}/lesson.md"):
+        for url in (base + path, f"{base}../{path}", f"{base}%2e%2e/{path}"):
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(url)
