@@ -74,7 +74,10 @@ def view(demo_at_home: Path) -> View:
 @pytest.fixture
 def dock(qtbot: QtBot, viewer_in_window: Viewer) -> Iterator[LessonDock]:
     viewer_in_window.window.resize(1100, 700)
-    yield open_lesson_dock(viewer_in_window)
+    dock = open_lesson_dock(viewer_in_window)
+    with qtbot.waitActive(dock.window()):
+        dock.window().activateWindow()
+    yield dock
     viewer_in_window.window.resize(800, 480)
 
 
@@ -249,6 +252,53 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert result.steps[1].attempts == 2
     dock.choose_lesson()
     assert own.visible
+
+
+def test_nobody_gets_stuck_and_a_presenter_has_keys(qtbot: QtBot, dock: LessonDock) -> None:
+    camera = Camera(point_zyx_angstrom=MIDDLE, center_zyx_angstrom=MIDDLE, field_angstrom=(99, 99))
+    missing = View(runs=(ViewedRun(source="pack", pack_id="lost"),), camera=camera)
+    task = CompareTask(layers=("A", "B"))
+    pick = PickTask(object_name="ribosome", tolerance_angstrom=100)
+    source = FakeLesson(
+        Step(key="lost", title="Lost", view=missing, text="Go on."),
+        Step(key="compare", title="Compare", task=task),
+        Step(key="pick", title="Pick", task=pick),
+    )
+    source.right = {"compare": CompareAnswer(layer="A")}
+    with qtbot.waitSignal(dock.ready):
+        dock.play(source)
+    assert "pack" in dock.notice.text
+    canvas = dock.viewer.window._qt_viewer.canvas.native  # napari has no public name for it
+    canvas.setFocus()
+    assert dock.session is not None
+    for control, key, number in (
+        (canvas, Qt.Key.Key_PageDown, 1),
+        (dock.back_button, Qt.Key.Key_Left, 0),
+        (dock.next_button, Qt.Key.Key_Right, 1),
+    ):
+        control.setFocus()
+        qtbot.keyClick(control, key)
+        assert dock.session.number == number
+
+    # without a network, the answer stays and is checked later
+    source.is_reachable = False
+    box = dock.box
+    assert isinstance(box, CompareBox)
+    box.layer.setCurrentIndex(0)
+    box.why.setFocus()
+    qtbot.keyClicks(box.why, "ab")
+    qtbot.keyClick(box.why, Qt.Key.Key_Left)  # moves the cursor
+    assert dock.session.number == 1
+    qtbot.mouseClick(box.bar.button, LEFT)
+    qtbot.waitUntil(lambda: "reached" in box.bar.message.text())
+    source.is_reachable = True
+    source.right = {"compare": CompareAnswer(layer="A", explanation="ab")}
+    assert check(qtbot, dock)
+
+    # a task on the canvas without a tomogram says what to do
+    go_on(qtbot, dock)
+    assert isinstance(dock.box, PickBox)
+    assert "Reset view" in dock.box.bar.message.text()
 
 
 def test_lessons_open_from_the_start_page_files_and_the_command_line(

@@ -12,7 +12,7 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Layer, Vectors
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -48,7 +48,7 @@ from napari_cryoet._qt.widgets.controls import (
     push_button,
     tool_button,
 )
-from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, is_open, open_dock
+from napari_cryoet._qt.widgets.dock import Dock, is_open, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.classroom.client import ClassLesson, TeacherClient
 from napari_cryoet.exceptions import CryoETError
@@ -75,8 +75,6 @@ NAME: Final = "Lesson"
 _OWN_LAYERS: Final = "Your own layers are hidden during a lesson. They come back at its end."
 _LARGE_PT: Final = 16
 _VIEW, _FILES, _SAVE = "view of a step", "files of a step", "save result"
-_NEXT_KEYS: Final = (Qt.Key.Key_PageDown, Qt.Key.Key_Right)
-_BACK_KEYS: Final = (Qt.Key.Key_PageUp, Qt.Key.Key_Left)
 
 
 def open_lesson_dock(
@@ -528,16 +526,6 @@ class LessonDock(Dock):
         else:
             self.next_button.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Go on or back with the keys of a presenter, unless the focused control uses them."""
-        is_plain = event is not None and not event.modifiers() & COMMAND_KEYS
-        if is_plain and event is not None and event.key() in _NEXT_KEYS:
-            self.next()
-        elif is_plain and event is not None and event.key() in _BACK_KEYS:
-            self.back()
-        else:
-            super().keyPressEvent(event)
-
     # widgets
 
     def _make_widgets(self) -> None:
@@ -626,6 +614,14 @@ class LessonDock(Dock):
             text.picture_wanted.connect(
                 lambda name, text=text: self._fetch_picture(name, partial(text.add_picture, name))
             )
-        for key, slot in (("PgDown", self.next), ("PgUp", self.back)):  # also from the canvas
+        in_window = Qt.ShortcutContext.WindowShortcut  # a presenter clicks on the canvas too
+        in_dock = Qt.ShortcutContext.WidgetWithChildrenShortcut
+        for key, slot, context in (
+            ("PgDown", self.next, in_window),
+            ("PgUp", self.back, in_window),
+            ("Right", self.next, in_dock),
+            ("Left", self.back, in_dock),
+        ):
             shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.setContext(context)
             shortcut.activated.connect(slot)

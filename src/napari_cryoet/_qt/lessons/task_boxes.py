@@ -561,14 +561,12 @@ class SortBox(TaskBox):
         self._show_verdicts()
 
     def event(self, event: QEvent | None) -> bool:
-        """Keep the viewer's shortcuts from overriding our keys."""
-        if (
-            isinstance(event, QKeyEvent)
-            and event.type() == QEvent.Type.ShortcutOverride
-            and self._action_of(event) is not None
-        ):
-            event.accept()
-            return True
+        """Keep shortcuts of the viewer and the dock from overriding the keys of the sheet."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
+            is_ours = self._action_of(event) is not None
+            if is_ours or event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+                event.accept()
+                return True
         return bool(super().event(event))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:

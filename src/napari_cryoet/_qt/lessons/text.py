@@ -6,7 +6,7 @@ import math
 from typing import Any, Final
 
 from qtpy.QtCore import Qt, QUrl, Signal
-from qtpy.QtGui import QImage, QKeyEvent, QTextDocument
+from qtpy.QtGui import QImage, QTextDocument
 from qtpy.QtWidgets import QFrame, QSizePolicy, QTextBrowser
 
 from napari_cryoet._qt.widgets.controls import open_in_browser
@@ -14,9 +14,6 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.markdown import parse_action, to_html
 
-_STEP_KEYS: Final = frozenset(
-    {Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Left, Qt.Key.Key_Right}
-)
 _MARGIN_PX: Final = 8
 _CELL: Final = "padding: 2px 8px 2px 0px; text-align: left"
 
@@ -70,13 +67,6 @@ class LessonText(QTextBrowser):
             return QImage()
         width = min(picture.width(), self._width())
         return picture.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Leave the keys for Next and Back to the dock."""
-        if event is not None and event.key() in _STEP_KEYS:
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
 
     @property
     def _document(self) -> QTextDocument:
