@@ -31,7 +31,7 @@ from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.cli import main
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.lessons.folder import read_result
+from napari_cryoet.lessons.folder import lessons_of, read_result
 from napari_cryoet.lessons.lesson import (
     Choice,
     ChooseAnswer,
@@ -334,3 +334,15 @@ def test_lessons_open_from_the_start_page_files_and_the_command_line(
         assert dock.title.text() == TITLE
     browser.open_link(str(path.parent / "other" / "lesson.md"))
     assert "can't be read" in browser.screens.notice.text
+
+
+def test_a_tilt_series_is_gone_after_its_step(
+    qtbot: QtBot, dock: LessonDock, demo_at_home: Path
+) -> None:
+    with qtbot.waitSignal(dock.ready):
+        dock.play(lessons_of(demo_at_home)[0])
+    go_on(qtbot, dock)
+    assert names(dock) == {"Denoised": False, "Tilt series": True}
+    go_on(qtbot, dock)
+    assert "Tilt series" not in names(dock)
+    assert names(dock)["Denoised"]

@@ -125,6 +125,7 @@ class LessonDock(Dock):
         self._opening: View | None = None
         self._opened: View | None = None
         self._hidden: list[Layer] = []  # the user's own
+        self._tilt_series: list[Layer] = []  # of the step
         self._make_widgets()
         self._lay_out()
         self._connect()
@@ -283,7 +284,9 @@ class LessonDock(Dock):
             return  # the user opened another one
         self._opening = None
         self._opened = view
-        self._hide_others(self._browser.restorer.layers)
+        layers = self._browser.restorer.layers
+        self._hide_others(layers)
+        self._remove_tilt_series(view, layers)
         self.status.setText("")
         if not self.is_in_front:
             self.come_forward()  # the portal's dock opened in front
@@ -308,6 +311,14 @@ class LessonDock(Dock):
                     self._hidden.append(layer)
         if len(self._hidden) > before:
             self.notice.show_notice(_OWN_LAYERS, is_news=True)
+
+    def _remove_tilt_series(self, view: View, shown: list[Layer]) -> None:
+        """Remove the tilt series of earlier steps: napari warns of its degrees beside ångström."""
+        for layer in self._tilt_series:
+            if layer not in shown and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        pairs = zip(view.layers, shown, strict=False)
+        self._tilt_series = [layer for viewed, layer in pairs if viewed.kind == "tilt series"]
 
     def _begin(self) -> None:
         """Start the step's task, now that the canvas shows what it can."""
