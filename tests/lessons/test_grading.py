@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from napari_cryoet import compare
 from napari_cryoet.demo.rows import RUNS
@@ -178,6 +179,10 @@ def test_the_edges_of_tomogram_and_region():
 
     assert feedback.is_right
     assert [remark.cause for remark in feedback.remarks] == ["edge"] * (1 + len(outer))
+    task = replace(task, region_zyx_angstrom=None, others={"carbon edge": "carbon"})
+    files = FILES | {"carbon": Picks(np.array([[360.0, 900, 900]]), 1.0)}
+    on_carbon = PickAnswer(positions_zyx_angstrom=((360.0, 900.0, 890.0),))
+    assert grade(task, on_carbon, files.__getitem__).cause == "edge"
 
 
 def test_where_there_is_nothing():

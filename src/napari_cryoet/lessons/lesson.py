@@ -88,7 +88,8 @@ class PickTask(TaskPart, frozen=True, kw_only=True, tag="pick"):
     reference
         The file of the right picks, which is hidden; none if there is nothing to pick.
     others
-        Files of picks of other objects by name, which is hidden, to tell what a wrong pick hit.
+        Hidden files of picks of other objects by name, to tell what a wrong pick hit; "edge" in a
+        name is an edge, such as that of the carbon.
     tolerance_angstrom
         The greatest distance of a right pick from the reference.
     """

@@ -311,7 +311,8 @@ def _causes(
         if to_any[row] <= tolerance:
             return "edge", f"{object_name} outside the region"
         if other and to_others[other][row] <= tolerance:
-            return "wrong object", f"this is {_with_article(other)}"
+            cause: Cause = "edge" if "edge" in other.casefold() else "wrong object"
+            return cause, f"this is {_with_article(other)}"
         if to_missed[row] <= _BESIDE * tolerance:
             return "shifted", f"{nm_text(to_missed[row])} beside {object_name}"
         if to_end[row] <= _AT_EDGE * tolerance:
