@@ -21,8 +21,11 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+from classroom.classes import make_lesson
 from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import LaunchOptions, launch
+from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet.classroom.server import ClassServer
 from napari_cryoet.cli import main
 from napari_cryoet.cli.console import working
 from napari_cryoet.exceptions import CryoETError, StoppedError
@@ -86,6 +89,32 @@ def test_the_window_fits_the_screen(
     assert launch(LaunchOptions(source=str(demo_pack))) == 0
     ((width, screen_width),) = sizes
     assert width <= screen_width
+
+
+def test_a_class_is_joined_with_its_lesson_in_front(
+    qtbot: QtBot,
+    demo_pack: Path,
+    tmp_path: Path,
+    user_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lessons = []
+
+    def run() -> None:
+        viewer = current_viewer()
+        dock = open_dock(viewer, "Lesson", in_front=False)
+        holder = dock.parent()
+        qtbot.waitUntil(lambda: bool(dock.window().tabifiedDockWidgets(holder)))
+        qtbot.waitUntil(lambda: dock.is_in_front)
+        lessons.append(dock.session.lesson.title)
+        viewer.close()
+
+    monkeypatch.setattr(launch_module.napari, "run", run)
+    with ClassServer(demo_pack, "Monday", [make_lesson()], results=tmp_path) as server:
+        code = ["--code", server.join_code, "--name", "Anna"]
+        assert main(["join", server.page_url, *code]) == 0
+        assert [student.nickname for student in server.room.students] == ["Anna"]
+    assert lessons == ["A fake lesson"]
 
 
 def test_ctrl_c_closes_the_window(

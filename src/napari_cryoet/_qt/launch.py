@@ -27,7 +27,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.portal.pages import RunPage
@@ -60,7 +60,7 @@ class LaunchOptions:
         None  # None keeps napari's size; screenshots have a default size
     )
     timeout_s: float = 120.0  # for drawing everything
-    then: Callable[[napari.Viewer], object] | None = None  # called once the window is open
+    then: Callable[[napari.Viewer], Dock] | None = None  # opens a dock, which is shown in front
 
 
 def launch(options: LaunchOptions, *, task: Task = UNWATCHED, qt_hint: str = "") -> int:
@@ -85,7 +85,9 @@ def launch(options: LaunchOptions, *, task: Task = UNWATCHED, qt_hint: str = "")
         opening = Opening(browser, options)
         opening.begin()
         if options.then is not None:
-            options.then(viewer)
+            dock = options.then(viewer)
+            # the docks take their places first, and the portal's would be in front
+            QTimer.singleShot(_POLL_MS, dock.come_forward)
         if options.screenshot is None:
             if not task.is_stopped:
                 napari.run()  # returns on Ctrl+C

@@ -7,7 +7,7 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 from typer import Argument, BadParameter, Context, Option, Typer
 
@@ -27,6 +27,9 @@ from napari_cryoet.network.policy import MEGABYTE, policy
 from napari_cryoet.portal.citation import Jump
 from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.views.view import View
+
+if TYPE_CHECKING:
+    from napari_cryoet._qt.lessons.dock import LessonDock
 
 app = Typer()
 
@@ -170,18 +173,20 @@ def join(
     with working() as task:
         joined = join_class(address, code, name, lesson=lesson, task=task)
 
-    def open_in(viewer: Any) -> None:
+    def open_in(viewer: Any) -> LessonDock:
         from napari_cryoet._qt.lessons.dock import open_lesson_dock
 
-        open_lesson_dock(viewer).play_class(joined)
+        dock = open_lesson_dock(viewer)
+        dock.play_class(joined)
+        return dock
 
     return _open(context.obj, source=joined.portal, then=open_in, screenshot=None, size_px=None)
 
 
-def _play(lesson: Any, viewer: Any) -> None:
+def _play(lesson: Any, viewer: Any) -> LessonDock:
     from napari_cryoet._qt.lessons.dock import open_lesson_dock
 
-    open_lesson_dock(viewer, lesson)
+    return open_lesson_dock(viewer, lesson)
 
 
 def _open(arguments: list[str], **options: Any) -> int:
