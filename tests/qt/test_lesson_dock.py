@@ -72,7 +72,7 @@ def view(demo_at_home: Path) -> View:
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, viewer_in_window: Viewer) -> Iterator[LessonDock]:
+def dock(qtbot: QtBot, viewer_in_window: Viewer, demo_at_home: Path) -> Iterator[LessonDock]:
     viewer_in_window.window.resize(1100, 700)
     dock = open_lesson_dock(viewer_in_window)
     with qtbot.waitActive(dock.window()):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 import numpy as np
 from napari import Viewer
@@ -36,7 +37,7 @@ from napari_cryoet._qt.lessons.teaching import TeachDialog
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.picks.orientations import points_of
 from napari_cryoet._qt.review.reviewed_layer import fly_to
-from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.tasks import Job, single_shot
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
@@ -124,6 +125,7 @@ class LessonDock(Dock):
         self._browser: Any = None
         self._opening: View | None = None
         self._opened: View | None = None
+        self._of_views: WeakSet[Layer] = WeakSet()  # of this and earlier lessons
         self._hidden: list[Layer] = []  # the user's own
         self._tilt_series: list[Layer] = []  # of the step
         self._make_widgets()
@@ -132,13 +134,15 @@ class LessonDock(Dock):
         self.at_close(self._end)
         self.at_close(self._leave_class)
         self.at_close(self.teaching.end)
-        self._list_lessons()
+        self._list_soon = single_shot(self, 0, self._list_lessons)  # unless one is played at once
+        self._list_soon.start()
 
     # lessons
 
     def play(self, source: LessonSource, *, agreed: Iterable[str] = ()) -> None:
         """Play a lesson from its first step; one that is being played ends."""
         self._end()
+        self._list_soon.stop()  # it may make the demo
         self.session = LessonSession(source)
         self._agreed = tuple(agreed)
         self._files = tempfile.TemporaryDirectory(prefix="napari-cryoet-lesson-")
@@ -285,6 +289,7 @@ class LessonDock(Dock):
         self._opening = None
         self._opened = view
         layers = self._browser.restorer.layers
+        self._of_views.update(layers)
         self._hide_others(layers)
         self._remove_tilt_series(view, layers)
         self.status.setText("")
@@ -307,7 +312,7 @@ class LessonDock(Dock):
             owner = points_of(layer) if isinstance(layer, Vectors) else None
             if layer.visible and layer not in shown and owner not in shown:
                 layer.visible = False
-                if layer not in of_lesson:
+                if layer not in of_lesson and layer not in self._of_views:
                     self._hidden.append(layer)
         if len(self._hidden) > before:
             self.notice.show_notice(_OWN_LAYERS, is_news=True)

@@ -31,6 +31,7 @@ WRONG_PICKS: Final = "Wrong and missed"
 #: Our mark of layers that aren't shown after their step.
 LESSON_KIND: Final = "lesson"
 _HIGHLIGHT: Final = "napari_cryoet_lesson"
+_OWN_COLOR: Final = "#ffb300"
 _RIGHT_COLOR: Final = "#00d494"
 _REGION_COLOR: Final = "#ffd54f"
 _LETTERS: Final = {"string": "{mark}", "color": "white", "size": 14, "anchor": "center"}
@@ -158,7 +159,7 @@ def add_empty_picks(
         Picks(np.empty((0, 3)), spacing, about=about),
         world(about, spacing),
         name=name,
-        color=rgba_of("#ffffff"),
+        color=rgba_of(_OWN_COLOR),
         diameter_angstrom=diameter,
         spacing_angstrom=spacing,
     )
