@@ -486,7 +486,7 @@ class _Code(msgspec.Struct):
 
 _HOW_TO_JOIN: Final = """<ol>
 <li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
-<li>On its start page, choose <em>Join a class…</em>
+<li>On its start page, choose <em>Take a lesson</em>, then <em>Join a class…</em>
 <li>Type <code>{address}</code>, the code that your teacher shows, and a nickname.
 </ol>
 <p>Or type in a terminal: <code>napari-cryoet join {address}</code></p>
