@@ -31,7 +31,7 @@ from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.cli import main
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.lessons.folder import lessons_of, read_result
+from napari_cryoet.lessons.folder import LessonFolder, lessons_of, read_result
 from napari_cryoet.lessons.lesson import (
     Choice,
     ChooseAnswer,
@@ -346,3 +346,79 @@ def test_a_tilt_series_is_gone_after_its_step(
     go_on(qtbot, dock)
     assert "Tilt series" not in names(dock)
     assert names(dock)["Denoised"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", range(3))
+def test_the_lessons_of_the_demo_are_played_to_the_end(
+    qtbot: QtBot, dock: LessonDock, demo_at_home: Path, click_at, which: int
+) -> None:
+    """Each task is first answered wrongly, then rightly."""
+    source = lessons_of(demo_at_home)[which]
+    with qtbot.waitSignal(dock.ready):
+        dock.play(source)
+    session = dock.session
+    assert session is not None
+    for number, step in enumerate(source.lesson.steps):
+        assert session.number == number
+        for is_right in (False, True) if step.task is not None else ():
+            answer_task(qtbot, dock, source, click_at, is_right=is_right)
+            feedback = session.feedback(step.key)
+            assert feedback is not None
+            assert feedback.is_right == is_right, (step.key, feedback.text)
+            if not is_right:
+                qtbot.mouseClick(dock.again, LEFT)
+        if number < len(source.lesson.steps) - 1:
+            go_on(qtbot, dock)
+    qtbot.keyClick(dock.next_button, Qt.Key.Key_PageDown)
+    assert session.is_over
+    assert all(row.attempts == 2 for row in session.scores)
+
+
+def answer_task(
+    qtbot: QtBot, dock: LessonDock, source: LessonFolder, click_at, *, is_right
+) -> None:
+    """Answer the current task by clicks and keys, and check it."""
+    box = dock.box
+    match box:
+        case PickBox() if box.task.reference is None and is_right:
+            with qtbot.waitSignal(dock.graded):
+                qtbot.mouseClick(box.nothing, LEFT)
+            return
+        case PickBox():
+            region = np.array(box.task.region_zyx_angstrom)
+            positions = region.mean(axis=1, keepdims=True).T
+            if is_right:
+                assert box.task.reference is not None
+                positions = source.read_picks(box.task.reference).positions_angstrom_zyx
+                inside = (positions >= region[:, 0]) & (positions <= region[:, 1])
+                positions = positions[inside.all(axis=1)]
+                assert box.points is not None
+                box.points.data = np.empty((0, 3))
+            for z, y, x in positions:
+                dock.viewer.dims.set_point(0, z)
+                click_at(y, x)
+        case SortBox():
+            qtbot.waitUntil(lambda: box.sheet is not None)
+            picks = source.read_picks(box.task.picks).positions_angstrom_zyx
+            reference = source.read_picks(box.task.reference).positions_angstrom_zyx
+            nearest = np.linalg.norm(picks[:, None] - reference[None], axis=2).min(axis=1)
+            is_kept = (nearest <= box.task.tolerance_angstrom) == is_right
+            for cell, keeps in enumerate(is_kept):
+                box.view.go_to(cell)
+                qtbot.keyClick(box.view, Qt.Key.Key_K if keeps else Qt.Key.Key_X)
+        case ChooseBox():
+            assert box.task.right is not None
+            number = box.task.right if is_right else (box.task.right + 1) % len(box.task.choices)
+            box.choices.button(number).click()
+        case MeasureBox():
+            assert box.task.right_angstrom is not None
+            _, y, x = dock.viewer.scene.camera.center
+            length = box.task.right_angstrom * (1 if is_right else 3)
+            click_at(y, x - length / 2)
+            click_at(y, x + length / 2)
+        case CompareBox():
+            others = [layer for layer in box.task.layers if layer != box.task.right]
+            box.layer.setCurrentText(box.task.right if is_right else others[0])
+            box.cause.setCurrentText(box.task.right_cause or box.cause.itemText(0))
+    check(qtbot, dock)
