@@ -46,6 +46,8 @@ from napari_cryoet._qt.launch import LaunchOptions, Opening
 from napari_cryoet._qt.widgets.dock import PLUGIN_NAME, open_dock
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
+from napari_cryoet.lessons.folder import lessons_of
+from napari_cryoet.lessons.lesson import PickTask
 from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.runs.outline import AnnotationRow
@@ -305,6 +307,51 @@ def views(stage: Stage) -> Picture.Image:
     return drawn(stage.window)
 
 
+def lesson(stage: Stage) -> Picture.Image:
+    dock = stage.dock("Lesson")
+    until(lambda: dock.chooser.buttons)
+    source = lessons_of(ensure_demo_pack())[1]
+    dock.play(source)
+    number = next(
+        count
+        for count, step in enumerate(source.lesson.steps)
+        if isinstance(step.task, PickTask) and step.task.reference
+    )
+    dock.go_to(number)
+    until(lambda: dock.box is not None and dock.box.is_on_canvas)
+    stage.fit()
+    (low_z, high_z), *_ = dock.box.task.region_zyx_angstrom
+    reference = source.read_picks(dock.box.task.reference).positions_angstrom_zyx
+    near = reference[(reference[:, 0] > low_z) & (reference[:, 0] < high_z)]
+    add_picks(dock, [*near[:4], near[4] + [0, 90, 120]])
+    click(dock.box.bar.button)
+    until(dock.feedback.isVisible)
+    stage.settle()
+    return drawn(stage.window)
+
+
+def add_picks(dock: Any, positions_zyx: list[Any]) -> None:
+    """Add picks to the layer of a lesson's task."""
+    layer = dock.box.layers[0]
+    for position in positions_zyx:
+        layer.add((position - layer.translate) / layer.scale)
+
+
+def lesson_editor(stage: Stage) -> Picture.Image:
+    (picks,) = stage.show(PLANTED)
+    stage.viewer.layers.selection.active = picks
+    editor = stage.dock("Write a lesson")
+    editor.title.setText("My first lesson")
+    for title in ("What you see", "Find the ribosomes", "What did you find?"):
+        click(editor.add_button)
+        editor.step_title.setText(title)
+    editor.steps.setCurrentRow(1)
+    editor.tabs.setCurrentIndex(2)
+    editor.form.ask.setText("Pick all ribosomes that you see.")
+    stage.fit()
+    return drawn(stage.window)
+
+
 def sharpen(path: Path) -> None:
     """Film two planes of the demo's tomogram that arrive over a slow connection, as a GIF."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -355,6 +402,8 @@ PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = 
     "review": (review, (1280, 800)),
     "compare": (compare, (1280, 860)),
     "check": (check, (1280, 800)),
+    "lesson": (lesson, (1280, 800)),
+    "lesson-editor": (lesson_editor, (1280, 800)),
 }
 
 

@@ -136,7 +136,7 @@ def _read_step(lines: Sequence[str], tokens: Sequence[Token], end: int, number: 
     start = _lines_of(tokens[0])[1]
     texts = list(lines[start:end])
     hints: list[str] = []
-    key = _key_of(title, number) if given is None else given[1]
+    key = key_of(title, number) if given is None else given[1]
     parts: dict[str, Any] = {"key": key, "title": title, "hints": hints}
     for token in tokens:
         words = token.info.split()
@@ -220,7 +220,8 @@ def _lines_of(token: Token) -> tuple[int, int]:
     return first, after
 
 
-def _key_of(title: str, number: int) -> str:
+def key_of(title: str, number: int) -> str:
+    """The key of a title; ``step-NUMBER`` if it has no letters of a key."""
     words = re.sub("[^a-z0-9]+", "-", title.casefold()).strip("-")
     return words[:_MAX_KEY].strip("-") or f"step-{number}"
 

@@ -35,6 +35,7 @@ class LessonChooser(QWidget):
     chosen = Signal(object)  # LessonSource
     join_requested = Signal()
     teach_requested = Signal()
+    write_requested = Signal()
 
     def __init__(self, theme: Theme, tasks: Tasks) -> None:
         super().__init__()
@@ -121,6 +122,7 @@ class LessonChooser(QWidget):
             button.clicked.connect(partial(self._choose, lesson_folder))
             self._rows.addWidget(button)
         self._rows.addWidget(push_button("Open a lesson’s file…", self.open_file))
+        self._rows.addWidget(push_button("Write a lesson…", self.write_requested.emit))
         self._rows.addStretch(1)
         self.loadable.show_content()
 

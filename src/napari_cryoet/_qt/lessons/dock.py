@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from napari_cryoet.classroom.server import ClassServer
 
 NAME: Final = "Lesson"
+WRITE: Final = "Write a lesson"
 _OWN_LAYERS: Final = "Your own layers are hidden during a lesson. They come back at its end."
 _LARGE_PT: Final = 16
 _VIEW, _FILES, _SAVE = "view of a step", "files of a step", "save result"
@@ -615,6 +616,7 @@ class LessonDock(Dock):
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)
         self.chooser.join_requested.connect(self.join_class)
+        self.chooser.write_requested.connect(partial(open_dock, self.viewer, WRITE))
         self.chooser.teach_requested.connect(self.teach_class)
         self.teaching.started.connect(self._on_class)
         self.large.toggled.connect(self._set_large)

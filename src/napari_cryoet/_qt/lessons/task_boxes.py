@@ -521,11 +521,10 @@ class SortBox(TaskBox):
         self.view.looked_at.connect(
             lambda cells: self.feed.want(self.model.row_at(cell) for cell in cells)
         )
+        stage.fetch_picks(task.picks, self._on_picks)
 
     def begin(self) -> None:
         super().begin()
-        if self._picks is None:  # the first time, or the class couldn't be reached
-            self.stage.fetch_picks(self.task.picks, self._on_picks)
         self._cut()
 
     @property

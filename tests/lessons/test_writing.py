@@ -1,0 +1,91 @@
+"""Write lessons: edits of a draft, and the files that are saved."""
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import ExistsError, SaveError
+from napari_cryoet.lessons.folder import open_lesson
+from napari_cryoet.lessons.lesson import PickAnswer, PickTask
+from napari_cryoet.lessons.writing import Draft, region_of_screen
+from napari_cryoet.picks import Picks
+from napari_cryoet.views.view import Camera
+
+POSITIONS = ((100.0, 200.0, 300.0), (150.0, 260.0, 310.0))
+EXTENT = ((0.0, 800.0), (0.0, 3000.0), (0.0, 2800.0))
+
+
+@pytest.fixture
+def draft():
+    """A draft with three steps, of which the second has a task."""
+    draft = Draft()
+    draft.change(title="Ribosomes, quickly", minutes=5)
+    for number in range(3):
+        draft.add_step(None, number - 1)
+    picks = Picks(np.array(POSITIONS) / 10, 10.0, shape_zyx=(80, 300, 280))
+    reference = draft.add_picks(1, picks, is_hidden=True)
+    task = PickTask(object_name="ribosome", tolerance_angstrom=100, reference=reference)
+    draft.change_step(1, text="Pick them.", task=task, hints=("Dark.",))
+    return draft
+
+
+def test_a_saved_lesson_is_read_and_graded(draft, tmp_path):
+    assert draft.is_changed
+    folder = draft.save(tmp_path / "Quick lesson")
+    assert not draft.is_changed
+    opened = open_lesson(folder)
+    assert opened.lesson == draft.lesson
+    assert opened.lesson.key == "quick-lesson"
+    answer = PickAnswer(positions_zyx_angstrom=POSITIONS)
+    assert opened.grade(draft.steps[1].key, answer).score == 1
+    assert Draft.of_folder(folder).lesson == draft.lesson
+
+
+def test_steps_are_moved_and_removed_and_keep_their_keys(draft):
+    keys = [step.key for step in draft.steps]
+    assert len(set(keys)) == 3
+    draft.move_step(1, 0)
+    draft.change_step(0, title="Another title")
+    assert [step.key for step in draft.steps] == [keys[1], keys[0], keys[2]]
+    draft.remove_step(1)
+    number = draft.add_step(None, after=0)
+    assert number == 1
+    assert len({step.key for step in draft.steps}) == 3
+    assert draft.steps[0].task is not None
+
+
+def test_another_folder_is_left_alone(draft, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ExistsError, match="empty"):
+        draft.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_nothing_is_written_of_a_lesson_that_could_not_be_read(draft, tmp_path):
+    draft.change_step(0, text="## A heading\n\nwould be a step of its own")
+    with pytest.raises(SaveError, match="another one"):
+        draft.save(tmp_path / "lesson")
+    assert not (tmp_path / "lesson").exists()
+    assert draft.is_changed
+
+
+@pytest.mark.parametrize("thickness", [0, 100])
+def test_the_region_is_what_the_screen_shows_within_the_tomogram(thickness):
+    camera = Camera(
+        order=(0, 1, 2),
+        point_zyx_angstrom=(400, 0, 0),
+        center_zyx_angstrom=(0, 200, 1000),
+        field_angstrom=(600, 800),
+    )
+    through = (350, 450) if thickness else (0, 800)
+    assert region_of_screen(camera, EXTENT, thickness) == (through, (0, 500), (600, 1400))
+    turned = region_of_screen(
+        Camera(
+            order=(1, 0, 2),
+            point_zyx_angstrom=(0, 1000, 0),
+            center_zyx_angstrom=(400, 0, 1000),
+            field_angstrom=(200, 800),
+        ),
+        EXTENT,
+        thickness,
+    )
+    assert turned == ((300, 500), (950, 1050) if thickness else (0, 3000), (600, 1400))
