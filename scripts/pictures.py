@@ -30,6 +30,7 @@ import napari
 from napari.layers import Layer, Vectors
 from PIL import Image as Picture
 from qtpy.QtCore import QBuffer, QIODevice, Qt
+from qtpy.QtGui import QPixmap
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWidget
 
@@ -51,7 +52,14 @@ from napari_cryoet.lessons.lesson import PickTask
 from napari_cryoet.locations import Location
 from napari_cryoet.picks import Picks
 from napari_cryoet.runs.outline import AnnotationRow
-from napari_cryoet.viewer import add_layers, show_orientations, show_slabs
+from napari_cryoet.viewer import (
+    add_layers,
+    save_picture,
+    show_orientations,
+    show_slabs,
+    view_of,
+)
+from napari_cryoet.views.store import keep_view
 
 RUN_ID = 9001
 PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations
@@ -150,11 +158,12 @@ def click(button: QWidget) -> None:
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def drawn(widget: QWidget) -> Picture.Image:
+def drawn(widget: QWidget | QPixmap) -> Picture.Image:
     """Render a widget in 256 colours, which is enough for tomograms."""
     content = QBuffer()
     content.open(QIODevice.OpenModeFlag.WriteOnly)
-    widget.grab().toImage().save(content, "PNG")
+    pixels = widget if isinstance(widget, QPixmap) else widget.grab()
+    pixels.save(content, "PNG")
     picture = Picture.open(io.BytesIO(bytes(content.data().data()))).convert("RGB")
     return picture.quantize(256, Picture.Quantize.MAXCOVERAGE, kmeans=3, dither=Picture.Dither.NONE)
 
@@ -352,6 +361,31 @@ def lesson_editor(stage: Stage) -> Picture.Image:
     return drawn(stage.window)
 
 
+def send(stage: Stage) -> Picture.Image:
+    browser = stage.browse()
+    stage.viewer.dims.set_point(0, 403)
+    stage.viewer.scene.camera.center = (0, 1029, 1830)
+    stage.viewer.scene.camera.zoom *= 2.5
+    stage.settle()
+    view = view_of(stage.viewer)
+    keep_view(view, "Is this a ribosome?", 90001, "DEMO_001")
+    click(browser.screens.run.views)
+    until(QApplication.activePopupWidget)
+    QTest.qWait(300)
+    menu = QApplication.activePopupWidget()
+    screen = stage.window.screen().grabWindow(0)  # with the menu, which is a window of its own
+    picture = drawn(screen.copy(stage.window.frameGeometry().united(menu.frameGeometry())))
+    menu.close()
+    return picture
+
+
+def figure(stage: Stage) -> Picture.Image:
+    stage.browse()
+    path = Path(_home.name, "figure.png")
+    save_picture(stage.viewer, path, (560, 640), overwrite=True)
+    return Picture.open(path).convert("RGB").quantize(256)
+
+
 def sharpen(path: Path) -> None:
     """Film two planes of the demo's tomogram that arrive over a slow connection, as a GIF."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -402,6 +436,8 @@ PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = 
     "review": (review, (1280, 800)),
     "compare": (compare, (1280, 860)),
     "check": (check, (1280, 800)),
+    "send": (send, (1200, 760)),
+    "figure": (figure, (1280, 800)),
     "lesson": (lesson, (1280, 800)),
     "lesson-editor": (lesson_editor, (1280, 800)),
 }

@@ -26,13 +26,20 @@ class KeptView(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Its name, which is its file's."""
-        return self.path.name.removesuffix(SUFFIX)
+        """What it is called: by itself, or else by its file."""
+        title = ""
+        with suppress(FormatError):
+            title = read_view(self.path).words.title
+        return title or self._stem
 
     @property
     def picture(self) -> Path:
         """The path of its picture."""
-        return self.path.with_name(self.title + _PICTURE)
+        return self.path.with_name(self._stem + _PICTURE)
+
+    @property
+    def _stem(self) -> str:
+        return self.path.name.removesuffix(SUFFIX)
 
 
 def kept_views(dataset_id: int, run_name: str) -> list[KeptView]:

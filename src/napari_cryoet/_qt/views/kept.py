@@ -26,7 +26,6 @@ from napari_cryoet._qt.widgets.controls import (
     drop_menu,
     passing_menu,
 )
-from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.locations import Location
 from napari_cryoet.records import Run
@@ -166,7 +165,7 @@ class ViewsMenu(QObject):
 
     def rename(self, kept: KeptView) -> None:
         title = self._ask_title("Rename", kept.title)
-        if title and clean_name(title) != kept.title:
+        if title and title != kept.title:
             rename_view(kept, title)
 
     def delete(self, kept: KeptView) -> None:
