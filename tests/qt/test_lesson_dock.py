@@ -142,7 +142,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
         Step(
             key="compare",
             title="Compare",
-            task=CompareTask(layers=("A", "B"), causes=("shifted", "sloppy")),
+            task=CompareTask(layers=("A", "B"), causes=("shifted", "sloppy " * 20)),
         ),
     )
     source.files = picks_file(tmp_path)
@@ -158,6 +158,13 @@ def test_a_lesson_is_played_with_clicks_and_keys(
         dock.play(source)
     assert not own.visible
     assert viewer.dims.point[0] == pytest.approx(400, abs=40)
+
+    # a step that is left without a click leaves no layer
+    go_on(qtbot, dock)
+    assert "Your picks" in names(dock)
+    with qtbot.waitSignal(dock.ready):
+        dock.back()
+    assert not {"Your picks", REGION} & set(names(dock))
 
     # pick wrongly: nothing of the reference is there before, and causes have letters
     go_on(qtbot, dock)
@@ -219,6 +226,8 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     go_on(qtbot, dock)
     compare = dock.box
     assert isinstance(compare, CompareBox)
+    assert "Your measurement: line" not in names(dock)
+    assert compare.minimumSizeHint().width() < 300
     compare.layer.setCurrentIndex(1)
     compare.cause.setCurrentIndex(0)
     qtbot.keyClicks(compare.why, "by eye")

@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.layers.ownership import about_of, remove_layer
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
 from napari_cryoet._qt.lessons.marks import Marks, add_empty_picks
 from napari_cryoet._qt.lessons.text import LessonText
@@ -41,6 +41,7 @@ from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import (
     explain,
     plain_label,
+    plain_tooltip,
     progress_bar,
     push_button,
     tool_button,
@@ -208,8 +209,11 @@ class PointsBox(TaskBox):
     def leave(self) -> None:
         super().leave()
         self.rest()
-        if self.points is not None:
+        if self.points is not None and len(self.points.data):
             self.points.visible = False
+        elif self.points is not None:  # else one would pile up for each task
+            remove_layer(self.stage.viewer, self.points)
+            self.points = None
 
     def rest(self) -> None:
         if self.points is not None:
@@ -343,15 +347,16 @@ class MeasureBox(PointsBox):
         super().begin()
         if self._follow not in self.stage.viewer.mouse_move_callbacks:
             self.stage.viewer.mouse_move_callbacks.append(self._follow)
-        if self._line is not None:
-            self._line.visible = True
+        if self.points is not None:
+            self._draw(self.points)
 
     def leave(self) -> None:
         super().leave()
         if self._follow in self.stage.viewer.mouse_move_callbacks:
             self.stage.viewer.mouse_move_callbacks.remove(self._follow)
         if self._line is not None:
-            self._line.visible = False
+            remove_layer(self.stage.viewer, self._line)
+            self._line = None
 
     @property
     def diameter_angstrom(self) -> float:
@@ -664,6 +669,10 @@ def _combo(purpose: str, texts: Iterable[str]) -> QComboBox:
     combo.setPlaceholderText(purpose)
     combo.setCurrentIndex(-1)
     combo.setAccessibleName(purpose)
+    # a long text would make the whole page wider than the dock
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(2)
+    combo.currentTextChanged.connect(lambda text: combo.setToolTip(plain_tooltip(text)))
     return combo
 
 
