@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from magicgui import magicgui
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import open_folder, plain_label, push_button
-from napari_cryoet._qt.widgets.start_bar import StartBar
+from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.basket.basket import Basket, ids_in
 from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.download.plan import clean_name
@@ -54,39 +52,27 @@ def _options(
     """Fields of the form."""
 
 
-class ClassPackDialog(QDialog):
+class ClassPackDialog(StartDialog):
     """Asks for a file and options, shows the size, then writes the pack; closing it stops."""
 
     def __init__(self, state: BasketState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Make a class pack")
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(460)
+        super().__init__("Make a class pack", 460, parent)
         self._portal = state.portal
         self._basket = state.basket
-        self._tasks = Tasks(self)
         self._plan: ClassPackPlan | None = None
         self.form: Any = magicgui(_options, call_button=False, **_FIELDS)
         self.size_label = plain_label(name="downloadSize")
-        self.bar = StartBar(self._tasks, KEY, "Make the pack", "Write the pack")
+        self.bar = StartBar(self.tasks, KEY, "Make the pack", "Write the pack")
         self.show_folder = push_button("Show folder", lambda: open_folder(self.path.parent))
         self.bar.button.setDefault(True)
         self._fill_form()
         self.bar.start_requested.connect(self._on_start)
-        self._tasks.finished.connect(self._on_finished)
+        self.tasks.finished.connect(self._on_finished)
         column = QVBoxLayout(self)
         for part in (self.form.native, self.size_label, self.bar, self.show_folder):
             column.addWidget(part)
         self.show_folder.hide()
         self._make_plan()
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        self._tasks.close()
-        super().closeEvent(event)
-
-    def reject(self) -> None:
-        """Close on Escape, as the title bar's button does."""
-        self.close()
 
     @property
     def path(self) -> Path:
@@ -123,7 +109,7 @@ class ClassPackDialog(QDialog):
         portal = self._portal
         has_views = form.has_views.value
         self._on_plan(None, "Looking up sizes…")
-        self._tasks.run(
+        self.tasks.run(
             _PLAN,
             lambda job: _planned(portal, basket, options, has_views=has_views, job=job),
             then=self._on_plan,
@@ -142,7 +128,7 @@ class ClassPackDialog(QDialog):
         if plan is not None:
             self.form.enabled = False
             self.show_folder.hide()
-            self._tasks.run(
+            self.tasks.run(
                 KEY,
                 lambda job: write_class_pack(plan, path, task=job),
                 then=self._on_written,

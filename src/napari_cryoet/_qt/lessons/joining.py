@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QDialog, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.controls import form_of, plain_label
-from napari_cryoet._qt.widgets.start_bar import StartBar
+from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.classroom.client import join_class
 
 _ABOUT: Final = "Your teacher’s board shows the address and the code."
@@ -20,23 +18,19 @@ _PRIVACY: Final = (
 _KEY: Final = "join a class"
 
 
-class JoinDialog(QDialog):
+class JoinDialog(StartDialog):
     """Asks for the address, the code and a nickname, and closes once the class is joined."""
 
     joined = Signal(object)  # ClassLesson or TeacherClient
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Join a class")
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(360)
-        self._tasks = Tasks(self)
+        super().__init__("Join a class", 360, parent)
         self.address = QLineEdit()
         self.address.setPlaceholderText("192.168.1.7:8000")
         self.code = QLineEdit()
         self.code.setPlaceholderText("K7QM-4XDA")
         self.nickname = QLineEdit()
-        self.bar = StartBar(self._tasks, _KEY, "Join", "Join the class")
+        self.bar = StartBar(self.tasks, _KEY, "Join", "Join the class")
         self.bar.button.setDefault(True)
         self.bar.start_requested.connect(self._on_start)
         column = QVBoxLayout(self)
@@ -46,19 +40,11 @@ class JoinDialog(QDialog):
         column.addWidget(plain_label(_PRIVACY, name="dimText"))
         column.addWidget(self.bar)
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        self._tasks.close()
-        super().closeEvent(event)
-
-    def reject(self) -> None:
-        """Close on Escape, as the title bar's button does."""
-        self.close()
-
     def _on_start(self) -> None:
         address = self.address.text()
         code = self.code.text()
         nickname = self.nickname.text()
-        self._tasks.run(
+        self.tasks.run(
             _KEY,
             lambda job: join_class(address, code, nickname, task=job),
             then=self._on_joined,

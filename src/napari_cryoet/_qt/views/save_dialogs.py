@@ -7,19 +7,17 @@ from typing import Any, Final
 
 from magicgui import magicgui
 from napari.viewer import Viewer
-from qtpy.QtCore import QStandardPaths, Qt
-from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QDialog, QVBoxLayout
+from qtpy.QtCore import QStandardPaths
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_cryoet._qt.files.questions import may_replace
 from napari_cryoet._qt.layers.ownership import about_of, real
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
-from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.movie import MOVIE_PX, write_movie
 from napari_cryoet._qt.views.picture import SIZE_PX, Frames, write_picture
 from napari_cryoet._qt.widgets.controls import main_window
-from napari_cryoet._qt.widgets.start_bar import StartBar
+from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.views.movie import LONGEST_S, between, frame_count, sweep, turn
@@ -101,38 +99,27 @@ def save_movie_dialog(viewer: Viewer) -> SaveDialog:
     return dialog
 
 
-class SaveDialog(QDialog):
+class SaveDialog(StartDialog):
     """Asks for a file and options, then draws; closing it stops drawing."""
 
     def __init__(self, viewer: Viewer, *, is_movie: bool) -> None:
-        super().__init__(main_window(viewer))
-        self.setWindowTitle("Save movie" if is_movie else "Save picture")
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(420)
+        title = "Save movie" if is_movie else "Save picture"
+        super().__init__(title, 420, main_window(viewer))
         self._viewer = real(viewer)
         self._is_movie = is_movie
-        self._tasks = Tasks(self)
         self._frames: Frames | None = None
         views = [*kept_choices(self._viewer), ("A file…", "")]
         to_view = {"widget_type": "ComboBox", "choices": views, "label": "To the view"}
         self.form: Any = magicgui(_options, call_button=False, kept=to_view, **_FIELDS)
         self._fill_form()
-        self.bar = StartBar(self._tasks, KEY, "Save", "Save the file once all data are exact")
+        self.bar = StartBar(self.tasks, KEY, "Save", "Save the file once all data are exact")
         self.bar.button.setDefault(True)
         self.bar.start_requested.connect(self._on_start)
-        self._tasks.finished.connect(self._on_finished)
+        self.tasks.finished.connect(self._on_finished)
         column = QVBoxLayout(self)
         column.addWidget(self.form.native)
         column.addStretch(1)
         column.addWidget(self.bar)
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        self._tasks.close()
-        super().closeEvent(event)
-
-    def reject(self) -> None:
-        """Close on Escape, as the title bar's button does."""
-        self.close()
 
     @property
     def path(self) -> Path:
@@ -195,7 +182,7 @@ class SaveDialog(QDialog):
             return
         self._frames = frames
         form.enabled = False
-        self._tasks.run(
+        self.tasks.run(
             KEY,
             lambda job: write(frames, cameras, path, overwrite=True, task=job),
             then=lambda saved: self.bar.say(f"Saved to {saved}."),

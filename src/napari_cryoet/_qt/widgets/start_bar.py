@@ -1,11 +1,12 @@
-"""A button that starts and stops a task."""
+"""A button that starts and stops a task, and the dialog around it."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.tasks import Tasks, UnexpectedError
 from napari_cryoet._qt.widgets.controls import (
@@ -88,3 +89,22 @@ class StartBar(QWidget):
         if key == self._key:
             self.bar.setValue(round(fraction * BAR_STEPS))
             self.say(message)
+
+
+class StartDialog(QDialog):
+    """A dialog with fields and a `StartBar`; closing it stops its tasks and deletes it."""
+
+    def __init__(self, title: str, width_px: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(width_px)
+        self.tasks = Tasks(self)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        self.tasks.close()
+        super().closeEvent(event)
+
+    def reject(self) -> None:
+        """Close on Escape, as the title bar's button does."""
+        self.close()
