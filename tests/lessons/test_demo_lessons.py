@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_cryoet import compare, open_portal
+from napari_cryoet import compare, open_portal, read_index
 from napari_cryoet.demo.lesson_files import write_lessons
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.lessons.folder import lessons_of, open_lesson
@@ -183,8 +183,12 @@ def test_the_right_picks_are_nowhere_to_be_seen(demo_pack):
         if path.suffix in {".json", ".ndjson"}
     ]
     assert not any(f"{truth['x']}"[:8].encode() in content for content in seen)
-    page = open_portal(demo_pack).run_page(9003)
+    portal = open_portal(demo_pack)
+    page = portal.run_page(9003)
     assert page.annotation_files == ()
+    found = read_index(portal).find(objects="ribosome", is_ground_truth=True).run_ids
+    assert 9001 in found
+    assert 9003 not in found
     assert "lessons" not in " ".join(tomogram.https_omezarr_dir for tomogram in page.tomograms)
     for step in folder.lesson.steps:
         layers = () if step.view is None else step.view.layers
@@ -201,5 +205,5 @@ def test_a_server_sends_no_lesson(served_demo):
     base = served_demo["files"]
     for path in (f"lessons/{KEYS[1]}/answers/ribosomes.ndjson", f"lessons/{KEYS[1]}/lesson.md"):
         for url in (base + path, f"{base}../{path}", f"{base}%2e%2e/{path}"):
-            with pytest.raises(urllib.error.HTTPError):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(url)
