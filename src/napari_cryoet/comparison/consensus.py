@@ -212,7 +212,7 @@ def _groups(
     """Rows of picks that are one, each of other people, all within the radius of their mean."""
     near = pairs_within(positions, positions, radius)
     near = near.take((near.rows_a < near.rows_b) & (owners[near.rows_a] != owners[near.rows_b]))
-    # of pairs that are equally far apart, that which comes first in the volume
+    # of equally distant pairs, the first in the volume
     rank = np.argsort(np.lexsort(positions.T[::-1]))
     ends = np.sort(rank[np.stack([near.rows_a, near.rows_b])], axis=0)
     order = np.lexsort((ends[1], ends[0], near.costs))

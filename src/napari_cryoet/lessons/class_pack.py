@@ -322,7 +322,8 @@ def _cells(chosen: Chosen) -> Iterator[Cell]:
     runs = chosen.known
     masks = {row["id"] for _, row, _ in file_cells(runs.rows["annotationFiles"], "zarr")}
     tomogram_ids: set[int] = set()
-    for table, row, column in (file.cell for file in chosen.files):
+    for file in chosen.files:
+        table, row, column = file.cell
         is_copy = column == "httpsMrcFile" and bool(row["httpsOmezarrDir"])
         if is_copy or (table == "annotationFiles" and row["id"] not in masks):
             continue

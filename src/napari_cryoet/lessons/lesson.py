@@ -222,7 +222,7 @@ class MeasureAnswer(Part, frozen=True, kw_only=True, tag_field="kind", tag="meas
 
 
 class CompareAnswer(Part, frozen=True, kw_only=True, tag_field="kind", tag="compare"):
-    """The layer, what is wrong with it, and why the learner thinks so."""
+    """The wrong layer, its fault, and the learner's reasons."""
 
     layer: Text
     cause: Text = ""
@@ -233,7 +233,7 @@ Answer: TypeAlias = PickAnswer | SortAnswer | ChooseAnswer | MeasureAnswer | Com
 
 
 class Remark(Part, frozen=True, kw_only=True):
-    """A place that the answer got wrong, and what is the matter, in a few words."""
+    """A wrong place in an answer, its cause, and a few words about it."""
 
     position_zyx_angstrom: Zyx
     cause: Cause

@@ -249,7 +249,7 @@ def _is_above_chance(
 
 
 def way_text(way_zyx: Floats) -> str:
-    """A way in words, with its main directions: ``6 nm to the right (+x)``."""
+    """A shift as text, with its main directions: ``6 nm to the right (+x)``."""
     length = float(np.linalg.norm(way_zyx))
     main = [axis for axis in (2, 1, 0) if abs(way_zyx[axis]) > length / 3]
     sides = [_SIDES[axis][int(way_zyx[axis] > 0)] for axis in main]
@@ -280,7 +280,8 @@ def _remarks(
     for row, position in enumerate(wrong):
         cause, text = causes[row]
         if shared is not None and is_explained[row]:
-            cause, text = shared.cause, shared.words
+            cause = shared.cause
+            text = shared.words
         elif cause == "shifted":
             meant.append(wrong[row : row + 1])
         yield Remark(position_zyx_angstrom=as_zyx(position), cause=cause, text=text)
@@ -294,7 +295,7 @@ def _remarks(
 def _causes(
     task: PickTask, found: PicksComparison, reference: Picks, others: Mapping[str, Picks]
 ) -> list[tuple[Cause, str]]:
-    """Why each wrong pick is wrong, and in a few words what is there."""
+    """The cause of each wrong pick, and a few words about its place."""
     tolerance = task.tolerance_angstrom
     wrong = positions_of(found.only_a)
     to_counted, _ = nearest(wrong, positions_of(found.b))

@@ -169,7 +169,7 @@ def _read_view(text: str) -> View:
 
 
 def _refuse_misplaced(step: Step) -> None:
-    """References must be in the hidden folder, and what is shown must not."""
+    """Refuse references outside the hidden folder, and shown files inside it."""
     task = step.task
     shown = [layer.file for layer in step.view.layers] if step.view is not None else []
     hidden = list[str | None]()

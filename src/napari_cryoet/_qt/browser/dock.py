@@ -101,7 +101,7 @@ class PortalBrowser(Dock):
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
         self.basket = BasketState(self.tasks, self._memory.download_folder, self)
         self.screens = Screens(self, self.theme, self._thumbnails, self.basket)
-        self.screens.search.setAcceptDrops(False)  # what is dropped there goes to the dock
+        self.screens.search.setAcceptDrops(False)  # the dock takes drops
         self.navigator = Navigator(self.screens, self.session, self)
         self.manager = LayerManager(napari_viewer, self.tasks, parent=self)
         self.detail = Detail(napari_viewer, self.manager, self)

@@ -76,7 +76,9 @@ NAME: Final = "Lesson"
 WRITE: Final = "Write a lesson"
 _OWN_LAYERS: Final = "Your own layers are hidden during a lesson. They come back at its end."
 _LARGE_PT: Final = 16
-_VIEW, _FILES, _SAVE = "view of a step", "files of a step", "save result"
+_VIEW: Final = "view of a step"
+_FILES: Final = "files of a step"
+_SAVE: Final = "save result"
 
 
 def open_lesson_dock(

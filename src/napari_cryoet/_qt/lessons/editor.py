@@ -44,7 +44,7 @@ _UNSAVED: Final = "The lesson has changes that aren't saved. Save them?"
 
 
 class LessonEditor(Dock):
-    """Writes a lesson; what isn't saved is asked about before it would be lost.
+    """Writes a lesson, and asks before it discards unsaved changes.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class LessonEditor(Dock):
     # steps
 
     def add_step(self) -> None:
-        """Add a step that starts from what is on the screen."""
+        """Add a step that starts from the screen's view."""
         self._settle_task()
         view = self._view()
         if view is not None:
@@ -145,7 +145,7 @@ class LessonEditor(Dock):
             self.step_title.setFocus()
 
     def take_screen(self) -> None:
-        """Let the step start from what is on the screen."""
+        """Replace the step's view by the screen's."""
         view = self._view()
         if view is not None and self.step is not None:
             self.draft.show(self.number, view)
@@ -213,7 +213,7 @@ class LessonEditor(Dock):
             self._show_task()
 
     def _view(self) -> View | None:
-        """What is on the screen; None, with a message, if it is no view."""
+        """The screen's view; None after showing an error if there is none."""
         try:
             captured = capture(self.viewer, folder=self.draft.folder)
         except CryoETError as error:

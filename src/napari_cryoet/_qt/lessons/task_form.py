@@ -1,4 +1,4 @@
-"""The form of a step's task: what a teacher fills in for each kind."""
+"""The form of a step's task, with the fields of each kind."""
 
 from __future__ import annotations
 
