@@ -156,8 +156,8 @@ def test_each_wrong_place_has_a_remark():
 
     causes = [remark.cause for remark in feedback.remarks]
     assert causes == ["doubled", "wrong object", "shifted", "missed", "missed", "missed"]
-    assert feedback.remarks[1].text == "this is a proteasome"
-    assert feedback.remarks[2].text == "15 nm beside a ribosome"
+    assert feedback.remarks[1].text == "a proteasome"
+    assert feedback.remarks[2].text == "beside a ribosome"
     assert np.allclose([each.position_zyx_angstrom for each in feedback.remarks[:3]], picks[20:])
     assert np.allclose(
         [each.position_zyx_angstrom for each in feedback.remarks[3:]], RIBOSOMES[21:]

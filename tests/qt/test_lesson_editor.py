@@ -101,7 +101,7 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     positions = tuple(map(tuple, picks_of(ribosomes).positions_angstrom_zyx.tolist()))
     feedback = open_lesson(folder).grade(pick.key, PickAnswer(positions_zyx_angstrom=positions))
     assert feedback.score == 1
-    assert 0 < feedback.figures["n_reference"] <= count
+    assert 0 < len(feedback.reference_zyx_angstrom) <= count
 
     with qtbot.waitSignal(editor.played) as played:
         qtbot.mouseClick(editor.try_button, LEFT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -27,9 +27,10 @@ from napari_cryoet.lessons.lesson import (
     SortAnswer,
     SortTask,
 )
-from napari_cryoet.lessons.mistakes import as_zyx, grade_picks, nearest
+from napari_cryoet.lessons.mistakes import distances_to, grade_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.views.view import zyx_of
 from napari_cryoet.wording import count_text, nm_text
 
 #: Share of a score that the right layer of a comparison gives, without the right cause.
@@ -77,7 +78,7 @@ def _grade_sorted(task: SortTask, answer: SortAnswer, read: Callable[[str], Pick
     """The mean share of right decisions among those to keep and those to reject."""
     positions = read(task.picks).positions_angstrom_zyx
     reference = read(task.reference).positions_angstrom_zyx
-    belongs = nearest(positions, reference)[0] <= task.tolerance_angstrom
+    belongs = distances_to(reference, positions) <= task.tolerance_angstrom
     good = np.flatnonzero(belongs)
     bad = np.flatnonzero(~belongs)
     lost = np.setdiff1d(good, answer.kept)
@@ -85,45 +86,35 @@ def _grade_sorted(task: SortTask, answer: SortAnswer, read: Callable[[str], Pick
     shares = [
         1 - len(wrong) / len(rows) for wrong, rows in ((lost, good), (spared, bad)) if len(rows)
     ]
-    remarks = [
-        *_at(positions[lost], "missed", "this one is right"),
-        *_at(positions[spared], "extra", "this one is wrong"),
-    ]
-    score = sum(shares) / max(1, len(shares))
-    n_right = len(positions) - len(remarks)
-    is_right = score >= task.pass_score
-    main: Cause = "right" if is_right else "missed" if len(lost) > len(spared) else "extra"
+    n_right = len(positions) - len(lost) - len(spared)
     sentences = [f"You sorted {n_right} of {len(positions)} rightly."]
     if len(lost):
         sentences.append(f"{count_text(len(lost), 'right pick')} should have been kept.")
     if len(spared):
         sentences.append(f"{count_text(len(spared), 'wrong pick')} should have been rejected.")
-    return Feedback(
-        score=score,
-        is_right=is_right,
-        cause=main,
-        text=" ".join([task.messages.get(main, ""), *sentences]).strip(),
-        figures={"n_right": n_right, "n_picks": len(positions)},
-        remarks=tuple(remarks),
-    )
-
-
-def _at(positions: NDArray[np.float64], cause: Cause, text: str) -> list[Remark]:
-    return [
-        Remark(position_zyx_angstrom=as_zyx(position), cause=cause, text=text)
-        for position in positions
+    wrong_cause: Cause = "missed" if len(lost) > len(spared) else "extra"
+    score = sum(shares) / max(1, len(shares))
+    feedback = _feedback(task, score, wrong_cause, " ".join(sentences))
+    remarks = [
+        *_at(positions[lost], "missed", "this one is right"),
+        *_at(positions[spared], "extra", "this one is wrong"),
     ]
+    return replace(feedback, remarks=tuple(remarks))
+
+
+def _at(positions: NDArray[np.float64], cause: Cause, text: str) -> Iterator[Remark]:
+    for position in positions:
+        yield Remark(position_zyx_angstrom=zyx_of(position), cause=cause, text=text)
 
 
 def _grade_choice(task: ChooseTask, answer: ChooseAnswer) -> Feedback:
     if task.right is None or max(task.right, answer.choice) >= len(task.choices):
         raise FormatError("This task has no such choice, or no right one.")
-    chosen = task.choices[answer.choice]
     right = task.choices[task.right].text or f"number {task.right + 1}"
     is_right = answer.choice == task.right
     usual = "Right." if is_right else f"No. The right answer is: {right}"
-    feedback = _of_two(task, usual, "wrong choice", is_right=is_right)
-    return replace(feedback, text=chosen.message or feedback.text)
+    feedback = _feedback(task, float(is_right), "wrong choice", usual)
+    return replace(feedback, text=task.choices[answer.choice].message or feedback.text)
 
 
 def _grade_length(task: MeasureTask, answer: MeasureAnswer) -> Feedback:
@@ -137,27 +128,27 @@ def _grade_length(task: MeasureTask, answer: MeasureAnswer) -> Feedback:
         f"{judgement}: you measured {nm_text(answer.length_angstrom)}, "
         f"and it is about {nm_text(task.right_angstrom)}."
     )
-    feedback = _of_two(task, usual, cause, is_right=is_right)
-    return replace(feedback, figures={"error_angstrom": error})
+    return _feedback(task, float(is_right), cause, usual)
 
 
 def _grade_comparison(task: CompareTask, answer: CompareAnswer) -> Feedback:
     if not task.right:
         raise FormatError("This task has no right answer.")
-    is_layer_right = answer.layer == task.right
-    is_cause_right = not task.right_cause or answer.cause == task.right_cause
+    score = 0.0
+    start = "No,"
+    if answer.layer == task.right:
+        score = _LAYER_ONLY
+        start = "The layer is right, but not what is wrong with it:"
+        if answer.cause == task.right_cause or not task.right_cause:
+            score = 1.0
+            start = "Right,"
     why = f": {task.right_cause}" if task.right_cause else ""
-    answer_text = f"it is {task.right}{why}."
-    if is_layer_right and is_cause_right:
-        return _of_two(task, f"Right, {answer_text}", "wrong choice", is_right=True)
-    start = "The layer is right, but not what is wrong with it:" if is_layer_right else "No,"
-    feedback = _of_two(task, f"{start} {answer_text}", "wrong choice", is_right=False)
-    score = _LAYER_ONLY if is_layer_right else 0.0
-    return replace(feedback, score=score, is_right=score >= task.pass_score)
+    return _feedback(task, score, "wrong choice", f"{start} it is {task.right}{why}.")
 
 
-def _of_two(task: LessonTask, usual: str, wrong: Cause, *, is_right: bool) -> Feedback:
-    """Feedback on an answer that is either right or wrong; the lesson's own words win."""
-    cause: Cause = "right" if is_right else wrong
+def _feedback(task: LessonTask, score: float, wrong: Cause, usual: str) -> Feedback:
+    """Feedback for a score, with a cause if it is wrong; the lesson's own words win."""
+    is_right = score >= task.pass_score
+    cause = "right" if is_right else wrong
     text = task.messages.get(cause, usual)
-    return Feedback(score=float(is_right), is_right=is_right, cause=cause, text=text)
+    return Feedback(score=score, is_right=is_right, cause=cause, text=text)

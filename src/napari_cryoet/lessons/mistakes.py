@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.check.readings import Reading, all_readings
+from napari_cryoet.check.readings import Reading, all_readings, shifted
 from napari_cryoet.comparison.comparing import compare
+from napari_cryoet.comparison.match import pairs_within
 from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.lessons.lesson import (
     MAX_PICKS,
@@ -23,7 +24,9 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task
-from napari_cryoet.wording import count_text, nm_text
+from napari_cryoet.views.view import zyx_of
+from napari_cryoet.volumes import edge_distances
+from napari_cryoet.wording import count_text
 
 Floats = NDArray[np.float64]
 
@@ -33,9 +36,9 @@ _MIN_SHARED: Final = 3
 _SHARED_PART: Final = 0.4
 #: A shared mistake must be less likely than this by chance.
 _MAX_CHANCE: Final = 0.01
-#: In tolerances: the longest shift that is looked for, and how exactly it must fit.
+#: In tolerances: the longest shift that is looked for, and how alike the shifts of picks are.
 _REACH: Final = 5.0
-_EXACT: Final = 0.5
+_ALIKE: Final = 0.5
 #: In tolerances: a pick this near to a missed object is meant for it, and one this near to the end
 #: of the tomogram is at its edge.
 _BESIDE: Final = 1.4
@@ -51,19 +54,20 @@ _SIDES: Final = (
     ("up (−y)", "down (+y)"),
     ("to the left (−x)", "to the right (+x)"),
 )
-#: What tells most about an answer first.
-_ORDER: Final[tuple[Cause, ...]] = (
-    "swapped",
-    "flipped",
-    "scaled",
-    "wrong object",
-    "doubled",
-    "shifted",
-    "edge",
-    "noise",
-    "extra",
-    "missed",
-)
+#: Sentences by cause, those that tell most about an answer first; empty if all picks share it.
+_SENTENCES: Final[Mapping[Cause, str]] = {
+    "nothing here": "There is no {object_name} here.",
+    "swapped": "",
+    "flipped": "",
+    "scaled": "",
+    "wrong object": "{picks} on the wrong object: {texts}.",
+    "doubled": "{picks} on an object that you picked already.",
+    "shifted": "{picks} too far from the centre of the object.",
+    "edge": "{picks} at the edge.",
+    "noise": "{picks} on nothing but noise.",
+    "extra": "{picks} on nothing that you were to pick.",
+    "missed": "You missed {count} of {total}.",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +80,16 @@ class Shared:
     n_fitting: int
 
 
+class _Rule(NamedTuple):
+    """Picks that are near to something have a cause: distances and reach in ångström."""
+
+    distances: Floats
+    reach: float
+    cause: Cause
+    text: str
+    meant_zyx: Floats | None = None  # the places that the picks are meant for
+
+
 def grade_picks(
     task: PickTask, answer: PickAnswer, read: Callable[[str], Picks], progress: Task = UNWATCHED
 ) -> Feedback:
@@ -86,7 +100,6 @@ def grade_picks(
     picks = Picks(np.reshape(answer.positions_zyx_angstrom, (-1, 3)), 1.0)
     nothing = Picks(np.empty((0, 3)), 1.0)
     reference = nothing if task.reference is None else read(task.reference)
-    others = {name: read(file) for name, file in task.others.items()}
     found = compare(
         picks,
         reference,
@@ -95,74 +108,36 @@ def grade_picks(
         task=progress,
     )
     assert isinstance(found, PicksComparison)  # noqa: S101 - as of all picks
-    if not len(found.b):
-        return _graded_empty(task, found)
-    score = found.scores.f_beta or 0.0
+    scores = found.scores
+    score = 1.0 if scores.f_beta is None else scores.f_beta  # nothing is there, and none was picked
     is_right = score >= task.pass_score
     shared = None if is_right else shared_mistake(task, picks, reference, len(found.rows_a))
-    remarks = list(_remarks(task, found, reference, others, shared))
-    main, text = _summary(task, found, remarks, shared, is_right=is_right)
+    remarks = list(_remarks(task, found, read, reference, shared))
+    sentences = _sentences(task, found, remarks, shared, is_right=is_right)
+    text = [task.messages.get(cause, usual) for cause, usual in sentences.items()]
+    text = text[:_MAX_SENTENCES]
+    if shared is None:
+        text.append(_about_offset(found))
+    figures = {"precision": scores.precision, "recall": scores.recall}
+    right = found.b.positions_angstrom_zyx[:MAX_PICKS]
     return Feedback(
         score=score,
         is_right=is_right,
-        cause=main,
-        text=text,
-        figures=_figures(found),
+        cause=next(iter(sentences)),
+        text=" ".join(filter(None, text)),
+        figures={name: value for name, value in figures.items() if value is not None},
         remarks=tuple(remarks[: 2 * MAX_PICKS]),
-        reference_zyx_angstrom=tuple(map(as_zyx, positions_of(found.b)[:MAX_PICKS])),
+        reference_zyx_angstrom=tuple(map(zyx_of, right)),
     )
 
 
-def nearest(points: Floats, targets: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """The distance of each point (n, 3) to the nearest target (m, 3), and its row; inf if m is 0."""
+def distances_to(targets: Floats, points: Floats) -> Floats:
+    """The distance of each point (n, 3) to the nearest target (m, 3); inf if there is none."""
     from scipy.spatial import KDTree
 
     if not len(points) or not len(targets):
-        return np.full(len(points), np.inf), np.zeros(len(points), np.intp)
-    distances, rows = KDTree(targets).query(points)
-    return distances, rows
-
-
-def positions_of(picks: Picks) -> Floats:
-    """Positions (n, 3) in ångström, z, y, x."""
-    return picks.positions_angstrom_zyx
-
-
-def as_zyx(position: Floats) -> tuple[float, float, float]:
-    """A position as plain numbers."""
-    z, y, x = position.tolist()
-    return z, y, x
-
-
-def _graded_empty(task: PickTask, found: PicksComparison) -> Feedback:
-    """Grade picks where there is nothing to pick."""
-    is_right = not len(found.a)
-    cause: Cause = "right" if is_right else "nothing here"
-    usual = f"There is no {task.object_name} here" + (", as you found." if is_right else ".")
-    remarks = [
-        Remark(position_zyx_angstrom=as_zyx(position), cause="nothing here")
-        for position in positions_of(found.a)
-    ]
-    return Feedback(
-        score=float(is_right),
-        is_right=is_right,
-        cause=cause,
-        text=task.messages.get(cause, usual),
-        remarks=tuple(remarks),
-    )
-
-
-def _figures(found: PicksComparison) -> dict[str, float]:
-    scores = found.scores
-    figures = {
-        "n_right": scores.true_positives,
-        "n_picks": len(found.a),
-        "n_reference": len(found.b),
-        "precision": scores.precision,
-        "recall": scores.recall,
-        "mean_distance_angstrom": None if found.distance is None else found.distance.mean,
-    }
-    return {name: float(value) for name, value in figures.items() if value is not None}
+        return np.full(len(points), np.inf)
+    return np.asarray(KDTree(targets).query(points)[0])
 
 
 # mistakes that all picks share
@@ -173,79 +148,70 @@ def shared_mistake(task: PickTask, picks: Picks, reference: Picks, n_right: int)
 
     ``n_right`` is the number of picks that are right as they are.
     """
-    points = positions_of(picks)
-    targets = positions_of(reference)
+    points = picks.positions_angstrom_zyx
+    targets = reference.positions_angstrom_zyx
     if min(len(points), len(targets)) < _MIN_SHARED:
         return None
+    spacing = reference.spacing_angstrom or 1.0
+    shape = reference.shape_zyx or (0, 0, 0)  # without it, a flip isn't found
+    tolerance = task.tolerance_angstrom
+    ways = _ways(points, targets, tolerance)
+    way = _commonest(ways, _ALIKE * tolerance)
+    _, *others = all_readings(spacing, spacing)
+    readings = [shifted(way / spacing), *others]
+    belong = [reading.apply(points / spacing, shape) * spacing for reading in readings]
+    counts = [_n_fitting(each, targets, tolerance) for each in belong]
+    best = int(np.argmax(counts))
     least = n_right + max(_MIN_SHARED, _SHARED_PART * len(points))
-    candidates = [
-        _shift(points, targets, task.tolerance_angstrom),
-        _reading(points, reference, task.tolerance_angstrom),
-    ]
-    likely = [each for each in candidates if each is not None and each.n_fitting >= least]
-    return max(likely, key=lambda each: each.n_fitting, default=None)
+    chance = _chance(counts[best], points, targets, tolerance) * (len(ways) + len(readings))
+    if counts[best] < least or chance >= _MAX_CHANCE:
+        return None
+    cause = _cause_of(readings[best])
+    words = f"shifted by about {way_text(-way)}" if cause == "shifted" else readings[best].words()
+    return Shared(cause, words, belong[best], counts[best])
 
 
-def _shift(points: Floats, targets: Floats, tolerance: float) -> Shared | None:
-    """The shift by which most picks miss the references alike."""
+def _cause_of(reading: Reading) -> Cause:
+    if any(reading.shift_zyx):
+        return "shifted"
+    if reading.unit:
+        return "scaled"
+    return "flipped" if reading.order_zyx == (0, 1, 2) else "swapped"
+
+
+def _ways(points: Floats, targets: Floats, tolerance: float) -> Floats:
+    """The ways (n, 3) from some picks to the references around them, and that of no length."""
+    some = points[:: len(points) // _MAX_SAMPLED + 1]
+    near = pairs_within(some, targets, _REACH * tolerance)
+    near = near.take(np.arange(0, len(near), len(near) // _MAX_PAIRS + 1))
+    return np.vstack([np.zeros(3), targets[near.rows_b] - some[near.rows_a]])
+
+
+def _commonest(ways: Floats, radius: float) -> Floats:
+    """The mean of the most ways that are alike."""
     from scipy.spatial import KDTree
 
-    some = points[:: len(points) // _MAX_SAMPLED + 1]
-    near = KDTree(targets).query_ball_point(some, _REACH * tolerance)
-    pairs = zip(some, near, strict=True)
-    ways = np.concatenate([targets[rows] - point for point, rows in pairs if rows] or [some[:0]])
-    ways = ways[:: len(ways) // _MAX_PAIRS + 1]
-    if not len(ways):
-        return None
     tree = KDTree(ways)
-    exact = _EXACT * tolerance
-    best = int(np.argmax(tree.query_ball_point(ways, exact, return_length=True)))
-    way = ways[tree.query_ball_point(ways[best], exact)].mean(axis=0)
-    belong = points + way
-    n_fitting = _n_fitting(belong, targets, exact)
-    if not _is_above_chance(n_fitting, points, targets, exact, n_tried=len(ways)):
-        return None
-    return Shared("shifted", f"shifted by about {way_text(-way)}", belong, n_fitting)
-
-
-def _reading(points: Floats, reference: Picks, tolerance: float) -> Shared | None:
-    """The order, flip and scale of axes under which most picks fit."""
-    targets = positions_of(reference)
-    spacing = reference.spacing_angstrom or 1.0
-    ends = np.vstack([points, targets]).max(axis=0) / spacing
-    guessed = np.maximum(np.ceil(ends), 0).astype(int) + 1
-    z, y, x = reference.shape_zyx or guessed.tolist()
-    readings = list(all_readings(spacing, spacing))[1:]
-
-    def read(reading: Reading) -> Floats:
-        return reading.apply(points / spacing, (z, y, x)) * spacing
-
-    counts = [_n_fitting(read(reading), targets, tolerance) for reading in readings]
-    best = int(np.argmax(counts))
-    if not _is_above_chance(counts[best], points, targets, tolerance, n_tried=len(readings)):
-        return None
-    reading = readings[best]
-    cause: Cause = "swapped" if reading.order_zyx != (0, 1, 2) else "flipped"
-    cause = "scaled" if reading.unit else cause
-    return Shared(cause, reading.words(), read(reading), counts[best])
+    best = int(np.argmax(tree.query_ball_point(ways, radius, return_length=True)))
+    return np.asarray(ways[tree.query_ball_point(ways[best], radius)].mean(axis=0))
 
 
 def _n_fitting(points: Floats, targets: Floats, radius: float) -> int:
-    """How many targets have a point near."""
-    distances, rows = nearest(points, targets)
+    """How many targets are the nearest of a point within the radius."""
+    from scipy.spatial import KDTree
+
+    distances, rows = KDTree(targets).query(points)
     return len(np.unique(rows[distances <= radius]))
 
 
-def _is_above_chance(
-    n_fitting: int, points: Floats, targets: Floats, radius: float, *, n_tried: int
-) -> bool:
-    """Whether so many points near targets are no chance, after a number of tries."""
+def _chance(n_fitting: int, points: Floats, targets: Floats, radius: float) -> float:
+    """How likely so many points anywhere are near targets."""
     from scipy.special import bdtrc
 
     everything = np.vstack([points, targets])
     extent = np.ptp(everything, axis=0) + 2 * radius
     share = min(1.0, len(targets) * 4 / 3 * np.pi * radius**3 / float(extent.prod()))
-    return bool(bdtrc(n_fitting - 1, len(points), share) * n_tried < _MAX_CHANCE)
+    return float(bdtrc(n_fitting - 1, len(points), share))
 
 
 def way_text(way_zyx: Floats) -> str:
@@ -262,139 +228,114 @@ def way_text(way_zyx: Floats) -> str:
 def _remarks(
     task: PickTask,
     found: PicksComparison,
+    read: Callable[[str], Picks],
     reference: Picks,
-    others: Mapping[str, Picks],
     shared: Shared | None,
 ) -> Iterator[Remark]:
     """Remarks on wrong picks, then on missed references."""
-    tolerance = task.tolerance_angstrom
-    wrong = positions_of(found.only_a)
-    missed = positions_of(found.only_b)
-    belong = wrong
-    is_explained = np.zeros(len(wrong), bool)
-    if shared is not None:
-        belong = shared.belong_zyx[found.only_a.ids]  # the ids are rows of the answer
-        is_explained = nearest(belong, positions_of(reference))[0] <= tolerance
-    causes = _causes(task, found, reference, others)
-    meant = [belong[is_explained]]
-    for row, position in enumerate(wrong):
-        cause, text = causes[row]
-        if shared is not None and is_explained[row]:
-            cause = shared.cause
-            text = shared.words
-        elif cause == "shifted":
-            meant.append(wrong[row : row + 1])
-        yield Remark(position_zyx_angstrom=as_zyx(position), cause=cause, text=text)
-    to_meant, _ = nearest(missed, np.concatenate(meant))
-    reach = tolerance if shared is not None else _BESIDE * tolerance
-    for position in missed[to_meant > reach]:
-        text = f"{_with_article(task.object_name)} that you missed"
-        yield Remark(position_zyx_angstrom=as_zyx(position), cause="missed", text=text)
+    rules = list(_rules(task, found, read, reference, shared))
+    meant = [np.empty((0, 3))]
+    for row, position in enumerate(found.only_a.positions_angstrom_zyx):
+        rule = next(each for each in rules if each.distances[row] <= each.reach)
+        if rule.meant_zyx is not None:
+            meant.append(rule.meant_zyx[row : row + 1])
+        yield Remark(position_zyx_angstrom=zyx_of(position), cause=rule.cause, text=rule.text)
+    missed = found.only_b.positions_angstrom_zyx
+    is_meant = distances_to(np.concatenate(meant), missed) <= _BESIDE * task.tolerance_angstrom
+    text = f"{_with_article(task.object_name)} that you missed"
+    for position in missed[~is_meant]:
+        yield Remark(position_zyx_angstrom=zyx_of(position), cause="missed", text=text)
 
 
-def _causes(
-    task: PickTask, found: PicksComparison, reference: Picks, others: Mapping[str, Picks]
-) -> list[tuple[Cause, str]]:
-    """The cause of each wrong pick, and a few words about its place."""
+def _rules(
+    task: PickTask,
+    found: PicksComparison,
+    read: Callable[[str], Picks],
+    reference: Picks,
+    shared: Shared | None,
+) -> Iterator[_Rule]:
+    """What tells why a pick is wrong: the first rule that it fits; it fits the last one always."""
     tolerance = task.tolerance_angstrom
-    wrong = positions_of(found.only_a)
-    to_counted, _ = nearest(wrong, positions_of(found.b))
-    to_any, _ = nearest(wrong, positions_of(reference))
-    to_missed, _ = nearest(wrong, positions_of(found.only_b))
-    to_others = {name: nearest(wrong, positions_of(each))[0] for name, each in others.items()}
-    to_end = _distances_to_end(wrong, reference)
+    wrong = found.only_a.positions_angstrom_zyx
+    always = np.zeros(len(wrong))
     object_name = _with_article(task.object_name)
 
-    def cause_of(row: int) -> tuple[Cause, str]:
-        other = min(to_others, key=lambda name: float(to_others[name][row]), default="")
-        if to_counted[row] <= tolerance:
-            return "doubled", "this one was picked twice"
-        if to_any[row] <= tolerance:
-            return "edge", f"{object_name} outside the region"
-        if other and to_others[other][row] <= tolerance:
-            cause: Cause = "edge" if "edge" in other.casefold() else "wrong object"
-            return cause, f"this is {_with_article(other)}"
-        if to_missed[row] <= _BESIDE * tolerance:
-            return "shifted", f"{nm_text(to_missed[row])} beside {object_name}"
-        if to_end[row] <= _AT_EDGE * tolerance:
-            return "edge", "the edge of the tomogram"
-        return ("noise", "only noise") if others else ("extra", f"not {object_name}")
+    def near(picks: Picks) -> Floats:
+        return distances_to(picks.positions_angstrom_zyx, wrong)
 
-    return [cause_of(row) for row in range(len(wrong))]
-
-
-def _distances_to_end(points: Floats, reference: Picks) -> Floats:
-    """The distance of each point to the end of the tomogram; inf if its size is unknown."""
-    if reference.shape_zyx is None or reference.spacing_angstrom is None:
-        return np.full(len(points), np.inf)
-    last = (np.array(reference.shape_zyx) - 1) * reference.spacing_angstrom
-    return np.asarray(np.minimum(points, last - points).min(axis=1))
+    if not len(found.b):
+        yield _Rule(always, 0, "nothing here", "")
+        return
+    if shared is not None:
+        belong = shared.belong_zyx[found.only_a.ids]  # the ids are rows of the answer
+        to_targets = distances_to(reference.positions_angstrom_zyx, belong)
+        yield _Rule(to_targets, tolerance, shared.cause, shared.words, belong)
+    yield _Rule(near(found.b), tolerance, "doubled", "this one was picked twice")
+    yield _Rule(near(reference), tolerance, "edge", f"{object_name} outside the region")
+    for name, file in task.others.items():
+        cause: Cause = "edge" if "edge" in name.casefold() else "wrong object"
+        yield _Rule(near(read(file)), tolerance, cause, _with_article(name))
+    beside = f"beside {object_name}"
+    yield _Rule(near(found.only_b), _BESIDE * tolerance, "shifted", beside, wrong)
+    if reference.shape_zyx is not None and reference.spacing_angstrom is not None:
+        spacing = reference.spacing_angstrom
+        to_end = edge_distances(wrong / spacing, reference.shape_zyx, spacing)
+        yield _Rule(to_end, _AT_EDGE * tolerance, "edge", "the edge of the tomogram")
+    if task.others:
+        yield _Rule(always, 0, "noise", "only noise")
+    yield _Rule(always, 0, "extra", f"not {object_name}")
 
 
 # words
 
 
-def _summary(
+def _sentences(
     task: PickTask,
     found: PicksComparison,
     remarks: Sequence[Remark],
     shared: Shared | None,
     *,
     is_right: bool,
-) -> tuple[Cause, str]:
-    """The main cause, and a few sentences, the lesson's own where it has some."""
+) -> dict[Cause, str]:
+    """The usual sentence for each cause, the main one first."""
+    total = len(found.b)
+    sentences: dict[Cause, str] = {}
+    if is_right and not total:
+        sentences["right"] = f"There is no {task.object_name} here, as you found."
+    elif is_right:
+        sentences["right"] = f"You found {found.scores.true_positives} of {total}."
+    if shared is not None:
+        fitting = f"{shared.n_fitting} of {count_text(len(found.a), 'pick')} are right"
+        of_shift = f"Your picks are {shared.words}. Moved back, {fitting}."
+        of_reading = f"{fitting} if {shared.words}."
+        sentences[shared.cause] = of_shift if shared.cause == "shifted" else of_reading
     counts = Counter(remark.cause for remark in remarks)
-    order = sorted(counts, key=lambda cause: (-counts[cause], _ORDER.index(cause)))
+    ranks = {cause: rank for rank, cause in enumerate(_SENTENCES)}
+    order = sorted(counts, key=lambda cause: (-counts[cause], ranks[cause]))
     are_mostly_wrong = (found.scores.precision or 0.0) < 2 / 3
     if are_mostly_wrong and len(order) > 1 and order[0] == "missed":
         order = [*order[1:], "missed"]  # why the picks are wrong tells more
-    main: Cause = "right" if is_right else order[0]
-    usual = {cause: _sentence(cause, counts[cause], remarks, found) for cause in order}
-    if shared is not None:
-        main = shared.cause
-        usual[main] = _shared_sentence(shared, len(found.a))
-    if is_right:
-        usual["right"] = f"You found {found.scores.true_positives} of {len(found.b)}."
-    causes = dict.fromkeys([main, *order])
-    sentences = [task.messages.get(cause, usual[cause]) for cause in causes][:_MAX_SENTENCES]
-    if shared is None:
-        sentences.append(_about_offset(found))
-    return main, " ".join(filter(None, sentences))
-
-
-def _shared_sentence(shared: Shared, n_picks: int) -> str:
-    most = f"{shared.n_fitting} of {count_text(n_picks, 'pick')}"
-    if shared.cause == "shifted":
-        return f"Your picks are {shared.words}. Moved back, {most} are right."
-    return f"{most} are right if {shared.words}."
-
-
-def _sentence(cause: Cause, count: int, remarks: Sequence[Remark], found: PicksComparison) -> str:
-    picks = f"{count_text(count, 'pick')} {'is' if count == 1 else 'are'}"
-    match cause:
-        case "missed":
-            return f"You missed {count} of {len(found.b)}."
-        case "doubled":
-            return f"{picks} on an object that you picked already."
-        case "wrong object":
-            texts = [remark.text for remark in remarks if remark.cause == cause]
-            names = [text.removeprefix("this is ") for text in dict.fromkeys(texts)]
-            return f"{picks} on the wrong object: {' or '.join(names)}."
-        case "shifted":
-            return f"{picks} too far from the centre of the object."
-        case "edge":
-            return f"{picks} at the edge."
-        case "noise":
-            return f"{picks} on nothing but noise."
-        case _:
-            return f"{picks} on nothing that you were to pick."
+    for cause in order:
+        count = counts[cause]
+        texts = dict.fromkeys(remark.text for remark in remarks if remark.cause == cause)
+        usual = _SENTENCES[cause].format(
+            picks=f"{count_text(count, 'pick')} {'is' if count == 1 else 'are'}",
+            texts=" or ".join(texts),
+            count=count,
+            total=total,
+            object_name=task.object_name,
+        )
+        sentences.setdefault(cause, usual)
+    return sentences
 
 
 def _about_offset(found: PicksComparison) -> str:
     """A sentence if right picks are all off to the same side; else nothing."""
     if len(found.rows_a) < _MIN_SHARED:
         return ""
-    offsets = positions_of(found.a)[found.rows_a] - positions_of(found.b)[found.rows_b]
+    offsets = (
+        found.a.positions_angstrom_zyx[found.rows_a] - found.b.positions_angstrom_zyx[found.rows_b]
+    )
     mean = offsets.mean(axis=0)
     error = float(np.linalg.norm(offsets.std(axis=0))) / np.sqrt(len(offsets))
     if np.linalg.norm(mean) <= max(_OFFSET * found.radius_angstrom, 3 * error):

@@ -6,6 +6,7 @@ Names come before ids, because the portal replaces annotations by better ones. L
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -282,6 +283,12 @@ def write_view(view: View, path: str | Path, *, overwrite: bool = False) -> Path
     with written_whole(path, overwrite=overwrite) as unfinished:
         unfinished.write_bytes(text)
     return path
+
+
+def zyx_of(values: Iterable[float]) -> Zyx:
+    """A position from numbers of any kind."""
+    z, y, x = map(float, values)
+    return z, y, x
 
 
 def _is_flat(data: object, levels: int = _MAX_LEVELS) -> bool:

@@ -70,7 +70,7 @@ from napari_cryoet.provenance import Provenance
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import Subject, Verdict
 from napari_cryoet.review.sheet import ReviewSheet
-from napari_cryoet.views.view import Zyx
+from napari_cryoet.views.view import zyx_of
 from napari_cryoet.volumes.crops import Frame
 from napari_cryoet.wording import count_text, nm_text
 
@@ -370,7 +370,7 @@ class MeasureBox(PointsBox):
         ends = self.positions
         if len(ends) != 2:
             return None
-        first, last = (_zyx(end) for end in ends)
+        first, last = (zyx_of(end) for end in ends)
         return MeasureAnswer(length_angstrom=_length(*ends), ends_zyx_angstrom=(first, last))
 
     def count_text(self) -> str:
@@ -620,7 +620,7 @@ class SortBox(TaskBox):
         volume = self.stage.volume
         if self._picks is not None and volume is not None and 0 <= cell < self.model.rowCount():
             position = self._positions(self._picks, volume)[self.model.row_at(cell)]
-            self.stage.marks.highlight(_zyx(position))
+            self.stage.marks.highlight(zyx_of(position))
 
     def _show_verdicts(self) -> None:
         self.model.refresh()
@@ -677,12 +677,7 @@ def _combo(purpose: str, texts: Iterable[str]) -> QComboBox:
 
 
 def _picked(positions: NDArray[np.float64]) -> PickAnswer:
-    return PickAnswer(positions_zyx_angstrom=tuple(_zyx(each) for each in positions))
-
-
-def _zyx(position: NDArray[np.float64]) -> Zyx:
-    z, y, x = position.tolist()
-    return z, y, x
+    return PickAnswer(positions_zyx_angstrom=tuple(zyx_of(each) for each in positions))
 
 
 def _length(first: NDArray[np.float64], last: NDArray[np.float64]) -> float:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from napari.components import ViewerModel
 
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.views.view import Camera, Zyx
+from napari_cryoet.views.view import Camera, zyx_of
 
 
 def camera_of(viewer: ViewerModel) -> Camera:
@@ -60,9 +58,3 @@ def show_camera(viewer: ViewerModel, camera: Camera) -> None:
     napari_camera.perspective = camera.perspective
     napari_camera.zoom = min(height / high, width / wide)
     napari_camera.center = tuple(camera.center_zyx_angstrom[axis] for axis in camera.order)
-
-
-def zyx_of(values: Iterable[float]) -> Zyx:
-    """A position from numbers of any kind."""
-    z, y, x = map(float, values)
-    return z, y, x

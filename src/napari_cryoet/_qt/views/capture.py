@@ -20,7 +20,7 @@ from napari_cryoet._qt.ortho.dock import NAME as ORTHO
 from napari_cryoet._qt.picks.edits import edits_of
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, orientation_of, points_of
 from napari_cryoet._qt.picks.slabs import slab_nm_of
-from napari_cryoet._qt.views.camera import camera_of, zyx_of
+from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.widgets.dock import is_open
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import PackError
@@ -41,6 +41,7 @@ from napari_cryoet.views.view import (
     ViewedRun,
     ViewedTomogram,
     Words,
+    zyx_of,
 )
 from napari_cryoet.wording import count_text, plain
 
