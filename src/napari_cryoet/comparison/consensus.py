@@ -164,18 +164,24 @@ def consensus(
     for one, other in combinations(people, 2):
         require_one_frame(one, other, insist=False)
     positions = np.concatenate([each.positions_angstrom_zyx for each in people])
-    owners = np.repeat(np.arange(len(people)), [len(each) for each in people])
+    sizes = [len(each) for each in people]
+    owners = np.repeat(np.arange(len(people)), sizes)
+    rows = np.concatenate([np.arange(size) for size in sizes])
+    # of equally near pairs, the first in the volume is joined first, whatever the order of the people
+    in_volume = np.lexsort(positions.T[::-1])
+    positions = positions[in_volume]
+    owners = owners[in_volume]
+    rows = rows[in_volume]
     groups = _groups(positions, owners, radius_angstrom, task.part(0, 0.5))
     f_scores = _f_scores(people, radius_angstrom, task.part(0.5, 1))
 
-    starts = np.cumsum([0, *(len(each) for each in people)])
     members = np.full((len(groups), len(people)), NO_PICK, np.int64)
     means = np.empty((len(groups), 3))
     scatter = np.empty(len(groups))
-    for number, rows in enumerate(groups):
-        members[number, owners[rows]] = rows - starts[owners[rows]]
-        means[number] = positions[rows].mean(axis=0)
-        scatter[number] = np.linalg.norm(positions[rows] - means[number], axis=1).mean()
+    for number, group in enumerate(groups):
+        members[number, owners[group]] = rows[group]
+        means[number] = positions[group].mean(axis=0)
+        scatter[number] = np.linalg.norm(positions[group] - means[number], axis=1).mean()
     votes = (members != NO_PICK).sum(axis=1)
     order = np.lexsort((*means.T[::-1], -votes))
     spacing = people[0].spacing_angstrom or 1.0
@@ -208,34 +214,25 @@ def _f_scores(people: list[Picks], radius_angstrom: float, task: Task) -> NDArra
 
 def _groups(
     positions: NDArray[np.float64], owners: NDArray[np.intp], radius: float, task: Task
-) -> list[NDArray[np.intp]]:
+) -> list[list[int]]:
     """Rows of picks that are one, each of other people, all within the radius of their mean."""
-    near = pairs_within(positions, positions, radius)
-    near = near.take((near.rows_a < near.rows_b) & (owners[near.rows_a] != owners[near.rows_b]))
-    # of equally distant pairs, the first in the volume
-    rank = np.argsort(np.lexsort(positions.T[::-1]))
-    ends = np.sort(rank[np.stack([near.rows_a, near.rows_b])], axis=0)
-    order = np.lexsort((ends[1], ends[0], near.costs))
-    group_of = list(range(len(positions)))
-    groups = [[row] for row in range(len(positions))]
-    pairs = zip(near.rows_a[order].tolist(), near.rows_b[order].tolist(), strict=True)
-    for number, (a, b) in enumerate(pairs):
+    from scipy.cluster.hierarchy import DisjointSet
+
+    pairs = pairs_within(positions, positions, radius)
+    pairs = pairs.take(pairs.rows_a < pairs.rows_b)
+    groups = DisjointSet(range(len(positions)))
+    for number, pair in enumerate(np.lexsort((pairs.rows_b, pairs.rows_a, pairs.costs))):
         if number % _STEPS == 0:
-            task.step(number / len(near), "joining")
-        one = groups[group_of[a]]
-        other = groups[group_of[b]]
-        if set(owners[one]) & set(owners[other]):
-            continue  # also if they are the same group
-        rows = one + other
-        joined = positions[rows]
-        if np.linalg.norm(joined - joined.mean(axis=0), axis=1).max() > radius:
-            continue
-        groups[group_of[a]] = rows
-        groups[group_of[b]] = []
-        target = group_of[a]
-        for row in other:
-            group_of[row] = target
-    return [np.array(rows, np.intp) for rows in groups if rows]
+            task.step(number / len(pairs), "joining")
+        a = int(pairs.rows_a[pair])
+        b = int(pairs.rows_b[pair])
+        joined = [*groups.subset(a), *groups.subset(b)]
+        if len({*owners[joined]}) < len(joined):
+            continue  # two picks of one person, or the same group
+        offsets = positions[joined] - positions[joined].mean(axis=0)
+        if np.linalg.norm(offsets, axis=1).max() <= radius:
+            groups.merge(a, b)
+    return [sorted(group) for group in groups.subsets()]
 
 
 def _names(people: list[Picks]) -> tuple[str, ...]:
