@@ -132,14 +132,14 @@ def delivery(answer: Any, step: str = "pick", **changes: Any) -> dict[str, Any]:
 
 def session_of(server: ClassServer) -> str:
     """The cookie of a board that was opened with the teacher's code."""
-    code = {"code": server.teacher_code}
-    status, headers, _ = ask(server, "POST", "/class/board/session", code)
+    path = "/class/board/session"
+    status, headers, _ = ask(server, "POST", path, password=server.teacher_code)
     assert status == 200
     return headers["Set-Cookie"].partition(";")[0]
 
 
 def board_of(server: ClassServer, cookie: str) -> dict[str, Any]:
-    """The first event of a board."""
+    """The state in the first event of a board."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
         connection.request("GET", "/class/board/events", headers={"Cookie": cookie})
@@ -148,4 +148,5 @@ def board_of(server: ClassServer, cookie: str) -> dict[str, Any]:
         line = reply.readline()
     finally:
         connection.close()
-    return json.loads(line.removeprefix(b"data: "))
+    event: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
+    return event["state"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -19,13 +19,17 @@ from classroom.classes import (
     make_lesson,
     served,
     session_of,
-    view_of,
 )
-from napari_cryoet.classroom.client import TeacherClient
+from lessons.fake_lesson import REFERENCE
+from napari_cryoet.classroom.board import Board
+from napari_cryoet.classroom.messages import Delivery, JoinRequest, Position
+from napari_cryoet.classroom.room import Room
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.lessons.lesson import ChooseAnswer, PickAnswer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 STUDENTS = 20
-POINTS = [[0, 0, 0], [500, 1000, 1500], [900, 2000, 300]]
+POINTS = ((0.0, 0.0, 0.0), (500.0, 1000.0, 1500.0), (900.0, 2000.0, 300.0))
 
 
 @pytest.fixture
@@ -65,32 +69,61 @@ def test_twenty_students_answer_at_once_and_are_all_in_the_table(server):
     assert sorted(scores) == [[0, False, 1]] * 10 + [[1, True, 1]] * 10
 
 
-def test_the_board_shows_the_first_answer_and_where_a_student_is(server):
-    token, _ = join(server)
-    position = {"lesson": "fake", "step": "choose"}
-    assert ask(server, "POST", "/class/position", position, token)[0] == 200
+@pytest.fixture
+def room(tmp_path):
+    return Room("Monday", tmp_path / "room")
+
+
+@pytest.fixture
+def board(room):
+    return Board(room, {"fake": make_lesson()})
+
+
+def enter(room, nickname="Anna"):
+    code = room.file.join_code
+    return room.join(JoinRequest(code=code, nickname=nickname, token=secrets.token_urlsafe(32)))
+
+
+def deliver(room, student, step, answer, n_hints=0):
+    feedback = make_lesson().grade(step, answer)
+    uid = secrets.token_hex(16)
+    sent = Delivery(uid=uid, lesson="fake", step=step, answer=answer, n_hints=n_hints)
+    room.keep(student, sent, feedback, 1)
+
+
+def test_the_board_shows_the_first_answer_and_where_a_student_is(room, board):
+    student = enter(room)
+    room.move(student, Position(lesson="fake", step="choose"))
     for choice in (0, 1):
-        answer(server, token, {"kind": "choose", "choice": choice}, "choose")
-    ask(server, "POST", "/class/position", position | {"step": "nowhere"}, token)
-    board = board_of(server, session_of(server))
-    (student,) = board["students"]
-    (lesson,) = board["lessons"]
-    assert (student["step"], student["isPresent"]) == ("choose", True)
-    assert lesson["rows"][student["id"]] == {"choose": [0.0, False, 2]}
-    assert [step["kind"] for step in lesson["steps"]] == ["", "pick", "choose"]
+        deliver(room, student, "choose", ChooseAnswer(choice=choice))
+    state = board.state()
+    (lesson,) = state.lessons
+    assert state.students[0].position.step == "choose"
+    assert not state.students[0].is_present, "nothing was heard of the student"
+    assert lesson.rows[student.id] == {"choose": (0.0, False, 2)}
+    assert [step.kind for step in lesson.steps] == ["", "pick", "choose"]
 
 
-def test_the_picks_of_all_come_with_their_consensus(server):
-    for number, points in enumerate((POINTS, POINTS[:2], [[510, 1000, 1500]])):
-        token, _ = join(server, f"S{number}")
-        answer(server, token, picked(*points))
-    cookie = session_of(server)
-    status, _, body = ask(server, "GET", "/class/board/picks/fake/pick", Cookie=cookie)
-    found = json.loads(body)
-    assert (status, len(found["people"]), len(found["reference"])) == (200, 3, 2)
-    assert [votes for _, votes in found["consensus"]] == [3, 2, 1]
-    assert 0 < found["agreement"] < 1
-    assert ask(server, "GET", "/class/board/picks/fake/choose", Cookie=cookie)[0] == 404
+def test_the_table_tells_how_many_hints_were_taken(room, board):
+    deliver(room, enter(room, "=1+1"), "choose", ChooseAnswer(choice=1), n_hints=2)
+    (row,) = csv.DictReader(io.StringIO(board.table()))
+    assert (row["nickname"], row["right"], row["hints"]) == ("'=1+1", "yes", "2")
+
+
+def test_the_picks_of_all_come_with_their_consensus(room, board):
+    assert board.picks("fake", "pick").people == ()
+    for number, points in enumerate((POINTS, POINTS[:2], ((510, 1000, 1500),), ())):
+        student = enter(room, f"S{number}")
+        deliver(room, student, "pick", PickAnswer(positions_zyx_angstrom=points))
+    found = board.picks("fake", "pick")
+    assert [len(each.positions_zyx_angstrom) for each in found.people] == [3, 2, 1, 0]
+    assert found.reference_zyx_angstrom == REFERENCE
+    assert found.votes == (3, 2, 1)
+    assert found.agreed_zyx_angstrom[1:] == (POINTS[0], POINTS[2])
+    assert 0 < found.agreement < 1
+    for keys in (("fake", "choose"), ("fake", "nowhere"), ("other", "pick")):
+        with pytest.raises(CryoETError):
+            board.picks(*keys)
 
 
 @pytest.mark.slow
@@ -137,10 +170,3 @@ def test_the_board_works_in_a_real_browser(server):
         assert not problems
         assert hosts == {f"127.0.0.1:{server.port}"}
         browser.close()
-
-
-def test_the_teachers_shared_view_is_on_the_board(server):
-    cookie = session_of(server)
-    assert not board_of(server, cookie)["isSharing"]
-    TeacherClient(server.page_url, server.teacher_code).share(view_of("pack"))
-    assert board_of(server, cookie)["isSharing"]

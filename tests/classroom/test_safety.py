@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import socket
-import threading
 from contextlib import ExitStack
 
 import numpy as np
@@ -25,8 +24,9 @@ from classroom.classes import (
 from napari_cryoet import Picks, write_picks
 from napari_cryoet.classroom.messages import clean_nickname
 from napari_cryoet.classroom.room import Attempts
-from napari_cryoet.classroom.server import MAX_BODY_BYTES, ClassServer
+from napari_cryoet.classroom.server import ClassServer
 from napari_cryoet.lessons.folder import lessons_of
+from napari_cryoet.packs.serve import MAX_BODY_BYTES
 
 PICK_LESSON = """---
 title: A lesson
@@ -60,7 +60,7 @@ def test_a_thousand_wrong_codes_are_refused_and_the_right_one_still_works(server
     statuses = [ask(server, "POST", "/class/join", wrong)[0] for _ in range(1000)]
     assert statuses[: Attempts.MOST] == [403] * Attempts.MOST
     assert set(statuses[Attempts.MOST :]) == {429}
-    status, headers, _ = ask(server, "POST", "/class/board/session", {"code": server.join_code})
+    status, headers, _ = ask(server, "POST", "/class/board/session", password=server.join_code)
     assert (status, headers["Retry-After"]) == (429, "120")
     join(server, "a student behind the same address")
     session_of(server)
@@ -94,7 +94,7 @@ def test_a_result_of_100_mb_is_refused_before_it_is_read(server):
 )
 def test_invalid_answers_are_refused(server, answer):
     token, _ = join(server)
-    assert ask(server, "POST", "/class/answers", delivery(answer), token)[0] == 422
+    assert ask(server, "POST", "/class/answers", delivery(answer), token)[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,12 @@ def test_invalid_answers_are_refused(server, answer):
 def test_names_of_files_are_not_taken_from_students(server, changes):
     token, _ = join(server)
     message = delivery(CHOSEN, "choose") | changes
-    assert ask(server, "POST", "/class/answers", message, token)[0] in {404, 422}
+    assert ask(server, "POST", "/class/answers", message, token)[0] == 400
 
 
 def test_json_that_is_nested_or_no_json_is_refused(server):
     for body in (b"[" * 100_000, b"\xff", b"", b'{"code": 1}'):
-        assert ask(server, "POST", "/class/join", body)[0] == 422
-    assert ask(server, "POST", "/class/join", b"{}", Content_Type="text/plain")[0] == 415
+        assert ask(server, "POST", "/class/join", body)[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -155,15 +154,13 @@ def test_hostile_nicknames_are_unique_text_on_the_board_and_no_formula_in_the_ta
 )
 def test_strangers_get_nothing(server, path):
     token, _ = join(server)
-    for password, cookie in (
-        ("", ""),
-        ("x" * 43, "napari-cryoet-class=x"),
-        ("ü", "napari-cryoet-class=ü"),
-    ):
-        headers = {"Cookie": cookie.encode("utf-8").decode("latin-1")} if cookie else {}
-        assert ask(server, "GET", path, password=password, **headers)[0] == 401
+    refused = {401, 403, 429} if "board" in path else {401}
+    for password, cookie in (("", ""), ("x" * 43, "x"), ("ü", "ü"), ("", "ü")):
+        headers = {"Cookie": f"napari-cryoet-class={cookie}".encode().decode("latin-1")}
+        assert ask(server, "GET", path, password=password, **headers)[0] in refused
+    assert ask(server, "GET", path, Authorization="Basic %")[0] in refused
     if "board" in path:
-        assert ask(server, "GET", path, password=token)[0] == 401
+        assert ask(server, "GET", path, password=token)[0] in refused
 
 
 def test_students_do_not_share_views_and_the_teachers_are_views(server):
@@ -171,7 +168,7 @@ def test_students_do_not_share_views_and_the_teachers_are_views(server):
     shared = {"view": "{}"}
     assert ask(server, "POST", "/class/view", shared, token)[0] in {403, 429}
     for view in ("[]", "{" * 1000, "x" * 70_000, '{"version": 1, "camera": "no"}'):
-        assert ask(server, "POST", "/class/view", {"view": view}, server.teacher_code)[0] == 422
+        assert ask(server, "POST", "/class/view", {"view": view}, server.teacher_code)[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -236,7 +233,8 @@ def test_the_board_is_a_page_of_its_own_without_foreign_or_inline_code(server):
         assert b"https:" not in body
         assert b"innerHTML" not in body
         assert server.join_code.encode() not in body
-    status, headers, _ = ask(server, "POST", "/class/board/session", {"code": server.teacher_code})
+    path = "/class/board/session"
+    _, headers, _ = ask(server, "POST", path, password=server.teacher_code)
     assert {"HttpOnly", "Path=/class", "SameSite=strict"} <= set(headers["Set-Cookie"].split("; "))
 
 
@@ -255,58 +253,8 @@ def test_half_open_and_slow_clients_do_not_stop_the_class(server):
         assert join(server, "late")[1].startswith("late")
 
 
-def test_a_student_waits_for_the_shared_view_once(server):
-    token, _ = join(server)
-    number = json.loads(ask(server, "GET", "/class/view", password=token)[2])["number"]
-    replies = []
-
-    def wait():
-        replies.append(ask(server, "GET", f"/class/view?after={number}", password=token)[0])
-
-    threads = [threading.Thread(target=wait) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while len(replies) < 3:
-        threads[len(replies)].join(0.01)
-    view = {"view": ""}
-    assert ask(server, "POST", "/class/view", view, server.teacher_code)[0] == 200
-    for thread in threads:
-        thread.join()
-    assert replies == [200] * 4
-
-
-def test_one_student_has_one_answer_graded_at_a_time(tmp_path):
-    lesson = make_lesson()
-    grade = lesson.grade
-    is_grading = threading.Event()
-    may_end = threading.Event()
-
-    def grade_slowly(*arguments):
-        is_grading.set()
-        assert may_end.wait(30)
-        return grade(*arguments)
-
-    lesson.grade = grade_slowly
-    statuses = []
-    with served(tmp_path, lesson) as server:
-        token, _ = join(server)
-
-        def send():
-            message = delivery(CHOSEN, "choose")
-            statuses.append(ask(server, "POST", "/class/answers", message, token)[0])
-
-        first = threading.Thread(target=send)
-        first.start()
-        assert is_grading.wait(30)
-        send()
-        may_end.set()
-        first.join()
-    assert statuses == [429, 200]
-
-
-def test_limits_of_students_answers_and_boards(tmp_path, monkeypatch):
+def test_a_student_gives_a_limited_number_of_answers(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cryoet.classroom.room.MAX_ANSWERS", 1)
-    monkeypatch.setattr("napari_cryoet.classroom.server.MAX_BOARDS", 0)
     with served(tmp_path) as server:
         token, _ = join(server)
         first = delivery(CHOSEN, "choose")
@@ -314,6 +262,4 @@ def test_limits_of_students_answers_and_boards(tmp_path, monkeypatch):
             ask(server, "POST", "/class/answers", message, token)[0]
             for message in (first, first, delivery(CHOSEN, "choose"))
         ]
-        assert statuses == [200, 200, 422]
-        cookie = session_of(server)
-        assert ask(server, "GET", "/class/board/events", Cookie=cookie)[0] == 429
+    assert statuses == [200, 200, 400]

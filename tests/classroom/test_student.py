@@ -191,13 +191,13 @@ def test_those_who_follow_get_the_teachers_view_within_a_second(joined, server):
         assert view.runs[0].source == f"{server.page_url}/graphql"
     teacher.share(None)
     assert seen.wait(3) is None
-    following.close()
+    following.cancel()
 
     returned = Seen()
     teacher.share(view_at(30.0))
     following = joined().follow(returned)
     assert returned.wait(1).camera.center_zyx_angstrom == (30.0, 0, 0)
-    following.close()
+    following.cancel()
     assert len(seen.views) == 3
 
 

@@ -54,7 +54,7 @@ def take_part(
     times["score"] = lesson.grade("choose", ChooseAnswer(choice=1)).score
     others.wait(PATIENCE_S)
     assert seen.wait(PATIENCE_S)
-    following.close()
+    following.cancel()
     (folder / "times.json").write_text(json.dumps(times))
 
 

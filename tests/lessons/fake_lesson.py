@@ -31,6 +31,7 @@ class FakeLesson:
         self.answers: list[tuple[str, Answer]] = []
         self.is_reachable = True
         self.entered: list[str] = []
+        self.n_hints = 0  # of the last answer
 
     def read_file(self, name: str) -> bytes:
         if name not in self.files:
@@ -40,10 +41,13 @@ class FakeLesson:
     def enter(self, step_key: str) -> None:
         self.entered.append(step_key)
 
-    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+    def grade(
+        self, step_key: str, answer: Answer, task: Task = UNWATCHED, *, n_hints: int = 0
+    ) -> Feedback:
         if not self.is_reachable:
             raise NetworkError("The class can't be reached.")
         self.answers.append((step_key, answer))
+        self.n_hints = n_hints
         is_right = answer == self.right.get(step_key)
         match answer:
             case PickAnswer(positions_zyx_angstrom=positions):

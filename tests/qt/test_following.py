@@ -128,7 +128,7 @@ def test_the_teacher_shares_what_the_window_shows(
     qtbot.waitUntil(lambda: seen[-1] is not None and len(seen) > 1)
     switch.setChecked(False)
     qtbot.waitUntil(lambda: seen[-1] is None)
-    following.close()
+    following.cancel()
 
 
 def test_a_class_is_started_from_the_window(

@@ -18,10 +18,10 @@ function element(tag, text = "", name = "") {
 at("login").addEventListener("submit", async (event) => {
   event.preventDefault();
   at("refused").textContent = "";
+  const code = at("code").value.replace(/\W/g, "");
   const reply = await fetch("board/session", {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ code: at("code").value }),
+    headers: { Authorization: `Basic ${btoa(`class:${code}`)}` },
   }).catch(() => null);
   if (reply?.ok) open();
   else if (!reply) at("refused").textContent = "The class can't be reached.";
@@ -57,12 +57,12 @@ function fill(select, options) {
   if (options.some(([value]) => value === before)) select.value = before;
 }
 
-function show(news) {
-  board = news;
+function show({ join, state }) {
+  board = state;
   document.title = `${board.name} – class board`;
   at("name").textContent = board.name;
-  at("address").textContent = board.address;
-  at("join-code").textContent = board.code;
+  at("address").textContent = join.address;
+  at("join-code").textContent = join.code;
   fill(at("lesson"), board.lessons.map((lesson) => [lesson.key, lesson.title]));
   showLesson();
 }
@@ -87,9 +87,9 @@ function showLesson() {
 }
 
 function row(student, lesson, steps, tasks) {
-  const made = element("tr", "", student.isPresent ? "" : "away");
-  const isHere = lesson && student.lesson === lesson.key;
-  const number = steps.findIndex((step) => step.key === student.step);
+  const made = element("tr", "", student.is_present ? "" : "away");
+  const isHere = lesson && student.position?.lesson === lesson.key;
+  const number = steps.findIndex((step) => step.key === student.position?.step);
   let place = "";
   if (isHere) place = number < 0 ? "done" : `${number + 1} of ${steps.length}`;
   made.append(element("td", student.nickname), element("td", place));
@@ -100,7 +100,7 @@ function row(student, lesson, steps, tasks) {
       cell.classList.add(isRight ? "right" : "wrong");
       cell.title = attempts === 1 ? "1 attempt" : `${attempts} attempts; the first counts`;
     }
-    if (isHere && student.step === step.key) cell.classList.add("here");
+    if (isHere && student.position.step === step.key) cell.classList.add("here");
     made.append(cell);
   }
   return made;
@@ -117,7 +117,7 @@ async function load() {
   if (!picks) return;
   at("votes").max = Math.max(1, picks.people.length);
   at("people").textContent = picks.people.length;
-  at("agreement").textContent = picks.agreement === undefined || picks.agreement === null ? "" :
+  at("agreement").textContent = picks.agreement === null ? "" :
     `Agreement: ${Math.round(100 * picks.agreement)} % (mean F1 of all pairs)`;
   draw();
 }
@@ -129,8 +129,9 @@ function draw() {
   const canvas = at("picks");
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, canvas.width, canvas.height);
-  const right = at("reference").checked ? picks.reference : [];
-  const all = [...picks.people.flatMap((person) => person.positions), ...picks.reference];
+  const right = at("reference").checked ? picks.reference_zyx_angstrom : [];
+  const positions = picks.people.flatMap((person) => person.positions_zyx_angstrom);
+  const all = [...positions, ...picks.reference_zyx_angstrom];
   if (!all.length) return;
   const range = (axis) => {
     const values = all.map((point) => point[axis]);
@@ -152,19 +153,20 @@ function draw() {
   };
   picks.people.forEach((person, number) => {
     pen.fillStyle = `hsl(${(number * 137.5) % 360} 70% 60% / .7)`;
-    for (const point of person.positions) {
+    for (const point of person.positions_zyx_angstrom) {
       pen.beginPath();
       pen.arc(...place(point), 4, 0, 2 * Math.PI);
       pen.fill();
     }
   });
-  for (const [point, votes] of picks.consensus) {
-    if (votes < least) continue;
+  picks.agreed_zyx_angstrom.forEach((point, number) => {
+    const votes = picks.votes[number];
+    if (votes < least) return;
     ring(point, 12, "#fff", 2);
     pen.fillStyle = "#fff";
     pen.font = "14px sans-serif";
     pen.fillText(votes, place(point)[0] + 14, place(point)[1] + 5);
-  }
+  });
   for (const point of right) ring(point, 18, "#4ade80", 3);
 }
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import secrets
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,11 +18,11 @@ from msgspec.structs import replace
 from napari_cryoet.classroom.messages import (
     TEACHER_CODE_LENGTH,
     AboutClass,
+    ClassPicks,
     Delivery,
     Joined,
     JoinRequest,
     LessonTitle,
-    Position,
     SharedView,
     class_address,
     typed_code,
@@ -38,7 +36,7 @@ from napari_cryoet.network.hosts import is_this_computer
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import MAX_BYTES, View
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 #: Maximum size of a lesson, and of its files.
 MAX_LESSON_BYTES: Final = 8 << 20
@@ -78,6 +76,8 @@ class ClassClient:
         What can be opened.
     source
         What `open_portal` takes to open the class's pack.
+    url
+        The server's address with the student's login.
     """
 
     def __init__(
@@ -87,10 +87,9 @@ class ClassClient:
         self.nickname = joined.nickname
         self.lessons: tuple[LessonTitle, ...] = joined.lessons
         self.source = f"{server}/graphql"
+        self.url = _with_login(server, token)
         self._about = about
-        self._url = _with_login(server, token)
         self._outbox = folder / "outbox"
-        self._delivering = threading.Lock()
 
     @classmethod
     def join(
@@ -141,7 +140,7 @@ class ClassClient:
 
     def open_lesson(self, key: str, task: Task = UNWATCHED) -> ClassLesson:
         """A lesson of the class, by its key in `lessons`; NetworkError if the class can't be reached."""
-        url = f"{self._url}/class/lessons/{quote(key)}"
+        url = f"{self.url}/class/lessons/{quote(key)}"
         lesson = _get(url, Lesson, MAX_LESSON_BYTES, task)
         steps = []
         for step in lesson.steps:
@@ -162,105 +161,69 @@ class ClassClient:
 
     # answers
 
-    def grade(self, lesson: str, step: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+    def answer(self, delivery: Delivery, task: Task = UNWATCHED) -> Feedback:
         """Deliver an answer and get its feedback; see `LessonSource.grade`.
 
         If the class can't be reached, the answer is kept and delivered later.
         """
-        delivery = Delivery(uid=secrets.token_hex(16), lesson=lesson, step=step, answer=answer)
         path = self._outbox / f"{time.time_ns():020}-{delivery.uid}.json"
         with written_whole(path, flush=False) as unfinished:
             unfinished.write_bytes(msgspec.json.encode(delivery))
         try:
-            return self._deliver(path, delivery, task)
+            return self._deliver(path, task)
         except NetworkError as error:
             hint = "Your answer is kept, and delivered once it can be."
             raise NetworkError(error.message, hint=hint, url=error.url) from error
 
     def deliver(self, task: Task = UNWATCHED) -> None:
         """Deliver answers that were kept, oldest first; NetworkError if the class can't be reached."""
-        with self._delivering:
-            for path in sorted(self._outbox.glob("[0-9]*.json")):
-                try:
-                    delivery = msgspec.json.decode(path.read_bytes(), type=Delivery)
-                except (OSError, msgspec.MsgspecError):
-                    path.unlink(missing_ok=True)  # delivered meanwhile, or no answer
-                    continue
-                with suppress(FormatError):
-                    self._deliver(path, delivery, task)
+        for path in sorted(self._outbox.glob("[0-9]*.json")):
+            with suppress(FormatError, FileNotFoundError):  # refused, or delivered meanwhile
+                self._deliver(path, task)
 
-    def _deliver(self, path: Path, delivery: Delivery, task: Task) -> Feedback:
-        """Deliver an answer; it is kept unless the server has it, or refuses it for good."""
+    def _deliver(self, path: Path, task: Task) -> Feedback:
+        """Deliver a kept answer; it stays unless the server has it, or refuses it for good."""
+        delivery = msgspec.json.decode(path.read_bytes(), type=Delivery)
         try:
-            feedback = _post(f"{self._url}/class/answers", delivery, Feedback, task)
+            feedback = _post(f"{self.url}/class/answers", delivery, Feedback, task)
         except FormatError:
             path.unlink(missing_ok=True)
             raise
         path.unlink(missing_ok=True)
         return feedback
 
-    def enter(self, lesson: str, step: str) -> None:
-        """Tell the class which step the student is at, in the background; nothing if it can't be told."""
-        position = Position(lesson=lesson, step=step)
-        payload = msgspec.to_builtins(position)
-        url = f"{self._url}/class/position"
-
-        async def tell() -> None:
-            with suppress(NetworkError):
-                await client.post_json(url, payload, limit_bytes=MAX_BYTES)
-
-        client.submit(tell())
-
     # the teacher's view
 
-    def follow(self, on_view: Callable[[View | None], None]) -> Following:
-        """Call back with each view that the teacher shares, None if there is none any more, until closed.
+    def follow(self, on_view: Callable[[View | None], None]) -> Future[None]:
+        """Call back with each view that the teacher shares, None if there is none any more, until cancelled.
 
         Calls come from another thread. Kept answers are delivered meanwhile.
         """
-        return Following(self, on_view)
+        return client.submit(self._follow(on_view))
 
-    async def _next_view(self, number: int | None) -> SharedView:
-        url = f"{self._url}/class/view" + ("" if number is None else f"?after={number}")
+    async def _follow(self, on_view: Callable[[View | None], None]) -> None:
+        shown = SharedView()
+        while True:
+            try:
+                shared = await self._next_view(shown.version)
+            except CryoETError:
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if shared.view != shown.view:
+                with suppress(FormatError):
+                    view = View.of_json(shared.view) if shared.view else None
+                    on_view(view and self.view_here(view))
+            shown = shared
+            if self.n_undelivered:
+                with suppress(CryoETError):
+                    await asyncio.to_thread(self.deliver)
+
+    async def _next_view(self, version: str) -> SharedView:
+        url = f"{self.url}/class/view?after={version}"
         response = await client.get(url, limit_bytes=2 * MAX_BYTES)
         if response is None:
             raise _no_class(url)
         return _decoded(response.body, SharedView, url)
-
-
-class Following:
-    """Follows the teacher's view until `close`; made by `ClassClient.follow`."""
-
-    def __init__(self, student: ClassClient, on_view: Callable[[View | None], None]) -> None:
-        self._student = student
-        self._on_view = on_view
-        self.is_connected = True
-        self._work = client.submit(self._follow())
-
-    def close(self) -> None:
-        """Stop following; further calls do nothing."""
-        self._work.cancel()
-
-    async def _follow(self) -> None:
-        number: int | None = None
-        shown = ""
-        while True:
-            try:
-                shared = await self._student._next_view(number)
-            except CryoETError:
-                self.is_connected = False
-                await asyncio.sleep(_PAUSE_S)
-                continue
-            self.is_connected = True
-            number = shared.number
-            if shared.view != shown:
-                shown = shared.view
-                with suppress(FormatError):
-                    view = View.of_json(shown) if shown else None
-                    self._on_view(view and self._student.view_here(view))
-            if self._student.n_undelivered:
-                with suppress(CryoETError):
-                    await asyncio.to_thread(self._student.deliver)
 
 
 class ClassLesson:
@@ -277,19 +240,26 @@ class ClassLesson:
     def read_file(self, name: str) -> bytes:
         """A picture or shown picks of the lesson; see `LessonSource.read_file`."""
         key = quote(self.lesson.key)
-        url = f"{self.student._url}/class/lessons/{key}/files/{quote(name)}"
+        url = f"{self.student.url}/class/lessons/{key}/files/{quote(name)}"
         response = client.fetch(url, limit_bytes=MAX_FILE_BYTES)
         if response is None:
             raise FormatError(f"The lesson has no file {name!r}.")
         return response.body
 
-    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
-        """Deliver an answer and get its feedback; see `LessonSource.grade`."""
-        return self.student.grade(self.lesson.key, step_key, answer, task)
+    def grade(
+        self, step_key: str, answer: Answer, task: Task = UNWATCHED, *, n_hints: int = 0
+    ) -> Feedback:
+        """Deliver an answer and get its feedback; see `ClassClient.answer`."""
+        uid = secrets.token_hex(16)
+        key = self.lesson.key
+        delivery = Delivery(uid=uid, lesson=key, step=step_key, answer=answer, n_hints=n_hints)
+        return self.student.answer(delivery, task)
 
     def enter(self, step_key: str) -> None:
-        """Tell the class which step the learner is at; empty at the summary."""
-        self.student.enter(self.lesson.key, step_key)
+        """Tell the class, if it can be told, which step the learner is at; empty at the summary."""
+        position = {"lesson": self.lesson.key, "step": step_key}
+        url = f"{self.student.url}/class/position"
+        client.submit(client.post_json(url, position, limit_bytes=MAX_BYTES))
 
 
 class TeacherClient:
@@ -306,12 +276,16 @@ class TeacherClient:
 
         Raises CryoETError if the code is wrong, NetworkError if the class can't be reached.
         """
-        text = "" if view is None else json.dumps(view.to_dict())
-        _post(f"{self._url}/class/view", SharedView(view=text), _Nothing, task)
+        text = "" if view is None else msgspec.json.encode(view.to_dict()).decode()
+        _post(f"{self._url}/class/view", SharedView(view=text), dict, task)
 
+    def picks(self, lesson: str, step: str, task: Task = UNWATCHED) -> ClassPicks:
+        """Everybody's picks for a task, by the keys of lesson and step.
 
-class _Nothing(msgspec.Struct):
-    pass
+        Raises NetworkError if the class has no such task, or can't be reached.
+        """
+        url = f"{self._url}/class/board/picks/{quote(lesson)}/{quote(step)}"
+        return _get(url, ClassPicks, MAX_FILE_BYTES, task)
 
 
 # requests
@@ -349,10 +323,6 @@ def _explained(error: NetworkError) -> CryoETError:
             return CryoETError("The code is wrong.", hint="Type the one that the board shows.")
         case 404 | 405:
             return _no_class(error.url)
-        case 409:
-            return CryoETError("The class is full.", hint="Ask your teacher.")
-        case 413:
-            return FormatError("This answer is too large.")
     return error
 
 
@@ -376,11 +346,7 @@ def _file_name(nickname: str) -> str:
 
 def _token(path: Path) -> str:
     """The token that says on this computer who the student is; new if there is none."""
-    with suppress(OSError, UnicodeError):
-        text = path.read_text(encoding="ascii").strip()
-        if re.fullmatch("[A-Za-z0-9_-]{43}", text):
-            return text
-    token = secrets.token_urlsafe(32)
-    replace_file(path, token.encode())
-    path.chmod(0o600)
-    return token
+    if not path.exists():
+        replace_file(path, secrets.token_urlsafe(32).encode())
+        path.chmod(0o600)
+    return path.read_text(encoding="ascii")

@@ -8,8 +8,9 @@
     GET  /class/lessons/KEY/files/...  its pictures and shown picks
     POST /class/answers                Delivery -> Feedback; the same one again changes nothing
     POST /class/position               Position -> {}
-    GET  /class/view?after=N           SharedView: at once if its number isn't N, else after a while
+    GET  /class/view?after=VERSION     SharedView: at once if its version is another, else after a while
     POST /class/view                   SharedView, from the teacher
+    GET  /class/board/picks/KEY/STEP   ClassPicks, for the teacher
 
 All but the first two need the token of `JoinRequest` as the password of the address, those of the
 teacher the teacher's code. The board's pages are in `napari_cryoet.classroom.server`.
@@ -27,9 +28,9 @@ import msgspec
 from msgspec import Meta
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.lessons.lesson import Answer, Key
+from napari_cryoet.lessons.lesson import Answer, HintCount, Key, Picked
 from napari_cryoet.portal.citation import is_web_address
-from napari_cryoet.views.view import MAX_BYTES, Text
+from napari_cryoet.views.view import MAX_BYTES, Text, Zyx
 from napari_cryoet.wording import plain
 
 #: Letters and digits that can't be mistaken for others on a projector.
@@ -81,8 +82,6 @@ class LessonTitle(Message, frozen=True, kw_only=True):
 
     key: Key
     title: Text
-    minutes: int
-    language: str = "en"
 
 
 class Joined(Message, frozen=True, kw_only=True):
@@ -93,12 +92,16 @@ class Joined(Message, frozen=True, kw_only=True):
 
 
 class Delivery(Message, frozen=True, kw_only=True):
-    """An answer to a task; ``uid`` tells one that is delivered again from a second attempt."""
+    """An answer to a task, and how many hints the student saw before.
+
+    ``uid`` tells one that is delivered again from a second attempt.
+    """
 
     uid: Uid
     lesson: Key
     step: Key
     answer: Answer
+    n_hints: HintCount = 0
 
 
 class Position(Message, frozen=True, kw_only=True):
@@ -109,10 +112,37 @@ class Position(Message, frozen=True, kw_only=True):
 
 
 class SharedView(Message, frozen=True, kw_only=True):
-    """The view that the teacher shares, as JSON text; empty if none. The number counts changes."""
+    """The view that the teacher shares, as JSON text; empty if none. Each has another version."""
 
     view: Annotated[str, Meta(max_length=MAX_BYTES)] = ""
-    number: int = 0
+    version: Text = ""
+
+
+class PicksOfStudent(Message, frozen=True, kw_only=True):
+    """What a student picked."""
+
+    nickname: Text
+    positions_zyx_angstrom: Picked
+
+
+class ClassPicks(Message, frozen=True, kw_only=True):
+    """The picks of a class for a task.
+
+    Attributes
+    ----------
+    people
+        What each student picked first.
+    reference_zyx_angstrom
+        The right picks.
+    agreed_zyx_angstrom, votes, agreement
+        The class's consensus, most votes first, and the mean F1 of all pairs of students.
+    """
+
+    people: tuple[PicksOfStudent, ...]
+    reference_zyx_angstrom: Picked = ()
+    agreed_zyx_angstrom: tuple[Zyx, ...] = ()
+    votes: tuple[int, ...] = ()
+    agreement: float | None = None
 
 
 # codes, names and addresses

@@ -8,7 +8,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from napari_cryoet.lessons.lesson import (
     Answer,
     Cause,
     Feedback,
+    HintCount,
     Key,
     Nickname,
 )
@@ -84,6 +85,7 @@ class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     lesson_version: int
     step: Key
     answer: Answer
+    n_hints: HintCount = 0
     score: Share
     is_right: bool
     cause: Cause
@@ -219,6 +221,7 @@ class Room:
             lesson_version=lesson_version,
             step=delivery.step,
             answer=delivery.answer,
+            n_hints=delivery.n_hints,
             score=feedback.score,
             is_right=feedback.is_right,
             cause=feedback.cause,
@@ -290,11 +293,7 @@ def _read(path: Path, kind: type[S]) -> S | None:
     return None
 
 
-def _read_all(folder: Path, kind: type[S]) -> Sequence[S]:
-    return tuple(_found(folder, kind))
-
-
-def _found(folder: Path, kind: type[S]) -> Iterator[S]:
+def _read_all(folder: Path, kind: type[S]) -> Iterator[S]:
     for path in folder.glob("[0-9a-f]*.json"):
         value = _read(path, kind)
         if value is not None:

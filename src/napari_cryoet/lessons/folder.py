@@ -61,7 +61,14 @@ class LessonFolder:
     def enter(self, step_key: str) -> None:
         """Nothing: nobody watches."""
 
-    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+    def grade(
+        self,
+        step_key: str,
+        answer: Answer,
+        task: Task = UNWATCHED,
+        *,
+        n_hints: int = 0,  # noqa: ARG002 - for a class
+    ) -> Feedback:
         """Grade an answer; see `LessonSource.grade`."""
         steps = {step.key: step for step in self.lesson.steps}
         asked = steps[step_key].task if step_key in steps else None

@@ -47,6 +47,7 @@ FILE_NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){
 FileName = Annotated[str, Meta(pattern=FILE_NAME)]
 Key = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
 Nickname = Annotated[str, Meta(min_length=1, max_length=40)]
+HintCount = Annotated[int, Meta(ge=0, le=MAX_CHOICES)]
 #: Start and end along z, y and x in ångström.
 RegionZyx = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 Picked = Annotated[tuple[Zyx, ...], Meta(max_length=MAX_PICKS)]
@@ -276,7 +277,7 @@ class StepResult(Part, frozen=True, kw_only=True):
     score: Share | None = None
     cause: Cause | None = None
     attempts: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    n_hints: Annotated[int, Meta(ge=0, le=MAX_CHOICES)] = 0
+    n_hints: HintCount = 0
     seconds: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
 
 
@@ -307,8 +308,12 @@ class LessonSource(Protocol):
     def enter(self, step_key: str) -> None:
         """Note the step that the learner is at, empty at the summary, for the teacher of a class."""
 
-    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
+    def grade(
+        self, step_key: str, answer: Answer, task: Task = UNWATCHED, *, n_hints: int = 0
+    ) -> Feedback:
         """Grade an answer; slow, so not for the GUI thread.
+
+        A class also notes how many hints the learner saw before.
 
         Raises
         ------

@@ -32,12 +32,12 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from xml.sax.saxutils import escape
 
 import msgspec
 
-from napari_cryoet.exceptions import CryoETError, NetworkError, PortalError
+from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError, PortalError
 from napari_cryoet.network.connections import CONNECTIONS_HEADER
 from napari_cryoet.network.hosts import is_this_computer
 from napari_cryoet.packs.graphql import execute
@@ -50,6 +50,7 @@ try:
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.datastructures import MutableHeaders
+    from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.cors import CORSMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -65,10 +66,13 @@ except ImportError as error:
         hint="Run: pip install 'napari-cryoet[serve]'",
     ) from error
 
+T = TypeVar("T", bound=msgspec.Struct)
+
 MAX_BODY_BYTES: Final = 4 << 20
 MAX_CONNECTIONS: Final = 800  # each is an open file, of which Linux allows 1024
 CONNECTIONS_A_CLIENT: Final = 8
 
+_BODY_S: Final = 20.0
 _STOP_S: Final = 5.0
 _HOST: Final = socket.gethostname()
 _SHORT_HOST: Final = _HOST.partition(".")[0]
@@ -322,17 +326,7 @@ class _Handlers:
 
     async def graphql(self, request: Request) -> Response:
         """Answer a query."""
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY_BYTES:
-                return PlainTextResponse(f"A request may have at most {MAX_BODY_BYTES} bytes.", 413)
-        try:
-            query = msgspec.json.decode(body, type=_Query)
-        except (msgspec.MsgspecError, RecursionError):
-            return PlainTextResponse(
-                "A request is a JSON object with a query and optional variables.", 400
-            )
+        query = await message_of(request, _Query)
         reply = await run_in_threadpool(self._answer, query, f"{request.base_url}files/")
         return Response(msgspec.json.encode(reply), media_type="application/json")
 
@@ -382,6 +376,30 @@ class _Handlers:
         return {"data": data, "extensions": {"terms": self.pack.manifest.terms}}
 
 
+async def message_of(request: Request, kind: type[T]) -> T:
+    """The message in a request's body; FormatError if it isn't one."""
+    too_large = HTTPException(413, f"A request may have at most {MAX_BODY_BYTES} bytes.")
+    if int(request.headers.get("Content-Length", "0")) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BODY_BYTES:
+                    raise too_large
+        return msgspec.json.decode(body, type=kind)
+    except TimeoutError as error:
+        raise HTTPException(408) from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise FormatError(f"This request can't be understood: {error}.") from error
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    """The response to an error of ours; a GET's error is that there is no such thing."""
+    return PlainTextResponse(str(error), 404 if request.method == "GET" else 400)
+
+
 def page_of(pack: Pack, page_url: str, request: Request, how: str) -> Response:
     """The page of a served pack; ``how`` is HTML that may name ``{address}``."""
     address = str(request.base_url).rstrip("/")
@@ -429,7 +447,8 @@ def _application(
                 ],
             )
         )
-    return Starlette(routes=routes, middleware=middleware)
+    handlers_of_errors = {CryoETError: _refuse}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers_of_errors)
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:

@@ -45,7 +45,7 @@ class FollowSwitch(QCheckBox):
 
     def end(self) -> None:
         """Stop following."""
-        self._following.close()
+        self._following.cancel()
 
     def _on_view(self, view: View | None) -> None:
         self.shared = view
