@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from qtpy.QtCore import (
+    QEvent,
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
@@ -374,3 +375,33 @@ class SheetView(QListView):
         self.looked_at.emit(
             range(shown.start, min(shown.stop + len(shown), self._sheet.rowCount()))
         )
+
+
+class SheetKeys(QObject):
+    """The keys of a widget around a sheet, wherever the focus in it is.
+
+    Shortcuts of the viewer don't override them; they act when the focused control ignores them.
+
+    Parameters
+    ----------
+    action_of
+        The action of a key; None for keys that aren't ours.
+    """
+
+    def __init__(
+        self, widget: QWidget, action_of: Callable[[QKeyEvent], Callable[[], None] | None]
+    ) -> None:
+        super().__init__(widget)
+        self._action_of = action_of
+        widget.installEventFilter(self)
+
+    def eventFilter(self, _widget: QObject | None, event: QEvent | None) -> bool:
+        if not isinstance(event, QKeyEvent) or event.type() == QEvent.Type.KeyRelease:
+            return False
+        act = self._action_of(event)
+        if act is None:
+            return False
+        event.accept()
+        if event.type() == QEvent.Type.KeyPress:
+            act()
+        return True

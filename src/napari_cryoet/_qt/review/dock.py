@@ -10,7 +10,7 @@ from typing import Any, Final
 from napari import Viewer
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -37,7 +37,7 @@ from napari_cryoet._qt.picks.layer_picks import (
     volume_for,
 )
 from napari_cryoet._qt.picks.orientations import active_points
-from napari_cryoet._qt.review.contact_sheet import SheetModel, SheetView
+from napari_cryoet._qt.review.contact_sheet import SheetKeys, SheetModel, SheetView
 from napari_cryoet._qt.review.controls import ReviewControls
 from napari_cryoet._qt.review.crops import (
     AveragePanel,
@@ -124,6 +124,7 @@ class ReviewDock(Dock):
         self._make_buttons()
         self._lay_out()
         self._connect()
+        SheetKeys(self, self._action_of)
         for end in (self.points.close_down, self.image.close_down, self._end):
             self.at_close(end)
         active = active_points(napari_viewer.layers)
@@ -469,25 +470,6 @@ class ReviewDock(Dock):
         (self.points if self.sheet.isHidden() else self.sheet).setFocus(
             Qt.FocusReason.OtherFocusReason
         )
-
-    def event(self, event: QEvent | None) -> bool:
-        """Keep the viewer's shortcuts from overriding our keys anywhere in the dock."""
-        if (
-            isinstance(event, QKeyEvent)
-            and event.type() == QEvent.Type.ShortcutOverride
-            and self._action_of(event)
-        ):
-            event.accept()
-            return True
-        return bool(super().event(event))
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Handle our keys when the focused control ignores them."""
-        act = None if event is None else self._action_of(event)
-        if act is None:
-            super().keyPressEvent(event)
-        else:
-            act()
 
     def _action_of(self, event: QKeyEvent) -> Callable[[], None] | None:
         """The action of a key in a review; None for other keys."""
