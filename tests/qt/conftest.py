@@ -24,7 +24,9 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_cryoet._qt import seam
 from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.lessons.player import LessonPlayer
 from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.widgets.controls import main_window
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.settings import Settings
 from qt.fake_portal import FakePortal
@@ -209,6 +211,8 @@ def _window(*, show: bool) -> Iterator[Viewer]:
 def _reset(viewer: Viewer) -> None:
     """Reset a viewer after a test."""
     viewer.window.remove_dock_widget("all")
+    for lesson in main_window(viewer).findChildren(LessonPlayer):  # kept for the next dock
+        lesson.deleteLater()
     viewer.layers.clear()
     canvas = viewer.canvas
     for part in (

@@ -58,7 +58,7 @@ def test_a_zip_leads_to_its_lesson_and_views_without_a_network_and_the_demo(
     qtbot.waitUntil(lambda: "full resolution only in parts" in status.text())
 
     # and to its views
-    qtbot.keyClick(dock.next_button, Qt.Key.Key_PageDown)
+    qtbot.keyClick(dock.player.next_button, Qt.Key.Key_PageDown)
     browser.come_forward()
     browser.navigator.go_to_run(RUN)
     qtbot.waitUntil(lambda: browser.screens.run.page is not None)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari import Viewer
 from napari.layers import Points
+from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QInputDialog
@@ -18,15 +19,11 @@ from lessons.sample_lesson import write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import LaunchOptions
+from napari_cryoet._qt.lessons.canvas_boxes import MeasureBox, PickBox
 from napari_cryoet._qt.lessons.dock import LessonDock, open_lesson_dock
 from napari_cryoet._qt.lessons.marks import REGION, RIGHT_PICKS, WRONG_PICKS
-from napari_cryoet._qt.lessons.task_boxes import (
-    ChooseBox,
-    CompareBox,
-    MeasureBox,
-    PickBox,
-    SortBox,
-)
+from napari_cryoet._qt.lessons.sort_box import SortBox
+from napari_cryoet._qt.lessons.task_box import ChooseBox, CompareBox
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.cli import main
@@ -102,15 +99,15 @@ def names(dock: LessonDock) -> dict[str, bool]:
 
 def check(qtbot: QtBot, dock: LessonDock) -> bool:
     """Check the answer by a click; whether it was right."""
-    assert dock.box is not None
+    assert dock.player.box is not None
     with qtbot.waitSignal(dock.graded) as graded:
-        qtbot.mouseClick(dock.box.bar.button, LEFT)
+        qtbot.mouseClick(dock.player.box.bar.button, LEFT)
     return bool(graded.args[1].is_right)
 
 
 def go_on(qtbot: QtBot, dock: LessonDock) -> None:
     with qtbot.waitSignal(dock.ready):
-        qtbot.keyClick(dock.next_button, Qt.Key.Key_PageDown)
+        qtbot.keyClick(dock.player.next_button, Qt.Key.Key_PageDown)
 
 
 def picks_file(folder: Path) -> dict[str, bytes]:
@@ -163,12 +160,12 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     go_on(qtbot, dock)
     assert "Your picks" in names(dock)
     with qtbot.waitSignal(dock.ready):
-        dock.back()
+        dock.player.back()
     assert not {"Your picks", REGION} & set(names(dock))
 
     # pick wrongly: nothing of the reference is there before, and causes have letters
     go_on(qtbot, dock)
-    box = dock.box
+    box = dock.player.box
     assert isinstance(box, PickBox)
     assert names(dock)[REGION]
     assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
@@ -178,16 +175,16 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     np.testing.assert_allclose(box.positions[:, 1:], [[1000, 1000], [1500, 1200]], atol=20)
     qtbot.mouseClick(box.undo, LEFT)
     assert box.count.text() == "1 pick"
-    qtbot.mouseClick(dock.hint, LEFT)
-    assert dock.hints.toPlainText() == "Round."
+    qtbot.mouseClick(dock.player.hint, LEFT)
+    assert dock.player.hints.toPlainText() == "Round."
     assert not check(qtbot, dock)
-    assert "only noise" in dock.feedback_text.toPlainText()
+    assert "only noise" in dock.player.feedback_text.toPlainText()
     wrong = next(layer for layer in viewer.layers if layer.name == WRONG_PICKS)
     right = next(layer for layer in viewer.layers if layer.name == RIGHT_PICKS)
     assert isinstance(right, Points)
     np.testing.assert_allclose(right.data * right.scale, REFERENCE)
     assert list(wrong.text.values) == ["N"]
-    qtbot.mouseClick(dock.again, LEFT)
+    qtbot.mouseClick(dock.player.again, LEFT)
     assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
     with qtbot.waitSignal(dock.graded):
         qtbot.mouseClick(box.nothing, LEFT)
@@ -195,7 +192,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     # sort by keys
     go_on(qtbot, dock)
     assert names(dock)["Your picks"] is False
-    sort = dock.box
+    sort = dock.player.box
     assert isinstance(sort, SortBox)
     qtbot.waitUntil(lambda: sort.sheet is not None and not sort.feed.n_waiting)
     for key in (Qt.Key.Key_X, Qt.Key.Key_X):
@@ -207,7 +204,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
 
     # choose a crop
     go_on(qtbot, dock)
-    choose = dock.box
+    choose = dock.player.box
     assert isinstance(choose, ChooseBox)
     qtbot.waitUntil(lambda: not choose.choices.button(1).icon().isNull())
     qtbot.mouseClick(choose.choices.button(1), LEFT, pos=QPoint(8, 40))
@@ -215,7 +212,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
 
     # measure between two clicks
     go_on(qtbot, dock)
-    measure = dock.box
+    measure = dock.player.box
     assert isinstance(measure, MeasureBox)
     for y in (1000, 1400):
         click_at(y, 1000)
@@ -224,7 +221,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
 
     # compare, in words too
     go_on(qtbot, dock)
-    compare = dock.box
+    compare = dock.player.box
     assert isinstance(compare, CompareBox)
     assert "Your measurement: line" not in names(dock)
     assert compare.minimumSizeHint().width() < 300
@@ -235,18 +232,18 @@ def test_a_lesson_is_played_with_clicks_and_keys(
 
     # back to an answered step, then to the end
     with qtbot.waitSignal(dock.ready):
-        dock.go_to(1)
+        dock.player.go_to(1)
     assert names(dock)["Your picks"]
-    assert dock.feedback.isVisible()
-    dock.go_to(6)
-    assert "| Pick" not in dock.text.toPlainText()
-    assert "Pick" in dock.text.toPlainText()
+    assert dock.player.feedback.isVisible()
+    dock.player.go_to(6)
+    assert "| Pick" not in dock.player.text.toPlainText()
+    assert "Pick" in dock.player.text.toPlainText()
     monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_options: (" Ada ", True))
     target = tmp_path / "ada.result.json"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args, **_options: (target, ""))
-    qtbot.mouseClick(dock.save, LEFT)
+    qtbot.mouseClick(dock.player.save, LEFT)
     qtbot.waitUntil(target.exists)
-    qtbot.waitUntil(lambda: "Saved" in dock.notice.text)
+    qtbot.waitUntil(lambda: "Saved" in dock.player.notice.text)
     result = read_result(target)
     assert result.nickname == "Ada"
     scores = {step.step: step.score for step in result.steps}
@@ -276,28 +273,28 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(qtbot: QtBot, dock: LessonDo
     source.right = {"compare": CompareAnswer(layer="A")}
     with qtbot.waitSignal(dock.ready):
         dock.play(source)
-    assert "pack" in dock.notice.text
+    assert "pack" in dock.player.notice.text
     canvas = dock.viewer.window._qt_viewer.canvas.native  # napari has no public name for it
     canvas.setFocus()
-    assert dock.session is not None
+    assert dock.player.session is not None
     for control, key, number in (
         (canvas, Qt.Key.Key_PageDown, 1),
-        (dock.back_button, Qt.Key.Key_Left, 0),
-        (dock.next_button, Qt.Key.Key_Right, 1),
+        (dock.player.back_button, Qt.Key.Key_Left, 0),
+        (dock.player.next_button, Qt.Key.Key_Right, 1),
     ):
         control.setFocus()
         qtbot.keyClick(control, key)
-        assert dock.session.number == number
+        assert dock.player.session.number == number
 
     # without a network, the answer stays and is checked later
     source.is_reachable = False
-    box = dock.box
+    box = dock.player.box
     assert isinstance(box, CompareBox)
     box.layer.setCurrentIndex(0)
     box.why.setFocus()
     qtbot.keyClicks(box.why, "ab")
     qtbot.keyClick(box.why, Qt.Key.Key_Left)  # moves the cursor
-    assert dock.session.number == 1
+    assert dock.player.session.number == 1
     qtbot.mouseClick(box.bar.button, LEFT)
     qtbot.waitUntil(lambda: "reached" in box.bar.message.text())
     source.is_reachable = True
@@ -306,8 +303,8 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(qtbot: QtBot, dock: LessonDo
 
     # a task on the canvas without a tomogram says what to do
     go_on(qtbot, dock)
-    assert isinstance(dock.box, PickBox)
-    assert "Reset view" in dock.box.bar.message.text()
+    assert isinstance(dock.player.box, PickBox)
+    assert "Reset view" in dock.player.box.bar.message.text()
 
 
 def test_lessons_open_from_the_start_page_files_and_the_command_line(
@@ -340,21 +337,67 @@ def test_lessons_open_from_the_start_page_files_and_the_command_line(
     for way in ways:
         with qtbot.waitSignal(dock.ready):
             way()
-        assert dock.title.text() == TITLE
+        assert dock.player.title.text() == TITLE
     browser.open_link(str(path.parent / "other" / "lesson.md"))
     assert "can't be read" in browser.screens.notice.text
 
 
-def test_a_tilt_series_is_gone_after_its_step(
+def test_a_tilt_series_is_never_beside_a_tomogram(
     qtbot: QtBot, dock: LessonDock, demo_at_home: Path
 ) -> None:
+    """Napari would warn of its degrees beside ångström."""
     with qtbot.waitSignal(dock.ready):
         dock.play(lessons_of(demo_at_home)[0])
     go_on(qtbot, dock)
-    assert names(dock) == {"Denoised": False, "Tilt series": True}
+    assert names(dock) == {"Tilt series": True}
     go_on(qtbot, dock)
     assert "Tilt series" not in names(dock)
     assert names(dock)["Denoised"]
+    assert not [each.message for each in notification_manager.records if "units" in each.message]
+
+
+def test_a_lesson_goes_on_after_its_dock_was_closed(
+    qtbot: QtBot, dock: LessonDock, view: View
+) -> None:
+    choices = (Choice(text="Ice"), Choice(text="Carbon"))
+    task = ChooseTask(choices=choices)
+    source = FakeLesson(
+        Step(key="look", title="Look", view=view),
+        Step(key="first", title="First", task=task, hints=("Dark.",)),
+        Step(key="second", title="Second", task=task),
+    )
+    source.right = {"first": ChooseAnswer(choice=1)}
+    viewer = dock.viewer
+    own = viewer.add_points([MIDDLE], name="my own", units=["angstrom"] * 3)
+    with qtbot.waitSignal(dock.ready):
+        dock.play(source)
+    go_on(qtbot, dock)
+    qtbot.mouseClick(dock.player.hint, LEFT)
+    dock.player.box.choices.button(1).click()
+    assert check(qtbot, dock)
+    go_on(qtbot, dock)
+    dock.player.box.choices.button(0).click()
+
+    viewer.window.remove_dock_widget(dock)
+    assert own.visible
+    again = open_lesson_dock(viewer)
+    with qtbot.waitSignal(again.ready):
+        pass
+    assert not own.visible
+    player = again.player
+    assert player.session.step.key == "second"
+    assert player.box.answer() == ChooseAnswer(choice=0)
+    qtbot.mouseClick(player.back_button, LEFT)
+    assert player.feedback.isVisible()
+    assert player.hints.toPlainText() == "Dark."
+
+    # the list of lessons leads back too
+    again.choose_lesson()
+    assert own.visible
+    with qtbot.waitSignal(again.ready):
+        qtbot.mouseClick(again.back_to_lesson, LEFT)
+    assert player.isVisible()
+    assert [row.score for row in player.session.scores] == [1, None]
 
 
 @pytest.mark.slow
@@ -366,7 +409,7 @@ def test_the_lessons_of_the_demo_are_played_to_the_end(
     source = lessons_of(demo_at_home)[which]
     with qtbot.waitSignal(dock.ready):
         dock.play(source)
-    session = dock.session
+    session = dock.player.session
     assert session is not None
     for number, step in enumerate(source.lesson.steps):
         assert session.number == number
@@ -376,10 +419,10 @@ def test_the_lessons_of_the_demo_are_played_to_the_end(
             assert feedback is not None
             assert feedback.is_right == is_right, (step.key, feedback.text)
             if not is_right:
-                qtbot.mouseClick(dock.again, LEFT)
+                qtbot.mouseClick(dock.player.again, LEFT)
         if number < len(source.lesson.steps) - 1:
             go_on(qtbot, dock)
-    qtbot.keyClick(dock.next_button, Qt.Key.Key_PageDown)
+    qtbot.keyClick(dock.player.next_button, Qt.Key.Key_PageDown)
     assert session.is_over
     assert all(row.attempts == 2 for row in session.scores)
 
@@ -388,7 +431,7 @@ def answer_task(
     qtbot: QtBot, dock: LessonDock, source: LessonFolder, click_at, *, is_right
 ) -> None:
     """Answer the current task by clicks and keys, and check it."""
-    box = dock.box
+    box = dock.player.box
     match box:
         case PickBox() if box.task.reference is None and is_right:
             with qtbot.waitSignal(dock.graded):

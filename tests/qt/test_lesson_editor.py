@@ -106,7 +106,7 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     with qtbot.waitSignal(editor.played) as played:
         qtbot.mouseClick(editor.try_button, LEFT)
     assert isinstance(played.args[0], LessonDock)
-    assert played.args[0].session.lesson == lesson
+    assert played.args[0].player.session.lesson == lesson
 
 
 def test_changes_are_asked_about_before_another_lesson_opens(

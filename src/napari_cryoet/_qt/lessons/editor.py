@@ -121,7 +121,8 @@ class LessonEditor(Dock):
         if (not self.draft.is_changed and self.draft.folder) or self.save():
             assert self.draft.folder is not None  # noqa: S101 - it is saved
             dock = open_lesson_dock(self.viewer, open_lesson(self.draft.folder))
-            dock.go_to(max(0, self.number))
+            assert dock.player is not None  # noqa: S101 - it plays the lesson
+            dock.player.go_to(max(0, self.number))
             self.played.emit(dock)
 
     def _ask_about_changes(self) -> None:

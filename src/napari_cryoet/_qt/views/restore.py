@@ -144,8 +144,8 @@ class Restorer(QObject):
         self._packs = packs
         #: Whether to ask for more hosts; otherwise their data are left out.
         self.asks = True
-        #: The layers of the view that was opened last.
-        self.layers: list[Layer] = []
+        #: The layers of the view that was opened last, by their numbers in it.
+        self.layers: dict[int, Layer] = {}
         self._agreed: set[str] = set()
         self._opening: _Opening | None = None
         self._kept: View | None = None  # whose field of view is kept until the camera is moved
@@ -279,7 +279,7 @@ class Restorer(QObject):
         has_window = hasattr(self._viewer, "window")
         if view.camera.ortho and has_window and not is_open(self._viewer, ORTHO):
             open_dock(self._viewer, ORTHO)
-        self.layers = list(opening.layers.values())
+        self.layers = opening.layers
         self._kept = view
         self._fit()
         self.opened.emit(view, " ".join(dict.fromkeys(opening.remarks)))

@@ -1,0 +1,279 @@
+"""The boxes of tasks that are answered by clicks on the canvas: pick and measure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import uuid4
+
+import numpy as np
+from napari.layers import Points, Vectors
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QHBoxLayout, QLabel
+
+from napari_cryoet._qt.layers.ownership import about_of, remove_layer
+from napari_cryoet._qt.layers.placement import spacing_angstrom_of
+from napari_cryoet._qt.lessons.marks import add_empty_picks
+from napari_cryoet._qt.lessons.stage import Stage
+from napari_cryoet._qt.lessons.task_box import TaskBox
+from napari_cryoet._qt.picks.edits import NEW_PICKS, edits_of
+from napari_cryoet._qt.review.reviewed_layer import fly_to
+from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.views.capture import positions_of
+from napari_cryoet._qt.widgets.controls import explain, push_button, tool_button
+from napari_cryoet.appearance.diameters import diameter_angstrom
+from napari_cryoet.lessons.lesson import (
+    MAX_PICKS,
+    Answer,
+    LessonTask,
+    MeasureAnswer,
+    MeasureTask,
+    PickAnswer,
+    PickTask,
+)
+from napari_cryoet.provenance import Provenance
+from napari_cryoet.views.view import zyx_of
+from napari_cryoet.wording import count_text, nm_text
+
+YOUR_PICKS: Final = "Your picks"
+YOUR_LINE: Final = "Your measurement"
+NO_TOMOGRAM: Final = "This task needs the step's tomogram. Press “Reset view” to open it."
+_MEASURED_POINT_ANGSTROM: Final = 40.0
+
+
+class PointsBox(TaskBox):
+    """A task that is answered by clicks on the canvas, in a layer of points."""
+
+    layer_name = YOUR_PICKS
+
+    def __init__(self, task: LessonTask, stage: Stage) -> None:
+        super().__init__(task, stage)
+        self.points: Points | None = None
+        self.count = QLabel()
+        self.undo = tool_button("Undo", "Undo the last click")
+        self.undo.clicked.connect(self._undo)
+        row = QHBoxLayout()
+        row.addWidget(self.count, 1)
+        row.addWidget(self.undo)
+        self.column.addLayout(row)
+        self.column.addWidget(self.bar)
+
+    def begin(self) -> None:
+        points = self._shown_points()
+        if points is not None:
+            points.visible = True
+            self.stage.viewer.layers.selection.active = points
+            points.mode = "add"
+        super().begin()
+        if points is None:
+            self.bar.say(NO_TOMOGRAM)
+
+    def leave(self) -> None:
+        super().leave()
+        self.rest()
+        if self.points is not None and len(self.points.data):
+            self.points.visible = False
+        elif self.points is not None:  # else one would pile up for each task
+            remove_layer(self.stage.viewer, self.points)
+            self.points = None
+
+    def rest(self) -> None:
+        if self.points is not None:
+            self.points.mode = "pan_zoom"
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """The clicked positions in ångström, z, y, x."""
+        return np.empty((0, 3)) if self.points is None else positions_of(self.points)
+
+    def update_bar(self) -> None:
+        self.count.setText(self.count_text())
+        self.undo.setEnabled(len(self.positions) > 0)
+        super().update_bar()
+
+    def count_text(self) -> str:
+        """What was clicked so far."""
+        raise NotImplementedError
+
+    def on_data(self) -> None:
+        """Follow a change of the points."""
+        self.update_bar()
+
+    def _shown_points(self) -> Points | None:
+        """The learner's layer; a new one if there is none, or it was removed."""
+        volume = self.stage.volume
+        if self.points is not None and self.points in self.stage.viewer.layers:
+            return self.points
+        spacing = None if volume is None else spacing_angstrom_of(volume)
+        if volume is None or spacing is None:
+            return None
+        of_volume = about_of(volume)
+        # a name of its own for every time that the lesson is taken, else old edits would be offered
+        made_on = uuid4().hex
+        about = Provenance(
+            kind=NEW_PICKS,
+            run_id=of_volume.run_id,
+            run_name=of_volume.run_name,
+            tomogram_id=of_volume.tomogram_id,
+            alignment_id=of_volume.alignment_id,
+            more={"made_on": made_on},
+        )
+        self.points = add_empty_picks(
+            self.stage.viewer, self.layer_name, about, spacing, self.diameter_angstrom
+        )
+        self.points.events.data.connect(self._on_data_event)
+        return self.points
+
+    def _on_data_event(self, _event: Any = None) -> None:
+        self.on_data()
+
+    def _undo(self) -> None:
+        log = None if self.points is None else edits_of(self.points)
+        if log is not None and log.steps:
+            log.undo()
+
+
+class PickBox(PointsBox):
+    """Pick all objects of one kind; or state that there are none."""
+
+    task: PickTask
+
+    def __init__(self, task: PickTask, stage: Stage) -> None:
+        super().__init__(task, stage)
+        self.outside = push_button("Go to the region", self._go_to_region)
+        self.nothing = push_button("Nothing here", self._on_nothing)
+        explain(self.nothing, f"Answer that there is no {task.object_name} here")
+        self.column.insertWidget(1, self.outside)
+        self.column.addWidget(self.nothing)
+        self.outside.hide()
+
+    def begin(self) -> None:
+        if self.task.region_zyx_angstrom is not None:
+            self.stage.marks.show_region(self.task.region_zyx_angstrom)
+            self.stage.viewer.dims.events.point.connect(self._on_plane)
+            self._on_plane()
+        super().begin()
+
+    def leave(self) -> None:
+        if self.is_on_canvas and self.task.region_zyx_angstrom is not None:
+            self.stage.viewer.dims.events.point.disconnect(self._on_plane)
+        super().leave()
+
+    @property
+    def diameter_angstrom(self) -> float:
+        return diameter_angstrom(None, self.task.object_name)
+
+    def answer(self) -> Answer | None:
+        positions = tuple(map(zyx_of, self.positions))
+        is_whole = 0 < len(positions) <= MAX_PICKS
+        return PickAnswer(positions_zyx_angstrom=positions) if is_whole else None
+
+    def count_text(self) -> str:
+        n = len(self.positions)
+        return f"{count_text(n, 'pick')}" if n else "Click on the canvas to pick."
+
+    def _on_nothing(self) -> None:
+        self.answered.emit(PickAnswer())
+
+    def _on_plane(self, _event: Any = None) -> None:
+        """Offer to go to the region if the shown plane doesn't cut it."""
+        dims = self.stage.viewer.dims
+        region = self.task.region_zyx_angstrom
+        is_outside = region is not None and any(
+            not region[axis][0] <= dims.point[axis] <= region[axis][1]
+            for axis in dims.not_displayed
+        )
+        self.outside.setVisible(is_outside)
+
+    def _go_to_region(self) -> None:
+        region = self.task.region_zyx_angstrom
+        if region is not None:
+            fly_to(self.stage.viewer, np.array(region).mean(axis=1))
+
+
+class MeasureBox(PointsBox):
+    """Measure a distance by two clicks; a third one starts again."""
+
+    task: MeasureTask
+    layer_name = YOUR_LINE
+
+    def __init__(self, task: MeasureTask, stage: Stage) -> None:
+        super().__init__(task, stage)
+        self._line: Vectors | None = None
+        self._start_again_soon = single_shot(self, 0, self._start_again)
+
+    def begin(self) -> None:
+        super().begin()
+        if self._follow not in self.stage.viewer.mouse_move_callbacks:
+            self.stage.viewer.mouse_move_callbacks.append(self._follow)
+        if self.points is not None:
+            self._draw(self.points)
+
+    def leave(self) -> None:
+        super().leave()
+        if self._follow in self.stage.viewer.mouse_move_callbacks:
+            self.stage.viewer.mouse_move_callbacks.remove(self._follow)
+        if self._line is not None:
+            remove_layer(self.stage.viewer, self._line)
+            self._line = None
+
+    @property
+    def diameter_angstrom(self) -> float:
+        return _MEASURED_POINT_ANGSTROM
+
+    def answer(self) -> Answer | None:
+        ends = self.positions
+        if len(ends) != 2:
+            return None
+        first, last = map(zyx_of, ends)
+        return MeasureAnswer(length_angstrom=_length(*ends), ends_zyx_angstrom=(first, last))
+
+    def count_text(self) -> str:
+        ends = self.positions
+        if len(ends) == 2:
+            return f"Distance: {nm_text(_length(*ends))}"
+        return "Click on the other end." if len(ends) else "Click on one end."
+
+    def on_data(self) -> None:
+        super().on_data()
+        ends = self.positions
+        if len(ends) > 2:
+            self._start_again_soon.start()  # after napari has added the point
+        elif self.points is not None:
+            self._draw(self.points)
+
+    def _start_again(self) -> None:
+        if self.points is not None:
+            self.points.data = self.points.data[-1:]
+
+    def _draw(self, points: Points) -> None:
+        """Draw the line between the ends."""
+        ends = np.asarray(points.data)
+        vectors = np.empty((0, 2, 3))
+        if len(ends) == 2:
+            vectors = np.array([[ends[0], ends[1] - ends[0]]])
+        layers = self.stage.viewer.layers
+        if self._line is not None and self._line in layers:
+            self._line.data = vectors
+        elif len(vectors):
+            self._line = Vectors(
+                vectors,
+                name=f"{YOUR_LINE}: line",
+                scale=points.scale,
+                units=points.units,
+                edge_color="yellow",
+                edge_width=15 / float(points.scale[-1]),
+                vector_style="line",
+            )
+            layers.insert(layers.index(points), self._line)
+            layers.selection.active = points
+
+    def _follow(self, viewer: Any, _event: Any) -> None:
+        """Show the distance from the first end to the mouse."""
+        ends = self.positions
+        if len(ends) == 1:
+            here = np.asarray(viewer.cursor.position)[-3:]
+            self.count.setText(f"{nm_text(_length(ends[0], here))} to the mouse")
+
+
+def _length(first: NDArray[np.float64], last: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(last - first))

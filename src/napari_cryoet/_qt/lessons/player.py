@@ -1,0 +1,404 @@
+"""Plays one lesson: text, view, task, hints and feedback of one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Final
+
+from napari import Viewer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QInputDialog,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.lessons.canvas_boxes import MeasureBox, PickBox
+from napari_cryoet._qt.lessons.sort_box import SortBox
+from napari_cryoet._qt.lessons.stage import Stage
+from napari_cryoet._qt.lessons.task_box import ChooseBox, CompareBox, TaskBox
+from napari_cryoet._qt.lessons.text import LessonText
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    add_item,
+    drop_menu,
+    passing_menu,
+    plain_label,
+    progress_bar,
+    push_button,
+    tool_button,
+)
+from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.lessons.folder import write_result
+from napari_cryoet.lessons.lesson import (
+    Answer,
+    ChooseTask,
+    CompareTask,
+    Feedback,
+    LessonSource,
+    LessonTask,
+    MeasureTask,
+    PickTask,
+    SortTask,
+    Step,
+)
+from napari_cryoet.lessons.session import (
+    RESULT_SUFFIX,
+    LessonSession,
+    feedback_text,
+    files_of,
+    summary_text,
+)
+from napari_cryoet.wording import plain
+
+_LARGE_PT: Final = 16
+_VIEW: Final = "view of a step"
+_SAVE: Final = "save result"
+
+
+class LessonPlayer(QWidget):
+    """Plays one lesson, and keeps answers, hints and the step while no dock shows it.
+
+    Parameters
+    ----------
+    agreed
+        Hosts that the lesson's views may load from without a question, such as that of a class
+        that the user joined.
+
+    Attributes
+    ----------
+    session
+        The learner's way through the lesson.
+    box
+        The box of the current step's task, if it has one.
+    """
+
+    ready = Signal(str)  # key of the step whose view is on the canvas, or can't be
+    graded = Signal(str, object)  # key of the step and Feedback
+    list_requested = Signal()
+
+    def __init__(self, viewer: Viewer, source: LessonSource, *, agreed: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.session = LessonSession(source)
+        self.box: TaskBox | None = None
+        self.theme = Theme(viewer, self)
+        self.destroyed.connect(partial(Theme.close, self.theme))
+        self.tasks = Tasks(self)
+        self.stage = Stage(viewer, source, self.theme, self.tasks, agreed=agreed, parent=self)
+        self._boxes: dict[str, TaskBox] = {}  # by step key
+        self._make_widgets()
+        self._lay_out()
+        self._connect()
+
+    # steps
+
+    def go_to(self, number: int) -> None:
+        """Show a step, or the summary after the last one."""
+        if number != self.session.number:
+            self.leave()
+            self.session.go_to(number)
+            self.enter()
+
+    def next(self) -> None:
+        if not self.session.is_over:
+            self.go_to(self.session.number + 1)
+
+    def back(self) -> None:
+        if self.session.number > 0:
+            self.go_to(self.session.number - 1)
+
+    def enter(self) -> None:
+        """Show the current step, here and on the canvas."""
+        step = self.session.step
+        view = self.session.view
+        self._show_step(step)
+        is_here = view is self.stage.view or view is None
+        if step is not None and (step.view is not None or not is_here):
+            self.open_view()
+        elif step is not None:
+            self._begin()
+
+    def open_view(self) -> None:
+        """Show the view that the step starts from, again too."""
+        view = self.session.view
+        step = self.session.step
+        if view is not None and step is not None:
+            self._clear_canvas()
+            self.status.setText("Opening the view…")
+            self.stage.show(view, files_of(step, view))
+
+    def leave(self) -> None:
+        """Take away what the step added; the learner's own picks are hidden."""
+        self._clear_canvas()
+        self.notice.hide()
+        if self.box is not None:
+            self.tasks.stop(self.box)
+            self.box.hide()
+            self.box = None
+
+    def close_down(self) -> None:
+        """Give the canvas back to the user; `enter` goes on with the lesson."""
+        self.leave()
+        self.stage.close()
+
+    def _clear_canvas(self) -> None:
+        self.stage.stop()
+        self.stage.marks.clear()
+        if self.box is not None:
+            self.box.leave()
+
+    def _on_view_failed(self, error: CryoETError) -> None:
+        self.notice.show_error(error, self.open_view, topic=_VIEW)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start the step's task, now that the canvas shows what it can."""
+        self.status.setText("")
+        step = self.session.step
+        if step is None:
+            return
+        if self.box is not None:
+            self.box.begin()
+            self._show_feedback(self.box, self.session.feedback(step.key))
+        self.ready.emit(step.key)
+
+    # the task
+
+    def _box_of(self, step: Step) -> TaskBox | None:
+        if step.task is None:
+            return None
+        if step.key not in self._boxes:
+            box = _make_box(step.task, self.stage)
+            box.answered.connect(partial(self._on_answer, box, step.key))
+            self._boxes[step.key] = box
+            self.steps.insertWidget(1, box)
+        return self._boxes[step.key]
+
+    def _on_answer(self, box: TaskBox, step_key: str, answer: Answer) -> None:
+        self.tasks.run(
+            box,
+            lambda job: self.session.grade(step_key, answer, job),
+            then=partial(self._on_graded, box, step_key, answer),
+            failed=box.bar.show_error,
+            title="Checking your answer",
+        )
+
+    def _on_graded(self, box: TaskBox, step_key: str, answer: Answer, feedback: Feedback) -> None:
+        self.session.keep(step_key, answer, feedback)
+        self._show_feedback(box, feedback)
+        self.area.ensureWidgetVisible(self.feedback)
+        self.graded.emit(step_key, feedback)
+
+    def _show_feedback(self, box: TaskBox, feedback: Feedback | None) -> None:
+        self.feedback.setVisible(feedback is not None)
+        if feedback is None:
+            return
+        self.feedback.setProperty("isRight", feedback.is_right)
+        style = self.feedback.style()
+        if style is not None:
+            style.polish(self.feedback)
+        self.feedback_text.show_markdown(feedback_text(feedback))
+        self.stage.marks.show_feedback(feedback, box.diameter_angstrom)
+        box.rest()
+        box.setEnabled(False)
+
+    def try_again(self) -> None:
+        """Take the feedback away and let the learner change the answer."""
+        self.feedback.hide()
+        self.stage.marks.hide_feedback()
+        if self.box is not None:
+            self.box.setEnabled(True)
+            self.box.begin()
+
+    # what is shown
+
+    def _show_step(self, step: Step | None) -> None:
+        session = self.session
+        n_steps = len(session.lesson.steps)
+        self.where.setText(f"{session.text} ▾")
+        self.bar.setValue(session.number)
+        self.back_button.setEnabled(session.number > 0)
+        self.next_button.setText("Finish" if session.number >= n_steps - 1 else "Next ›")
+        self.next_button.setVisible(step is not None)
+        self.save.setVisible(step is None)
+        self.feedback.hide()
+        self.status.setText("")
+        self.reset.setVisible(session.view is not None and step is not None)
+        if step is None:
+            self.heading.setText("Summary")
+            self.text.show_markdown(summary_text(session.scores))
+        else:
+            self.heading.setText(plain(step.title))
+            self.text.show_markdown(step.text)
+            self.box = self._box_of(step)
+        if self.box is not None:
+            self.box.setEnabled(True)
+            self.box.show()
+        self._show_hints()
+        scroll = self.area.verticalScrollBar()
+        if scroll is not None:
+            scroll.setValue(0)
+
+    def _show_hints(self) -> None:
+        step = self.session.step
+        seen = () if step is None else self.session.hints(step.key)
+        self.hints.show_markdown("\n\n".join(seen))
+        self.hint.setVisible(step is not None and self.session.has_hint(step.key))
+
+    def _on_hint(self) -> None:
+        if self.session.step is not None:
+            self.session.take_hint(self.session.step.key)
+            self._show_hints()
+
+    def _drop_steps(self) -> None:
+        menu: QMenu = passing_menu(self.where)
+        steps = self.session.lesson.steps
+        for number, step in enumerate(steps):
+            add_item(menu, f"{number + 1}  {step.title}", partial(self.go_to, number))
+        add_item(menu, "Summary", partial(self.go_to, len(steps)))
+        menu.addSeparator()
+        add_item(menu, "Other lessons…", self.list_requested.emit)
+        drop_menu(menu, self.where)
+
+    def _set_large(self, is_large: bool) -> None:
+        self.area.setStyleSheet(f"QWidget {{ font-size: {_LARGE_PT}pt; }}" if is_large else "")
+
+    # the result
+
+    def _on_save(self) -> None:
+        nickname, is_accepted = QInputDialog.getText(
+            self, "Save result", "Your name or nickname, up to 40 letters"
+        )
+        nickname = nickname.strip()[:40]
+        if not is_accepted or not nickname:
+            return
+        name = f"{self.session.lesson.key}-{nickname}{RESULT_SUFFIX}".replace("/", "-")
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save result", name, f"Results (*{RESULT_SUFFIX})"
+        )
+        if chosen:
+            result = self.session.result(nickname)
+            self.tasks.run(
+                _SAVE,
+                lambda _job: write_result(result, chosen),
+                then=lambda path: self._say(f"Saved {path.name}."),
+            )
+
+    def _say(self, text: str) -> None:
+        self.notice.show_notice(text, is_news=True)
+
+    # widgets
+
+    def _make_widgets(self) -> None:
+        lesson = self.session.lesson
+        self.title = ElidedLabel(plain(lesson.title), name="pageTitle")
+        self.large = tool_button("A+", "Larger type")
+        self.large.setCheckable(True)
+        self.where = tool_button("", "Go to another step")
+        self.bar = progress_bar("Progress of the lesson")
+        self.bar.setMaximum(len(lesson.steps))
+        self.reset = tool_button("Reset view", "Show what the step starts from again")
+        self.heading = plain_label(name="messageTitle")
+        self.text = LessonText(self.theme)
+        self.hints = LessonText(self.theme)
+        self.hint = push_button("Hint", self._on_hint, "Show a hint")
+        self.feedback = QFrame()
+        self.feedback.setObjectName("lessonFeedback")
+        self.feedback_text = LessonText(self.theme)
+        self.again = push_button("Try again", self.try_again)
+        self.status = plain_label(name="dimText")
+        self.notice = NoticeBar(self.theme)
+        self.back_button = QPushButton("‹ Back")
+        self.next_button = QPushButton("Next ›")
+        self.save = QPushButton("Save result…")
+
+    def _lay_out(self) -> None:
+        in_feedback = QVBoxLayout(self.feedback)
+        in_feedback.setContentsMargins(8, 4, 8, 6)
+        in_feedback.addWidget(self.feedback_text)
+        in_feedback.addWidget(self.again)
+        content = QWidget()
+        self.steps = QVBoxLayout(content)
+        self.steps.setContentsMargins(0, 0, 4, 0)
+        for widget in (self.text, self.feedback, self.hints, self.hint):
+            self.steps.addWidget(widget)
+        self.steps.addStretch(1)
+        self.area = QScrollArea()
+        self.area.setWidgetResizable(True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setWidget(content)
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        top.addWidget(self.large)
+        below = QHBoxLayout()
+        below.addWidget(self.where)
+        below.addStretch(1)
+        below.addWidget(self.reset)
+        self.ways = QWidget()
+        last = QHBoxLayout(self.ways)
+        last.setContentsMargins(0, 0, 0, 0)
+        for button in (self.back_button, self.next_button, self.save):
+            last.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.addLayout(top)
+        column.addLayout(below)
+        column.addWidget(self.bar)
+        column.addWidget(self.heading)
+        column.addWidget(self.area, 1)
+        for part in (self.status, self.notice, self.ways):
+            column.addWidget(part)
+
+    def _connect(self) -> None:
+        self.stage.shown.connect(self._begin)
+        self.stage.failed.connect(self._on_view_failed)
+        self.stage.said.connect(self._say)
+        self.stage.erred.connect(self.notice.show_error)
+        self.tasks.unhandled.connect(self.notice.show_error)
+        for text in (self.text, self.hints, self.feedback_text):
+            self.stage.serve(text)
+        self.large.toggled.connect(self._set_large)
+        self.where.clicked.connect(self._drop_steps)
+        self.reset.clicked.connect(self.open_view)
+        self.next_button.clicked.connect(self.next)
+        self.back_button.clicked.connect(self.back)
+        self.save.clicked.connect(self._on_save)
+        # a presenter's keys work while the canvas has the focus, arrows not where they do other things
+        in_window = Qt.ShortcutContext.WindowShortcut
+        among_buttons = Qt.ShortcutContext.WidgetWithChildrenShortcut
+        for key, slot, context in (
+            ("PgDown", self.next, in_window),
+            ("PgUp", self.back, in_window),
+            ("Right", self.next, among_buttons),
+            ("Left", self.back, among_buttons),
+        ):
+            shortcut = QShortcut(QKeySequence(key), self.ways)
+            shortcut.setContext(context)
+            shortcut.activated.connect(slot)
+
+
+def _make_box(task: LessonTask, stage: Stage) -> TaskBox:
+    match task:
+        case PickTask():
+            return PickBox(task, stage)
+        case SortTask():
+            return SortBox(task, stage)
+        case ChooseTask():
+            return ChooseBox(task, stage)
+        case MeasureTask():
+            return MeasureBox(task, stage)
+        case CompareTask():
+            return CompareBox(task, stage)

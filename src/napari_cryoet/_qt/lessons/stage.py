@@ -1,0 +1,213 @@
+"""The canvas and the files of a lesson: opens a step's view, and lets links in its text act."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakSet
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image, Layer, Vectors
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.layers.ownership import key_of, remove_layer
+from napari_cryoet._qt.lessons.marks import Marks
+from napari_cryoet._qt.lessons.text import LessonText
+from napari_cryoet._qt.picks.layer_picks import volume_for
+from napari_cryoet._qt.picks.orientations import points_of
+from napari_cryoet._qt.review.reviewed_layer import fly_to
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.views.restore import BROWSER
+from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats.registry import read_picks
+from napari_cryoet.lessons.lesson import LessonSource
+from napari_cryoet.lessons.markdown import Action
+from napari_cryoet.lessons.session import fetch_files
+from napari_cryoet.picks import Picks
+from napari_cryoet.views.view import View
+from napari_cryoet.wording import plain
+
+_OWN_LAYERS: Final = "Your own layers are hidden during a lesson. They come back at its end."
+_FILES: Final = "files of a step"
+
+
+class Stage(QObject):
+    """What the steps of a lesson share: the canvas, its marks, and the lesson's files.
+
+    Parameters
+    ----------
+    agreed
+        Hosts that the lesson's views may load from without a question.
+
+    Attributes
+    ----------
+    view
+        The view of a step that is on the canvas; None before the first one.
+    """
+
+    shown = Signal()  # the canvas shows the view, or one that the user opened meanwhile
+    failed = Signal(object)  # CryoETError: the view can't be shown
+    erred = Signal(object)  # CryoETError of a damaged link
+    said = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        source: LessonSource,
+        theme: Theme,
+        tasks: Tasks,
+        *,
+        agreed: Iterable[str],
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.theme = theme
+        self.tasks = tasks
+        self.marks = Marks(viewer)
+        self.view: View | None = None
+        self._source = source
+        self._agreed = tuple(agreed)
+        self._folder = tempfile.TemporaryDirectory(prefix="napari-cryoet-lesson-")
+        self.destroyed.connect(self._folder.cleanup)
+        self._browser: Any = None
+        self._opening: View | None = None
+        self._layers: dict[int, Layer] = {}  # of the view, by their numbers in it
+        self._of_lesson: WeakSet[Layer] = WeakSet()  # of earlier views too
+        self._hidden: list[Layer] = []  # the user's own
+
+    @property
+    def volume(self) -> Image | None:
+        """The tomogram that the step shows."""
+        volume = volume_for(list(self.viewer.layers), None)
+        return volume if volume is not None and volume.visible else None
+
+    # views
+
+    def show(self, view: View, names: Iterable[str]) -> None:
+        """Show a view and nothing else, after getting the files of a step."""
+        folder = Path(self._folder.name)
+        work = partial(fetch_files, self._source, names, folder)
+        then = partial(self._open, view)
+        self.tasks.run(_FILES, work, then=then, failed=self.failed.emit)
+
+    def stop(self) -> None:
+        """Stop waiting for a view."""
+        self.tasks.stop(_FILES)
+        self._opening = None
+
+    def close(self) -> None:
+        """Show the user's own layers again; those of the portal's data stay."""
+        self.stop()
+        self.view = None
+        for layer in self._of_lesson:
+            if key_of(layer) is None:
+                layer.visible = False
+        for layer in self._hidden:
+            if layer in self.viewer.layers:
+                layer.visible = True
+        self._hidden = []
+
+    def _open(self, view: View, folder: Path) -> None:
+        browser = open_dock(self.viewer, BROWSER, in_front=False)
+        if browser is not self._browser:
+            self._browser = browser
+            browser.restorer.opened.connect(self._on_opened)
+            browser.restorer.failed.connect(self._on_failed)
+        if self.view is not None and _has_tilts(view) != _has_tilts(self.view):
+            self._remove_layers()
+        self._opening = view
+        browser.open_view(view, folder=folder, agreed=self._agreed)
+
+    def _on_opened(self, view: View, _remarks: str) -> None:
+        is_ours = view is self._opening
+        is_replaced = self._opening is not None and not is_ours  # such as by the teacher's view
+        self._opening = None
+        if is_ours:
+            self.view = view
+            self._layers = self._browser.restorer.layers
+            self._of_lesson.update(self._layers.values())
+            self._hide_others()
+        if is_ours or is_replaced:
+            self.shown.emit()
+
+    def _on_failed(self, error: CryoETError) -> None:
+        if self._opening is not None:
+            self._opening = None
+            self.failed.emit(error)
+
+    def _hide_others(self) -> None:
+        """Hide all layers that aren't of the view."""
+        shown = self._layers.values()
+        n_before = len(self._hidden)
+        for layer in self.viewer.layers:
+            owner = points_of(layer) if isinstance(layer, Vectors) else None
+            if layer.visible and layer not in shown and owner not in shown:
+                layer.visible = False
+                if layer not in self._of_lesson:
+                    self._hidden.append(layer)
+        if len(self._hidden) > n_before:
+            self.said.emit(_OWN_LAYERS)
+
+    def _remove_layers(self) -> None:
+        """Remove the view's layers: napari warns of degrees beside ångström."""
+        for layer in self._layers.values():
+            remove_layer(self.viewer, layer)
+
+    # files
+
+    def fetch_picture(self, name: str, then: Callable[[bytes], None]) -> None:
+        """Read a picture of the lesson in the background."""
+        self.tasks.run(("picture", name), lambda _job: self._source.read_file(name), then=then)
+
+    def fetch_picks(self, name: str, then: Callable[[Picks], None]) -> None:
+        """Read picks of the lesson in the background."""
+        folder = Path(self._folder.name)
+
+        def work(job: Job) -> Picks:
+            return read_picks(fetch_files(self._source, [name], folder, job) / name)
+
+        self.tasks.run(("picks", name), work, then=then)
+
+    # texts
+
+    def serve(self, text: LessonText) -> None:
+        """Let the links of a text act on the canvas, and give it its pictures."""
+        text.action_requested.connect(self.act)
+        text.failed.connect(self.erred)
+        text.picture_wanted.connect(
+            lambda name: self.fetch_picture(name, partial(text.add_picture, name))
+        )
+
+    def act(self, action: Action) -> None:
+        """Do what a link says."""
+        position = action.position_zyx_angstrom
+        if position is not None:
+            if action.kind == "highlight":
+                self.marks.highlight(position)
+            else:
+                fly_to(self.viewer, np.array(position))
+            return
+        named = self._layers_named(action.layer)
+        if not named:
+            self.said.emit(f"There is no layer “{plain(action.layer)}” here.")
+        for layer in named:
+            layer.visible = action.kind != "hide"
+            if action.kind == "highlight":
+                self.viewer.layers.selection.active = layer
+
+    def _layers_named(self, name: str) -> list[Layer]:
+        """The layers of a name, as the step's view or napari calls them."""
+        viewed = () if self.view is None else self.view.layers
+        named = [layer for number, layer in self._layers.items() if viewed[number].name == name]
+        return named or [layer for layer in self.viewer.layers if layer.name == name]
+
+
+def _has_tilts(view: View) -> bool:
+    return any(layer.kind == "tilt series" for layer in view.layers)
