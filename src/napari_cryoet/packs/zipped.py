@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
-import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from napari_cryoet.exceptions import ExistsError, PackError
 from napari_cryoet.files import cache_path, written_whole
@@ -30,17 +29,9 @@ _MAX_BYTES: Final = 100_000_000_000
 #: Chunks of a few voxels are padded with zeros, so that a pack may unpack to many times its size.
 _MAX_RATIO: Final = 300
 _ALWAYS_ALLOWED_BYTES: Final = 50_000_000
-_MAX_NAME: Final = 1000
 _METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _KINDS: Final = {0, stat.S_IFREG}  # no links and devices
 _PIECE_BYTES: Final = 1 << 20
-
-
-class _Member(NamedTuple):
-    """A file of the zip, and its path in the pack."""
-
-    info: zipfile.ZipInfo
-    path: str
 
 
 def is_zipped_pack(path: Path) -> bool:
@@ -62,7 +53,7 @@ def unpacked(path: Path, *, task: Task = UNWATCHED) -> Path:
     PackError
         If it isn't a zipped pack, or is damaged, hostile or too large.
     SaveError
-        If it can't be written.
+        If it can't be written, or has two files of one name.
     StoppedError
         If ``task`` is stopped; nothing is left behind.
     """
@@ -73,13 +64,11 @@ def unpacked(path: Path, *, task: Task = UNWATCHED) -> Path:
         if is_pack(folder):
             return folder
         with zipfile.ZipFile(path) as archive:
-            members = list(_members(archive, path))
-            try:
-                with written_whole(folder, flush=False) as unfinished:
-                    _unpack(archive, members, unfinished, task)
-                    open_pack(unfinished)
-            except ExistsError:  # another process was faster
-                open_pack(folder)
+            files = _files(archive, path)
+            # another process may be faster
+            with suppress(ExistsError), written_whole(folder, flush=False) as unfinished:
+                _unpack(archive, files, unfinished, task)
+                open_pack(unfinished)
     except OSError as error:
         raise PackError(f"{path.name} can't be read: {error.strerror or error}.") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -97,46 +86,37 @@ def _top_of(archive: zipfile.ZipFile) -> str | None:
     return min(names, key=len).removesuffix(MANIFEST_NAME) if names else None
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[_Member]:
-    """The files of a pack, all of them checked; PackError for a hostile zip."""
+def _files(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The files of a pack by their path in it, all of them checked; PackError for a hostile zip."""
     top = _top_of(archive)
     if top is None:
         raise PackError(f"{path.name} isn't a zipped pack: it has no {MANIFEST_NAME}.")
-    infos = archive.infolist()
+    infos = [info for info in archive.infolist() if not info.is_dir()]
     total_bytes = sum(info.file_size for info in infos)
     allowed = max(_ALWAYS_ALLOWED_BYTES, _MAX_RATIO * path.stat().st_size)
     if len(infos) > _MAX_FILES or total_bytes > min(_MAX_BYTES, allowed):
         raise PackError(f"{path.name} would unpack to more than a pack holds.")
-    taken: set[str] = set()
-    folders: set[str] = set()
+    files = {}
     for info in infos:
         name = info.filename
-        kind = stat.S_IFMT(info.external_attr >> 16)
         is_plain = info.compress_type in _METHODS and not info.flag_bits & 1
-        is_named = bool(name) and len(name) <= _MAX_NAME and name.isprintable() and is_safe(name)
-        if not is_named or not is_plain or kind not in _KINDS | {stat.S_IFDIR}:
+        is_file = stat.S_IFMT(info.external_attr >> 16) in _KINDS
+        if not (is_plain and is_file and name.isprintable() and is_safe(name)):
             raise PackError(f"{path.name} has a file that no pack has: {name[:80]!r}.")
-        if info.is_dir() or kind == stat.S_IFDIR or not name.startswith(top):
-            continue
-        parts = [part for part in name.removeprefix(top).split("/") if part]
-        key = unicodedata.normalize("NFC", "/".join(parts)).casefold()
-        if key in taken:
-            raise PackError(f"{path.name} has two files of one name: {name[:80]!r}.")
-        taken.add(key)
-        folders.update(key[:at] for at, letter in enumerate(key) if letter == "/")
-        yield _Member(info, "/".join(parts))
-    if taken & folders:
-        raise PackError(f"{path.name} has a file and a folder of one name: {min(taken & folders)}.")
+        if name.startswith(top):
+            files[name.removeprefix(top)] = info
+    return files
 
 
-def _unpack(archive: zipfile.ZipFile, members: list[_Member], folder: Path, task: Task) -> None:
-    total_bytes = sum(member.info.file_size for member in members)
+def _unpack(
+    archive: zipfile.ZipFile, files: dict[str, zipfile.ZipInfo], folder: Path, task: Task
+) -> None:
+    total_bytes = sum(info.file_size for info in files.values())
     done_bytes = 0
-    folder.mkdir(parents=True)
-    for member in members:
-        target = folder / member.path
+    for name, info in files.items():
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(member.info) as source, target.open("xb") as file:
+        with archive.open(info) as source, target.open("xb") as file:
             task.step_bytes(done_bytes, total_bytes)
             shutil.copyfileobj(source, file, _PIECE_BYTES)
-        done_bytes += member.info.file_size
+        done_bytes += info.file_size
