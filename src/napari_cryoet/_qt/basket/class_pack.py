@@ -10,7 +10,12 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.controls import open_folder, plain_label, push_button
+from napari_cryoet._qt.widgets.controls import (
+    name_file_field,
+    open_folder,
+    plain_label,
+    push_button,
+)
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.basket.basket import Basket, ids_in
 from napari_cryoet.basket.contents import ask_basket_runs
@@ -29,14 +34,20 @@ from napari_cryoet.wording import plain, size_text
 KEY: Final = "class pack"
 _PLAN: Final = "plan of the class pack"
 _LEVELS: Final = [("All levels", 0), ("Level 1 and coarser", 1), ("Level 2 and coarser", 2)]
-#: How the form shows its fields.
+#: What the fields of the form are called.
+_NAMES: Final = {
+    "level": "Whole levels",
+    "around_nm": "Full resolution around (nm)",
+    "has_views": "with the views kept for these runs",
+    "left_out": "Without annotations (ids)",
+}
 _FIELDS: Final[Any] = {
     "file": {"widget_type": "FileEdit", "mode": "w", "filter": "*.zip", "label": "Zip or folder"},
-    "level": {"choices": _LEVELS, "label": "Whole levels"},
-    "around_nm": {"min": 1.0, "max": 1000.0, "label": "Full resolution around (nm)"},
+    "level": {"choices": _LEVELS, "label": _NAMES["level"]},
+    "around_nm": {"min": 1.0, "max": 1000.0, "label": _NAMES["around_nm"]},
     "lesson": {"widget_type": "FileEdit", "mode": "d", "label": "With the lesson in"},
-    "has_views": {"text": "with the views kept for these runs"},
-    "left_out": {"label": "Without annotations (ids)"},
+    "has_views": {"text": _NAMES["has_views"]},
+    "left_out": {"label": _NAMES["left_out"]},
 }
 
 
@@ -61,39 +72,29 @@ class ClassPackDialog(StartDialog):
         self._basket = state.basket
         self._plan: ClassPackPlan | None = None
         self.form: Any = magicgui(_options, call_button=False, **_FIELDS)
+        self.form.file.value = Path.home() / f"{clean_name(self._basket.name or 'class')}.zip"
+        self.form.lesson.line_edit.value = ""
+        name_file_field(self.form.file, "file of the pack")
+        name_file_field(self.form.lesson, "folder of a lesson")
+        for name, purpose in _NAMES.items():
+            self.form[name].native.setAccessibleName(purpose)
+        for name in ("lesson", *_NAMES):
+            self.form[name].changed.connect(self._make_plan)
         self.size_label = plain_label(name="downloadSize")
         self.bar = StartBar(self.tasks, KEY, "Make the pack", "Write the pack")
-        self.show_folder = push_button("Show folder", lambda: open_folder(self.path.parent))
         self.bar.button.setDefault(True)
-        self._fill_form()
         self.bar.start_requested.connect(self._on_start)
+        self.show_folder = push_button("Show folder", lambda: open_folder(self.path.parent))
+        self.show_folder.hide()
         self.tasks.finished.connect(self._on_finished)
         column = QVBoxLayout(self)
         for part in (self.form.native, self.size_label, self.bar, self.show_folder):
             column.addWidget(part)
-        self.show_folder.hide()
         self._make_plan()
 
     @property
     def path(self) -> Path:
         return Path(str(self.form.file.value)).expanduser()
-
-    def _fill_form(self) -> None:
-        form = self.form
-        form.file.value = Path.home() / f"{clean_name(self._basket.name or 'class')}.zip"
-        for field, purpose in (
-            (form.file, "file of the pack"),
-            (form.lesson, "folder of a lesson"),
-        ):
-            field.choose_btn.text = "Choose…"
-            field.choose_btn.native.setAccessibleName(f"Choose the {purpose}")
-            field.line_edit.native.setAccessibleName(purpose.capitalize())
-        form.lesson.line_edit.value = ""
-        for name in ("level", "around_nm", "has_views", "left_out"):
-            about = _FIELDS[name]
-            form[name].native.setAccessibleName(about.get("label") or about["text"])
-            form[name].changed.connect(self._make_plan)
-        form.lesson.changed.connect(self._make_plan)
 
     def _make_plan(self, _value: object = None) -> None:
         """Look up the contents and the size."""

@@ -15,6 +15,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.controls import (
     BAR_STEPS,
+    name_file_field,
     open_folder,
     plain_label,
     progress_bar,
@@ -82,9 +83,7 @@ class DownloadDialog(QDialog):
             metadata={"text": "with metadata files", "value": choices.metadata},
             overwrite={"text": "replace files that differ"},
         )
-        self.form.folder.line_edit.native.setAccessibleName("Folder to download to")
-        self.form.folder.choose_btn.native.setAccessibleName("Choose the folder to download to")
-        self.form.folder.choose_btn.text = "Choose…"
+        name_file_field(self.form.folder, "folder to download to")
         self.form.volume_format.native.setAccessibleName("Format of volumes")
         self.size_label = plain_label(name="downloadSize")
         self.bar = progress_bar("Download progress")

@@ -16,7 +16,7 @@ from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.movie import MOVIE_PX, write_movie
 from napari_cryoet._qt.views.picture import SIZE_PX, Frames, write_picture
-from napari_cryoet._qt.widgets.controls import main_window
+from napari_cryoet._qt.widgets.controls import main_window, name_file_field
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
@@ -133,10 +133,8 @@ class SaveDialog(StartDialog):
         form["width"].value, form["height"].value = MOVIE_PX if self._is_movie else SIZE_PX
         form.motion.value = TURN if self._viewer.dims.ndisplay == 3 else SWEEP
         form.first_nm.value, form.last_nm.value = planes_nm(self._viewer)
-        for field, purpose in ((form.file, "file to save"), (form.view, "view to move to")):
-            field.choose_btn.text = "Choose…"
-            field.choose_btn.native.setAccessibleName(f"Choose the {purpose}")
-            field.line_edit.native.setAccessibleName(purpose.capitalize())
+        name_file_field(form.file, "file to save")
+        name_file_field(form.view, "view to move to")
         for name in (*_MARKS, "is_coarse"):
             form[name].native.setAccessibleName(_FIELDS[name]["text"])
         form.motion.changed.connect(self._show_fields)

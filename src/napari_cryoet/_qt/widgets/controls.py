@@ -145,6 +145,13 @@ def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayou
 # labels
 
 
+def name_file_field(field: Any, purpose: str) -> None:
+    """Say what a file field of a form is for: ``file to save``."""
+    field.choose_btn.text = "Choose…"
+    field.choose_btn.native.setAccessibleName(f"Choose the {purpose}")
+    field.line_edit.native.setAccessibleName(purpose.capitalize())
+
+
 def plain_tooltip(text: str) -> str:
     """A text as a tooltip that Qt wraps but doesn't interpret as markup."""
     return f"<qt>{escape(text).replace(chr(10), '<br>')}</qt>" if text else ""
