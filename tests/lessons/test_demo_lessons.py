@@ -37,14 +37,8 @@ def lessons(request, tmp_path_factory):
     return lessons_of(pack)
 
 
-def tasks_of(folder):
-    return [(step.key, step.task) for step in folder.lesson.steps if step.task is not None]
-
-
 def expected_picks(folder, task):
-    """The right picks (n, 3) of a task, z, y, x, in its region."""
-    if task.reference is None:
-        return np.empty((0, 3))
+    """The right picks (n, 3) of a task in its region, z, y, x."""
     positions = folder.read_picks(task.reference).positions_angstrom_zyx
     starts, ends = np.array(task.region_zyx_angstrom).T
     return positions[((positions >= starts) & (positions < ends)).all(axis=1)]
@@ -55,55 +49,50 @@ def picked(positions):
 
 
 def sorted_rightly(folder, task):
+    """The rows to keep and to reject."""
     points = folder.read_picks(task.picks).positions_angstrom_zyx
     truth = folder.read_picks(task.reference).positions_angstrom_zyx
     near = np.linalg.norm(points[:, None] - truth, axis=-1).min(axis=1) <= task.tolerance_angstrom
-    return np.flatnonzero(near).tolist(), np.flatnonzero(~near).tolist()
+    return tuple(np.flatnonzero(near).tolist()), tuple(np.flatnonzero(~near).tolist())
 
 
-def right_answer(folder, task):
-    match task:
-        case PickTask():
-            return picked(expected_picks(folder, task) + 20)
-        case SortTask():
-            kept, rejected = sorted_rightly(folder, task)
-            return SortAnswer(kept=tuple(kept), rejected=tuple(rejected))
-        case ChooseTask():
-            return ChooseAnswer(choice=task.right)
-        case MeasureTask():
-            return MeasureAnswer(length_angstrom=task.right_angstrom + task.tolerance_angstrom / 2)
-        case CompareTask():
-            return CompareAnswer(layer=task.right, cause=task.right_cause)
-
-
-def wrong_answer(folder, task):
+def answers_to(folder, task):
+    """A right and a wrong answer."""
     match task:
         case PickTask(reference=None):
-            return picked(np.array([[430.0, 760.0, 2300.0]]))
+            return PickAnswer(), picked(np.array([[430.0, 760.0, 2300.0]]))
         case PickTask():
-            return picked(expected_picks(folder, task) + np.array([0, 0, 180]))
+            good = expected_picks(folder, task)
+            return picked(good + 20), picked(good + np.array([0, 0, 180]))
         case SortTask():
-            return SortAnswer(kept=tuple(range(len(folder.read_picks(task.picks)))))
-        case ChooseTask():
-            return ChooseAnswer(choice=(task.right + 1) % len(task.choices))
-        case MeasureTask():
-            return MeasureAnswer(length_angstrom=task.right_angstrom / 2)
-        case CompareTask():
-            return CompareAnswer(layer=task.right, cause=next(iter(task.causes[1:])))
+            kept, rejected = sorted_rightly(folder, task)
+            return SortAnswer(kept=kept, rejected=rejected), SortAnswer(kept=kept + rejected)
+        case ChooseTask(right=right):
+            other = (right + 1) % len(task.choices)
+            return ChooseAnswer(choice=right), ChooseAnswer(choice=other)
+        case MeasureTask(right_angstrom=right):
+            lengths = right + task.tolerance_angstrom / 2, right / 2
+            return [MeasureAnswer(length_angstrom=length) for length in lengths]
+        case CompareTask(right=right):
+            causes = task.right_cause, task.causes[1]
+            return [CompareAnswer(layer=right, cause=cause) for cause in causes]
 
 
 def test_all_three_are_taken_to_the_end_rightly_and_wrongly(lessons):
     assert [each.lesson.key for each in lessons] == KEYS
     kinds = set()
     for folder in lessons:
-        for key, task in tasks_of(folder):
-            kinds.add(type(task))
-            right = folder.grade(key, right_answer(folder, task))
-            wrong = folder.grade(key, wrong_answer(folder, task))
-            assert (right.is_right, right.score) == (True, 1), (folder.lesson.key, key)
-            assert not wrong.is_right, (folder.lesson.key, key)
-            assert wrong.cause != "right"
-            assert wrong.text
+        for step in folder.lesson.steps:
+            if step.task is None:
+                continue
+            kinds.add(type(step.task))
+            answers = answers_to(folder, step.task)
+            right, wrong = (folder.grade(step.key, answer) for answer in answers)
+            where = folder.lesson.key, step.key
+            assert (right.is_right, right.score) == (True, 1), where
+            assert not wrong.is_right, where
+            assert wrong.cause != "right", where
+            assert wrong.text, where
     assert len(kinds) == 5
 
 
@@ -196,14 +185,3 @@ def test_the_right_picks_are_nowhere_to_be_seen(demo_pack):
     for name in ("answers/ribosomes.ndjson", "answers/ribosomes.ndjson.provenance.json"):
         with pytest.raises(CryoETError):
             folder.read_file(name)
-
-
-def test_a_server_sends_no_lesson(served_demo):
-    import urllib.error
-    import urllib.request
-
-    base = served_demo["files"]
-    for path in (f"lessons/{KEYS[1]}/answers/ribosomes.ndjson", f"lessons/{KEYS[1]}/lesson.md"):
-        for url in (base + path, f"{base}../{path}", f"{base}%2e%2e/{path}"):
-            with pytest.raises(urllib.error.HTTPError, match="404"):
-                urllib.request.urlopen(url)
