@@ -148,6 +148,8 @@ def shared_mistake(task: PickTask, picks: Picks, reference: Picks, n_right: int)
 
     ``n_right`` is the number of picks that are right as they are.
     """
+    from scipy.spatial import KDTree
+
     points = picks.positions_angstrom_zyx
     targets = reference.positions_angstrom_zyx
     if min(len(points), len(targets)) < _MIN_SHARED:
@@ -156,18 +158,26 @@ def shared_mistake(task: PickTask, picks: Picks, reference: Picks, n_right: int)
     shape = reference.shape_zyx or (0, 0, 0)  # without it, a flip isn't found
     tolerance = task.tolerance_angstrom
     ways = _ways(points, targets, tolerance)
-    way = _commonest(ways, _ALIKE * tolerance)
     _, *others = all_readings(spacing, spacing)
-    readings = [shifted(way / spacing), *others]
+    readings = [shifted(_commonest(ways, _ALIKE * tolerance) / spacing), *others]
     belong = [reading.apply(points / spacing, shape) * spacing for reading in readings]
-    counts = [_n_fitting(each, targets, tolerance) for each in belong]
+    tree = KDTree(targets)
+
+    def n_fitting(moved: Floats) -> int:
+        """How many targets are the nearest of a moved pick within the tolerance."""
+        distances, rows = tree.query(moved)
+        return len(np.unique(rows[distances <= tolerance]))
+
+    counts = [n_fitting(moved) for moved in belong]
     best = int(np.argmax(counts))
     least = n_right + max(_MIN_SHARED, _SHARED_PART * len(points))
     chance = _chance(counts[best], points, targets, tolerance) * (len(ways) + len(readings))
     if counts[best] < least or chance >= _MAX_CHANCE:
         return None
+    words = readings[best].words()
     cause = _cause_of(readings[best])
-    words = f"shifted by about {way_text(-way)}" if cause == "shifted" else readings[best].words()
+    if cause == "shifted":
+        words = f"shifted by about {way_text((points - belong[best])[0])}"
     return Shared(cause, words, belong[best], counts[best])
 
 
@@ -194,14 +204,6 @@ def _commonest(ways: Floats, radius: float) -> Floats:
     tree = KDTree(ways)
     best = int(np.argmax(tree.query_ball_point(ways, radius, return_length=True)))
     return np.asarray(ways[tree.query_ball_point(ways[best], radius)].mean(axis=0))
-
-
-def _n_fitting(points: Floats, targets: Floats, radius: float) -> int:
-    """How many targets are the nearest of a point within the radius."""
-    from scipy.spatial import KDTree
-
-    distances, rows = KDTree(targets).query(points)
-    return len(np.unique(rows[distances <= radius]))
 
 
 def _chance(n_fitting: int, points: Floats, targets: Floats, radius: float) -> float:
