@@ -44,7 +44,8 @@ def write_lesson(folder: Path, view: View) -> Path:
     text = [
         "---\ntitle: Ribosomes\npack: demo\n---\n## Look\n",
         "Go [there](!goto=100,800,800). ![A cell](cell.png)\n\n",
-        f"```view\n{json.dumps(view.to_dict())}\n```\n\n```task\n{TASK}```\n",
+        f"```view\n{json.dumps(view.to_dict())}\n```\n\n```task\n{TASK}```\n\n",
+        "```hint\nLook [here](!highlight=120,500,500).\n```\n",
     ]
     (folder / "lesson.md").write_text("".join(text))
     return folder

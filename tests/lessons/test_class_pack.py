@@ -137,6 +137,7 @@ def test_what_a_lesson_asks_for_is_at_full_resolution_and_its_answer_isn_t_told(
     for region in (
         ((0.0, 100.0), (0.0, 300.0), (0.0, 300.0)),  # of the task, not its picks
         ((50.0, 150.0), (750.0, 850.0), (750.0, 850.0)),  # around the link
+        ((70.0, 170.0), (450.0, 550.0), (450.0, 550.0)),  # and that of the hint
     ):
         voxels = np.array(region) / tomogram.voxel_spacing
         assert any(np.allclose(box, voxels, atol=1) for box in boxes)

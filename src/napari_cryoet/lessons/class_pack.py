@@ -240,7 +240,7 @@ class _Shown:
         for step in lesson.lesson.steps:
             if step.view is not None:
                 tomograms = self.add(step.view)
-            self._add_places(tomograms, _linked_places(step.text))
+            self._add_places(tomograms, _linked_places(step.text, *step.hints))
             match step.task:
                 case PickTask(region_zyx_angstrom=None):
                     self.whole |= {tomogram.id for tomogram in tomograms}
@@ -280,9 +280,9 @@ class _Shown:
         return self._pages[key]
 
 
-def _linked_places(markdown: str) -> Iterator[Zyx]:
-    """The positions that the links of a lesson's text lead to."""
-    for href in _LINK.findall(markdown):
+def _linked_places(*markdown: str) -> Iterator[Zyx]:
+    """The positions that the links of a lesson's text and hints lead to."""
+    for href in _LINK.findall("\n".join(markdown)):
         action = parse_action(href)
         if action is not None and action.position_zyx_angstrom is not None:
             yield action.position_zyx_angstrom
