@@ -328,11 +328,6 @@ class TestPack:
         assert run("pack", "demo", tmp_path).code == 1
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
-    @pytest.mark.slow
-    def test_demo_can_be_opened(self, run, tmp_path):
-        assert run("pack", "demo", tmp_path / "pack").code == 0
-        assert {row.id for row in open_portal(tmp_path / "pack").datasets()} == {90001, 90002}
-
 
 class TestServe:
     @POSIX

@@ -13,8 +13,10 @@ from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket, write_basket
 from napari_cryoet.cli import main
 from napari_cryoet.lessons.class_pack import zip_folder
-from napari_cryoet.packs.pack import write_pack
+from napari_cryoet.lessons.folder import lessons_of
+from napari_cryoet.packs.pack import open_pack, write_pack
 from napari_cryoet.packs.serve import PackServer
+from napari_cryoet.packs.zipped import unpacked
 from napari_cryoet.views.view import Camera, View, ViewedRun
 from packs.small_pack import MANIFEST, row
 
@@ -55,6 +57,30 @@ def test_each_kind_of_content_is_packed(
     assert main(["pack", *shlex.split(arguments)]) == 0
     assert capsys.readouterr().out.rstrip().endswith(f", in {to}")
     assert len(open_portal(to).run_page(9001).tomograms) == n_tomograms
+
+
+def test_the_whole_demo_becomes_a_zip_and_a_dry_run_writes_nothing(
+    demo_at_home: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    to = tmp_path / "to.zip"
+    assert main(["pack", "demo", str(to), "--dry-run"]) == 0
+    assert "MB" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert main(["pack", "demo", str(to)]) == 0
+    assert open_pack(unpacked(to)).id == open_pack(demo_at_home).id
+    assert main(["pack", "demo", str(to)]) == 1
+    assert "--overwrite" not in capsys.readouterr().err
+
+
+def test_a_lesson_of_the_source_is_packed_by_its_key(
+    demo_at_home: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    to = tmp_path / "to"
+    assert main(["pack", "demo", str(to), "--lesson", "2-finding-ribosomes"]) == 0
+    assert [each.lesson.key for each in lessons_of(to)] == ["2-finding-ribosomes"]
+    assert open_portal(to).run_page(9003).tomograms
+    assert main(["pack", str(demo_at_home), str(to), "--lesson", "ribosomes"]) == 1
+    assert "2-finding-ribosomes" in capsys.readouterr().err
 
 
 def test_a_source_alone_or_a_view_of_an_unnamed_host_is_refused(

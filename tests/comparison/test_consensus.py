@@ -137,3 +137,5 @@ def test_the_command_prints_and_saves_the_consensus(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["people"] == ["anna.ndjson", "ben.ndjson", "carla.ndjson"]
     assert main(["consensus", *files[:1], "--radius", "25", "--spacing", "10"]) == 1
+    assert main([*arguments, "--min-votes", "4"]) == 2
+    assert main([*arguments, "--unit", "angstrom"]) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -101,18 +101,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CryoETError, OSError) as error:
         if _DEBUG in given_arguments:
             raise
-        return _failed(error)
+        return _failed(error, can_replace=_has_option("--overwrite", command_arguments))
 
 
-def _failed(error: CryoETError | OSError) -> int:
+def _has_option(option: str, arguments: Sequence[str]) -> bool:
+    """Whether the command that is called has an option."""
+    command: Any = typer.main.get_command(app)
+    for argument in arguments:
+        command = getattr(command, "commands", {}).get(argument, command)
+    return any(option in each.opts for each in command.params)
+
+
+def _failed(error: CryoETError | OSError, *, can_replace: bool) -> int:
     """Print what went wrong and which options help."""
     match error:
         case MissingContextError():
             words = f"{error.message} Add {' and '.join(_OPTIONS[name] for name in error.missing)}."
         case ExistsError():
-            words = (
-                f"{error.message} Choose another path, or use --overwrite if the command has it."
+            other = (
+                "Choose another path, or use --overwrite."
+                if can_replace
+                else "Choose another path."
             )
+            words = f"{error.message} {other}"
         case OSError() if error.strerror:
             words = ": ".join(filter(None, [error.strerror, error.filename]))
         case _:

@@ -13,6 +13,7 @@ from napari_cryoet.cli.console import say, tell, working
 from napari_cryoet.cli.options import positive, record_id
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.files import refuse_existing
 from napari_cryoet.portal.citation import Jump
 from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.wording import size_text
@@ -42,7 +43,11 @@ def pack(
         Option(parser=record_id("dataset"), metavar="ID", help="Id of a dataset; repeatable."),
     ] = None,
     lesson: Annotated[
-        list[str] | None, Option(metavar="FOLDER", help="Folder of a lesson; repeatable.")
+        list[str] | None,
+        Option(
+            metavar="LESSON",
+            help="Folder of a lesson, or the key of one of the demo or pack; repeatable.",
+        ),
     ] = None,
     view: Annotated[
         list[str] | None, Option(metavar="VIEW", help="File or link of a view; repeatable.")
@@ -74,12 +79,12 @@ def pack(
     """Write a pack for a class: a small part of a portal that opens without a network.
 
     \b
-    napari-cryoet pack finding-ribosomes pack.zip      # a lesson, and the data that it shows
+    napari-cryoet pack demo pack.zip --lesson 2-finding-ribosomes
+    napari-cryoet pack my-lesson pack.zip              # a lesson, and the data that it shows
     napari-cryoet pack live pack --run 506 --level 2   # a run, at its coarsest level
     napari-cryoet pack basket.toml pack --dry-run      # show the size
     napari-cryoet pack demo demo-pack                  # the whole demo
     """
-    from napari_cryoet.formats.ome_zarr import folder_bytes
     from napari_cryoet.lessons.class_pack import plan_class_pack, write_class_pack
 
     found = _read(content)
@@ -89,7 +94,7 @@ def pack(
     views = (*found.views, *(view or ()))
     is_alone = not (runs or datasets or lessons or views)
     if content == "demo" and is_alone:
-        _write_demo(to)
+        _write_demo(to, is_dry=dry_run)
         return
     with open_session(found.source) as session:
         basket = napari_cryoet.Basket(source=session.portal.source.name)
@@ -112,9 +117,7 @@ def pack(
         for remark in plan.remarks:
             tell(f"! {remark}")
         if not dry_run:
-            path = write_class_pack(plan, to, task=session.task)
-            n_bytes = path.stat().st_size if path.is_file() else folder_bytes(path)
-            say(f"{size_text(n_bytes)}, in {path}")
+            _say_written(write_class_pack(plan, to, task=session.task))
 
 
 class _Content(NamedTuple):
@@ -159,9 +162,22 @@ def _source_of(views: Iterable[napari_cryoet.View | None], folder: Path | None) 
     return source
 
 
-def _write_demo(folder: Path) -> None:
-    from napari_cryoet.demo.write import write_demo_pack
+def _write_demo(to: Path, *, is_dry: bool) -> None:
+    from napari_cryoet.demo.write import ensure_demo_pack
+    from napari_cryoet.formats.ome_zarr import folder_bytes
+    from napari_cryoet.lessons.class_pack import copy_pack
 
+    refuse_existing(to, overwrite=False)
     with working() as task:
-        write_demo_pack(folder, task=task)
-    say(str(folder))
+        demo = ensure_demo_pack(task)
+        if not is_dry:
+            _say_written(copy_pack(demo, to, task=task))
+            return
+    say(f"about {size_text(folder_bytes(demo))}: the whole demo")
+
+
+def _say_written(path: Path) -> None:
+    from napari_cryoet.formats.ome_zarr import folder_bytes
+
+    n_bytes = path.stat().st_size if path.is_file() else folder_bytes(path)
+    say(f"{size_text(n_bytes)}, in {path}")

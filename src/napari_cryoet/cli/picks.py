@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from typer import Argument, Option, Typer
+from typer import Argument, BadParameter, Option, Typer
 
 import napari_cryoet
 from napari_cryoet.cli.console import say, say_json, say_table, tell, working
@@ -299,6 +299,9 @@ def consensus(
         Path | None, Option(metavar="FILE", help="Save the consensus; see convert.")
     ] = None,
     spacing: SpacingOption = None,
+    shape: ShapeOption = None,
+    tomogram: TomogramOption = None,
+    unit: UnitOption = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace FILE if it exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -307,10 +310,15 @@ def consensus(
     \b
     napari-cryoet consensus anna.ndjson ben.star carla.csv --radius 75 --to consensus.ndjson
     """
+    if (min_votes or 1) > len(annotations):
+        raise BadParameter(
+            f"{min_votes} votes of {count_text(len(annotations), 'person', 'people')}"
+        )
+    options = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
     with working() as task:
         picks = []
         for each in _resolved(annotations, source):
-            side = napari_cryoet.open_annotation(each, spacing_angstrom=spacing, task=task)
+            side = napari_cryoet.open_annotation(each, task=task, **options)
             if not isinstance(side, napari_cryoet.Picks):
                 raise ComparisonError("A consensus is of picks, not of masks.")
             picks.append(side)

@@ -27,6 +27,7 @@ from napari_cryoet.basket.contents import (
     part_of,
     rows_without_files,
 )
+from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.download.blocks import blocks_in, download_blocks
 from napari_cryoet.download.folder import MANIFEST_NAME
 from napari_cryoet.download.lists import FOLDER as SCRIPTS_FOLDER
@@ -35,7 +36,7 @@ from napari_cryoet.download.run import download_files
 from napari_cryoet.exceptions import FormatError, NotFoundError
 from napari_cryoet.files import UNFINISHED, prepare_target, written_whole
 from napari_cryoet.formats.ome_zarr import BLOCK, folder_bytes
-from napari_cryoet.lessons.folder import LESSONS, LessonFolder, open_lesson
+from napari_cryoet.lessons.folder import LESSONS, LessonFolder, lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask
 from napari_cryoet.lessons.markdown import parse_action
 from napari_cryoet.locations import Location, PathOrUrl, path_to_write
@@ -133,7 +134,7 @@ def plan_class_pack(
     basket
         Whole runs or parts of them; frames are left out.
     lessons
-        Folders of lessons, which are packed with all their files.
+        Folders of lessons, which are packed with all their files; or lessons of the portal's pack by their keys.
     views
         Views, their files or links. Of a run that isn't in the basket, only what views and lessons show is packed.
     level
@@ -150,6 +151,8 @@ def plan_class_pack(
     ------
     NotFoundError
         If the portal lacks a run or an annotation to hide.
+    FormatError
+        If a view or a lesson isn't one.
     DownloadError
         If there is nothing to pack.
     """
@@ -157,7 +160,7 @@ def plan_class_pack(
     opened = [_opened(view) for view in views]
     for view, _ in opened:
         shown.add(view)
-    folders = [open_lesson(folder) for folder in lessons]
+    folders = [_lesson(portal, lesson, task) for lesson in lessons]
     for folder in folders:
         shown.add_lesson(folder)
     choices = shown.basket.choices
@@ -288,6 +291,20 @@ def _linked_places(*markdown: str) -> Iterator[Zyx]:
             yield action.position_zyx_angstrom
 
 
+def _lesson(portal: Portal, name: Path | str, task: Task) -> LessonFolder:
+    """A lesson from its folder, or of the portal's pack by its key."""
+    source = portal.source
+    if not Path(name).exists() and source.kind in {"demo", "pack"}:
+        pack = ensure_demo_pack(task) if source.kind == "demo" else Path(source.location)
+        packed = {lesson.lesson.key: lesson for lesson in lessons_of(pack)}
+        if str(name) in packed:
+            return packed[str(name)]
+        if packed:
+            hint = f"It has {names_text(list(packed))}."
+            raise NotFoundError(f"{source.label} has no lesson {str(name)!r}.", hint=hint)
+    return open_lesson(name)
+
+
 def _opened(view: View | Path | str) -> tuple[View, Path | None]:
     """A view, and its file if it is from one; FormatError if it is neither file nor link of one."""
     if isinstance(view, View):
@@ -387,8 +404,17 @@ def write_class_pack(plan: ClassPackPlan, to: PathOrUrl, *, task: Task = UNWATCH
     prepare_target(path, overwrite=False)
     with TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as folder:
         _write_folder(plan, Path(folder), task)
-        with written_whole(path) as unfinished:
-            zip_folder(Path(folder), unfinished, task=task.part(_ADDED, 1.0))
+        return copy_pack(Path(folder), path, task=task.part(_ADDED, 1.0))
+
+
+def copy_pack(folder: Path, to: PathOrUrl, *, task: Task = UNWATCHED) -> Path:
+    """Copy a pack to a new folder, or to a new ``.zip`` file; ExistsError if there is one already."""
+    path = path_to_write(to)
+    with written_whole(path, flush=False) as unfinished:
+        if path.suffix.lower() == _ZIP:
+            zip_folder(folder, unfinished, task=task)
+        else:
+            copy_files(folder, unfinished)
     return path
 
 
