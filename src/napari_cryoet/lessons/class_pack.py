@@ -294,7 +294,8 @@ def _linked_places(*markdown: str) -> Iterator[Zyx]:
 def _lesson(portal: Portal, name: Path | str, task: Task) -> LessonFolder:
     """A lesson from its folder, or of the portal's pack by its key."""
     source = portal.source
-    if not Path(name).exists() and source.kind in {"demo", "pack"}:
+    is_key = Path(name).name == str(name) and not Path(name).exists()
+    if is_key and source.kind in {"demo", "pack"}:
         pack = ensure_demo_pack(task) if source.kind == "demo" else Path(source.location)
         packed = {lesson.lesson.key: lesson for lesson in lessons_of(pack)}
         if str(name) in packed:
