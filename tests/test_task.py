@@ -16,9 +16,9 @@ def test_parts_report_their_share_and_stop_with_the_whole():
     task = Task(lambda *step: steps.append(step))
     part = task.part(0.5, 1.0)
     part.step(0.5, "half of the second half")
-    part.step_bytes(3_000_000, 4_000_000)
+    task.part(0.5, 1.0, "copying").step_bytes(3_000_000, 4_000_000)
 
-    assert steps == [(0.75, "half of the second half"), (0.875, "3 MB of 4 MB")]
+    assert steps == [(0.75, "half of the second half"), (0.875, "copying: 3 MB of 4 MB")]
     task.stop()
     assert part.is_stopped
     for stopped in (part.check, lambda: task.wait(30), lambda: part.step(1)):

@@ -69,9 +69,17 @@ class Task:
         """Report bytes done: ``3.1 MB of 7 MB``; StoppedError if stopped."""
         self.step(done / total if total else 0.0, f"{size_text(done)} of {size_text(total)}")
 
-    def part(self, start: float, end: float) -> Task:
-        """The task of a part of this work: its progress runs from ``start`` to ``end``."""
-        part = Task(lambda fraction, text: self.step(start + fraction * (end - start), text))
+    def part(self, start: float, end: float, name: str = "") -> Task:
+        """The task of a part of this work: its progress runs from ``start`` to ``end``.
+
+        Its messages begin with its ``name``.
+        """
+
+        def report(fraction: float, text: str) -> None:
+            named = ": ".join(filter(None, (name, text)))
+            self.step(start + fraction * (end - start), named)
+
+        part = Task(report)
         part._stopped = self._stopped
         return part
 

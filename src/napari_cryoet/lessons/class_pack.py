@@ -6,7 +6,6 @@ pack says so, and coarser levels show the rest.
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import zipfile
@@ -35,7 +34,7 @@ from napari_cryoet.download.plan import Plan, PlannedItem, clean_name, dated_row
 from napari_cryoet.download.run import download_files
 from napari_cryoet.exceptions import FormatError, NotFoundError
 from napari_cryoet.files import UNFINISHED, prepare_target, written_whole
-from napari_cryoet.formats.ome_zarr import BLOCK, folder_bytes
+from napari_cryoet.formats.ome_zarr import folder_bytes
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask
 from napari_cryoet.lessons.markdown import parse_action
@@ -63,6 +62,7 @@ _LINK: Final = re.compile(r"\]\((![^)\s]+)\)")
 _FINE: Final = "full resolution around places"
 #: The tables of volumes, and how much smaller each level is than the one before.
 _SHRINKS: Final[Mapping[str, int]] = {"tomograms": 8, "tiltseries": 4}
+_FINEST_SHARE: Final = 7 / 8  # of the bytes of a tomogram are of its finest level
 _OF_ANNOTATIONS: Final = frozenset({"annotations", "annotationFiles"})
 _DOWNLOADED: Final = 0.7  # of the progress
 _ADDED: Final = 0.95
@@ -359,9 +359,10 @@ def _sizes(
         if item.keeps_grid and item.table == "tomograms":
             tomogram = runs.tomograms[item.row_id]
             shape = tomogram.shape_zyx
-            n_voxels = len(blocks_in(boxes.get(item.row_id, ()), shape)) * BLOCK**3
-            share = min(1.0, n_voxels / math.prod(shape))
-            sizes[_FINE] += round(share * (tomogram.file_size_omezarr or 0))
+            blocks = blocks_in(boxes.get(item.row_id, ()), shape)
+            all_blocks = blocks_in([tuple((0, size) for size in shape)], shape)
+            finest_bytes = _FINEST_SHARE * (tomogram.file_size_omezarr or 0)
+            sizes[_FINE] += round(len(blocks) / len(all_blocks) * finest_bytes)
     return sizes
 
 
@@ -429,7 +430,7 @@ def zip_folder(folder: Path, target: Path, *, task: Task = UNWATCHED) -> None:
 
 
 def _write_folder(plan: ClassPackPlan, folder: Path, task: Task) -> None:
-    download_files(plan.plan, folder, task=task.part(0.0, _DOWNLOADED))
+    download_files(plan.plan, folder, task=task.part(0.0, _DOWNLOADED, "coarse levels"))
     task.check()
     # they are about whole files, of which this folder has only parts
     shutil.rmtree(folder / SCRIPTS_FOLDER, ignore_errors=True)
@@ -437,7 +438,7 @@ def _write_folder(plan: ClassPackPlan, folder: Path, task: Task) -> None:
     pack = open_pack(folder)
     rows = by_id(pack.tables)
     partial = [item for item in plan.plan.items if item.keeps_grid]
-    adding = task.part(_DOWNLOADED, _ADDED)
+    adding = task.part(_DOWNLOADED, _ADDED, "full resolution")
     for number, item in enumerate(partial):
         target = folder / item.path
         if item.table == "tomograms" and item.row_id in plan.boxes:

@@ -36,16 +36,16 @@ _PLAN: Final = "plan of the class pack"
 _LEVELS: Final = [("All levels", 0), ("Level 1 and coarser", 1), ("Level 2 and coarser", 2)]
 #: What the fields of the form are called.
 _NAMES: Final = {
-    "level": "Whole levels",
-    "around_nm": "Full resolution around (nm)",
+    "level": "Levels packed whole",
+    "around_nm": "Full resolution around views (nm)",
     "has_views": "with the views kept for these runs",
-    "left_out": "Without annotations (ids)",
+    "left_out": "Leave out annotations (AN-…)",
 }
 _FIELDS: Final[Any] = {
     "file": {"widget_type": "FileEdit", "mode": "w", "filter": "*.zip", "label": "Zip or folder"},
     "level": {"choices": _LEVELS, "label": _NAMES["level"]},
     "around_nm": {"min": 1.0, "max": 1000.0, "label": _NAMES["around_nm"]},
-    "lesson": {"widget_type": "FileEdit", "mode": "d", "label": "With the lesson in"},
+    "lesson": {"widget_type": "FileEdit", "mode": "d", "label": "Folder of a lesson"},
     "has_views": {"text": _NAMES["has_views"]},
     "left_out": {"label": _NAMES["left_out"]},
 }
