@@ -39,7 +39,7 @@ def source() -> FakeLesson:
 
 def answer(session: LessonSession, choice: int) -> None:
     given = ChooseAnswer(choice=choice)
-    session.keep("choice", given, session.grade("choice", given))
+    session.keep("choice", given, session.source.grade("choice", given))
 
 
 def test_the_first_answer_counts_and_nobody_has_to_be_right(source: FakeLesson) -> None:

@@ -81,7 +81,7 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
     assert view_of(viewer_in_window).camera.point_zyx_angstrom[0] == pytest.approx(200, abs=20)
 
     dock.player.next()
-    choose = dock.player.session.grade("choose", ChooseAnswer(choice=1))
+    choose = dock.player.session.source.grade("choose", ChooseAnswer(choice=1))
     assert choose.is_right
     (student,) = server.room.students
     qtbot.waitUntil(lambda: server.room.position_of(student).step == "choose")

@@ -112,11 +112,6 @@ class LessonSession:
 
     # answers and hints
 
-    def grade(self, step_key: str, answer: Answer, task: Task = UNWATCHED) -> Feedback:
-        """Grade an answer; slow, for any thread. See `LessonSource.grade`."""
-        n_hints = self._progress[step_key].n_hints
-        return self.source.grade(step_key, answer, task, n_hints=n_hints)
-
     def keep(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
         """Keep a graded answer; the first one of a step counts."""
         progress = self._progress[step_key]

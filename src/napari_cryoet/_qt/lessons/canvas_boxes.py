@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel
 
 from napari_cryoet._qt.layers.ownership import about_of, remove_layer
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
-from napari_cryoet._qt.lessons.marks import add_empty_picks
+from napari_cryoet._qt.lessons.marks import add_points
 from napari_cryoet._qt.lessons.stage import Stage
 from napari_cryoet._qt.lessons.task_box import TaskBox
 from napari_cryoet._qt.picks.edits import NEW_PICKS, edits_of
@@ -94,7 +94,7 @@ class PointsBox(TaskBox):
         """What was clicked so far."""
         raise NotImplementedError
 
-    def on_data(self) -> None:
+    def on_data(self, _event: Any = None) -> None:
         """Follow a change of the points."""
         self.update_bar()
 
@@ -107,24 +107,24 @@ class PointsBox(TaskBox):
         if volume is None or spacing is None:
             return None
         of_volume = about_of(volume)
-        # a name of its own for every time that the lesson is taken, else old edits would be offered
-        made_on = uuid4().hex
         about = Provenance(
             kind=NEW_PICKS,
             run_id=of_volume.run_id,
             run_name=of_volume.run_name,
             tomogram_id=of_volume.tomogram_id,
             alignment_id=of_volume.alignment_id,
-            more={"made_on": made_on},
+            more={"made_on": uuid4().hex},  # else edits of an earlier time would be offered
         )
-        self.points = add_empty_picks(
-            self.stage.viewer, self.layer_name, about, spacing, self.diameter_angstrom
+        self.points = add_points(
+            self.stage.viewer,
+            self.layer_name,
+            np.empty((0, 3)),
+            about,
+            spacing_angstrom=spacing,
+            diameter_angstrom=self.diameter_angstrom,
         )
-        self.points.events.data.connect(self._on_data_event)
+        self.points.events.data.connect(self.on_data)
         return self.points
-
-    def _on_data_event(self, _event: Any = None) -> None:
-        self.on_data()
 
     def _undo(self) -> None:
         log = None if self.points is None else edits_of(self.points)
@@ -233,7 +233,7 @@ class MeasureBox(PointsBox):
             return f"Distance: {nm_text(_length(*ends))}"
         return "Click on the other end." if len(ends) else "Click on one end."
 
-    def on_data(self) -> None:
+    def on_data(self, _event: Any = None) -> None:
         super().on_data()
         ends = self.positions
         if len(ends) > 2:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer, Points, Vectors
+from numpy.typing import NDArray
 
 from napari_cryoet._qt.layers.ownership import remove_layer
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
@@ -16,7 +17,7 @@ from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, remove_crosshair, s
 from napari_cryoet._qt.picks.layer_picks import is_volume
 from napari_cryoet._qt.review.reviewed_layer import fly_to
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet.appearance.colors import RGBA, rgba_of
+from napari_cryoet.appearance.colors import rgba_of
 from napari_cryoet.layers.specs import UNKNOWN_SPACING_ANGSTROM, points_spec, world
 from napari_cryoet.lessons.lesson import Feedback, RegionZyx
 from napari_cryoet.lessons.session import MARKS, OTHER_MARK
@@ -48,11 +49,6 @@ class Marks:
         self._feedback: list[Layer] = []
         self._crosshair: CrosshairOverlay | None = None
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers that are there because of the step."""
-        return [*self._feedback, *([] if self._region is None else [self._region])]
-
     def show_region(self, region: RegionZyx) -> None:
         """Outline a box in all planes and in 3D."""
         self.hide_region()
@@ -79,17 +75,19 @@ class Marks:
             remove_layer(self._viewer, self._region)
             self._region = None
 
-    def show_feedback(self, feedback: Feedback, diameter_angstrom: float = _USUAL_ANGSTROM) -> None:
+    def show_feedback(self, feedback: Feedback, diameter_angstrom: float) -> None:
         """Show the right picks, and the wrong and missed ones with a letter for each cause."""
         self.hide_feedback()
         right = feedback.reference_zyx_angstrom
         if right:
-            self._feedback += self._points(RIGHT_PICKS, right, diameter_angstrom, _RIGHT_COLOR)
+            layer = self._points(RIGHT_PICKS, right, diameter_angstrom, _RIGHT_COLOR)
+            self._feedback.append(layer)
         if feedback.remarks:
             positions = [remark.position_zyx_angstrom for remark in feedback.remarks]
             marks = [MARKS.get(remark.cause, OTHER_MARK) for remark in feedback.remarks]
-            wrong: Any
-            (wrong,) = self._points(WRONG_PICKS, positions, diameter_angstrom * 1.3, OTHER_MARK[1])
+            wrong: Any = self._points(
+                WRONG_PICKS, positions, diameter_angstrom * 1.3, OTHER_MARK[1]
+            )
             wrong.border_color = [rgba_of(color) for _, color in marks]
             wrong.face_color = [(*rgba_of(color)[:3], _FILL_OPACITY) for _, color in marks]
             wrong.features = {"mark": [letter for letter, _ in marks]}
@@ -125,22 +123,19 @@ class Marks:
         return next(filter(None, reversed(spacings)), UNKNOWN_SPACING_ANGSTROM)
 
     def _points(
-        self, name: str, positions: Iterable[Zyx], diameter_angstrom: float, color: str
-    ) -> list[Layer]:
-        spacing = self.spacing_angstrom
-        picks = Picks(np.array(list(positions)) / spacing, spacing)
-        options = world(Provenance(kind=LESSON_KIND), spacing)
-        rgba: RGBA = rgba_of(color)
-        spec = points_spec(
-            picks,
-            options,
-            name=name,
-            color=rgba,
-            diameter_angstrom=diameter_angstrom,
-            spacing_angstrom=spacing,
-        )
+        self, name: str, positions: Sequence[Zyx], diameter_angstrom: float, color: str
+    ) -> Points:
+        about = Provenance(kind=LESSON_KIND)
         with self._active_kept():
-            return add_layers(self._viewer, [spec])
+            return add_points(
+                self._viewer,
+                name,
+                np.array(positions),
+                about,
+                spacing_angstrom=self.spacing_angstrom,
+                diameter_angstrom=diameter_angstrom,
+                color=color,
+            )
 
     @contextmanager
     def _active_kept(self) -> Iterator[None]:
@@ -151,17 +146,25 @@ class Marks:
             self._viewer.layers.selection.active = active
 
 
-def add_empty_picks(
-    viewer: ViewerModel, name: str, about: Provenance, spacing: float, diameter: float
+def add_points(
+    viewer: ViewerModel,
+    name: str,
+    positions_zyx_angstrom: NDArray[np.float64],
+    about: Provenance,
+    *,
+    spacing_angstrom: float,
+    diameter_angstrom: float,
+    color: str = _OWN_COLOR,
 ) -> Points:
-    """Add a layer for new picks, whose edits can be undone."""
+    """Add a layer of picks, whose edits can be undone if ``about`` says that they are new."""
+    picks = Picks(positions_zyx_angstrom / spacing_angstrom, spacing_angstrom, about=about)
     spec = points_spec(
-        Picks(np.empty((0, 3)), spacing, about=about),
-        world(about, spacing),
+        picks,
+        world(about, spacing_angstrom),
         name=name,
-        color=rgba_of(_OWN_COLOR),
-        diameter_angstrom=diameter,
-        spacing_angstrom=spacing,
+        color=rgba_of(color),
+        diameter_angstrom=diameter_angstrom,
+        spacing_angstrom=spacing_angstrom,
     )
     (layer,) = add_layers(viewer, [spec])
     assert isinstance(layer, Points)  # noqa: S101 - its spec says so

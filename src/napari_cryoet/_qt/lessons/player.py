@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from napari import Viewer
 from qtpy.QtCore import Qt, Signal
@@ -62,6 +62,13 @@ from napari_cryoet.lessons.session import (
 )
 from napari_cryoet.wording import plain
 
+_BOXES: Final[dict[type[LessonTask], Callable[[Any, Stage], TaskBox]]] = {
+    PickTask: PickBox,
+    SortTask: SortBox,
+    ChooseTask: ChooseBox,
+    MeasureTask: MeasureBox,
+    CompareTask: CompareBox,
+}
 _LARGE_PT: Final = 16
 _VIEW: Final = "view of a step"
 _SAVE: Final = "save result"
@@ -179,7 +186,7 @@ class LessonPlayer(QWidget):
         if step.task is None:
             return None
         if step.key not in self._boxes:
-            box = _make_box(step.task, self.stage)
+            box = _BOXES[type(step.task)](step.task, self.stage)
             box.answered.connect(partial(self._on_answer, box, step.key))
             self._boxes[step.key] = box
             self.steps.insertWidget(1, box)
@@ -188,7 +195,7 @@ class LessonPlayer(QWidget):
     def _on_answer(self, box: TaskBox, step_key: str, answer: Answer) -> None:
         self.tasks.run(
             box,
-            lambda job: self.session.grade(step_key, answer, job),
+            lambda job: self.session.source.grade(step_key, answer, job),
             then=partial(self._on_graded, box, step_key, answer),
             failed=box.bar.show_error,
             title="Checking your answer",
@@ -388,17 +395,3 @@ class LessonPlayer(QWidget):
             shortcut = QShortcut(QKeySequence(key), self.ways)
             shortcut.setContext(context)
             shortcut.activated.connect(slot)
-
-
-def _make_box(task: LessonTask, stage: Stage) -> TaskBox:
-    match task:
-        case PickTask():
-            return PickBox(task, stage)
-        case SortTask():
-            return SortBox(task, stage)
-        case ChooseTask():
-            return ChooseBox(task, stage)
-        case MeasureTask():
-            return MeasureBox(task, stage)
-        case CompareTask():
-            return CompareBox(task, stage)
