@@ -8,7 +8,16 @@ import pytest
 
 from lessons.fake_lesson import FakeLesson
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.lessons.lesson import Choice, ChooseAnswer, ChooseTask, Feedback, Remark, Step
+from napari_cryoet.lessons.lesson import (
+    Choice,
+    ChooseAnswer,
+    ChooseTask,
+    Feedback,
+    Progress,
+    Remark,
+    Step,
+    StepProgress,
+)
 from napari_cryoet.lessons.session import (
     LessonSession,
     feedback_text,
@@ -68,6 +77,28 @@ def test_the_first_answer_counts_and_nobody_has_to_be_right(source: FakeLesson) 
     assert feedback.is_right  # of the last answer, which is what is shown
 
 
+def test_a_lesson_goes_on_from_earlier_progress(source: FakeLesson) -> None:
+    earlier = Feedback(score=0.5, is_right=False, cause="missed", text="Half.")
+    past = StepProgress(
+        step="choice",
+        answer=ChooseAnswer(choice=0),
+        first=earlier,
+        last=earlier,
+        attempts=3,
+        n_hints=1,
+    )
+    removed = StepProgress(step="removed", attempts=1)
+    session = LessonSession(source, Progress(step="last", steps=(past, removed)))
+    assert session.number == 2
+    assert session.feedback("choice") == earlier
+    assert session.hints("choice") == ("weak",)
+    answer(session, 1)
+    kept = session.result("Ada").steps[1]
+    assert (kept.answer, kept.score, kept.attempts) == (ChooseAnswer(choice=0), 0.5, 4)
+    assert LessonSession(source, Progress(step="removed")).number == 0
+    assert LessonSession(source, Progress(step="")).is_over
+
+
 def test_hints_come_one_by_one(source: FakeLesson) -> None:
     session = LessonSession(source)
     assert session.hints("choice") == ()
@@ -97,6 +128,8 @@ def test_feedback_links_to_wrong_places_by_cause() -> None:
     )
     text = feedback_text(feedback)
     assert "25%" in text
+    good = feedback_text(Feedback(score=0.71, is_right=True, cause="missed", text="Missed 3."))
+    assert "Good enough · 71%" in good
     assert "recall 50%" in text
     assert "n_right" not in text
     assert "**N** noise: [1](!highlight=1.0,2.0,3.0) [2](!highlight" in text

@@ -175,6 +175,18 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     np.testing.assert_allclose(box.positions[:, 1:], [[1000, 1000], [1500, 1200]], atol=20)
     qtbot.mouseClick(box.undo, LEFT)
     assert box.count.text() == "1 pick"
+
+    # the teacher's view comes and goes
+    dock.player.pause_step()
+    assert REGION not in names(dock)
+    assert not names(dock)["Your picks"]
+    assert not box.isEnabled()
+    with qtbot.waitSignal(dock.ready):
+        dock.player.open_view()
+    assert names(dock)["Your picks"]
+    assert names(dock)[REGION]
+    assert box.bar.button.isEnabled()
+
     qtbot.mouseClick(dock.player.hint, LEFT)
     assert dock.player.hints.toPlainText() == "Round."
     assert not check(qtbot, dock)

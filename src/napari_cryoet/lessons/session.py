@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.formats.notes import SUFFIX, path_beside
 from napari_cryoet.lessons.lesson import (
@@ -17,9 +19,11 @@ from napari_cryoet.lessons.lesson import (
     Cause,
     Feedback,
     LessonSource,
+    Progress,
     Result,
     SortTask,
     Step,
+    StepProgress,
     StepResult,
 )
 from napari_cryoet.packs.pack import is_safe
@@ -27,18 +31,6 @@ from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import View, Zyx
 
 RESULT_SUFFIX: Final = ".result.json"
-
-
-class _Progress:
-    """What a learner did in a step so far."""
-
-    def __init__(self) -> None:
-        self.answer: Answer | None = None  # the first one, which counts
-        self.first: Feedback | None = None
-        self.last: Feedback | None = None
-        self.attempts = 0
-        self.n_hints = 0
-        self.seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +46,11 @@ class Score:
 class LessonSession:
     """A learner's way through a lesson, from the first step to the summary after the last one.
 
+    Parameters
+    ----------
+    progress
+        Where to go on; by default at the first step.
+
     Attributes
     ----------
     number
@@ -61,7 +58,11 @@ class LessonSession:
     """
 
     def __init__(
-        self, source: LessonSource, *, clock: Callable[[], float] = time.monotonic
+        self,
+        source: LessonSource,
+        progress: Progress | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source = source
         self.lesson = source.lesson
@@ -69,7 +70,12 @@ class LessonSession:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock = clock
         self._entered_s = clock()
-        self._progress = {step.key: _Progress() for step in self.lesson.steps}
+        keys = [step.key for step in self.lesson.steps]
+        self._progress = {key: StepProgress(step=key) for key in keys}
+        if progress is not None:  # of an earlier time
+            self._progress.update({each.step: each for each in progress.steps if each.step in keys})
+            places = [*keys, ""]
+            self.number = places.index(progress.step) if progress.step in places else 0
         self._enter()
 
     # steps
@@ -107,7 +113,9 @@ class LessonSession:
     def _count_time(self) -> None:
         now_s = self._clock()
         if self.step is not None:
-            self._progress[self.step.key].seconds += now_s - self._entered_s
+            progress = self._progress[self.step.key]
+            seconds = progress.seconds + now_s - self._entered_s
+            self._progress[progress.step] = replace(progress, seconds=seconds)
         self._entered_s = now_s
 
     # answers and hints
@@ -115,11 +123,10 @@ class LessonSession:
     def keep(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
         """Keep a graded answer; the first one of a step counts."""
         progress = self._progress[step_key]
-        progress.attempts += 1
-        progress.last = feedback
         if progress.first is None:
-            progress.answer = answer
-            progress.first = feedback
+            progress = replace(progress, answer=answer, first=feedback)
+        progress = replace(progress, attempts=progress.attempts + 1, last=feedback)
+        self._progress[step_key] = progress
 
     def feedback(self, step_key: str) -> Feedback | None:
         """The feedback on a step's last answer."""
@@ -136,7 +143,8 @@ class LessonSession:
     def take_hint(self, step_key: str) -> None:
         """Show one more hint of a step."""
         if self.has_hint(step_key):
-            self._progress[step_key].n_hints += 1
+            progress = self._progress[step_key]
+            self._progress[step_key] = replace(progress, n_hints=progress.n_hints + 1)
 
     # results
 
@@ -194,12 +202,14 @@ MARKS: Final[dict[Cause, tuple[str, str]]] = {
 OTHER_MARK: Final = ("?", "#ff6a3c")
 _MAX_LINKS: Final = 8  # to places of one cause
 _FIGURES: Final = ("precision", "recall")
-_SIGNS: Final = {True: "✓ Right", False: "✗ Not right yet"}
 
 
 def feedback_text(feedback: Feedback) -> str:
     """Feedback as Markdown: score, reasons, and links to wrong and missed places by cause."""
-    score = f"**{_SIGNS[feedback.is_right]} · {feedback.score:.0%}**"
+    sign = "✗ Not right yet"
+    if feedback.is_right:
+        sign = "✓ Right" if feedback.score == 1 else "✓ Good enough"
+    score = f"**{sign} · {feedback.score:.0%}**"
     shown = [name for name in _FIGURES if name in feedback.figures]
     figures = [f"{name} {feedback.figures[name]:.0%}" for name in shown]
     lines = [score, feedback.text, " · ".join(figures)]

@@ -50,6 +50,7 @@ from napari_cryoet.lessons.lesson import (
     LessonTask,
     MeasureTask,
     PickTask,
+    Progress,
     SortTask,
     Step,
 )
@@ -70,6 +71,7 @@ _BOXES: Final[dict[type[LessonTask], Callable[[Any, Stage], TaskBox]]] = {
     CompareTask: CompareBox,
 }
 _LARGE_PT: Final = 16
+_PAUSED: Final = "You see your teacher’s view."
 _VIEW: Final = "view of a step"
 _SAVE: Final = "save result"
 
@@ -82,6 +84,8 @@ class LessonPlayer(QWidget):
     agreed
         Hosts that the lesson's views may load from without a question, such as that of a class
         that the user joined.
+    progress
+        Where to go on, from an earlier time.
 
     Attributes
     ----------
@@ -95,9 +99,16 @@ class LessonPlayer(QWidget):
     graded = Signal(str, object)  # key of the step and Feedback
     list_requested = Signal()
 
-    def __init__(self, viewer: Viewer, source: LessonSource, *, agreed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        source: LessonSource,
+        *,
+        agreed: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> None:
         super().__init__()
-        self.session = LessonSession(source)
+        self.session = LessonSession(source, progress)
         self.box: TaskBox | None = None
         self.theme = Theme(viewer, self)
         self.destroyed.connect(partial(Theme.close, self.theme))
@@ -130,20 +141,31 @@ class LessonPlayer(QWidget):
         step = self.session.step
         view = self.session.view
         self._show_step(step)
-        is_here = view is self.stage.view or view is None
-        if step is not None and (step.view is not None or not is_here):
-            self.open_view()
-        elif step is not None:
+        is_here = view is self.stage.view and (step is None or step.view is None)
+        if is_here:
             self._begin()
+        else:
+            self.open_view()
 
     def open_view(self) -> None:
         """Show the view that the step starts from, again too."""
         view = self.session.view
         step = self.session.step
-        if view is not None and step is not None:
-            self._clear_canvas()
+        self._clear_canvas()
+        if step is None or view is None:
+            self._begin()
+        else:
             self.status.setText("Opening the view…")
             self.stage.show(view, files_of(step, view))
+
+    def pause_step(self) -> None:
+        """Leave the canvas to the teacher's view until `open_view`; the answer so far is kept."""
+        self._clear_canvas()
+        self.stage.view = None
+        self.feedback.hide()
+        self.status.setText(_PAUSED)
+        if self.box is not None:
+            self._set_open(self.box, False)
 
     def leave(self) -> None:
         """Take away what the step added; the learner's own picks are hidden."""
@@ -176,6 +198,7 @@ class LessonPlayer(QWidget):
         if step is None:
             return
         if self.box is not None:
+            self._set_open(self.box, True)
             self.box.begin()
             self._show_feedback(self.box, self.session.feedback(step.key))
         self.ready.emit(step.key)
@@ -218,14 +241,18 @@ class LessonPlayer(QWidget):
         self.feedback_text.show_markdown(feedback_text(feedback))
         self.stage.marks.show_feedback(feedback, box.diameter_angstrom)
         box.rest()
-        box.setEnabled(False)
+        self._set_open(box, False)
+
+    def _set_open(self, box: TaskBox, is_open: bool) -> None:
+        box.setEnabled(is_open)
+        box.bar.setVisible(is_open)
 
     def try_again(self) -> None:
         """Take the feedback away and let the learner change the answer."""
         self.feedback.hide()
         self.stage.marks.hide_feedback()
         if self.box is not None:
-            self.box.setEnabled(True)
+            self._set_open(self.box, True)
             self.box.begin()
 
     # what is shown
@@ -250,7 +277,6 @@ class LessonPlayer(QWidget):
             self.text.show_markdown(step.text)
             self.box = self._box_of(step)
         if self.box is not None:
-            self.box.setEnabled(True)
             self.box.show()
         self._show_hints()
         scroll = self.area.verticalScrollBar()

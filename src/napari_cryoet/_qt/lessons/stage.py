@@ -143,14 +143,14 @@ class Stage(QObject):
             self.failed.emit(error)
 
     def _hide_others(self) -> None:
-        """Hide all layers that aren't of the view."""
+        """Hide all layers that aren't of the view; those of the portal's data aren't the user's own."""
         shown = self._layers.values()
         n_before = len(self._hidden)
         for layer in self.viewer.layers:
             owner = points_of(layer) if isinstance(layer, Vectors) else None
             if layer.visible and layer not in shown and owner not in shown:
                 layer.visible = False
-                if layer not in self._of_lesson:
+                if layer not in self._of_lesson and key_of(layer) is None:
                     self._hidden.append(layer)
         if len(self._hidden) > n_before:
             self.said.emit(_OWN_LAYERS)
