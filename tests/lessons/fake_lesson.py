@@ -34,6 +34,8 @@ class FakeLesson:
         self.n_hints = 0  # of the last answer
 
     def read_file(self, name: str) -> bytes:
+        if not self.is_reachable:
+            raise NetworkError("The class can't be reached.")
         if name not in self.files:
             raise NotFoundError(f"The lesson has no file {name}.")
         return self.files[name]

@@ -191,6 +191,8 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert dock.player.hints.toPlainText() == "Round."
     assert not check(qtbot, dock)
     assert "only noise" in dock.player.feedback_text.toPlainText()
+    frame = dock.player.feedback
+    qtbot.waitUntil(lambda: frame.visibleRegion().boundingRect() == frame.rect())
     wrong = next(layer for layer in viewer.layers if layer.name == WRONG_PICKS)
     right = next(layer for layer in viewer.layers if layer.name == RIGHT_PICKS)
     assert isinstance(right, Points)
@@ -272,7 +274,9 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert own.visible
 
 
-def test_nobody_gets_stuck_and_a_presenter_has_keys(qtbot: QtBot, dock: LessonDock) -> None:
+def test_nobody_gets_stuck_and_a_presenter_has_keys(
+    qtbot: QtBot, dock: LessonDock, tmp_path: Path
+) -> None:
     camera = Camera(point_zyx_angstrom=MIDDLE, center_zyx_angstrom=MIDDLE, field_angstrom=(99, 99))
     missing = View(runs=(ViewedRun(source="pack", pack_id="lost"),), camera=camera)
     task = CompareTask(layers=("A", "B"))
@@ -281,7 +285,13 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(qtbot: QtBot, dock: LessonDo
         Step(key="lost", title="Lost", view=missing, text="Go on."),
         Step(key="compare", title="Compare", task=task),
         Step(key="pick", title="Pick", task=pick),
+        Step(
+            key="sort",
+            title="Sort",
+            task=SortTask(picks="crops.ndjson", reference="right.ndjson", tolerance_angstrom=9),
+        ),
     )
+    source.files = picks_file(tmp_path)
     source.right = {"compare": CompareAnswer(layer="A")}
     with qtbot.waitSignal(dock.ready):
         dock.play(source)
@@ -317,6 +327,16 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(qtbot: QtBot, dock: LessonDo
     go_on(qtbot, dock)
     assert isinstance(dock.player.box, PickBox)
     assert "Reset view" in dock.player.box.bar.message.text()
+
+    # what couldn't be fetched is fetched again
+    source.is_reachable = False
+    go_on(qtbot, dock)
+    sort = dock.player.box
+    assert isinstance(sort, SortBox)
+    qtbot.waitUntil(lambda: "reached" in dock.player.notice.text)
+    source.is_reachable = True
+    qtbot.mouseClick(dock.player.notice.action, LEFT)
+    qtbot.waitUntil(lambda: sort.sheet is not None)
 
 
 def test_lessons_open_from_the_start_page_files_and_the_command_line(

@@ -31,6 +31,7 @@ from napari_cryoet._qt.widgets.controls import (
     plain_label,
     plain_tooltip,
     push_button,
+    set_look,
     tool_button,
 )
 from napari_cryoet._qt.widgets.theme import Theme, icon
@@ -188,10 +189,7 @@ class SourceBar(QWidget):
         """Show the state of the source, for example ``connecting…``."""
         self.state.setText(text)
         self.state.setToolTip(plain_tooltip(reason or text))
-        self.state.setProperty("hasProblem", is_offline)
-        style = self.state.style()
-        if style is not None:
-            style.polish(self.state)
+        set_look(self.state, "hasProblem", is_offline)
         self._show_state()
 
     def set_network_use(self, text: str, *, is_offline: bool) -> None:

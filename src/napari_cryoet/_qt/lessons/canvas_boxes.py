@@ -55,7 +55,6 @@ class PointsBox(TaskBox):
         row.addWidget(self.count, 1)
         row.addWidget(self.undo)
         self.column.addLayout(row)
-        self.column.addWidget(self.bar)
 
     def begin(self) -> None:
         points = self._shown_points()

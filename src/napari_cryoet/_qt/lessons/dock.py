@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from napari import Viewer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout
 
 from napari_cryoet._qt.lessons.chooser import LessonChooser
 from napari_cryoet._qt.lessons.following import FollowSwitch, ShareSwitch
@@ -128,6 +128,7 @@ class LessonDock(Dock):
         player.ready.connect(self._on_ready)
         player.graded.connect(self.graded)
         player.list_requested.connect(self.choose_lesson)
+        player.join_requested.connect(self.join_class)
         return player
 
     def _keep_lesson(self) -> None:
@@ -202,8 +203,13 @@ class LessonDock(Dock):
         self.pages.addWidget(self.chooser)
         self.whole = QVBoxLayout(self)
         self.whole.setContentsMargins(0, 0, 0, 0)
-        for part in (self.back_to_lesson, self.pages, self.notice):
-            self.whole.addWidget(part)
+        above = QHBoxLayout()
+        above.setContentsMargins(6, 6, 6, 0)
+        above.addWidget(self.back_to_lesson)
+        above.addStretch(1)
+        self.whole.addLayout(above)
+        self.whole.addWidget(self.pages)
+        self.whole.addWidget(self.notice)
 
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)

@@ -26,7 +26,7 @@ from napari_cryoet._qt.lessons.sort_box import SortBox
 from napari_cryoet._qt.lessons.stage import Stage
 from napari_cryoet._qt.lessons.task_box import ChooseBox, CompareBox, TaskBox
 from napari_cryoet._qt.lessons.text import LessonText
-from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
@@ -35,6 +35,7 @@ from napari_cryoet._qt.widgets.controls import (
     plain_label,
     progress_bar,
     push_button,
+    set_look,
     tool_button,
 )
 from napari_cryoet._qt.widgets.messages import NoticeBar
@@ -70,6 +71,7 @@ _BOXES: Final[dict[type[LessonTask], Callable[[Any, Stage], TaskBox]]] = {
     MeasureTask: MeasureBox,
     CompareTask: CompareBox,
 }
+_LAID_OUT_MS: Final = 30
 _LARGE_PT: Final = 16
 _PAUSED: Final = "You see your teacher’s view."
 _VIEW: Final = "view of a step"
@@ -98,6 +100,7 @@ class LessonPlayer(QWidget):
     ready = Signal(str)  # key of the step whose view is on the canvas, or can't be
     graded = Signal(str, object)  # key of the step and Feedback
     list_requested = Signal()
+    join_requested = Signal()
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class LessonPlayer(QWidget):
         self.tasks = Tasks(self)
         self.stage = Stage(viewer, source, self.theme, self.tasks, agreed=agreed, parent=self)
         self._boxes: dict[str, TaskBox] = {}  # by step key
+        self._scroll_soon = single_shot(self, _LAID_OUT_MS, self._scroll_to_feedback)
         self._make_widgets()
         self._lay_out()
         self._connect()
@@ -165,7 +169,7 @@ class LessonPlayer(QWidget):
         self.feedback.hide()
         self.status.setText(_PAUSED)
         if self.box is not None:
-            self._set_open(self.box, False)
+            self._let_answer(self.box, False)
 
     def leave(self) -> None:
         """Take away what the step added; the learner's own picks are hidden."""
@@ -174,6 +178,7 @@ class LessonPlayer(QWidget):
         if self.box is not None:
             self.tasks.stop(self.box)
             self.box.hide()
+            self.box.bar.hide()
             self.box = None
 
     def close_down(self) -> None:
@@ -198,7 +203,7 @@ class LessonPlayer(QWidget):
         if step is None:
             return
         if self.box is not None:
-            self._set_open(self.box, True)
+            self._let_answer(self.box, True)
             self.box.begin()
             self._show_feedback(self.box, self.session.feedback(step.key))
         self.ready.emit(step.key)
@@ -213,6 +218,7 @@ class LessonPlayer(QWidget):
             box.answered.connect(partial(self._on_answer, box, step.key))
             self._boxes[step.key] = box
             self.steps.insertWidget(1, box)
+            self.checks.addWidget(box.bar)
         return self._boxes[step.key]
 
     def _on_answer(self, box: TaskBox, step_key: str, answer: Answer) -> None:
@@ -227,32 +233,39 @@ class LessonPlayer(QWidget):
     def _on_graded(self, box: TaskBox, step_key: str, answer: Answer, feedback: Feedback) -> None:
         self.session.keep(step_key, answer, feedback)
         self._show_feedback(box, feedback)
-        self.area.ensureWidgetVisible(self.feedback)
+        self._scroll_soon.start()
         self.graded.emit(step_key, feedback)
 
     def _show_feedback(self, box: TaskBox, feedback: Feedback | None) -> None:
         self.feedback.setVisible(feedback is not None)
         if feedback is None:
             return
-        self.feedback.setProperty("isRight", feedback.is_right)
-        style = self.feedback.style()
-        if style is not None:
-            style.polish(self.feedback)
+        set_look(self.feedback, "isRight", feedback.is_right)
         self.feedback_text.show_markdown(feedback_text(feedback))
         self.stage.marks.show_feedback(feedback, box.diameter_angstrom)
         box.rest()
-        self._set_open(box, False)
+        self._let_answer(box, False)
 
-    def _set_open(self, box: TaskBox, is_open: bool) -> None:
+    def _let_answer(self, box: TaskBox, is_open: bool) -> None:
+        """Let the learner answer, or only go on."""
         box.setEnabled(is_open)
         box.bar.setVisible(is_open)
+        set_look(self.next_button, "isMain", not is_open)
+
+    def _scroll_to_feedback(self) -> None:
+        """Scroll to the end of the feedback, or to its start if it is higher than the page."""
+        viewport = self.area.viewport()
+        scroll = self.area.verticalScrollBar()
+        if viewport is not None and scroll is not None:
+            frame = self.feedback.geometry()
+            scroll.setValue(min(frame.top(), frame.bottom() + 1 - viewport.height()))
 
     def try_again(self) -> None:
         """Take the feedback away and let the learner change the answer."""
         self.feedback.hide()
         self.stage.marks.hide_feedback()
         if self.box is not None:
-            self._set_open(self.box, True)
+            self._let_answer(self.box, True)
             self.box.begin()
 
     # what is shown
@@ -276,6 +289,7 @@ class LessonPlayer(QWidget):
             self.heading.setText(plain(step.title))
             self.text.show_markdown(step.text)
             self.box = self._box_of(step)
+        set_look(self.next_button, "isMain", self.box is None)
         if self.box is not None:
             self.box.show()
         self._show_hints()
@@ -302,6 +316,7 @@ class LessonPlayer(QWidget):
         add_item(menu, "Summary", partial(self.go_to, len(steps)))
         menu.addSeparator()
         add_item(menu, "Other lessons…", self.list_requested.emit)
+        add_item(menu, "Join a class…", self.join_requested.emit)
         drop_menu(menu, self.where)
 
     def _set_large(self, is_large: bool) -> None:
@@ -326,6 +341,7 @@ class LessonPlayer(QWidget):
                 _SAVE,
                 lambda _job: write_result(result, chosen),
                 then=lambda path: self._say(f"Saved {path.name}."),
+                failed=self.notice.show_error,
             )
 
     def _say(self, text: str) -> None:
@@ -392,6 +408,8 @@ class LessonPlayer(QWidget):
         column.addWidget(self.bar)
         column.addWidget(self.heading)
         column.addWidget(self.area, 1)
+        self.checks = QVBoxLayout()  # always in view
+        column.addLayout(self.checks)
         for part in (self.status, self.notice, self.ways):
             column.addWidget(part)
 
@@ -400,7 +418,9 @@ class LessonPlayer(QWidget):
         self.stage.failed.connect(self._on_view_failed)
         self.stage.said.connect(self._say)
         self.stage.erred.connect(self.notice.show_error)
-        self.tasks.unhandled.connect(self.notice.show_error)
+        self.tasks.unhandled.connect(
+            lambda error: self.notice.show_error(error, self.open_view, topic=_VIEW)
+        )
         for text in (self.text, self.hints, self.feedback_text):
             self.stage.serve(text)
         self.large.toggled.connect(self._set_large)

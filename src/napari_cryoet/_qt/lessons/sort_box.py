@@ -60,16 +60,16 @@ class SortBox(TaskBox):
             row.addWidget(button)
         self.column.addLayout(row)
         self.column.addWidget(self.progress)
-        self.column.addWidget(self.bar)
         self.view.opened.connect(self._fly_to)
         self.view.looked_at.connect(
             lambda cells: self.feed.want(self.model.row_at(cell) for cell in cells)
         )
         SheetKeys(self, self._action_of)
-        stage.fetch_picks(task.picks, self._on_picks)
 
     def begin(self) -> None:
         super().begin()
+        if self.sheet is None:
+            self.stage.fetch_picks(self.task.picks, self._on_picks)
         self._cut()
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from string import ascii_uppercase
+from typing import Final
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
@@ -22,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.lessons.stage import Stage
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.review.crops import CropFeed, reader_at
-from napari_cryoet._qt.widgets.controls import plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.controls import plain_label, plain_tooltip, set_look
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.lessons.lesson import (
     Answer,
@@ -57,6 +58,8 @@ class TaskBox(QFrame):
         self.bar = StartBar(
             stage.tasks, self, "Check my answer", "Compare your answer with the right one"
         )
+        set_look(self.bar.button, "isMain", True)
+        self.bar.set_ready(False)
         self.bar.start_requested.connect(self._on_check)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(8, 6, 8, 6)
@@ -105,32 +108,29 @@ class ChooseBox(TaskBox):
     def __init__(self, task: ChooseTask, stage: Stage) -> None:
         super().__init__(task, stage)
         self.choices = QButtonGroup(self)
-        for number, choice in enumerate(task.choices):
-            button = _Choice(choice.text or f"{chr(ord('A') + number)}")
-            self.choices.addButton(button.radio, number)
-            self.column.addWidget(button)
-            if choice.picture is not None:
-                stage.fetch_picture(choice.picture, button.show_picture)
-        self.column.addWidget(self.bar)
+        lettered = zip(task.choices, ascii_uppercase, strict=False)
+        texts = [choice.text or letter for choice, letter in lettered]
+        self._choices = [_Choice(text) for text in texts]
+        for number, choice in enumerate(self._choices):
+            self.choices.addButton(choice.radio, number)
+            self.column.addWidget(choice)
+        places = enumerate(choice.position_zyx_angstrom for choice in task.choices)
+        self._crops = [(number, place) for number, place in places if place is not None]
         self.feed = CropFeed(stage.tasks, self)
         self.feed.arrived.connect(self._on_crop)
         self.choices.idToggled.connect(lambda _number, _is_on: self.update_bar())
-        self.update_bar()
 
     def begin(self) -> None:
         super().begin()
-        numbers = [
-            number
-            for number, choice in enumerate(self.task.choices)
-            if choice.position_zyx_angstrom is not None
-        ]
+        for choice, shown in zip(self.task.choices, self._choices, strict=True):
+            if choice.picture is not None and shown.radio.icon().isNull():
+                self.stage.fetch_picture(choice.picture, shown.show_content)
         volume = self.stage.volume
-        if numbers and volume is not None:
-            self._numbers = numbers
-            positions = [self.task.choices[number].position_zyx_angstrom for number in numbers]
+        if self._crops and volume is not None:
+            positions = np.array([place for _, place in self._crops])
             frame = crop_frame(self.diameter_angstrom, _CROP_PX)
-            self.feed.use(reader_at(volume, np.array(positions)), frame)
-            self.feed.want(range(len(numbers)))
+            self.feed.use(reader_at(volume, positions), frame)
+            self.feed.want(range(len(positions)))
 
     def answer(self) -> Answer | None:
         number = self.choices.checkedId()
@@ -138,9 +138,9 @@ class ChooseBox(TaskBox):
 
     def _on_crop(self, row: int) -> None:
         picture = self.feed.picture(row)
-        button = self.choices.button(self._numbers[row])
-        if picture is not None and button is not None:
-            _show_icon(button, picture)
+        number, _ = self._crops[row]
+        if picture is not None:
+            self._choices[number].show_picture(picture)
 
 
 class _Choice(QWidget):
@@ -150,26 +150,25 @@ class _Choice(QWidget):
         super().__init__()
         self.radio = QRadioButton()
         self.radio.setAccessibleName(text)
-        label = plain_label(text)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.radio)
-        row.addWidget(label, 1)
+        row.addWidget(plain_label(text), 1)
 
     def mousePressEvent(self, _event: QMouseEvent | None) -> None:
         """Choose by a click on the text too."""
         self.radio.click()
 
-    def show_picture(self, content: bytes) -> None:
+    def show_content(self, content: bytes) -> None:
+        """Show the content of a picture's file."""
         picture = QPixmap()
         picture.loadFromData(content)
-        _show_icon(self.radio, picture)
+        self.show_picture(picture)
 
-
-def _show_icon(button: Any, picture: QPixmap) -> None:
-    side = QSize(_CROP_PX, _CROP_PX)
-    button.setIcon(QIcon(picture.scaled(side, Qt.AspectRatioMode.KeepAspectRatio)))
-    button.setIconSize(side)
+    def show_picture(self, picture: QPixmap) -> None:
+        side = QSize(_CROP_PX, _CROP_PX)
+        self.radio.setIcon(QIcon(picture.scaled(side, Qt.AspectRatioMode.KeepAspectRatio)))
+        self.radio.setIconSize(side)
 
 
 class CompareBox(TaskBox):
@@ -186,11 +185,10 @@ class CompareBox(TaskBox):
         self.why.setPlaceholderText("How can you tell? (It isn't graded.)")
         self.why.setTabChangesFocus(True)
         self.why.setFixedHeight(64)
-        for part in (self.layer, self.cause, self.why, self.bar):
+        for part in (self.layer, self.cause, self.why):
             self.column.addWidget(part)
         for combo in (self.layer, self.cause):
             combo.currentIndexChanged.connect(lambda _index: self.update_bar())
-        self.update_bar()
 
     def answer(self) -> Answer | None:
         is_whole = self.layer.currentIndex() >= 0

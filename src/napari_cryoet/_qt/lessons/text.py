@@ -46,6 +46,7 @@ class LessonText(QTextBrowser):
     def show_markdown(self, markdown: str) -> None:
         """Replace the text; an empty one hides the widget."""
         self._markdown = markdown
+        self._wanted.clear()  # those that couldn't be read are wanted again
         self.setVisible(bool(markdown))
         self._show()
 

@@ -55,6 +55,14 @@ def explain(control: QWidget, purpose: str) -> None:
     control.setToolTip(plain_tooltip(purpose))
 
 
+def set_look(widget: QWidget, name: str, value: object) -> None:
+    """Set a property that the style sheet looks at."""
+    widget.setProperty(name, value)
+    style = widget.style()
+    if style is not None:
+        style.polish(widget)
+
+
 def push_button(
     text: str, press: Callable[[], object] | None = None, purpose: str = ""
 ) -> QPushButton:

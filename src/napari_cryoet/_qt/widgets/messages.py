@@ -27,6 +27,7 @@ from napari_cryoet._qt.widgets.controls import (
     plain_label,
     progress_bar,
     push_button,
+    set_look,
     tool_button,
 )
 from napari_cryoet._qt.widgets.theme import Theme, pixmap
@@ -246,9 +247,7 @@ class NoticeBar(QFrame):
         `withdraw` hides it by its ``topic``.
         """
         self._topic = topic
-        self.setProperty("isNews", is_news)
-        if (style := self.style()) is not None:
-            style.polish(self)
+        set_look(self, "isNews", is_news)
         self._draw_icon()
         self._text.setText(text)
         self.setAccessibleName(text)
