@@ -53,4 +53,4 @@ class JoinDialog(StartDialog):
 
     def _on_joined(self, joined: object) -> None:
         self.joined.emit(joined)
-        self.close()
+        self.accept()
