@@ -222,9 +222,10 @@ class LessonPlayer(QWidget):
         return self._boxes[step.key]
 
     def _on_answer(self, box: TaskBox, step_key: str, answer: Answer) -> None:
+        n_hints = len(self.session.hints(step_key))
         self.tasks.run(
             box,
-            lambda job: self.session.source.grade(step_key, answer, job),
+            lambda job: self.session.source.grade(step_key, answer, job, n_hints=n_hints),
             then=partial(self._on_graded, box, step_key, answer),
             failed=box.bar.show_error,
             title="Checking your answer",
@@ -236,6 +237,13 @@ class LessonPlayer(QWidget):
             self._show_feedback(box, feedback)
             self._scroll_soon.start()
         self.graded.emit(step_key, feedback)
+
+    def take_feedback(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
+        """Keep the feedback on an answer that was delivered late, and show it at its step."""
+        self.session.keep(step_key, answer, feedback)
+        step = self.session.step
+        if self.box is not None and step is not None and step.key == step_key:
+            self._show_feedback(self.box, feedback)
 
     def _show_feedback(self, box: TaskBox, feedback: Feedback | None) -> None:
         self.feedback.setVisible(feedback is not None)
