@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
 
 from napari_cryoet.exceptions import FormatError, SaveError
@@ -11,12 +12,10 @@ from napari_cryoet.lessons.folder import (
     MAX_SHOWN_BYTES,
     lessons_of,
     open_lesson,
-    read_result,
     write_result,
 )
 from napari_cryoet.lessons.lesson import (
     MAX_LESSON_BYTES,
-    MAX_RESULT_BYTES,
     PickAnswer,
     Result,
     StepResult,
@@ -86,19 +85,13 @@ def test_only_shown_files_are_read(folder):
             lesson.read_file(name)
 
 
-def test_results_are_read_as_written_and_bounded(tmp_path):
+def test_a_result_is_written_and_replaced(tmp_path):
     answer = PickAnswer(positions_zyx_angstrom=((1.0, 2.0, 3.5),))
     step = StepResult(step="look", answer=answer, score=0.5, cause="missed", attempts=2)
     result = Result(nickname="Ada", lesson="a-lesson", steps=(step,))
-    path = write_result(result, tmp_path / "new" / "ada.json")
+    for _ in range(2):
+        path = write_result(result, tmp_path / "new" / "ada.json")
 
-    assert read_result(path) == result
-    assert read_result(write_result(result, path)) == result
+    assert msgspec.json.decode(path.read_bytes(), type=Result) == result
     with pytest.raises(SaveError):
         write_result(result, path / "below")
-    for content in (b"{}", b"[" * 100_000, b" " * (MAX_RESULT_BYTES + 1), b'{"nickname": "\xff"}'):
-        path.write_bytes(content)
-        with pytest.raises(FormatError):
-            read_result(path)
-    with pytest.raises(FormatError):
-        read_result(tmp_path / "missing.json")

@@ -18,13 +18,12 @@ from napari_cryoet.lessons.lesson import (
     FILE_NAME,
     LESSON_NAME,
     MAX_LESSON_BYTES,
-    MAX_RESULT_BYTES,
     Answer,
     Feedback,
     Lesson,
     Result,
 )
-from napari_cryoet.lessons.text import HIDDEN, read_lesson_text
+from napari_cryoet.lessons.text import HIDDEN, key_of, read_lesson_text
 from napari_cryoet.locations import path_to_read
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.citation import Jump
@@ -37,7 +36,6 @@ MAX_SHOWN_BYTES: Final = 20 << 20
 #: The folder of the lessons in a pack.
 LESSONS: Final = "lessons"
 _MAX_LISTED: Final = 100
-_NOT_IN_KEY: Final = re.compile("[^a-z0-9]+")
 
 
 class LessonFolder:
@@ -107,8 +105,7 @@ def open_lesson(path: Path | str) -> LessonFolder:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"{folder / LESSON_NAME} isn't text in UTF-8.") from error
-    key = _NOT_IN_KEY.sub("-", folder.name.casefold()).strip("-")
-    return LessonFolder(folder, read_lesson_text(text, key[:80] or "lesson"))
+    return LessonFolder(folder, read_lesson_text(text, key_of(folder.name, "lesson")))
 
 
 def open_shared(text: str) -> tuple[View | Jump | LessonFolder | None, Path | None]:
@@ -142,22 +139,6 @@ def _content(path: Path, max_bytes: int) -> bytes:
 
 
 # results
-
-
-def read_result(path: Path | str) -> Result:
-    """A learner's result from its file; FormatError if it is none or too large."""
-    path = Path(path)
-    return result_of_json(_content(path, MAX_RESULT_BYTES))
-
-
-def result_of_json(text: bytes) -> Result:
-    """A learner's result from JSON; FormatError if it is none or too large."""
-    if len(text) > MAX_RESULT_BYTES:
-        raise FormatError(f"This result is larger than {MAX_RESULT_BYTES >> 20} MB.")
-    try:
-        return msgspec.json.decode(text, type=Result)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise FormatError(f"This isn't the result of a lesson: {error}.") from error
 
 
 def write_result(result: Result, path: Path | str) -> Path:

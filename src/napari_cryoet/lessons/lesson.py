@@ -19,8 +19,6 @@ MAX_LESSON_BYTES: Final = 1 << 20
 MAX_STEPS: Final = 100
 MAX_CHOICES: Final = 20
 MAX_PICKS: Final = 5_000
-#: Maximum size of a result in JSON.
-MAX_RESULT_BYTES: Final = 2 << 20
 
 #: What is right or wrong with an answer.
 Cause = Literal[
@@ -299,7 +297,7 @@ class StepProgress(Part, frozen=True, kw_only=True):
     first: Feedback | None = None
     last: Feedback | None = None
     attempts: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    n_hints: HintCount = 0
+    n_hints: Annotated[int, Meta(ge=0, le=MAX_CHOICES)] = 0
     seconds: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from html import escape
 from typing import Any, Final, Literal, get_args
 from urllib.parse import unquote
 
+import msgspec
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -22,7 +22,6 @@ ActionKind = Literal["goto", "show", "hide", "highlight"]
 _PICTURE: Final = re.compile(FILE_NAME)
 _LINK: Final = re.compile("https?://|!", re.IGNORECASE)
 _ACTION: Final = re.compile(f"!({'|'.join(get_args(ActionKind))})=(.+)", re.DOTALL)
-_FARTHEST: Final = 1e7  # of a position in ångström, as in a view
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,10 @@ def to_html(markdown: str) -> str:
 
 def _position_of(text: str) -> Zyx | None:
     try:
-        z, y, x = map(float, text.split(","))
-    except ValueError:
+        position: Zyx = msgspec.convert(text.replace(" ", "").split(","), Zyx, strict=False)
+    except msgspec.ValidationError:
         return None
-    are_near = all(math.isfinite(value) and abs(value) <= _FARTHEST for value in (z, y, x))
-    return (z, y, x) if are_near else None
+    return position
 
 
 class _Markdown(MarkdownIt):

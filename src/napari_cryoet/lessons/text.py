@@ -32,7 +32,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -87,12 +87,9 @@ def read_lesson_text(text: str, key: str) -> Lesson:
         header = _read_yaml("\n".join(lines[1 : n_header - 1]), dict[str, Any], first_line=2)
         if "steps" in header:
             raise FormatError("steps are written below it, each with a ## heading.")
-        lesson = msgspec.convert({"key": key} | header, Lesson)
-    body = "\n" * n_header + "\n".join(lines[n_header:])
-    tokens = [token for token in _STRUCTURE.parse(body) if token.level <= 1]
-    steps = tuple(_read_steps(lines, tokens, n_header))
+    steps = tuple(_read_steps(lines, n_header))
     with _located("The lesson"):
-        return msgspec.convert(msgspec.structs.asdict(lesson) | {"steps": steps}, Lesson)
+        return msgspec.convert({"key": key} | header | {"steps": steps}, Lesson)
 
 
 def _header_length(lines: Sequence[str]) -> int:
@@ -106,20 +103,19 @@ def _header_length(lines: Sequence[str]) -> int:
     return fences[1] + 1
 
 
-def _read_steps(lines: Sequence[str], tokens: Sequence[Token], n_header: int) -> Iterator[Step]:
-    """The steps, in order; each begins with a token of a heading, and ends before the next one."""
+def _read_steps(lines: list[str], n_header: int) -> Iterator[Step]:
+    """The steps, in order; each begins with a heading, and ends before the next one."""
     heads = [
-        number
-        for number, token in enumerate(tokens)
-        if token.type == "heading_open" and token.markup == "##" and not token.level
+        n_header + _lines_of(token)[0]
+        for token in _blocks(lines[n_header:])
+        if token.type == "heading_open" and token.markup == "##"
     ]
-    line_numbers = [_lines_of(tokens[head])[0] for head in heads] + [len(lines)]
-    before = lines[n_header : line_numbers[0]]
-    if any(line.strip() for line in before):
+    ends = [*heads, len(lines)]
+    if any(line.strip() for line in lines[n_header : ends[0]]):
         raise FormatError("A lesson's text begins with a step: a line such as ## Look first.")
     keys: set[str] = set()
-    for (head, after), end in zip(pairwise([*heads, len(tokens)]), line_numbers[1:], strict=True):
-        step = _read_step(lines, tokens[head:after], end, number=heads.index(head) + 1)
+    for number, (head, end) in enumerate(pairwise(ends), 1):
+        step = _read_step(lines[head:end], head, number)
         if step.key in keys:
             raise FormatError(
                 f"Two steps have the key {step.key!r}.",
@@ -129,35 +125,49 @@ def _read_steps(lines: Sequence[str], tokens: Sequence[Token], n_header: int) ->
         yield step
 
 
-def _read_step(lines: Sequence[str], tokens: Sequence[Token], end: int, number: int) -> Step:
-    title = tokens[1].content
-    given = _KEY.search(title)
-    title = _KEY.sub("", title)
-    start = _lines_of(tokens[0])[1]
-    texts = list(lines[start:end])
+def _read_step(lines: list[str], n_before: int, number: int) -> Step:
+    """A step from its lines, of which the first is its heading.
+
+    Parameters
+    ----------
+    n_before
+        How many lines of the lesson are above it.
+    """
+    heading, title_token, *tokens = _blocks(lines)
+    given = _KEY.search(title_token.content)
+    title = _KEY.sub("", title_token.content)
+    n_heading = _lines_of(heading)[1]
+    texts = [""] * n_heading + lines[n_heading:]
     hints: list[str] = []
-    key = key_of(title, number) if given is None else given[1]
+    key = key_of(title, f"step-{number}") if given is None else given[1]
     parts: dict[str, Any] = {"key": key, "title": title, "hints": hints}
     for token in tokens:
-        words = token.info.split()
-        if token.type != "fence" or token.level or not words or words[0] not in _BLOCKS:
+        name = token.info.strip().partition(" ")[0]
+        if token.type != "fence" or name not in _BLOCKS:
             continue
         first, after = _lines_of(token)
-        texts[first - start : after - start] = [""] * (after - first)
-        with _located(f"Step {title!r}, line {first + 1}"):
-            match words[0]:
+        texts[first:after] = [""] * (after - first)
+        line_number = n_before + first + 1
+        with _located(f"Step {title!r}, line {line_number}"):
+            if name in parts:
+                raise FormatError(f"a step has only one {name}.")
+            match name:
                 case "hint":
                     hints.append(_trimmed(token.content))
-                case name if name in parts:
-                    raise FormatError(f"a step has only one {name}.")
                 case "view":
-                    parts["view"] = _read_view(token.content)
-                case name:
-                    parts[name] = _read_yaml(token.content, LessonTask, first + 2)
+                    parts[name] = _read_view(token.content)
+                case "task":
+                    parts[name] = _read_yaml(token.content, LessonTask, line_number + 1)
     with _located(f"Step {title!r}"):
         step = msgspec.convert(parts | {"text": _trimmed("\n".join(texts))}, Step)
         _refuse_misplaced(step)
         return step
+
+
+def _blocks(lines: Sequence[str]) -> list[Token]:
+    """The blocks of Markdown that aren't within another one, and the content of headings."""
+    tokens = _STRUCTURE.parse("\n".join(lines))
+    return [token for token in tokens if not token.level or token.type == "inline"]
 
 
 def _read_view(text: str) -> View:
@@ -220,10 +230,10 @@ def _lines_of(token: Token) -> tuple[int, int]:
     return first, after
 
 
-def key_of(title: str, number: int) -> str:
-    """The key of a title; ``step-NUMBER`` if it has no letters of a key."""
+def key_of(title: str, otherwise: str) -> str:
+    """The key of a title, or the other one if it has no letters of a key."""
     words = re.sub("[^a-z0-9]+", "-", title.casefold()).strip("-")
-    return words[:_MAX_KEY].strip("-") or f"step-{number}"
+    return words[:_MAX_KEY].strip("-") or otherwise
 
 
 def _trimmed(text: str) -> str:
@@ -246,13 +256,14 @@ def lesson_text(lesson: Lesson) -> str:
         again = read_lesson_text(text, lesson.key)
     except FormatError as error:
         raise SaveError(f"This lesson can't be written. {error.message}") from error
-    for step, read in zip_longest(lesson.steps, again.steps):
-        if step is None or _trimmed_step(step) != read:
-            title = (step or read).title
-            hint = "Use no ## heading in its text, and close every ``` there."
-            raise SaveError(f"Step {title!r} would be read as another one.", hint=hint)
-    if replace(again, steps=()) != replace(lesson, steps=()):
-        raise SaveError("The lesson's title or description can't be written.")
+    written = tuple(map(_trimmed_step, lesson.steps))
+    if again != replace(lesson, steps=written):
+        pairs = zip(written, again.steps, strict=False)
+        changed = next((step for step, read in pairs if step != read), lesson)
+        raise SaveError(
+            f"{changed.title!r} would be read as something else.",
+            hint="Use no ## heading in the text of a step, and close every ``` there.",
+        )
     return text
 
 
