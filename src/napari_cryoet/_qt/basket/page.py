@@ -32,6 +32,7 @@ from napari_cryoet._qt.widgets.controls import (
     add_item,
     add_title,
     agrees,
+    clear_layout,
     drop_menu,
     explain,
     open_folder,
@@ -501,9 +502,7 @@ class Remarks(QWidget):
         if remarks == self._shown:
             return
         self._shown = remarks
-        while (item := self._grid.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.deleteLater()
+        clear_layout(self._grid)
         for number, (text, fix_text, fix) in enumerate(remarks):
             self._grid.addWidget(plain_label(f"⚠ {text}"), number, 0)
             if fix is not None:

@@ -15,6 +15,7 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     agrees,
+    clear_layout,
     open_folder,
     plain_label,
     plain_tooltip,
@@ -192,9 +193,7 @@ class HeldDataDialog(QDialog):
         )
 
     def _show(self, rows: list[_Row]) -> None:
-        while (item := self._grid.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.deleteLater()
+        clear_layout(self._grid)
         for number, row in enumerate(rows):
             name, size = ElidedLabel(row.name), plain_label(size_text(row.size_bytes))
             name.setToolTip(plain_tooltip(str(row.folder)))

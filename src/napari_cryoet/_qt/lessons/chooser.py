@@ -17,14 +17,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.controls import plain_label, push_button
+from napari_cryoet._qt.widgets.controls import clear_layout, plain_label, push_button
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.classroom.client import ClassClient
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.lessons.folder import lessons_of, open_lesson
-from napari_cryoet.lessons.lesson import LESSON_NAME, LessonSource
+from napari_cryoet.lessons.folder import LessonFolder, lessons_of, open_lesson
+from napari_cryoet.lessons.lesson import LESSON_NAME
 from napari_cryoet.wording import plain
 
 _LIST: Final = "list of lessons"
@@ -44,8 +43,6 @@ class LessonChooser(QWidget):
         self._tasks = tasks
         #: The open pack, whose lessons are listed instead of the demo's.
         self.pack: Path | None = None
-        #: The student of a class, whose lessons are listed instead.
-        self.student: ClassClient | None = None
         self._list = QWidget()
         self._rows = QVBoxLayout(self._list)
         self._rows.setContentsMargins(6, 12, 6, 6)
@@ -72,11 +69,8 @@ class LessonChooser(QWidget):
     def fill(self) -> None:
         """List the lessons; without a pack that has some, the demo is made if it isn't there."""
         pack = self.pack
-        student = self.student
 
-        def work(job: Job) -> tuple[LessonSource, ...]:
-            if student is not None:
-                return tuple(student.open_lesson(key, job) for key in student.lessons)
+        def work(job: Job) -> tuple[LessonFolder, ...]:
             lessons = () if pack is None else lessons_of(pack)
             return lessons or lessons_of(ensure_demo_pack(task=job))
 
@@ -89,20 +83,14 @@ class LessonChooser(QWidget):
 
     def open_file(self) -> None:
         """Let the user choose a lesson's file."""
-        chosen, _ = QFileDialog.getOpenFileName(
-            self, "Open a lesson", "", f"Lessons ({LESSON_NAME})"
-        )
-        if chosen:
-            self.open_path(Path(chosen))
-
-    def open_path(self, path: Path) -> None:
-        """Open a lesson by its file."""
-        self._tasks.run(
-            _LIST,
-            lambda _job: open_lesson(path),
-            then=self.chosen.emit,
-            failed=self._on_failed,
-        )
+        path = ask_for_lesson(self)
+        if path is not None:
+            self._tasks.run(
+                _LIST,
+                lambda _job: open_lesson(path),
+                then=self.chosen.emit,
+                failed=self._on_failed,
+            )
 
     def _on_said(self, key: object, fraction: float, text: str) -> None:
         if key == _LIST and text:
@@ -112,25 +100,27 @@ class LessonChooser(QWidget):
     def _on_failed(self, error: CryoETError) -> None:
         self.loadable.show_error(error, self.fill)
 
-    def _show(self, lessons: Sequence[LessonSource]) -> None:
-        while (item := self._rows.takeAt(0)) is not None:
-            part = item.widget()
-            if part is not None:
-                part.setParent(None)
-                part.deleteLater()
+    def _show(self, lessons: Sequence[LessonFolder]) -> None:
+        clear_layout(self._rows)
         self._rows.addWidget(plain_label("Take a lesson", name="messageTitle"))
-        for source in lessons:
-            lesson = source.lesson
+        for lesson_folder in lessons:
+            lesson = lesson_folder.lesson
             about = f"{lesson.minutes} minutes. {plain(lesson.description)}"
             button = QCommandLinkButton(plain(lesson.title).replace("&", "&&"), about)
             button.setObjectName("startChoice")
             button.setAutoDefault(True)
-            button.clicked.connect(partial(self._choose, source))
+            button.clicked.connect(partial(self._choose, lesson_folder))
             self._rows.addWidget(button)
         self._rows.addWidget(push_button("Open a lesson’s file…", self.open_file))
         self._rows.addWidget(push_button("Write a lesson…", self.write_requested.emit))
         self._rows.addStretch(1)
         self.loadable.show_content()
 
-    def _choose(self, lesson: LessonSource, _checked: bool = False) -> None:
+    def _choose(self, lesson: LessonFolder, _checked: bool = False) -> None:
         self.chosen.emit(lesson)
+
+
+def ask_for_lesson(parent: QWidget) -> Path | None:
+    """Let the user choose a lesson's file; None if none was chosen."""
+    chosen, _ = QFileDialog.getOpenFileName(parent, "Open a lesson", "", f"Lessons ({LESSON_NAME})")
+    return Path(chosen) if chosen else None

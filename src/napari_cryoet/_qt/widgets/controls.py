@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QLabel,
+    QLayout,
     QMenu,
     QMessageBox,
     QProgressBar,
@@ -148,6 +149,15 @@ def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayou
     for name, field in rows:
         form.addRow(name, field)
     return form
+
+
+def clear_layout(layout: QLayout) -> None:
+    """Remove and delete all widgets of a layout."""
+    while (item := layout.takeAt(0)) is not None:
+        widget = item.widget()
+        if widget is not None:
+            widget.setParent(None)
+            widget.deleteLater()
 
 
 # labels
