@@ -5,6 +5,7 @@ import importlib.resources
 from pathlib import Path
 
 import pytest
+from napari._app_model.constants import MenuId  # napari names its menus nowhere else
 from npe2 import PluginManager, PluginManifest
 
 PICKS = (".ndjson", ".star", ".tbl", ".json", ".csv", ".parquet")
@@ -53,6 +54,8 @@ def test_the_portal_dock_is_first_and_all_docks_are_in_menus(manifest):
     listed = {item.command for items in manifest.contributions.menus.values() for item in items}
 
     assert docks[0].display_name == "CryoET Explorer"
+    shown = {menu.value for menu in MenuId.contributables()}
+    assert set(manifest.contributions.menus) <= shown
     assert (
         {dock.command for dock in docks}
         <= listed
