@@ -44,6 +44,7 @@ from napari_cryoet import (
     write_picks,
 )
 from napari_cryoet._qt.launch import LaunchOptions, Opening
+from napari_cryoet._qt.lessons.task_form import PICK
 from napari_cryoet._qt.widgets.dock import PLUGIN_NAME, open_dock
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
@@ -321,28 +322,27 @@ def lesson(stage: Stage) -> Picture.Image:
     until(lambda: dock.chooser.buttons)
     source = lessons_of(ensure_demo_pack())[1]
     dock.play(source)
-    player = dock.player
     number = next(
         count
         for count, step in enumerate(source.lesson.steps)
         if isinstance(step.task, PickTask) and step.task.reference
     )
-    player.go_to(number)
-    until(lambda: player.box is not None and player.box.is_on_canvas)
+    dock.go_to(number)
+    until(lambda: dock.box is not None and dock.box.is_on_canvas)
     stage.fit()
-    (low_z, high_z), *_ = player.box.task.region_zyx_angstrom
-    reference = source.read_picks(player.box.task.reference).positions_angstrom_zyx
+    (low_z, high_z), *_ = dock.box.task.region_zyx_angstrom
+    reference = source.read_picks(dock.box.task.reference).positions_angstrom_zyx
     near = reference[(reference[:, 0] > low_z) & (reference[:, 0] < high_z)]
-    add_picks(player, [*near[:4], near[4] + [0, 90, 120]])
-    click(player.box.bar.button)
-    until(player.feedback.isVisible)
+    add_picks(dock, [*near[:4], near[4] + [0, 90, 120]])
+    click(dock.box.bar.button)
+    until(dock.feedback.isVisible)
     stage.settle()
     return drawn(stage.window)
 
 
-def add_picks(player: Any, positions_zyx: list[Any]) -> None:
+def add_picks(dock: Any, positions_zyx: list[Any]) -> None:
     """Add picks to the layer of a lesson's task."""
-    layer = player.box.points
+    layer = dock.box.layers[0]
     for position in positions_zyx:
         layer.add((position - layer.translate) / layer.scale)
 
@@ -357,7 +357,8 @@ def lesson_editor(stage: Stage) -> Picture.Image:
         editor.step_title.setText(title)
     editor.steps.setCurrentRow(1)
     editor.tabs.setCurrentIndex(2)
-    editor.form.ask.setText("Pick all ribosomes that you see.")
+    editor.form.kind.setCurrentText(PICK)
+    editor.form.fields["ask"].setPlainText("Pick all ribosomes that you see.")
     stage.fit()
     return drawn(stage.window)
 

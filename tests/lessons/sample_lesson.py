@@ -1,10 +1,19 @@
-"""A lesson about the demo's first run: a view, a task with a hidden reference, a link and a picture."""
+"""Tasks of all kinds, and a lesson about the demo's first run with a view, a task and a picture."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from napari_cryoet.lessons.lesson import (
+    Choice,
+    ChooseTask,
+    CompareTask,
+    LessonTask,
+    MeasureTask,
+    PickTask,
+    SortTask,
+)
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram, Words
@@ -18,6 +27,38 @@ tolerance_angstrom: 100
 region_zyx_angstrom: [[0, 100], [0, 300], [0, 300]]
 reference: answers/right.ndjson
 """
+
+
+MESSAGES = {"right": "Yes: it is.", "wrong object": "Not this one.\n\nLook *again*."}
+#: A task of each kind, with all that the editor has no field for.
+TASKS: tuple[LessonTask, ...] = (
+    PickTask(
+        object_name="ribosome",
+        tolerance_angstrom=120,
+        region_zyx_angstrom=((0, 100), (0, 200.5), (0, 300)),
+        reference="answers/ribosomes.ndjson",
+        others={"fatty acid synthase": "answers/fas.ndjson"},
+        messages=MESSAGES,
+    ),
+    SortTask(picks="picks/A.ndjson", reference="answers/A.ndjson", tolerance_angstrom=80),
+    ChooseTask(
+        ask="Two lines,\nwhich stay.",
+        choices=(
+            Choice(text="no", message="Why?"),
+            Choice(position_zyx_angstrom=(1, 2, 3.5)),
+            Choice(text="no", picture="cell.png"),
+        ),
+        right=1,
+    ),
+    MeasureTask(tolerance_angstrom=20.123, right_angstrom=251.234, explanation="25 nm: a ribosome"),
+    CompareTask(
+        layers=("A", "B"),
+        causes=("shifted", "flipped"),
+        right="B",
+        right_cause="flipped",
+        pass_score=0.9,
+    ),
+)
 
 
 def view_at(portal: Portal, point: tuple[float, float, float], title: str = "") -> View:

@@ -10,16 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessons.sample_lesson import TASKS
 from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.lessons.lesson import (
     MAX_LESSON_BYTES,
-    Choice,
     ChooseTask,
-    CompareTask,
     Lesson,
     MeasureTask,
-    PickTask,
-    SortTask,
     Step,
 )
 from napari_cryoet.lessons.markdown import Action, parse_action, to_html
@@ -36,25 +33,6 @@ VIEW = View(
         field_angstrom=(1700, 1500),
     ),
 )
-MESSAGES = {"right": "Yes: it is.", "wrong object": "Not this one.\n\nLook *again*."}
-TASKS = (
-    None,
-    PickTask(
-        object_name="ribosome",
-        tolerance_angstrom=120,
-        region_zyx_angstrom=((0, 100), (0, 200.5), (0, 300)),
-        reference="answers/ribosomes.ndjson",
-        others={"fatty acid synthase": "answers/fas.ndjson"},
-        messages=MESSAGES,
-    ),
-    SortTask(picks="picks/A.ndjson", reference="answers/A.ndjson", tolerance_angstrom=80),
-    ChooseTask(
-        choices=(Choice(text="no", message="Why?"), Choice(position_zyx_angstrom=(1, 2, 3))),
-        right=1,
-    ),
-    MeasureTask(tolerance_angstrom=20, right_angstrom=250, explanation="25 nm: a ribosome"),
-    CompareTask(layers=("A", "B"), causes=("shifted", "flipped"), right="B", right_cause="flipped"),
-)
 LESSON = Lesson(
     key="a-lesson",
     title="Finding: #ribosomes",
@@ -70,7 +48,7 @@ LESSON = Lesson(
             task=task,
             hints=("a hint", "with code:\n\n```\nx\n```")[: number % 3],
         )
-        for number, task in enumerate(TASKS)
+        for number, task in enumerate((None, *TASKS))
     ),
 )
 
@@ -111,7 +89,7 @@ def test_any_words_are_written_exactly_or_not_at_all(text, title, hint):
         title=title,
         text=text,
         hints=(hint,),
-        task=ChooseTask(ask=text, choices=TASKS[3].choices),
+        task=ChooseTask(ask=text, choices=TASKS[2].choices),
     )
     lesson = Lesson(key="k", title=title, description=hint, steps=(step,))
     try:

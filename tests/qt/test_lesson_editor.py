@@ -2,36 +2,55 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from msgspec.structs import replace
 from napari import Viewer
+from napari.components import ViewerModel
 from napari.layers import Points
+from PIL import Image
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtCore import QMimeData, Qt, QUrl
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox
 
+from lessons.sample_lesson import TASKS
 from napari_cryoet._qt.lessons.dock import WRITE, LessonDock
 from napari_cryoet._qt.lessons.editor import LessonEditor
-from napari_cryoet._qt.lessons.task_form import SCREEN
+from napari_cryoet._qt.lessons.task_form import CHOOSE, PICK, SCREEN, TaskForm
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.lessons.folder import open_lesson
-from napari_cryoet.lessons.lesson import ChooseTask, PickAnswer, PickTask
+from napari_cryoet.lessons.lesson import (
+    Choice,
+    ChooseTask,
+    Lesson,
+    LessonTask,
+    PickAnswer,
+    PickTask,
+    Step,
+)
+from napari_cryoet.lessons.writing import Draft
 from napari_cryoet.portal.portal import open_portal
 
 LEFT = Qt.MouseButton.LeftButton
-CHOOSE = 2  # in the list of kinds
 
 
 @pytest.fixture
-def editor(qtbot: QtBot, viewer_in_window: Viewer):
+def editor(qtbot: QtBot, viewer_in_window: Viewer, monkeypatch):
+    discard = QMessageBox.StandardButton.Discard
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: discard)
     viewer_in_window.window.resize(1280, 800)
     editor = open_dock(viewer_in_window, WRITE)
     with qtbot.waitActive(editor.window()):
         editor.window().activateWindow()
     yield editor
     viewer_in_window.window.resize(800, 480)
+
+
+def choose(combo: QComboBox, text: str) -> None:
+    """Choose as a user does."""
+    combo.setCurrentText(text)
+    combo.activated.emit(combo.currentIndex())
 
 
 def replace_text(qtbot: QtBot, field, text: str) -> None:
@@ -65,26 +84,42 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     editor.tabs.setCurrentIndex(1)
     assert "Look here" in editor.preview.toPlainText()
 
-    editor.tabs.setCurrentIndex(2)
+    viewer.scene.camera.zoom *= 2
     qtbot.mouseClick(editor.add_button, LEFT)
     assert editor.draft.steps[0].task is None
+    editor.tabs.setCurrentIndex(2)
     form = editor.form
-    form.picks.choose(ribosomes)
+    choose(form.kind, PICK)
+    form.reference.choose(ribosomes)
     assert form.tolerance.value() > 5
-    form.region.setCurrentText(SCREEN)
-    qtbot.keyClicks(form.ask, "Pick all ribosomes.")
-    qtbot.mouseClick(editor.task_button, LEFT)
+    choose(form.region, SCREEN)
+    qtbot.keyClicks(form.fields["ask"], "Pick all ribosomes.")
+    viewer.scene.camera.zoom /= 2  # the task is of what the step shows, not of this
+    qtbot.mouseClick(editor.add_button, LEFT)
     assert not editor.notice.isVisible()
 
-    qtbot.mouseClick(editor.add_button, LEFT)
-    form.kind.setCurrentIndex(CHOOSE)
-    qtbot.mouseClick(editor.task_button, LEFT)
-    assert "choices" in editor.notice.text
+    choose(form.kind, CHOOSE)
     qtbot.keyClicks(form.choices, "Ice")
+    editor.steps.setCurrentRow(0)
+    assert "choices" in editor.notice.text
+    assert editor.steps.currentRow() == 2
     qtbot.keyClick(form.choices, Qt.Key.Key_Return)
     qtbot.keyClicks(form.choices, "Carbon")
-    qtbot.mouseClick(editor.step_buttons[1], LEFT)  # up, and the task is set, too
+    choose(form.right, "Carbon")
+    qtbot.mouseClick(editor.step_buttons[0], LEFT)  # up
     assert [step.title for step in editor.draft.steps] == ["Look", "Step 3", "Step 2"]
+
+    with qtbot.waitSignal(editor.played) as played:
+        qtbot.mouseClick(editor.try_button, LEFT)
+    dock = played.args[0]
+    assert isinstance(dock, LessonDock)
+    assert editor.draft.folder is None
+    _, choose_step, pick = editor.draft.steps
+    positions = tuple(map(tuple, picks_of(ribosomes).positions_angstrom_zyx.tolist()))
+    answer = PickAnswer(positions_zyx_angstrom=positions)
+    tried = dock.player.session.source.grade(pick.key, answer)
+    assert tried.score == 1
+    assert 0 < len(tried.reference_zyx_angstrom) < count
 
     folder = tmp_path / "my lesson"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args, **_options: (folder, ""))
@@ -92,40 +127,91 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     lesson = open_lesson(folder).lesson
     assert lesson == editor.draft.lesson
     assert lesson.title == "My ribosomes"
-    _, choose, pick = lesson.steps
-    assert isinstance(choose.task, ChooseTask)
-    assert isinstance(pick.task, PickTask)
+    assert lesson.step(choose_step.key).task.right == 1
+    assert isinstance(lesson.step(pick.key).task, PickTask)
     names = [layer.name for step in lesson.steps for layer in step.view.layers]
     assert names
     assert not any(ribosomes.name in name for name in names)
-    positions = tuple(map(tuple, picks_of(ribosomes).positions_angstrom_zyx.tolist()))
-    feedback = open_lesson(folder).grade(pick.key, PickAnswer(positions_zyx_angstrom=positions))
-    assert feedback.score == 1
-    assert 0 < len(feedback.reference_zyx_angstrom) <= count
-
-    with qtbot.waitSignal(editor.played) as played:
-        qtbot.mouseClick(editor.try_button, LEFT)
-    assert isinstance(played.args[0], LessonDock)
-    assert played.args[0].player.session.lesson == lesson
+    assert open_lesson(folder).grade(pick.key, answer) == tried
+    assert dock.player.session.source.grade(pick.key, answer) == tried
 
 
 def test_changes_are_asked_about_before_another_lesson_opens(
     qtbot: QtBot, editor: LessonEditor, tmp_path: Path, monkeypatch
 ) -> None:
-    asked = []
-
-    def answer(*args, **_options):
-        asked.append(args[2])
-        return QMessageBox.StandardButton.Save
-
-    monkeypatch.setattr(QMessageBox, "question", answer)
-    folder = tmp_path / "lesson"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args, **_options: (folder, ""))
+    buttons = QMessageBox.StandardButton
+    answers = [buttons.Cancel, buttons.Save, buttons.Save]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    chosen = ["", tmp_path / "lesson"]
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_args, **_options: (chosen.pop(0), "")
+    )
     replace_text(qtbot, editor.title, "Kept")
+    for _ in range(2):  # Cancel, and Save without a name
+        editor.new_lesson()
+        assert editor.draft.lesson.title == "Kept"
     editor.new_lesson()
-    assert len(asked) == 1
-    assert open_lesson(folder).lesson.title == "Kept"
-    editor.open(folder)
-    assert len(asked) == 1
+    assert not editor.draft.is_changed
+    assert not answers
+    editor.open(tmp_path / "lesson")
     assert editor.title.text() == "Kept"
-    np.testing.assert_equal(editor.draft.is_changed, False)
+
+
+def test_pictures_are_dropped_and_taken_from_the_screen(
+    qtbot: QtBot, editor: LessonEditor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lesson"
+    folder.mkdir()
+    (folder / "lesson.md").write_text("---\ntitle: A lesson\n---\n## Look\n")
+    editor.open(folder)
+    pictures = [tmp_path / "My cell (1).JPG", tmp_path / "other" / "my cell 1.jpg"]
+    for size_px, path in enumerate(pictures, 300):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (size_px, size_px)).save(path)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in pictures])
+    editor.text.insertFromMimeData(mime)
+    editor.insert_screen()
+    text = editor.draft.steps[0].text
+    assert "![My cell (1)](my-cell-1.jpg)" in text
+    assert "![my cell 1](my-cell-1-2.jpg)" in text
+    editor.tabs.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: editor.preview.height() > 600)
+    assert [path.name for path in folder.iterdir()] == ["lesson.md"]
+
+    for path in (tmp_path / "missing.png", folder / "lesson.md"):
+        editor.insert_file(path)
+        assert path.stem in editor.notice.text
+    assert editor.draft.steps[0].text == text
+    qtbot.mouseClick(editor.save_button, LEFT)
+    lesson = open_lesson(folder)
+    assert lesson.read_file("my-cell-1.jpg") == pictures[0].read_bytes()
+    assert lesson.read_file("screen.png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
+def test_what_the_user_does_not_touch_stays_exactly(
+    task: LessonTask, qtbot: QtBot, viewer_model: ViewerModel
+) -> None:
+    form = TaskForm(viewer_model)
+    qtbot.addWidget(form)
+    form.show_task(task)
+    form.fields["explanation"].setPlainText("Changed.")
+    draft = Draft(Lesson(key="a", title="A", steps=(Step(key="a", title="A"),)))
+    assert form.task(draft, 0) == replace(task, explanation="Changed.")
+    if isinstance(task, ChooseTask):  # choices that the form can only name stay, too
+        choose(form.right, "no · cell.png")
+        form.choices.appendPlainText("new")
+        choices = (*task.choices, Choice(text="new"))
+        assert form.task(draft, 0) == replace(
+            task, explanation="Changed.", choices=choices, right=2
+        )
+
+
+def test_a_hint_of_several_paragraphs_stays_one(editor: LessonEditor, tmp_path: Path) -> None:
+    (tmp_path / "lesson.md").write_text(
+        "---\ntitle: A lesson\n---\n## Look\n```hint\nOne.\n\nStill one.\n```\n"
+    )
+    editor.open(tmp_path)
+    editor.hints.appendPlainText("\n---\n\nTwo.")
+    assert editor.draft.steps[0].hints == ("One.\n\nStill one.", "Two.")

@@ -1,24 +1,41 @@
-"""A lesson that is being written: its steps, the picks of its tasks, and the folder it is saved in."""
+"""A lesson that is being written: its steps, the files of its tasks, and the folder it is saved in."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import ExistsError
+from napari_cryoet.exceptions import ExistsError, FormatError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.lessons.folder import open_lesson
-from napari_cryoet.lessons.lesson import LESSON_NAME, Lesson, RegionZyx, Step
-from napari_cryoet.lessons.text import HIDDEN, key_of, lesson_text
+from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, LessonFolder, open_lesson
+from napari_cryoet.lessons.grading import grade
+from napari_cryoet.lessons.lesson import (
+    LESSON_NAME,
+    Answer,
+    Feedback,
+    Lesson,
+    PickTask,
+    RegionZyx,
+    SortTask,
+    Step,
+)
+from napari_cryoet.lessons.text import HIDDEN, key_of, lesson_text, read_lesson_text
 from napari_cryoet.picks import Picks
-from napari_cryoet.views.view import Camera, View
+from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.views.view import Camera, View, Zyx
 
 #: The folder of a lesson's picks that learners see.
 SHOWN: Final = "picks/"
+#: Suffixes of pictures, and how such files begin.
+PICTURES: Final = {".png": b"\x89PNG", ".jpg": b"\xff\xd8\xff"}
+_USE_PICTURE: Final = "Use a PNG or JPEG."
 
 
 class Draft:
@@ -36,8 +53,8 @@ class Draft:
         self.lesson = lesson or Lesson(key="lesson", title="A new lesson")
         self.folder = folder
         self._saved = self.lesson
-        self._picks: dict[str, Picks] = {}
-        self._hidden: set[str] = set()
+        self._unsaved = TemporaryDirectory(prefix="napari-cryoet-draft-")
+        self._answers: dict[str, str] = {}  # paths of the layers that references were made of
 
     @classmethod
     def of_folder(cls, path: Path | str) -> Draft:
@@ -48,12 +65,14 @@ class Draft:
     @property
     def is_changed(self) -> bool:
         """Whether something isn't saved."""
-        return self.lesson != self._saved or bool(self._picks)
+        return self.lesson != self._saved or any(self._unsaved_files())
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps in order."""
         return self.lesson.steps
+
+    # changes
 
     def change(self, **fields: Any) -> None:
         """Change fields of the lesson, such as its title."""
@@ -61,25 +80,14 @@ class Draft:
 
     def add_step(self, view: View | None, after: int = -1) -> int:
         """Add a step that starts from a view, and return its number."""
+        taken = {step.key for step in self.steps}
+        count = len(taken) + 1
+        while f"step-{count}" in taken:
+            count += 1
+        step = Step(key=f"step-{count}", title=f"Step {count}", view=view)
         number = after + 1
-        title = f"Step {len(self.steps) + 1}"
-        step = Step(key=self._free_key(title), title=title)
         self.change(steps=(*self.steps[:number], step, *self.steps[number:]))
-        self.show(number, view)
         return number
-
-    def show(self, number: int, view: View | None) -> None:
-        """Let a step start from a view, without the layers that `hide` hid."""
-        if view is not None:
-            layers = tuple(layer for layer in view.layers if layer.path not in self._hidden)
-            view = replace(view, layers=layers)
-        self.change_step(number, view=view)
-
-    def hide(self, path: str) -> None:
-        """Leave the layer of a path out of all steps, since it would show the answer of a task."""
-        self._hidden.add(path)
-        for number, step in enumerate(self.steps):
-            self.show(number, step.view)
 
     def change_step(self, number: int, **fields: Any) -> None:
         """Change fields of a step; its key stays, since results name it."""
@@ -97,17 +105,60 @@ class Draft:
         """Remove a step; files of its task stay in the folder."""
         self.change(steps=self.steps[:number] + self.steps[number + 1 :])
 
-    def add_picks(self, step: int, picks: Picks, *, is_hidden: bool) -> str:
+    # files, which are written with the lesson
+
+    def add_picks(self, step: int, picks: Picks, *, is_hidden: bool, path: str = "") -> str:
         """Keep picks for a step's task, and return the name of their file.
 
-        It is written with the lesson.
+        Parameters
+        ----------
+        path
+            That of the layer they are from. If they are hidden, no step shows that layer.
         """
         name = f"{HIDDEN if is_hidden else SHOWN}{self.steps[step].key}.ndjson"
-        self._picks[name] = picks
+        write_picks(picks, Path(self._unsaved.name, name), overwrite=True)
+        if is_hidden:
+            self._answers[name] = path
         return name
 
-    def save(self, folder: Path | None = None) -> Path:
-        """Save in the lesson's folder, or a new lesson in a new or empty one; return the folder.
+    def add_picture(self, content: bytes, title: str) -> str:
+        """Keep a picture, and return the name of its file, which no other picture has.
+
+        Raises FormatError if it isn't a PNG or JPEG, or is too large.
+        """
+        suffix = next((each for each, start in PICTURES.items() if content.startswith(start)), "")
+        if not suffix:
+            raise FormatError(f"{title} isn't a picture that can be shown.", hint=_USE_PICTURE)
+        if len(content) > MAX_SHOWN_BYTES:
+            raise FormatError(f"{title} is larger than {MAX_SHOWN_BYTES >> 20} MB.")
+        stem = key_of(title, "picture")
+        name = f"{stem}{suffix}"
+        count = 1
+        while self._content(name) not in (None, content):
+            count += 1
+            name = f"{stem}-{count}{suffix}"
+        Path(self._unsaved.name, name).write_bytes(content)
+        return name
+
+    def place_of(self, name: str) -> LessonFolder:
+        """The folder that has a file, which may not be saved yet."""
+        unsaved = Path(self._unsaved.name)
+        folder = unsaved if (unsaved / name).is_file() else self.folder or unsaved
+        return LessonFolder(folder, self.lesson)
+
+    def _content(self, name: str) -> bytes | None:
+        try:
+            return self.place_of(name).read_file(name)
+        except FormatError:
+            return None
+
+    def _unsaved_files(self) -> Iterator[Path]:
+        return (path for path in Path(self._unsaved.name).rglob("*") if path.is_file())
+
+    # saving and trying
+
+    def save(self, folder: Path) -> None:
+        """Save in the lesson's folder, or a new lesson in a new or empty one.
 
         Raises
         ------
@@ -116,33 +167,83 @@ class Draft:
         SaveError
             If the lesson can't be written.
         """
-        folder = folder or self.folder
-        if folder is None:
-            raise ValueError("a new lesson needs a folder")
         if folder != self.folder and folder.exists() and any(folder.iterdir()):
             raise ExistsError(
                 f"{folder} isn't empty.", hint="Choose a new or empty folder for the lesson."
             )
         if self.folder is None:
-            self.change(key=key_of(folder.name, 1))
-        text = lesson_text(self.lesson)
-        for name, picks in self._picks.items():
-            write_picks(picks, folder / name, overwrite=True)
+            self.change(key=key_of(folder.name, "lesson"))
+        lesson = self._without_answers()
+        text = lesson_text(lesson)
+        for path in self._unsaved_files():
+            target = folder / path.relative_to(self._unsaved.name)
+            with written_whole(target, overwrite=True) as unfinished:
+                shutil.copyfile(path, unfinished)
         with written_whole(folder / LESSON_NAME, overwrite=True) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
         self.folder = folder
-        self._saved = self.lesson
-        self._picks = {}
-        return folder
+        self.lesson = lesson
+        self._saved = lesson
+        self._unsaved = TemporaryDirectory(prefix="napari-cryoet-draft-")
 
-    def _free_key(self, title: str) -> str:
-        taken = {step.key for step in self.steps}
-        key = key_of(title, len(taken) + 1)
-        number = 2
-        while key in taken:
-            key = key_of(f"{title} {number}", number)
-            number += 1
-        return key
+    def trial(self) -> Trial:
+        """The lesson as learners will see it; SaveError if it couldn't be read again."""
+        text = lesson_text(self._without_answers())
+        return Trial(read_lesson_text(text, self.lesson.key), self)
+
+    def _without_answers(self) -> Lesson:
+        """The lesson, in which no step shows a layer that is the answer of a task."""
+        tasks = [step.task for step in self.steps]
+        names = [task.reference for task in tasks if isinstance(task, PickTask | SortTask)]
+        hidden = {self._answers.get(name or "") for name in names} - {None, ""}
+        steps = []
+        for step in self.steps:
+            if step.view is not None:
+                layers = tuple(each for each in step.view.layers if each.path not in hidden)
+                step = replace(step, view=replace(step.view, layers=layers))  # noqa: PLW2901
+            steps.append(step)
+        return replace(self.lesson, steps=tuple(steps))
+
+
+class Trial:
+    """A draft as learners will see it; a `LessonSource`."""
+
+    #: None, so that files that aren't saved are fetched, too.
+    folder: Path | None = None
+
+    def __init__(self, lesson: Lesson, draft: Draft) -> None:
+        self.lesson = lesson
+        self._draft = draft
+
+    def read_file(self, name: str) -> bytes:
+        """A picture or shown picks of the draft."""
+        return self._draft.place_of(name).read_file(name)
+
+    def enter(self, step_key: str) -> None:
+        """Nothing: nobody watches."""
+
+    def grade(
+        self,
+        step_key: str,
+        answer: Answer,
+        task: Task = UNWATCHED,
+        *,
+        n_hints: int = 0,  # noqa: ARG002 - for a class
+    ) -> Feedback:
+        """Grade an answer; see `LessonSource.grade`."""
+        asked = self.lesson.step(step_key).task
+        assert asked is not None  # noqa: S101 - the player asks only where there is one
+        return grade(asked, answer, lambda name: self._draft.place_of(name).read_picks(name), task)
+
+
+def middle_of(camera: Camera) -> Zyx:
+    """The place in the middle of a canvas, on the plane that it shows."""
+    middle = list(camera.center_zyx_angstrom)
+    if camera.ndisplay == 2:
+        through = camera.order[0]
+        middle[through] = camera.point_zyx_angstrom[through]
+    z, y, x = middle
+    return z, y, x
 
 
 def region_of_screen(camera: Camera, extent_zyx: RegionZyx, thickness_angstrom: float) -> RegionZyx:
@@ -157,8 +258,7 @@ def region_of_screen(camera: Camera, extent_zyx: RegionZyx, thickness_angstrom: 
     """
     height, width = camera.field_angstrom
     through, down, right = camera.order
-    center = np.array(camera.center_zyx_angstrom)
-    center[through] = camera.point_zyx_angstrom[through]
+    center = np.array(middle_of(camera))
     half = np.empty(3)
     half[through] = thickness_angstrom / 2 if thickness_angstrom else np.inf
     half[down] = height / 2

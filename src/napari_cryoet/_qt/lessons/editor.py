@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from napari import Viewer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QMimeData, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QListWidget,
+    QMenu,
     QMessageBox,
     QPlainTextEdit,
     QScrollArea,
@@ -22,25 +24,44 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.lessons.chooser import ask_for_lesson
 from napari_cryoet._qt.lessons.dock import WRITE as NAME
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
 from napari_cryoet._qt.lessons.task_form import TaskForm
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.capture import capture
-from napari_cryoet._qt.widgets.controls import agrees, form_of, plain_label, push_button
+from napari_cryoet._qt.views.picture import canvas_png
+from napari_cryoet._qt.widgets.controls import add_item, agrees, form_of, push_button
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.lessons.folder import open_lesson
-from napari_cryoet.lessons.lesson import LESSON_NAME, Step
-from napari_cryoet.lessons.writing import Draft
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.lessons.lesson import Step
+from napari_cryoet.lessons.writing import Draft, middle_of
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import plain
 
 _LIST_PX: Final = 110
+_PICTURE_PX: Final = (1600, 1200)  # of the screen, at most
+_BETWEEN_HINTS: Final = "---"
+_NO_STEP: Final = Step(key="none", title="")
 _UNSAVED: Final = "The lesson has changes that aren't saved. Save them?"
+
+
+class StepText(QPlainTextEdit):
+    """The Markdown of a step; files can be dropped on it."""
+
+    file_dropped = Signal(object)  # Path
+
+    def canInsertFromMimeData(self, source: QMimeData | None) -> bool:
+        return bool(_files_of(source)) or super().canInsertFromMimeData(source)
+
+    def insertFromMimeData(self, source: QMimeData | None) -> None:
+        files = _files_of(source)
+        for path in files:
+            self.file_dropped.emit(path)
+        if not files:
+            super().insertFromMimeData(source)
 
 
 class LessonEditor(Dock):
@@ -63,7 +84,7 @@ class LessonEditor(Dock):
         self._lay_out()
         self._connect()
         self.at_close(self.form.close_down)
-        self.at_close(self._ask_about_changes)
+        self.at_close(self._leave)
         self._show_lesson()
 
     @property
@@ -75,21 +96,20 @@ class LessonEditor(Dock):
 
     def new_lesson(self) -> None:
         """Begin a new lesson."""
-        self._ask_about_changes()
-        self.draft = Draft()
-        self._show_lesson()
+        if self._may_leave():
+            self.draft = Draft()
+            self._show_lesson()
 
     def choose_lesson(self) -> None:
         """Let the user choose a lesson to edit."""
-        chosen, _ = QFileDialog.getOpenFileName(
-            self, "Open a lesson", "", f"Lessons ({LESSON_NAME})"
-        )
-        if chosen:
-            self.open(Path(chosen))
+        path = ask_for_lesson(self)
+        if path is not None:
+            self.open(path)
 
     def open(self, path: Path) -> None:
         """Edit a lesson by its file or folder."""
-        self._ask_about_changes()
+        if not self._may_leave():
+            return
         try:
             self.draft = Draft.of_folder(path)
         except CryoETError as error:
@@ -98,7 +118,8 @@ class LessonEditor(Dock):
 
     def save(self) -> bool:
         """Save, a new lesson in a folder that the user chooses; whether it was saved."""
-        self._settle_task()
+        if not self._settle_task():
+            return False
         folder = self.draft.folder
         if folder is None:
             chosen, _ = QFileDialog.getSaveFileName(
@@ -108,110 +129,131 @@ class LessonEditor(Dock):
                 return False
             folder = Path(chosen)
         try:
-            saved = self.draft.save(folder)
+            self.draft.save(folder)
         except CryoETError as error:
             self.notice.show_error(error)
             return False
-        self.notice.show_notice(f"Saved in {saved}.", is_news=True)
+        self.notice.show_notice(f"Saved in {folder}.", is_news=True)
         return True
 
     def try_lesson(self) -> None:
-        """Save, then play the lesson as a learner does."""
-        self._settle_task()
-        if (not self.draft.is_changed and self.draft.folder) or self.save():
-            assert self.draft.folder is not None  # noqa: S101 - it is saved
-            dock = open_lesson_dock(self.viewer, open_lesson(self.draft.folder))
-            assert dock.player is not None  # noqa: S101 - it plays the lesson
-            dock.player.go_to(max(0, self.number))
-            self.played.emit(dock)
+        """Play the lesson as a learner does, from the step that is edited; nothing is saved."""
+        if not self._settle_task():
+            return
+        try:
+            trial = self.draft.trial()
+        except CryoETError as error:
+            self.notice.show_error(error)
+            return
+        dock = open_lesson_dock(self.viewer, trial)
+        assert dock.player is not None  # noqa: S101 - it plays the lesson
+        dock.player.go_to(max(0, self.number))
+        self.played.emit(dock)
 
-    def _ask_about_changes(self) -> None:
+    def _may_leave(self, *, can_cancel: bool = True) -> bool:
+        """Whether changes, if there are any, are saved or discarded now."""
+        if not self.draft.is_changed and not self.form.touched:
+            return True
+        buttons = QMessageBox.StandardButton
+        cancel = buttons.Cancel if can_cancel else buttons.NoButton
+        answer = QMessageBox.question(self, NAME, _UNSAVED, buttons.Save | buttons.Discard | cancel)
+        return answer == buttons.Discard or (answer == buttons.Save and self.save())
+
+    def _leave(self) -> None:
         self._settle_task()
-        if self.draft.is_changed:
-            buttons = QMessageBox.StandardButton
-            answer = QMessageBox.question(self, NAME, _UNSAVED, buttons.Save | buttons.Discard)
-            if answer == buttons.Save:
-                self.save()
+        self.form.touched = set()  # a task that lacks something can't be kept
+        while not self._may_leave(can_cancel=False):
+            pass  # it couldn't be saved
 
     # steps
 
     def add_step(self) -> None:
         """Add a step that starts from the screen's view."""
-        self._settle_task()
-        view = self._view()
+        view = self._view() if self._settle_task() else None
         if view is not None:
-            number = self.draft.add_step(view, self.number)
-            self._show_steps(number)
+            self._show_steps(self.draft.add_step(view, self.number))
             self.step_title.selectAll()
             self.step_title.setFocus()
 
     def take_screen(self) -> None:
         """Replace the step's view by the screen's."""
         view = self._view()
-        if view is not None and self.step is not None:
-            self.draft.show(self.number, view)
+        if view is not None:
+            self.draft.change_step(self.number, view=view)
             self.notice.show_notice("The step starts from what you see now.", is_news=True)
 
     def move_step(self, by: int) -> None:
         """Move the step up or down."""
-        self._settle_task()
         to = self.number + by
-        if self.step is not None and 0 <= to < len(self.draft.steps):
+        if 0 <= to < len(self.draft.steps) and self._settle_task():
             self.draft.move_step(self.number, to)
             self._show_steps(to)
 
     def remove_step(self) -> None:
         """Remove the step, after a question."""
-        step = self.step
-        if step is None:
-            return
-        question = f"Remove the step “{plain(step.title)}” with its text and task?"
+        title = plain(self.draft.steps[self.number].title)
+        question = f"Remove the step “{title}” with its text and task?"
         if agrees(self, NAME, question, verb="Remove"):
-            number = self.number
-            self.draft.remove_step(number)
-            self._show_steps(min(number, len(self.draft.steps) - 1))
+            self.draft.remove_step(self.number)
+            self._show_steps(min(self.number, len(self.draft.steps) - 1))
+
+    def _settle_task(self) -> bool:
+        """Give the step the task of the form if that was changed; False if it lacks something."""
+        if self.form.touched:
+            try:
+                task = self.form.task(self.draft, self.number)
+            except CryoETError as error:
+                self.notice.show_error(error)
+                return False
+            self.draft.change_step(self.number, task=task)
+            self.form.show_task(task)
+        return True
+
+    # links and pictures in the text
 
     def insert_link(self) -> None:
         """Insert a link to the middle of the screen at the text's cursor."""
         try:
-            center = camera_of(self.viewer).center_zyx_angstrom
-            point = camera_of(self.viewer).point_zyx_angstrom
+            camera = camera_of(self.viewer)
         except CryoETError as error:
             self.notice.show_error(error)
             return
-        through = self.viewer.dims.order[0]
-        place = [point[axis] if axis == through else center[axis] for axis in range(3)]
-        numbers = ",".join(f"{length:.0f}" for length in place)
-        cursor = self.text.textCursor()
-        words = cursor.selectedText() or "here"
-        cursor.insertText(f"[{words}](!goto={numbers})")
-        self.text.setFocus()
+        numbers = ",".join(f"{length:.0f}" for length in middle_of(camera))
+        words = self.text.textCursor().selectedText() or "here"
+        self._insert(f"[{words}](!goto={numbers})")
 
-    def set_task(self) -> None:
-        """Give the step the task of the form."""
-        if self.step is None:
-            return
+    def insert_screen(self) -> None:
+        """Insert a picture of the canvas as it is."""
+        self.insert_picture(canvas_png(self.viewer, _PICTURE_PX), "Screen")
+
+    def choose_picture(self) -> None:
+        """Let the user choose pictures to insert."""
+        chosen, _ = QFileDialog.getOpenFileNames(
+            self, "Insert a picture", "", "Pictures (*.png *.jpg *.jpeg)"
+        )
+        for path in chosen:
+            self.insert_file(Path(path))
+
+    def insert_file(self, path: Path) -> None:
+        """Insert a picture by its file."""
         try:
-            task = self.form.task(self.draft, self.number)
+            self.insert_picture(path.read_bytes(), path.stem)
+        except OSError as error:
+            self.notice.show_error(FormatError(f"{path} can't be read: {error.strerror}."))
+
+    def insert_picture(self, content: bytes, title: str) -> None:
+        """Insert a picture, which is written with the lesson."""
+        try:
+            name = self.draft.add_picture(content, title)
         except CryoETError as error:
             self.notice.show_error(error)
             return
-        self.draft.change_step(self.number, task=task)
-        reference = self.form.reference_layer
-        if reference is not None and about_of(reference).path:
-            self.draft.hide(about_of(reference).path)
-        self._show_task()
+        words = re.sub(r"[\[\]\\]", "", title)
+        self._insert(f"\n\n![{words}]({name})\n\n")
 
-    def _settle_task(self) -> None:
-        """Give the step the task of the form if that was changed."""
-        if self.form.is_touched:
-            self.set_task()
-
-    def remove_task(self) -> None:
-        """Leave the step without a task."""
-        if self.step is not None:
-            self.draft.change_step(self.number, task=None)
-            self._show_task()
+    def _insert(self, markdown: str) -> None:
+        self.text.insertPlainText(markdown)
+        self.text.setFocus()
 
     def _view(self) -> View | None:
         """The screen's view; None after showing an error if there is none."""
@@ -241,42 +283,37 @@ class LessonEditor(Dock):
             self.steps.setCurrentRow(number)
         self._show_step()
 
-    def _on_row(self, _row: int) -> None:
-        self._settle_task()
-        self._show_step()
+    def _on_row(self, row: int) -> None:
+        if row != self.number and self._settle_task():
+            self._show_step()
+        else:
+            self.steps.setCurrentRow(self.number)
 
     def _show_step(self) -> None:
         self.number = self.steps.currentRow()
         step = self.step
         for part in (self.tabs, self.step_title, *self.step_buttons):
             part.setEnabled(step is not None)
-        edited = (self.step_title, self.text, self.hints)
-        blockers = [QSignalBlocker(each) for each in edited]
-        self.step_title.setText("" if step is None else step.title)
-        self.text.setPlainText("" if step is None else step.text)
-        self.hints.setPlainText("" if step is None else "\n\n".join(step.hints))
-        for blocker in blockers:
-            blocker.unblock()
+        step = step or _NO_STEP
+        with QSignalBlocker(self.step_title), QSignalBlocker(self.text), QSignalBlocker(self.hints):
+            self.step_title.setText(step.title)
+            self.text.setPlainText(step.text)
+            self.hints.setPlainText(f"\n\n{_BETWEEN_HINTS}\n\n".join(step.hints))
         self._show_preview()
-        self._show_task()
-
-    def _show_task(self) -> None:
-        task = None if self.step is None else self.step.task
-        self.form.show_task(task)
-        self.no_task.setEnabled(task is not None)
-        kept = "The step has no task yet." if task is None else "The step has this task."
-        self.task_state.setText(kept)
+        self.form.show_task(step.task)
 
     def _show_preview(self, _number: int = 0) -> None:
-        self.preview.show_markdown("" if self.step is None else self.step.text)
+        self.preview.forget_pictures()
+        self.preview.show_markdown(self.text.toPlainText())
 
     def _show_picture(self, name: str) -> None:
-        if self.draft.folder is None:
-            return
-        try:
-            self.preview.add_picture(name, open_lesson(self.draft.folder).read_file(name))
-        except CryoETError as error:
-            self.notice.show_error(error)
+        place = self.draft.place_of(name)
+        self.tasks.run(
+            ("picture", name),
+            lambda _job: place.read_file(name),
+            then=partial(self.preview.add_picture, name),
+            failed=self.notice.show_error,
+        )
 
     def _on_step_title(self, title: str) -> None:
         title = " ".join(title.split()) or "Step"
@@ -289,8 +326,8 @@ class LessonEditor(Dock):
         self.draft.change_step(self.number, text=self.text.toPlainText())
 
     def _on_hints(self) -> None:
-        hints = self.hints.toPlainText().split("\n\n")
-        self.draft.change_step(self.number, hints=tuple(filter(str.strip, hints)))
+        hints = re.split(f"^{_BETWEEN_HINTS}$", self.hints.toPlainText(), flags=re.MULTILINE)
+        self.draft.change_step(self.number, hints=tuple(filter(None, map(str.strip, hints))))
 
     # widgets
 
@@ -306,25 +343,27 @@ class LessonEditor(Dock):
             "New step from the screen", self.add_step, "Add a step that starts from what you see"
         )
         self.step_buttons = (
-            push_button("Take the screen again", self.take_screen),
             push_button("▲", partial(self.move_step, -1), "Move the step up"),
             push_button("▼", partial(self.move_step, 1), "Move the step down"),
+            push_button("Take the screen again", self.take_screen),
             push_button("Remove…", self.remove_step, "Remove the step"),
         )
         self.step_title = QLineEdit()
         self.step_title.setPlaceholderText("Title of the step")
-        self.text = QPlainTextEdit()
+        self.text = StepText()
         self.text.setPlaceholderText("Text of the step. **Bold**, *italic*, - lists.")
         self.link_button = push_button(
             "Insert link to here", self.insert_link, "Insert a link that goes to this place"
         )
+        self.picture_button = push_button("Picture", purpose="Insert a picture")
+        menu = QMenu(self.picture_button)
+        add_item(menu, "Of the screen", self.insert_screen)
+        add_item(menu, "From a file…", self.choose_picture)
+        self.picture_button.setMenu(menu)
         self.preview = LessonText(self.theme)
         self.form = TaskForm(self.viewer)
-        self.task_button = push_button("Set the task", self.set_task)
-        self.no_task = push_button("No task", self.remove_task, "Remove the task")
-        self.task_state = plain_label(name="dimText")
         self.hints = QPlainTextEdit()
-        self.hints.setPlaceholderText("Hints, with an empty line between two")
+        self.hints.setPlaceholderText(f"Hints, with a line {_BETWEEN_HINTS} between two")
         self.notice = NoticeBar(self.theme)
         self.try_button = push_button("Try as a learner", self.try_lesson)
         self.save_button = push_button("Save", self.save)
@@ -333,18 +372,12 @@ class LessonEditor(Dock):
         writing = QWidget()
         in_writing = QVBoxLayout(writing)
         in_writing.addWidget(self.text)
-        in_writing.addWidget(self.link_button)
-        task = QWidget()
-        in_task = QVBoxLayout(task)
-        in_task.addWidget(self.task_state)
-        in_task.addWidget(self.form)
-        in_task.addLayout(_row(self.task_button, self.no_task))
-        in_task.addStretch(1)
+        in_writing.addLayout(_row(self.link_button, self.picture_button))
         self.tabs = QTabWidget()
         for name, part in (
             ("Text", writing),
             ("Preview", _scrolling(self.preview)),
-            ("Task", _scrolling(task)),
+            ("Task", _scrolling(self.form)),
             ("Hints", self.hints),
         ):
             self.tabs.addTab(part, name)
@@ -359,8 +392,8 @@ class LessonEditor(Dock):
         column.addLayout(files)
         column.addLayout(form_of(("Lesson", self.title), ("Takes", self.minutes)))
         column.addWidget(self.steps)
-        column.addLayout(_row(self.add_button, self.step_buttons[0]))
-        column.addLayout(_row(*self.step_buttons[1:]))
+        column.addLayout(_row(self.add_button, *self.step_buttons[:2]))
+        column.addLayout(_row(*self.step_buttons[2:]))
         column.addWidget(self.step_title)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.notice)
@@ -373,11 +406,17 @@ class LessonEditor(Dock):
         self.steps.currentRowChanged.connect(self._on_row)
         self.step_title.textChanged.connect(self._on_step_title)
         self.text.textChanged.connect(self._on_text)
+        self.text.file_dropped.connect(self.insert_file)
         self.hints.textChanged.connect(self._on_hints)
         self.tabs.currentChanged.connect(self._show_preview)
         self.preview.picture_wanted.connect(self._show_picture)
         self.preview.failed.connect(self.notice.show_error)
         self.tasks.unhandled.connect(self.notice.show_error)
+
+
+def _files_of(mime: QMimeData | None) -> list[Path]:
+    urls = [] if mime is None else mime.urls()
+    return [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
 
 
 def _row(*parts: QWidget) -> QHBoxLayout:

@@ -1,17 +1,19 @@
-"""The form of a step's task, with the fields of each kind."""
+"""The form of a step's task: a field for each attribute that the task's kind has."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
+import msgspec
 from napari import Viewer
-from napari.layers import Layer, Points
+from napari.layers import Points
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
+    QLabel,
     QLineEdit,
     QPlainTextEdit,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -20,13 +22,11 @@ from napari_cryoet._qt.layers.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_picks import are_picks, volume_for
-from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import form_of, number_box
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.lesson import (
-    MAX_CHOICES,
     Choice,
     ChooseTask,
     CompareTask,
@@ -38,279 +38,298 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.lessons.writing import Draft, region_of_screen
 from napari_cryoet.picks import Picks
+from napari_cryoet.views.view import View
 
+PICK: Final = "Pick objects"
+CHOOSE: Final = "Choose an answer"
 #: Kinds of tasks by what the form calls them.
-KINDS: Final[dict[str, type[LessonTask]]] = {
-    "Pick objects": PickTask,
+KINDS: Final[dict[str, type[LessonTask] | None]] = {
+    "No task": None,
+    PICK: PickTask,
     "Sort picks into keep and reject": SortTask,
-    "Choose an answer": ChooseTask,
+    CHOOSE: ChooseTask,
     "Measure a distance": MeasureTask,
     "Compare layers": CompareTask,
 }
-#: The fields that each kind needs besides the question and the explanation.
-_FIELDS: Final = {
-    PickTask: ("nothing", "keep", "picks", "name", "tolerance", "region", "thickness"),
-    SortTask: ("keep", "sorted", "picks", "tolerance"),
-    ChooseTask: ("choices", "right"),
-    MeasureTask: ("length", "tolerance"),
-    CompareTask: ("choices", "right", "causes", "right_cause"),
-}
+#: Where right picks are from.
+LAYER: Final = "those of a layer"
+KEPT: Final = "as they are"
+NOTHING: Final = "none: there is nothing to pick"
+#: Regions of a task.
 WHOLE: Final = "the whole tomogram"
-SCREEN: Final = "what the screen shows"
-_TEXT_PX: Final = 70
+SCREEN: Final = "what the step shows"
+BOX: Final = "the box that it has"
+#: Which attributes a field changes beside its own.
+_ALSO: Final = {
+    "reference_from": ("reference", "picks"),
+    "thickness": ("region_zyx_angstrom",),
+    "choices": ("right",),
+    "layers": ("right",),
+    "causes": ("right_cause",),
+}
+_OPTIONAL: Final = {"ask", "explanation", "region_zyx_angstrom", "reference", "causes"}
+_EMPTY: Final = (None, "", ())
+_FILL_IN: Final = "Fill it in, or choose No task."
+_TEXT_PX: Final = 56
 _ANGSTROM_PER_NM: Final = 10.0
 
 
 class TaskForm(QWidget):
     """Fields of a task; only those of the chosen kind are shown.
 
+    A field that the user doesn't touch keeps its exact value, and so does what has no field.
+
     Attributes
     ----------
     fields
-        The fields by name.
-    is_touched
-        Whether something was changed since a task was shown.
+        The fields by the attribute of a task that they are for, and those that help them.
+    touched
+        The names of the fields that the user changed since a task was shown.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
         self._shown: LessonTask | None = None
-        self.is_touched = False
+        self.touched: set[str] = set()
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
-        self.ask = QLineEdit()
-        self.explanation = _lines("Shown after the answer")
-        self.nothing = QCheckBox("Nothing to pick here")
-        self.keep = QCheckBox("Keep the right picks as they are")
-        self.picks = LayerCombo(viewer, are_picks, "Layer of the right picks", NO_PICKS)
-        self.sorted = LayerCombo(viewer, are_picks, "Layer of the picks to sort", NO_PICKS)
-        self.name = QLineEdit()
-        self.tolerance = number_box("Tolerance", "nm", 1000, least=0.1)
+        self.reference_from = QComboBox()
+        self.reference = LayerCombo(viewer, are_picks, "Layer of the right picks", NO_PICKS)
+        self.picks = LayerCombo(viewer, are_picks, "Layer of the picks to sort", NO_PICKS)
+        self.object_name = QLineEdit()
+        self.tolerance = number_box("Tolerance", "nm", 1000, unset="not set")
         self.region = QComboBox()
-        self.region.addItems([WHOLE, SCREEN])
         self.thickness = number_box(
             "Thickness of the region around the shown plane", "nm", 10_000, unset="all planes"
         )
-        self.choices = _lines("One a line")
-        self.right = QSpinBox()
-        self.causes = _lines("What may be wrong with it, one a line")
-        self.right_cause = QSpinBox()
-        self.length = number_box("Right length", "nm", 100_000, least=0.1)
-        rows = {
-            "ask": "Question",
-            "nothing": "",
-            "keep": "",
-            "sorted": "Picks to sort",
-            "picks": "Right picks",
-            "name": "Object",
-            "region": "Region",
-            "thickness": "Planes",
-            "choices": "Choices",
-            "right": "Right one",
-            "causes": "Causes",
-            "right_cause": "Right cause",
-            "length": "Right length",
-            "tolerance": "Tolerance",
-            "explanation": "Explanation",
-        }
-        self.fields: dict[str, QWidget] = {name: getattr(self, name) for name in rows}
-        for number in (self.right, self.right_cause):
-            number.setRange(1, MAX_CHOICES)
-            number.setPrefix("number ")
-        self._form = form_of(*((label, self.fields[name]) for name, label in rows.items()))
+        self.choices = _text_box("Two or more, one a line")
+        self.layers = _text_box("Names of two layers or more, one a line")
+        self.causes = _text_box("What may be wrong with it, one a line")
+        self.right = QComboBox()
+        self.right_cause = QComboBox()
+        self.length = number_box("Right length", "nm", 1e5, unset="not set")
+        self.fields: dict[str, QWidget] = {}
+        self._form = form_of()
+        for name, label, field in (
+            ("ask", "Question", _text_box("What to do or to answer")),
+            ("reference_from", "Right picks", self.reference_from),
+            ("reference", "Layer", self.reference),
+            ("picks", "To sort", self.picks),
+            ("object_name", "Object", self.object_name),
+            ("region_zyx_angstrom", "Region", self.region),
+            ("thickness", "Planes", self.thickness),
+            ("choices", "Choices", self.choices),
+            ("layers", "Layers", self.layers),
+            ("right", "Right one", self.right),
+            ("causes", "Causes", self.causes),
+            ("right_cause", "Right cause", self.right_cause),
+            ("right_angstrom", "Right length", self.length),
+            ("tolerance_angstrom", "Tolerance", self.tolerance),
+            ("explanation", "Explanation", _text_box("Shown after the answer")),
+        ):
+            self.fields[name] = field
+            self._form.addRow(label, field)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.kind)
         column.addLayout(self._form)
-        self.kind.currentIndexChanged.connect(self._show_fields)
-        self.nothing.toggled.connect(self._show_fields)
-        self.keep.toggled.connect(self._show_fields)
-        self.region.currentIndexChanged.connect(self._show_fields)
-        self.picks.layer_changed.connect(self._suggest)
-        for field in self.fields.values():
-            _changed_signal(field).connect(self._touch)
+        self._connect()
         self.show_task(None)
 
-    @property
-    def reference_layer(self) -> Layer | None:
-        """The layer whose picks are the right ones; None if the task takes none."""
-        takes_picks = not self.picks.isHidden()
-        return self.picks.layer if takes_picks else None
+    def _connect(self) -> None:
+        self.kind.activated.connect(partial(self._touch, "kind"))
+        for name, field in self.fields.items():
+            _changed_signal(field).connect(partial(self._touch, name, *_ALSO.get(name, ())))
+        self.kind.currentIndexChanged.connect(self._show_kind)
+        for combo in (self.reference_from, self.region):
+            combo.currentIndexChanged.connect(self._show_rows)
+        self.reference.layer_changed.connect(self._suggest)
+        for combo in (self.right, self.right_cause):
+            combo.setPlaceholderText("choose it")
+        for box in (self.choices, self.layers, self.causes):
+            box.textChanged.connect(self._list_right)
 
     def close_down(self) -> None:
         """Stop watching the viewer's layers."""
+        self.reference.close_down()
         self.picks.close_down()
-        self.sorted.close_down()
 
     def show_task(self, task: LessonTask | None) -> None:
-        """Show a task; without one, the kind stays and the fields are empty."""
+        """Show a task; without one, the fields are empty."""
         self._shown = task
-        if task is not None:
-            self.kind.setCurrentIndex(list(KINDS.values()).index(type(task)))
-        self.ask.setText("" if task is None else task.ask)
-        self.explanation.setPlainText("" if task is None else task.explanation)
-        self.nothing.setChecked(False)
-        self.keep.setChecked(False)
+        for name, field in self.fields.items():
+            value = getattr(task, name, None)
+            match field:
+                case QPlainTextEdit():
+                    field.setPlainText(_text_of(value))
+                case QLineEdit():
+                    field.setText(value or "")
+                case QDoubleSpinBox():
+                    field.setValue((value or 0.0) / _ANGSTROM_PER_NM)
+        kinds = list(KINDS.values())
+        self.kind.setCurrentIndex(kinds.index(None if task is None else type(task)))
+        self._show_kind()
         match task:
-            case PickTask():
-                self.nothing.setChecked(task.reference is None)
-                self.keep.setChecked(task.reference is not None)
-                self.name.setText(task.object_name)
-                self.region.setCurrentText(SCREEN if task.region_zyx_angstrom else WHOLE)
-            case SortTask():
-                self.keep.setChecked(True)
             case ChooseTask():
-                self._show_choices([choice.text for choice in task.choices], task.right or 0)
-            case MeasureTask():
-                self.length.setValue((task.right_angstrom or 0.0) / _ANGSTROM_PER_NM)
+                self.right.setCurrentIndex(-1 if task.right is None else task.right)
             case CompareTask():
-                self._show_choices(task.layers, _row_of(task.right, task.layers))
-                self.causes.setPlainText("\n".join(task.causes))
-                self.right_cause.setValue(_row_of(task.right_cause, task.causes) + 1)
-        if isinstance(task, PickTask | SortTask | MeasureTask):
-            self.tolerance.setValue(task.tolerance_angstrom / _ANGSTROM_PER_NM)
-        else:
-            self._suggest()
-        self._show_fields()
-        self.is_touched = False
+                self.right.setCurrentText(task.right)
+                self.right_cause.setCurrentText(task.right_cause)
+        self.touched = set()
 
-    def task(self, draft: Draft, step: int) -> LessonTask:
+    def task(self, draft: Draft, step: int) -> LessonTask | None:
         """The task of the form; its picks are given to the draft.
 
         Raises FormatError if something is missing.
         """
         kind = KINDS[self.kind.currentText()]
-        old = self._shown if isinstance(self._shown, kind) else None
-        common: dict[str, Any] = {"ask": self.ask.text(), "explanation": self._explanation}
-        if old is not None:
-            common |= {"messages": old.messages, "pass_score": old.pass_score}
-        tolerance = self.tolerance.value() * _ANGSTROM_PER_NM
-        if kind is MeasureTask:
-            length = self.length.value() * _ANGSTROM_PER_NM
-            return MeasureTask(right_angstrom=length, tolerance_angstrom=tolerance, **common)
-        if kind is ChooseTask:
-            return self._choose_task(old if isinstance(old, ChooseTask) else None, common)
-        if kind is CompareTask:
-            return self._compare_task(common)
-        common |= {"tolerance_angstrom": tolerance}
-        is_kept = self.keep.isChecked()
-        if kind is SortTask:
-            if is_kept and isinstance(old, SortTask):
-                return SortTask(picks=old.picks, reference=old.reference, **common)
-            reference = self._add_picks(draft, step, self.picks.layer, is_hidden=True)
-            shown = self._add_picks(draft, step, self.sorted.layer, is_hidden=False)
-            return SortTask(picks=shown, reference=reference, **common)
-        if not self.name.text().strip():
-            raise FormatError("The task doesn't say which object to pick.")
-        kept = old if isinstance(old, PickTask) else None
-        common |= {"object_name": self.name.text().strip(), "region_zyx_angstrom": self._region()}
-        if kept is not None:
-            common |= {"others": kept.others}
-        if self.nothing.isChecked():
-            return PickTask(**common)
-        if is_kept and kept is not None:
-            if self.region.currentText() == SCREEN:
-                common |= {"region_zyx_angstrom": kept.region_zyx_angstrom}
-            return PickTask(reference=kept.reference, **common)
-        reference = self._add_picks(draft, step, self.picks.layer, is_hidden=True)
-        return PickTask(reference=reference, **common)
+        if kind is None:
+            return None
+        old = self._old
+        values = {} if old is None else msgspec.structs.asdict(old)
+        for name in kind.__struct_fields__:
+            if name in self.fields:
+                if name not in values or name in self.touched:
+                    values[name] = self._value(name, draft, step)
+                is_optional = name in _OPTIONAL or (name == "right_cause" and not values["causes"])
+                if not is_optional and values[name] in _EMPTY:
+                    raise self._lacking(name)
+        return kind(**values)
+
+    def _lacking(self, name: str) -> FormatError:
+        label = self._form.labelForField(self.fields[name])
+        assert isinstance(label, QLabel)  # noqa: S101 - each row has one
+        return FormatError(f"The task lacks this: {label.text()}.", hint=_FILL_IN)
 
     @property
-    def _explanation(self) -> str:
-        return self.explanation.toPlainText().strip()
+    def _old(self) -> LessonTask | None:
+        """The task that was shown, if the form is still of its kind."""
+        is_same = KINDS[self.kind.currentText()] is type(self._shown)
+        return self._shown if is_same else None
 
-    def _choose_task(self, old: ChooseTask | None, common: dict[str, Any]) -> ChooseTask:
-        """The choices of the form; one that had a picture, a place or a message keeps it."""
-        known = {} if old is None else {choice.text: choice for choice in old.choices}
-        texts = _items(self.choices)
-        _require_right(texts, self.right.value(), least=2)
-        choices = tuple(known.get(text, Choice(text=text)) for text in texts)
-        return ChooseTask(choices=choices, right=self.right.value() - 1, **common)
+    def _value(self, name: str, draft: Draft, step: int) -> Any:
+        """The value of a field; empty if there is none."""
+        match name, self.fields[name]:
+            case "reference" | "picks", _:
+                return self._picks(name, draft, step)
+            case "region_zyx_angstrom", _:
+                return self._region(draft.steps[step].view)
+            case "choices", _:
+                old = self._old.choices if isinstance(self._old, ChooseTask) else ()
+                known = {_words_of(choice): choice for choice in old}
+                lines = _two_or_more(self.choices)
+                return tuple(known.get(line, Choice(text=line)) for line in lines)
+            case "right", _ if self.kind.currentText() == CHOOSE:
+                index = self.right.currentIndex()
+                return index if index >= 0 else None
+            case "layers", _:
+                return _two_or_more(self.layers)
+            case "causes", _:
+                return _lines_of(self.causes)
+            case _, QPlainTextEdit() as box:
+                return box.toPlainText()
+            case _, QDoubleSpinBox() as number:
+                return number.value() * _ANGSTROM_PER_NM or None
+            case _, QLineEdit() as line:
+                return line.text().strip()
+            case _, QComboBox() as combo:
+                return combo.currentText()
 
-    def _compare_task(self, common: dict[str, Any]) -> CompareTask:
-        layers = _items(self.choices)
-        causes = _items(self.causes)
-        _require_right(layers, self.right.value(), least=2)
-        if causes:
-            _require_right(causes, self.right_cause.value(), least=1)
-        return CompareTask(
-            layers=tuple(layers),
-            causes=tuple(causes),
-            right=layers[self.right.value() - 1],
-            right_cause=causes[self.right_cause.value() - 1] if causes else "",
-            **common,
-        )
-
-    def _add_picks(self, draft: Draft, step: int, layer: Layer | None, *, is_hidden: bool) -> str:
+    def _picks(self, name: str, draft: Draft, step: int) -> str | None:
+        """The file of the right picks or of those to sort, taken from a layer; maybe none."""
+        if self.reference_from.currentText() != LAYER:
+            is_kept = self.reference_from.currentText() == KEPT
+            return getattr(self._shown, name) if is_kept else None
+        is_hidden = name == "reference"
+        layer = self.reference.layer if is_hidden else self.picks.layer
         if not isinstance(layer, Points):
-            raise FormatError("The task needs a layer of picks.")
+            raise FormatError("The task needs a layer of picks.", hint=_FILL_IN)
         volume = volume_for(list(self._viewer.layers), layer)
         spacing = None if volume is None else spacing_angstrom_of(volume)
         if volume is None or spacing is None:
             raise FormatError("The picks need their tomogram.", hint="Open it beside them.")
         size_z, size_y, size_x = (volume.data[0] if volume.multiscale else volume.data).shape
         picks = Picks(positions_of(layer) / spacing, spacing, shape_zyx=(size_z, size_y, size_x))
-        return draft.add_picks(step, picks, is_hidden=is_hidden)
+        return draft.add_picks(step, picks, is_hidden=is_hidden, path=about_of(layer).path)
 
-    def _region(self) -> RegionZyx | None:
-        if self.region.currentText() == WHOLE:
+    def _region(self, view: View | None) -> RegionZyx | None:
+        if self.region.currentText() == BOX and isinstance(self._shown, PickTask):
+            return self._shown.region_zyx_angstrom
+        if self.region.currentText() == WHOLE or view is None:
             return None
         ranges = self._viewer.dims.range
         z, y, x = ((each.start, each.stop) for each in ranges)
         thickness = self.thickness.value() * _ANGSTROM_PER_NM
-        return region_of_screen(camera_of(self._viewer), (z, y, x), thickness)
+        return region_of_screen(view.camera, (z, y, x), thickness)
 
     # what the form shows
 
-    def _suggest(self) -> None:
-        """Suggest the object of the chosen picks, and half of its diameter."""
-        layer = self.picks.layer
-        if layer is None or self._shown is not None:
-            return
-        was_touched = self.is_touched
-        about = about_of(layer)
-        if about.object_name:
-            self.name.setText(about.object_name)
-        size = diameter_angstrom(about.object_id, about.object_name or self.name.text())
-        self.tolerance.setValue(size / 2 / _ANGSTROM_PER_NM)
-        self.is_touched = was_touched
+    def _touch(self, *names: Any) -> None:
+        self.touched.update(name for name in names if isinstance(name, str) and name)
 
-    def _touch(self) -> None:
-        self.is_touched = True
+    def _show_kind(self, _index: int = 0) -> None:
+        """List what can be chosen for a kind, what the shown task has first."""
+        old = self._old
+        is_pick = self.kind.currentText() == PICK
+        picks = NOTHING if isinstance(old, PickTask) else LAYER
+        if getattr(old, "reference", None):
+            picks = KEPT
+        region = BOX if getattr(old, "region_zyx_angstrom", None) else WHOLE
+        self.reference_from.clear()
+        self.reference_from.addItems(dict.fromkeys([picks, LAYER, *[NOTHING] * is_pick]))
+        self.region.clear()
+        self.region.addItems(dict.fromkeys([region, WHOLE, SCREEN]))
+        self._list_right()
+        self._suggest()
+        self._show_rows()
 
-    def _show_choices(self, texts: Any, right: int) -> None:
-        self.choices.setPlainText("\n".join(texts))
-        self.right.setValue(right + 1)
+    def _list_right(self) -> None:
+        is_choice = self.kind.currentText() == CHOOSE
+        _list_lines(self.choices if is_choice else self.layers, self.right)
+        _list_lines(self.causes, self.right_cause)
 
-    def _show_fields(self, _chosen: object = None) -> None:
+    def _show_rows(self, _index: int = 0) -> None:
         kind = KINDS[self.kind.currentText()]
-        shown = {"ask", "explanation", *_FIELDS[kind]}
-        has_picks = isinstance(self._shown, kind) and getattr(self._shown, "reference", None)
-        is_nothing = kind is PickTask and self.nothing.isChecked()
-        if not has_picks or is_nothing:
-            shown -= {"keep"}
-        if is_nothing or (has_picks and self.keep.isChecked()):
-            shown -= {"picks", "sorted"}
-        if self.region.currentText() == WHOLE:
-            shown -= {"thickness"}
+        shown = set() if kind is None else set(kind.__struct_fields__)
+        if "reference" in shown:
+            shown.add("reference_from")
+        if self.reference_from.currentText() != LAYER:
+            shown -= {"reference", "picks"}
+        if kind is PickTask and self.region.currentText() == SCREEN:
+            shown.add("thickness")
         for name, field in self.fields.items():
             self._form.setRowVisible(field, name in shown)
 
+    def _suggest(self) -> None:
+        """Suggest the object of the chosen picks, and half of its diameter."""
+        layer = self.reference.layer
+        if layer is None or self._old is not None:
+            return
+        touched = set(self.touched)
+        about = about_of(layer)
+        if "object_name" not in touched:
+            self.object_name.setText(about.object_name)
+        size = diameter_angstrom(about.object_id, self.object_name.text())
+        if "tolerance_angstrom" not in touched:
+            self.tolerance.setValue(size / 2 / _ANGSTROM_PER_NM)
+        self.touched = touched
+
 
 def _changed_signal(field: QWidget) -> Any:
+    """What tells that the user changed a field; of numbers and long texts, that anybody did."""
     match field:
         case QComboBox():
             return field.activated
-        case QCheckBox():
-            return field.clicked
-        case QLineEdit() | QPlainTextEdit():
+        case QLineEdit():
+            return field.textEdited
+        case QPlainTextEdit():
             return field.textChanged
         case _:
             return field.valueChanged  # type: ignore[attr-defined] # of a spin box
 
 
-def _lines(placeholder: str) -> QPlainTextEdit:
+def _text_box(placeholder: str) -> QPlainTextEdit:
     box = QPlainTextEdit()
     box.setPlaceholderText(placeholder)
     box.setFixedHeight(_TEXT_PX)
@@ -318,15 +337,40 @@ def _lines(placeholder: str) -> QPlainTextEdit:
     return box
 
 
-def _items(box: QPlainTextEdit) -> list[str]:
+def _lines_of(box: QPlainTextEdit) -> tuple[str, ...]:
     lines = map(str.strip, box.toPlainText().splitlines())
-    return list(filter(None, lines))
+    return tuple(filter(None, lines))
 
 
-def _row_of(text: str, texts: tuple[str, ...]) -> int:
-    return texts.index(text) if text in texts else 0
+def _two_or_more(box: QPlainTextEdit) -> tuple[str, ...]:
+    lines = _lines_of(box)
+    if len(lines) < 2:
+        raise FormatError("The task needs two choices or more.", hint=_FILL_IN)
+    return lines
 
 
-def _require_right(texts: list[str], right: int, *, least: int) -> None:
-    if len(texts) < least or right > len(texts):
-        raise FormatError(f"The task has {len(texts)} choices, and number {right} is right.")
+def _text_of(value: str | tuple[str | Choice, ...] | None) -> str:
+    """A text as it is, several with a line for each."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return "\n".join(each if isinstance(each, str) else _words_of(each) for each in value)
+
+
+def _words_of(choice: Choice) -> str:
+    """A choice in one line: its words, its picture, and the place of its crop."""
+    z, y, x = choice.position_zyx_angstrom or (None, None, None)
+    crop = "" if z is None else f"crop at {z:g}, {y:g}, {x:g}"
+    parts = [choice.text.strip(), choice.picture or "", crop]
+    return " · ".join(filter(None, parts))
+
+
+def _list_lines(box: QPlainTextEdit, combo: QComboBox) -> None:
+    """List the lines of a box, and keep the chosen one."""
+    text = combo.currentText()
+    index = combo.currentIndex()
+    lines = _lines_of(box)
+    combo.clear()
+    combo.addItems(lines)
+    if text in lines:
+        index = lines.index(text)
+    combo.setCurrentIndex(index if index < len(lines) else -1)

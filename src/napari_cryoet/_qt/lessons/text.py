@@ -50,6 +50,11 @@ class LessonText(QTextBrowser):
         self.setVisible(bool(markdown))
         self._show()
 
+    def forget_pictures(self) -> None:
+        """Want all pictures again, since their files may have changed."""
+        self._pictures = {}
+        self._wanted = set()
+
     def add_picture(self, name: str, content: bytes) -> None:
         """Show a picture that was wanted; one that isn't a picture is left out."""
         self._pictures[name] = QImage.fromData(content)

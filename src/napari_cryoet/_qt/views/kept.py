@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 from napari.components import ViewerModel
-from PIL import Image
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.views.capture import Captured, capture
+from napari_cryoet._qt.views.picture import canvas_png
 from napari_cryoet._qt.widgets.controls import (
     add_item,
     add_menu,
@@ -151,7 +150,7 @@ class ViewsMenu(QObject):
         captured = capture(self._viewer)
         title = self._ask_title("Keep this view", free_title(run.dataset_id, run.name))
         if title:
-            picture = _picture_of(self._viewer)
+            picture = canvas_png(self._viewer, _PICTURE_PX)
             kept = keep_view(captured.view, title, run.dataset_id, run.name, picture)
             self._last = kept.path
             self._say(f"Kept “{title}”: it is below Views.", captured)
@@ -224,14 +223,3 @@ def packed_of(run: Run) -> list[KeptView]:
     source = run.opened_from
     path = None if source in OWN_SOURCES else Location.of(source).path
     return [] if path is None else packed_views(path, run.dataset_id, run.name)
-
-
-def _picture_of(viewer: ViewerModel) -> bytes:
-    """A small PNG of the canvas; empty without a window."""
-    if not hasattr(viewer, "window"):
-        return b""
-    picture = Image.fromarray(viewer.screenshot(canvas_only=True, flash=False))
-    picture.thumbnail(_PICTURE_PX)
-    content = io.BytesIO()
-    picture.convert("RGB").save(content, "PNG")
-    return content.getvalue()

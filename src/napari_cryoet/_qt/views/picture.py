@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from napari.components import ViewerModel
+from PIL import Image
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
@@ -133,6 +135,17 @@ def save_picture(
         return wait_for(
             lambda _job: write_picture(frames, [camera], Path(path), overwrite=overwrite, task=task)
         )
+
+
+def canvas_png(viewer: ViewerModel, largest_px: tuple[int, int]) -> bytes:
+    """A PNG of the canvas as it is, at most this wide and high; empty without a window."""
+    if not hasattr(viewer, "window"):
+        return b""
+    picture = Image.fromarray(viewer.screenshot(canvas_only=True, flash=False))
+    picture.thumbnail(largest_px)
+    content = io.BytesIO()
+    picture.convert("RGB").save(content, "PNG")
+    return content.getvalue()
 
 
 def write_picture(
