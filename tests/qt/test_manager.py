@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.layers.ownership import LayerKey, key_of
 from napari_cryoet._qt.picks.layer_picks import volume_for
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet.formats.ndjson import lines_of
@@ -260,7 +260,7 @@ class TestOneRunAtATime:
     def test_sliders_cover_the_visible_layers(
         self, runs, manager, viewer_model, open_tomogram, show
     ):
-        show(runs.first, ShapeType.POINT)
+        (points,) = show(runs.first, ShapeType.POINT)
         open_tomogram(runs.first)
         open_tomogram(runs.larger)
         steps = tuple(2 * size for size in SHAPE_ZYX)
@@ -268,6 +268,10 @@ class TestOneRunAtATime:
         manager.show_run(506)
         assert viewer_model.dims.nsteps == SHAPE_ZYX
         viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3, scale=[13.48] * 3)
+        assert viewer_model.dims.nsteps == SHAPE_ZYX
+        points.data = [[2 * SHAPE_ZYX[0], 0, 0]]
+        assert viewer_model.dims.nsteps[0] > SHAPE_ZYX[0]
+        manager.set_visible(key_of(points), False)
         assert viewer_model.dims.nsteps == SHAPE_ZYX
         manager.show_together = True
         assert viewer_model.dims.nsteps == steps

@@ -255,13 +255,12 @@ class LayerManager(QObject):
             self._viewer.layers.selection.active = shown[-1]
 
     def _limit_range(self, _event: Any = None) -> None:
-        """Limit sliders to the visible volumes; napari also counts the planes of hidden ones."""
+        """Limit sliders to what is shown beside a volume; napari also counts hidden layers."""
         layers, dims, shown = self._viewer.layers, self._viewer.dims, self._volumes()
         left_out = [
             layer
             for layer in self._ours()
-            if not self._belongs(group_of(layer))
-            or (shown and _is_volume(layer) and not layer.visible)
+            if not self._belongs(group_of(layer)) or (shown and not layer.visible)
         ]
         counted = [layer for layer in layers if layer not in left_out]
         if not counted:
