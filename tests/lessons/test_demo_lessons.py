@@ -7,22 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from lessons.demo_answers import answers_to, expected_picks, picked, sorted_rightly
 from napari_cryoet import compare, open_portal, read_index
 from napari_cryoet.demo.lesson_files import write_lessons
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.lessons.folder import lessons_of, open_lesson
-from napari_cryoet.lessons.lesson import (
-    ChooseAnswer,
-    ChooseTask,
-    CompareAnswer,
-    CompareTask,
-    MeasureAnswer,
-    MeasureTask,
-    PickAnswer,
-    PickTask,
-    SortAnswer,
-    SortTask,
-)
+from napari_cryoet.lessons.lesson import CompareTask
 from napari_cryoet.lessons.markdown import parse_action, to_html
 from napari_cryoet.views.finding import file_of, find_layers, find_run
 
@@ -35,47 +25,6 @@ def lessons(request, tmp_path_factory):
     pack = tmp_path_factory.mktemp("pack")
     write_lessons(pack / "lessons", request.param)
     return lessons_of(pack)
-
-
-def expected_picks(folder, task):
-    """The right picks (n, 3) of a task in its region, z, y, x."""
-    positions = folder.read_picks(task.reference).positions_angstrom_zyx
-    starts, ends = np.array(task.region_zyx_angstrom).T
-    return positions[((positions >= starts) & (positions < ends)).all(axis=1)]
-
-
-def picked(positions):
-    return PickAnswer(positions_zyx_angstrom=tuple(map(tuple, positions.tolist())))
-
-
-def sorted_rightly(folder, task):
-    """The rows to keep and to reject."""
-    points = folder.read_picks(task.picks).positions_angstrom_zyx
-    truth = folder.read_picks(task.reference).positions_angstrom_zyx
-    near = np.linalg.norm(points[:, None] - truth, axis=-1).min(axis=1) <= task.tolerance_angstrom
-    return tuple(np.flatnonzero(near).tolist()), tuple(np.flatnonzero(~near).tolist())
-
-
-def answers_to(folder, task):
-    """A right and a wrong answer."""
-    match task:
-        case PickTask(reference=None):
-            return PickAnswer(), picked(np.array([[430.0, 760.0, 2300.0]]))
-        case PickTask():
-            good = expected_picks(folder, task)
-            return picked(good + 20), picked(good + np.array([0, 0, 180]))
-        case SortTask():
-            kept, rejected = sorted_rightly(folder, task)
-            return SortAnswer(kept=kept, rejected=rejected), SortAnswer(kept=kept + rejected)
-        case ChooseTask(right=right):
-            other = (right + 1) % len(task.choices)
-            return ChooseAnswer(choice=right), ChooseAnswer(choice=other)
-        case MeasureTask(right_angstrom=right):
-            lengths = right + task.tolerance_angstrom / 2, right / 2
-            return [MeasureAnswer(length_angstrom=length) for length in lengths]
-        case CompareTask(right=right):
-            causes = task.right_cause, task.causes[1]
-            return [CompareAnswer(layer=right, cause=cause) for cause in causes]
 
 
 def test_all_three_are_taken_to_the_end_rightly_and_wrongly(lessons):

@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
+from lessons.demo_answers import answers_to
 from lessons.fake_lesson import REFERENCE, FakeLesson
 from lessons.sample_lesson import write_lesson
 from napari_cryoet import open_portal
@@ -29,13 +30,15 @@ from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.cli import main
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.lessons.folder import LessonFolder, lessons_of
+from napari_cryoet.lessons.folder import lessons_of
 from napari_cryoet.lessons.lesson import (
+    Answer,
     Choice,
     ChooseAnswer,
     ChooseTask,
     CompareAnswer,
     CompareTask,
+    MeasureAnswer,
     MeasureTask,
     PickAnswer,
     PickTask,
@@ -437,7 +440,8 @@ def test_the_lessons_of_the_demo_are_played_to_the_end(
     for number, step in enumerate(source.lesson.steps):
         assert session.number == number
         for is_right in (False, True) if step.task is not None else ():
-            answer_task(qtbot, dock, source, click_at, is_right=is_right)
+            right, wrong = answers_to(source, step.task)
+            give(qtbot, dock, click_at, right if is_right else wrong)
             feedback = session.feedback(step.key)
             assert feedback is not None
             assert feedback.is_right == is_right, (step.key, feedback.text)
@@ -450,50 +454,31 @@ def test_the_lessons_of_the_demo_are_played_to_the_end(
     assert all(row.attempts == 2 for row in session.scores)
 
 
-def answer_task(
-    qtbot: QtBot, dock: LessonDock, source: LessonFolder, click_at, *, is_right
-) -> None:
-    """Answer the current task by clicks and keys, and check it."""
+def give(qtbot: QtBot, dock: LessonDock, click_at, answer: Answer) -> None:
+    """Give an answer by clicks and keys, and check it."""
     box = dock.player.box
-    match box:
-        case PickBox() if box.task.reference is None and is_right:
+    match box, answer:
+        case PickBox(), PickAnswer(positions_zyx_angstrom=()):
             with qtbot.waitSignal(dock.graded):
                 qtbot.mouseClick(box.nothing, LEFT)
             return
-        case PickBox():
-            region = np.array(box.task.region_zyx_angstrom)
-            positions = region.mean(axis=1, keepdims=True).T
-            if is_right:
-                assert box.task.reference is not None
-                positions = source.read_picks(box.task.reference).positions_angstrom_zyx
-                inside = (positions >= region[:, 0]) & (positions <= region[:, 1])
-                positions = positions[inside.all(axis=1)]
-                assert box.points is not None
-                box.points.data = np.empty((0, 3))
+        case PickBox(), PickAnswer(positions_zyx_angstrom=positions):
+            box.points.data = np.empty((0, 3))
             for z, y, x in positions:
                 dock.viewer.dims.set_point(0, z)
                 click_at(y, x)
-        case SortBox():
+        case SortBox(), SortAnswer(kept=kept):
             qtbot.waitUntil(lambda: box.sheet is not None)
-            picks = source.read_picks(box.task.picks).positions_angstrom_zyx
-            reference = source.read_picks(box.task.reference).positions_angstrom_zyx
-            nearest = np.linalg.norm(picks[:, None] - reference[None], axis=2).min(axis=1)
-            is_kept = (nearest <= box.task.tolerance_angstrom) == is_right
-            for cell, keeps in enumerate(is_kept):
+            for cell in range(box.model.rowCount()):
                 box.view.go_to(cell)
-                qtbot.keyClick(box.view, Qt.Key.Key_K if keeps else Qt.Key.Key_X)
-        case ChooseBox():
-            assert box.task.right is not None
-            number = box.task.right if is_right else (box.task.right + 1) % len(box.task.choices)
-            box.choices.button(number).click()
-        case MeasureBox():
-            assert box.task.right_angstrom is not None
+                qtbot.keyClick(box.view, Qt.Key.Key_K if cell in kept else Qt.Key.Key_X)
+        case ChooseBox(), ChooseAnswer(choice=choice):
+            box.choices.button(choice).click()
+        case MeasureBox(), MeasureAnswer(length_angstrom=length):
             _, y, x = dock.viewer.scene.camera.center
-            length = box.task.right_angstrom * (1 if is_right else 3)
             click_at(y, x - length / 2)
             click_at(y, x + length / 2)
-        case CompareBox():
-            others = [layer for layer in box.task.layers if layer != box.task.right]
-            box.layer.setCurrentText(box.task.right if is_right else others[0])
-            box.cause.setCurrentText(box.task.right_cause or box.cause.itemText(0))
+        case CompareBox(), CompareAnswer(layer=layer, cause=cause):
+            box.layer.setCurrentText(layer)
+            box.cause.setCurrentText(cause)
     check(qtbot, dock)
