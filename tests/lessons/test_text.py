@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lessons.sample_lesson import TASKS
 from napari_cryoet.exceptions import FormatError, SaveError
@@ -124,6 +125,7 @@ class Damaged:
     word: str
 
 
+ANSWER_SHOWN = replace(VIEW, layers=(ViewedLayer(kind="file", file="answers/A.ndjson"),))
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -157,6 +159,10 @@ DAMAGED = [
     Damaged(
         f"{HEADER}## A\n```task\nkind: sort\npicks: answers/a.csv\nreference: answers/a.csv\n"
         "tolerance_angstrom: 1\n```\n",
+        "picks",
+    ),
+    Damaged(
+        f"{HEADER}## A\n```view\n{ANSWER_SHOWN.link()}\n```\n",
         "hidden",
     ),
 ]

@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import ExistsError, SaveError
-from napari_cryoet.lessons.folder import open_lesson
+from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
+from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, open_lesson
 from napari_cryoet.lessons.lesson import PickAnswer, PickTask
 from napari_cryoet.lessons.writing import Draft, region_of_screen
 from napari_cryoet.picks import Picks
-from napari_cryoet.views.view import Camera
+from napari_cryoet.views.view import Camera, View, ViewedAnnotation, ViewedLayer, ViewedRun
 
 POSITIONS = ((100.0, 200.0, 300.0), (150.0, 260.0, 310.0))
+CAMERA = Camera(
+    order=(0, 1, 2),
+    point_zyx_angstrom=(400, 0, 0),
+    center_zyx_angstrom=(0, 200, 1000),
+    field_angstrom=(600, 800),
+)
 EXTENT = ((0.0, 800.0), (0.0, 3000.0), (0.0, 2800.0))
 
 
@@ -69,16 +75,28 @@ def test_nothing_is_written_of_a_lesson_that_could_not_be_read(draft, tmp_path):
     assert draft.is_changed
 
 
+def test_steps_lack_the_layer_of_the_right_picks_as_long_as_a_task_has_them(draft):
+    layer = ViewedLayer(kind="annotation", annotation=ViewedAnnotation(path="run/ribosome.ndjson"))
+    run = ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001")
+    draft.change_step(0, view=View(runs=(run,), layers=(layer,), camera=CAMERA))
+    assert draft.trial().lesson.steps[0].view.layers == (layer,)
+    picks = Picks(np.array(POSITIONS) / 10, 10.0, shape_zyx=(80, 300, 280))
+    draft.add_picks(1, picks, is_hidden=True, path=layer.path)
+    assert draft.trial().lesson.steps[0].view.layers == ()
+    draft.change_step(1, task=None)
+    assert draft.trial().lesson.steps[0].view.layers == (layer,)
+
+
+def test_only_bounded_pictures_are_taken(draft):
+    for content in (b"GIF89a", b"\x89PNG" + bytes(MAX_SHOWN_BYTES)):
+        with pytest.raises(FormatError):
+            draft.add_picture(content, "picture")
+
+
 @pytest.mark.parametrize("thickness", [0, 100])
 def test_the_region_is_what_the_screen_shows_within_the_tomogram(thickness):
-    camera = Camera(
-        order=(0, 1, 2),
-        point_zyx_angstrom=(400, 0, 0),
-        center_zyx_angstrom=(0, 200, 1000),
-        field_angstrom=(600, 800),
-    )
     through = (350, 450) if thickness else (0, 800)
-    assert region_of_screen(camera, EXTENT, thickness) == (through, (0, 500), (600, 1400))
+    assert region_of_screen(CAMERA, EXTENT, thickness) == (through, (0, 500), (600, 1400))
     turned = region_of_screen(
         Camera(
             order=(1, 0, 2),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.lessons.grading import grade
 from napari_cryoet.lessons.lesson import (
     FILE_NAME,
+    HIDDEN,
     LESSON_NAME,
     MAX_LESSON_BYTES,
     Answer,
@@ -23,7 +23,7 @@ from napari_cryoet.lessons.lesson import (
     Lesson,
     Result,
 )
-from napari_cryoet.lessons.text import HIDDEN, key_of, read_lesson_text
+from napari_cryoet.lessons.text import key_of, read_lesson_text
 from napari_cryoet.locations import path_to_read
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.citation import Jump
@@ -117,14 +117,12 @@ def open_shared(text: str) -> tuple[View | Jump | LessonFolder | None, Path | No
 
 def lessons_of(pack_folder: Path | str) -> tuple[LessonFolder, ...]:
     """The lessons of a pack by the names of their folders, without damaged ones."""
-    return tuple(_lessons_in(Path(pack_folder) / LESSONS))
-
-
-def _lessons_in(folder: Path) -> Iterator[LessonFolder]:
-    files = sorted(folder.glob(f"*/{LESSON_NAME}"))
+    files = sorted(Path(pack_folder, LESSONS).glob(f"*/{LESSON_NAME}"))
+    lessons = []
     for file in files[:_MAX_LISTED]:
         with suppress(FormatError):
-            yield open_lesson(file)
+            lessons.append(open_lesson(file))
+    return tuple(lessons)
 
 
 def _content(path: Path, max_bytes: int) -> bytes:

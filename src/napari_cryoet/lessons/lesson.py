@@ -40,9 +40,12 @@ Cause = Literal[
 ]
 
 LongText = Annotated[str, Meta(max_length=20_000)]
+#: The folder of a lesson's references, which are never shown or served.
+HIDDEN: Final = "answers/"
 #: A file in the lesson's folder, by its path with slashes.
 FILE_NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,3}$"
-FileName = Annotated[str, Meta(pattern=FILE_NAME)]
+ShownName = Annotated[str, Meta(pattern=f"^(?!{HIDDEN}){FILE_NAME[1:]}")]
+HiddenName = Annotated[str, Meta(pattern=f"^(?={HIDDEN}){FILE_NAME[1:]}")]
 Key = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
 Nickname = Annotated[str, Meta(min_length=1, max_length=40)]
 HintCount = Annotated[int, Meta(ge=0, le=MAX_CHOICES)]
@@ -96,8 +99,8 @@ class PickTask(TaskPart, frozen=True, kw_only=True, tag="pick"):
     object_name: Text
     tolerance_angstrom: Length
     region_zyx_angstrom: RegionZyx | None = None
-    reference: FileName | None = None
-    others: dict[Text, FileName] = msgspec.field(default_factory=dict)
+    reference: HiddenName | None = None
+    others: dict[Text, HiddenName] = msgspec.field(default_factory=dict)
 
 
 class SortTask(TaskPart, frozen=True, kw_only=True, tag="sort"):
@@ -106,8 +109,8 @@ class SortTask(TaskPart, frozen=True, kw_only=True, tag="sort"):
     Those within the tolerance of a pick of the hidden reference are to be kept.
     """
 
-    picks: FileName
-    reference: FileName
+    picks: ShownName
+    reference: HiddenName
     tolerance_angstrom: Length
 
 
@@ -115,7 +118,7 @@ class Choice(Part, frozen=True, kw_only=True):
     """A choice: words, a picture of the lesson, or the crop of the tomogram at a position."""
 
     text: Text = ""
-    picture: FileName | None = None
+    picture: ShownName | None = None
     position_zyx_angstrom: Zyx | None = None
     message: LongText = ""
 

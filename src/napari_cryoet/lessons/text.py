@@ -43,6 +43,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.lessons.lesson import (
+    HIDDEN,
     MAX_LESSON_BYTES,
     ChooseTask,
     CompareTask,
@@ -57,9 +58,6 @@ from napari_cryoet.views.links import parse_link
 from napari_cryoet.views.view import View
 
 T = TypeVar("T")
-
-#: The folder of a lesson's references, which are never shown or served.
-HIDDEN: Final = "answers/"
 
 _BLOCKS: Final = frozenset({"view", "task", "hint"})
 _FENCE: Final = "---"
@@ -159,9 +157,7 @@ def _read_step(lines: list[str], n_before: int, number: int) -> Step:
                 case "task":
                     parts[name] = _read_yaml(token.content, LessonTask, line_number + 1)
     with _located(f"Step {title!r}"):
-        step = msgspec.convert(parts | {"text": _trimmed("\n".join(texts))}, Step)
-        _refuse_misplaced(step)
-        return step
+        return msgspec.convert(parts | {"text": _trimmed("\n".join(texts))}, Step)
 
 
 def _blocks(lines: Sequence[str]) -> list[Token]:
@@ -175,28 +171,9 @@ def _read_view(text: str) -> View:
     view = View.of_json(text) if text.startswith("{") else parse_link(text)
     if not isinstance(view, View):
         raise FormatError("this isn't a view, nor a link to one.")
+    if any(layer.file.startswith(HIDDEN) for layer in view.layers):
+        raise FormatError(f"it shows a file in {HIDDEN}, which is hidden.")
     return view
-
-
-def _refuse_misplaced(step: Step) -> None:
-    """Refuse references outside the hidden folder, and shown files inside it."""
-    task = step.task
-    shown = [layer.file for layer in step.view.layers] if step.view is not None else []
-    hidden = list[str | None]()
-    match task:
-        case PickTask():
-            hidden += [task.reference, *task.others.values()]
-        case SortTask():
-            hidden.append(task.reference)
-            shown.append(task.picks)
-        case ChooseTask():
-            shown += [choice.picture or "" for choice in task.choices]
-    for name in hidden:
-        if name is not None and not name.startswith(HIDDEN):
-            raise FormatError(f"{name} would be seen; put the right answer in {HIDDEN}.")
-    for name in shown:
-        if name.startswith(HIDDEN):
-            raise FormatError(f"{name} can't be shown: {HIDDEN} is hidden.")
 
 
 def _read_yaml(text: str, kind: Any, first_line: int) -> Any:

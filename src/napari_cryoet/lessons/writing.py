@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -17,16 +17,15 @@ from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, LessonFolder, open_lesson
 from napari_cryoet.lessons.grading import grade
 from napari_cryoet.lessons.lesson import (
+    HIDDEN,
     LESSON_NAME,
     Answer,
     Feedback,
     Lesson,
-    PickTask,
     RegionZyx,
-    SortTask,
     Step,
 )
-from napari_cryoet.lessons.text import HIDDEN, key_of, lesson_text, read_lesson_text
+from napari_cryoet.lessons.text import key_of, lesson_text, read_lesson_text
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import Camera, View, Zyx
@@ -113,11 +112,11 @@ class Draft:
         Parameters
         ----------
         path
-            That of the layer they are from. If they are hidden, no step shows that layer.
+            That of the layer of right picks: no step shows it.
         """
         name = f"{HIDDEN if is_hidden else SHOWN}{self.steps[step].key}.ndjson"
         write_picks(picks, Path(self._unsaved.name, name), overwrite=True)
-        if is_hidden:
+        if path:
             self._answers[name] = path
         return name
 
@@ -193,16 +192,16 @@ class Draft:
 
     def _without_answers(self) -> Lesson:
         """The lesson, in which no step shows a layer that is the answer of a task."""
-        tasks = [step.task for step in self.steps]
-        names = [task.reference for task in tasks if isinstance(task, PickTask | SortTask)]
-        hidden = {self._answers.get(name or "") for name in names} - {None, ""}
-        steps = []
-        for step in self.steps:
-            if step.view is not None:
-                layers = tuple(each for each in step.view.layers if each.path not in hidden)
-                step = replace(step, view=replace(step.view, layers=layers))  # noqa: PLW2901
-            steps.append(step)
-        return replace(self.lesson, steps=tuple(steps))
+        references = {getattr(step.task, "reference", None) for step in self.steps}
+        hidden = {path for name, path in self._answers.items() if name in references}
+        return replace(self.lesson, steps=tuple(_without(step, hidden) for step in self.steps))
+
+
+def _without(step: Step, hidden: Container[str]) -> Step:
+    if step.view is None:
+        return step
+    layers = tuple(layer for layer in step.view.layers if layer.path not in hidden)
+    return replace(step, view=replace(step.view, layers=layers))
 
 
 class Trial:

@@ -35,7 +35,6 @@ from napari_cryoet._qt.views.picture import canvas_png
 from napari_cryoet._qt.widgets.controls import add_item, agrees, form_of, push_button
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.lessons.lesson import Step
 from napari_cryoet.lessons.writing import Draft, middle_of
 from napari_cryoet.views.view import View
@@ -108,13 +107,10 @@ class LessonEditor(Dock):
 
     def open(self, path: Path) -> None:
         """Edit a lesson by its file or folder."""
-        if not self._may_leave():
-            return
-        try:
-            self.draft = Draft.of_folder(path)
-        except CryoETError as error:
-            self.notice.show_error(error)
-        self._show_lesson()
+        if self._may_leave():
+            with self.notice.reporting():
+                self.draft = Draft.of_folder(path)
+            self._show_lesson()
 
     def save(self) -> bool:
         """Save, a new lesson in a folder that the user chooses; whether it was saved."""
@@ -128,31 +124,23 @@ class LessonEditor(Dock):
             if not chosen:
                 return False
             folder = Path(chosen)
-        try:
+        with self.notice.reporting():
             self.draft.save(folder)
-        except CryoETError as error:
-            self.notice.show_error(error)
-            return False
-        self.notice.show_notice(f"Saved in {folder}.", is_news=True)
-        return True
+            self.notice.show_notice(f"Saved in {folder}.", is_news=True)
+        return not self.draft.is_changed
 
     def try_lesson(self) -> None:
         """Play the lesson as a learner does, from the step that is edited; nothing is saved."""
-        if not self._settle_task():
-            return
-        try:
-            trial = self.draft.trial()
-        except CryoETError as error:
-            self.notice.show_error(error)
-            return
-        dock = open_lesson_dock(self.viewer, trial)
-        assert dock.player is not None  # noqa: S101 - it plays the lesson
-        dock.player.go_to(max(0, self.number))
-        self.played.emit(dock)
+        if self._settle_task():
+            with self.notice.reporting():
+                dock = open_lesson_dock(self.viewer, self.draft.trial())
+                assert dock.player is not None  # noqa: S101 - it plays the lesson
+                dock.player.go_to(max(0, self.number))
+                self.played.emit(dock)
 
     def _may_leave(self, *, can_cancel: bool = True) -> bool:
-        """Whether changes, if there are any, are saved or discarded now."""
-        if not self.draft.is_changed and not self.form.touched:
+        """Whether the lesson has no changes, or they are saved or discarded now."""
+        if self._settle_task() and not self.draft.is_changed:
             return True
         buttons = QMessageBox.StandardButton
         cancel = buttons.Cancel if can_cancel else buttons.NoButton
@@ -160,8 +148,8 @@ class LessonEditor(Dock):
         return answer == buttons.Discard or (answer == buttons.Save and self.save())
 
     def _leave(self) -> None:
-        self._settle_task()
-        self.form.touched = set()  # a task that lacks something can't be kept
+        if not self._settle_task():
+            self._show_step()  # a task that lacks something can't be saved
         while not self._may_leave(can_cancel=False):
             pass  # it couldn't be saved
 
@@ -198,38 +186,45 @@ class LessonEditor(Dock):
             self._show_steps(min(self.number, len(self.draft.steps) - 1))
 
     def _settle_task(self) -> bool:
-        """Give the step the task of the form if that was changed; False if it lacks something."""
-        if self.form.touched:
-            try:
-                task = self.form.task(self.draft, self.number)
-            except CryoETError as error:
-                self.notice.show_error(error)
-                return False
-            self.draft.change_step(self.number, task=task)
-            self.form.show_task(task)
-        return True
+        """Give the step the task of the form; False if that lacks something."""
+        if self.step is None:
+            return True
+        with self.notice.reporting():
+            task = self.form.task(self.draft, self.number)
+            if task != self.step.task:
+                self.draft.change_step(self.number, task=task)
+                self.form.show_task(task)
+            return True
+        return False
+
+    def _view(self) -> View | None:
+        """The screen's view; None after showing an error if there is none."""
+        with self.notice.reporting():
+            captured = capture(self.viewer, folder=self.draft.folder)
+            if captured.left_out:
+                left_out = "\n".join(captured.left_out)
+                self.notice.show_notice(f"The step won't show:\n{left_out}", is_news=True)
+            return captured.view
+        return None
 
     # links and pictures in the text
 
     def insert_link(self) -> None:
         """Insert a link to the middle of the screen at the text's cursor."""
-        try:
-            camera = camera_of(self.viewer)
-        except CryoETError as error:
-            self.notice.show_error(error)
-            return
-        numbers = ",".join(f"{length:.0f}" for length in middle_of(camera))
-        words = self.text.textCursor().selectedText() or "here"
-        self._insert(f"[{words}](!goto={numbers})")
+        with self.notice.reporting():
+            middle = middle_of(camera_of(self.viewer))
+            numbers = ",".join(f"{length:.0f}" for length in middle)
+            words = self.text.textCursor().selectedText() or "here"
+            self._insert(f"[{words}](!goto={numbers})")
 
     def insert_screen(self) -> None:
         """Insert a picture of the canvas as it is."""
         self.insert_picture(canvas_png(self.viewer, _PICTURE_PX), "Screen")
 
-    def choose_picture(self) -> None:
+    def choose_pictures(self) -> None:
         """Let the user choose pictures to insert."""
         chosen, _ = QFileDialog.getOpenFileNames(
-            self, "Insert a picture", "", "Pictures (*.png *.jpg *.jpeg)"
+            self, "Insert pictures", "", "Pictures (*.png *.jpg *.jpeg)"
         )
         for path in chosen:
             self.insert_file(Path(path))
@@ -239,33 +234,18 @@ class LessonEditor(Dock):
         try:
             self.insert_picture(path.read_bytes(), path.stem)
         except OSError as error:
-            self.notice.show_error(FormatError(f"{path} can't be read: {error.strerror}."))
+            self.notice.show_notice(f"{path} can't be read: {error.strerror}.")
 
     def insert_picture(self, content: bytes, title: str) -> None:
         """Insert a picture, which is written with the lesson."""
-        try:
+        with self.notice.reporting():
             name = self.draft.add_picture(content, title)
-        except CryoETError as error:
-            self.notice.show_error(error)
-            return
-        words = re.sub(r"[\[\]\\]", "", title)
-        self._insert(f"\n\n![{words}]({name})\n\n")
+            words = re.sub(r"[\[\]\\]", "", title)
+            self._insert(f"\n\n![{words}]({name})\n\n")
 
     def _insert(self, markdown: str) -> None:
         self.text.insertPlainText(markdown)
         self.text.setFocus()
-
-    def _view(self) -> View | None:
-        """The screen's view; None after showing an error if there is none."""
-        try:
-            captured = capture(self.viewer, folder=self.draft.folder)
-        except CryoETError as error:
-            self.notice.show_error(error)
-            return None
-        if captured.left_out:
-            left_out = "\n".join(captured.left_out)
-            self.notice.show_notice(f"The step won't show:\n{left_out}", is_news=True)
-        return captured.view
 
     # what the dock shows
 
@@ -358,7 +338,7 @@ class LessonEditor(Dock):
         self.picture_button = push_button("Picture", purpose="Insert a picture")
         menu = QMenu(self.picture_button)
         add_item(menu, "Of the screen", self.insert_screen)
-        add_item(menu, "From a file…", self.choose_picture)
+        add_item(menu, "From a file…", self.choose_pictures)
         self.picture_button.setMenu(menu)
         self.preview = LessonText(self.theme)
         self.form = TaskForm(self.viewer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -59,13 +58,13 @@ NOTHING: Final = "none: there is nothing to pick"
 WHOLE: Final = "the whole tomogram"
 SCREEN: Final = "what the step shows"
 BOX: Final = "the box that it has"
-#: Which attributes a field changes beside its own.
+#: What an attribute depends on beside the field of its name.
 _ALSO: Final = {
-    "reference_from": ("reference", "picks"),
-    "thickness": ("region_zyx_angstrom",),
-    "choices": ("right",),
-    "layers": ("right",),
-    "causes": ("right_cause",),
+    "reference": ("reference_from",),
+    "picks": ("reference_from",),
+    "region_zyx_angstrom": ("thickness",),
+    "right": ("choices", "layers"),
+    "right_cause": ("causes",),
 }
 _OPTIONAL: Final = {"ask", "explanation", "region_zyx_angstrom", "reference", "causes"}
 _EMPTY: Final = (None, "", ())
@@ -83,15 +82,13 @@ class TaskForm(QWidget):
     ----------
     fields
         The fields by the attribute of a task that they are for, and those that help them.
-    touched
-        The names of the fields that the user changed since a task was shown.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
         self._shown: LessonTask | None = None
-        self.touched: set[str] = set()
+        self._contents: dict[str, object] = {}  # of the fields when the task was shown
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
         self.reference_from = QComboBox()
@@ -138,9 +135,6 @@ class TaskForm(QWidget):
         self.show_task(None)
 
     def _connect(self) -> None:
-        self.kind.activated.connect(partial(self._touch, "kind"))
-        for name, field in self.fields.items():
-            _changed_signal(field).connect(partial(self._touch, name, *_ALSO.get(name, ())))
         self.kind.currentIndexChanged.connect(self._show_kind)
         for combo in (self.reference_from, self.region):
             combo.currentIndexChanged.connect(self._show_rows)
@@ -176,7 +170,7 @@ class TaskForm(QWidget):
             case CompareTask():
                 self.right.setCurrentText(task.right)
                 self.right_cause.setCurrentText(task.right_cause)
-        self.touched = set()
+        self._contents = {name: _content(field) for name, field in self.fields.items()}
 
     def task(self, draft: Draft, step: int) -> LessonTask | None:
         """The task of the form; its picks are given to the draft.
@@ -189,18 +183,19 @@ class TaskForm(QWidget):
         old = self._old
         values = {} if old is None else msgspec.structs.asdict(old)
         for name in kind.__struct_fields__:
-            if name in self.fields:
-                if name not in values or name in self.touched:
-                    values[name] = self._value(name, draft, step)
+            if name in self.fields and (name not in values or self._is_changed(name)):
+                values[name] = self._value(name, draft, step)
                 is_optional = name in _OPTIONAL or (name == "right_cause" and not values["causes"])
                 if not is_optional and values[name] in _EMPTY:
-                    raise self._lacking(name)
+                    label = self._form.labelForField(self.fields[name])
+                    assert isinstance(label, QLabel)  # noqa: S101 - each row has one
+                    raise FormatError(f"The task lacks this: {label.text()}.", hint=_FILL_IN)
         return kind(**values)
 
-    def _lacking(self, name: str) -> FormatError:
-        label = self._form.labelForField(self.fields[name])
-        assert isinstance(label, QLabel)  # noqa: S101 - each row has one
-        return FormatError(f"The task lacks this: {label.text()}.", hint=_FILL_IN)
+    def _is_changed(self, name: str) -> bool:
+        """Whether a field, or another one that its attribute depends on, was changed."""
+        names = (name, *_ALSO.get(name, ()))
+        return any(_content(self.fields[each]) != self._contents[each] for each in names)
 
     @property
     def _old(self) -> LessonTask | None:
@@ -227,14 +222,12 @@ class TaskForm(QWidget):
                 return _two_or_more(self.layers)
             case "causes", _:
                 return _lines_of(self.causes)
-            case _, QPlainTextEdit() as box:
-                return box.toPlainText()
+            case "object_name", _:
+                return self.object_name.text().strip()
             case _, QDoubleSpinBox() as number:
                 return number.value() * _ANGSTROM_PER_NM or None
-            case _, QLineEdit() as line:
-                return line.text().strip()
-            case _, QComboBox() as combo:
-                return combo.currentText()
+            case _, field:
+                return _content(field)
 
     def _picks(self, name: str, draft: Draft, step: int) -> str | None:
         """The file of the right picks or of those to sort, taken from a layer; maybe none."""
@@ -264,9 +257,6 @@ class TaskForm(QWidget):
         return region_of_screen(view.camera, (z, y, x), thickness)
 
     # what the form shows
-
-    def _touch(self, *names: Any) -> None:
-        self.touched.update(name for name in names if isinstance(name, str) and name)
 
     def _show_kind(self, _index: int = 0) -> None:
         """List what can be chosen for a kind, what the shown task has first."""
@@ -306,27 +296,18 @@ class TaskForm(QWidget):
         layer = self.reference.layer
         if layer is None or self._old is not None:
             return
-        touched = set(self.touched)
         about = about_of(layer)
-        if "object_name" not in touched:
+        if about.object_name:
             self.object_name.setText(about.object_name)
         size = diameter_angstrom(about.object_id, self.object_name.text())
-        if "tolerance_angstrom" not in touched:
-            self.tolerance.setValue(size / 2 / _ANGSTROM_PER_NM)
-        self.touched = touched
+        self.tolerance.setValue(size / 2 / _ANGSTROM_PER_NM)
 
 
-def _changed_signal(field: QWidget) -> Any:
-    """What tells that the user changed a field; of numbers and long texts, that anybody did."""
-    match field:
-        case QComboBox():
-            return field.activated
-        case QLineEdit():
-            return field.textEdited
-        case QPlainTextEdit():
-            return field.textChanged
-        case _:
-            return field.valueChanged  # type: ignore[attr-defined] # of a spin box
+def _content(field: QWidget) -> Any:
+    """The text or number of a field."""
+    kind = field.metaObject()
+    assert kind is not None  # noqa: S101 - each object has one
+    return kind.userProperty().read(field)
 
 
 def _text_box(placeholder: str) -> QPlainTextEdit:

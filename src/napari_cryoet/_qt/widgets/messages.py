@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import zip_longest
 from typing import Final, NamedTuple
@@ -265,6 +266,14 @@ class NoticeBar(QFrame):
             self.show_notice(str(error), COPY_REPORT, partial(copy_text, error.report), topic=topic)
         else:
             self.show_notice(str(error), "Retry", retry, topic=topic)
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Show an error that ends the block."""
+        try:
+            yield
+        except CryoETError as error:
+            self.show_error(error)
 
     def withdraw(self, topic: str) -> None:
         if self._topic == topic:
