@@ -322,27 +322,28 @@ def lesson(stage: Stage) -> Picture.Image:
     until(lambda: dock.chooser.buttons)
     source = lessons_of(ensure_demo_pack())[1]
     dock.play(source)
+    player = dock.player
     number = next(
         count
         for count, step in enumerate(source.lesson.steps)
         if isinstance(step.task, PickTask) and step.task.reference
     )
-    dock.go_to(number)
-    until(lambda: dock.box is not None and dock.box.is_on_canvas)
+    player.go_to(number)
+    until(lambda: player.box is not None and player.box.is_on_canvas)
     stage.fit()
-    (low_z, high_z), *_ = dock.box.task.region_zyx_angstrom
-    reference = source.read_picks(dock.box.task.reference).positions_angstrom_zyx
+    (low_z, high_z), *_ = player.box.task.region_zyx_angstrom
+    reference = source.read_picks(player.box.task.reference).positions_angstrom_zyx
     near = reference[(reference[:, 0] > low_z) & (reference[:, 0] < high_z)]
-    add_picks(dock, [*near[:4], near[4] + [0, 90, 120]])
-    click(dock.box.bar.button)
-    until(dock.feedback.isVisible)
+    add_picks(player, [*near[:4], near[4] + [0, 90, 120]])
+    click(player.box.bar.button)
+    until(player.feedback.isVisible)
     stage.settle()
     return drawn(stage.window)
 
 
-def add_picks(dock: Any, positions_zyx: list[Any]) -> None:
+def add_picks(player: Any, positions_zyx: list[Any]) -> None:
     """Add picks to the layer of a lesson's task."""
-    layer = dock.box.layers[0]
+    layer = player.box.points
     for position in positions_zyx:
         layer.add((position - layer.translate) / layer.scale)
 

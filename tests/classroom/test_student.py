@@ -9,7 +9,7 @@ import pytest
 
 from classroom.classes import make_lesson, served, view_of
 from conftest import PATIENCE_MS
-from napari_cryoet.classroom.client import ClassClient, TeacherClient
+from napari_cryoet.classroom.client import ClassClient, TeacherClient, join_class
 from napari_cryoet.classroom.messages import class_address
 from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError
 from napari_cryoet.lessons.lesson import ChooseAnswer, MeasureAnswer, PickAnswer
@@ -59,7 +59,7 @@ def test_what_is_no_address_is_refused(typed):
 
 def test_a_student_gets_the_lesson_without_answers(joined, server):
     student = joined()
-    assert (student.name, student.nickname, student.lessons[0].key) == ("Monday", "Anna", "fake")
+    assert (student.name, student.nickname, student.lessons) == ("Monday", "Anna", ("fake",))
     lesson = student.open_lesson("fake")
 
     look, pick, choose = lesson.lesson.steps
@@ -80,7 +80,7 @@ def test_the_server_grades_and_keeps_an_answer(joined, lesson, server):
     assert (feedback.is_right, source.student.n_undelivered) == (True, 0)
     assert lesson.answers == [("choose", ChooseAnswer(choice=1))]
     (student,) = server.room.students
-    assert server.room.answers(student, "fake")["choose"][0].score == 1
+    assert server.room.answers(student, "fake")["choose"][0].feedback.score == 1
 
 
 def test_an_answer_of_another_kind_is_refused_for_good(joined, lesson, monkeypatch):
@@ -92,6 +92,32 @@ def test_an_answer_of_another_kind_is_refused_for_good(joined, lesson, monkeypat
     with pytest.raises(FormatError, match="no such task"):
         source.grade("choose", MeasureAnswer(length_angstrom=1))
     assert source.student.n_undelivered == 0
+
+
+def test_a_student_who_returns_finds_answers_and_step(joined):
+    source = joined().open_lesson("fake")
+    assert source.progress is None
+    for choice, n_hints in ((0, 0), (1, 2)):
+        source.grade("choose", ChooseAnswer(choice=choice), n_hints=n_hints)
+    source.grade("pick", PickAnswer())
+    assert joined().open_lesson("fake").progress.step == "pick", "the step that was answered last"
+    progress = joined().open_lesson("fake").progress
+    choose, pick = progress.steps
+    assert (choose.answer.choice, choose.first.is_right, choose.last.is_right) == (0, False, True)
+    assert (choose.attempts, choose.n_hints, pick.attempts) == (2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("has_code", "nickname", "wanted", "noun"),
+    [(False, "Anna", "", "code"), (True, " ", "", "nickname"), (True, "Anna", "none", "lesson")],
+)
+def test_nobody_joins_without_code_or_nickname_or_for_an_unknown_lesson(
+    server, has_code, nickname, wanted, noun
+):
+    code = server.join_code if has_code else ""
+    with pytest.raises(CryoETError, match=noun):
+        join_class(server.page_url, code, nickname, lesson=wanted)
+    assert not server.room.students
 
 
 def test_wrong_code_wrong_address_and_full_class_are_told_apart(server, tmp_path, monkeypatch):
@@ -129,7 +155,11 @@ def test_answers_given_without_a_network_are_delivered_later(tmp_path):
             server.page_url, server.join_code, "Anna", folder=tmp_path / "kept"
         )
         assert returned.n_undelivered == 2
-        student.deliver()
+        delivered = []
+        student.deliver(
+            lambda delivery, feedback: delivered.append((delivery.answer, feedback.score))
+        )
+        assert delivered == [(answer, 0) for answer in answers]
         assert (student.n_undelivered, [each for _, each in lesson.answers]) == (0, answers)
         assert len(server.room.answers(server.room.students[0], "fake")["pick"]) == 2
 
@@ -150,10 +180,10 @@ def test_an_answer_whose_feedback_was_lost_is_kept_once(joined, server, lesson, 
     (copy,) = (tmp_path / "copies").iterdir()
     (outbox,) = (tmp_path / "kept").glob("*/outbox")
     copy.rename(outbox / copy.name)
-    student.deliver()
+    student.deliver(print)
 
     (given,) = server.room.answers(server.room.students[0], "fake")["choose"]
-    assert (given.score, student.n_undelivered) == (0, 0)
+    assert (given.feedback.score, student.n_undelivered) == (0, 0)
 
 
 class Seen:
@@ -181,7 +211,7 @@ def view_at(z):
 def test_those_who_follow_get_the_teachers_view_within_a_second(joined, server):
     seen = Seen()
     teacher = TeacherClient(server.page_url, server.teacher_code)
-    following = joined().follow(seen)
+    following = joined().follow(seen, print)
     for count, z in enumerate((10.0, 20.0), 1):
         started_s = time.monotonic()
         teacher.share(view_at(z))
@@ -195,7 +225,7 @@ def test_those_who_follow_get_the_teachers_view_within_a_second(joined, server):
 
     returned = Seen()
     teacher.share(view_at(30.0))
-    following = joined().follow(returned)
+    following = joined().follow(returned, print)
     assert returned.wait(1).camera.center_zyx_angstrom == (30.0, 0, 0)
     following.cancel()
     assert len(seen.views) == 3

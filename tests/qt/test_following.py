@@ -13,20 +13,31 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from lessons.fake_lesson import FakeLesson
-from napari_cryoet import open_portal
+from napari_cryoet import open_portal, read_picks, write_picks
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
-from napari_cryoet._qt.lessons.following import FollowSwitch, ShareSwitch
+from napari_cryoet._qt.lessons.following import CLASS_PICKS, FollowBar, ShareBar
 from napari_cryoet._qt.lessons.joining import JoinDialog
+from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.views.capture import view_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.classroom.client import ClassClient, TeacherClient, join_class
+from napari_cryoet.classroom.messages import Delivery
 from napari_cryoet.classroom.server import ClassServer
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.lessons.lesson import Choice, ChooseAnswer, ChooseTask, Step
+from napari_cryoet.lessons.lesson import (
+    Choice,
+    ChooseAnswer,
+    ChooseTask,
+    PickAnswer,
+    PickTask,
+    Step,
+)
 from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram
 
+A = (400.0, 1000.0, 1000.0)
+B = (500.0, 1400.0, 900.0)
 CHOICES = (Choice(text="A"), Choice(text="B"))
 
 
@@ -42,13 +53,20 @@ def view_of_demo(pack: Path, z: float) -> View:
 
 
 @pytest.fixture
-def server(demo_pack: Path, tmp_path: Path) -> Iterator[ClassServer]:
+def lesson(demo_pack: Path) -> FakeLesson:
+    picking = PickTask(object_name="ribosome", tolerance_angstrom=100)
     steps = (
         Step(key="look", title="Look", view=view_of_demo(demo_pack, 400)),
         Step(key="choose", title="Choose", task=ChooseTask(choices=CHOICES)),
+        Step(key="pick", title="Pick", task=picking),
     )
     lesson = FakeLesson(*steps)
     lesson.right = {"choose": ChooseAnswer(choice=1)}
+    return lesson
+
+
+@pytest.fixture
+def server(lesson: FakeLesson, demo_pack: Path, tmp_path: Path) -> Iterator[ClassServer]:
     with ClassServer(demo_pack, "Monday", [lesson], results=tmp_path / "results") as server:
         yield server
 
@@ -59,8 +77,10 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
     lesson = join_class(server.page_url, server.join_code, "Anna")
     dock = open_lesson_dock(viewer_in_window)
     dock.play_class(lesson)
-    switch = dock.class_switch
-    assert isinstance(switch, FollowSwitch)
+    bar = dock.class_bar
+    assert isinstance(bar, FollowBar)
+    assert bar.name.text() == "Monday, as Anna"
+    switch = bar.switch
     with qtbot.waitSignal(dock.ready):
         pass
     assert switch.isHidden()
@@ -70,21 +90,40 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
     restorer = open_dock(viewer_in_window, BROWSER).restorer
     with qtbot.waitSignal(restorer.opened):
         teacher.share(view_of_demo(demo_pack, 800))
-    assert view_of(viewer_in_window).camera.point_zyx_angstrom[0] == pytest.approx(800, abs=20)
+    assert plane_of(viewer_in_window) == pytest.approx(800, abs=20)
 
-    switch.setChecked(False)
+    with qtbot.waitSignal(dock.ready):
+        switch.setChecked(False)
+    assert plane_of(viewer_in_window) == pytest.approx(400, abs=20), "that of the step"
     teacher.share(view_of_demo(demo_pack, 200))
-    qtbot.waitUntil(lambda: switch.shared.camera.point_zyx_angstrom[0] == 200)
-    assert view_of(viewer_in_window).camera.point_zyx_angstrom[0] == pytest.approx(800, abs=20)
+    qtbot.waitUntil(lambda: bar.shared.camera.point_zyx_angstrom[0] == 200)
+    assert plane_of(viewer_in_window) == pytest.approx(400, abs=20)
     with qtbot.waitSignal(restorer.opened):
         switch.setChecked(True)
-    assert view_of(viewer_in_window).camera.point_zyx_angstrom[0] == pytest.approx(200, abs=20)
+    assert plane_of(viewer_in_window) == pytest.approx(200, abs=20)
+    with qtbot.waitSignal(dock.ready):
+        teacher.share(None)
+    assert plane_of(viewer_in_window) == pytest.approx(400, abs=20)
 
     dock.player.next()
-    choose = dock.player.session.source.grade("choose", ChooseAnswer(choice=1))
-    assert choose.is_right
     (student,) = server.room.students
     qtbot.waitUntil(lambda: server.room.position_of(student).step == "choose")
+    answer = ChooseAnswer(choice=1)
+    late = Delivery(uid="0" * 32, lesson="fake", step="choose", answer=answer)
+    bar.delivered.emit(late, lesson.grade("choose", answer))
+    assert dock.player.feedback.isVisible(), "an answer was delivered later"
+    assert dock.player.session.feedback("choose").is_right
+
+    dock.choose_lesson()
+    qtbot.waitUntil(lambda: len(dock.chooser.buttons) == 1)
+    assert dock.chooser.buttons[0].text() == "A fake lesson", "that of the class"
+    qtbot.mouseClick(dock.chooser.buttons[0], Qt.MouseButton.LeftButton)
+    assert dock.player.session.step.key == "choose", "it goes on there"
+    assert dock.class_bar is bar
+
+
+def plane_of(viewer: Viewer) -> float:
+    return view_of(viewer).camera.point_zyx_angstrom[0]
 
 
 def test_a_class_is_joined_from_the_list_of_lessons(
@@ -116,11 +155,12 @@ def test_the_teacher_shares_what_the_window_shows(
         changed.set()
 
     student = join_class(server.page_url, server.join_code, "Anna").student
-    following = student.follow(on_view)
+    following = student.follow(on_view, print)
     dock = open_lesson_dock(viewer_in_window)
     dock.play_class(join_class(server.page_url, server.teacher_code, ""))
-    switch = dock.class_switch
-    assert isinstance(switch, ShareSwitch)
+    bar = dock.class_bar
+    assert isinstance(bar, ShareBar)
+    switch = bar.switch
     viewer_in_window.add_image(np.zeros((8, 8, 8)))
     switch.setChecked(True)
     qtbot.waitUntil(changed.is_set)
@@ -129,6 +169,39 @@ def test_the_teacher_shares_what_the_window_shows(
     switch.setChecked(False)
     qtbot.waitUntil(lambda: seen[-1] is None)
     following.cancel()
+
+
+def test_the_teacher_gets_the_picks_of_the_class_as_a_layer(
+    qtbot: QtBot,
+    viewer_in_window: Viewer,
+    server: ClassServer,
+    lesson: FakeLesson,
+    tmp_path: Path,
+    user_folder: Path,
+) -> None:
+    for number, positions in enumerate([[A, B], [A], []]):
+        joined = join_class(server.page_url, server.join_code, f"S{number}")
+        joined.grade("pick", PickAnswer(positions_zyx_angstrom=tuple(positions)))
+    dock = open_lesson_dock(viewer_in_window)
+    dock.play_class(join_class(server.page_url, server.teacher_code, ""))
+    bar = dock.class_bar
+    dock.play(lesson)
+    with qtbot.waitSignal(dock.ready):
+        pass
+    assert bar.picks.isHidden(), "nothing is picked in this step"
+    dock.player.go_to(2)
+    qtbot.waitUntil(bar.picks.isVisible)
+    before = list(viewer_in_window.layers)
+    for _ in range(2):  # the second layer takes the place of the first
+        with qtbot.waitSignal(viewer_in_window.layers.events.inserted):
+            qtbot.mouseClick(bar.picks, Qt.MouseButton.LeftButton)
+    (layer,) = (each for each in viewer_in_window.layers if each not in before)
+    assert layer.name == CLASS_PICKS
+    assert list(layer.features["votes"]) == [2, 1]
+    assert list(layer.text.values) == ["2", "1"]
+    saved = read_picks(write_picks(picks_of(layer), tmp_path / "class.csv").path)
+    np.testing.assert_allclose(saved.positions_angstrom_zyx, [A, B], atol=1e-6)
+    assert [each.kind for each in view_of(viewer_in_window).layers] == ["tomogram"]
 
 
 def test_a_class_is_started_from_the_window(
@@ -144,7 +217,7 @@ def test_a_class_is_started_from_the_window(
     assert server.join_code in dialog.how.text()
     assert server.page_url.startswith("http://127.0.0.1:"), "nobody else can join unless asked"
     assert not dialog.qr.pixmap().isNull()
-    assert isinstance(dock.class_switch, ShareSwitch)
+    assert isinstance(dock.class_bar, ShareBar)
     ClassClient.join(server.page_url, server.join_code, "Anna", folder=tmp_path)
     dialog.end()
     with pytest.raises(NetworkError):

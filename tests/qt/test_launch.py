@@ -106,7 +106,7 @@ def test_a_class_is_joined_with_its_lesson_in_front(
         holder = dock.parent()
         qtbot.waitUntil(lambda: bool(dock.window().tabifiedDockWidgets(holder)))
         qtbot.waitUntil(lambda: dock.is_in_front)
-        lessons.append(dock.session.lesson.title)
+        lessons.append(dock.player.session.lesson.title)
         viewer.close()
 
     monkeypatch.setattr(launch_module.napari, "run", run)

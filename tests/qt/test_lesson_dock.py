@@ -191,6 +191,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert names(dock)["Your picks"]
     assert names(dock)[REGION]
     assert box.bar.button.isEnabled()
+    assert dock.player.notice.isHidden()  # the region isn't a layer of the user's own
 
     qtbot.mouseClick(dock.player.hint, LEFT)
     assert dock.player.hints.toPlainText() == "Round."

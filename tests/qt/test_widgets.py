@@ -1,5 +1,7 @@
 """Messages, notices, confirmation dialogs, labels, colours and the layer combo box."""
 
+import threading
+
 import numpy as np
 import pytest
 from napari.layers import Image
@@ -8,8 +10,9 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
-from napari_cryoet._qt.widgets.controls import agrees, progress_bar
+from napari_cryoet._qt.widgets.controls import agrees, plain_label, progress_bar
 from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 
 
 @pytest.mark.parametrize(
@@ -120,3 +123,22 @@ def test_progress_does_not_paint_the_window_at_once(qtbot):
     bar.setValue(500)
     assert canvas.paints == 0
     qtbot.waitUntil(lambda: canvas.paints == 1)
+
+
+@pytest.mark.parametrize("close", [QDialog.close, QDialog.accept, QDialog.reject])
+def test_a_dialog_grows_with_its_message_and_closes_while_a_task_runs(qtbot, close):
+    dialog = StartDialog("Title", 300)
+    bar = StartBar(dialog.tasks, "key", "Start", "Start it")
+    label = plain_label("Some words that need a second line in a narrow dialog. " * 2)
+    column = QVBoxLayout(dialog)
+    column.addWidget(label)
+    column.addWidget(bar)
+    dialog.show()
+    is_closed = threading.Event()
+    dialog.tasks.run("key", lambda _job: is_closed.wait(30), then=print)
+    bar.say("A long message about what went wrong. " * 10)
+    qtbot.waitUntil(lambda: bar.message.height() >= bar.message.heightForWidth(bar.width()) > 40)
+    assert label.height() >= label.heightForWidth(label.width())
+    with qtbot.waitSignals([dialog.destroyed, dialog.tasks.finished]):
+        close(dialog)
+    is_closed.set()

@@ -156,17 +156,17 @@ def _shown_step(step: Step) -> ShownStep:
 
 
 def _score(answers: list[GivenAnswer]) -> tuple[float, bool, int]:
-    first = answers[0]
+    first = answers[0].feedback
     return first.score, first.is_right, len(answers)
 
 
 def _row(answers: list[GivenAnswer]) -> list[object]:
     first = answers[0]
-    right = "yes" if first.is_right else "no"
+    right = "yes" if first.feedback.is_right else "no"
     return [
-        f"{first.score:.3f}",
+        f"{first.feedback.score:.3f}",
         right,
-        first.cause,
+        first.feedback.cause,
         len(answers),
         first.n_hints,
         first.seconds,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -22,14 +22,15 @@ from napari_cryoet.classroom.messages import (
     Delivery,
     Joined,
     JoinRequest,
-    LessonTitle,
+    OpenedLesson,
+    Position,
     SharedView,
     class_address,
     typed_code,
 )
 from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError, require_known
 from napari_cryoet.files import data_path, replace_file, written_whole
-from napari_cryoet.lessons.lesson import Answer, Feedback, Lesson
+from napari_cryoet.lessons.lesson import Answer, Feedback, Lesson, Progress
 from napari_cryoet.locations import host_of
 from napari_cryoet.network import client
 from napari_cryoet.network.hosts import is_this_computer
@@ -37,6 +38,7 @@ from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import MAX_BYTES, View
 
 T = TypeVar("T")
+OnFeedback: TypeAlias = Callable[[Delivery, Feedback], object]
 
 #: Maximum size of a lesson, and of its files.
 MAX_LESSON_BYTES: Final = 8 << 20
@@ -48,21 +50,20 @@ _PAUSE_S: Final = 2.0  # before asking again a server that couldn't be reached
 
 def join_class(
     address: str, code: str, nickname: str, *, lesson: str = "", task: Task = UNWATCHED
-) -> ClassLesson | TeacherClient:
-    """Join a class and open its first lesson, or the one of a key; with the teacher's code, the teacher.
+) -> ClassLesson | ClassClient | TeacherClient:
+    """Join a class and open its only lesson, or the one of a key.
 
-    Raises like `ClassClient.join`, and CryoETError if the class has no such lesson.
+    A student of several lessons gets no lesson yet. With the teacher's code, this is the teacher.
+    Raises like `ClassClient.join`.
     """
     if len(typed_code(code) or class_address(address)[1]) == TEACHER_CODE_LENGTH:
         teacher = TeacherClient(address, code)
         teacher.share(None, task)  # which checks the code
         return teacher
-    student = ClassClient.join(address, code, nickname, task=task)
-    keys = [title.key for title in student.lessons]
-    if not keys:
-        raise CryoETError(f"The class {student.name} has no lesson.")
-    require_known(lesson or keys[0], keys, "lesson of this class")
-    return student.open_lesson(lesson or keys[0], task)
+    student = ClassClient.join(address, code, nickname, lesson=lesson, task=task)
+    if not lesson and len(student.lessons) > 1:
+        return student
+    return student.open_lesson(lesson or student.lessons[0], task)
 
 
 class ClassClient:
@@ -73,8 +74,8 @@ class ClassClient:
     name, nickname
         Of the class, and of the student as others see it.
     lessons
-        What can be opened.
-    source
+        The keys of what can be opened.
+    portal
         What `open_portal` takes to open the class's pack.
     url
         The server's address with the student's login.
@@ -85,11 +86,12 @@ class ClassClient:
     ) -> None:
         self.name = about.name
         self.nickname = joined.nickname
-        self.lessons: tuple[LessonTitle, ...] = joined.lessons
-        self.source = f"{server}/graphql"
+        self.lessons = about.lessons
+        self.portal = f"{server}/graphql"
         self.url = _with_login(server, token)
         self._about = about
         self._outbox = folder / "outbox"
+        self._position: Position | None = None
 
     @classmethod
     def join(
@@ -98,6 +100,7 @@ class ClassClient:
         code: str,
         nickname: str,
         *,
+        lesson: str = "",
         folder: Path | None = None,
         task: Task = UNWATCHED,
     ) -> ClassClient:
@@ -115,15 +118,21 @@ class ClassClient:
         FormatError
             If the address isn't one.
         CryoETError
-            If the code is wrong, or the class is full.
+            If the code is wrong, the class is full, or has no such lesson.
         NetworkError
             If there is no class.
         """
         server, code_in_address = class_address(address)
+        code = typed_code(code) or code_in_address
+        if not code or not nickname.strip():
+            missing = "code of the class" if not code else "nickname"
+            raise CryoETError(f"The {missing} is missing.", hint=f"Type a {missing}.")
         about = _get(f"{server}/class/about", AboutClass, MAX_BYTES, task)
+        if not about.lessons:
+            raise CryoETError(f"The class {about.name} has no lesson.")
+        require_known(lesson or about.lessons[0], about.lessons, "lesson of this class")
         kept = (folder or data_path() / "joined") / f"{about.id}-{_file_name(nickname)}"
         token = _token(kept / "token")
-        code = typed_code(code) or code_in_address
         request = JoinRequest(code=code, nickname=nickname[:300], token=token)
         joined = _post(f"{server}/class/join", request, Joined, task)
         return cls(server, about, joined, token, kept)
@@ -131,7 +140,7 @@ class ClassClient:
     @property
     def host(self) -> str:
         """The server's host and port, for messages."""
-        return host_of(self.source)
+        return host_of(self.portal)
 
     @property
     def n_undelivered(self) -> int:
@@ -141,12 +150,13 @@ class ClassClient:
     def open_lesson(self, key: str, task: Task = UNWATCHED) -> ClassLesson:
         """A lesson of the class, by its key in `lessons`; NetworkError if the class can't be reached."""
         url = f"{self.url}/class/lessons/{quote(key)}"
-        lesson = _get(url, Lesson, MAX_LESSON_BYTES, task)
+        opened = _get(url, OpenedLesson, MAX_LESSON_BYTES, task)
+        lesson = opened.lesson
         steps = []
         for step in lesson.steps:
             view = None if step.view is None else self.view_here(step.view)
             steps.append(replace(step, view=view))
-        return ClassLesson(self, replace(lesson, steps=tuple(steps)))
+        return ClassLesson(self, replace(lesson, steps=tuple(steps)), opened.progress)
 
     def view_here(self, view: View) -> View:
         """A view of the class with this server as the source of the served pack."""
@@ -156,7 +166,7 @@ class ClassClient:
             is_same_source = bool(run.source) and run.source in {"pack", self._about.origin}
             host = urlsplit(run.source).hostname or ""  # of the teacher's window, if any
             is_here = is_same_pack or is_same_source or is_this_computer(host)
-            runs.append(replace(run, source=self.source) if is_here else run)
+            runs.append(replace(run, source=self.portal) if is_here else run)
         return replace(view, runs=tuple(runs))
 
     # answers
@@ -170,20 +180,20 @@ class ClassClient:
         with written_whole(path, flush=False) as unfinished:
             unfinished.write_bytes(msgspec.json.encode(delivery))
         try:
-            return self._deliver(path, task)
+            return self._deliver(path, delivery, task)
         except NetworkError as error:
             hint = "Your answer is kept, and delivered once it can be."
             raise NetworkError(error.message, hint=hint, url=error.url) from error
 
-    def deliver(self, task: Task = UNWATCHED) -> None:
+    def deliver(self, on_feedback: OnFeedback, task: Task = UNWATCHED) -> None:
         """Deliver answers that were kept, oldest first; NetworkError if the class can't be reached."""
         for path in sorted(self._outbox.glob("[0-9]*.json")):
             with suppress(FormatError, FileNotFoundError):  # refused, or delivered meanwhile
-                self._deliver(path, task)
+                delivery = msgspec.json.decode(path.read_bytes(), type=Delivery)
+                on_feedback(delivery, self._deliver(path, delivery, task))
 
-    def _deliver(self, path: Path, task: Task) -> Feedback:
+    def _deliver(self, path: Path, delivery: Delivery, task: Task) -> Feedback:
         """Deliver a kept answer; it stays unless the server has it, or refuses it for good."""
-        delivery = msgspec.json.decode(path.read_bytes(), type=Delivery)
         try:
             feedback = _post(f"{self.url}/class/answers", delivery, Feedback, task)
         except FormatError:
@@ -192,23 +202,46 @@ class ClassClient:
         path.unlink(missing_ok=True)
         return feedback
 
+    def enter(self, position: Position) -> None:
+        """Tell the class where the student is, if it can be told."""
+        self._position = position
+        payload = msgspec.to_builtins(position)
+        client.submit(
+            client.post_json(f"{self.url}/class/position", payload, limit_bytes=MAX_BYTES)
+        )
+
     # the teacher's view
 
-    def follow(self, on_view: Callable[[View | None], None]) -> Future[None]:
-        """Call back with each view that the teacher shares, None if there is none any more, until cancelled.
+    def follow(
+        self, on_view: Callable[[View | None], None], on_feedback: OnFeedback
+    ) -> Future[None]:
+        """Follow the teacher until the result is cancelled; calls come from other threads.
 
-        Calls come from another thread. Kept answers are delivered meanwhile.
+        Parameters
+        ----------
+        on_view
+            Called with each view that the teacher shares, and with None once there is none any
+            more, or the class can't be reached.
+        on_feedback
+            Called with each kept answer that could be delivered meanwhile, and its feedback.
         """
-        return client.submit(self._follow(on_view))
+        return client.submit(self._follow(on_view, on_feedback))
 
-    async def _follow(self, on_view: Callable[[View | None], None]) -> None:
+    async def _follow(
+        self, on_view: Callable[[View | None], None], on_feedback: OnFeedback
+    ) -> None:
         shown = SharedView()
         while True:
             try:
                 shared = await self._next_view(shown.version)
             except CryoETError:
+                if shown.view:
+                    on_view(None)
+                shown = SharedView()
                 await asyncio.sleep(_PAUSE_S)
                 continue
+            if self._position is not None and not shown.version:
+                self.enter(self._position)  # the server may have been started again
             if shared.view != shown.view:
                 with suppress(FormatError):
                     view = View.of_json(shared.view) if shared.view else None
@@ -216,7 +249,7 @@ class ClassClient:
             shown = shared
             if self.n_undelivered:
                 with suppress(CryoETError):
-                    await asyncio.to_thread(self.deliver)
+                    await asyncio.to_thread(self.deliver, on_feedback)
 
     async def _next_view(self, version: str) -> SharedView:
         url = f"{self.url}/class/view?after={version}"
@@ -231,11 +264,13 @@ class ClassLesson:
 
     folder = None
 
-    def __init__(self, student: ClassClient, lesson: Lesson) -> None:
+    def __init__(self, student: ClassClient, lesson: Lesson, progress: Progress | None) -> None:
         self.student = student
         self.lesson = lesson
+        #: What the student did in it before.
+        self.progress = progress
         #: What `open_portal` takes to open the class's pack.
-        self.portal = student.source
+        self.portal = student.portal
 
     def read_file(self, name: str) -> bytes:
         """A picture or shown picks of the lesson; see `LessonSource.read_file`."""
@@ -256,10 +291,8 @@ class ClassLesson:
         return self.student.answer(delivery, task)
 
     def enter(self, step_key: str) -> None:
-        """Tell the class, if it can be told, which step the learner is at; empty at the summary."""
-        position = {"lesson": self.lesson.key, "step": step_key}
-        url = f"{self.student.url}/class/position"
-        client.submit(client.post_json(url, position, limit_bytes=MAX_BYTES))
+        """Tell the class which step the learner is at; empty at the summary."""
+        self.student.enter(Position(lesson=self.lesson.key, step=step_key))
 
 
 class TeacherClient:

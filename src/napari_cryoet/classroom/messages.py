@@ -4,7 +4,7 @@
 
     GET  /class/about                  AboutClass
     POST /class/join                   JoinRequest -> Joined; 403 for a wrong code
-    GET  /class/lessons/KEY            a Lesson without answers
+    GET  /class/lessons/KEY            OpenedLesson
     GET  /class/lessons/KEY/files/...  its pictures and shown picks
     POST /class/answers                Delivery -> Feedback; the same one again changes nothing
     POST /class/position               Position -> {}
@@ -28,7 +28,7 @@ import msgspec
 from msgspec import Meta
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.lessons.lesson import Answer, HintCount, Key, Picked
+from napari_cryoet.lessons.lesson import Answer, HintCount, Key, Lesson, Picked, Progress
 from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.views.view import MAX_BYTES, Text, Zyx
 from napari_cryoet.wording import plain
@@ -61,12 +61,15 @@ class AboutClass(Message, frozen=True, kw_only=True):
         The same after a restart.
     pack_id, origin
         The served pack, and the portal that its records are from.
+    lessons
+        The keys of what it offers.
     """
 
     id: Key
     name: Text
     pack_id: Text = ""
     origin: Text = ""
+    lessons: tuple[Key, ...] = ()
 
 
 class JoinRequest(Message, frozen=True, kw_only=True):
@@ -77,18 +80,17 @@ class JoinRequest(Message, frozen=True, kw_only=True):
     token: Token
 
 
-class LessonTitle(Message, frozen=True, kw_only=True):
-    """A lesson that a class offers."""
-
-    key: Key
-    title: Text
-
-
 class Joined(Message, frozen=True, kw_only=True):
-    """The nickname as others see it, and the lessons."""
+    """The nickname as others see it."""
 
     nickname: Text
-    lessons: tuple[LessonTitle, ...] = ()
+
+
+class OpenedLesson(Message, frozen=True, kw_only=True):
+    """A lesson without answers, and what the student did in it before."""
+
+    lesson: Lesson
+    progress: Progress | None = None
 
 
 class Delivery(Message, frozen=True, kw_only=True):

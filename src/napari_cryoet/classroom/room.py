@@ -33,13 +33,14 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import data_path, replace_file, written_whole
 from napari_cryoet.lessons.lesson import (
     Answer,
-    Cause,
     Feedback,
     HintCount,
     Key,
     Nickname,
+    Progress,
+    StepProgress,
 )
-from napari_cryoet.views.view import Share, Text
+from napari_cryoet.views.view import Text
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -86,9 +87,7 @@ class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     step: Key
     answer: Answer
     n_hints: HintCount = 0
-    score: Share
-    is_right: bool
-    cause: Cause
+    feedback: Feedback
     seconds: Annotated[float, Meta(ge=0)] = 0.0
     received_at: Text = ""
 
@@ -222,9 +221,7 @@ class Room:
             step=delivery.step,
             answer=delivery.answer,
             n_hints=delivery.n_hints,
-            score=feedback.score,
-            is_right=feedback.is_right,
-            cause=feedback.cause,
+            feedback=feedback,
             seconds=round(now_s - self._entered_s.get(student.id, now_s), 1),
             received_at=_now(),
         )
@@ -246,6 +243,17 @@ class Room:
                 by_step.setdefault(answer.step, []).append(answer)
         return by_step
 
+    def progress(self, student: Student, lesson: str) -> Progress | None:
+        """Where a student goes on in a lesson; None at its start."""
+        given = self.answers(student, lesson)
+        step = next(reversed(given), None)
+        position = self._positions.get(student.id)
+        if position is not None and position.lesson == lesson:
+            step = position.step
+        if step is None:
+            return None
+        return Progress(step=step, steps=tuple(map(_progress_in, given, given.values())))
+
 
 class Attempts:
     """Wrong codes by address, in a window of time. Right codes aren't limited: a class shares one address."""
@@ -264,6 +272,17 @@ class Attempts:
             self._wrong = {}
         self._wrong[address] = self._wrong.get(address, 0) + 1
         return self._wrong[address] > self.MOST
+
+
+def _progress_in(step: str, given: list[GivenAnswer]) -> StepProgress:
+    return StepProgress(
+        step=step,
+        answer=given[0].answer,
+        first=given[0].feedback,
+        last=given[-1].feedback,
+        attempts=len(given),
+        n_hints=given[-1].n_hints,
+    )
 
 
 def _is_same(code: str, right_code: str) -> bool:

@@ -26,7 +26,7 @@ from napari_cryoet.classroom.messages import (
     Delivery,
     Joined,
     JoinRequest,
-    LessonTitle,
+    OpenedLesson,
     Position,
     SharedView,
     shown_code,
@@ -182,7 +182,14 @@ class _Handlers:
         file = self._room.file
         is_demo = pack.manifest.s3_prefix == DEMO.s3_prefix
         origin = "demo" if is_demo else pack.manifest.origin
-        return _json(AboutClass(id=file.id, name=file.name, pack_id=pack.id, origin=origin))
+        about = AboutClass(
+            id=file.id,
+            name=file.name,
+            pack_id=pack.id,
+            origin=origin,
+            lessons=tuple(self._lessons),
+        )
+        return _json(about)
 
     async def join(self, request: Request) -> Response:
         """Let a student in, or in again."""
@@ -191,15 +198,14 @@ class _Handlers:
             raise self._refused(request)
         student = await run_in_threadpool(self._room.join, wanted)
         self._announce()
-        titles = [
-            LessonTitle(key=key, title=source.lesson.title) for key, source in self._lessons.items()
-        ]
-        return _json(Joined(nickname=student.nickname, lessons=tuple(titles)))
+        return _json(Joined(nickname=student.nickname))
 
     def lesson(self, request: Request) -> Response:
-        """A lesson without its answers."""
-        self._student(request)
-        return _json(public_lesson(self._source(request.path_params["key"]).lesson))
+        """A lesson without its answers, but with what the student answered before."""
+        student = self._student(request)
+        key = request.path_params["key"]
+        lesson = public_lesson(self._source(key).lesson)
+        return _json(OpenedLesson(lesson=lesson, progress=self._room.progress(student, key)))
 
     def file(self, request: Request) -> Response:
         """A picture or shown picks of a lesson."""

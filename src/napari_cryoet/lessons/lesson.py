@@ -300,7 +300,7 @@ class StepProgress(Part, frozen=True, kw_only=True):
     first: Feedback | None = None
     last: Feedback | None = None
     attempts: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    n_hints: Annotated[int, Meta(ge=0, le=MAX_CHOICES)] = 0
+    n_hints: HintCount = 0
     seconds: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
 
 

@@ -20,10 +20,11 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.controls import clear_layout, plain_label, push_button
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.classroom.client import ClassClient
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.lessons.folder import LessonFolder, lessons_of, open_lesson
-from napari_cryoet.lessons.lesson import LESSON_NAME
+from napari_cryoet.lessons.folder import lessons_of, open_lesson
+from napari_cryoet.lessons.lesson import LESSON_NAME, LessonSource
 from napari_cryoet.wording import plain
 
 _LIST: Final = "list of lessons"
@@ -43,6 +44,8 @@ class LessonChooser(QWidget):
         self._tasks = tasks
         #: The open pack, whose lessons are listed instead of the demo's.
         self.pack: Path | None = None
+        #: The student of a class, whose lessons are listed instead.
+        self.student: ClassClient | None = None
         self._list = QWidget()
         self._rows = QVBoxLayout(self._list)
         self._rows.setContentsMargins(6, 12, 6, 6)
@@ -69,8 +72,11 @@ class LessonChooser(QWidget):
     def fill(self) -> None:
         """List the lessons; without a pack that has some, the demo is made if it isn't there."""
         pack = self.pack
+        student = self.student
 
-        def work(job: Job) -> tuple[LessonFolder, ...]:
+        def work(job: Job) -> tuple[LessonSource, ...]:
+            if student is not None:
+                return tuple(student.open_lesson(key, job) for key in student.lessons)
             lessons = () if pack is None else lessons_of(pack)
             return lessons or lessons_of(ensure_demo_pack(task=job))
 
@@ -100,23 +106,23 @@ class LessonChooser(QWidget):
     def _on_failed(self, error: CryoETError) -> None:
         self.loadable.show_error(error, self.fill)
 
-    def _show(self, lessons: Sequence[LessonFolder]) -> None:
+    def _show(self, lessons: Sequence[LessonSource]) -> None:
         clear_layout(self._rows)
         self._rows.addWidget(plain_label("Take a lesson", name="messageTitle"))
-        for lesson_folder in lessons:
-            lesson = lesson_folder.lesson
+        for source in lessons:
+            lesson = source.lesson
             about = f"{lesson.minutes} minutes. {plain(lesson.description)}"
             button = QCommandLinkButton(plain(lesson.title).replace("&", "&&"), about)
             button.setObjectName("startChoice")
             button.setAutoDefault(True)
-            button.clicked.connect(partial(self._choose, lesson_folder))
+            button.clicked.connect(partial(self._choose, source))
             self._rows.addWidget(button)
         self._rows.addWidget(push_button("Open a lesson’s file…", self.open_file))
         self._rows.addWidget(push_button("Write a lesson…", self.write_requested.emit))
         self._rows.addStretch(1)
         self.loadable.show_content()
 
-    def _choose(self, lesson: LessonFolder, _checked: bool = False) -> None:
+    def _choose(self, lesson: LessonSource, _checked: bool = False) -> None:
         self.chosen.emit(lesson)
 
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout
 
 from napari_cryoet._qt.lessons.chooser import LessonChooser
-from napari_cryoet._qt.lessons.following import FollowSwitch, ShareSwitch
+from napari_cryoet._qt.lessons.following import FollowBar, ShareBar
 from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.lessons.player import LessonPlayer
 from napari_cryoet._qt.lessons.teaching import TeachDialog
@@ -20,10 +20,12 @@ from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.controls import main_window, push_button
 from napari_cryoet._qt.widgets.dock import Dock, is_open, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet.classroom.client import ClassLesson, TeacherClient
-from napari_cryoet.lessons.lesson import LessonSource
+from napari_cryoet.classroom.client import ClassClient, ClassLesson, TeacherClient
+from napari_cryoet.lessons.lesson import Feedback, LessonSource
+from napari_cryoet.lessons.session import LessonSession
 
 if TYPE_CHECKING:
+    from napari_cryoet.classroom.messages import Delivery
     from napari_cryoet.classroom.server import ClassServer
 
 NAME: Final = "Lesson"
@@ -47,7 +49,7 @@ class LessonDock(Dock):
     ----------
     player
         The lesson that is played, or was left for a look at the list; None without one.
-    class_switch
+    class_bar
         Follows the teacher of a class, or shares the teacher's view.
     """
 
@@ -59,7 +61,7 @@ class LessonDock(Dock):
         # otherwise napari adds empty space below
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.player: LessonPlayer | None = None
-        self.class_switch: FollowSwitch | ShareSwitch | None = None
+        self.class_bar: FollowBar | ShareBar | None = None
         self.chooser = LessonChooser(self.theme, self.tasks)
         self.teaching = TeachDialog(self)
         self.notice = NoticeBar(self.theme)
@@ -82,7 +84,9 @@ class LessonDock(Dock):
         is_large = self.player is not None and self.player.large.isChecked()
         self.end_lesson()
         agreed = [source.student.host] if isinstance(source, ClassLesson) else []
-        self._take(LessonPlayer(self.viewer, source, agreed=agreed)).large.setChecked(is_large)
+        progress = source.progress if isinstance(source, ClassLesson) else None
+        player = LessonPlayer(self.viewer, source, agreed=agreed, progress=progress)
+        self._take(player).large.setChecked(is_large)
         self.go_on()
 
     def go_on(self) -> None:
@@ -94,8 +98,8 @@ class LessonDock(Dock):
         self.back_to_lesson.hide()
         self.pages.setCurrentWidget(player)
         source = player.session.source
-        if isinstance(source, ClassLesson) and self.class_switch is None:
-            self._switch_class(FollowSwitch(self.viewer, source.student))
+        if isinstance(source, ClassLesson) and self.class_bar is None:
+            self._follow(source.student)
         player.enter()
 
     def choose_lesson(self) -> None:
@@ -105,6 +109,8 @@ class LessonDock(Dock):
             self.player.close_down()
         self.back_to_lesson.setVisible(self.player is not None)
         self.chooser.pack = self._open_pack()
+        bar = self.class_bar
+        self.chooser.student = bar.student if isinstance(bar, FollowBar) else None
         self.chooser.fill()
         self.pages.setCurrentWidget(self.chooser)
 
@@ -164,29 +170,51 @@ class LessonDock(Dock):
         self.teaching.show()
         self.teaching.raise_()
 
-    def play_class(self, joined: ClassLesson | TeacherClient) -> None:
-        """Play a lesson of a class and follow the teacher, or let the teacher share the view."""
+    def play_class(self, joined: ClassLesson | ClassClient | TeacherClient) -> None:
+        """Play or list lessons of a class and follow the teacher, or let the teacher share the view."""
         self._leave_class()
         if isinstance(joined, TeacherClient):
-            share = ShareSwitch(self.viewer, self.tasks, joined)
+            share = ShareBar(self.viewer, self.tasks, joined, self._session)
             share.failed.connect(self.notice.show_error)
-            self._switch_class(share)
-        else:
+            self._take_part(share)
+        elif isinstance(joined, ClassLesson):
             self.play(joined)
+        else:
+            self._follow(joined)
+            self.choose_lesson()
+
+    def _session(self) -> LessonSession | None:
+        return None if self.player is None else self.player.session
+
+    def _follow(self, student: ClassClient) -> None:
+        bar = FollowBar(self.viewer, student)
+        bar.followed.connect(self._on_followed)
+        bar.delivered.connect(self._on_delivered)
+        self._take_part(bar)
+
+    def _on_followed(self, is_followed: bool) -> None:
+        if self.player is not None:
+            change = self.player.pause_step if is_followed else self.player.open_view
+            change()
+
+    def _on_delivered(self, delivery: Delivery, feedback: Feedback) -> None:
+        player = self.player
+        if player is not None and player.session.lesson.key == delivery.lesson:
+            player.take_feedback(delivery.step, delivery.answer, feedback)
 
     def _on_class(self, server: ClassServer) -> None:
         self.play_class(TeacherClient(server.page_url, server.teacher_code))
 
-    def _switch_class(self, switch: FollowSwitch | ShareSwitch) -> None:
-        self.class_switch = switch
+    def _take_part(self, switch: FollowBar | ShareBar) -> None:
+        self.class_bar = switch
         self.whole.addWidget(switch)
 
     def _leave_class(self) -> None:
-        if self.class_switch is not None:
-            self.class_switch.end()
-            self.class_switch.hide()
-            self.class_switch.deleteLater()
-            self.class_switch = None
+        if self.class_bar is not None:
+            self.class_bar.end()
+            self.class_bar.hide()
+            self.class_bar.deleteLater()
+            self.class_bar = None
 
     # widgets
 

@@ -1,28 +1,51 @@
-"""A class in the window: students follow the teacher's view, and the teacher shares it."""
+"""A class in the window: students follow the teacher's view; the teacher shares it and gets their picks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
+from msgspec.structs import replace
 from napari import Viewer
+from napari.layers import Points
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
+from napari_cryoet._qt.layers.ownership import about_of, remove_layer
+from napari_cryoet._qt.layers.placement import spacing_angstrom_of
+from napari_cryoet._qt.lessons.marks import LETTERS, add_points
+from napari_cryoet._qt.picks.layer_picks import volume_for
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.views.capture import view_of
 from napari_cryoet._qt.views.restore import BROWSER
+from napari_cryoet._qt.widgets.controls import plain_label, push_button
 from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._version import __version__
+from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.classroom.client import ClassClient, TeacherClient
+from napari_cryoet.classroom.messages import ClassPicks
+from napari_cryoet.comparison.consensus import VOTES
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.lessons.lesson import PickTask
+from napari_cryoet.lessons.session import LessonSession
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.views.view import View
+from napari_cryoet.wording import count_text, plain
 
+#: The name of a layer.
+CLASS_PICKS: Final = "Picks of the class"
 _SHARE: Final = "share the view"
+_GET_PICKS: Final = "picks of the class"
 _LOOK_MS: Final = 250  # between two looks at whether the teacher's view changed
+_COLOR: Final = "#4fc3f7"
 
 
-class FollowSwitch(QCheckBox):
-    """Shows the views that the teacher shares while it is on; hidden while there is none.
+class FollowBar(QWidget):
+    """Names the class, and shows the views that the teacher shares while its switch is on.
+
+    The switch is hidden while there is no shared view.
 
     Attributes
     ----------
@@ -30,18 +53,27 @@ class FollowSwitch(QCheckBox):
         The teacher's view; None while there is none.
     """
 
+    followed = Signal(bool)  # whether the canvas shows the teacher's view from now on
+    delivered = Signal(object, object)  # Delivery and Feedback of an answer that was kept
     _arrived = Signal(object)  # View or None, from another thread
 
     def __init__(self, viewer: Viewer, student: ClassClient) -> None:
-        super().__init__("Follow the teacher’s view")
+        super().__init__()
         self._viewer = viewer
-        self._host = student.host
+        self.student = student
         self.shared: View | None = None
-        self.setChecked(True)
-        self.hide()
-        self.toggled.connect(self._show)
+        self._is_followed = False
+        name = f"{plain(student.name)}, as {plain(student.nickname)}"
+        self.name = plain_label(name, name="dimText")
+        self.switch = QCheckBox("Follow the teacher’s view")
+        self.switch.setChecked(True)
+        self.switch.hide()
+        row = QHBoxLayout(self)
+        row.addWidget(self.name, 1)
+        row.addWidget(self.switch)
+        self.switch.toggled.connect(self._show)
         self._arrived.connect(self._on_view)
-        self._following = student.follow(self._arrived.emit)
+        self._following = student.follow(self._arrived.emit, self.delivered.emit)
 
     def end(self) -> None:
         """Stop following."""
@@ -49,43 +81,73 @@ class FollowSwitch(QCheckBox):
 
     def _on_view(self, view: View | None) -> None:
         self.shared = view
-        self.setVisible(view is not None)
+        self.switch.setVisible(view is not None)
         self._show()
 
     def _show(self, *_: Any) -> None:
-        if self.shared is not None and self.isChecked():
+        was_followed = self._is_followed
+        self._is_followed = self.shared is not None and self.switch.isChecked()
+        if self._is_followed or was_followed:
+            self.followed.emit(self._is_followed)
+        if self.shared is not None and self._is_followed:
             browser = open_dock(self._viewer, BROWSER, in_front=False)
-            browser.open_view(self.shared, agreed=[self._host])
+            browser.open_view(self.shared, agreed=[self.student.host])
 
 
-class ShareSwitch(QCheckBox):
-    """Shows the window's view to a class while it is on."""
+class ShareBar(QWidget):
+    """Shows the window's view to a class while its switch is on, and adds what the class picked.
+
+    Parameters
+    ----------
+    session_of
+        Called for the lesson that the teacher plays, if any.
+    """
 
     failed = Signal(object)  # CryoETError
 
-    def __init__(self, viewer: Viewer, tasks: Tasks, teacher: TeacherClient) -> None:
-        super().__init__("Show my view to the class")
+    def __init__(
+        self,
+        viewer: Viewer,
+        tasks: Tasks,
+        teacher: TeacherClient,
+        session_of: Callable[[], LessonSession | None],
+    ) -> None:
+        super().__init__()
         self._viewer = viewer
         self._tasks = tasks
         self._teacher = teacher
+        self._session_of = session_of
         self._shown: View | None = None
-        self.toggled.connect(self._look)
+        self._layer: Points | None = None
+        self.switch = QCheckBox("Show my view to the class")
+        tooltip = (
+            "Add what the class agrees on in this task as a layer, with the number of students"
+        )
+        self.picks = push_button(CLASS_PICKS, self._get_picks, tooltip)
+        self.picks.hide()
+        row = QHBoxLayout(self)
+        row.addWidget(self.switch, 1)
+        row.addWidget(self.picks)
+        self.switch.toggled.connect(self._look)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
         self._timer.start(_LOOK_MS)
 
     def end(self) -> None:
-        """Stop looking for changes; the class keeps the last view."""
+        """Stop looking for changes, and stop sharing."""
         self._timer.stop()
+        if self._shown is not None:
+            self._tasks.run(_SHARE, partial(self._teacher.share, None), then=self._on_shared)
 
     def _look(self, *_: Any) -> None:
         """Share the view if it changed, one at a time."""
+        self.picks.setVisible(self._task() is not None)
         if self._tasks.is_running(_SHARE):
             return
         view: View | None = None
-        if self.isChecked():
+        if self.switch.isChecked():
             try:
-                view = view_of(self._viewer)
+                view = _visible(view_of(self._viewer))
             except CryoETError:
                 return  # there is no tomogram yet
         if view != self._shown:
@@ -101,5 +163,70 @@ class ShareSwitch(QCheckBox):
 
     def _on_failed(self, error: CryoETError) -> None:
         self._shown = None
-        self.setChecked(False)
+        self.switch.setChecked(False)
         self.failed.emit(error)
+
+    # the picks of the class
+
+    def _task(self) -> PickTask | None:
+        """The task that the teacher is at, if something is picked in it."""
+        session = self._session_of()
+        step = None if session is None else session.step
+        task = None if step is None else step.task
+        return task if isinstance(task, PickTask) else None
+
+    def _get_picks(self) -> None:
+        session = self._session_of()
+        step = None if session is None else session.step
+        task = self._task()
+        if session is None or step is None or task is None:
+            return
+        lesson_key = session.lesson.key
+        step_key = step.key
+        self._tasks.run(
+            _GET_PICKS,
+            lambda job: self._teacher.picks(lesson_key, step_key, job),
+            then=partial(self._add_picks, task),
+            failed=self.failed.emit,
+        )
+
+    def _add_picks(self, task: PickTask, found: ClassPicks) -> None:
+        """Add the picks as a layer, in place of an earlier one of this bar."""
+        volume = volume_for(list(self._viewer.layers), None)
+        spacing = None if volume is None else spacing_angstrom_of(volume)
+        if not found.votes or volume is None or spacing is None:
+            people = count_text(len(found.people), "student")
+            hint = "A layer needs a tomogram, and the picks of two students."
+            self.failed.emit(CryoETError(f"{people} picked here so far.", hint=hint))
+            return
+        if self._layer is not None:
+            remove_layer(self._viewer, self._layer)
+        of_volume = about_of(volume)
+        about = Provenance(
+            kind="annotation",
+            shown_name=CLASS_PICKS,
+            object_name=task.object_name,
+            run_id=of_volume.run_id,
+            run_name=of_volume.run_name,
+            tomogram_id=of_volume.tomogram_id,
+            alignment_id=of_volume.alignment_id,
+            software=f"napari-cryoet {__version__}",
+            more={"made_by": f"consensus of {len(found.people)} students"},
+        )
+        self._layer = add_points(
+            self._viewer,
+            CLASS_PICKS,
+            np.array(found.agreed_zyx_angstrom),
+            about,
+            spacing_angstrom=spacing,
+            diameter_angstrom=diameter_angstrom(None, task.object_name),
+            color=_COLOR,
+            features={VOTES: np.array(found.votes)},
+        )
+        self._layer.text = LETTERS | {"string": f"{{{VOTES}}}"}
+
+
+def _visible(view: View) -> View:
+    """A view without its hidden layers, which students may not have."""
+    shown = tuple(layer for layer in view.layers if layer.looks.visible)
+    return replace(view, layers=shown)

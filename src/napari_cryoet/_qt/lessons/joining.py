@@ -21,7 +21,7 @@ _KEY: Final = "join a class"
 class JoinDialog(StartDialog):
     """Asks for the address, the code and a nickname, and closes once the class is joined."""
 
-    joined = Signal(object)  # ClassLesson or TeacherClient
+    joined = Signal(object)  # what `join_class` returns
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Join a class", 360, parent)
@@ -53,4 +53,4 @@ class JoinDialog(StartDialog):
 
     def _on_joined(self, joined: object) -> None:
         self.joined.emit(joined)
-        self.close()
+        self.accept()

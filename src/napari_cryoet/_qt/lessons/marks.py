@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +36,7 @@ _HIGHLIGHT: Final = "napari_cryoet_lesson"
 _OWN_COLOR: Final = "#ffb300"
 _RIGHT_COLOR: Final = "#00d494"
 _REGION_COLOR: Final = "#ffd54f"
-_LETTERS: Final = {"string": "{mark}", "color": "white", "size": 14, "anchor": "center"}
+LETTERS: Final = {"string": "{mark}", "color": "white", "size": 14, "anchor": "center"}
 _FILL_OPACITY: Final = 0.15
 _USUAL_ANGSTROM: Final = 150.0
 
@@ -91,7 +92,7 @@ class Marks:
             wrong.border_color = [rgba_of(color) for _, color in marks]
             wrong.face_color = [(*rgba_of(color)[:3], _FILL_OPACITY) for _, color in marks]
             wrong.features = {"mark": [letter for letter, _ in marks]}
-            wrong.text = _LETTERS
+            wrong.text = LETTERS
             self._feedback.append(wrong)
 
     def hide_feedback(self) -> None:
@@ -155,9 +156,12 @@ def add_points(
     spacing_angstrom: float,
     diameter_angstrom: float,
     color: str = _OWN_COLOR,
+    features: Mapping[str, NDArray[Any]] = MappingProxyType({}),
 ) -> Points:
     """Add a layer of picks, whose edits can be undone if ``about`` says that they are new."""
-    picks = Picks(positions_zyx_angstrom / spacing_angstrom, spacing_angstrom, about=about)
+    picks = Picks(
+        positions_zyx_angstrom / spacing_angstrom, spacing_angstrom, features=features, about=about
+    )
     spec = points_spec(
         picks,
         world(about, spacing_angstrom),

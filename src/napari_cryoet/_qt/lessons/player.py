@@ -71,7 +71,7 @@ _BOXES: Final[dict[type[LessonTask], Callable[[Any, Stage], TaskBox]]] = {
     MeasureTask: MeasureBox,
     CompareTask: CompareBox,
 }
-_LAID_OUT_MS: Final = 30
+_BELOW_PX: Final = 6
 _LARGE_PT: Final = 16
 _PAUSED: Final = "You see your teacher’s view."
 _VIEW: Final = "view of a step"
@@ -118,7 +118,7 @@ class LessonPlayer(QWidget):
         self.tasks = Tasks(self)
         self.stage = Stage(viewer, source, self.theme, self.tasks, agreed=agreed, parent=self)
         self._boxes: dict[str, TaskBox] = {}  # by step key
-        self._scroll_soon = single_shot(self, _LAID_OUT_MS, self._scroll_to_feedback)
+        self._scroll_soon = single_shot(self, 0, self._scroll_to_feedback)  # once laid out
         self._make_widgets()
         self._lay_out()
         self._connect()
@@ -222,9 +222,10 @@ class LessonPlayer(QWidget):
         return self._boxes[step.key]
 
     def _on_answer(self, box: TaskBox, step_key: str, answer: Answer) -> None:
+        n_hints = len(self.session.hints(step_key))
         self.tasks.run(
             box,
-            lambda job: self.session.source.grade(step_key, answer, job),
+            lambda job: self.session.source.grade(step_key, answer, job, n_hints=n_hints),
             then=partial(self._on_graded, box, step_key, answer),
             failed=box.bar.show_error,
             title="Checking your answer",
@@ -232,9 +233,17 @@ class LessonPlayer(QWidget):
 
     def _on_graded(self, box: TaskBox, step_key: str, answer: Answer, feedback: Feedback) -> None:
         self.session.keep(step_key, answer, feedback)
-        self._show_feedback(box, feedback)
-        self._scroll_soon.start()
+        if box.is_on_canvas:  # else the canvas shows the teacher's view
+            self._show_feedback(box, feedback)
+            self._scroll_soon.start()
         self.graded.emit(step_key, feedback)
+
+    def take_feedback(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
+        """Keep the feedback on an answer that was delivered late, and show it at its step."""
+        self.session.keep(step_key, answer, feedback)
+        step = self.session.step
+        if self.box is not None and step is not None and step.key == step_key:
+            self._show_feedback(self.box, feedback)
 
     def _show_feedback(self, box: TaskBox, feedback: Feedback | None) -> None:
         self.feedback.setVisible(feedback is not None)
@@ -258,7 +267,7 @@ class LessonPlayer(QWidget):
         scroll = self.area.verticalScrollBar()
         if viewport is not None and scroll is not None:
             frame = self.feedback.geometry()
-            scroll.setValue(min(frame.top(), frame.bottom() + 1 - viewport.height()))
+            scroll.setValue(min(frame.top(), frame.bottom() + _BELOW_PX - viewport.height()))
 
     def try_again(self) -> None:
         """Take the feedback away and let the learner change the answer."""

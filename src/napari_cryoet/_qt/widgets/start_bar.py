@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.tasks import Tasks, UnexpectedError
@@ -101,10 +100,17 @@ class StartDialog(QDialog):
         self.setMinimumWidth(width_px)
         self.tasks = Tasks(self)
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        self.tasks.close()
-        super().closeEvent(event)
+    def event(self, event: QEvent | None) -> bool:
+        """Grow when a message needs more lines, instead of squeezing the fields."""
+        is_resized = event is not None and event.type() == QEvent.Type.LayoutRequest
+        is_done = super().event(event)  # which deletes the dialog if that is asked for
+        layout = self.layout() if is_resized else None
+        if layout is not None:
+            needed_px = layout.totalHeightForWidth(self.width())
+            self.resize(self.width(), max(self.height(), needed_px))
+        return is_done
 
-    def reject(self) -> None:
-        """Close on Escape, as the title bar's button does."""
-        self.close()
+    def done(self, result: int) -> None:
+        """Close, however it was asked for: also Escape and the title bar's button lead here."""
+        self.tasks.close()
+        super().done(result)
