@@ -12,7 +12,7 @@ import pytest
 
 from napari_cryoet.cli import main
 from napari_cryoet.cli.console import ProgressDisplay, harmless, say, say_table, tell
-from napari_cryoet.cli.portals import VisitorDisplay
+from napari_cryoet.cli.portals import VisitorDisplay, open_class
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.network.client import fetch
 from napari_cryoet.packs.serve import PackServer
@@ -94,6 +94,18 @@ def test_commands_escape_control_characters_in_arguments(
 
     assert "red" in output
     assert not {"\x1b", "\x9b", "\u202e"} & set(output)
+
+
+@pytest.mark.parametrize(("host", "is_alone"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_a_class_says_whether_others_can_join(
+    host: str,
+    is_alone: bool,
+    demo_pack: Path,
+    user_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    open_class(demo_pack, "Monday", host, 0, [], []).close()
+    assert ("Only this computer" in capsys.readouterr().err) == is_alone
 
 
 @pytest.mark.parametrize("screen", [Terminal, io.StringIO])

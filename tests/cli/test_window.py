@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from napari_cryoet.classroom import client
 from napari_cryoet.cli import main, window
+from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.network.policy import policy
 
 LINUX = pytest.mark.skipif(
@@ -51,3 +54,30 @@ def test_options_limit_the_network(no_display: None, monkeypatch: pytest.MonkeyP
     assert (policy().offline, policy().max_session_bytes) == (False, None)
     assert main(["open", "live", "--offline", "--max-mb", "200"]) == 0
     assert (policy().offline, policy().max_session_bytes) == (True, 200_000_000)
+
+
+class Typing(io.StringIO):
+    """What a user types in a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("address", "typed"),
+    [("lab:80", "K7QM-4XDA\nAnna\n"), ("lab:80#K7QM-4XDA", "Anna\n"), ("lab:80", "ABCDEFGHJKMN\n")],
+)
+def test_join_asks_for_what_is_missing(
+    address: str, typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def join_class(address: str, code: str, name: str, **_options: object) -> None:
+        asked.append((code.replace("-", ""), name))
+        raise NetworkError("There is no class.")
+
+    monkeypatch.setattr(client, "join_class", join_class)
+    monkeypatch.setattr(sys, "stdin", Typing(typed))
+    assert main(["join", address]) != 0
+    is_teacher = "Anna" not in typed
+    assert asked == [("ABCDEFGHJKMN", "") if is_teacher else ("K7QM4XDA", "Anna")]

@@ -124,9 +124,10 @@ class ClassClient:
         """
         server, code_in_address = class_address(address)
         code = typed_code(code) or code_in_address
-        if not code or not nickname.strip():
-            missing = "code of the class" if not code else "nickname"
-            raise CryoETError(f"The {missing} is missing.", hint=f"Type a {missing}.")
+        if not code:
+            raise CryoETError("The code is missing.", hint="Your teacher's board shows it.")
+        if not nickname.strip():
+            raise CryoETError("A nickname is missing.", hint="Choose one that others may see.")
         about = _get(f"{server}/class/about", AboutClass, MAX_BYTES, task)
         if not about.lessons:
             raise CryoETError(f"The class {about.name} has no lesson.")

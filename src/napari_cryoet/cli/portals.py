@@ -145,11 +145,12 @@ def open_class(
 
     from napari_cryoet.classroom.server import ClassServer
     from napari_cryoet.lessons.folder import lessons_of
+    from napari_cryoet.packs.serve import EVERYWHERE
 
     lessons = lessons_of(folder)
     server = ClassServer(folder, name, lessons, host, port, names=names, cors=cors)
     tell(f"class {name}: {count_text(len(lessons), 'lesson')}")
-    if is_this_computer(host):
+    if is_this_computer(host) and host not in EVERYWHERE:
         tell("Only this computer can join; add --host 0.0.0.0 for others.")
     if sys.stderr.isatty():
         segno.make(server.join_url, micro=False).terminal(sys.stderr, compact=True)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
-from typer import Argument, BadParameter, Context, Option, Typer
+from typer import Argument, BadParameter, Context, Option, Typer, prompt
 
 from napari_cryoet.cli.console import tell, working
 from napari_cryoet.cli.options import (
@@ -169,7 +169,11 @@ def join(
     napari-cryoet join 192.168.1.7:8000 --code K7QM-4XDA --name Anna
     """
     from napari_cryoet.classroom.client import join_class
+    from napari_cryoet.classroom.messages import TEACHER_CODE_LENGTH, class_address, typed_code
 
+    code = typed_code(code) or class_address(address)[1] or _typed("Code")
+    if len(typed_code(code)) != TEACHER_CODE_LENGTH:
+        name = name or _typed("Nickname")
     with working() as task:
         joined = join_class(address, code, name, lesson=lesson, task=task)
 
@@ -181,6 +185,11 @@ def join(
         return dock
 
     return _open(context.obj, source=joined.portal, then=open_in, screenshot=None, size_px=None)
+
+
+def _typed(what: str) -> str:
+    """What the user types in the terminal; empty if there is none."""
+    return str(prompt(what, default="", err=True)) if sys.stdin.isatty() else ""
 
 
 def _play(lesson: Any, viewer: Any) -> LessonDock:

@@ -68,6 +68,8 @@ except ImportError as error:
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+#: Hosts that stand for all networks of this computer.
+EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - the user's choice
 MAX_BODY_BYTES: Final = 4 << 20
 MAX_CONNECTIONS: Final = 800  # each is an open file, of which Linux allows 1024
 CONNECTIONS_A_CLIENT: Final = 8
@@ -462,7 +464,7 @@ def _listening_socket(host: str, port: int) -> socket.socket:
 
 def _public_host(host: str) -> str:
     """The host in URLs; when listening on all addresses, the one that other machines can reach."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - the user's choice
+    if host in EVERYWHERE:
         family, elsewhere = (
             (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
         )
