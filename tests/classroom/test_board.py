@@ -149,6 +149,8 @@ def test_the_board_works_in_a_real_browser(server):
         api.expect(page.locator("#join-code")).to_have_text(server.join_code)
         page.wait_for_function("() => document.getElementById('qr').naturalWidth > 100")
 
+        assert page.is_visible("#nobody")
+        assert not page.is_visible("#picks")
         tokens = [join(server, name)[0] for name in (hostile, "Ben", "Carla")]
         for number, token in enumerate(tokens):
             ask(server, "POST", "/class/position", {"lesson": "fake", "step": "pick"}, token)
@@ -159,9 +161,10 @@ def test_the_board_works_in_a_real_browser(server):
         api.expect(page.locator("#people")).to_have_text("3")
         is_drawn = "document.getElementById('picks').getContext('2d').getImageData(0, 0, 1000, 700).data.some(Boolean)"
         assert page.evaluate(is_drawn)
+        assert page.inner_text("#names").split("\n") == [hostile, "Ben", "Carla"]
         page.check("#reference")
-        page.fill("#votes", "2")
-        assert page.inner_text("#least") == "2"
+        page.fill("#votes", "3")
+        assert page.inner_text("#least") == "3"
         page.set_viewport_size({"width": 390, "height": 800})  # a phone
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         with page.expect_download() as downloading:

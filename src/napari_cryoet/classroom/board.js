@@ -13,6 +13,10 @@ function element(tag, text = "", name = "") {
   return made;
 }
 
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+const colorOf = (number) => `hsl(${(number * 137.5) % 360} 70% 60%)`;
+
 // ---- session
 
 at("login").addEventListener("submit", async (event) => {
@@ -71,7 +75,7 @@ function showLesson() {
   const lesson = board.lessons.find((each) => each.key === at("lesson").value);
   const steps = lesson?.steps ?? [];
   const heads = element("tr");
-  heads.append(element("th", `${board.students.length} students`), element("th", "Step"));
+  heads.append(element("th", counted(board.students.length, "student")), element("th", "Step"));
   const tasks = steps.filter((step) => step.kind);
   for (const step of tasks) heads.append(element("th", step.title, "task"));
   at("steps").replaceChildren(heads);
@@ -98,7 +102,7 @@ function row(student, lesson, steps, tasks) {
     const cell = element("td", score === undefined ? "" : `${Math.round(100 * score)} %`, "task");
     if (score !== undefined) {
       cell.classList.add(isRight ? "right" : "wrong");
-      cell.title = attempts === 1 ? "1 attempt" : `${attempts} attempts; the first counts`;
+      cell.title = counted(attempts, "attempt") + (attempts > 1 ? "; the first counts" : "");
     }
     if (isHere && student.position.step === step.key) cell.classList.add("here");
     made.append(cell);
@@ -115,8 +119,17 @@ async function load() {
   const reply = at("task").value ? await fetch(`board/picks/${path}`).catch(() => null) : null;
   picks = reply?.ok ? await reply.json() : null;
   if (!picks) return;
-  at("votes").max = Math.max(1, picks.people.length);
-  at("people").textContent = picks.people.length;
+  const count = picks.people.length;
+  at("nobody").hidden = count > 0;
+  at("picked").hidden = count === 0;
+  at("several").hidden = count < 2;
+  at("votes").max = count;
+  at("people").textContent = count;
+  at("names").replaceChildren(...picks.people.map((person, number) => {
+    const name = element("li", person.nickname);
+    name.style.setProperty("--own", colorOf(number));
+    return name;
+  }));
   at("agreement").textContent = picks.agreement === null ? "" :
     `Agreement: ${Math.round(100 * picks.agreement)} % (mean F1 of all pairs)`;
   draw();
@@ -128,7 +141,10 @@ function draw() {
   if (!picks) return;
   const canvas = at("picks");
   const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, canvas.width, canvas.height);
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  canvas.width = width * devicePixelRatio;  // which clears it
+  canvas.height = height * devicePixelRatio;
+  pen.scale(devicePixelRatio, devicePixelRatio);
   const right = at("reference").checked ? picks.reference_zyx_angstrom : [];
   const positions = picks.people.flatMap((person) => person.positions_zyx_angstrom);
   const all = [...positions, ...picks.reference_zyx_angstrom];
@@ -140,8 +156,8 @@ function draw() {
   const [[y0, y1], [x0, x1]] = [range(1), range(2)];
   const margin = 30;
   const scale = Math.min(
-    (canvas.width - 2 * margin) / Math.max(x1 - x0, 1),
-    (canvas.height - 2 * margin) / Math.max(y1 - y0, 1),
+    (width - 2 * margin) / Math.max(x1 - x0, 1),
+    (height - 2 * margin) / Math.max(y1 - y0, 1),
   );
   const place = (point) => [margin + (point[2] - x0) * scale, margin + (point[1] - y0) * scale];
   const ring = (point, radius, color, width) => {
@@ -152,7 +168,7 @@ function draw() {
     pen.stroke();
   };
   picks.people.forEach((person, number) => {
-    pen.fillStyle = `hsl(${(number * 137.5) % 360} 70% 60% / .7)`;
+    pen.fillStyle = colorOf(number);
     for (const point of person.positions_zyx_angstrom) {
       pen.beginPath();
       pen.arc(...place(point), 4, 0, 2 * Math.PI);
@@ -170,6 +186,7 @@ function draw() {
   for (const point of right) ring(point, 18, "#4ade80", 3);
 }
 
+addEventListener("resize", draw);
 at("votes").addEventListener("input", draw);
 at("reference").addEventListener("change", draw);
 at("task").addEventListener("change", showLesson);

@@ -40,7 +40,7 @@ JOIN_CODE_LENGTH: Final = 8
 TEACHER_CODE_LENGTH: Final = 12
 MAX_NICKNAME: Final = 40
 #: How long the server waits with its answer for a change of the shared view.
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 10.0
 
 _MARKS_IN_A_ROW: Final = re.compile(r"([\u0300-\u036f]{2})[\u0300-\u036f]+")
 

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.classroom.messages import (
     JOIN_CODE_LENGTH,
+    PATIENCE_S,
     TEACHER_CODE_LENGTH,
     Delivery,
     JoinRequest,
@@ -49,7 +50,7 @@ MAX_STUDENTS: Final = 500
 MAX_ANSWERS: Final = 300
 MAX_CLASS_BYTES: Final = 500 << 20
 
-_AWAY_S: Final = 60.0  # students ask for the shared view more often
+_AWAY_S: Final = 3 * PATIENCE_S  # students ask for the shared view more often
 _NOT_IN_NAMES: Final = re.compile("[^a-z0-9]+")
 
 

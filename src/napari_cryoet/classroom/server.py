@@ -52,7 +52,7 @@ except ImportError as error:
         hint="Run: pip install 'napari-cryoet[serve]'",
     ) from error
 
-_BEAT_S: Final = 15.0  # a board is sent again at least so often: students may have left
+_BEAT_S: Final = 5.0  # a board is sent again at least so often: students may have left
 _PAUSE_S: Final = 0.2  # between two events of a board
 _COMPUTED_AT_ONCE: Final = 2  # the rest of the computer streams
 _COOKIE: Final = "napari-cryoet-class"
