@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
-from lessons.demo_answers import answers_to, expected_picks, picked, sorted_rightly
+from lessons.demo_answers import answers_to, expected_picks, sorted_rightly
 from napari_cryoet import compare, open_portal, read_index
 from napari_cryoet.demo.lesson_files import write_lessons
 from napari_cryoet.exceptions import CryoETError

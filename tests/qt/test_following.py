@@ -219,6 +219,13 @@ def test_a_class_is_started_from_the_window(
     assert not dialog.qr.pixmap().isNull()
     assert isinstance(dock.class_bar, ShareBar)
     ClassClient.join(server.page_url, server.join_code, "Anna", folder=tmp_path)
-    dialog.end()
+    assert dialog.served.text() == "those of the demo"
+    assert not dialog.bar.isVisible()
+    dialog.close()
+    dock.teach_class()
+    assert dialog.server is server, "the class goes on"
+    qtbot.mouseClick(dialog.stop, Qt.MouseButton.LeftButton)
+    assert dock.class_bar is None
+    assert dialog.bar.isVisible()
     with pytest.raises(NetworkError):
         ClassClient.join(server.page_url, server.join_code, "Ben", folder=tmp_path)

@@ -331,7 +331,10 @@ def _with_login(server: str, password: str) -> str:
 
 
 def _get(url: str, kind: type[T], limit_bytes: int, task: Task) -> T:
-    response = client.fetch(url, limit_bytes=limit_bytes, task=task)
+    try:
+        response = client.fetch(url, limit_bytes=limit_bytes, task=task)
+    except NetworkError as error:
+        raise _explained(error) from error
     if response is None:
         raise _no_class(url)
     return _decoded(response.body, kind, url)
@@ -349,8 +352,11 @@ def _post(url: str, message: msgspec.Struct, kind: type[T], task: Task) -> T:
 
 
 def _explained(error: NetworkError) -> CryoETError:
-    """What a status of a class's server means."""
+    """What a status of a class's server means, or that there is none."""
     match error.status:
+        case None:
+            hint = "Both computers must be in one network."
+            return NetworkError(error.message, hint=hint, url=error.url)
         case 401:
             return CryoETError("The class doesn't know you any more.", hint="Join it again.")
         case 403:

@@ -166,9 +166,7 @@ class LessonDock(Dock):
 
     def teach_class(self) -> None:
         """Start a class with the listed lessons, or show how to join the one that was started."""
-        self.teaching.pack = self.chooser.pack
-        self.teaching.show()
-        self.teaching.raise_()
+        self.teaching.open_for(self.chooser.pack)
 
     def play_class(self, joined: ClassLesson | ClassClient | TeacherClient) -> None:
         """Play or list lessons of a class and follow the teacher, or let the teacher share the view."""
@@ -245,4 +243,5 @@ class LessonDock(Dock):
         self.chooser.write_requested.connect(partial(open_dock, self.viewer, WRITE))
         self.chooser.teach_requested.connect(self.teach_class)
         self.teaching.started.connect(self._on_class)
+        self.teaching.ended.connect(self._leave_class)
         self.tasks.unhandled.connect(self.notice.show_error)

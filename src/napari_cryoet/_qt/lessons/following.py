@@ -137,7 +137,8 @@ class ShareBar(QWidget):
         """Stop looking for changes, and stop sharing."""
         self._timer.stop()
         if self._shown is not None:
-            self._tasks.run(_SHARE, partial(self._teacher.share, None), then=self._on_shared)
+            stop = partial(self._teacher.share, None)
+            self._tasks.run(_SHARE, stop, then=self._on_shared, failed=lambda _error: None)
 
     def _look(self, *_: Any) -> None:
         """Share the view if it changed, one at a time."""

@@ -25,9 +25,10 @@ _QR_SCALE: Final = 5
 
 
 class TeachDialog(QDialog):
-    """Starts a class with the lessons of a pack, or of the demo; it goes on until `end`."""
+    """Starts and stops a class with the lessons of a pack, or of the demo; closed, the class goes on."""
 
     started = Signal(object)  # ClassServer
+    ended = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,8 +36,8 @@ class TeachDialog(QDialog):
         self.setMinimumWidth(380)
         self._tasks = Tasks(self)
         self.server: ClassServer | None = None
-        #: The pack to serve; None for the demo.
-        self.pack: Path | None = None
+        self._pack: Path | None = None  # None for the demo
+        self.served = plain_label()
         self.name = QLineEdit("My class")
         self.others = QCheckBox("Let others in this network join")
         self.bar = StartBar(self._tasks, _KEY, "Start", "Start the class")
@@ -45,32 +46,52 @@ class TeachDialog(QDialog):
         self.how.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.qr = QLabel()
         self.board = push_button("Open the board", self._open_board)
+        self.stop = push_button("Stop the class", self.stop_class)
         column = QVBoxLayout(self)
-        column.addLayout(form_of(("Class", self.name), ("", self.others)))
-        for part in (self.bar, self.how, self.qr, self.board):
+        fields = (("Class", self.name), ("Lessons", self.served), ("", self.others))
+        column.addLayout(form_of(*fields))
+        for part in (self.bar, self.how, self.qr, self.board, self.stop):
             column.addWidget(part)
-        self.qr.hide()
-        self.board.hide()
+        self._show_class(False)
 
-    def end(self) -> None:
-        """End the class; students keep what they can't deliver."""
-        self._tasks.close()
+    def open_for(self, pack: Path | None) -> None:
+        """Show the dialog, to serve a pack, or the demo, unless a class is running."""
+        if self.server is None:
+            self._pack = pack
+            self.served.setText("those of the demo" if pack is None else f"those of {pack.name}")
+        self.show()
+        self.raise_()
+
+    def stop_class(self) -> None:
+        """Stop the class; students keep what they can't deliver."""
         if self.server is not None:
             self.server.close()
             self.server = None
+            self._show_class(False)
+            self.ended.emit()
+
+    def end(self) -> None:
+        """Stop the class, for good."""
+        self._tasks.close()
+        self.stop_class()
+
+    def _show_class(self, is_running: bool) -> None:
+        """Show what a running class needs, or what is needed to start one."""
+        self.name.setEnabled(not is_running)
+        self.others.setEnabled(not is_running)
+        self.bar.setVisible(not is_running)
+        for part in (self.how, self.qr, self.board, self.stop):
+            part.setVisible(is_running)
+        self.adjustSize()
 
     def _on_start(self) -> None:
-        older = self.server
-        self.server = None
-        pack = self.pack
+        pack = self._pack
         name = self.name.text().strip() or "My class"
         host = _EVERYBODY if self.others.isChecked() else "127.0.0.1"
 
         def work(job: Job) -> ClassServer:
             from napari_cryoet.classroom.server import ClassServer
 
-            if older is not None:
-                older.close()
             folder = pack or ensure_demo_pack(task=job)
             return ClassServer(folder, name, lessons_of(folder), host)
 
@@ -90,10 +111,10 @@ class TeachDialog(QDialog):
             f"Address: {address}",
             f"Code for students: {server.join_code}",
             f"Your own code, for the board: {server.teacher_code}",
+            "The class goes on until you stop it here, or close the dock “Lesson”.",
         )
         self.how.setText("\n".join(lines))
-        self.qr.show()
-        self.board.show()
+        self._show_class(True)
         self.started.emit(server)
 
     def _open_board(self) -> None:
