@@ -116,7 +116,9 @@ def test_a_step_without_a_view_starts_from_the_one_before(source: FakeLesson) ->
 
 def test_feedback_links_to_wrong_places_by_cause() -> None:
     wrong = [Remark(position_zyx_angstrom=(1, 2, 3), cause="noise")] * 2
-    missed = Remark(position_zyx_angstrom=(4, 5, 6), cause="missed", text="in the corner")
+    missed = Remark(
+        position_zyx_angstrom=(4, 5, 6), cause="missed", text="in the corner", number=17
+    )
     figures = {"recall": 0.5, "n_right": 3.0}
     feedback = Feedback(
         score=0.25,
@@ -133,14 +135,16 @@ def test_feedback_links_to_wrong_places_by_cause() -> None:
     assert "recall 50%" in text
     assert "n_right" not in text
     assert "**N** noise: [1](!highlight=1.0,2.0,3.0) [2](!highlight" in text
-    assert "**M** missed (in the corner)" in text
+    assert "**M** missed (in the corner): [17](" in text
 
 
 def test_the_summary_is_a_table_of_first_scores(source: FakeLesson) -> None:
     session = LessonSession(source)
     answer(session, 1)
+    assert "| Choice | ✓ 100% | 1 |" in summary_text(session.scores)
+    answer(session, 0)
     text = summary_text(session.scores)
-    assert "| Choice | ✓ 100% | 1 |" in text
+    assert "| Choice | 100%, then 0% | 2 |" in text
     assert "| Last | not answered | 0 |" in text
 
 

@@ -54,6 +54,7 @@ from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, Viewe
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
 TITLE = "Ribosomes"  # of the sample
+YOURS = "Your picks · Pick"
 MIDDLE = (400.0, 1400.0, 1400.0)
 REGION_ZYX = ((200.0, 600.0), (800.0, 1900.0), (800.0, 1900.0))
 
@@ -163,10 +164,10 @@ def test_a_lesson_is_played_with_clicks_and_keys(
 
     # a step that is left without a click leaves no layer
     go_on(qtbot, dock)
-    assert "Your picks" in names(dock)
+    assert YOURS in names(dock)
     with qtbot.waitSignal(dock.ready):
         dock.player.back()
-    assert not {"Your picks", REGION} & set(names(dock))
+    assert not {YOURS, REGION} & set(names(dock))
 
     # pick wrongly: nothing of the reference is there before, and causes have letters
     go_on(qtbot, dock)
@@ -184,11 +185,11 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     # the teacher's view comes and goes
     dock.player.pause_step()
     assert REGION not in names(dock)
-    assert not names(dock)["Your picks"]
+    assert not names(dock)[YOURS]
     assert not box.isEnabled()
     with qtbot.waitSignal(dock.ready):
         dock.player.open_view()
-    assert names(dock)["Your picks"]
+    assert names(dock)[YOURS]
     assert names(dock)[REGION]
     assert box.bar.button.isEnabled()
     assert dock.player.notice.isHidden()  # the region isn't a layer of the user's own
@@ -206,14 +207,17 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert list(wrong.text.values) == ["N"]
     qtbot.mouseClick(dock.player.again, LEFT)
     assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
+    assert not box.nothing.isEnabled()  # beside a pick
+    qtbot.mouseClick(box.undo, LEFT)
     with qtbot.waitSignal(dock.graded):
         qtbot.mouseClick(box.nothing, LEFT)
 
     # sort by keys
     go_on(qtbot, dock)
-    assert names(dock)["Your picks"] is False
+    assert YOURS not in names(dock)  # it was empty
     sort = dock.player.box
     assert isinstance(sort, SortBox)
+    assert dock.window().focusWidget() is sort.view
     qtbot.waitUntil(lambda: sort.sheet is not None and not sort.feed.n_waiting)
     for key in (Qt.Key.Key_X, Qt.Key.Key_X):
         qtbot.keyClick(sort.view, key)
@@ -243,7 +247,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     go_on(qtbot, dock)
     compare = dock.player.box
     assert isinstance(compare, CompareBox)
-    assert "Your measurement: line" not in names(dock)
+    assert not [name for name in names(dock) if name.endswith("line")]
     assert compare.minimumSizeHint().width() < 300
     compare.layer.setCurrentIndex(1)
     compare.cause.setCurrentIndex(0)
@@ -253,7 +257,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     # back to an answered step, then to the end
     with qtbot.waitSignal(dock.ready):
         dock.player.go_to(1)
-    assert names(dock)["Your picks"]
+    assert names(dock)[YOURS]
     assert dock.player.feedback.isVisible()
     dock.player.go_to(6)
     assert "| Pick" not in dock.player.text.toPlainText()
@@ -278,6 +282,8 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert result.steps[1].attempts == 2
     dock.choose_lesson()
     assert own.visible
+    dock.end_lesson()
+    assert [name for name in names(dock) if "Your" not in name] == ["my own"]
 
 
 def test_nobody_gets_stuck_and_a_presenter_has_keys(
@@ -460,6 +466,7 @@ def give(qtbot: QtBot, dock: LessonDock, click_at, answer: Answer) -> None:
     box = dock.player.box
     match box, answer:
         case PickBox(), PickAnswer(positions_zyx_angstrom=()):
+            box.points.data = np.empty((0, 3))
             with qtbot.waitSignal(dock.graded):
                 qtbot.mouseClick(box.nothing, LEFT)
             return

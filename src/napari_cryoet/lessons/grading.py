@@ -31,7 +31,7 @@ from napari_cryoet.lessons.mistakes import distances_to, grade_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import zyx_of
-from napari_cryoet.wording import count_text, nm_text
+from napari_cryoet.wording import count_text
 
 #: Share of a score that the right layer of a comparison gives, without the right cause.
 _LAYER_ONLY: Final = 0.5
@@ -96,15 +96,18 @@ def _grade_sorted(task: SortTask, answer: SortAnswer, read: Callable[[str], Pick
     score = sum(shares) / max(1, len(shares))
     feedback = _feedback(task, score, wrong_cause, " ".join(sentences))
     remarks = [
-        *_at(positions[lost], "missed", "this one is right"),
-        *_at(positions[spared], "extra", "this one is wrong"),
+        *_at(positions, lost, "missed", "this one is right"),
+        *_at(positions, spared, "extra", "this one is wrong"),
     ]
     return replace(feedback, remarks=tuple(remarks))
 
 
-def _at(positions: NDArray[np.float64], cause: Cause, text: str) -> Iterator[Remark]:
-    for position in positions:
-        yield Remark(position_zyx_angstrom=zyx_of(position), cause=cause, text=text)
+def _at(
+    positions: NDArray[np.float64], rows: NDArray[np.int64], cause: Cause, text: str
+) -> Iterator[Remark]:
+    for row in rows.tolist():
+        place = zyx_of(positions[row])
+        yield Remark(position_zyx_angstrom=place, cause=cause, text=text, number=row + 1)
 
 
 def _grade_choice(task: ChooseTask, answer: ChooseAnswer) -> Feedback:
@@ -125,8 +128,8 @@ def _grade_length(task: MeasureTask, answer: MeasureAnswer) -> Feedback:
     cause: Cause = "too short" if error < 0 else "too long"
     judgement = "Right" if is_right else f"That is {cause}"
     usual = (
-        f"{judgement}: you measured {nm_text(answer.length_angstrom)}, "
-        f"and it is about {nm_text(task.right_angstrom)}."
+        f"{judgement}: you measured {answer.length_angstrom / 10:.1f} nm, and it is "
+        f"{task.right_angstrom / 10:.1f} ± {task.tolerance_angstrom / 10:.1f} nm."
     )
     return _feedback(task, float(is_right), cause, usual)
 

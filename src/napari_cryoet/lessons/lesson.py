@@ -235,11 +235,15 @@ Answer: TypeAlias = PickAnswer | SortAnswer | ChooseAnswer | MeasureAnswer | Com
 
 
 class Remark(Part, frozen=True, kw_only=True):
-    """A wrong place in an answer, its cause, and a few words about it."""
+    """A wrong place in an answer, its cause, and a few words about it.
+
+    ``number`` is that of a sorted crop, counted from 1; None elsewhere.
+    """
 
     position_zyx_angstrom: Zyx
     cause: Cause
     text: Text = ""
+    number: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Feedback(Part, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from napari_cryoet.lessons.lesson import (
     Feedback,
     LessonSource,
     Progress,
+    Remark,
     Result,
     SortTask,
     Step,
@@ -28,17 +29,21 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.packs.pack import is_safe
 from napari_cryoet.task import UNWATCHED, Task
-from napari_cryoet.views.view import View, Zyx
+from napari_cryoet.views.view import View
 
 RESULT_SUFFIX: Final = ".result.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A row of the summary: a step with a task; ``score`` is None without an answer."""
+    """A row of the summary: a step with a task; scores are None without an answer.
+
+    ``is_right`` and ``last_score`` are those of the last answer, ``score`` that of the first one.
+    """
 
     title: str
     score: float | None
+    last_score: float | None
     is_right: bool
     attempts: int
 
@@ -155,10 +160,17 @@ class LessonSession:
         for step in self.lesson.steps:
             progress = self._progress[step.key]
             first = progress.first
-            if step.task is not None:
-                score = None if first is None else first.score
-                is_right = first is not None and first.is_right
-                rows.append(Score(step.title, score, is_right, progress.attempts))
+            last = progress.last
+            if step.task is None:
+                continue
+            row = Score(
+                title=step.title,
+                score=None if first is None else first.score,
+                last_score=None if last is None else last.score,
+                is_right=last is not None and last.is_right,
+                attempts=progress.attempts,
+            )
+            rows.append(row)
         return tuple(rows)
 
     def result(self, nickname: str) -> Result:
@@ -213,18 +225,18 @@ def feedback_text(feedback: Feedback) -> str:
     shown = [name for name in _FIGURES if name in feedback.figures]
     figures = [f"{name} {feedback.figures[name]:.0%}" for name in shown]
     lines = [score, feedback.text, " · ".join(figures)]
-    places: dict[tuple[Cause, str], list[Zyx]] = {}
+    places: dict[tuple[Cause, str], list[Remark]] = {}
     for remark in feedback.remarks:
         words = remark.text if remark.text != remark.cause else ""
-        places.setdefault((remark.cause, words), []).append(remark.position_zyx_angstrom)
+        places.setdefault((remark.cause, words), []).append(remark)
     items = []
-    for (cause, words), positions in places.items():
+    for (cause, words), remarks in places.items():
         letter, _ = MARKS.get(cause, OTHER_MARK)
-        links = [
-            f"[{number}](!highlight={z:.1f},{y:.1f},{x:.1f})"
-            for number, (z, y, x) in enumerate(positions[:_MAX_LINKS], 1)
-        ]
-        more = " …" if len(positions) > _MAX_LINKS else ""
+        links = []
+        for count, remark in enumerate(remarks[:_MAX_LINKS], 1):
+            z, y, x = remark.position_zyx_angstrom
+            links.append(f"[{remark.number or count}](!highlight={z:.1f},{y:.1f},{x:.1f})")
+        more = " …" if len(remarks) > _MAX_LINKS else ""
         name = f"{cause} ({words})" if words else cause
         items.append(f"- **{letter}** {name}: {' '.join(links)}{more}")
     return "\n\n".join(filter(None, [*lines, "\n".join(items)]))
@@ -234,10 +246,12 @@ def summary_text(scores: Iterable[Score]) -> str:
     """The summary as a Markdown table."""
     lines = ["| Task | Score | Tries |", "|---|---|---|"]
     for row in scores:
-        score = "not answered" if row.score is None else f"{row.score:.0%}"
         sign = "✓ " if row.is_right else ""
+        score = "not answered" if row.last_score is None else f"{sign}{row.last_score:.0%}"
+        if row.score is not None and row.attempts > 1:
+            score = f"{row.score:.0%}, then {score}"
         title = row.title.replace("|", "\\|")
-        lines.append(f"| {title} | {sign}{score} | {row.attempts} |")
+        lines.append(f"| {title} | {score} | {row.attempts} |")
     return "The first answer of each task counts.\n\n" + "\n".join(lines)
 
 

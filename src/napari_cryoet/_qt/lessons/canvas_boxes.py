@@ -45,8 +45,8 @@ class PointsBox(TaskBox):
 
     layer_name = YOUR_PICKS
 
-    def __init__(self, task: LessonTask, stage: Stage) -> None:
-        super().__init__(task, stage)
+    def __init__(self, task: LessonTask, stage: Stage, title: str) -> None:
+        super().__init__(task, stage, title)
         self.points: Points | None = None
         self.count = QLabel()
         self.undo = tool_button("Undo", "Undo the last click")
@@ -116,7 +116,7 @@ class PointsBox(TaskBox):
         )
         self.points = add_points(
             self.stage.viewer,
-            self.layer_name,
+            f"{self.layer_name} · {self.title}",
             np.empty((0, 3)),
             about,
             spacing_angstrom=spacing,
@@ -136,8 +136,8 @@ class PickBox(PointsBox):
 
     task: PickTask
 
-    def __init__(self, task: PickTask, stage: Stage) -> None:
-        super().__init__(task, stage)
+    def __init__(self, task: PickTask, stage: Stage, title: str) -> None:
+        super().__init__(task, stage, title)
         self.outside = push_button("Go to the region", self._go_to_region)
         self.nothing = push_button("Nothing here", self._on_nothing)
         explain(self.nothing, f"Answer that there is no {task.object_name} here")
@@ -165,6 +165,10 @@ class PickBox(PointsBox):
         positions = tuple(map(zyx_of, self.positions))
         is_whole = 0 < len(positions) <= MAX_PICKS
         return PickAnswer(positions_zyx_angstrom=positions) if is_whole else None
+
+    def update_bar(self) -> None:
+        super().update_bar()
+        self.nothing.setEnabled(len(self.positions) == 0)
 
     def count_text(self) -> str:
         n = len(self.positions)
@@ -195,8 +199,8 @@ class MeasureBox(PointsBox):
     task: MeasureTask
     layer_name = YOUR_LINE
 
-    def __init__(self, task: MeasureTask, stage: Stage) -> None:
-        super().__init__(task, stage)
+    def __init__(self, task: MeasureTask, stage: Stage, title: str) -> None:
+        super().__init__(task, stage, title)
         self._line: Vectors | None = None
         self._start_again_soon = single_shot(self, 0, self._start_again)
 
@@ -256,7 +260,7 @@ class MeasureBox(PointsBox):
         elif len(vectors):
             self._line = Vectors(
                 vectors,
-                name=f"{YOUR_LINE}: line",
+                name=f"{points.name}: line",
                 scale=points.scale,
                 units=points.units,
                 edge_color="yellow",

@@ -117,7 +117,7 @@ class LessonDock(Dock):
     def end_lesson(self) -> None:
         """End the lesson; answers that weren't saved are lost."""
         if self.player is not None:
-            self.player.close_down()
+            self.player.end()
             self.pages.removeWidget(self.player)
             self.player.deleteLater()
             self.player = None

@@ -64,7 +64,7 @@ from napari_cryoet.lessons.session import (
 )
 from napari_cryoet.wording import plain
 
-_BOXES: Final[dict[type[LessonTask], Callable[[Any, Stage], TaskBox]]] = {
+_BOXES: Final[dict[type[LessonTask], Callable[[Any, Stage, str], TaskBox]]] = {
     PickTask: PickBox,
     SortTask: SortBox,
     ChooseTask: ChooseBox,
@@ -186,6 +186,11 @@ class LessonPlayer(QWidget):
         self.leave()
         self.stage.close()
 
+    def end(self) -> None:
+        """Give the canvas back for good, without the lesson's layers."""
+        self.leave()
+        self.stage.end()
+
     def _clear_canvas(self) -> None:
         self.stage.stop()
         self.stage.marks.clear()
@@ -214,7 +219,7 @@ class LessonPlayer(QWidget):
         if step.task is None:
             return None
         if step.key not in self._boxes:
-            box = _BOXES[type(step.task)](step.task, self.stage)
+            box = _BOXES[type(step.task)](step.task, self.stage, plain(step.title))
             box.answered.connect(partial(self._on_answer, box, step.key))
             self._boxes[step.key] = box
             self.steps.insertWidget(1, box)
@@ -329,7 +334,9 @@ class LessonPlayer(QWidget):
         drop_menu(menu, self.where)
 
     def _set_large(self, is_large: bool) -> None:
-        self.area.setStyleSheet(f"QWidget {{ font-size: {_LARGE_PT}pt; }}" if is_large else "")
+        style = f"QWidget {{ font-size: {_LARGE_PT}pt; }}" if is_large else ""
+        for part in (self.heading, self.area):
+            part.setStyleSheet(style)
 
     # the result
 

@@ -41,8 +41,8 @@ class SortBox(TaskBox):
 
     task: SortTask
 
-    def __init__(self, task: SortTask, stage: Stage) -> None:
-        super().__init__(task, stage)
+    def __init__(self, task: SortTask, stage: Stage, title: str) -> None:
+        super().__init__(task, stage, title)
         self.sheet: ReviewSheet | None = None
         self._positions_zyx = np.empty((0, 3))  # in ångström, of the crops
         self.feed = CropFeed(stage.tasks, self)
@@ -70,6 +70,7 @@ class SortBox(TaskBox):
         super().begin()
         if self.sheet is None:
             self.stage.fetch_picks(self.task.picks, self._on_picks)
+        self.view.setFocus()  # for its keys
         self._cut()
 
     @property

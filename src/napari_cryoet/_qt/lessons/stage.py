@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
 
-import numpy as np
 from napari import Viewer
 from napari.layers import Image, Layer, Vectors
 from qtpy.QtCore import QObject, Signal
@@ -19,8 +18,8 @@ from napari_cryoet._qt.lessons.marks import Marks
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.picks.layer_picks import volume_for
 from napari_cryoet._qt.picks.orientations import points_of
-from napari_cryoet._qt.review.reviewed_layer import fly_to
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.views.capture import is_edited
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet._qt.widgets.theme import Theme
@@ -81,6 +80,7 @@ class Stage(QObject):
         self._layers: dict[int, Layer] = {}  # of the view, by their numbers in it
         self._of_lesson: WeakSet[Layer] = WeakSet()  # of earlier views too
         self._hidden: list[Layer] = []  # the user's own
+        self._before = WeakSet(viewer.layers)
 
     @property
     def volume(self) -> Image | None:
@@ -113,6 +113,13 @@ class Stage(QObject):
             if layer in self.viewer.layers:
                 layer.visible = True
         self._hidden = []
+
+    def end(self) -> None:
+        """Remove the layers that the views brought in too, unless they were edited."""
+        self.close()
+        for layer in self._of_lesson - self._before:
+            if not is_edited(layer):
+                remove_layer(self.viewer, layer)
 
     def _open(self, view: View, folder: Path) -> None:
         browser = open_dock(self.viewer, BROWSER, in_front=False)
@@ -189,10 +196,7 @@ class Stage(QObject):
         """Do what a link says."""
         position = action.position_zyx_angstrom
         if position is not None:
-            if action.kind == "highlight":
-                self.marks.highlight(position)
-            else:
-                fly_to(self.viewer, np.array(position))
+            self.marks.highlight(position)
             return
         named = self._layers_named(action.layer)
         if not named:

@@ -46,11 +46,12 @@ class TaskBox(QFrame):
 
     answered = Signal(object)  # Answer
 
-    def __init__(self, task: LessonTask, stage: Stage) -> None:
+    def __init__(self, task: LessonTask, stage: Stage, title: str) -> None:
         super().__init__()
         self.setObjectName("taskBox")
         self.task = task
         self.stage = stage
+        self.title = title  # of the step
         self.is_on_canvas = False
         ask = LessonText(stage.theme)
         stage.serve(ask)
@@ -105,8 +106,8 @@ class ChooseBox(TaskBox):
 
     task: ChooseTask
 
-    def __init__(self, task: ChooseTask, stage: Stage) -> None:
-        super().__init__(task, stage)
+    def __init__(self, task: ChooseTask, stage: Stage, title: str) -> None:
+        super().__init__(task, stage, title)
         self.choices = QButtonGroup(self)
         lettered = zip(task.choices, ascii_uppercase, strict=False)
         texts = [choice.text or letter for choice, letter in lettered]
@@ -176,8 +177,8 @@ class CompareBox(TaskBox):
 
     task: CompareTask
 
-    def __init__(self, task: CompareTask, stage: Stage) -> None:
-        super().__init__(task, stage)
+    def __init__(self, task: CompareTask, stage: Stage, title: str) -> None:
+        super().__init__(task, stage, title)
         self.layer = _combo("Which one is it?", task.layers)
         self.cause = _combo("What is wrong with it?", task.causes)
         self.cause.setVisible(bool(task.causes))
