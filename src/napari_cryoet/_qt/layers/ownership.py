@@ -6,6 +6,7 @@ it isn't ours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from napari.components import ViewerModel
@@ -59,6 +60,15 @@ def remove_layer(layers: ViewerModel | LayerList, layer: Layer) -> None:
     layers = getattr(layers, "layers", layers)
     if layer in layers:
         layers.remove(layer)
+
+
+def remove_layers(layers: LayerList, removed: Iterable[Layer]) -> None:
+    """Remove layers that are present at once: napari collects garbage after each single removal."""
+    present = [layer for layer in removed if layer in layers]
+    if present:
+        with layers.batched_update():
+            for layer in present:
+                layers.remove(layer)
 
 
 def _index_for(layer: Layer, layers: LayerList) -> int:

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layers.ownership import remove_layer
+from napari_cryoet._qt.layers.ownership import remove_layers
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
 from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import is_volume
@@ -46,35 +46,32 @@ class Marks:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._region: Layer | None = None
+        self._region: list[Layer] = []
         self._feedback: list[Layer] = []
         self._crosshair: CrosshairOverlay | None = None
 
     def show_region(self, region: RegionZyx) -> None:
         """Outline a box in all planes and in 3D."""
-        self.hide_region()
+        if self._region:
+            return
         bounds = np.array(region)
         diagonal = np.array([[bounds[:, 0], bounds[:, 1] - bounds[:, 0]]])
         spacing = self.spacing_angstrom
-        self._region = Vectors(  # for its extent: the vector itself isn't seen
+        layer = Vectors(  # for its extent: the vector itself isn't seen
             diagonal / spacing,
             name=REGION,
             edge_color="transparent",
             scale=(spacing,) * 3,
             units=("angstrom",) * 3,
         )
-        box = self._region.bounding_box
+        box = layer.bounding_box
         box.line_color = _REGION_COLOR
         box.line_thickness = 2
         box.points = False
         box.visible = True
         with self._active_kept():
-            self._viewer.add_layer(self._region)
-
-    def hide_region(self) -> None:
-        if self._region is not None:
-            remove_layer(self._viewer, self._region)
-            self._region = None
+            self._viewer.add_layer(layer)
+        self._region = [layer]
 
     def show_feedback(self, feedback: Feedback, diameter_angstrom: float) -> None:
         """Show the right picks, and the wrong and missed ones with a letter for each cause."""
@@ -96,8 +93,7 @@ class Marks:
             self._feedback.append(wrong)
 
     def hide_feedback(self) -> None:
-        for layer in self._feedback:
-            remove_layer(self._viewer, layer)
+        remove_layers(self._viewer.layers, self._feedback)
         self._feedback = []
 
     def highlight(self, position_zyx_angstrom: Zyx) -> None:
@@ -110,8 +106,9 @@ class Marks:
 
     def clear(self) -> None:
         """Remove everything."""
-        self.hide_region()
-        self.hide_feedback()
+        remove_layers(self._viewer.layers, self._feedback + self._region)
+        self._feedback = []
+        self._region = []
         if self._crosshair is not None:
             remove_crosshair(self._viewer, _HIGHLIGHT)
             self._crosshair = None

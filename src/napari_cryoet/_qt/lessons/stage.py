@@ -13,7 +13,7 @@ from napari import Viewer
 from napari.layers import Image, Layer, Vectors
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.ownership import key_of, remove_layer
+from napari_cryoet._qt.layers.ownership import key_of, remove_layers
 from napari_cryoet._qt.lessons.marks import Marks
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.picks.layer_picks import volume_for
@@ -117,9 +117,8 @@ class Stage(QObject):
     def end(self) -> None:
         """Remove the layers that the views brought in too, unless they were edited."""
         self.close()
-        for layer in self._of_lesson - self._before:
-            if not is_edited(layer):
-                remove_layer(self.viewer, layer)
+        brought = [each for each in self._of_lesson - self._before if not is_edited(each)]
+        remove_layers(self.viewer.layers, brought)
 
     def _open(self, view: View, folder: Path) -> None:
         browser = open_dock(self.viewer, BROWSER, in_front=False)
@@ -128,7 +127,8 @@ class Stage(QObject):
             browser.restorer.opened.connect(self._on_opened)
             browser.restorer.failed.connect(self._on_failed)
         if self.view is not None and _has_tilts(view) != _has_tilts(self.view):
-            self._remove_layers()
+            # napari would warn of degrees beside ångström
+            remove_layers(self.viewer.layers, self._layers.values())
         self._opening = view
         browser.open_view(view, folder=folder, agreed=self._agreed)
 
@@ -161,11 +161,6 @@ class Stage(QObject):
                     self._hidden.append(layer)
         if len(self._hidden) > n_before:
             self.said.emit(_OWN_LAYERS)
-
-    def _remove_layers(self) -> None:
-        """Remove the view's layers: napari warns of degrees beside ångström."""
-        for layer in self._layers.values():
-            remove_layer(self.viewer, layer)
 
     # files
 
