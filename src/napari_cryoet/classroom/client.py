@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -91,6 +92,7 @@ class ClassClient:
         self.url = _with_login(server, token)
         self._about = about
         self._outbox = folder / "outbox"
+        self._delivering = threading.Lock()
         self._position: Position | None = None
 
     @classmethod
@@ -181,7 +183,8 @@ class ClassClient:
         with written_whole(path, flush=False) as unfinished:
             unfinished.write_bytes(msgspec.json.encode(delivery))
         try:
-            return self._deliver(path, delivery, task)
+            with self._delivering:
+                return self._deliver(path, delivery, task)
         except NetworkError as error:
             hint = "Your answer is kept, and delivered once it can be."
             raise NetworkError(error.message, hint=hint, url=error.url) from error
@@ -189,7 +192,8 @@ class ClassClient:
     def deliver(self, on_feedback: OnFeedback, task: Task = UNWATCHED) -> None:
         """Deliver answers that were kept, oldest first; NetworkError if the class can't be reached."""
         for path in sorted(self._outbox.glob("[0-9]*.json")):
-            with suppress(FormatError, FileNotFoundError):  # refused, or delivered meanwhile
+            # an answer may be refused, or was just being delivered
+            with self._delivering, suppress(FormatError, FileNotFoundError):
                 delivery = msgspec.json.decode(path.read_bytes(), type=Delivery)
                 on_feedback(delivery, self._deliver(path, delivery, task))
 
