@@ -93,7 +93,7 @@ def deliver(room, student, step, answer, n_hints=0):
 
 def test_the_board_shows_the_first_answer_and_where_a_student_is(room, board):
     student = enter(room)
-    room.move(student, Position(lesson="fake", step="choose"))
+    student.move(Position(lesson="fake", step="choose"))
     for choice in (0, 1):
         deliver(room, student, "choose", ChooseAnswer(choice=choice))
     state = board.state()

@@ -80,7 +80,7 @@ def test_the_server_grades_and_keeps_an_answer(joined, lesson, server):
     assert (feedback.is_right, source.student.n_undelivered) == (True, 0)
     assert lesson.answers == [("choose", ChooseAnswer(choice=1))]
     (student,) = server.room.students
-    assert server.room.answers(student, "fake")["choose"][0].feedback.score == 1
+    assert student.answers("fake")["choose"][0].feedback.score == 1
 
 
 def test_an_answer_of_another_kind_is_refused_for_good(joined, lesson, monkeypatch):
@@ -161,7 +161,7 @@ def test_answers_given_without_a_network_are_delivered_later(tmp_path):
         )
         assert delivered == [(answer, 0) for answer in answers]
         assert (student.n_undelivered, [each for _, each in lesson.answers]) == (0, answers)
-        assert len(server.room.answers(server.room.students[0], "fake")["pick"]) == 2
+        assert len(server.room.students[0].answers("fake")["pick"]) == 2
 
 
 def test_an_answer_whose_feedback_was_lost_is_kept_once(joined, server, lesson, tmp_path):
@@ -182,7 +182,7 @@ def test_an_answer_whose_feedback_was_lost_is_kept_once(joined, server, lesson, 
     copy.rename(outbox / copy.name)
     student.deliver(lambda *_: None)
 
-    (given,) = server.room.answers(server.room.students[0], "fake")["choose"]
+    (given,) = server.room.students[0].answers("fake")["choose"]
     assert (given.feedback.score, student.n_undelivered) == (0, 0)
 
 

@@ -107,7 +107,7 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
 
     dock.player.next()
     (student,) = server.room.students
-    qtbot.waitUntil(lambda: server.room.position_of(student).step == "choose")
+    qtbot.waitUntil(lambda: student.position.step == "choose")
     answer = ChooseAnswer(choice=1)
     late = Delivery(uid="0" * 32, lesson="fake", step="choose", answer=answer)
     bar.delivered.emit(late, lesson.grade("choose", answer))

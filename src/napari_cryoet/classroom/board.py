@@ -80,23 +80,15 @@ class Board:
         students = self._room.students
         return BoardState(
             name=self._room.file.name,
-            students=tuple(self._shown(student) for student in students),
+            students=tuple(map(_shown, students)),
             lessons=tuple(self._shown_lesson(key, students) for key in self._lessons),
-        )
-
-    def _shown(self, student: Student) -> ShownStudent:
-        return ShownStudent(
-            id=student.id,
-            nickname=student.nickname,
-            position=self._room.position_of(student),
-            is_present=self._room.is_present(student),
         )
 
     def _shown_lesson(self, key: str, students: tuple[Student, ...]) -> ShownLesson:
         lesson = self._lessons[key].lesson
         rows = {}
         for student in students:
-            given = self._room.answers(student, key)
+            given = student.answers(key)
             rows[student.id] = {step: _score(answers) for step, answers in given.items()}
         steps = tuple(map(_shown_step, lesson.steps))
         return ShownLesson(key=key, title=lesson.title, steps=steps, rows=rows)
@@ -111,14 +103,16 @@ class Board:
             raise FormatError("Nothing is picked in this step.")
         people = []
         for student in self._room.students:
-            answers = self._room.answers(student, lesson_key).get(step_key, [])
+            answers = student.answers(lesson_key).get(step_key, [])
             if answers and isinstance(answers[0].answer, PickAnswer):
                 positions = answers[0].answer.positions_zyx_angstrom
                 people.append(
                     PicksOfStudent(nickname=student.nickname, positions_zyx_angstrom=positions)
                 )
         reference = source.grade(step_key, PickAnswer()).reference_zyx_angstrom
-        found = ClassPicks(people=tuple(people), reference_zyx_angstrom=reference)
+        found = ClassPicks(
+            object_name=task.object_name, people=tuple(people), reference_zyx_angstrom=reference
+        )
         all_picks = [_as_picks(each) for each in people]
         with suppress(ComparisonError):  # fewer than two people, or thousands of picks in one place
             agreed = consensus(all_picks, task.tolerance_angstrom)
@@ -137,7 +131,7 @@ class Board:
         writer.writerow(_COLUMNS)
         for student in self._room.students:
             for key, source in self._lessons.items():
-                given = self._room.answers(student, key)
+                given = student.answers(key)
                 for step in source.lesson.steps:
                     if step.key in given:
                         names = (student.nickname, source.lesson.title, step.title)
@@ -148,6 +142,15 @@ class Board:
 
 def _as_picks(picked: PicksOfStudent) -> Picks:
     return Picks(np.reshape(picked.positions_zyx_angstrom, (-1, 3)), 1.0)
+
+
+def _shown(student: Student) -> ShownStudent:
+    return ShownStudent(
+        id=student.id,
+        nickname=student.nickname,
+        position=student.position,
+        is_present=student.is_present,
+    )
 
 
 def _shown_step(step: Step) -> ShownStep:

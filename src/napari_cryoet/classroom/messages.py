@@ -132,6 +132,8 @@ class ClassPicks(Message, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    object_name
+        What is to be picked.
     people
         What each student picked first.
     reference_zyx_angstrom
@@ -140,6 +142,7 @@ class ClassPicks(Message, frozen=True, kw_only=True):
         The class's consensus, most votes first, and the mean F1 of all pairs of students.
     """
 
+    object_name: Text
     people: tuple[PicksOfStudent, ...]
     reference_zyx_angstrom: Picked = ()
     agreed_zyx_angstrom: tuple[Zyx, ...] = ()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,8 +69,8 @@ class ClassFile(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
 
 
-class Student(msgspec.Struct, frozen=True, kw_only=True):
-    """A student; of the token, only its hash is kept."""
+class StudentFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a class keeps of a student; of the token, only its hash."""
 
     id: Uid
     nickname: Nickname
@@ -93,6 +94,64 @@ class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     received_at: Text = ""
 
 
+class Student:
+    """A student of a class.
+
+    Attributes
+    ----------
+    given
+        All answers by their uid, in the order in which they arrived.
+    position
+        Where the student is; None before a lesson, and after a restart.
+    """
+
+    def __init__(self, file: StudentFile, given: Iterable[GivenAnswer] = ()) -> None:
+        self.id = file.id
+        self.nickname = file.nickname
+        self.given = {answer.uid: answer for answer in given}
+        self.position: Position | None = None
+        self._entered_s = time.monotonic()
+        self._seen_s = -math.inf
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the student was heard of lately."""
+        return time.monotonic() - self._seen_s < _AWAY_S
+
+    def notice(self) -> None:
+        """Note that the student was heard of."""
+        self._seen_s = time.monotonic()
+
+    def move(self, position: Position) -> None:
+        """Note where the student is."""
+        if self.position != position:
+            self.position = position
+            self._entered_s = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long the student has been there."""
+        return round(time.monotonic() - self._entered_s, 1)
+
+    def answers(self, lesson: str) -> dict[str, list[GivenAnswer]]:
+        """The answers to a lesson by step, in the order in which they arrived; the first counts."""
+        by_step: dict[str, list[GivenAnswer]] = {}
+        for answer in tuple(self.given.values()):
+            if answer.lesson == lesson:
+                by_step.setdefault(answer.step, []).append(answer)
+        return by_step
+
+    def progress(self, lesson: str) -> Progress | None:
+        """Where the student goes on in a lesson; None at its start."""
+        given = self.answers(lesson)
+        step = next(reversed(given), None)
+        if self.position is not None and self.position.lesson == lesson:
+            step = self.position.step
+        if step is None:
+            return None
+        return Progress(step=step, steps=tuple(map(_progress_in, given, given.values())))
+
+
 class Room:
     """The students of a class and their answers. Methods may be called from any thread.
 
@@ -107,7 +166,7 @@ class Room:
     def __init__(self, name: str, folder: Path | None = None) -> None:
         key = _NOT_IN_NAMES.sub("-", name.casefold()).strip("-")[:40] or "class"
         self.folder = data_path() / "classes" / key if folder is None else folder
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of changes
         known = _read(self.folder / "class.json", ClassFile)
         self.file = known or ClassFile(
             id=f"{key}-{secrets.token_hex(8)}",
@@ -115,17 +174,16 @@ class Room:
             join_code=new_code(JOIN_CODE_LENGTH),
             teacher_code=new_code(TEACHER_CODE_LENGTH),
         )
-        students = _read_all(self.folder / "students", Student)
-        self._students = {student.token_hash: student for student in students}
-        answers = _read_all(self.folder / "answers", GivenAnswer)
-        self._answers: dict[str, dict[str, GivenAnswer]] = {}  # by student and uid
-        for answer in sorted(answers, key=lambda each: each.received_at):
-            self._answers.setdefault(answer.student, {})[answer.uid] = answer
-        files = (self.folder / "answers").glob("*.json")
-        self._n_bytes = sum(path.stat().st_size for path in files)
-        self._positions: dict[str, Position] = {}
-        self._entered_s: dict[str, float] = {}
-        self._seen_s: dict[str, float] = {}
+        answers = sorted(
+            _read_all(self.folder / "answers", GivenAnswer), key=lambda each: each.received_at
+        )
+        files = _read_all(self.folder / "students", StudentFile)
+        self._students: dict[str, Student] = {}  # by the hash of the token
+        for file in sorted(files, key=lambda each: each.joined_at):
+            own = [answer for answer in answers if answer.student == file.id]
+            self._students[file.token_hash] = Student(file, own)
+        paths = (self.folder / "answers").glob("*.json")
+        self._n_bytes = sum(path.stat().st_size for path in paths)
 
     def save(self, port: int) -> None:
         """Keep the codes and the port for the next start; only the user may read them."""
@@ -142,56 +200,35 @@ class Room:
         """Whether a code is the teacher's."""
         return _is_same(typed_code(text), self.file.teacher_code)
 
-    # students
-
     @property
     def students(self) -> tuple[Student, ...]:
         """All students, in the order in which they joined."""
-        with self._lock:
-            return tuple(sorted(self._students.values(), key=lambda each: each.joined_at))
+        return tuple(self._students.values())
+
+    def student_of(self, token: str) -> Student | None:
+        """The student of a token."""
+        return self._students.get(_hash(token))
 
     def join(self, request: JoinRequest) -> Student:
         """Add a student, or find one who returns; FullError if the class is full."""
         token_hash = _hash(request.token)
         with self._lock:
-            known = self._students.get(token_hash)
-            if known is not None:
-                return known
+            if token_hash in self._students:
+                return self._students[token_hash]
             if len(self._students) >= MAX_STUDENTS:
                 raise FullError(f"The class is full: it has {MAX_STUDENTS} students.")
-            student = Student(
+            file = StudentFile(
                 id=secrets.token_hex(16),
                 nickname=self._unused(clean_nickname(request.nickname)),
                 token_hash=token_hash,
                 joined_at=_now(),
             )
-            _write(self.folder / "students" / f"{student.id}.json", student)
-            self._students[token_hash] = student
-        return student
-
-    def student_of(self, token: str) -> Student | None:
-        """The student of a token, who is noted as present."""
-        student = self._students.get(_hash(token))
-        if student is not None:
-            self._seen_s[student.id] = time.monotonic()
-        return student
-
-    def is_present(self, student: Student) -> bool:
-        """Whether a student was heard of lately."""
-        return time.monotonic() - self._seen_s.get(student.id, -_AWAY_S) < _AWAY_S
-
-    def position_of(self, student: Student) -> Position | None:
-        """Where a student is."""
-        return self._positions.get(student.id)
-
-    def move(self, student: Student, position: Position) -> None:
-        """Note where a student is."""
-        if self._positions.get(student.id) != position:
-            self._positions[student.id] = position
-            self._entered_s[student.id] = time.monotonic()
+            _write(self.folder / "students" / f"{file.id}.json", file)
+            self._students[token_hash] = Student(file)
+            return self._students[token_hash]
 
     def _unused(self, nickname: str) -> str:
-        taken = {student.nickname.casefold() for student in self._students.values()}
+        taken = {student.nickname.casefold() for student in self.students}
         number = 1
         name = nickname
         while name.casefold() in taken:
@@ -199,20 +236,16 @@ class Room:
             name = f"{nickname[:35]} {number}"
         return name
 
-    # answers
-
     def require_space(self, student: Student, uid: str) -> None:
         """FullError if the student, or the class, has delivered too much for a new answer."""
-        own = self._answers.get(student.id, {})
-        is_full = len(own) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES
-        if is_full and uid not in own:
+        is_full = len(student.given) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES
+        if is_full and uid not in student.given:
             raise FullError("More answers aren't taken.")
 
     def keep(
         self, student: Student, delivery: Delivery, feedback: Feedback, lesson_version: int
     ) -> None:
         """Write an answer, and return once it would survive a power cut; nothing if it is here already."""
-        now_s = time.monotonic()
         answer = GivenAnswer(
             uid=delivery.uid,
             student=student.id,
@@ -223,37 +256,14 @@ class Room:
             answer=delivery.answer,
             n_hints=delivery.n_hints,
             feedback=feedback,
-            seconds=round(now_s - self._entered_s.get(student.id, now_s), 1),
+            seconds=student.seconds,
             received_at=_now(),
         )
         with self._lock:
-            own = self._answers.setdefault(student.id, {})
-            if delivery.uid in own:
-                return
-            path = self.folder / "answers" / f"{student.id}-{delivery.uid}.json"
-            self._n_bytes += _write(path, answer)
-            own[delivery.uid] = answer
-
-    def answers(self, student: Student, lesson: str) -> dict[str, list[GivenAnswer]]:
-        """A student's answers to a lesson by step, in the order in which they arrived; the first counts."""
-        with self._lock:
-            given = tuple(self._answers.get(student.id, {}).values())
-        by_step: dict[str, list[GivenAnswer]] = {}
-        for answer in given:
-            if answer.lesson == lesson:
-                by_step.setdefault(answer.step, []).append(answer)
-        return by_step
-
-    def progress(self, student: Student, lesson: str) -> Progress | None:
-        """Where a student goes on in a lesson; None at its start."""
-        given = self.answers(student, lesson)
-        step = next(reversed(given), None)
-        position = self._positions.get(student.id)
-        if position is not None and position.lesson == lesson:
-            step = position.step
-        if step is None:
-            return None
-        return Progress(step=step, steps=tuple(map(_progress_in, given, given.values())))
+            if delivery.uid not in student.given:
+                path = self.folder / "answers" / f"{student.id}-{delivery.uid}.json"
+                self._n_bytes += _write(path, answer)
+                student.given[delivery.uid] = answer
 
 
 class Attempts:

@@ -205,7 +205,7 @@ class _Handlers:
         student = self._student(request)
         key = request.path_params["key"]
         lesson = public_lesson(self._source(key).lesson)
-        return _json(OpenedLesson(lesson=lesson, progress=self._room.progress(student, key)))
+        return _json(OpenedLesson(lesson=lesson, progress=student.progress(key)))
 
     def file(self, request: Request) -> Response:
         """A picture or shown picks of a lesson."""
@@ -235,7 +235,7 @@ class _Handlers:
         """Note the step that a student is at."""
         student = self._student(request)
         position = await message_of(request, Position)
-        self._room.move(student, position)
+        student.move(position)
         self._announce()
         return JSONResponse({})
 
@@ -320,6 +320,7 @@ class _Handlers:
         student = self._room.student_of(_password(request))
         if student is None:
             raise HTTPException(401, "Join the class first.")
+        student.notice()
         return student
 
     def _require_teacher(self, request: Request) -> None:

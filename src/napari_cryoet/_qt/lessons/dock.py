@@ -21,8 +21,7 @@ from napari_cryoet._qt.widgets.controls import main_window, push_button
 from napari_cryoet._qt.widgets.dock import Dock, is_open, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.classroom.client import ClassClient, ClassLesson, TeacherClient
-from napari_cryoet.lessons.lesson import Feedback, LessonSource
-from napari_cryoet.lessons.session import LessonSession
+from napari_cryoet.lessons.lesson import Feedback, LessonSource, Step
 
 if TYPE_CHECKING:
     from napari_cryoet.classroom.messages import Delivery
@@ -172,7 +171,7 @@ class LessonDock(Dock):
         """Play or list lessons of a class and follow the teacher, or let the teacher share the view."""
         self._leave_class()
         if isinstance(joined, TeacherClient):
-            share = ShareBar(self.viewer, self.tasks, joined, self._session)
+            share = ShareBar(self.viewer, self.tasks, joined, self._place)
             share.failed.connect(self.notice.show_error)
             self._take_part(share)
         elif isinstance(joined, ClassLesson):
@@ -181,8 +180,12 @@ class LessonDock(Dock):
             self._follow(joined)
             self.choose_lesson()
 
-    def _session(self) -> LessonSession | None:
-        return None if self.player is None else self.player.session
+    def _place(self) -> tuple[str, Step] | None:
+        """The key of the lesson, and the step that is played."""
+        session = None if self.player is None else self.player.session
+        if session is None or session.step is None:
+            return None
+        return session.lesson.key, session.step
 
     def _follow(self, student: ClassClient) -> None:
         bar = FollowBar(self.viewer, student)

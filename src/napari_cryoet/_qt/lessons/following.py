@@ -28,8 +28,7 @@ from napari_cryoet.classroom.client import ClassClient, TeacherClient
 from napari_cryoet.classroom.messages import ClassPicks
 from napari_cryoet.comparison.consensus import VOTES
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.lessons.lesson import PickTask
-from napari_cryoet.lessons.session import LessonSession
+from napari_cryoet.lessons.lesson import PickTask, Step
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import count_text, plain
@@ -99,8 +98,8 @@ class ShareBar(QWidget):
 
     Parameters
     ----------
-    session_of
-        Called for the lesson that the teacher plays, if any.
+    place_of
+        Called for the key of the lesson and the step that the teacher plays, if any.
     """
 
     failed = Signal(object)  # CryoETError
@@ -110,13 +109,13 @@ class ShareBar(QWidget):
         viewer: Viewer,
         tasks: Tasks,
         teacher: TeacherClient,
-        session_of: Callable[[], LessonSession | None],
+        place_of: Callable[[], tuple[str, Step] | None],
     ) -> None:
         super().__init__()
         self._viewer = viewer
         self._tasks = tasks
         self._teacher = teacher
-        self._session_of = session_of
+        self._place_of = place_of
         self._shown: View | None = None
         self._layer: Points | None = None
         self.switch = QCheckBox("Show my view to the class")
@@ -142,7 +141,8 @@ class ShareBar(QWidget):
 
     def _look(self, *_: Any) -> None:
         """Share the view if it changed, one at a time."""
-        self.picks.setVisible(self._task() is not None)
+        place = self._place_of()
+        self.picks.setVisible(place is not None and isinstance(place[1].task, PickTask))
         if self._tasks.is_running(_SHARE):
             return
         view: View | None = None
@@ -169,29 +169,18 @@ class ShareBar(QWidget):
 
     # the picks of the class
 
-    def _task(self) -> PickTask | None:
-        """The task that the teacher is at, if something is picked in it."""
-        session = self._session_of()
-        step = None if session is None else session.step
-        task = None if step is None else step.task
-        return task if isinstance(task, PickTask) else None
-
     def _get_picks(self) -> None:
-        session = self._session_of()
-        step = None if session is None else session.step
-        task = self._task()
-        if session is None or step is None or task is None:
-            return
-        lesson_key = session.lesson.key
-        step_key = step.key
-        self._tasks.run(
-            _GET_PICKS,
-            lambda job: self._teacher.picks(lesson_key, step_key, job),
-            then=partial(self._add_picks, task),
-            failed=self.failed.emit,
-        )
+        place = self._place_of()
+        if place is not None:
+            lesson_key, step = place
+            self._tasks.run(
+                _GET_PICKS,
+                lambda job: self._teacher.picks(lesson_key, step.key, job),
+                then=self._add_picks,
+                failed=self.failed.emit,
+            )
 
-    def _add_picks(self, task: PickTask, found: ClassPicks) -> None:
+    def _add_picks(self, found: ClassPicks) -> None:
         """Add the picks as a layer, in place of an earlier one of this bar."""
         volume = volume_for(list(self._viewer.layers), None)
         spacing = None if volume is None else spacing_angstrom_of(volume)
@@ -206,7 +195,7 @@ class ShareBar(QWidget):
         about = Provenance(
             kind="annotation",
             shown_name=CLASS_PICKS,
-            object_name=task.object_name,
+            object_name=found.object_name,
             run_id=of_volume.run_id,
             run_name=of_volume.run_name,
             tomogram_id=of_volume.tomogram_id,
@@ -220,7 +209,7 @@ class ShareBar(QWidget):
             np.array(found.agreed_zyx_angstrom),
             about,
             spacing_angstrom=spacing,
-            diameter_angstrom=diameter_angstrom(None, task.object_name),
+            diameter_angstrom=diameter_angstrom(None, found.object_name),
             color=_COLOR,
             features={VOTES: np.array(found.votes)},
         )
