@@ -112,7 +112,8 @@ def grade_picks(
     score = 1.0 if scores.f_beta is None else scores.f_beta  # nothing is there, and none was picked
     is_right = score >= task.pass_score
     shared = None if is_right else shared_mistake(task, picks, reference, len(found.rows_a))
-    remarks = list(_remarks(task, found, read, reference, shared))
+    rules = list(_rules(task, found, read, reference, shared))
+    remarks = list(_remarks(task, found, rules))
     sentences = _sentences(task, found, remarks, shared, is_right=is_right)
     text = [task.messages.get(cause, usual) for cause, usual in sentences.items()]
     text = text[:_MAX_SENTENCES]
@@ -157,9 +158,9 @@ def shared_mistake(task: PickTask, picks: Picks, reference: Picks, n_right: int)
     spacing = reference.spacing_angstrom or 1.0
     shape = reference.shape_zyx or (0, 0, 0)  # without it, a flip isn't found
     tolerance = task.tolerance_angstrom
-    ways = _ways(points, targets, tolerance)
+    shifts = _shifts(points, targets, tolerance)
     _, *others = all_readings(spacing, spacing)
-    readings = [shifted(_commonest(ways, _ALIKE * tolerance) / spacing), *others]
+    readings = [shifted(_commonest(shifts, _ALIKE * tolerance) / spacing), *others]
     belong = [reading.apply(points / spacing, shape) * spacing for reading in readings]
     tree = KDTree(targets)
 
@@ -171,13 +172,13 @@ def shared_mistake(task: PickTask, picks: Picks, reference: Picks, n_right: int)
     counts = [n_fitting(moved) for moved in belong]
     best = int(np.argmax(counts))
     least = n_right + max(_MIN_SHARED, _SHARED_PART * len(points))
-    chance = _chance(counts[best], points, targets, tolerance) * (len(ways) + len(readings))
+    chance = _chance(counts[best], points, targets, tolerance) * (len(shifts) + len(readings))
     if counts[best] < least or chance >= _MAX_CHANCE:
         return None
     words = readings[best].words()
     cause = _cause_of(readings[best])
     if cause == "shifted":
-        words = f"shifted by about {way_text((points - belong[best])[0])}"
+        words = f"shifted by about {shift_text((points - belong[best])[0])}"
     return Shared(cause, words, belong[best], counts[best])
 
 
@@ -189,21 +190,21 @@ def _cause_of(reading: Reading) -> Cause:
     return "flipped" if reading.order_zyx == (0, 1, 2) else "swapped"
 
 
-def _ways(points: Floats, targets: Floats, tolerance: float) -> Floats:
-    """The ways (n, 3) from some picks to the references around them, and that of no length."""
+def _shifts(points: Floats, targets: Floats, tolerance: float) -> Floats:
+    """The shifts (n, 3) from some picks to the references around them, and that of no length."""
     some = points[:: len(points) // _MAX_SAMPLED + 1]
     near = pairs_within(some, targets, _REACH * tolerance)
     near = near.take(np.arange(0, len(near), len(near) // _MAX_PAIRS + 1))
     return np.vstack([np.zeros(3), targets[near.rows_b] - some[near.rows_a]])
 
 
-def _commonest(ways: Floats, radius: float) -> Floats:
-    """The mean of the most ways that are alike."""
+def _commonest(shifts: Floats, radius: float) -> Floats:
+    """The mean of the largest group of shifts around one of them."""
     from scipy.spatial import KDTree
 
-    tree = KDTree(ways)
-    best = int(np.argmax(tree.query_ball_point(ways, radius, return_length=True)))
-    return np.asarray(ways[tree.query_ball_point(ways[best], radius)].mean(axis=0))
+    tree = KDTree(shifts)
+    best = int(np.argmax(tree.query_ball_point(shifts, radius, return_length=True)))
+    return np.asarray(shifts[tree.query_ball_point(shifts[best], radius)].mean(axis=0))
 
 
 def _chance(n_fitting: int, points: Floats, targets: Floats, radius: float) -> float:
@@ -216,26 +217,19 @@ def _chance(n_fitting: int, points: Floats, targets: Floats, radius: float) -> f
     return float(bdtrc(n_fitting - 1, len(points), share))
 
 
-def way_text(way_zyx: Floats) -> str:
+def shift_text(shift_zyx: Floats) -> str:
     """A shift as text, with its main directions: ``6 nm to the right (+x)``."""
-    length = float(np.linalg.norm(way_zyx))
-    main = [axis for axis in (2, 1, 0) if abs(way_zyx[axis]) > length / 3]
-    sides = [_SIDES[axis][int(way_zyx[axis] > 0)] for axis in main]
+    length = float(np.linalg.norm(shift_zyx))
+    main = [axis for axis in (2, 1, 0) if abs(shift_zyx[axis]) > length / 3]
+    sides = [_SIDES[axis][int(shift_zyx[axis] > 0)] for axis in main]
     return f"{round(length / 10):,} nm {' and '.join(sides)}"
 
 
 # what is wrong with each pick
 
 
-def _remarks(
-    task: PickTask,
-    found: PicksComparison,
-    read: Callable[[str], Picks],
-    reference: Picks,
-    shared: Shared | None,
-) -> Iterator[Remark]:
+def _remarks(task: PickTask, found: PicksComparison, rules: Sequence[_Rule]) -> Iterator[Remark]:
     """Remarks on wrong picks, then on missed references."""
-    rules = list(_rules(task, found, read, reference, shared))
     meant = [np.empty((0, 3))]
     for row, position in enumerate(found.only_a.positions_angstrom_zyx):
         rule = next(each for each in rules if each.distances[row] <= each.reach)
@@ -342,7 +336,7 @@ def _about_offset(found: PicksComparison) -> str:
     error = float(np.linalg.norm(offsets.std(axis=0))) / np.sqrt(len(offsets))
     if np.linalg.norm(mean) <= max(_OFFSET * found.radius_angstrom, 3 * error):
         return ""
-    return f"Your picks are shifted by about {way_text(mean)}; that much is allowed here."
+    return f"Your picks are shifted by about {shift_text(mean)}; that much is allowed here."
 
 
 def _with_article(name: str) -> str:
