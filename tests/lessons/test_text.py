@@ -144,6 +144,7 @@ DAMAGED = [
     Damaged(f"{HEADER}## A {{#../x}}\n", "'A'"),
     Damaged(f"{HEADER}## A\n```task\nkind: pick\n  x: [\n```\n", "line 7"),
     Damaged(f"{HEADER}## A\n\n```task\nkind: fly\n```\n", "line 6"),
+    Damaged(f"{HEADER}## A\n\n```task\nkind: chose\n```\n", "choose"),
     Damaged(f"{HEADER}## A\n```view\nhttps://example.org\n```\n", "view"),
     Damaged(f"{HEADER}## A\n```hint\na\n```\n```view\n{{}}\n```\n", "line 8"),
     Damaged(

@@ -1,5 +1,6 @@
 """A teacher writes a lesson with clicks and keys, and never touches a file."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,11 @@ def choose(combo: QComboBox, text: str) -> None:
     combo.activated.emit(combo.currentIndex())
 
 
+def insert_link(editor: LessonEditor, text: str) -> None:
+    editor.text.links.aboutToShow.emit()
+    next(action for action in editor.text.links.actions() if action.text() == text).trigger()
+
+
 def replace_text(qtbot: QtBot, field, text: str) -> None:
     field.selectAll()
     qtbot.keyClicks(field, text)
@@ -80,9 +86,18 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     qtbot.mouseClick(editor.add_button, LEFT)
     replace_text(qtbot, editor.step_title, "Look")
     qtbot.keyClicks(editor.text, "Look ")
-    qtbot.mouseClick(editor.link_button, LEFT)
+    insert_link(editor, "Go to this place")
+    insert_link(editor, f"Hide {ribosomes.name}")
     editor.tabs.setCurrentIndex(1)
     assert "Look here" in editor.preview.toPlainText()
+    goto, hide = re.findall(r"\((![^)]+)\)", editor.draft.steps[0].text)
+    place = tuple(viewer.dims.point)
+    viewer.dims.point = (0, 0, 0)
+    editor.preview.anchorClicked.emit(QUrl(goto))
+    assert viewer.dims.point[0] == pytest.approx(place[0], abs=10)
+    editor.preview.anchorClicked.emit(QUrl(hide))
+    assert not ribosomes.visible
+    ribosomes.visible = True
 
     viewer.scene.camera.zoom *= 2
     qtbot.mouseClick(editor.add_button, LEFT)
@@ -92,7 +107,8 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     choose(form.kind, PICK)
     form.reference.choose(ribosomes)
     assert form.tolerance.value() > 5
-    choose(form.region, SCREEN)
+    assert form.region.currentText() == SCREEN
+    assert f"of its {count} picks" in form.count.text()
     qtbot.keyClicks(form.fields["ask"], "Pick all ribosomes.")
     viewer.scene.camera.zoom /= 2  # the task is of what the step shows, not of this
     qtbot.mouseClick(editor.add_button, LEFT)
@@ -119,13 +135,18 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     answer = PickAnswer(positions_zyx_angstrom=positions)
     tried = dock.player.session.source.grade(pick.key, answer)
     assert tried.score == 1
-    assert 0 < len(tried.reference_zyx_angstrom) < count
+    n_asked = len(tried.reference_zyx_angstrom)
+    assert 0 < n_asked < count
 
     folder = tmp_path / "my lesson"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args, **_options: (folder, ""))
     qtbot.mouseClick(editor.save_button, LEFT)
+    editor.open(folder)
+    qtbot.mouseClick(editor.add_button, LEFT)  # the right picks are open still
+    qtbot.mouseClick(editor.save_button, LEFT)
     lesson = open_lesson(folder).lesson
     assert lesson == editor.draft.lesson
+    assert len(lesson.steps) == 4
     assert lesson.title == "My ribosomes"
     assert lesson.step(choose_step.key).task.right == 1
     assert isinstance(lesson.step(pick.key).task, PickTask)
@@ -171,7 +192,7 @@ def test_pictures_are_dropped_and_taken_from_the_screen(
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path)) for path in pictures])
     editor.text.insertFromMimeData(mime)
-    editor.insert_screen()
+    editor.text.insert_screen()
     text = editor.draft.steps[0].text
     assert "![My cell (1)](my-cell-1.jpg)" in text
     assert "![my cell 1](my-cell-1-2.jpg)" in text
@@ -180,7 +201,7 @@ def test_pictures_are_dropped_and_taken_from_the_screen(
     assert [path.name for path in folder.iterdir()] == ["lesson.md"]
 
     for path in (tmp_path / "missing.png", folder / "lesson.md"):
-        editor.insert_file(path)
+        editor.text.insert_file(path)
         assert path.stem in editor.notice.text
     assert editor.draft.steps[0].text == text
     qtbot.mouseClick(editor.save_button, LEFT)
@@ -206,6 +227,36 @@ def test_what_the_user_does_not_touch_stays_exactly(
         assert form.task(draft, 0) == replace(
             task, explanation="Changed.", choices=choices, right=2
         )
+
+
+def test_a_choice_in_other_words_keeps_what_the_form_does_not_show(
+    qtbot: QtBot, viewer_model: ViewerModel
+) -> None:
+    task = next(task for task in TASKS if isinstance(task, ChooseTask))
+    form = TaskForm(viewer_model)
+    qtbot.addWidget(form)
+    form.show_task(task)
+    lines = form.choices.toPlainText().splitlines()
+    form.choices.setPlainText(f"never\nhere · {lines[1]}\n{lines[2]}")
+    draft = Draft(Lesson(key="a", title="A", steps=(Step(key="a", title="A"),)))
+    words, crop, picture = task.choices
+    choices = (replace(words, text="never"), replace(crop, text="here"), picture)
+    assert form.task(draft, 0) == replace(task, choices=choices)
+
+
+def test_missing_files_are_named_until_another_lesson_opens(
+    editor: LessonEditor, tmp_path: Path
+) -> None:
+    step = "## Look\n![a](cell.png)\n```task\nkind: pick\nobject_name: a\ntolerance_angstrom: 1\n"
+    for name, text in (("bad", f"{step}reference: answers/a.csv\n```\n"), ("good", "## Look\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "lesson.md").write_text(f"---\ntitle: A lesson\n---\n{text}")
+    editor.open(tmp_path / "bad")
+    assert "cell.png" in editor.notice.text
+    assert "answers/a.csv" in editor.notice.text
+    assert "Look" in editor.notice.text
+    editor.open(tmp_path / "good")
+    assert editor.notice.isHidden()
 
 
 def test_a_hint_of_several_paragraphs_stays_one(editor: LessonEditor, tmp_path: Path) -> None:

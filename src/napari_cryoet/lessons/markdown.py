@@ -20,6 +20,7 @@ from napari_cryoet.views.view import Zyx
 ActionKind = Literal["goto", "show", "hide", "highlight"]
 
 _PICTURE: Final = re.compile(FILE_NAME)
+_SHOWN: Final = re.compile('<img src="([^"]+)"')
 _LINK: Final = re.compile("https?://|!", re.IGNORECASE)
 _ACTION: Final = re.compile(f"!({'|'.join(get_args(ActionKind))})=(.+)", re.DOTALL)
 
@@ -61,6 +62,11 @@ def to_html(markdown: str) -> str:
     """
     html: str = _RENDERER.render(markdown)
     return html
+
+
+def pictures_in(markdown: str) -> list[str]:
+    """The files of the pictures in a text."""
+    return _SHOWN.findall(to_html(markdown))
 
 
 def _position_of(text: str) -> Zyx | None:

@@ -62,6 +62,7 @@ T = TypeVar("T")
 _BLOCKS: Final = frozenset({"view", "task", "hint"})
 _FENCE: Final = "---"
 _KEY: Final = re.compile(r"\s*\{#([^{}]*)\}$")
+_KINDS: Final = "The kinds of tasks are pick, sort, choose, measure and compare."
 _MAX_YAML: Final = 100_000  # characters of a header or a task
 _MAX_KEY: Final = 80
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -198,7 +199,8 @@ def _located(where: str) -> Iterator[None]:
     except FormatError as error:
         raise FormatError(f"{where}: {error.message}", hint=error.hint) from error
     except (msgspec.DecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FormatError(f"{where}: {str(error) or 'nested too deep'}.") from error
+        hint = _KINDS if "$.kind" in str(error) else ""
+        raise FormatError(f"{where}: {str(error) or 'nested too deep'}.", hint=hint) from error
 
 
 def _lines_of(token: Token) -> tuple[int, int]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import ExistsError, FormatError
+from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, LessonFolder, open_lesson
@@ -25,6 +27,8 @@ from napari_cryoet.lessons.lesson import (
     RegionZyx,
     Step,
 )
+from napari_cryoet.lessons.markdown import pictures_in
+from napari_cryoet.lessons.session import files_of
 from napari_cryoet.lessons.text import key_of, lesson_text, read_lesson_text
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task
@@ -120,6 +124,27 @@ class Draft:
             self._answers[name] = path
         return name
 
+    def recognise(self, positions_zyx_angstrom: NDArray[np.float64], path: str) -> None:
+        """Let no step show the layer of a path if it has the right picks of a task."""
+        for step in self.steps:
+            name = getattr(step.task, "reference", None)
+            with suppress(CryoETError):
+                if name and path and name not in self._answers:
+                    right = self.place_of(name).read_picks(name).positions_angstrom_zyx
+                    if np.shape(right) == np.shape(positions_zyx_angstrom) and np.allclose(
+                        right, positions_zyx_angstrom, atol=1
+                    ):
+                        self._answers[name] = path
+
+    def missing(self) -> list[str]:
+        """Sentences about files that steps name and the lesson doesn't have."""
+        return [
+            f"Step “{step.title}” needs {name}, which isn't in the lesson's folder."
+            for step in self.steps
+            for name in _files_of(step)
+            if not (self.place_of(name).folder / name).is_file()
+        ]
+
     def add_picture(self, content: bytes, title: str) -> str:
         """Keep a picture, and return the name of its file, which no other picture has.
 
@@ -195,6 +220,20 @@ class Draft:
         references = {getattr(step.task, "reference", None) for step in self.steps}
         hidden = {path for name, path in self._answers.items() if name in references}
         return replace(self.lesson, steps=tuple(_without(step, hidden) for step in self.steps))
+
+
+def _files_of(step: Step) -> list[str]:
+    """The files that a step names, hidden ones too."""
+    task = step.task
+    texts = [step.text, *step.hints, getattr(task, "ask", ""), getattr(task, "explanation", "")]
+    names = [
+        *files_of(step, step.view),
+        *pictures_in("\n\n".join(texts)),
+        *(choice.picture for choice in getattr(task, "choices", ())),
+        getattr(task, "reference", None),
+        *getattr(task, "others", {}).values(),
+    ]
+    return list(filter(None, names))
 
 
 def _without(step: Step, hidden: Container[str]) -> Step:

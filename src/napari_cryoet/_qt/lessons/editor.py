@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from napari import Viewer
-from qtpy.QtCore import QMimeData, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QListWidget,
-    QMenu,
     QMessageBox,
     QPlainTextEdit,
     QScrollArea,
@@ -24,43 +23,28 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.lessons.chooser import ask_for_lesson
 from napari_cryoet._qt.lessons.dock import WRITE as NAME
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
+from napari_cryoet._qt.lessons.stage import Stage
+from napari_cryoet._qt.lessons.step_text import StepText
 from napari_cryoet._qt.lessons.task_form import TaskForm
 from napari_cryoet._qt.lessons.text import LessonText
-from napari_cryoet._qt.views.camera import camera_of
-from napari_cryoet._qt.views.capture import capture
-from napari_cryoet._qt.views.picture import canvas_png
-from napari_cryoet._qt.widgets.controls import add_item, agrees, form_of, push_button
+from napari_cryoet._qt.picks.layer_picks import are_picks
+from napari_cryoet._qt.views.capture import capture, positions_of
+from napari_cryoet._qt.widgets.controls import agrees, form_of, push_button
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.lessons.lesson import Step
-from napari_cryoet.lessons.writing import Draft, middle_of
+from napari_cryoet.lessons.writing import Draft, Trial
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import plain
 
 _LIST_PX: Final = 110
-_PICTURE_PX: Final = (1600, 1200)  # of the screen, at most
 _BETWEEN_HINTS: Final = "---"
 _NO_STEP: Final = Step(key="none", title="")
 _UNSAVED: Final = "The lesson has changes that aren't saved. Save them?"
-
-
-class StepText(QPlainTextEdit):
-    """The Markdown of a step; files can be dropped on it."""
-
-    file_dropped = Signal(object)  # Path
-
-    def canInsertFromMimeData(self, source: QMimeData | None) -> bool:
-        return bool(_files_of(source)) or super().canInsertFromMimeData(source)
-
-    def insertFromMimeData(self, source: QMimeData | None) -> None:
-        files = _files_of(source)
-        for path in files:
-            self.file_dropped.emit(path)
-        if not files:
-            super().insertFromMimeData(source)
 
 
 class LessonEditor(Dock):
@@ -79,9 +63,12 @@ class LessonEditor(Dock):
         self.draft = Draft()
         #: The number of the step that is edited; -1 without one.
         self.number = -1
+        trial = Trial(self.draft.lesson, self.draft)  # of which only links are used
+        self.stage = Stage(napari_viewer, trial, self.theme, self.tasks, agreed=(), parent=self)
         self._make_widgets()
         self._lay_out()
         self._connect()
+        self.at_close(self.stage.marks.clear)
         self.at_close(self.form.close_down)
         self.at_close(self._leave)
         self._show_lesson()
@@ -110,6 +97,8 @@ class LessonEditor(Dock):
         if self._may_leave():
             with self.notice.reporting():
                 self.draft = Draft.of_folder(path)
+                if missing := self.draft.missing():
+                    self.notice.show_notice("\n".join(missing))
             self._show_lesson()
 
     def save(self) -> bool:
@@ -165,9 +154,10 @@ class LessonEditor(Dock):
 
     def take_screen(self) -> None:
         """Replace the step's view by the screen's."""
-        view = self._view()
+        view = self._view() if self._settle_task() else None
         if view is not None:
             self.draft.change_step(self.number, view=view)
+            self._show_step()
             self.notice.show_notice("The step starts from what you see now.", is_news=True)
 
     def move_step(self, by: int) -> None:
@@ -193,13 +183,15 @@ class LessonEditor(Dock):
             task = self.form.task(self.draft, self.number)
             if task != self.step.task:
                 self.draft.change_step(self.number, task=task)
-                self.form.show_task(task)
+                self.form.show_task(task, self.step.view)
             return True
         return False
 
     def _view(self) -> View | None:
         """The screen's view; None after showing an error if there is none."""
         with self.notice.reporting():
+            for layer in filter(are_picks, self.viewer.layers):
+                self.draft.recognise(positions_of(layer), about_of(layer).path)
             captured = capture(self.viewer, folder=self.draft.folder)
             if captured.left_out:
                 left_out = "\n".join(captured.left_out)
@@ -207,52 +199,13 @@ class LessonEditor(Dock):
             return captured.view
         return None
 
-    # links and pictures in the text
-
-    def insert_link(self) -> None:
-        """Insert a link to the middle of the screen at the text's cursor."""
-        with self.notice.reporting():
-            middle = middle_of(camera_of(self.viewer))
-            numbers = ",".join(f"{length:.0f}" for length in middle)
-            words = self.text.textCursor().selectedText() or "here"
-            self._insert(f"[{words}](!goto={numbers})")
-
-    def insert_screen(self) -> None:
-        """Insert a picture of the canvas as it is."""
-        self.insert_picture(canvas_png(self.viewer, _PICTURE_PX), "Screen")
-
-    def choose_pictures(self) -> None:
-        """Let the user choose pictures to insert."""
-        chosen, _ = QFileDialog.getOpenFileNames(
-            self, "Insert pictures", "", "Pictures (*.png *.jpg *.jpeg)"
-        )
-        for path in chosen:
-            self.insert_file(Path(path))
-
-    def insert_file(self, path: Path) -> None:
-        """Insert a picture by its file."""
-        try:
-            self.insert_picture(path.read_bytes(), path.stem)
-        except OSError as error:
-            self.notice.show_notice(f"{path} can't be read: {error.strerror}.")
-
-    def insert_picture(self, content: bytes, title: str) -> None:
-        """Insert a picture, which is written with the lesson."""
-        with self.notice.reporting():
-            name = self.draft.add_picture(content, title)
-            words = re.sub(r"[\[\]\\]", "", title)
-            self._insert(f"\n\n![{words}]({name})\n\n")
-
-    def _insert(self, markdown: str) -> None:
-        self.text.insertPlainText(markdown)
-        self.text.setFocus()
-
     # what the dock shows
 
     def _show_lesson(self) -> None:
         with QSignalBlocker(self.title), QSignalBlocker(self.minutes):
             self.title.setText(self.draft.lesson.title)
             self.minutes.setValue(self.draft.lesson.minutes)
+        self.text.draft = self.draft
         self._show_steps(0 if self.draft.steps else -1)
 
     def _show_steps(self, number: int) -> None:
@@ -280,7 +233,7 @@ class LessonEditor(Dock):
             self.text.setPlainText(step.text)
             self.hints.setPlainText(f"\n\n{_BETWEEN_HINTS}\n\n".join(step.hints))
         self._show_preview()
-        self.form.show_task(step.task)
+        self.form.show_task(step.task, step.view)
 
     def _show_preview(self, _number: int = 0) -> None:
         self.preview.forget_pictures()
@@ -292,7 +245,6 @@ class LessonEditor(Dock):
             ("picture", name),
             lambda _job: place.read_file(name),
             then=partial(self.preview.add_picture, name),
-            failed=self.notice.show_error,
         )
 
     def _on_step_title(self, title: str) -> None:
@@ -330,21 +282,16 @@ class LessonEditor(Dock):
         )
         self.step_title = QLineEdit()
         self.step_title.setPlaceholderText("Title of the step")
-        self.text = StepText()
-        self.text.setPlaceholderText("Text of the step. **Bold**, *italic*, - lists.")
-        self.link_button = push_button(
-            "Insert link to here", self.insert_link, "Insert a link that goes to this place"
-        )
+        self.notice = NoticeBar(self.theme)
+        self.text = StepText(self.viewer, self.notice)
+        self.link_button = push_button("Link", purpose="Insert a link that acts on the canvas")
+        self.link_button.setMenu(self.text.links)
         self.picture_button = push_button("Picture", purpose="Insert a picture")
-        menu = QMenu(self.picture_button)
-        add_item(menu, "Of the screen", self.insert_screen)
-        add_item(menu, "From a file…", self.choose_pictures)
-        self.picture_button.setMenu(menu)
+        self.picture_button.setMenu(self.text.pictures)
         self.preview = LessonText(self.theme)
         self.form = TaskForm(self.viewer)
         self.hints = QPlainTextEdit()
         self.hints.setPlaceholderText(f"Hints, with a line {_BETWEEN_HINTS} between two")
-        self.notice = NoticeBar(self.theme)
         self.try_button = push_button("Try as a learner", self.try_lesson)
         self.save_button = push_button("Save", self.save)
 
@@ -386,17 +333,13 @@ class LessonEditor(Dock):
         self.steps.currentRowChanged.connect(self._on_row)
         self.step_title.textChanged.connect(self._on_step_title)
         self.text.textChanged.connect(self._on_text)
-        self.text.file_dropped.connect(self.insert_file)
         self.hints.textChanged.connect(self._on_hints)
         self.tabs.currentChanged.connect(self._show_preview)
         self.preview.picture_wanted.connect(self._show_picture)
         self.preview.failed.connect(self.notice.show_error)
+        self.preview.action_requested.connect(self.stage.act)
+        self.stage.said.connect(self.notice.show_notice)
         self.tasks.unhandled.connect(self.notice.show_error)
-
-
-def _files_of(mime: QMimeData | None) -> list[Path]:
-    urls = [] if mime is None else mime.urls()
-    return [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
 
 
 def _row(*parts: QWidget) -> QHBoxLayout:

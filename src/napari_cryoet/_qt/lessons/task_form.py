@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from msgspec.structs import replace
 from napari import Viewer
 from napari.layers import Points
 from qtpy.QtWidgets import (
@@ -22,7 +24,7 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_picks import are_picks, volume_for
 from napari_cryoet._qt.views.capture import positions_of
-from napari_cryoet._qt.widgets.controls import form_of, number_box
+from napari_cryoet._qt.widgets.controls import form_of, number_box, plain_label
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.lesson import (
@@ -38,6 +40,7 @@ from napari_cryoet.lessons.lesson import (
 from napari_cryoet.lessons.writing import Draft, region_of_screen
 from napari_cryoet.picks import Picks
 from napari_cryoet.views.view import View
+from napari_cryoet.wording import count_text
 
 PICK: Final = "Pick objects"
 CHOOSE: Final = "Choose an answer"
@@ -88,6 +91,7 @@ class TaskForm(QWidget):
         super().__init__()
         self._viewer = viewer
         self._shown: LessonTask | None = None
+        self._view: View | None = None
         self._contents: dict[str, object] = {}  # of the fields when the task was shown
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
@@ -100,6 +104,7 @@ class TaskForm(QWidget):
         self.thickness = number_box(
             "Thickness of the region around the shown plane", "nm", 10_000, unset="all planes"
         )
+        self.count = plain_label(name="dimText")
         self.choices = _text_box("Two or more, one a line")
         self.layers = _text_box("Names of two layers or more, one a line")
         self.causes = _text_box("What may be wrong with it, one a line")
@@ -116,6 +121,7 @@ class TaskForm(QWidget):
             ("object_name", "Object", self.object_name),
             ("region_zyx_angstrom", "Region", self.region),
             ("thickness", "Planes", self.thickness),
+            ("count", "", self.count),
             ("choices", "Choices", self.choices),
             ("layers", "Layers", self.layers),
             ("right", "Right one", self.right),
@@ -139,6 +145,8 @@ class TaskForm(QWidget):
         for combo in (self.reference_from, self.region):
             combo.currentIndexChanged.connect(self._show_rows)
         self.reference.layer_changed.connect(self._suggest)
+        self.reference.layer_changed.connect(self._show_count)
+        self.thickness.valueChanged.connect(self._show_count)
         for combo in (self.right, self.right_cause):
             combo.setPlaceholderText("choose it")
         for box in (self.choices, self.layers, self.causes):
@@ -149,9 +157,10 @@ class TaskForm(QWidget):
         self.reference.close_down()
         self.picks.close_down()
 
-    def show_task(self, task: LessonTask | None) -> None:
-        """Show a task; without one, the fields are empty."""
+    def show_task(self, task: LessonTask | None, view: View | None = None) -> None:
+        """Show a task of a step that starts from a view; without a task, the fields are empty."""
         self._shown = task
+        self._view = view
         for name, field in self.fields.items():
             value = getattr(task, name, None)
             match field:
@@ -209,12 +218,14 @@ class TaskForm(QWidget):
             case "reference" | "picks", _:
                 return self._picks(name, draft, step)
             case "region_zyx_angstrom", _:
-                return self._region(draft.steps[step].view)
+                return self._region()
             case "choices", _:
                 old = self._old.choices if isinstance(self._old, ChooseTask) else ()
                 known = {_words_of(choice): choice for choice in old}
                 lines = _two_or_more(self.choices)
-                return tuple(known.get(line, Choice(text=line)) for line in lines)
+                before = old if len(old) == len(lines) else [Choice()] * len(lines)
+                pairs = zip(lines, before, strict=True)
+                return tuple(known.get(line) or _reworded(was, line) for line, was in pairs)
             case "right", _ if self.kind.currentText() == CHOOSE:
                 index = self.right.currentIndex()
                 return index if index >= 0 else None
@@ -246,15 +257,15 @@ class TaskForm(QWidget):
         picks = Picks(positions_of(layer) / spacing, spacing, shape_zyx=(size_z, size_y, size_x))
         return draft.add_picks(step, picks, is_hidden=is_hidden, path=about_of(layer).path)
 
-    def _region(self, view: View | None) -> RegionZyx | None:
+    def _region(self) -> RegionZyx | None:
         if self.region.currentText() == BOX and isinstance(self._shown, PickTask):
             return self._shown.region_zyx_angstrom
-        if self.region.currentText() == WHOLE or view is None:
+        if self.region.currentText() != SCREEN or self._view is None:
             return None
         ranges = self._viewer.dims.range
         z, y, x = ((each.start, each.stop) for each in ranges)
         thickness = self.thickness.value() * _ANGSTROM_PER_NM
-        return region_of_screen(view.camera, (z, y, x), thickness)
+        return region_of_screen(self._view.camera, (z, y, x), thickness)
 
     # what the form shows
 
@@ -265,11 +276,13 @@ class TaskForm(QWidget):
         picks = NOTHING if isinstance(old, PickTask) else LAYER
         if getattr(old, "reference", None):
             picks = KEPT
-        region = BOX if getattr(old, "region_zyx_angstrom", None) else WHOLE
+        region = WHOLE if isinstance(old, PickTask) or self._view is None else SCREEN
+        if getattr(old, "region_zyx_angstrom", None):
+            region = BOX
         self.reference_from.clear()
         self.reference_from.addItems(dict.fromkeys([picks, LAYER, *[NOTHING] * is_pick]))
         self.region.clear()
-        self.region.addItems(dict.fromkeys([region, WHOLE, SCREEN]))
+        self.region.addItems(dict.fromkeys([region, WHOLE, *[SCREEN] * (self._view is not None)]))
         self._list_right()
         self._suggest()
         self._show_rows()
@@ -288,8 +301,23 @@ class TaskForm(QWidget):
             shown -= {"reference", "picks"}
         if kind is PickTask and self.region.currentText() == SCREEN:
             shown.add("thickness")
+        if kind is PickTask and "reference" in shown:
+            shown.add("count")
         for name, field in self.fields.items():
             self._form.setRowVisible(field, name in shown)
+        self._show_count()
+
+    def _show_count(self, _changed: object = None) -> None:
+        """Say how many of the right picks a learner is to find."""
+        layer = self.reference.layer
+        region = self._region()
+        positions = np.empty((0, 3)) if layer is None else positions_of(layer)
+        is_inside = np.ones(len(positions), bool)
+        if region is not None:
+            starts, ends = np.transpose(region)
+            is_inside = np.all((positions >= starts) & (positions <= ends), axis=1)
+        picks = count_text(len(positions), "pick")
+        self.count.setText(f"{is_inside.sum()} of its {picks} in the region")
 
     def _suggest(self) -> None:
         """Suggest the object of the chosen picks, and half of its diameter."""
@@ -301,6 +329,7 @@ class TaskForm(QWidget):
             self.object_name.setText(about.object_name)
         size = diameter_angstrom(about.object_id, self.object_name.text())
         self.tolerance.setValue(size / 2 / _ANGSTROM_PER_NM)
+        self.thickness.setValue(2 * size / _ANGSTROM_PER_NM)
 
 
 def _content(field: QWidget) -> Any:
@@ -343,6 +372,12 @@ def _words_of(choice: Choice) -> str:
     crop = "" if z is None else f"crop at {z:g}, {y:g}, {x:g}"
     parts = [choice.text.strip(), choice.picture or "", crop]
     return " · ".join(filter(None, parts))
+
+
+def _reworded(choice: Choice, line: str) -> Choice:
+    """A choice with other words, the picture or crop of which may be named behind them."""
+    shown = _words_of(replace(choice, text=""))
+    return replace(choice, text=line.removesuffix(shown).removesuffix(" · "))
 
 
 def _list_lines(box: QPlainTextEdit, combo: QComboBox) -> None:

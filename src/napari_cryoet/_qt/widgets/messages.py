@@ -269,7 +269,8 @@ class NoticeBar(QFrame):
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """Show an error that ends the block."""
+        """Hide an older notice, and show an error that ends the block."""
+        self.hide()
         try:
             yield
         except CryoETError as error:
