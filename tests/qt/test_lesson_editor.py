@@ -220,28 +220,24 @@ def test_what_the_user_does_not_touch_stays_exactly(
     form.fields["explanation"].setPlainText("Changed.")
     draft = Draft(Lesson(key="a", title="A", steps=(Step(key="a", title="A"),)))
     assert form.task(draft, 0) == replace(task, explanation="Changed.")
-    if isinstance(task, ChooseTask):  # choices that the form can only name stay, too
-        choose(form.right, "no · cell.png")
-        form.choices.appendPlainText("new")
-        choices = (*task.choices, Choice(text="new"))
-        assert form.task(draft, 0) == replace(
-            task, explanation="Changed.", choices=choices, right=2
-        )
 
 
-def test_a_choice_in_other_words_keeps_what_the_form_does_not_show(
-    qtbot: QtBot, viewer_model: ViewerModel
-) -> None:
+def test_choices_keep_what_the_form_can_only_name(qtbot: QtBot, viewer_model: ViewerModel) -> None:
     task = next(task for task in TASKS if isinstance(task, ChooseTask))
     form = TaskForm(viewer_model)
     qtbot.addWidget(form)
-    form.show_task(task)
-    lines = form.choices.toPlainText().splitlines()
-    form.choices.setPlainText(f"never\nhere · {lines[1]}\n{lines[2]}")
     draft = Draft(Lesson(key="a", title="A", steps=(Step(key="a", title="A"),)))
-    words, crop, picture = task.choices
-    choices = (replace(words, text="never"), replace(crop, text="here"), picture)
-    assert form.task(draft, 0) == replace(task, choices=choices)
+    form.show_task(task)
+    words, crop, picture = form.choices.toPlainText().splitlines()
+    form.choices.setPlainText(f"never\nhere · {crop}\n{picture}")
+    other = (replace(task.choices[0], text="never"), replace(task.choices[1], text="here"))
+    assert form.task(draft, 0) == replace(task, choices=(*other, task.choices[2]))
+
+    form.show_task(task)
+    choose(form.right, picture)
+    form.choices.setPlainText(f"{crop}\n{words}\nnew\n{picture}")
+    choices = (task.choices[1], task.choices[0], Choice(text="new"), task.choices[2])
+    assert form.task(draft, 0) == replace(task, choices=choices, right=3)
 
 
 def test_missing_files_are_named_until_another_lesson_opens(

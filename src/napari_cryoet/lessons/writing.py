@@ -57,7 +57,7 @@ class Draft:
         self.folder = folder
         self._saved = self.lesson
         self._unsaved = TemporaryDirectory(prefix="napari-cryoet-draft-")
-        self._answers: dict[str, str] = {}  # paths of the layers that references were made of
+        self._answers: dict[str, str] = {}  # paths of the layers that equal references
 
     @classmethod
     def of_folder(cls, path: Path | str) -> Draft:
@@ -110,31 +110,24 @@ class Draft:
 
     # files, which are written with the lesson
 
-    def add_picks(self, step: int, picks: Picks, *, is_hidden: bool, path: str = "") -> str:
-        """Keep picks for a step's task, and return the name of their file.
-
-        Parameters
-        ----------
-        path
-            That of the layer of right picks: no step shows it.
-        """
+    def add_picks(self, step: int, picks: Picks, *, is_hidden: bool) -> str:
+        """Keep picks for a step's task, and return the name of their file."""
         name = f"{HIDDEN if is_hidden else SHOWN}{self.steps[step].key}.ndjson"
         write_picks(picks, Path(self._unsaved.name, name), overwrite=True)
-        if path:
-            self._answers[name] = path
         return name
 
     def recognise(self, positions_zyx_angstrom: NDArray[np.float64], path: str) -> None:
         """Let no step show the layer of a path if it has the right picks of a task."""
-        for step in self.steps:
-            name = getattr(step.task, "reference", None)
-            with suppress(CryoETError):
-                if name and path and name not in self._answers:
-                    right = self.place_of(name).read_picks(name).positions_angstrom_zyx
-                    if np.shape(right) == np.shape(positions_zyx_angstrom) and np.allclose(
-                        right, positions_zyx_angstrom, atol=1
-                    ):
-                        self._answers[name] = path
+        for name in self._references():
+            with suppress(CryoETError):  # `missing` names it
+                right = self.place_of(name).read_picks(name).positions_angstrom_zyx
+                is_alike = right.shape == positions_zyx_angstrom.shape
+                if path and is_alike and np.allclose(right, positions_zyx_angstrom, atol=1):
+                    self._answers[name] = path
+
+    def _references(self) -> set[str]:
+        names = (getattr(step.task, "reference", None) for step in self.steps)
+        return set(filter(None, names))
 
     def missing(self) -> list[str]:
         """Sentences about files that steps name and the lesson doesn't have."""
@@ -217,8 +210,7 @@ class Draft:
 
     def _without_answers(self) -> Lesson:
         """The lesson, in which no step shows a layer that is the answer of a task."""
-        references = {getattr(step.task, "reference", None) for step in self.steps}
-        hidden = {path for name, path in self._answers.items() if name in references}
+        hidden = {self._answers.get(name, "") for name in self._references()} - {""}
         return replace(self.lesson, steps=tuple(_without(step, hidden) for step in self.steps))
 
 

@@ -255,7 +255,7 @@ class TaskForm(QWidget):
             raise FormatError("The picks need their tomogram.", hint="Open it beside them.")
         size_z, size_y, size_x = (volume.data[0] if volume.multiscale else volume.data).shape
         picks = Picks(positions_of(layer) / spacing, spacing, shape_zyx=(size_z, size_y, size_x))
-        return draft.add_picks(step, picks, is_hidden=is_hidden, path=about_of(layer).path)
+        return draft.add_picks(step, picks, is_hidden=is_hidden)
 
     def _region(self) -> RegionZyx | None:
         if self.region.currentText() == BOX and isinstance(self._shown, PickTask):
