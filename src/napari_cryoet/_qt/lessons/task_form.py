@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -279,10 +280,10 @@ class TaskForm(QWidget):
         region = WHOLE if isinstance(old, PickTask) or self._view is None else SCREEN
         if getattr(old, "region_zyx_angstrom", None):
             region = BOX
-        self.reference_from.clear()
-        self.reference_from.addItems(dict.fromkeys([picks, LAYER, *[NOTHING] * is_pick]))
-        self.region.clear()
-        self.region.addItems(dict.fromkeys([region, WHOLE, *[SCREEN] * (self._view is not None)]))
+        others = [LAYER, NOTHING] if is_pick else [LAYER]
+        regions = [WHOLE] if self._view is None else [WHOLE, SCREEN]
+        _offer(self.reference_from, picks, others)
+        _offer(self.region, region, regions)
         self._list_right()
         self._suggest()
         self._show_rows()
@@ -337,6 +338,12 @@ def _content(field: QWidget) -> Any:
     kind = field.metaObject()
     assert kind is not None  # noqa: S101 - each object has one
     return kind.userProperty().read(field)
+
+
+def _offer(combo: QComboBox, chosen: str, others: Iterable[str]) -> None:
+    """List what can be chosen, what is chosen now first."""
+    combo.clear()
+    combo.addItems(list(dict.fromkeys([chosen, *others])))
 
 
 def _text_box(placeholder: str) -> QPlainTextEdit:
