@@ -251,3 +251,26 @@ def test_only_the_teacher_shares_a_view_and_only_a_view(server, joined):
     joined()
     with pytest.raises(CryoETError, match="code"):
         TeacherClient(server.page_url, server.join_code).share(view_at(1.0))
+
+
+@pytest.mark.slow  # waits for a server that is gone
+def test_a_restarted_class_learns_where_students_are_and_shows_nothing_older(tmp_path):
+    seen = Seen()
+    with served(tmp_path) as server:
+        teacher = TeacherClient(server.page_url, server.teacher_code)
+        joined = ClassClient.join(
+            server.page_url, server.join_code, "Anna", folder=tmp_path / "kept"
+        )
+        joined.open_lesson("fake").enter("pick")
+        following = joined.follow(seen, lambda *_: None)
+        teacher.share(view_at(10.0))
+        assert seen.wait(1) is not None
+    assert seen.wait(2) is None, "the class is gone"
+    with served(tmp_path) as server:
+        (student,) = server.room.students
+        deadline_s = time.monotonic() + PATIENCE_S
+        while student.position is None:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        assert student.position.step == "pick"
+        following.cancel()

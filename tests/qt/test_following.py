@@ -177,7 +177,7 @@ def test_the_teacher_gets_the_picks_of_the_class_as_a_layer(
     server: ClassServer,
     lesson: FakeLesson,
     tmp_path: Path,
-    user_folder: Path,
+    demo_at_home: Path,
 ) -> None:
     for number, positions in enumerate([[A, B], [A], []]):
         joined = join_class(server.page_url, server.join_code, f"S{number}")
@@ -192,16 +192,28 @@ def test_the_teacher_gets_the_picks_of_the_class_as_a_layer(
     dock.player.go_to(2)
     qtbot.waitUntil(bar.picks.isVisible)
     before = list(viewer_in_window.layers)
+    active = viewer_in_window.layers.selection.active
     for _ in range(2):  # the second layer takes the place of the first
         with qtbot.waitSignal(viewer_in_window.layers.events.inserted):
             qtbot.mouseClick(bar.picks, Qt.MouseButton.LeftButton)
     (layer,) = (each for each in viewer_in_window.layers if each not in before)
     assert layer.name == CLASS_PICKS
+    assert viewer_in_window.layers.selection.active is active, "the layer of the task"
     assert list(layer.features["votes"]) == [2, 1]
     assert list(layer.text.values) == ["2", "1"]
     saved = read_picks(write_picks(picks_of(layer), tmp_path / "class.csv").path)
     np.testing.assert_allclose(saved.positions_angstrom_zyx, [A, B], atol=1e-6)
     assert [each.kind for each in view_of(viewer_in_window).layers] == ["tomogram"]
+
+    seen: list[View | None] = []
+    following = joined.student.follow(seen.append, lambda *_: None)
+    for shown in before:
+        shown.visible = False
+    bar.switch.setChecked(True)
+    qtbot.waitUntil(lambda: bool(seen))
+    following.cancel()
+    assert seen[0] is not None
+    assert seen[0].layers == (), "hidden layers aren't shared"
 
 
 def test_a_class_is_started_from_the_window(

@@ -218,7 +218,7 @@ class ClassClient:
     # the teacher's view
 
     def follow(
-        self, on_view: Callable[[View | None], None], on_feedback: OnFeedback
+        self, on_view: Callable[[View | None], object], on_feedback: OnFeedback
     ) -> Future[None]:
         """Follow the teacher until the result is cancelled; calls come from other threads.
 
@@ -233,7 +233,7 @@ class ClassClient:
         return client.submit(self._follow(on_view, on_feedback))
 
     async def _follow(
-        self, on_view: Callable[[View | None], None], on_feedback: OnFeedback
+        self, on_view: Callable[[View | None], object], on_feedback: OnFeedback
     ) -> None:
         shown = SharedView()
         while True:

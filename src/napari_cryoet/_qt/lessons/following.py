@@ -12,6 +12,7 @@ from napari import Viewer
 from napari.layers import Points
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
+from superqt.utils import ensure_main_thread
 
 from napari_cryoet._qt.layers.ownership import about_of, remove_layer
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
@@ -20,7 +21,7 @@ from napari_cryoet._qt.picks.layer_picks import volume_for
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.views.capture import view_of
 from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.controls import plain_label, push_button
+from napari_cryoet._qt.widgets.controls import ElidedLabel, push_button
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet._version import __version__
 from napari_cryoet.appearance.diameters import diameter_angstrom
@@ -54,7 +55,6 @@ class FollowBar(QWidget):
 
     followed = Signal(bool)  # whether the canvas shows the teacher's view from now on
     delivered = Signal(object, object)  # Delivery and Feedback of an answer that was kept
-    _arrived = Signal(object)  # View or None, from another thread
 
     def __init__(self, viewer: Viewer, student: ClassClient) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class FollowBar(QWidget):
         self.shared: View | None = None
         self._is_followed = False
         name = f"{plain(student.name)}, as {plain(student.nickname)}"
-        self.name = plain_label(name, name="dimText")
+        self.name = ElidedLabel(name, name="dimText")
         self.switch = QCheckBox("Follow the teacher’s view")
         self.switch.setChecked(True)
         self.switch.hide()
@@ -71,12 +71,20 @@ class FollowBar(QWidget):
         row.addWidget(self.name, 1)
         row.addWidget(self.switch)
         self.switch.toggled.connect(self._show)
-        self._arrived.connect(self._on_view)
-        self._following = student.follow(self._arrived.emit, self.delivered.emit)
+        self._following = student.follow(
+            partial(self._later, self._on_view), partial(self._later, self.delivered.emit)
+        )
+        self.destroyed.connect(self._following.cancel)  # also if the whole window closes
 
     def end(self) -> None:
         """Stop following."""
         self._following.cancel()
+
+    @ensure_main_thread
+    def _later(self, act: Callable[..., None], *news: Any) -> None:
+        """Act on news from another thread, unless following has ended."""
+        if not self._following.cancelled():
+            act(*news)
 
     def _on_view(self, view: View | None) -> None:
         self.shared = view
@@ -203,6 +211,7 @@ class ShareBar(QWidget):
             software=f"napari-cryoet {__version__}",
             more={"made_by": f"consensus of {len(found.people)} students"},
         )
+        active = self._viewer.layers.selection.active  # it may take the clicks of a task
         self._layer = add_points(
             self._viewer,
             CLASS_PICKS,
@@ -213,6 +222,7 @@ class ShareBar(QWidget):
             color=_COLOR,
             features={VOTES: np.array(found.votes)},
         )
+        self._viewer.layers.selection.active = active or self._layer
         self._layer.text = LETTERS | {"string": f"{{{VOTES}}}"}
 
 
