@@ -16,10 +16,11 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox
 from lessons.sample_lesson import TASKS
 from napari_cryoet._qt.lessons.dock import WRITE, LessonDock
 from napari_cryoet._qt.lessons.editor import LessonEditor
-from napari_cryoet._qt.lessons.task_form import CHOOSE, PICK, SCREEN, TaskForm
+from napari_cryoet._qt.lessons.task_form import CHOOSE, NOTHING, PICK, SCREEN, WHOLE, TaskForm
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.folder import open_lesson
 from napari_cryoet.lessons.lesson import (
     Choice,
@@ -32,6 +33,7 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.lessons.writing import Draft
 from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.views.view import Camera, View
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -238,6 +240,32 @@ def test_choices_keep_what_the_form_can_only_name(qtbot: QtBot, viewer_model: Vi
     form.choices.setPlainText(f"{crop}\n{words}\nnew\n{picture}")
     choices = (task.choices[1], task.choices[0], Choice(text="new"), task.choices[2])
     assert form.task(draft, 0) == replace(task, choices=choices, right=3)
+
+
+@pytest.mark.parametrize(("ndisplay", "offered"), [(2, [SCREEN, WHOLE]), (3, [WHOLE])])
+def test_only_a_plane_is_a_region(
+    ndisplay: int, offered: list[str], qtbot: QtBot, viewer_model: ViewerModel
+) -> None:
+    form = TaskForm(viewer_model)
+    qtbot.addWidget(form)
+    camera = Camera(
+        ndisplay=ndisplay,
+        point_zyx_angstrom=(9, 9, 9),
+        center_zyx_angstrom=(9, 9, 9),
+        field_angstrom=(9, 9),
+    )
+    form.show_task(None, View(camera=camera))
+    choose(form.kind, PICK)
+    assert [form.region.itemText(row) for row in range(form.region.count())] == offered
+    choose(form.reference_from, NOTHING)
+    form.object_name.setText("ribosome")
+    form.tolerance.setValue(10)
+    draft = Draft(Lesson(key="a", title="A", steps=(Step(key="a", title="A"),)))
+    if SCREEN in offered:  # no tomogram is open that limits it
+        with pytest.raises(FormatError, match="tomogram"):
+            form.task(draft, 0)
+        choose(form.region, WHOLE)
+    assert form.task(draft, 0) == PickTask(object_name="ribosome", tolerance_angstrom=100)
 
 
 def test_missing_files_are_named_until_another_lesson_opens(

@@ -264,6 +264,8 @@ class TaskForm(QWidget):
         if self.region.currentText() != SCREEN or self._view is None:
             return None
         ranges = self._viewer.dims.range
+        if len(ranges) != 3:
+            raise FormatError("The region needs the step's tomogram.", hint="Open it.")
         z, y, x = ((each.start, each.stop) for each in ranges)
         thickness = self.thickness.value() * _ANGSTROM_PER_NM
         return region_of_screen(self._view.camera, (z, y, x), thickness)
@@ -277,11 +279,11 @@ class TaskForm(QWidget):
         picks = NOTHING if isinstance(old, PickTask) else LAYER
         if getattr(old, "reference", None):
             picks = KEPT
-        region = WHOLE if isinstance(old, PickTask) or self._view is None else SCREEN
+        regions = [SCREEN, WHOLE] if self._view and self._view.camera.ndisplay == 2 else [WHOLE]
+        region = WHOLE if isinstance(old, PickTask) else regions[0]
         if getattr(old, "region_zyx_angstrom", None):
             region = BOX
         others = [LAYER, NOTHING] if is_pick else [LAYER]
-        regions = [WHOLE] if self._view is None else [WHOLE, SCREEN]
         _offer(self.reference_from, picks, others)
         _offer(self.region, region, regions)
         self._list_right()
@@ -311,9 +313,12 @@ class TaskForm(QWidget):
     def _show_count(self, _changed: object = None) -> None:
         """Say how many of the right picks a learner is to find."""
         layer = self.reference.layer
-        region = self._region()
-        positions = np.empty((0, 3)) if layer is None else positions_of(layer)
+        if layer is None or self._viewer.dims.ndim != 3:
+            self.count.setText("")
+            return
+        positions = positions_of(layer)
         is_inside = np.ones(len(positions), bool)
+        region = self._region()
         if region is not None:
             starts, ends = np.transpose(region)
             is_inside = np.all((positions >= starts) & (positions <= ends), axis=1)
