@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from napari import Viewer
+from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
@@ -34,7 +36,14 @@ from napari_cryoet.lessons.lesson import (
     Step,
 )
 from napari_cryoet.portal.provenance import path_of
-from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram
+from napari_cryoet.views.view import (
+    Camera,
+    View,
+    ViewedAnnotation,
+    ViewedLayer,
+    ViewedRun,
+    ViewedTomogram,
+)
 
 A = (400.0, 1000.0, 1000.0)
 B = (500.0, 1400.0, 900.0)
@@ -88,8 +97,13 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
 
     teacher = TeacherClient(server.page_url, server.teacher_code)
     restorer = open_dock(viewer_in_window, BROWSER).restorer
-    with qtbot.waitSignal(restorer.opened):
-        teacher.share(view_of_demo(demo_pack, 800))
+    notification_manager.records.clear()
+    view = view_of_demo(demo_pack, 800)
+    lacking = ViewedLayer(kind="annotation", annotation=ViewedAnnotation(path="none.ndjson"))
+    with qtbot.waitSignal(restorer.opened) as opened:
+        teacher.share(replace(view, layers=(*view.layers, lacking)))
+    assert opened.args[1], "the pack has no such annotation"
+    assert not notification_manager.records, "not told with each move of the teacher"
     assert plane_of(viewer_in_window) == pytest.approx(800, abs=20)
 
     with qtbot.waitSignal(dock.ready):

@@ -385,7 +385,7 @@ def _no_class(url: str) -> NetworkError:
 
 
 def _file_name(nickname: str) -> str:
-    return quote(" ".join(nickname.split()).casefold()[:40], safe="")[:120] or "student"
+    return quote(" ".join(nickname.split()).casefold()[:40], safe="")[:120]
 
 
 def _token(path: Path) -> str:

@@ -93,6 +93,7 @@ class PortalBrowser(Dock):
         self.setAcceptDrops(True)
         self._memory = memory or Settings()
         self._source_label = ""
+        self._tells_remarks = True
         self._record_to_show: Jump | None = None  # once its source is open
         self._returns = False  # to the page where the source was left
         self._left: LeftPage | None = None  # to return to, once the source's catalogue is there
@@ -143,12 +144,19 @@ class PortalBrowser(Dock):
         self.session.open(str(source))
 
     def open_view(
-        self, view: View, *, folder: Path | None = None, agreed: Iterable[str] = ()
+        self,
+        view: View,
+        *,
+        folder: Path | None = None,
+        agreed: Iterable[str] = (),
+        is_followed: bool = False,
     ) -> None:
         """Open a view; ``folder`` is that of its file.
 
-        Hosts in ``agreed`` are loaded from without a question.
+        Hosts in ``agreed`` are loaded from without a question. What a followed view lacks isn't
+        told: another one comes soon.
         """
+        self._tells_remarks = not is_followed
         source = self.session.source
         is_address = source is not None and source.kind == "url"
         opened = {host_of(source.location)} if source is not None and is_address else set()
@@ -472,7 +480,7 @@ class PortalBrowser(Dock):
 
     def _on_view(self, _view: View, remarks: str) -> None:
         self.screens.notice.withdraw(VIEW)
-        if remarks:
+        if remarks and self._tells_remarks:
             show_in_full(plain(remarks), "warning")  # the dock's notices close with their page
 
     def _say_where(self, layer: Layer) -> None:

@@ -98,7 +98,7 @@ class FollowBar(QWidget):
             self.followed.emit(self._is_followed)
         if self.shared is not None and self._is_followed:
             browser = open_dock(self._viewer, BROWSER, in_front=False)
-            browser.open_view(self.shared, agreed=[self.student.host])
+            browser.open_view(self.shared, agreed=[self.student.host], is_followed=True)
 
 
 class ShareBar(QWidget):
