@@ -110,6 +110,12 @@ class ClassServer(PackServer):
         """What the QR picture shows: the page that says how to join, and the code."""
         return f"{self.page_url}/#{self.join_code}"
 
+    def qr_picture(self, kind: str, scale: int) -> bytes:
+        """The QR picture of `join_url` as "svg" or "png", with so many pixels for each square."""
+        picture = io.BytesIO()
+        segno.make(self.join_url, micro=False).save(picture, kind=kind, scale=scale)
+        return picture.getvalue()
+
     @property
     def board_url(self) -> str:
         """The teacher's page."""
@@ -279,9 +285,8 @@ class _Handlers:
     def qr(self, request: Request) -> Response:
         """The QR picture of how to join."""
         self._require_teacher(request)
-        picture = io.BytesIO()
-        segno.make(self._server.join_url, micro=False).save(picture, kind="svg", scale=8)
-        return Response(picture.getvalue(), media_type="image/svg+xml", headers=_PAGE_HEADERS)
+        picture = self._server.qr_picture("svg", 8)
+        return Response(picture, media_type="image/svg+xml", headers=_PAGE_HEADERS)
 
     async def events(self, request: Request) -> Response:
         """What the board shows, again after each change."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -98,13 +97,9 @@ class TeachDialog(QDialog):
         self._tasks.run(_KEY, work, then=self._on_started, failed=self.bar.show_error)
 
     def _on_started(self, server: ClassServer) -> None:
-        import segno
-
         self.server = server
-        picture = io.BytesIO()
-        segno.make(server.join_url, micro=False).save(picture, kind="png", scale=_QR_SCALE)
         pixmap = QPixmap()
-        pixmap.loadFromData(picture.getvalue())
+        pixmap.loadFromData(server.qr_picture("png", _QR_SCALE))
         self.qr.setPixmap(pixmap)
         address = server.page_url.removeprefix("http://")
         lines = (
