@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from napari.utils.notifications import show_info
 from napari.viewer import Viewer, current_viewer
 from qtpy.QtCore import QCoreApplication, QObject, QThread
 from qtpy.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
@@ -29,7 +28,13 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.layers.placement import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
-from napari_cryoet._qt.widgets.controls import agrees, main_window, number_box, plain_label
+from napari_cryoet._qt.widgets.controls import (
+    agrees,
+    main_window,
+    narrow_combo,
+    number_box,
+    plain_label,
+)
 from napari_cryoet.exceptions import ContextField, MissingContextError
 from napari_cryoet.formats.registry import PickFormat, missing_for
 from napari_cryoet.formats.relion import TOMOGRAM_NAME
@@ -44,6 +49,8 @@ RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4",
 
 _MAX_VOXELS: Final = 2**20
 _PLUGIN: Final = "napari-cryoet"
+_CHOOSE: Final = "choose…"
+_COMBO_LETTERS: Final = 20  # not the longest name's length
 #: Whether a file that lacks something is opened again, after those that were dropped with it.
 _HAS_WAITED: Final = ContextVar("has_waited", default=False)
 
@@ -280,8 +287,10 @@ class ContextDialog(QDialog):
         self.setMinimumWidth(360)
         self._volumes = tuple(volumes)
         self.message = plain_label(message)
-        self.tomogram = _combo("Tomogram in the file", choices)
-        self.volume = _combo("Volume that is open", map(_label_of, volumes))
+        self.tomogram = narrow_combo("Tomogram in the file", [_CHOOSE, *choices], _COMBO_LETTERS)
+        self.volume = narrow_combo(
+            "Volume that is open", [_CHOOSE, *map(_label_of, volumes)], _COMBO_LETTERS
+        )
         self.spacing = number_box(
             "Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known"
         )
@@ -337,15 +346,6 @@ class ContextDialog(QDialog):
     def _on_volume(self, index: int) -> None:
         for box in (self.spacing, *self.sizes_zyx):
             box.setEnabled(index == 0)
-
-
-def _combo(purpose: str, choices: Iterable[str]) -> QComboBox:
-    combo = QComboBox()
-    combo.addItems(["choose…", *choices])
-    combo.setAccessibleName(purpose)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(20)  # not the longest name's length
-    return combo
 
 
 def _label_of(volume: ShownVolume) -> str:

@@ -121,6 +121,11 @@ class LessonDock(Dock):
             self.player.deleteLater()
             self.player = None
 
+    @property
+    def _shown_player(self) -> LessonPlayer | None:
+        """The player unless the list of lessons is shown."""
+        return self.player if self.pages.currentWidget() is self.player else None
+
     def _begin(self) -> None:
         if self.player is None:
             self.choose_lesson()
@@ -194,8 +199,9 @@ class LessonDock(Dock):
         self._take_part(bar)
 
     def _on_followed(self, is_followed: bool) -> None:
-        if self.player is not None:
-            change = self.player.pause_step if is_followed else self.player.open_view
+        player = self._shown_player
+        if player is not None:
+            change = player.pause_step if is_followed else player.open_view
             change()
 
     def _on_delivered(self, delivery: Delivery, feedback: Feedback) -> None:
@@ -221,8 +227,9 @@ class LessonDock(Dock):
 
     def take_keys(self) -> None:
         """Focus Next, or the first lesson of the list."""
-        if self.player is not None and self.pages.currentWidget() is self.player:
-            self.player.next_button.setFocus(Qt.FocusReason.OtherFocusReason)
+        player = self._shown_player
+        if player is not None:
+            player.next_button.setFocus(Qt.FocusReason.OtherFocusReason)
         else:
             self.chooser.take_focus()
 

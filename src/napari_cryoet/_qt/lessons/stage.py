@@ -117,8 +117,7 @@ class Stage(QObject):
     def end(self) -> None:
         """Remove the layers that the views brought in too, unless they were edited."""
         self.close()
-        brought = [each for each in self._of_lesson - self._before if not is_edited(each)]
-        remove_layers(self.viewer.layers, brought)
+        self._remove(self._of_lesson - self._before)
 
     def _open(self, view: View, folder: Path) -> None:
         browser = open_dock(self.viewer, BROWSER, in_front=False)
@@ -127,8 +126,7 @@ class Stage(QObject):
             browser.restorer.opened.connect(self._on_opened)
             browser.restorer.failed.connect(self._on_failed)
         if self.view is not None and _has_tilts(view) != _has_tilts(self.view):
-            # napari would warn of degrees beside ångström
-            remove_layers(self.viewer.layers, self._layers.values())
+            self._remove(self._layers.values())  # napari would warn of degrees beside ångström
         self._opening = view
         browser.open_view(view, folder=folder, agreed=self._agreed)
 
@@ -161,6 +159,10 @@ class Stage(QObject):
                     self._hidden.append(layer)
         if len(self._hidden) > n_before:
             self.said.emit(_OWN_LAYERS)
+
+    def _remove(self, layers: Iterable[Layer]) -> None:
+        unedited = [layer for layer in layers if not is_edited(layer)]
+        remove_layers(self.viewer.layers, unedited)
 
     # files
 

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.lessons.stage import Stage
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.review.crops import CropFeed, reader_at
-from napari_cryoet._qt.widgets.controls import plain_label, plain_tooltip, set_look
+from napari_cryoet._qt.widgets.controls import narrow_combo, plain_label, plain_tooltip, set_look
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.lessons.lesson import (
     Answer,
@@ -204,13 +204,8 @@ class CompareBox(TaskBox):
 
 
 def _combo(purpose: str, texts: Iterable[str]) -> QComboBox:
-    combo = QComboBox()
-    combo.addItems(list(texts))
+    combo = narrow_combo(purpose, texts)
     combo.setPlaceholderText(purpose)
     combo.setCurrentIndex(-1)
-    combo.setAccessibleName(purpose)
-    # a long text would make the whole page wider than the dock
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(2)
     combo.currentTextChanged.connect(lambda text: combo.setToolTip(plain_tooltip(text)))
     return combo

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
-from napari_cryoet._qt.widgets.controls import explain, plain_label
+from napari_cryoet._qt.widgets.controls import explain, narrow_combo, plain_label
 from napari_cryoet.measure import CONTRAST, DENSITY, EDGE, NEAREST
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.sheet import Looks
@@ -189,9 +189,6 @@ class _Length(QDoubleSpinBox):
 
 
 def _combo(name: str) -> QComboBox:
-    combo = QComboBox()
-    explain(combo, name)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(2)
+    combo = narrow_combo(name)
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return combo

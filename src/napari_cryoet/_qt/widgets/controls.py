@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from textwrap import shorten
@@ -19,6 +19,7 @@ from qtpy.QtGui import (
     QKeySequence,
 )
 from qtpy.QtWidgets import (
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QLabel,
@@ -139,6 +140,16 @@ def number_box(
     box.setSpecialValueText(unset)
     explain(box, purpose)
     return box
+
+
+def narrow_combo(purpose: str, items: Iterable[str] = (), n_letters: int = 2) -> QComboBox:
+    """A combo box that its longest item doesn't widen."""
+    combo = QComboBox()
+    explain(combo, purpose)
+    combo.addItems(list(items))
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(n_letters)
+    return combo
 
 
 def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayout:
