@@ -27,7 +27,6 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.pages.rows import Tick, TickState
 from napari_cryoet.pages.run import (
-    NOTHING_EDITED,
     LayerState,
     annotation_rows,
     has_images,
@@ -286,7 +285,7 @@ class Shown:
 
     appearances: Mapping[LayerKey, Appearance] = field(default_factory=dict)
     coming: Set[LayerKey] = frozenset()
-    edited: Mapping[int, int] = NOTHING_EDITED
+    edited: Mapping[int, int] = field(default_factory=dict)
 
     def is_visible(self, key: LayerKey) -> bool:
         appearance = self.appearances.get(key)
