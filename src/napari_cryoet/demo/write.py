@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_cryoet.tables.database import Row
 
 
-_CONTENT_VERSION: Final = 12  # increase it when the content changes, to invalidate cached demos
+_CONTENT_VERSION: Final = 13  # increase it when the content changes, to invalidate cached demos
 _STEPS_PER_UNIT: Final = 16  # of non-integer grey values
 _PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # longer side in pixels
 

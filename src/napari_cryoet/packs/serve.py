@@ -398,7 +398,7 @@ async def message_of(request: Request, kind: type[T]) -> T:
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    """The response to an error of ours; a GET's error is that there is no such thing."""
+    """The response to an error of ours; after GET, it is that there is no such thing."""
     return PlainTextResponse(str(error), 404 if request.method == "GET" else 400)
 
 

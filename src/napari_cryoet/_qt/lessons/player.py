@@ -282,7 +282,7 @@ class LessonPlayer(QWidget):
             self._let_answer(self.box, True)
             self.box.begin()
 
-    # what is shown
+    # showing the step
 
     def _show_step(self, step: Step | None) -> None:
         session = self.session

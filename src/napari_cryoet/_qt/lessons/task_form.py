@@ -346,7 +346,7 @@ def _content(field: QWidget) -> Any:
 
 
 def _offer(combo: QComboBox, chosen: str, others: Iterable[str]) -> None:
-    """List what can be chosen, what is chosen now first."""
+    """Fill the menu, with the current choice first."""
     combo.clear()
     combo.addItems(list(dict.fromkeys([chosen, *others])))
 
@@ -380,8 +380,10 @@ def _text_of(value: str | tuple[str | Choice, ...] | None) -> str:
 
 def _words_of(choice: Choice) -> str:
     """A choice in one line: its words, its picture, and the place of its crop."""
-    z, y, x = choice.position_zyx_angstrom or (None, None, None)
-    crop = "" if z is None else f"crop at {z:g}, {y:g}, {x:g}"
+    crop = ""
+    if choice.position_zyx_angstrom is not None:
+        numbers = [f"{length:g}" for length in choice.position_zyx_angstrom]
+        crop = f"crop at {', '.join(numbers)}"
     parts = [choice.text.strip(), choice.picture or "", crop]
     return " · ".join(filter(None, parts))
 

@@ -255,7 +255,7 @@ class LayerManager(QObject):
             self._viewer.layers.selection.active = shown[-1]
 
     def _limit_range(self, _event: Any = None) -> None:
-        """Limit sliders to what is shown beside a volume; napari also counts hidden layers."""
+        """Leave hidden layers out of the sliders' range, where napari counts them."""
         layers, dims, shown = self._viewer.layers, self._viewer.dims, self._volumes()
         left_out = [
             layer
