@@ -198,7 +198,7 @@ class LessonSession:
         )
 
 
-# what is shown
+# texts and marks
 
 
 #: A letter and a colour for each kind of wrong pick, distinguishable with every colour vision.
