@@ -252,7 +252,7 @@ def test_retry_after_is_respected_and_told_up_to_a_limit(
         date = email.utils.formatdate(time.time() + seconds, usegmt=True)
         return date if is_date else str(seconds)
 
-    server.script("file", status(429, Retry_After=header(2)), times=1)
+    server.script("file", status(429, Retry_After=header(3)), times=1)
     began = time.monotonic()
     told: list[str] = []
     client.run(
