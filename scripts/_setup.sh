@@ -152,7 +152,7 @@ has_pip_settings() {
 install_with_uv() {
   if has_pip_settings; then return 1; fi
   "$python" -m pip install "${quietly[@]}" --only-binary :all: --constraint "$root/constraints.txt" uv \
-    && "$venv/bin/uv" pip install --quiet --python "$python" --compile-bytecode "${requirements[@]}"
+    && "$venv/bin/uv" pip install --quiet --python "$python" "${requirements[@]}"
 }
 
 # The pip that comes with Python 3.11 to 3.13 doesn't know groups yet.
