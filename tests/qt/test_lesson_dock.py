@@ -23,7 +23,7 @@ from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import LaunchOptions
 from napari_cryoet._qt.lessons.canvas_boxes import MeasureBox, PickBox
 from napari_cryoet._qt.lessons.dock import LessonDock, open_lesson_dock
-from napari_cryoet._qt.lessons.marks import REGION, RIGHT_PICKS, WRONG_PICKS
+from napari_cryoet._qt.lessons.marks import LINE, REGION, RIGHT_PICKS, WRONG_PICKS
 from napari_cryoet._qt.lessons.sort_box import SortBox
 from napari_cryoet._qt.lessons.task_box import ChooseBox, CompareBox
 from napari_cryoet._qt.views.restore import BROWSER
@@ -218,7 +218,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     sort = dock.player.box
     assert isinstance(sort, SortBox)
     assert dock.window().focusWidget() is sort.view
-    qtbot.waitUntil(lambda: sort.sheet is not None and not sort.feed.n_waiting)
+    qtbot.waitUntil(lambda: sort.model.rowCount() > 0 and not sort.feed.n_waiting)
     for key in (Qt.Key.Key_X, Qt.Key.Key_X):
         qtbot.keyClick(sort.view, key)
     qtbot.keyClick(sort.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
@@ -247,7 +247,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     go_on(qtbot, dock)
     compare = dock.player.box
     assert isinstance(compare, CompareBox)
-    assert not [name for name in names(dock) if name.endswith("line")]
+    assert not [name for name in names(dock) if name == LINE]
     assert compare.minimumSizeHint().width() < 300
     compare.layer.setCurrentIndex(1)
     compare.cause.setCurrentIndex(0)
@@ -348,7 +348,7 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(
     qtbot.waitUntil(lambda: "reached" in dock.player.notice.text)
     source.is_reachable = True
     qtbot.mouseClick(dock.player.notice.action, LEFT)
-    qtbot.waitUntil(lambda: sort.sheet is not None)
+    qtbot.waitUntil(lambda: sort.model.rowCount() > 0)
 
 
 def test_lessons_open_from_the_start_page_files_and_the_command_line(
@@ -476,7 +476,7 @@ def give(qtbot: QtBot, dock: LessonDock, click_at, answer: Answer) -> None:
                 dock.viewer.dims.set_point(0, z)
                 click_at(y, x)
         case SortBox(), SortAnswer(kept=kept):
-            qtbot.waitUntil(lambda: box.sheet is not None)
+            qtbot.waitUntil(lambda: box.model.rowCount() > 0)
             for cell in range(box.model.rowCount()):
                 box.view.go_to(cell)
                 qtbot.keyClick(box.view, Qt.Key.Key_K if cell in kept else Qt.Key.Key_X)

@@ -6,8 +6,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
-from napari.layers import Points, Vectors
+from napari.layers import Points
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel
 
 from napari_cryoet._qt.layers.ownership import about_of, remove_layer
@@ -16,8 +17,6 @@ from napari_cryoet._qt.lessons.marks import add_points
 from napari_cryoet._qt.lessons.stage import Stage
 from napari_cryoet._qt.lessons.task_box import TaskBox
 from napari_cryoet._qt.picks.edits import NEW_PICKS, edits_of
-from napari_cryoet._qt.review.reviewed_layer import fly_to
-from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import explain, push_button, tool_button
 from napari_cryoet.appearance.diameters import diameter_angstrom
@@ -37,7 +36,6 @@ from napari_cryoet.wording import count_text, nm_text
 YOUR_PICKS: Final = "Your picks"
 YOUR_LINE: Final = "Your measurement"
 NO_TOMOGRAM: Final = "This task needs the step's tomogram. Press “Reset view” to open it."
-_MEASURED_POINT_ANGSTROM: Final = 40.0
 
 
 class PointsBox(TaskBox):
@@ -138,28 +136,15 @@ class PickBox(PointsBox):
 
     def __init__(self, task: PickTask, stage: Stage, title: str) -> None:
         super().__init__(task, stage, title)
-        self.outside = push_button("Go to the region", self._go_to_region)
+        self.diameter_angstrom = diameter_angstrom(None, task.object_name)
         self.nothing = push_button("Nothing here", self._on_nothing)
         explain(self.nothing, f"Answer that there is no {task.object_name} here")
-        self.column.insertWidget(1, self.outside)
         self.column.addWidget(self.nothing)
-        self.outside.hide()
 
     def begin(self) -> None:
         if self.task.region_zyx_angstrom is not None:
             self.stage.marks.show_region(self.task.region_zyx_angstrom)
-            self.stage.viewer.dims.events.point.connect(self._on_plane)
-            self._on_plane()
         super().begin()
-
-    def leave(self) -> None:
-        if self.is_on_canvas and self.task.region_zyx_angstrom is not None:
-            self.stage.viewer.dims.events.point.disconnect(self._on_plane)
-        super().leave()
-
-    @property
-    def diameter_angstrom(self) -> float:
-        return diameter_angstrom(None, self.task.object_name)
 
     def answer(self) -> Answer | None:
         positions = tuple(map(zyx_of, self.positions))
@@ -177,51 +162,17 @@ class PickBox(PointsBox):
     def _on_nothing(self) -> None:
         self.answered.emit(PickAnswer())
 
-    def _on_plane(self, _event: Any = None) -> None:
-        """Offer to go to the region if the shown plane doesn't cut it."""
-        dims = self.stage.viewer.dims
-        region = self.task.region_zyx_angstrom
-        is_outside = region is not None and any(
-            not region[axis][0] <= dims.point[axis] <= region[axis][1]
-            for axis in dims.not_displayed
-        )
-        self.outside.setVisible(is_outside)
-
-    def _go_to_region(self) -> None:
-        region = self.task.region_zyx_angstrom
-        if region is not None:
-            fly_to(self.stage.viewer, np.array(region).mean(axis=1))
-
 
 class MeasureBox(PointsBox):
     """Measure a distance by two clicks; a third one starts again."""
 
     task: MeasureTask
     layer_name = YOUR_LINE
+    diameter_angstrom = 40.0
 
-    def __init__(self, task: MeasureTask, stage: Stage, title: str) -> None:
-        super().__init__(task, stage, title)
-        self._line: Vectors | None = None
-        self._start_again_soon = single_shot(self, 0, self._start_again)
-
-    def begin(self) -> None:
-        super().begin()
-        if self._follow not in self.stage.viewer.mouse_move_callbacks:
-            self.stage.viewer.mouse_move_callbacks.append(self._follow)
-        if self.points is not None:
-            self._draw(self.points)
-
-    def leave(self) -> None:
-        super().leave()
-        if self._follow in self.stage.viewer.mouse_move_callbacks:
-            self.stage.viewer.mouse_move_callbacks.remove(self._follow)
-        if self._line is not None:
-            remove_layer(self.stage.viewer, self._line)
-            self._line = None
-
-    @property
-    def diameter_angstrom(self) -> float:
-        return _MEASURED_POINT_ANGSTROM
+    def update_bar(self) -> None:
+        super().update_bar()
+        self.stage.marks.show_line(self.positions)
 
     def answer(self) -> Answer | None:
         ends = self.positions
@@ -238,44 +189,12 @@ class MeasureBox(PointsBox):
 
     def on_data(self, _event: Any = None) -> None:
         super().on_data()
-        ends = self.positions
-        if len(ends) > 2:
-            self._start_again_soon.start()  # after napari has added the point
-        elif self.points is not None:
-            self._draw(self.points)
+        if len(self.positions) > 2:
+            QTimer.singleShot(0, self._start_again)  # after napari has added the point
 
     def _start_again(self) -> None:
         if self.points is not None:
             self.points.data = self.points.data[-1:]
-
-    def _draw(self, points: Points) -> None:
-        """Draw the line between the ends."""
-        ends = np.asarray(points.data)
-        vectors = np.empty((0, 2, 3))
-        if len(ends) == 2:
-            vectors = np.array([[ends[0], ends[1] - ends[0]]])
-        layers = self.stage.viewer.layers
-        if self._line is not None and self._line in layers:
-            self._line.data = vectors
-        elif len(vectors):
-            self._line = Vectors(
-                vectors,
-                name=f"{points.name}: line",
-                scale=points.scale,
-                units=points.units,
-                edge_color="yellow",
-                edge_width=15 / float(points.scale[-1]),
-                vector_style="line",
-            )
-            layers.insert(layers.index(points), self._line)
-            layers.selection.active = points
-
-    def _follow(self, viewer: Any, _event: Any) -> None:
-        """Show the distance from the first end to the mouse."""
-        ends = self.positions
-        if len(ends) == 1:
-            here = np.asarray(viewer.cursor.position)[-3:]
-            self.count.setText(f"{nm_text(_length(ends[0], here))} to the mouse")
 
 
 def _length(first: NDArray[np.float64], last: NDArray[np.float64]) -> float:

@@ -1,9 +1,8 @@
-"""What a lesson adds to the canvas: regions, right and wrong picks, and a crosshair."""
+"""What a lesson adds to the canvas: regions, lines, right and wrong picks, and a crosshair."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -28,14 +27,15 @@ from napari_cryoet.views.view import Zyx
 
 #: The names of layers.
 REGION: Final = "Region of the task"
+LINE: Final = "Measured line"
 RIGHT_PICKS: Final = "Right picks"
 WRONG_PICKS: Final = "Wrong and missed"
-#: Our mark of layers that aren't shown after their step.
-LESSON_KIND: Final = "lesson"
 _HIGHLIGHT: Final = "napari_cryoet_lesson"
 _OWN_COLOR: Final = "#ffb300"
 _RIGHT_COLOR: Final = "#00d494"
 _REGION_COLOR: Final = "#ffd54f"
+_LINE_COLOR: Final = "yellow"
+_LINE_ANGSTROM: Final = 15.0  # wide
 LETTERS: Final = {"string": "{mark}", "color": "white", "size": 14, "anchor": "center"}
 _FILL_OPACITY: Final = 0.15
 _USUAL_ANGSTROM: Final = 150.0
@@ -46,55 +46,43 @@ class Marks:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._region: list[Layer] = []
-        self._feedback: list[Layer] = []
+        self._layers: dict[str, Layer] = {}  # by the names that they were added with
         self._crosshair: CrosshairOverlay | None = None
 
     def show_region(self, region: RegionZyx) -> None:
         """Outline a box in all planes and in 3D."""
-        if self._region:
-            return
-        bounds = np.array(region)
-        diagonal = np.array([[bounds[:, 0], bounds[:, 1] - bounds[:, 0]]])
-        spacing = self.spacing_angstrom
-        layer = Vectors(  # for its extent: the vector itself isn't seen
-            diagonal / spacing,
-            name=REGION,
-            edge_color="transparent",
-            scale=(spacing,) * 3,
-            units=("angstrom",) * 3,
-        )
-        box = layer.bounding_box
+        diagonal = self._show_line(REGION, np.transpose(region), color="transparent")
+        box = diagonal.bounding_box
         box.line_color = _REGION_COLOR
         box.line_thickness = 2
         box.points = False
         box.visible = True
-        with self._active_kept():
-            self._viewer.add_layer(layer)
-        self._region = [layer]
+
+    def show_line(self, ends_zyx_angstrom: NDArray[np.float64]) -> None:
+        """Draw a line between two ends, in place of an earlier one; no line between fewer."""
+        if len(ends_zyx_angstrom) == 2:
+            self._show_line(LINE, ends_zyx_angstrom, color=_LINE_COLOR)
+        else:
+            self._hide(LINE)
 
     def show_feedback(self, feedback: Feedback, diameter_angstrom: float) -> None:
         """Show the right picks, and the wrong and missed ones with a letter for each cause."""
         self.hide_feedback()
         right = feedback.reference_zyx_angstrom
         if right:
-            layer = self._points(RIGHT_PICKS, right, diameter_angstrom, _RIGHT_COLOR)
-            self._feedback.append(layer)
+            self._show_points(RIGHT_PICKS, right, diameter_angstrom, _RIGHT_COLOR)
         if feedback.remarks:
             positions = [remark.position_zyx_angstrom for remark in feedback.remarks]
             marks = [MARKS.get(remark.cause, OTHER_MARK) for remark in feedback.remarks]
-            wrong: Any = self._points(
-                WRONG_PICKS, positions, diameter_angstrom * 1.3, OTHER_MARK[1]
-            )
+            color = OTHER_MARK[1]
+            wrong: Any = self._show_points(WRONG_PICKS, positions, diameter_angstrom * 1.3, color)
             wrong.border_color = [rgba_of(color) for _, color in marks]
             wrong.face_color = [(*rgba_of(color)[:3], _FILL_OPACITY) for _, color in marks]
             wrong.features = {"mark": [letter for letter, _ in marks]}
             wrong.text = LETTERS
-            self._feedback.append(wrong)
 
     def hide_feedback(self) -> None:
-        remove_layers(self._viewer.layers, self._feedback)
-        self._feedback = []
+        self._hide(RIGHT_PICKS, WRONG_PICKS)
 
     def highlight(self, position_zyx_angstrom: Zyx) -> None:
         """Go to a position and mark it with a crosshair, until the step ends."""
@@ -106,9 +94,7 @@ class Marks:
 
     def clear(self) -> None:
         """Remove everything."""
-        remove_layers(self._viewer.layers, self._feedback + self._region)
-        self._feedback = []
-        self._region = []
+        self._hide(*self._layers)
         if self._crosshair is not None:
             remove_crosshair(self._viewer, _HIGHLIGHT)
             self._crosshair = None
@@ -120,28 +106,42 @@ class Marks:
         spacings = [spacing_angstrom_of(each) for each in shown]
         return next(filter(None, reversed(spacings)), UNKNOWN_SPACING_ANGSTROM)
 
-    def _points(
+    def _show_line(self, name: str, ends: NDArray[np.float64], *, color: str) -> Vectors:
+        spacing = self.spacing_angstrom
+        layer = Vectors(
+            np.array([[ends[0], ends[1] - ends[0]]]) / spacing,
+            name=name,
+            scale=(spacing,) * 3,
+            units=("angstrom",) * 3,
+            edge_color=color,
+            edge_width=_LINE_ANGSTROM / spacing,
+            vector_style="line",
+        )
+        self._hide(name)
+        active = self._viewer.layers.selection.active  # it takes the clicks of a task
+        self._viewer.add_layer(layer)
+        self._viewer.layers.selection.active = active
+        self._layers[name] = layer
+        return layer
+
+    def _show_points(
         self, name: str, positions: Sequence[Zyx], diameter_angstrom: float, color: str
     ) -> Points:
-        about = Provenance(kind=LESSON_KIND)
-        with self._active_kept():
-            return add_points(
-                self._viewer,
-                name,
-                np.array(positions),
-                about,
-                spacing_angstrom=self.spacing_angstrom,
-                diameter_angstrom=diameter_angstrom,
-                color=color,
-            )
+        layer = add_points(
+            self._viewer,
+            name,
+            np.array(positions),
+            Provenance(kind="lesson"),
+            spacing_angstrom=self.spacing_angstrom,
+            diameter_angstrom=diameter_angstrom,
+            color=color,
+        )
+        self._layers[name] = layer
+        return layer
 
-    @contextmanager
-    def _active_kept(self) -> Iterator[None]:
-        """Keep the active layer while others are added: it may take the clicks of a task."""
-        active = self._viewer.layers.selection.active
-        yield
-        if active is not None:
-            self._viewer.layers.selection.active = active
+    def _hide(self, *names: str) -> None:
+        shown = [self._layers.pop(name) for name in names if name in self._layers]
+        remove_layers(self._viewer.layers, shown)
 
 
 def add_points(
@@ -155,7 +155,10 @@ def add_points(
     color: str = _OWN_COLOR,
     features: Mapping[str, NDArray[Any]] = MappingProxyType({}),
 ) -> Points:
-    """Add a layer of picks, whose edits can be undone if ``about`` says that they are new."""
+    """Add a layer of picks, whose edits can be undone if ``about`` says that they are new.
+
+    The active layer stays active: it may take the clicks of a task.
+    """
     picks = Picks(
         positions_zyx_angstrom / spacing_angstrom, spacing_angstrom, features=features, about=about
     )
@@ -167,6 +170,8 @@ def add_points(
         diameter_angstrom=diameter_angstrom,
         spacing_angstrom=spacing_angstrom,
     )
+    active = viewer.layers.selection.active
     (layer,) = add_layers(viewer, [spec])
+    viewer.layers.selection.active = active or layer
     assert isinstance(layer, Points)  # noqa: S101 - its spec says so
     return layer

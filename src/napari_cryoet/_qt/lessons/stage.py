@@ -23,7 +23,7 @@ from napari_cryoet._qt.views.capture import is_edited
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.lessons.lesson import LessonSource
 from napari_cryoet.lessons.markdown import Action
@@ -175,7 +175,10 @@ class Stage(QObject):
         folder = Path(self._folder.name)
 
         def work(job: Job) -> Picks:
-            return read_picks(fetch_files(self._source, [name], folder, job) / name)
+            picks = read_picks(fetch_files(self._source, [name], folder, job) / name)
+            if picks.spacing_angstrom is None:
+                raise FormatError(f"{name} doesn't state its voxel spacing.")
+            return picks
 
         self.tasks.run(("picks", name), work, then=then)
 

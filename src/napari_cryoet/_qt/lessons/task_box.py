@@ -35,7 +35,6 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.volumes.crops import Frame
 
-USUAL_ANGSTROM: Final = 250.0  # of a particle
 _CROP_DIAMETERS: Final = 1.8
 _SLAB_ANGSTROM: Final = 50.0
 _CROP_PX: Final = 96
@@ -45,6 +44,7 @@ class TaskBox(QFrame):
     """A task: what to do, controls for the answer, and a button that checks it."""
 
     answered = Signal(object)  # Answer
+    diameter_angstrom = 250.0  # usually, of what the task is about
 
     def __init__(self, task: LessonTask, stage: Stage, title: str) -> None:
         super().__init__()
@@ -81,11 +81,6 @@ class TaskBox(QFrame):
     def answer(self) -> Answer | None:
         """The answer so far; None if it isn't complete."""
         raise NotImplementedError
-
-    @property
-    def diameter_angstrom(self) -> float:
-        """The diameter of the objects that the task is about."""
-        return USUAL_ANGSTROM
 
     def update_bar(self) -> None:
         self.bar.set_ready(self.answer() is not None)
