@@ -27,7 +27,7 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.lessons.chooser import ask_for_lesson
 from napari_cryoet._qt.lessons.dock import WRITE as NAME
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
-from napari_cryoet._qt.lessons.stage import Stage
+from napari_cryoet._qt.lessons.marks import Marks
 from napari_cryoet._qt.lessons.step_text import StepText
 from napari_cryoet._qt.lessons.task_form import TaskForm
 from napari_cryoet._qt.lessons.text import LessonText
@@ -37,7 +37,7 @@ from napari_cryoet._qt.widgets.controls import agrees, form_of, push_button
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.lessons.lesson import Step
-from napari_cryoet.lessons.writing import Draft, Trial
+from napari_cryoet.lessons.writing import Draft
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import plain
 
@@ -63,12 +63,10 @@ class LessonEditor(Dock):
         self.draft = Draft()
         #: The number of the step that is edited; -1 without one.
         self.number = -1
-        trial = Trial(self.draft.lesson, self.draft)  # of which only links are used
-        self.stage = Stage(napari_viewer, trial, self.theme, self.tasks, agreed=(), parent=self)
         self._make_widgets()
         self._lay_out()
         self._connect()
-        self.at_close(self.stage.marks.clear)
+        self.at_close(self.marks.clear)
         self.at_close(self.form.close_down)
         self.at_close(self._leave)
         self._show_lesson()
@@ -287,6 +285,7 @@ class LessonEditor(Dock):
         self.step_title = QLineEdit()
         self.step_title.setPlaceholderText("Title of the step")
         self.notice = NoticeBar(self.theme)
+        self.marks = Marks(self.viewer, self.notice)  # for links
         self.text = StepText(self.viewer, self.notice)
         self.link_button = push_button("Link", purpose="Insert a link that acts on the canvas")
         self.link_button.setMenu(self.text.links)
@@ -340,9 +339,7 @@ class LessonEditor(Dock):
         self.hints.textChanged.connect(self._on_hints)
         self.tabs.currentChanged.connect(self._show_preview)
         self.preview.picture_wanted.connect(self._show_picture)
-        self.preview.failed.connect(self.notice.show_error)
-        self.preview.action_requested.connect(self.stage.act)
-        self.stage.said.connect(self.notice.show_notice)
+        self.preview.anchorClicked.connect(self.marks.act)
         self.tasks.unhandled.connect(self.notice.show_error)
 
 

@@ -1,4 +1,4 @@
-"""What a lesson adds to the canvas: regions, lines, right and wrong picks, and a crosshair."""
+"""What a lesson does on the canvas: regions, lines, right and wrong picks, and links that act."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
+from qtpy.QtCore import QUrl
 
 from napari_cryoet._qt.layers.ownership import remove_layers
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
@@ -17,13 +18,18 @@ from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, remove_crosshair, s
 from napari_cryoet._qt.picks.layer_picks import is_volume
 from napari_cryoet._qt.review.reviewed_layer import fly_to
 from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet._qt.widgets.controls import open_in_browser
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.appearance.colors import rgba_of
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import UNKNOWN_SPACING_ANGSTROM, points_spec, world
 from napari_cryoet.lessons.lesson import Feedback, RegionZyx
+from napari_cryoet.lessons.markdown import Action, parse_action
 from napari_cryoet.lessons.session import MARKS, OTHER_MARK
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.views.view import Zyx
+from napari_cryoet.wording import plain
 
 #: The names of layers.
 REGION: Final = "Region of the task"
@@ -42,10 +48,19 @@ _USUAL_ANGSTROM: Final = 150.0
 
 
 class Marks:
-    """Adds layers and a crosshair for one step, and removes them again."""
+    """Adds layers and a crosshair for one step, and removes them again; does what links say.
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    Parameters
+    ----------
+    notice
+        Where a link's error is shown.
+    """
+
+    def __init__(self, viewer: ViewerModel, notice: NoticeBar) -> None:
         self._viewer = viewer
+        self._notice = notice
+        #: The layers of the step's view, by their names in it: napari may have changed these.
+        self.named: Mapping[str, Layer] = {}
         self._layers: dict[str, Layer] = {}  # by the names that they were added with
         self._crosshair: CrosshairOverlay | None = None
 
@@ -91,6 +106,27 @@ class Marks:
             self._crosshair = show_crosshair(self._viewer, _HIGHLIGHT)
         self._crosshair.gap = _USUAL_ANGSTROM
         self._crosshair.position = position_zyx_angstrom
+
+    def act(self, url: QUrl) -> None:
+        """Do what a link in a lesson's text says, or show why that can't be done."""
+        href = url.toString()
+        with self._notice.reporting():
+            action = parse_action(href)
+            if action is None:
+                open_in_browser(href)
+            elif action.position_zyx_angstrom is not None:
+                self.highlight(action.position_zyx_angstrom)
+            else:
+                self._act_on_layer(action)
+
+    def _act_on_layer(self, action: Action) -> None:
+        others = (layer for layer in self._viewer.layers if layer.name == action.layer)
+        layer = self.named.get(action.layer) or next(others, None)
+        if layer is None:
+            raise CryoETError(f"There is no layer “{plain(action.layer)}” here.")
+        layer.visible = action.kind != "hide"
+        if action.kind == "highlight":
+            self._viewer.layers.selection.active = layer
 
     def clear(self) -> None:
         """Remove everything."""

@@ -116,7 +116,10 @@ class LessonPlayer(QWidget):
         self.theme = Theme(viewer, self)
         self.destroyed.connect(partial(Theme.close, self.theme))
         self.tasks = Tasks(self)
-        self.stage = Stage(viewer, source, self.theme, self.tasks, agreed=agreed, parent=self)
+        self.notice = NoticeBar(self.theme)
+        self.stage = Stage(
+            viewer, source, self.theme, self.tasks, self.notice, agreed=agreed, parent=self
+        )
         self._boxes: dict[str, TaskBox] = {}  # by step key
         self._scroll_soon = single_shot(self, 0, self._scroll_to_feedback)  # once laid out
         self._make_widgets()
@@ -383,7 +386,6 @@ class LessonPlayer(QWidget):
         self.feedback_text = LessonText(self.theme)
         self.again = push_button("Try again", self.try_again)
         self.status = plain_label(name="dimText")
-        self.notice = NoticeBar(self.theme)
         self.back_button = QPushButton("‹ Back")
         self.next_button = QPushButton("Next ›")
         self.save = QPushButton("Save result…")
@@ -432,8 +434,6 @@ class LessonPlayer(QWidget):
     def _connect(self) -> None:
         self.stage.shown.connect(self._begin)
         self.stage.failed.connect(self._on_view_failed)
-        self.stage.said.connect(self._say)
-        self.stage.erred.connect(self.notice.show_error)
         self.tasks.unhandled.connect(
             lambda error: self.notice.show_error(error, self.open_view, topic=_VIEW)
         )

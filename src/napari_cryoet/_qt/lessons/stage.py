@@ -1,9 +1,9 @@
-"""The canvas and the files of a lesson: opens a step's view, and lets links in its text act."""
+"""The canvas and the files of a lesson: opens the views of its steps."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,15 +22,14 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.views.capture import is_edited
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.lessons.lesson import LessonSource
-from napari_cryoet.lessons.markdown import Action
 from napari_cryoet.lessons.session import fetch_files
 from napari_cryoet.picks import Picks
 from napari_cryoet.views.view import View
-from napari_cryoet.wording import plain
 
 _OWN_LAYERS: Final = "Your own layers are hidden during a lesson. They come back at its end."
 _FILES: Final = "files of a step"
@@ -52,8 +51,6 @@ class Stage(QObject):
 
     shown = Signal()  # the canvas shows the view, or one that the user opened meanwhile
     failed = Signal(object)  # CryoETError: the view can't be shown
-    erred = Signal(object)  # CryoETError of a damaged link
-    said = Signal(str)
 
     def __init__(
         self,
@@ -61,6 +58,7 @@ class Stage(QObject):
         source: LessonSource,
         theme: Theme,
         tasks: Tasks,
+        notice: NoticeBar,
         *,
         agreed: Iterable[str],
         parent: QObject,
@@ -69,7 +67,8 @@ class Stage(QObject):
         self.viewer = viewer
         self.theme = theme
         self.tasks = tasks
-        self.marks = Marks(viewer)
+        self.notice = notice
+        self.marks = Marks(viewer, notice)
         self.view: View | None = None
         self._source = source
         self._agreed = tuple(agreed)
@@ -77,8 +76,7 @@ class Stage(QObject):
         self.destroyed.connect(self._folder.cleanup)
         self._browser: Any = None
         self._opening: View | None = None
-        self._layers: dict[int, Layer] = {}  # of the view, by their numbers in it
-        self._of_lesson: WeakSet[Layer] = WeakSet()  # of earlier views too
+        self._of_lesson: WeakSet[Layer] = WeakSet()  # of all views that were opened
         self._hidden: list[Layer] = []  # the user's own
         self._before = WeakSet(viewer.layers)
 
@@ -126,20 +124,20 @@ class Stage(QObject):
             browser.restorer.opened.connect(self._on_opened)
             browser.restorer.failed.connect(self._on_failed)
         if self.view is not None and _has_tilts(view) != _has_tilts(self.view):
-            self._remove(self._layers.values())  # napari would warn of degrees beside ångström
+            self._remove(self._of_lesson)  # napari would warn of degrees beside ångström
         self._opening = view
         browser.open_view(view, folder=folder, agreed=self._agreed)
 
     def _on_opened(self, view: View, _remarks: str) -> None:
-        is_ours = view is self._opening
-        is_replaced = self._opening is not None and not is_ours  # such as by the teacher's view
+        opening = self._opening
         self._opening = None
-        if is_ours:
+        if view is opening:
             self.view = view
-            self._layers = self._browser.restorer.layers
-            self._of_lesson.update(self._layers.values())
-            self._hide_others()
-        if is_ours or is_replaced:
+            layers = self._browser.restorer.layers
+            self._of_lesson.update(layers.values())
+            self.marks.named = {view.layers[number].name: layers[number] for number in layers}
+            self._hide_others(layers.values())
+        if opening is not None:  # it was shown, or replaced, such as by the teacher's view
             self.shown.emit()
 
     def _on_failed(self, error: CryoETError) -> None:
@@ -147,9 +145,8 @@ class Stage(QObject):
             self._opening = None
             self.failed.emit(error)
 
-    def _hide_others(self) -> None:
+    def _hide_others(self, shown: Collection[Layer]) -> None:
         """Hide all layers that aren't of the view; those of the portal's data aren't the user's own."""
-        shown = self._layers.values()
         n_before = len(self._hidden)
         for layer in self.viewer.layers:
             owner = points_of(layer) if isinstance(layer, Vectors) else None
@@ -158,7 +155,7 @@ class Stage(QObject):
                 if layer not in self._of_lesson and key_of(layer) is None:
                     self._hidden.append(layer)
         if len(self._hidden) > n_before:
-            self.said.emit(_OWN_LAYERS)
+            self.notice.show_notice(_OWN_LAYERS, is_news=True)
 
     def _remove(self, layers: Iterable[Layer]) -> None:
         unedited = [layer for layer in layers if not is_edited(layer)]
@@ -186,31 +183,10 @@ class Stage(QObject):
 
     def serve(self, text: LessonText) -> None:
         """Let the links of a text act on the canvas, and give it its pictures."""
-        text.action_requested.connect(self.act)
-        text.failed.connect(self.erred)
+        text.anchorClicked.connect(self.marks.act)
         text.picture_wanted.connect(
             lambda name: self.fetch_picture(name, partial(text.add_picture, name))
         )
-
-    def act(self, action: Action) -> None:
-        """Do what a link says."""
-        position = action.position_zyx_angstrom
-        if position is not None:
-            self.marks.highlight(position)
-            return
-        named = self._layers_named(action.layer)
-        if not named:
-            self.said.emit(f"There is no layer “{plain(action.layer)}” here.")
-        for layer in named:
-            layer.visible = action.kind != "hide"
-            if action.kind == "highlight":
-                self.viewer.layers.selection.active = layer
-
-    def _layers_named(self, name: str) -> list[Layer]:
-        """The layers of a name, as the step's view or napari calls them."""
-        viewed = () if self.view is None else self.view.layers
-        named = [layer for number, layer in self._layers.items() if viewed[number].name == name]
-        return named or [layer for layer in self.viewer.layers if layer.name == name]
 
 
 def _has_tilts(view: View) -> bool:

@@ -9,20 +9,16 @@ from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QImage, QTextDocument
 from qtpy.QtWidgets import QFrame, QSizePolicy, QTextBrowser
 
-from napari_cryoet._qt.widgets.controls import open_in_browser
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.exceptions import FormatError
-from napari_cryoet.lessons.markdown import parse_action, to_html
+from napari_cryoet.lessons.markdown import to_html
 
 _MARGIN_PX: Final = 8
 _CELL: Final = "padding: 2px 8px 2px 0px; text-align: left"
 
 
 class LessonText(QTextBrowser):
-    """Shows Markdown of a lesson; links either act or open in the web browser."""
+    """Shows Markdown of a lesson; what its links do is up to `Marks.act`."""
 
-    action_requested = Signal(object)  # Action
-    failed = Signal(object)  # FormatError of a damaged link
     picture_wanted = Signal(str)  # its file in the lesson
 
     def __init__(self, theme: Theme) -> None:
@@ -37,7 +33,6 @@ class LessonText(QTextBrowser):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.anchorClicked.connect(self._on_link)
         theme.changed.connect(self._show)
         layout = self._document.documentLayout()
         if layout is not None:
@@ -94,15 +89,3 @@ class LessonText(QTextBrowser):
         height = math.ceil(self._document.size().height()) + around
         if height != self.height():
             self.setFixedHeight(height)
-
-    def _on_link(self, url: QUrl) -> None:
-        href = url.toString()
-        try:
-            action = parse_action(href)
-        except FormatError as error:
-            self.failed.emit(error)
-            return
-        if action is None:
-            open_in_browser(href)
-        else:
-            self.action_requested.emit(action)
