@@ -16,13 +16,12 @@ from napari_cryoet.lessons.lesson import (
     Progress,
     Remark,
     Step,
-    StepProgress,
+    StepResult,
 )
 from napari_cryoet.lessons.session import (
     LessonSession,
     feedback_text,
     fetch_files,
-    summary_text,
 )
 from napari_cryoet.views.view import Camera, View
 
@@ -68,10 +67,6 @@ def test_the_first_answer_counts_and_nobody_has_to_be_right(source: FakeLesson) 
     assert (kept.attempts, kept.n_hints, kept.seconds) == (2, 1, 15.0)
     assert (result.nickname, result.lesson, result.lesson_version) == ("Ada", "fake", 3)
     assert source.entered == [*(step.key for step in STEPS), ""]
-    assert [(each.title, each.score, each.attempts) for each in session.scores] == [
-        ("Choice", 0.0, 2),
-        ("Last", None, 0),
-    ]
     feedback = session.feedback("choice")
     assert feedback is not None
     assert feedback.is_right  # of the last answer, which is what is shown
@@ -79,16 +74,17 @@ def test_the_first_answer_counts_and_nobody_has_to_be_right(source: FakeLesson) 
 
 def test_a_lesson_goes_on_from_earlier_progress(source: FakeLesson) -> None:
     earlier = Feedback(score=0.5, is_right=False, cause="missed", text="Half.")
-    past = StepProgress(
+    past = StepResult(
         step="choice",
         answer=ChooseAnswer(choice=0),
-        first=earlier,
-        last=earlier,
+        score=0.5,
+        cause="missed",
         attempts=3,
         n_hints=1,
     )
-    removed = StepProgress(step="removed", attempts=1)
-    session = LessonSession(source, Progress(step="last", steps=(past, removed)))
+    removed = StepResult(step="removed", attempts=1)
+    progress = Progress(step="last", steps=(past, removed), feedback={"choice": earlier})
+    session = LessonSession(source, progress)
     assert session.number == 2
     assert session.feedback("choice") == earlier
     assert session.hints("choice") == ("weak",)
@@ -119,7 +115,7 @@ def test_feedback_links_to_wrong_places_by_cause() -> None:
     missed = Remark(
         position_zyx_angstrom=(4, 5, 6), cause="missed", text="in the corner", number=17
     )
-    figures = {"recall": 0.5, "n_right": 3.0}
+    figures = {"recall": 0.5}
     feedback = Feedback(
         score=0.25,
         is_right=False,
@@ -133,7 +129,6 @@ def test_feedback_links_to_wrong_places_by_cause() -> None:
     good = feedback_text(Feedback(score=0.71, is_right=True, cause="missed", text="Missed 3."))
     assert "Good enough · 71%" in good
     assert "recall 50%" in text
-    assert "n_right" not in text
     assert "**N** noise: [1](!highlight=1.0,2.0,3.0) [2](!highlight" in text
     assert "**M** missed (in the corner): [17](" in text
 
@@ -141,9 +136,9 @@ def test_feedback_links_to_wrong_places_by_cause() -> None:
 def test_the_summary_is_a_table_of_first_scores(source: FakeLesson) -> None:
     session = LessonSession(source)
     answer(session, 1)
-    assert "| Choice | ✓ 100% | 1 |" in summary_text(session.scores)
+    assert "| Choice | ✓ 100% | 1 |" in session.summary
     answer(session, 0)
-    text = summary_text(session.scores)
+    text = session.summary
     assert "| Choice | 100%, then 0% | 2 |" in text
     assert "| Last | not answered | 0 |" in text
 

@@ -40,7 +40,7 @@ from napari_cryoet.lessons.lesson import (
     Key,
     Nickname,
     Progress,
-    StepProgress,
+    StepResult,
 )
 from napari_cryoet.views.view import Text
 
@@ -149,7 +149,11 @@ class Student:
             step = self.position.step
         if step is None:
             return None
-        return Progress(step=step, steps=tuple(map(_progress_in, given, given.values())))
+        return Progress(
+            step=step,
+            steps=tuple(map(_done_in, given, given.values())),
+            feedback={key: answers[-1].feedback for key, answers in given.items()},
+        )
 
 
 class Room:
@@ -285,12 +289,13 @@ class Attempts:
         return self._wrong[address] > self.MOST
 
 
-def _progress_in(step: str, given: list[GivenAnswer]) -> StepProgress:
-    return StepProgress(
+def _done_in(step: str, given: list[GivenAnswer]) -> StepResult:
+    first = given[0]
+    return StepResult(
         step=step,
-        answer=given[0].answer,
-        first=given[0].feedback,
-        last=given[-1].feedback,
+        answer=first.answer,
+        score=first.feedback.score,
+        cause=first.feedback.cause,
         attempts=len(given),
         n_hints=given[-1].n_hints,
     )

@@ -296,23 +296,15 @@ class Result(Part, frozen=True, kw_only=True):
     steps: Annotated[tuple[StepResult, ...], Meta(max_length=MAX_STEPS)] = ()
 
 
-class StepProgress(Part, frozen=True, kw_only=True):
-    """What a learner did in a step so far: the first answer, and the feedback on it and the last."""
-
-    step: Key
-    answer: Answer | None = None
-    first: Feedback | None = None
-    last: Feedback | None = None
-    attempts: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    n_hints: HintCount = 0
-    seconds: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
-
-
 class Progress(Part, frozen=True, kw_only=True):
-    """Where a learner goes on: the key of a step, empty at the summary, and what was done."""
+    """Where a learner goes on: the key of a step, empty at the summary, and what was done.
+
+    ``feedback`` is that on the last answer, by step.
+    """
 
     step: str
-    steps: Annotated[tuple[StepProgress, ...], Meta(max_length=MAX_STEPS)] = ()
+    steps: Annotated[tuple[StepResult, ...], Meta(max_length=MAX_STEPS)] = ()
+    feedback: dict[Key, Feedback] = msgspec.field(default_factory=dict)
 
 
 class LessonSource(Protocol):

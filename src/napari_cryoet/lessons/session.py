@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,6 @@ from napari_cryoet.lessons.lesson import (
     Result,
     SortTask,
     Step,
-    StepProgress,
     StepResult,
 )
 from napari_cryoet.packs.pack import is_safe
@@ -32,20 +30,6 @@ from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import View
 
 RESULT_SUFFIX: Final = ".result.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A row of the summary: a step with a task; scores are None without an answer.
-
-    ``is_right`` and ``last_score`` are those of the last answer, ``score`` that of the first one.
-    """
-
-    title: str
-    score: float | None
-    last_score: float | None
-    is_right: bool
-    attempts: int
 
 
 class LessonSession:
@@ -76,9 +60,11 @@ class LessonSession:
         self._clock = clock
         self._entered_s = clock()
         keys = [step.key for step in self.lesson.steps]
-        self._progress = {key: StepProgress(step=key) for key in keys}
+        self._done = {key: StepResult(step=key) for key in keys}
+        self._feedback: dict[str, Feedback] = {}  # on the last answer of a step
         if progress is not None:  # of an earlier time
-            self._progress.update({each.step: each for each in progress.steps if each.step in keys})
+            self._done.update({each.step: each for each in progress.steps if each.step in keys})
+            self._feedback.update(progress.feedback)
             places = [*keys, ""]
             self.number = places.index(progress.step) if progress.step in places else 0
         self._enter()
@@ -118,83 +104,69 @@ class LessonSession:
     def _count_time(self) -> None:
         now_s = self._clock()
         if self.step is not None:
-            progress = self._progress[self.step.key]
-            seconds = progress.seconds + now_s - self._entered_s
-            self._progress[progress.step] = replace(progress, seconds=seconds)
+            done = self._done[self.step.key]
+            seconds = round(done.seconds + now_s - self._entered_s, 1)
+            self._done[done.step] = replace(done, seconds=seconds)
         self._entered_s = now_s
 
     # answers and hints
 
     def keep(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
         """Keep a graded answer; the first one of a step counts."""
-        progress = self._progress[step_key]
-        if progress.first is None:
-            progress = replace(progress, answer=answer, first=feedback)
-        progress = replace(progress, attempts=progress.attempts + 1, last=feedback)
-        self._progress[step_key] = progress
+        done = self._done[step_key]
+        if done.answer is None:
+            done = replace(done, answer=answer, score=feedback.score, cause=feedback.cause)
+        self._done[step_key] = replace(done, attempts=done.attempts + 1)
+        self._feedback[step_key] = feedback
 
     def feedback(self, step_key: str) -> Feedback | None:
         """The feedback on a step's last answer."""
-        return self._progress[step_key].last
+        return self._feedback.get(step_key)
 
     def hints(self, step_key: str) -> tuple[str, ...]:
         """The hints of a step that the learner has seen."""
-        return self.lesson.step(step_key).hints[: self._progress[step_key].n_hints]
+        return self.lesson.step(step_key).hints[: self._done[step_key].n_hints]
 
     def has_hint(self, step_key: str) -> bool:
         """Whether a step has a hint that the learner hasn't seen."""
-        return self._progress[step_key].n_hints < len(self.lesson.step(step_key).hints)
+        return self._done[step_key].n_hints < len(self.lesson.step(step_key).hints)
 
     def take_hint(self, step_key: str) -> None:
         """Show one more hint of a step."""
         if self.has_hint(step_key):
-            progress = self._progress[step_key]
-            self._progress[step_key] = replace(progress, n_hints=progress.n_hints + 1)
+            done = self._done[step_key]
+            self._done[step_key] = replace(done, n_hints=done.n_hints + 1)
 
     # results
 
     @property
-    def scores(self) -> tuple[Score, ...]:
-        """The summary: one row for each step with a task."""
-        rows = []
+    def summary(self) -> str:
+        """The scores of all tasks, as a Markdown table."""
+        lines = ["The first answer of each task counts.", ""]
+        lines += ["| Task | Score | Tries |", "|---|---|---|"]
         for step in self.lesson.steps:
-            progress = self._progress[step.key]
-            first = progress.first
-            last = progress.last
             if step.task is None:
                 continue
-            row = Score(
-                title=step.title,
-                score=None if first is None else first.score,
-                last_score=None if last is None else last.score,
-                is_right=last is not None and last.is_right,
-                attempts=progress.attempts,
-            )
-            rows.append(row)
-        return tuple(rows)
+            done = self._done[step.key]
+            last = self.feedback(step.key)
+            score = "not answered"
+            if last is not None:
+                score = f"{'✓ ' if last.is_right else ''}{last.score:.0%}"
+            if done.score is not None and done.attempts > 1:
+                score = f"{done.score:.0%}, then {score}"
+            title = step.title.replace("|", "\\|")
+            lines.append(f"| {title} | {score} | {done.attempts} |")
+        return "\n".join(lines)
 
     def result(self, nickname: str) -> Result:
         """What the learner did so far."""
         self._count_time()
-        steps = []
-        for key, progress in self._progress.items():
-            first = progress.first
-            part = StepResult(
-                step=key,
-                answer=progress.answer,
-                score=None if first is None else first.score,
-                cause=None if first is None else first.cause,
-                attempts=progress.attempts,
-                n_hints=progress.n_hints,
-                seconds=round(progress.seconds, 1),
-            )
-            steps.append(part)
         return Result(
             nickname=nickname,
             lesson=self.lesson.key,
             lesson_version=self.lesson.version,
             started_at=self._started_at,
-            steps=tuple(steps),
+            steps=tuple(self._done.values()),
         )
 
 
@@ -213,7 +185,6 @@ MARKS: Final[dict[Cause, tuple[str, str]]] = {
 }
 OTHER_MARK: Final = ("?", "#ff6a3c")
 _MAX_LINKS: Final = 8  # to places of one cause
-_FIGURES: Final = ("precision", "recall")
 
 
 def feedback_text(feedback: Feedback) -> str:
@@ -222,8 +193,7 @@ def feedback_text(feedback: Feedback) -> str:
     if feedback.is_right:
         sign = "✓ Right" if feedback.score == 1 else "✓ Good enough"
     score = f"**{sign} · {feedback.score:.0%}**"
-    shown = [name for name in _FIGURES if name in feedback.figures]
-    figures = [f"{name} {feedback.figures[name]:.0%}" for name in shown]
+    figures = [f"{name} {figure:.0%}" for name, figure in feedback.figures.items()]
     lines = [score, feedback.text, " · ".join(figures)]
     places: dict[tuple[Cause, str], list[Remark]] = {}
     for remark in feedback.remarks:
@@ -240,19 +210,6 @@ def feedback_text(feedback: Feedback) -> str:
         name = f"{cause} ({words})" if words else cause
         items.append(f"- **{letter}** {name}: {' '.join(links)}{more}")
     return "\n\n".join(filter(None, [*lines, "\n".join(items)]))
-
-
-def summary_text(scores: Iterable[Score]) -> str:
-    """The summary as a Markdown table."""
-    lines = ["| Task | Score | Tries |", "|---|---|---|"]
-    for row in scores:
-        sign = "✓ " if row.is_right else ""
-        score = "not answered" if row.last_score is None else f"{sign}{row.last_score:.0%}"
-        if row.score is not None and row.attempts > 1:
-            score = f"{row.score:.0%}, then {score}"
-        title = row.title.replace("|", "\\|")
-        lines.append(f"| {title} | {score} | {row.attempts} |")
-    return "The first answer of each task counts.\n\n" + "\n".join(lines)
 
 
 # files

@@ -60,7 +60,6 @@ from napari_cryoet.lessons.session import (
     LessonSession,
     feedback_text,
     files_of,
-    summary_text,
 )
 from napari_cryoet.wording import plain
 
@@ -301,7 +300,7 @@ class LessonPlayer(QWidget):
         self.reset.setVisible(session.view is not None and step is not None)
         if step is None:
             self.heading.setText("Summary")
-            self.text.show_markdown(summary_text(session.scores))
+            self.text.show_markdown(session.summary)
         else:
             self.heading.setText(plain(step.title))
             self.text.show_markdown(step.text)
