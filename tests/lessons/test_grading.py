@@ -266,6 +266,7 @@ def test_choosing_measuring_and_comparing(task, answer, score, cause, words):
 @pytest.mark.parametrize(
     ("task", "answer"),
     [
+        (None, ChooseAnswer(choice=0)),
         (TASK, ChooseAnswer(choice=0)),
         (CHOOSE, ChooseAnswer(choice=5)),
         (replace(CHOOSE, right=None), ChooseAnswer(choice=0)),

@@ -97,8 +97,7 @@ class Board:
         """Everybody's first picks for a task, and what they agree on; CryoETError if there is no such task."""
         require_known(lesson_key, self._lessons, "lesson of this class")
         source = self._lessons[lesson_key]
-        tasks = {step.key: step.task for step in source.lesson.steps}
-        task = tasks.get(step_key)
+        task = source.lesson.step(step_key).task
         if not isinstance(task, PickTask):
             raise FormatError("Nothing is picked in this step.")
         people = []

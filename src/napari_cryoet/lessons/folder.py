@@ -68,11 +68,7 @@ class LessonFolder:
         n_hints: int = 0,  # noqa: ARG002 - for a class
     ) -> Feedback:
         """Grade an answer; see `LessonSource.grade`."""
-        steps = {step.key: step for step in self.lesson.steps}
-        asked = steps[step_key].task if step_key in steps else None
-        if asked is None:
-            raise FormatError(f"The lesson has no task in a step {step_key!r}.")
-        return grade(asked, answer, self.read_picks, task)
+        return grade(self.lesson.step(step_key).task, answer, self.read_picks, task)
 
     def read_picks(self, name: str) -> Picks:
         """The picks of a file in the folder, hidden ones too; FormatError if that is damaged."""

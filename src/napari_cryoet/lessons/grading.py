@@ -38,7 +38,7 @@ _LAYER_ONLY: Final = 0.5
 
 
 def grade(
-    task: LessonTask,
+    task: LessonTask | None,
     answer: Answer,
     read: Callable[[str], Picks],
     progress: Task = UNWATCHED,
@@ -55,7 +55,7 @@ def grade(
     Raises
     ------
     FormatError
-        If the answer is of another kind, or the task lacks its right answer.
+        If there is no task of the answer's kind, or it lacks its right answer.
     """
     match task, answer:
         case PickTask(), PickAnswer():
@@ -69,7 +69,7 @@ def grade(
         case CompareTask(), CompareAnswer():
             feedback = _grade_comparison(task, answer)
         case _:
-            raise FormatError("This answer is of another kind than its task.")
+            raise FormatError("This step has no task of this kind.")
     text = "\n\n".join(filter(None, [feedback.text, task.explanation]))
     return replace(feedback, text=text)
 

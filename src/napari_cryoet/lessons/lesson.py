@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import Length, Share, Text, View, Zyx
 
@@ -187,11 +188,11 @@ class Lesson(Part, frozen=True, kw_only=True):
     steps: Annotated[tuple[Step, ...], Meta(max_length=MAX_STEPS)] = ()
 
     def step(self, key: str) -> Step:
-        """The step of a key; KeyError if there is none."""
+        """The step of a key; FormatError if there is none."""
         for step in self.steps:
             if step.key == key:
                 return step
-        raise KeyError(key)
+        raise FormatError(f"The lesson has no step {key!r}.")
 
 
 # answers and feedback

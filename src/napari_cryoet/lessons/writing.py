@@ -262,7 +262,6 @@ class Trial:
     ) -> Feedback:
         """Grade an answer; see `LessonSource.grade`."""
         asked = self.lesson.step(step_key).task
-        assert asked is not None  # noqa: S101 - the player asks only where there is one
         return grade(asked, answer, lambda name: self._draft.place_of(name).read_picks(name), task)
 
 
