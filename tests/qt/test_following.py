@@ -144,7 +144,7 @@ def test_a_class_is_joined_from_the_list_of_lessons(
     qtbot: QtBot, viewer_in_window: Viewer, server: ClassServer, demo_at_home: Path
 ) -> None:
     dock = open_lesson_dock(viewer_in_window)
-    qtbot.mouseClick(dock.chooser.join, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.join, Qt.MouseButton.LeftButton)
     dialog = dock.findChild(JoinDialog)
     qtbot.keyClicks(dialog.address, server.page_url.removeprefix("http://") + "/")
     qtbot.keyClicks(dialog.code, "wrong")
@@ -234,7 +234,7 @@ def test_a_class_is_started_from_the_window(
     qtbot: QtBot, viewer_in_window: Viewer, demo_at_home: Path, tmp_path: Path
 ) -> None:
     dock = open_lesson_dock(viewer_in_window)
-    qtbot.mouseClick(dock.chooser.teach, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.teach, Qt.MouseButton.LeftButton)
     dialog = dock.teaching
     with qtbot.waitSignal(dialog.started):
         qtbot.mouseClick(dialog.bar.button, Qt.MouseButton.LeftButton)

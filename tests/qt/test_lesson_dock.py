@@ -106,7 +106,7 @@ def names(dock: LessonDock) -> dict[str, bool]:
 def check(qtbot: QtBot, dock: LessonDock) -> bool:
     """Check the answer by a click; whether it was right."""
     assert dock.player.box is not None
-    with qtbot.waitSignal(dock.graded) as graded:
+    with qtbot.waitSignal(dock.player.graded) as graded:
         qtbot.mouseClick(dock.player.box.bar.button, LEFT)
     return bool(graded.args[1].is_right)
 
@@ -209,7 +209,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
     assert not box.nothing.isEnabled()  # beside a pick
     qtbot.mouseClick(box.undo, LEFT)
-    with qtbot.waitSignal(dock.graded):
+    with qtbot.waitSignal(dock.player.graded):
         qtbot.mouseClick(box.nothing, LEFT)
 
     # sort by keys
@@ -468,7 +468,7 @@ def give(qtbot: QtBot, dock: LessonDock, click_at, answer: Answer) -> None:
     match box, answer:
         case PickBox(), PickAnswer(positions_zyx_angstrom=()):
             box.points.data = np.empty((0, 3))
-            with qtbot.waitSignal(dock.graded):
+            with qtbot.waitSignal(dock.player.graded):
                 qtbot.mouseClick(box.nothing, LEFT)
             return
         case PickBox(), PickAnswer(positions_zyx_angstrom=positions):

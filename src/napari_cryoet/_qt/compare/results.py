@@ -19,9 +19,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QFlowLayout
 
-from napari_cryoet._qt.widgets.controls import form_of, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.controls import flow_of, form_of, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE
@@ -90,7 +89,7 @@ class CompareResults(QWidget):
         column.setContentsMargins(0, 6, 0, 0)
         column.addWidget(self.headline)
         column.addWidget(self.setting)
-        column.addLayout(_flow(self.show_buttons))
+        column.addLayout(flow_of(self.show_buttons))
         column.addLayout(self.table)
         for part in (*self.plots, self.notes):
             column.addWidget(part)
@@ -188,16 +187,6 @@ def _edit_events(layer: Layer) -> list[Any]:
     if isinstance(layer, Labels):
         emitters += [events.paint, events.labels_update]
     return emitters
-
-
-def _flow(buttons: list[QPushButton]) -> QFlowLayout:
-    layout = QFlowLayout()
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setHorizontalSpacing(6)
-    layout.setVerticalSpacing(6)
-    for button in buttons:
-        layout.addWidget(button)
-    return layout
 
 
 def _parts_of(comparison: Comparison) -> list[tuple[str, str, int]]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from napari import Viewer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout
+from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout
 
-from napari_cryoet._qt.lessons.chooser import LessonChooser
+from napari_cryoet._qt.lessons.chooser import LessonChooser, ask_for_lesson
 from napari_cryoet._qt.lessons.following import FollowBar, ShareBar
 from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.lessons.player import LessonPlayer
@@ -21,6 +21,7 @@ from napari_cryoet._qt.widgets.controls import main_window, push_button
 from napari_cryoet._qt.widgets.dock import Dock, is_open, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.classroom.client import ClassClient, ClassLesson, TeacherClient
+from napari_cryoet.lessons.folder import open_lesson
 from napari_cryoet.lessons.lesson import Feedback, LessonSource, Step
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ class LessonDock(Dock):
     """
 
     ready = Signal(str)  # key of the step whose view is on the canvas, or can't be
-    graded = Signal(str, object)  # key of the step and Feedback
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, NAME, tab_name=NAME)
@@ -61,10 +61,15 @@ class LessonDock(Dock):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.player: LessonPlayer | None = None
         self.class_bar: FollowBar | ShareBar | None = None
-        self.chooser = LessonChooser(self.theme, self.tasks)
         self.teaching = TeachDialog(self)
         self.notice = NoticeBar(self.theme)
         self.back_to_lesson = push_button("Back to the lesson", self.go_on)
+        self.join = push_button("Join a class…", self.join_class)
+        self.teach = push_button("Teach a class…", self.teach_class)
+        write = push_button("Write a lesson…", partial(open_dock, napari_viewer, WRITE))
+        opener = push_button("Open a lesson’s file…", self.open_file)
+        buttons = (self.back_to_lesson, opener, write, self.join, self.teach)
+        self.chooser = LessonChooser(self.tasks, buttons)
         self._lay_out()
         self._connect()
         for end in (self._keep_lesson, self._leave_class, self.teaching.end):
@@ -94,7 +99,6 @@ class LessonDock(Dock):
         player = self.player
         if player is None:
             return
-        self.back_to_lesson.hide()
         self.pages.setCurrentWidget(player)
         source = player.session.source
         if isinstance(source, ClassLesson) and self.class_bar is None:
@@ -107,11 +111,17 @@ class LessonDock(Dock):
         if self.player is not None:
             self.player.close_down()
         self.back_to_lesson.setVisible(self.player is not None)
-        self.chooser.pack = self._open_pack()
         bar = self.class_bar
-        self.chooser.student = bar.student if isinstance(bar, FollowBar) else None
-        self.chooser.fill()
+        student = bar.student if isinstance(bar, FollowBar) else None
+        self.chooser.fill(self._open_pack(), student)
         self.pages.setCurrentWidget(self.chooser)
+
+    def open_file(self) -> None:
+        """Let the user choose a lesson's file, and play it."""
+        path = ask_for_lesson(self)
+        if path is not None:
+            with self.notice.reporting():
+                self.play(open_lesson(path))
 
     def end_lesson(self) -> None:
         """End the lesson; answers that weren't saved are lost."""
@@ -136,7 +146,6 @@ class LessonDock(Dock):
         self.player = player
         self.pages.addWidget(player)
         player.ready.connect(self._on_ready)
-        player.graded.connect(self.graded)
         player.list_requested.connect(self.choose_lesson)
         player.join_requested.connect(self.join_class)
         return player
@@ -169,8 +178,8 @@ class LessonDock(Dock):
         dialog.open()
 
     def teach_class(self) -> None:
-        """Start a class with the listed lessons, or show how to join the one that was started."""
-        self.teaching.open_for(self.chooser.pack)
+        """Start a class with the lessons of the open pack or the demo, or show how to join the one that was started."""
+        self.teaching.open_for(self._open_pack())
 
     def play_class(self, joined: ClassLesson | ClassClient | TeacherClient) -> None:
         """Play or list lessons of a class and follow the teacher, or let the teacher share the view."""
@@ -234,24 +243,15 @@ class LessonDock(Dock):
             self.chooser.take_focus()
 
     def _lay_out(self) -> None:
-        self.back_to_lesson.hide()
         self.pages = QStackedWidget()
         self.pages.addWidget(self.chooser)
         self.whole = QVBoxLayout(self)
         self.whole.setContentsMargins(0, 0, 0, 0)
-        above = QHBoxLayout()
-        above.setContentsMargins(6, 6, 6, 0)
-        above.addWidget(self.back_to_lesson)
-        above.addStretch(1)
-        self.whole.addLayout(above)
         self.whole.addWidget(self.pages)
         self.whole.addWidget(self.notice)
 
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)
-        self.chooser.join_requested.connect(self.join_class)
-        self.chooser.write_requested.connect(partial(open_dock, self.viewer, WRITE))
-        self.chooser.teach_requested.connect(self.teach_class)
         self.teaching.started.connect(self._on_class)
         self.teaching.ended.connect(self._leave_class)
         self.tasks.unhandled.connect(self.notice.show_error)

@@ -12,7 +12,7 @@ from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QUrl
 
-from napari_cryoet._qt.layers.ownership import remove_layers
+from napari_cryoet._qt.layers.ownership import add_layer, remove_layers
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
 from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import is_volume
@@ -155,7 +155,7 @@ class Marks:
         )
         self._hide(name)
         active = self._viewer.layers.selection.active  # it takes the clicks of a task
-        self._viewer.add_layer(layer)
+        add_layer(self._viewer, layer)
         self._viewer.layers.selection.active = active
         self._layers[name] = layer
         return layer

@@ -127,6 +127,12 @@ class LessonPlayer(QWidget):
 
     # steps
 
+    @property
+    def step(self) -> Step:
+        """The current step; the summary is one without a task."""
+        session = self.session
+        return session.step or Step(key="", title="Summary", text=session.summary)
+
     def go_to(self, number: int) -> None:
         """Show a step, or the summary after the last one."""
         if number != self.session.number:
@@ -144,10 +150,8 @@ class LessonPlayer(QWidget):
 
     def enter(self) -> None:
         """Show the current step, here and on the canvas."""
-        step = self.session.step
-        view = self.session.view
-        self._show_step(step)
-        is_here = view is self.stage.view and (step is None or step.view is None)
+        self._show_step()
+        is_here = self.session.view is self.stage.view and self.step.view is None
         if is_here:
             self._begin()
         else:
@@ -156,13 +160,12 @@ class LessonPlayer(QWidget):
     def open_view(self) -> None:
         """Show the view that the step starts from, again too."""
         view = self.session.view
-        step = self.session.step
         self._clear_canvas()
-        if step is None or view is None:
+        if view is None:
             self._begin()
         else:
             self.status.setText("Opening the view…")
-            self.stage.show(view, files_of(step, view))
+            self.stage.show(view, files_of(self.step, view))
 
     def pause_step(self) -> None:
         """Leave the canvas to the teacher's view until `open_view`; the answer so far is kept."""
@@ -206,9 +209,7 @@ class LessonPlayer(QWidget):
     def _begin(self) -> None:
         """Start the step's task, now that the canvas shows what it can."""
         self.status.setText("")
-        step = self.session.step
-        if step is None:
-            return
+        step = self.step
         if self.box is not None:
             self._let_answer(self.box, True)
             self.box.begin()
@@ -233,24 +234,20 @@ class LessonPlayer(QWidget):
         self.tasks.run(
             box,
             lambda job: self.session.source.grade(step_key, answer, job, n_hints=n_hints),
-            then=partial(self._on_graded, box, step_key, answer),
+            then=partial(self.take_feedback, step_key, answer),
             failed=box.bar.show_error,
             title="Checking your answer",
         )
 
-    def _on_graded(self, box: TaskBox, step_key: str, answer: Answer, feedback: Feedback) -> None:
+    def take_feedback(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
+        """Keep the feedback on an answer, which may have been delivered late, and show it at its step."""
         self.session.keep(step_key, answer, feedback)
-        if box.is_on_canvas:  # else the canvas shows the teacher's view
+        box = self.box
+        # the canvas may show another step by now, or the teacher's view
+        if box is not None and box.is_on_canvas and self.step.key == step_key:
             self._show_feedback(box, feedback)
             self._scroll_soon.start()
         self.graded.emit(step_key, feedback)
-
-    def take_feedback(self, step_key: str, answer: Answer, feedback: Feedback) -> None:
-        """Keep the feedback on an answer that was delivered late, and show it at its step."""
-        self.session.keep(step_key, answer, feedback)
-        step = self.session.step
-        if self.box is not None and step is not None and step.key == step_key:
-            self._show_feedback(self.box, feedback)
 
     def _show_feedback(self, box: TaskBox, feedback: Feedback | None) -> None:
         self.feedback.setVisible(feedback is not None)
@@ -270,11 +267,9 @@ class LessonPlayer(QWidget):
 
     def _scroll_to_feedback(self) -> None:
         """Scroll to the end of the feedback, or to its start if it is higher than the page."""
-        viewport = self.area.viewport()
-        scroll = self.area.verticalScrollBar()
-        if viewport is not None and scroll is not None:
-            frame = self.feedback.geometry()
-            scroll.setValue(min(frame.top(), frame.bottom() + _BELOW_PX - viewport.height()))
+        frame = self.feedback.geometry()
+        self.area.ensureVisible(0, frame.bottom(), 0, _BELOW_PX)
+        self.area.ensureVisible(0, frame.top(), 0, 0)
 
     def try_again(self) -> None:
         """Take the feedback away and let the learner change the answer."""
@@ -286,32 +281,27 @@ class LessonPlayer(QWidget):
 
     # showing the step
 
-    def _show_step(self, step: Step | None) -> None:
+    def _show_step(self) -> None:
         session = self.session
+        step = self.step
         n_steps = len(session.lesson.steps)
         self.where.setText(f"{session.text} ▾")
         self.bar.setValue(session.number)
         self.back_button.setEnabled(session.number > 0)
         self.next_button.setText("Finish" if session.number >= n_steps - 1 else "Next ›")
-        self.next_button.setVisible(step is not None)
-        self.save.setVisible(step is None)
+        self.next_button.setVisible(not session.is_over)
+        self.save.setVisible(session.is_over)
         self.feedback.hide()
         self.status.setText("")
-        self.reset.setVisible(session.view is not None and step is not None)
-        if step is None:
-            self.heading.setText("Summary")
-            self.text.show_markdown(session.summary)
-        else:
-            self.heading.setText(plain(step.title))
-            self.text.show_markdown(step.text)
-            self.box = self._box_of(step)
+        self.reset.setVisible(session.view is not None)
+        self.heading.setText(plain(step.title))
+        self.text.show_markdown(step.text)
+        self.box = self._box_of(step)
         set_look(self.next_button, "isMain", self.box is None)
         if self.box is not None:
             self.box.show()
         self._show_hints()
-        scroll = self.area.verticalScrollBar()
-        if scroll is not None:
-            scroll.setValue(0)
+        self.area.ensureVisible(0, 0)
 
     def _show_hints(self) -> None:
         step = self.session.step

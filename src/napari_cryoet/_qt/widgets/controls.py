@@ -33,7 +33,7 @@ from qtpy.QtWidgets import (
     QWidget,
     QWidgetAction,
 )
-from superqt import QElidingLabel
+from superqt import QElidingLabel, QFlowLayout
 
 from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.wording import plain
@@ -160,6 +160,17 @@ def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayou
     for name, field in rows:
         form.addRow(name, field)
     return form
+
+
+def flow_of(widgets: Iterable[QWidget]) -> QFlowLayout:
+    """Widgets in a row, in several if they don't fit in one."""
+    layout = QFlowLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(6)
+    layout.setVerticalSpacing(6)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return layout
 
 
 def clear_layout(layout: QLayout) -> None:
