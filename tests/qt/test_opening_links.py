@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from napari import Viewer
@@ -120,6 +121,29 @@ def test_a_dropped_file_of_a_view_opens_before_and_after_a_source(
         qtbot.waitUntil(lambda: browser.session.catalogue is not None)
     assert not drop(browser, urls=[url, url])
     assert not drop(browser, urls=[QUrl.fromLocalFile(str(tmp_path / "a.mrc"))])
+
+
+def test_a_dropped_pack_opens_as_folder_or_zip(
+    qtbot: QtBot,
+    make_browser: Callable[..., PortalBrowser],
+    portal: FakePortal,
+    demo_pack: Path,
+    tmp_path: Path,
+) -> None:
+    browser = make_browser(portal)
+    path = tmp_path / "class.zip"
+    for file in (path, tmp_path / "other.zip"):
+        with ZipFile(file, "w") as archive:
+            archive.writestr("pack.json" if file == path else "notes.txt", "")
+    for dropped, source in (
+        (path, path),
+        (demo_pack, demo_pack),
+        (demo_pack / "pack.json", demo_pack),
+    ):
+        with qtbot.waitSignal(browser.session.opening) as opening:
+            assert drop(browser, urls=[QUrl.fromLocalFile(str(dropped))])
+        assert opening.args == [str(source)]
+    assert not drop(browser, urls=[QUrl.fromLocalFile(str(tmp_path / "other.zip"))])
 
 
 def test_dropped_text_is_searched_and_a_dropped_link_opens_each_time(

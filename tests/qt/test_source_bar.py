@@ -5,13 +5,11 @@ And its local data.
 
 from __future__ import annotations
 
-import zipfile
 from datetime import date
 from pathlib import Path
 
 import pytest
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
     QDialogButtonBox,
@@ -218,43 +216,11 @@ def test_local_data_are_listed_and_cleared(qtbot, browser, memory, tmp_path, mon
     assert (tmp_path / "cache" / "demo-3" / "file").exists()
 
 
-def dropped(browser, *paths):
-    """Drag paths onto the dock and drop them if it takes them; returns whether it does."""
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    options = (
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    entering = QDragEnterEvent(QPoint(5, 5), *options)
-    QApplication.sendEvent(browser, entering)
-    if entering.isAccepted():
-        QApplication.sendEvent(browser, QDropEvent(QPointF(5, 5), *options))
-    return entering.isAccepted()
-
-
-def test_packs_are_dropped_on_the_dock_or_chosen_as_folder_or_zip(
+def test_packs_are_chosen_as_folder_or_zip(
     qtbot, make_browser, portal, demo_pack, tmp_path, monkeypatch
 ):
     browser = make_browser(portal)
     path = tmp_path / "class.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.write(demo_pack / "pack.json", "pack.json")
-    other = tmp_path / "other.zip"
-    with zipfile.ZipFile(other, "w") as archive:
-        archive.writestr("notes.txt", "")
-    for content, source in [
-        (path, path),
-        (demo_pack, demo_pack),
-        (demo_pack / "pack.json", demo_pack),
-    ]:
-        with qtbot.waitSignal(browser.session.opening) as opening:
-            assert dropped(browser, content)
-        assert opening.args == [str(source)]
-    assert not dropped(browser, other)
-    assert not dropped(browser, path, path)
     for chosen, source in [(path, path), (demo_pack / "pack.json", demo_pack)]:
         monkeypatch.setattr(
             QFileDialog, "getOpenFileName", lambda *_args, chosen=chosen: (str(chosen), "")

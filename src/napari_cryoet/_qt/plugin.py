@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
@@ -56,18 +55,17 @@ _SLAB_PLANES: Final = 64
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     """Like `readers.find_reader`, but layers stream and refused paths show the reason.
 
-    Views, lessons and pages of the portal open in the current window's dock.
+    Views, lessons, zipped packs and pages of the portal open in the current window's dock.
     """
     recall_once()
     try:
         text = readers.only_path(path)
         shared, _ = open_shared(text)
         is_page = shared is not None and text.startswith(PORTAL_TERMS.site)
-        if isinstance(shared, View | LessonFolder) or is_page:
-            return _open_in_dock
         local = Location.of(text).path
-        if local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None:
-            return partial(_open_pack, local)
+        is_zip = local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None
+        if isinstance(shared, View | LessonFolder) or is_page or is_zip:
+            return _open_in_dock
         read, reason = wait_for(lambda _job: readers.find_reader(path))
     except CryoETError as error:
         nothing = _refused(error)
@@ -83,13 +81,6 @@ def _open_in_dock(path: Any) -> list[LayerData]:
     viewer = viewer_of_thread()
     if viewer is not None:  # as napari opens files of its command line, its window isn't shown yet
         open_dock(viewer, BROWSER).open_link(readers.only_path(path))
-    return _NO_LAYERS
-
-
-def _open_pack(path: Path, _path: Any) -> list[LayerData]:
-    viewer = viewer_to_ask_in()
-    if viewer is not None:
-        open_dock(viewer, BROWSER).use_source(path)
     return _NO_LAYERS
 
 

@@ -8,6 +8,7 @@ or channels) are left to other plugins.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +27,8 @@ from napari_cryoet.layers.load import (
 )
 from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec, mesh_colormap
 from napari_cryoet.locations import Location, PathOrUrl, path_to_read
-from napari_cryoet.packs.pack import is_pack
-from napari_cryoet.packs.zipped import is_zipped_pack, unpacked
+from napari_cryoet.packs.pack import MANIFEST_NAME
+from napari_cryoet.packs.zipped import is_zipped_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.runs.outline import outline_run
@@ -53,7 +54,7 @@ def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
     """
     if not isinstance(path, str):
         return find_reader(path[0]) if len(path) == 1 else (None, "")
-    pack = pack_folder(path)
+    pack = pack_at(path)
     if pack is not None:
         return lambda _path: read_pack(pack), ""
     location = Location.of(path)
@@ -68,15 +69,18 @@ def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
     return None, ""
 
 
-def pack_folder(path: str | Sequence[str]) -> Path | None:
-    """The folder of a pack, if the path is a pack, its ``pack.json`` or its zip, which is unpacked."""
-    local = Location.of(only_path(path)).path
+def pack_at(path: PathOrUrl) -> Path | None:
+    """The pack at a path: its folder, also by its ``pack.json``, or its zip; None for anything else."""
+    local = Location.of(path).path
     if local is None:
         return None
-    if is_zipped_pack(local):
-        return unpacked(local)
-    folder = local.parent if local.name == "pack.json" else local
-    return folder if is_pack(folder) else None
+    folder = local.parent if local.name == MANIFEST_NAME else local
+    with suppress(OSError):  # of a text that is too long for a path
+        if (folder / MANIFEST_NAME).is_file():
+            return folder
+        if is_zipped_pack(local):
+            return local
+    return None
 
 
 def only_path(path: Any) -> str:

@@ -41,6 +41,7 @@ from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.layers.readers import pack_at
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, open_shared
 from napari_cryoet.lessons.lesson import LESSON_NAME
 from napari_cryoet.locations import Location, host_of, without_login
@@ -165,19 +166,25 @@ class PortalBrowser(Dock):
         self.restorer.open(view, folder=folder, agreed={*opened, *agreed})
 
     def open_link(self, text: str) -> None:
-        """Open what a link leads to: a view, a record of the portal, or a file's view or lesson."""
+        """Open what a link leads to: a view or a record of the portal; or a view, lesson or pack."""
         try:
             shared, folder = open_shared(text)
+            pack = pack_at(text)
         except FormatError as error:
             self.screens.notice.show_error(error, topic=VIEW)
             return
-        match shared:
-            case View():
-                self.open_view(shared, folder=folder)
-            case Jump():
-                self._show_live(shared)
-            case LessonFolder():
-                open_lesson_dock(self.viewer, shared)
+        if pack is not None:
+            self._choose(str(pack))
+        elif isinstance(shared, Jump):
+            self._show_live(shared)
+        elif shared is not None:
+            self._open(shared, folder)
+
+    def _open(self, shared: View | LessonFolder, folder: Path | None) -> None:
+        if isinstance(shared, View):
+            self.open_view(shared, folder=folder)
+        else:
+            open_lesson_dock(self.viewer, shared)
 
     def take_keys(self) -> None:
         if self.screens.stack.currentWidget() is self.screens.start:
@@ -190,17 +197,15 @@ class PortalBrowser(Dock):
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         mime = event.mimeData() if event is not None else None
-        if event is not None and (_text_of(mime) or _pack_of(mime)):
+        if event is not None and _text_of(mime):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Browse a pack; with anything else, do what pasting into the search box does."""
+        """Open a file or a pack; with a text or a link, do what pasting into the search box does."""
         mime = event.mimeData() if event is not None else None
-        if pack := _pack_of(mime):
-            self._choose(pack)
-            return
         text = _text_of(mime)
-        if self.session.source is None:  # there is no search box
+        is_path = mime is not None and mime.hasUrls() and mime.urls()[0].isLocalFile()
+        if is_path or self.session.source is None:  # there is no search box
             self.open_link(text)
             return
         self.screens.search.set_quietly("")  # the same link may be dropped again
@@ -256,9 +261,8 @@ class PortalBrowser(Dock):
         self.run_layers.ticked.connect(self._say_where)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
-        for opener in (self.finder.view_requested, self.views_menu.open_requested):
-            opener.connect(lambda view, folder: self.open_view(view, folder=folder))
-        self.finder.lesson_requested.connect(partial(open_lesson_dock, self.viewer))
+        for opener in (self.finder.open_requested, self.views_menu.open_requested):
+            opener.connect(self._open)
         screens.run.views.clicked.connect(self._drop_views)
         self.views_menu.said.connect(self._say_of_view)
         self.views_menu.failed.connect(partial(screens.notice.show_error, topic=VIEW))
@@ -339,7 +343,7 @@ class PortalBrowser(Dock):
         kinds = f"Packs ({MANIFEST_NAME} *{ZIP})"
         chosen, _ = QFileDialog.getOpenFileName(self, "Open a pack", str(last), kinds)
         if chosen:
-            self._choose(chosen.removesuffix(MANIFEST_NAME).rstrip("/\\"))
+            self._choose(str(pack_at(chosen) or chosen))
 
     def _show_recent(self) -> None:
         for chooser in (self.screens.source_bar, self.screens.start):
@@ -515,20 +519,11 @@ class PortalBrowser(Dock):
 
 
 def _text_of(mime: QMimeData | None) -> str:
-    """The text, link or path of a view or lesson that is dropped; empty for other files."""
+    """The text, link or path of a view, lesson or pack that is dropped; empty for other files."""
     if mime is None:
         return ""
     paths = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
     if not paths:
         return mime.text().strip()
-    return paths[0] if len(paths) == 1 and paths[0].endswith((SUFFIX, LESSON_NAME)) else ""
-
-
-def _pack_of(mime: QMimeData | None) -> str:
-    """The folder or zip of a pack that is dropped; empty for anything else."""
-    urls = mime.urls() if mime is not None else []
-    if len(urls) != 1 or not urls[0].isLocalFile():
-        return ""
-    path = Path(urls[0].toLocalFile())
-    folder = path.parent if path.name == MANIFEST_NAME else path
-    return str(folder) if (folder / MANIFEST_NAME).is_file() or is_zipped_pack(path) else ""
+    is_ours = len(paths) == 1 and (paths[0].endswith((SUFFIX, LESSON_NAME)) or pack_at(paths[0]))
+    return paths[0] if is_ours else ""

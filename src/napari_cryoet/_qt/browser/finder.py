@@ -58,8 +58,7 @@ Opened: TypeAlias = View | Jump | LessonFolder | FormatError | None
 class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
-    view_requested = Signal(object, object)  # View of a link or a file, folder of its file
-    lesson_requested = Signal(object)  # LessonFolder
+    open_requested = Signal(object, object)  # View or LessonFolder, folder of a view's file
     searched = Signal()  # another search began
     basket_change_requested = Signal(
         object
@@ -151,12 +150,9 @@ class Finder(QObject):
         match link:
             case Jump():
                 self.jump(link)
-            case View():
+            case View() | LessonFolder():
                 self._screens.search.set_quietly("")
-                self.view_requested.emit(link, folder)
-            case LessonFolder():
-                self._screens.search.set_quietly("")
-                self.lesson_requested.emit(link)
+                self.open_requested.emit(link, folder)
             case FormatError():
                 self._on_failed(link)
 
