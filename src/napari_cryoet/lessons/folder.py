@@ -54,7 +54,7 @@ class LessonFolder:
         hidden = (self.folder / HIDDEN).resolve()
         if path.suffix.lower() == ".md" or path == hidden or hidden in path.parents:
             raise FormatError(f"{name} of a lesson is hidden.")
-        return _content(path, MAX_SHOWN_BYTES)
+        return content_of(path, MAX_SHOWN_BYTES)
 
     def enter(self, step_key: str) -> None:
         """Nothing: nobody watches."""
@@ -96,7 +96,7 @@ def open_lesson(path: Path | str) -> LessonFolder:
     """
     folder = Path(path).absolute()
     folder = folder.parent if folder.name == LESSON_NAME else folder
-    content = _content(folder / LESSON_NAME, MAX_LESSON_BYTES)
+    content = content_of(folder / LESSON_NAME, MAX_LESSON_BYTES)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -121,7 +121,8 @@ def lessons_of(pack_folder: Path | str) -> tuple[LessonFolder, ...]:
     return tuple(lessons)
 
 
-def _content(path: Path, max_bytes: int) -> bytes:
+def content_of(path: Path, max_bytes: int) -> bytes:
+    """The content of a file; FormatError if it can't be read or is larger."""
     try:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)

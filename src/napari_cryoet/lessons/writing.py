@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Container, Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, LessonFolder, open_lesson
+from napari_cryoet.lessons.folder import LessonFolder, open_lesson
 from napari_cryoet.lessons.grading import grade
 from napari_cryoet.lessons.lesson import (
     HIDDEN,
@@ -141,19 +142,13 @@ class Draft:
     def add_picture(self, content: bytes, title: str) -> str:
         """Keep a picture, and return the name of its file, which no other picture has.
 
-        Raises FormatError if it isn't a PNG or JPEG, or is too large.
+        Raises FormatError if it isn't a PNG or JPEG.
         """
         suffix = next((each for each, start in PICTURES.items() if content.startswith(start)), "")
         if not suffix:
             raise FormatError(f"{title} isn't a picture that can be shown.", hint=_USE_PICTURE)
-        if len(content) > MAX_SHOWN_BYTES:
-            raise FormatError(f"{title} is larger than {MAX_SHOWN_BYTES >> 20} MB.")
-        stem = key_of(title, "picture")
-        name = f"{stem}{suffix}"
-        count = 1
-        while self._content(name) not in (None, content):
-            count += 1
-            name = f"{stem}-{count}{suffix}"
+        checksum = hashlib.sha256(content).hexdigest()[:8]
+        name = f"{key_of(title, 'picture')}-{checksum}{suffix}"
         Path(self._unsaved.name, name).write_bytes(content)
         return name
 
@@ -162,12 +157,6 @@ class Draft:
         unsaved = Path(self._unsaved.name)
         folder = unsaved if (unsaved / name).is_file() else self.folder or unsaved
         return LessonFolder(folder, self.lesson)
-
-    def _content(self, name: str) -> bytes | None:
-        try:
-            return self.place_of(name).read_file(name)
-        except FormatError:
-            return None
 
     def _unsaved_files(self) -> Iterator[Path]:
         return (path for path in Path(self._unsaved.name).rglob("*") if path.is_file())
@@ -284,6 +273,8 @@ def region_of_screen(camera: Camera, extent_zyx: RegionZyx, thickness_angstrom: 
         Start and end of the tomogram along z, y and x in ångström.
     thickness_angstrom
         How many planes around the shown one count; 0 for all.
+
+    Raises FormatError if it shows nothing of the tomogram.
     """
     height, width = camera.field_angstrom
     through, down, right = camera.order
@@ -295,5 +286,7 @@ def region_of_screen(camera: Camera, extent_zyx: RegionZyx, thickness_angstrom: 
     starts, ends = np.transpose(extent_zyx)
     low = np.clip(center - half, starts, ends).round()
     high = np.clip(center + half, starts, ends).round()
+    if np.any(low >= high):
+        raise FormatError("The step shows nothing of the tomogram.", hint="Take the screen again.")
     z, y, x = zip(low.tolist(), high.tolist(), strict=True)
     return z, y, x

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from napari import Viewer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -55,8 +55,6 @@ class LessonEditor(Dock):
     draft
         The lesson as it is now.
     """
-
-    played = Signal(object)  # LessonDock
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, NAME, tab_name="Write")
@@ -123,7 +121,6 @@ class LessonEditor(Dock):
                 dock = open_lesson_dock(self.viewer, self.draft.trial())
                 assert dock.player is not None  # noqa: S101 - it plays the lesson
                 dock.player.go_to(max(0, self.number))
-                self.played.emit(dock)
 
     def _may_leave(self, *, can_cancel: bool = True) -> bool:
         """Whether the lesson has no changes, or they are saved or discarded now."""

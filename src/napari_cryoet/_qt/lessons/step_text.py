@@ -17,6 +17,7 @@ from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.picture import canvas_png
 from napari_cryoet._qt.widgets.controls import add_item
 from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, content_of
 from napari_cryoet.lessons.markdown import ActionKind
 from napari_cryoet.lessons.writing import Draft, middle_of
 
@@ -87,7 +88,8 @@ class StepText(QPlainTextEdit):
 
     def insert_screen(self) -> None:
         """Insert a picture of the canvas as it is."""
-        self.insert_picture(canvas_png(self._viewer, _PICTURE_PX), "Screen")
+        with self._notice.reporting():
+            self._insert_picture(canvas_png(self._viewer, _PICTURE_PX), "Screen")
 
     def choose_pictures(self) -> None:
         """Let the user choose pictures to insert."""
@@ -99,16 +101,12 @@ class StepText(QPlainTextEdit):
 
     def insert_file(self, path: Path) -> None:
         """Insert a picture by its file."""
-        try:
-            self.insert_picture(path.read_bytes(), path.stem)
-        except OSError as error:
-            self._notice.show_notice(f"{path} can't be read: {error.strerror}.")
-
-    def insert_picture(self, content: bytes, title: str) -> None:
-        """Insert a picture, which is written with the lesson."""
         with self._notice.reporting():
-            name = self.draft.add_picture(content, title)
-            self._insert(f"\n\n![{_in_brackets(title)}]({name})\n\n")
+            self._insert_picture(content_of(path, MAX_SHOWN_BYTES), path.stem)
+
+    def _insert_picture(self, content: bytes, title: str) -> None:
+        name = self.draft.add_picture(content, title)
+        self._insert(f"\n\n![{_in_brackets(title)}]({name})\n\n")
 
     def _insert(self, markdown: str) -> None:
         self.insertPlainText(markdown)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
 from napari import Viewer
 from napari.layers import Points
@@ -27,6 +27,7 @@ from napari_cryoet._qt.picks.layer_picks import are_picks, volume_for
 from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import form_of, number_box, plain_label
 from napari_cryoet.appearance.diameters import diameter_angstrom
+from napari_cryoet.comparison.report import picks_within
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.lesson import (
     Choice,
@@ -312,18 +313,16 @@ class TaskForm(QWidget):
 
     def _show_count(self, _changed: object = None) -> None:
         """Say how many of the right picks a learner is to find."""
+        self.count.setText("")
         layer = self.reference.layer
-        if layer is None or self._viewer.dims.ndim != 3:
-            self.count.setText("")
+        if layer is None:
             return
-        positions = positions_of(layer)
-        is_inside = np.ones(len(positions), bool)
-        region = self._region()
-        if region is not None:
-            starts, ends = np.transpose(region)
-            is_inside = np.all((positions >= starts) & (positions <= ends), axis=1)
-        picks = count_text(len(positions), "pick")
-        self.count.setText(f"{is_inside.sum()} of its {picks} in the region")
+        with suppress(FormatError):  # there is no region yet
+            region = self._region()
+            picks = Picks(positions_of(layer), 1.0)
+            inside = picks if region is None else picks_within(picks, region)
+            of_all = count_text(len(picks), "pick")
+            self.count.setText(f"{len(inside)} of its {of_all} in the region")
 
     def _suggest(self) -> None:
         """Suggest the object of the chosen picks, and half of its diameter."""
