@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from napari_cryoet.classroom.messages import ClassPicks, Message, PicksOfStudent, Position
+from napari_cryoet.classroom.messages import ClassPicks, PicksOfStudent, Position
 from napari_cryoet.classroom.room import GivenAnswer, Room, Student
 from napari_cryoet.comparison.consensus import VOTES, consensus
 from napari_cryoet.exceptions import ComparisonError, FormatError, require_known
@@ -34,7 +35,7 @@ _COLUMNS: Final = (
 )
 
 
-class ShownStudent(Message, frozen=True, kw_only=True):
+class ShownStudent(msgspec.Struct, frozen=True, kw_only=True):
     """A student, and the step where the student is; None before a lesson."""
 
     id: str
@@ -43,7 +44,7 @@ class ShownStudent(Message, frozen=True, kw_only=True):
     is_present: bool
 
 
-class ShownStep(Message, frozen=True, kw_only=True):
+class ShownStep(msgspec.Struct, frozen=True, kw_only=True):
     """A step; its kind is that of the task, empty if there is none."""
 
     key: str
@@ -51,7 +52,7 @@ class ShownStep(Message, frozen=True, kw_only=True):
     kind: str
 
 
-class ShownLesson(Message, frozen=True, kw_only=True):
+class ShownLesson(msgspec.Struct, frozen=True, kw_only=True):
     """A lesson, and by student and step: score, whether it is right, number of attempts."""
 
     key: str
@@ -60,7 +61,7 @@ class ShownLesson(Message, frozen=True, kw_only=True):
     rows: dict[str, dict[str, tuple[float, bool, int]]]
 
 
-class BoardState(Message, frozen=True, kw_only=True):
+class BoardState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the board shows but the picks."""
 
     name: str

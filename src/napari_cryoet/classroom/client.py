@@ -36,16 +36,12 @@ from napari_cryoet.locations import host_of
 from napari_cryoet.network import client
 from napari_cryoet.network.hosts import is_this_computer
 from napari_cryoet.task import UNWATCHED, Task
-from napari_cryoet.views.view import MAX_BYTES, View
+from napari_cryoet.views.view import View
 
 T = TypeVar("T")
 OnFeedback: TypeAlias = Callable[[Delivery, Feedback], object]
 
-#: Maximum size of a lesson, and of its files.
-MAX_LESSON_BYTES: Final = 8 << 20
-MAX_FILE_BYTES: Final = 20 << 20
-
-_MAX_ANSWER_BYTES: Final = 2 << 20
+_MAX_BYTES: Final = 20 << 20  # of what a class sends
 _PAUSE_S: Final = 2.0  # before asking again a server that couldn't be reached
 
 
@@ -130,14 +126,14 @@ class ClassClient:
             raise CryoETError("The code is missing.", hint="Your teacher's board shows it.")
         if not nickname.strip():
             raise CryoETError("A nickname is missing.", hint="Choose one that others may see.")
-        about = _get(f"{server}/class/about", AboutClass, MAX_BYTES, task)
+        about = client.run(_get(f"{server}/class/about", AboutClass), task)
         if not about.lessons:
             raise CryoETError(f"The class {about.name} has no lesson.")
         require_known(lesson or about.lessons[0], about.lessons, "lesson of this class")
         kept = (folder or data_path() / "joined") / f"{about.id}-{_file_name(nickname)}"
         token = _token(kept / "token")
         request = JoinRequest(code=code, nickname=nickname[:300], token=token)
-        joined = _post(f"{server}/class/join", request, Joined, task)
+        joined = client.run(_post(f"{server}/class/join", request, Joined), task)
         return cls(server, about, joined, token, kept)
 
     @property
@@ -153,7 +149,7 @@ class ClassClient:
     def open_lesson(self, key: str, task: Task = UNWATCHED) -> ClassLesson:
         """A lesson of the class, by its key in `lessons`; NetworkError if the class can't be reached."""
         url = f"{self.url}/class/lessons/{quote(key)}"
-        opened = _get(url, OpenedLesson, MAX_LESSON_BYTES, task)
+        opened = client.run(_get(url, OpenedLesson), task)
         lesson = opened.lesson
         steps = []
         for step in lesson.steps:
@@ -200,7 +196,7 @@ class ClassClient:
     def _deliver(self, path: Path, delivery: Delivery, task: Task) -> Feedback:
         """Deliver a kept answer; it stays unless the server has it, or refuses it for good."""
         try:
-            feedback = _post(f"{self.url}/class/answers", delivery, Feedback, task)
+            feedback = client.run(_post(f"{self.url}/class/answers", delivery, Feedback), task)
         except FormatError:
             path.unlink(missing_ok=True)
             raise
@@ -210,10 +206,7 @@ class ClassClient:
     def enter(self, position: Position) -> None:
         """Tell the class where the student is, if it can be told."""
         self._position = position
-        payload = msgspec.to_builtins(position)
-        client.submit(
-            client.post_json(f"{self.url}/class/position", payload, limit_bytes=MAX_BYTES)
-        )
+        client.submit(_post(f"{self.url}/class/position", position, dict))
 
     # the teacher's view
 
@@ -238,7 +231,8 @@ class ClassClient:
         shown = SharedView()
         while True:
             try:
-                shared = await self._next_view(shown.version)
+                url = f"{self.url}/class/view?after={shown.version}"
+                shared = await _get(url, SharedView)
             except CryoETError:
                 if shown.view:
                     on_view(None)
@@ -255,13 +249,6 @@ class ClassClient:
             if self.n_undelivered:
                 with suppress(CryoETError):
                     await asyncio.to_thread(self.deliver, on_feedback)
-
-    async def _next_view(self, version: str) -> SharedView:
-        url = f"{self.url}/class/view?after={version}"
-        response = await client.get(url, limit_bytes=2 * MAX_BYTES)
-        if response is None:
-            raise _no_class(url)
-        return _decoded(response.body, SharedView, url)
 
 
 class ClassLesson:
@@ -281,7 +268,7 @@ class ClassLesson:
         """A picture or shown picks of the lesson; see `LessonSource.read_file`."""
         key = quote(self.lesson.key)
         url = f"{self.student.url}/class/lessons/{key}/files/{quote(name)}"
-        response = client.fetch(url, limit_bytes=MAX_FILE_BYTES)
+        response = client.fetch(url, limit_bytes=_MAX_BYTES)
         if response is None:
             raise FormatError(f"The lesson has no file {name!r}.")
         return response.body
@@ -315,7 +302,7 @@ class TeacherClient:
         Raises CryoETError if the code is wrong, NetworkError if the class can't be reached.
         """
         text = "" if view is None else msgspec.json.encode(view.to_dict()).decode()
-        _post(f"{self._url}/class/view", SharedView(view=text), dict, task)
+        client.run(_post(f"{self._url}/class/view", SharedView(view=text), dict), task)
 
     def picks(self, lesson: str, step: str, task: Task = UNWATCHED) -> ClassPicks:
         """Everybody's picks for a task, by the keys of lesson and step.
@@ -323,7 +310,7 @@ class TeacherClient:
         Raises NetworkError if the class has no such task, or can't be reached.
         """
         url = f"{self._url}/class/board/picks/{quote(lesson)}/{quote(step)}"
-        return _get(url, ClassPicks, MAX_FILE_BYTES, task)
+        return client.run(_get(url, ClassPicks), task)
 
 
 # requests
@@ -334,9 +321,9 @@ def _with_login(server: str, password: str) -> str:
     return server.replace("://", f"://class:{password}@", 1)
 
 
-def _get(url: str, kind: type[T], limit_bytes: int, task: Task) -> T:
+async def _get(url: str, kind: type[T]) -> T:
     try:
-        response = client.fetch(url, limit_bytes=limit_bytes, task=task)
+        response = await client.get(url, limit_bytes=_MAX_BYTES)
     except NetworkError as error:
         raise _explained(error) from error
     if response is None:
@@ -344,10 +331,10 @@ def _get(url: str, kind: type[T], limit_bytes: int, task: Task) -> T:
     return _decoded(response.body, kind, url)
 
 
-def _post(url: str, message: msgspec.Struct, kind: type[T], task: Task) -> T:
+async def _post(url: str, message: msgspec.Struct, kind: type[T]) -> T:
     payload = msgspec.to_builtins(message)
     try:
-        response = client.run(client.post_json(url, payload, limit_bytes=_MAX_ANSWER_BYTES), task)
+        response = await client.post_json(url, payload, limit_bytes=_MAX_BYTES)
     except NetworkError as error:
         raise _explained(error) from error
     if response.status != 200:

@@ -48,11 +48,7 @@ Token = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{43}$")]
 Uid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of a class."""
-
-
-class AboutClass(Message, frozen=True, kw_only=True):
+class AboutClass(msgspec.Struct, frozen=True, kw_only=True):
     """What everybody may know of a class.
 
     Attributes
@@ -72,7 +68,7 @@ class AboutClass(Message, frozen=True, kw_only=True):
     lessons: tuple[Key, ...] = ()
 
 
-class JoinRequest(Message, frozen=True, kw_only=True):
+class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A student's wish to join; the token is the client's own, so that it can return as the same student."""
 
     code: Text
@@ -80,20 +76,20 @@ class JoinRequest(Message, frozen=True, kw_only=True):
     token: Token
 
 
-class Joined(Message, frozen=True, kw_only=True):
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
     """The nickname as others see it."""
 
     nickname: Text
 
 
-class OpenedLesson(Message, frozen=True, kw_only=True):
+class OpenedLesson(msgspec.Struct, frozen=True, kw_only=True):
     """A lesson without answers, and what the student did in it before."""
 
     lesson: Lesson
     progress: Progress | None = None
 
 
-class Delivery(Message, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to a task, and how many hints the student saw before.
 
     ``uid`` tells one that is delivered again from a second attempt.
@@ -106,28 +102,28 @@ class Delivery(Message, frozen=True, kw_only=True):
     n_hints: HintCount = 0
 
 
-class Position(Message, frozen=True, kw_only=True):
+class Position(msgspec.Struct, frozen=True, kw_only=True):
     """The step that a student is at; empty at the end of the lesson."""
 
     lesson: Key
     step: Annotated[str, Meta(max_length=80)] = ""
 
 
-class SharedView(Message, frozen=True, kw_only=True):
+class SharedView(msgspec.Struct, frozen=True, kw_only=True):
     """The view that the teacher shares, as JSON text; empty if none. Each has another version."""
 
     view: Annotated[str, Meta(max_length=MAX_BYTES)] = ""
     version: Text = ""
 
 
-class PicksOfStudent(Message, frozen=True, kw_only=True):
+class PicksOfStudent(msgspec.Struct, frozen=True, kw_only=True):
     """What a student picked."""
 
     nickname: Text
     positions_zyx_angstrom: Picked
 
 
-class ClassPicks(Message, frozen=True, kw_only=True):
+class ClassPicks(msgspec.Struct, frozen=True, kw_only=True):
     """The picks of a class for a task.
 
     Attributes

@@ -17,7 +17,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from napari_cryoet.classroom.messages import (
     JOIN_CODE_LENGTH,
@@ -33,15 +33,7 @@ from napari_cryoet.classroom.messages import (
 )
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import data_path, replace_file, written_whole
-from napari_cryoet.lessons.lesson import (
-    Answer,
-    Feedback,
-    HintCount,
-    Key,
-    Nickname,
-    Progress,
-    StepResult,
-)
+from napari_cryoet.lessons.lesson import Feedback, Key, Nickname, Progress, StepResult
 from napari_cryoet.views.view import Text
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -53,10 +45,6 @@ MAX_CLASS_BYTES: Final = 500 << 20
 
 _AWAY_S: Final = 3 * PATIENCE_S  # students ask for the shared view more often
 _NOT_IN_NAMES: Final = re.compile("[^a-z0-9]+")
-
-
-class FullError(CryoETError):
-    """A limit of a class is reached."""
 
 
 class ClassFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,17 +66,12 @@ class StudentFile(msgspec.Struct, frozen=True, kw_only=True):
     joined_at: Text = ""
 
 
-class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A graded answer."""
+class GivenAnswer(Delivery, frozen=True, kw_only=True):
+    """A delivered answer, graded."""
 
-    uid: Uid
     student: Uid
     nickname: Nickname
-    lesson: Key
     lesson_version: int
-    step: Key
-    answer: Answer
-    n_hints: HintCount = 0
     feedback: Feedback
     seconds: Annotated[float, Meta(ge=0)] = 0.0
     received_at: Text = ""
@@ -214,13 +197,13 @@ class Room:
         return self._students.get(_hash(token))
 
     def join(self, request: JoinRequest) -> Student:
-        """Add a student, or find one who returns; FullError if the class is full."""
+        """Add a student, or find one who returns; CryoETError if the class is full."""
         token_hash = _hash(request.token)
         with self._lock:
             if token_hash in self._students:
                 return self._students[token_hash]
             if len(self._students) >= MAX_STUDENTS:
-                raise FullError(f"The class is full: it has {MAX_STUDENTS} students.")
+                raise CryoETError(f"The class is full: it has {MAX_STUDENTS} students.")
             file = StudentFile(
                 id=secrets.token_hex(16),
                 nickname=self._unused(clean_nickname(request.nickname)),
@@ -240,31 +223,26 @@ class Room:
             name = f"{nickname[:35]} {number}"
         return name
 
-    def require_space(self, student: Student, uid: str) -> None:
-        """FullError if the student, or the class, has delivered too much for a new answer."""
-        is_full = len(student.given) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES
-        if is_full and uid not in student.given:
-            raise FullError("More answers aren't taken.")
-
     def keep(
         self, student: Student, delivery: Delivery, feedback: Feedback, lesson_version: int
     ) -> None:
-        """Write an answer, and return once it would survive a power cut; nothing if it is here already."""
+        """Write an answer, and return once it would survive a power cut; nothing if it is here already.
+
+        Raises CryoETError if the student, or the class, has delivered too much.
+        """
         answer = GivenAnswer(
-            uid=delivery.uid,
+            **asdict(delivery),
             student=student.id,
             nickname=student.nickname,
-            lesson=delivery.lesson,
             lesson_version=lesson_version,
-            step=delivery.step,
-            answer=delivery.answer,
-            n_hints=delivery.n_hints,
             feedback=feedback,
             seconds=student.seconds,
             received_at=_now(),
         )
         with self._lock:
             if delivery.uid not in student.given:
+                if len(student.given) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES:
+                    raise CryoETError("More answers aren't taken.")
                 path = self.folder / "answers" / f"{student.id}-{delivery.uid}.json"
                 self._n_bytes += _write(path, answer)
                 student.given[delivery.uid] = answer

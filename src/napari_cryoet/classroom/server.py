@@ -232,7 +232,6 @@ class _Handlers:
         return _json(feedback)
 
     def _graded(self, source: LessonSource, student: Student, delivery: Delivery) -> Feedback:
-        self._room.require_space(student, delivery.uid)
         feedback = source.grade(delivery.step, delivery.answer)
         self._room.keep(student, delivery, feedback, source.lesson.version)
         return feedback
