@@ -36,7 +36,7 @@ from napari_cryoet.demo.rows import MANIFEST as DEMO
 from napari_cryoet.exceptions import CryoETError, NetworkError, require_known
 from napari_cryoet.lessons.lesson import Feedback, LessonSource
 from napari_cryoet.lessons.text import public_lesson
-from napari_cryoet.packs.serve import PackServer, message_of, page_of
+from napari_cryoet.packs.serve import PackServer, message_of
 from napari_cryoet.views.view import View
 
 try:
@@ -56,6 +56,13 @@ _BEAT_S: Final = 5.0  # a board is sent again at least so often: students may ha
 _PAUSE_S: Final = 0.2  # between two events of a board
 _COMPUTED_AT_ONCE: Final = 2  # the rest of the computer streams
 _COOKIE: Final = "napari-cryoet-class"
+_HOW_TO_JOIN: Final = """<ol>
+<li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
+<li>On its start page, choose <em>Take a lesson</em>, then <em>Join a class…</em>
+<li>Type <code>{address}</code>, the code that your teacher shows, and a nickname.
+</ol>
+<p>Or type in a terminal: <code>napari-cryoet join {address}</code></p>
+"""
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -78,6 +85,11 @@ class ClassServer(PackServer):
         What students can open.
     results
         The folder of students and answers; by default below the user's data.
+
+    Attributes
+    ----------
+    join_code, teacher_code
+        The students' code and the teacher's, as shown.
     """
 
     def __init__(
@@ -93,9 +105,17 @@ class ClassServer(PackServer):
         results: Path | None = None,
     ) -> None:
         self.room = Room(name, results)
+        self.join_code = shown_code(self.room.file.join_code)
+        self.teacher_code = shown_code(self.room.file.teacher_code)
         handlers = _Handlers(self, {source.lesson.key: source for source in lessons})
         serve = partial(
-            super().__init__, folder, host, names=names, cors=cors, routes=handlers.routes()
+            super().__init__,
+            folder,
+            host,
+            names=names,
+            cors=cors,
+            routes=handlers.routes(),
+            how_to=_HOW_TO_JOIN,
         )
         try:
             serve(port=port or self.room.file.port)
@@ -120,16 +140,6 @@ class ClassServer(PackServer):
     def board_url(self) -> str:
         """The teacher's page."""
         return f"{self.page_url}/class/board"
-
-    @property
-    def join_code(self) -> str:
-        """The students' code, as shown."""
-        return shown_code(self.room.file.join_code)
-
-    @property
-    def teacher_code(self) -> str:
-        """The teacher's code, as shown."""
-        return shown_code(self.room.file.teacher_code)
 
     @property
     def urls(self) -> dict[str, str]:
@@ -157,7 +167,6 @@ class _Handlers:
         get = ["GET"]
         post = ["POST"]
         return [
-            Route("/", self.page, methods=get),
             Route("/class/about", self.about, methods=get),
             Route("/class/join", self.join, methods=post),
             Route("/class/lessons/{key}", self.lesson, methods=get),
@@ -177,10 +186,6 @@ class _Handlers:
         ]
 
     # students
-
-    def page(self, request: Request) -> Response:
-        """How to join, for those who type the address in a browser."""
-        return page_of(self._server.pack, self._server.page_url, request, _HOW_TO_JOIN)
 
     def about(self, _request: Request) -> Response:
         """What everybody may know."""
@@ -346,15 +351,6 @@ class _Handlers:
     def _source(self, key: str) -> LessonSource:
         require_known(key, self._lessons, "lesson of this class")
         return self._lessons[key]
-
-
-_HOW_TO_JOIN: Final = """<ol>
-<li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
-<li>On its start page, choose <em>Take a lesson</em>, then <em>Join a class…</em>
-<li>Type <code>{address}</code>, the code that your teacher shows, and a nickname.
-</ol>
-<p>Or type in a terminal: <code>napari-cryoet join {address}</code></p>
-"""
 
 
 def _new_version() -> str:

@@ -74,6 +74,13 @@ MAX_BODY_BYTES: Final = 4 << 20
 MAX_CONNECTIONS: Final = 800  # each is an open file, of which Linux allows 1024
 CONNECTIONS_A_CLIENT: Final = 8
 
+_HOW_TO_OPEN: Final = """<ol>
+<li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
+<li>On its start page, or in the menu of its source, choose <em>Open an address…</em>
+<li>Type <code>{address}</code>
+</ol>
+<p>Or type in a terminal: <code>napari-cryoet open {address}</code></p>
+"""
 _BODY_S: Final = 20.0
 _STOP_S: Final = 5.0
 _HOST: Final = socket.gethostname()
@@ -103,7 +110,8 @@ class PackServer(AbstractContextManager["PackServer"]):
 
     By default only this machine can connect, at a free port. ``names`` are further host names that
     clients may use, such as one given by a router; ``cors`` are origins whose web pages may read
-    the pack; ``routes`` come before the pack's own.
+    the pack; ``routes`` come before the pack's own; ``how_to`` is HTML for the server's page, which
+    may name its ``{address}``.
     """
 
     def __init__(
@@ -115,6 +123,7 @@ class PackServer(AbstractContextManager["PackServer"]):
         names: Sequence[str] = (),
         cors: Sequence[str] = (),
         routes: Sequence[BaseRoute] = (),
+        how_to: str = _HOW_TO_OPEN,
     ) -> None:
         self.pack = open_pack(folder)
         self._socket = _listening_socket(host, port)
@@ -125,7 +134,7 @@ class PackServer(AbstractContextManager["PackServer"]):
         )
         self.page_url = f"http://{name}:{self.port}"
         hosts = [name, *_OWN_NAMES, *names]
-        handlers = _Handlers(self.pack, self.page_url)
+        handlers = _Handlers(self.pack, self.page_url, how_to)
         self._counts = _Counts(_application(handlers, hosts, cors, routes))
         config = uvicorn.Config(
             self._counts,
@@ -299,13 +308,6 @@ code {{ background: #8882; padding: .1em .3em }}</style>
 {how}
 </html>
 """
-_HOW_TO_OPEN: Final = """<ol>
-<li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
-<li>On its start page, or in the menu of its source, choose <em>Open an address…</em>
-<li>Type <code>{address}</code>
-</ol>
-<p>Or type in a terminal: <code>napari-cryoet open {address}</code></p>
-"""
 
 
 class _Query(msgspec.Struct, rename="camel"):
@@ -319,9 +321,10 @@ class _Query(msgspec.Struct, rename="camel"):
 class _Handlers:
     """Answers requests for one pack."""
 
-    def __init__(self, pack: Pack, page_url: str) -> None:
+    def __init__(self, pack: Pack, page_url: str, how_to: str) -> None:
         self.pack = pack
         self._page_url = page_url
+        self._how_to = how_to
         self._database = Database(pack.tables)
         self._root = pack.files.resolve()
         self._key_prefix = pack.manifest.s3_prefix.removeprefix("s3://").partition("/")[2]
@@ -334,7 +337,17 @@ class _Handlers:
 
     def page(self, request: Request) -> Response:
         """What this is and how to open it, for those who type the address in a browser."""
-        return page_of(self.pack, self._page_url, request, _HOW_TO_OPEN)
+        manifest = self.pack.manifest
+        address = str(request.base_url).rstrip("/")
+        if is_this_computer(request.base_url.hostname or ""):
+            address = self._page_url  # which other computers may reach
+        texts = {
+            "title": escape(manifest.title),
+            "terms": escape(joined(manifest.source, manifest.licence)),
+            "how": self._how_to.format(address=escape(address)),
+        }
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return HTMLResponse(_PAGE.format(**texts), headers=headers)
 
     def listing(self, request: Request) -> Response:
         """List all keys with a prefix, like ``ListObjectsV2``."""
@@ -400,21 +413,6 @@ async def message_of(request: Request, kind: type[T]) -> T:
 def _refuse(request: Request, error: Exception) -> Response:
     """The response to an error of ours; after GET, it is that there is no such thing."""
     return PlainTextResponse(str(error), 404 if request.method == "GET" else 400)
-
-
-def page_of(pack: Pack, page_url: str, request: Request, how: str) -> Response:
-    """The page of a served pack; ``how`` is HTML that may name ``{address}``."""
-    address = str(request.base_url).rstrip("/")
-    if is_this_computer(request.base_url.hostname or ""):
-        address = page_url  # which other computers may reach
-    manifest = pack.manifest
-    texts = {
-        "title": escape(manifest.title),
-        "terms": escape(joined(manifest.source, manifest.licence)),
-        "how": how.format(address=escape(address)),
-    }
-    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return HTMLResponse(_PAGE.format(**texts), headers=headers)
 
 
 def _application(
