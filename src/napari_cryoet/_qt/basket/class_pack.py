@@ -10,12 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.controls import (
-    name_file_field,
-    open_folder,
-    plain_label,
-    push_button,
-)
+from napari_cryoet._qt.widgets.controls import name_file_field, plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.basket.basket import Basket, ids_in
 from napari_cryoet.basket.contents import ask_basket_runs
@@ -29,7 +24,7 @@ from napari_cryoet.lessons.class_pack import (
 )
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.views.store import kept_views
-from napari_cryoet.wording import plain, size_text
+from napari_cryoet.wording import plain
 
 KEY: Final = "class pack"
 _PLAN: Final = "plan of the class pack"
@@ -84,11 +79,9 @@ class ClassPackDialog(StartDialog):
         self.bar = StartBar(self.tasks, KEY, "Make the pack", "Write the pack")
         self.bar.button.setDefault(True)
         self.bar.start_requested.connect(self._on_start)
-        self.show_folder = push_button("Show folder", lambda: open_folder(self.path.parent))
-        self.show_folder.hide()
         self.tasks.finished.connect(self._on_finished)
         column = QVBoxLayout(self)
-        for part in (self.form.native, self.size_label, self.bar, self.show_folder):
+        for part in (self.form.native, self.size_label, self.bar):
             column.addWidget(part)
         self._make_plan()
 
@@ -128,18 +121,12 @@ class ClassPackDialog(StartDialog):
         path = self.path
         if plan is not None:
             self.form.enabled = False
-            self.show_folder.hide()
             self.tasks.run(
                 KEY,
                 lambda job: write_class_pack(plan, path, task=job),
-                then=self._on_written,
+                then=lambda saved: self.bar.say(f"Saved to {saved}."),
                 failed=self.bar.show_error,
             )
-
-    def _on_written(self, path: Path) -> None:
-        size = f", {size_text(path.stat().st_size)}" if path.is_file() else ""
-        self.bar.say(f"Saved to {path}{size}.")
-        self.show_folder.show()
 
     def _on_finished(self, key: object) -> None:
         if key == KEY:
