@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from filelock import FileLock
 from hypothesis import settings
 from pytestqt.qtbot import QtBot
 
+from command_line import serving
 from network_guard import guard_network
 
 if TYPE_CHECKING:
@@ -252,10 +252,5 @@ def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def served_demo(demo_pack: Path) -> Iterator[dict[str, str]]:
     """The URLs of the small demo served by the command line: ``graphql``, ``files`` and ``s3``."""
-    command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(demo_pack)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.terminate()
+    with serving(demo_pack) as (_, urls):
+        yield urls

@@ -280,7 +280,7 @@ class Server:
         """Serve, and call ``started`` once `url` is known."""
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
         listener = await asyncio.start_server(
-            self._serve, "127.0.0.1", port, limit=2**20, ssl=self.tls
+            self.serve, "127.0.0.1", port, limit=2**20, ssl=self.tls
         )
         self.url = (
             f"http{'s' if self.tls else ''}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
@@ -294,7 +294,8 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # until transports are closed
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of a connection."""
         self.note("connections", 1)
         links = Link(self.connection_bytes_s), self._total
         try:

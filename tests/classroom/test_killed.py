@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from classroom.classes import LESSON, make_pack
+from command_line import serving
 from napari_cryoet.classroom.client import ClassClient
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.lessons.lesson import ChooseAnswer
 
-
-@contextmanager
-def serving(pack: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """A class that the command line serves, and what it prints when it is ready."""
-    command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(pack), "--class", "Monday"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process, json.loads(process.stdout.readline())
-        finally:
-            process.kill()
+CLASS = ("--class", "Monday")
 
 
 def test_no_answer_is_lost_if_the_server_is_killed(tmp_path: Path, user_folder: Path) -> None:
@@ -36,7 +22,7 @@ def test_no_answer_is_lost_if_the_server_is_killed(tmp_path: Path, user_folder: 
     (pack / "lessons" / "one").mkdir(parents=True)
     (pack / "lessons" / "one" / "lesson.md").write_text(LESSON)
     students = []
-    with serving(pack) as (process, said):
+    with serving(pack, *CLASS) as (process, said):
         for number in range(3):
             joined = ClassClient.join(
                 said["page"], said["join_code"], f"S{number}", folder=tmp_path / "kept"
@@ -54,7 +40,7 @@ def test_no_answer_is_lost_if_the_server_is_killed(tmp_path: Path, user_folder: 
     (answers,) = user_folder.rglob("answers")
     assert [json.loads(path.read_bytes())["nickname"] for path in answers.iterdir()] == ["S0"]
     assert os.name == "nt" or answers.parent.stat().st_mode & 0o077 == 0
-    with serving(pack) as (_, said_again):
+    with serving(pack, *CLASS) as (_, said_again):
         assert said_again == said  # the same port and codes
         students[1].student.deliver(lambda *_: None)
         students[2].grade("choose", ChooseAnswer(choice=1))

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import pytest
 import zarr
 
 from classroom.classes import LESSON, view_of
+from command_line import serving
 from journeys import student
 from journeys.link import SharedLink
 from napari_cryoet.classroom.client import TeacherClient
@@ -31,35 +31,32 @@ from run_rows import rows_of_runs
 STUDENTS = 20
 LINK_BYTES_S = 50e6
 SHAPE_ZYX = (24, 300, 280)  # four chunks a plane
+LARGE_ZYX = (4, 900, 840)  # 12 MB in one chunk
 HTTPS = "https://files.example.org"
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
 
 
-@pytest.fixture
-def pack(tmp_path: Path) -> Path:
-    """A pack with one run."""
-    rows = rows_of_runs(HTTPS, 1, SHAPE_ZYX, 10.0)
+def make_pack(folder: Path, shape_zyx: tuple[int, int, int], n_runs: int) -> Path:
+    """A pack with equal runs."""
+    rows = rows_of_runs(HTTPS, n_runs, shape_zyx, 10.0)
     for table in ("depositions", "datasets", "alignments", "tiltseries"):
         rows[table] = [blank_row(table) | {"id": 1}]
     manifest = PackManifest(title="A class", https_prefix=f"{HTTPS}/", s3_prefix="s3://example/")
-    pack = write_pack(tmp_path / "pack", manifest, rows)
-    write_image(pack.files / "0.zarr", noise(SHAPE_ZYX))
+    pack = write_pack(folder, manifest, rows)
+    write_image(pack.files / "0.zarr", noise(shape_zyx))
+    for number in range(1, n_runs):
+        shutil.copytree(pack.files / "0.zarr", pack.files / f"{number}.zarr", copy_function=os.link)
     return pack.folder
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs processes that fork")
 def test_twenty_students_behind_one_address_see_the_first_plane(
-    pack: Path, tmp_path: Path, user_folder: Path
+    tmp_path: Path, user_folder: Path
 ) -> None:
-    command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(pack)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as server:
-        try:
-            assert server.stdout is not None
-            url = json.loads(server.stdout.readline())["page"]
-            planes = planes_of_students(url, tmp_path, user_folder)
-        finally:
-            server.terminate()
+    pack = make_pack(tmp_path / "pack", SHAPE_ZYX, 1)
+    with serving(pack) as (server, urls):
+        planes = planes_of_students(urls["page"], tmp_path, user_folder)
+        server.terminate()
         _, said = server.communicate()
 
     expected = zarr.open_array(pack / "files" / "0.zarr" / "0", mode="r")[SHAPE_ZYX[0] // 2]
@@ -100,27 +97,20 @@ def start(home: Path, work: Callable[..., None], *arguments: object) -> BaseProc
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs processes that fork")
 def test_twenty_students_share_a_link_of_50_mb_a_second(tmp_path: Path, user_folder: Path) -> None:
-    pack = make_class_pack(tmp_path / "pack")
-    command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(pack), "--class", "Monday"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as server:
-        try:
-            assert server.stdout is not None
-            said = json.loads(server.stdout.readline())
-            port = urlsplit(said["page"]).port
-            assert port is not None
-            with SharedLink(port, LINK_BYTES_S) as link:
-                address = f"http://127.0.0.1:{link.port}"
-                alone_s = time_alone(address, tmp_path, user_folder)
-                alone_bytes = link.sent_bytes
-                teacher = TeacherClient(said["page"], said["teacher_code"])
-                times, shared_at_s = times_of_class(
-                    address, said["join_code"], teacher, tmp_path, user_folder
-                )
-                class_bytes = link.sent_bytes - alone_bytes
-        finally:
-            server.terminate()
-        server.communicate()
+    pack = make_pack(tmp_path / "pack", LARGE_ZYX, STUDENTS)
+    (pack / "lessons" / "one").mkdir(parents=True)
+    (pack / "lessons" / "one" / "lesson.md").write_text(LESSON)
+    with serving(pack, "--class", "Monday") as (_, said):
+        port = urlsplit(said["page"]).port
+        assert port is not None
+        with SharedLink(port, LINK_BYTES_S) as link:
+            alone_s = time_alone(link.url, tmp_path, user_folder)
+            alone_bytes = link.passed_bytes
+            teacher = TeacherClient(said["page"], said["teacher_code"])
+            times, shared_at_s = times_of_class(
+                link.url, said["join_code"], teacher, tmp_path, user_folder
+            )
+            class_bytes = link.passed_bytes - alone_bytes
 
     slowest_s = max(each["first_plane_s"] for each in times)
     follow_s = [each["followed_at_s"] - shared_at_s for each in times]
@@ -139,23 +129,6 @@ def test_twenty_students_share_a_link_of_50_mb_a_second(tmp_path: Path, user_fol
     assert (
         len({json.loads(path.read_bytes())["nickname"] for path in answers.iterdir()}) == STUDENTS
     )
-
-
-def make_class_pack(folder: Path) -> Path:
-    """A pack with as many equal runs as there are students, and a lesson."""
-    shape_zyx = (4, 900, 840)  # 12 MB in one chunk
-    rows = rows_of_runs(HTTPS, STUDENTS, shape_zyx, 10.0)
-    for table in ("depositions", "datasets", "alignments", "tiltseries"):
-        rows[table] = [blank_row(table) | {"id": 1}]
-    manifest = PackManifest(title="A class", https_prefix=f"{HTTPS}/", s3_prefix="s3://example/")
-    pack = write_pack(folder, manifest, rows)
-    write_image(pack.files / "0.zarr", noise(shape_zyx))
-    for number in range(1, STUDENTS):
-        shutil.copytree(pack.files / "0.zarr", pack.files / f"{number}.zarr", copy_function=os.link)
-    lesson = pack.folder / "lessons" / "one"
-    lesson.mkdir(parents=True)
-    (lesson / "lesson.md").write_text(LESSON)
-    return pack.folder
 
 
 def time_alone(address: str, folder: Path, user_folder: Path) -> float:
