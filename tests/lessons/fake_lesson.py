@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_cryoet.exceptions import NetworkError, NotFoundError
+from napari_cryoet.exceptions import FormatError, NetworkError
 from napari_cryoet.lessons.lesson import (
     Answer,
     ChooseAnswer,
@@ -37,7 +37,7 @@ class FakeLesson:
         if not self.is_reachable:
             raise NetworkError("The class can't be reached.")
         if name not in self.files:
-            raise NotFoundError(f"The lesson has no file {name}.")
+            raise FormatError(f"The lesson has no file {name}.")
         return self.files[name]
 
     def enter(self, step_key: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from lessons.fake_lesson import FakeLesson
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, NetworkError
 from napari_cryoet.lessons.lesson import (
     Choice,
     ChooseAnswer,
@@ -146,9 +147,14 @@ def test_the_summary_is_a_table_of_first_scores(source: FakeLesson) -> None:
 def test_files_of_a_class_are_written_and_stay_in_their_folder(
     source: FakeLesson, tmp_path: Path
 ) -> None:
-    source.files = {"picks/a.ndjson": b"here"}
+    lost = Mock(folder=None)
+    lost.read_file.side_effect = [b"here", NetworkError("Gone.")]
+    with pytest.raises(NetworkError):
+        fetch_files(lost, ["picks/a.ndjson"], tmp_path)
+    source.files = {"picks/a.ndjson": b"here", "picks/a.ndjson.provenance.json": b"notes"}
     folder = fetch_files(source, ["picks/a.ndjson"], tmp_path)
     assert Path(folder, "picks/a.ndjson").read_bytes() == b"here"
+    assert Path(folder, "picks/a.ndjson.provenance.json").read_bytes() == b"notes"
     for name in ("../a", "/etc/passwd", ""):
         with pytest.raises(FormatError):
             fetch_files(source, [name], tmp_path)

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.notes import SUFFIX, path_beside
 from napari_cryoet.lessons.lesson import (
     Answer,
@@ -243,9 +243,9 @@ def fetch_files(
             raise FormatError(f"A lesson can't name the file {name!r}: it isn't in its folder.")
         path = folder / name
         if not path.exists():
+            content = source.read_file(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(source.read_file(name))
-            with suppress(CryoETError):  # it states the voxel spacing; not every file has one
-                notes = path_beside(path)
-                notes.write_bytes(source.read_file(f"{name}{SUFFIX}"))
+            with suppress(FormatError):  # it states the voxel spacing; not every file has one
+                path_beside(path).write_bytes(source.read_file(f"{name}{SUFFIX}"))
+            path.write_bytes(content)  # last: what is here isn't fetched again
     return folder
