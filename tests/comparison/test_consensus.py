@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from napari_cryoet import (
     ComparisonError,
     Picks,
-    compare,
     consensus,
     load_picks,
     read_picks,
@@ -82,13 +81,6 @@ def test_the_order_of_the_people_does_not_matter(seed):
     expected = consensus(given_picks, 4).picks.points_zyx
     for order in itertools.permutations(given_picks):
         np.testing.assert_allclose(consensus(order, 4).picks.points_zyx, expected)
-
-
-def test_agreement_is_the_mean_of_what_compare_gives():
-    given_picks = people(7)
-    pairs = itertools.combinations(given_picks, 2)
-    scores = [compare(a, b, radius_angstrom=4).figures["f_beta"] for a, b in pairs]
-    assert consensus(given_picks, 4).agreement == pytest.approx(np.mean(scores))
 
 
 def test_people_who_picked_nothing_have_no_agreement():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance, plain_data
 from napari_cryoet.task import UNWATCHED, Task, shows_progress
 from napari_cryoet.wording import count_text, nm_text
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 #: Columns of the consensus: how many people made a pick, and the mean distance of their picks from it.
 VOTES: Final = "votes"
@@ -107,13 +104,6 @@ class Consensus:
         are_kept = self.picks.features[VOTES] >= min_votes
         return self.picks.take(are_kept, f"kept those of at least {min_votes} people")
 
-    def to_dataframe(self) -> DataFrame:
-        """One row for each pick: position, votes, scatter, and each person's row."""
-        table = self.picks.to_dataframe()
-        for number, name in enumerate(self.names):
-            table[f"row_of_{name}"] = self.members[:, number]
-        return table
-
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON-compatible data."""
         report = {
@@ -186,7 +176,7 @@ def consensus(
     order = np.lexsort((*means.T[::-1], -votes))
     spacing = people[0].spacing_angstrom or 1.0
     return Consensus(
-        names=_names(people),
+        names=tuple(name_of_side(each) or f"{number}" for number, each in enumerate(people, 1)),
         radius_angstrom=float(radius_angstrom),
         picks=Picks(
             means[order] / spacing,
@@ -233,15 +223,6 @@ def _groups(
         if np.linalg.norm(offsets, axis=1).max() <= radius:
             groups.merge(a, b)
     return [sorted(group) for group in groups.subsets()]
-
-
-def _names(people: list[Picks]) -> tuple[str, ...]:
-    """A name for each, none twice."""
-    names: list[str] = []
-    for number, each in enumerate(people, 1):
-        name = name_of_side(each) or f"{number}"
-        names.append(f"{name} ({number})" if name in names else name)
-    return tuple(names)
 
 
 def _about(people: list[Picks]) -> Provenance:

@@ -136,8 +136,6 @@ def distances_to(targets: Floats, points: Floats) -> Floats:
     """The distance of each point (n, 3) to the nearest target (m, 3); inf if there is none."""
     from scipy.spatial import KDTree
 
-    if not len(points) or not len(targets):
-        return np.full(len(points), np.inf)
     return np.asarray(KDTree(targets).query(points)[0])
 
 
