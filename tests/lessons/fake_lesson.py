@@ -7,7 +7,6 @@ from pathlib import Path
 from napari_cryoet.exceptions import FormatError, NetworkError
 from napari_cryoet.lessons.lesson import (
     Answer,
-    ChooseAnswer,
     Feedback,
     Lesson,
     MeasureAnswer,
@@ -51,23 +50,21 @@ class FakeLesson:
         self.answers.append((step_key, answer))
         self.n_hints = n_hints
         is_right = answer == self.right.get(step_key)
+        reference = ()
+        wrong = ()
         match answer:
             case PickAnswer(positions_zyx_angstrom=positions):
-                wrong = [Remark(position_zyx_angstrom=each, cause="noise") for each in positions]
-                return Feedback(
-                    score=float(is_right),
-                    is_right=is_right,
-                    cause="right" if is_right else "noise",
-                    text="Well picked." if is_right else "There is **only noise** here.",
-                    figures={"precision": float(is_right)},
-                    remarks=() if is_right else tuple(wrong),
-                    reference_zyx_angstrom=REFERENCE,
-                )
-            case ChooseAnswer():
-                cause = "right" if is_right else "wrong choice"
-            case MeasureAnswer():
-                is_right = 300 < answer.length_angstrom < 500
-                cause = "right" if is_right else "too long"
-            case _:
-                cause = "right" if is_right else "wrong choice"
-        return Feedback(score=float(is_right), is_right=is_right, cause=cause, text="So it is.")
+                reference = REFERENCE
+                wrong = positions
+            case MeasureAnswer(length_angstrom=length):
+                is_right = 300 < length < 500
+        remarks = tuple(Remark(position_zyx_angstrom=each, cause="noise") for each in wrong)
+        return Feedback(
+            score=float(is_right),
+            is_right=is_right,
+            cause="right" if is_right else "noise",
+            text="Well done." if is_right else "There is **only noise** here.",
+            figures={"precision": float(is_right)},
+            remarks=() if is_right else remarks,
+            reference_zyx_angstrom=reference,
+        )

@@ -64,7 +64,7 @@ def test_the_first_answer_counts_and_nobody_has_to_be_right(source: FakeLesson) 
     assert (session.is_over, session.text) == (True, "Summary")
     result = session.result("Ada")
     kept = result.steps[1]
-    assert (kept.answer, kept.score, kept.cause) == (ChooseAnswer(choice=0), 0.0, "wrong choice")
+    assert (kept.answer, kept.score, kept.cause) == (ChooseAnswer(choice=0), 0.0, "noise")
     assert (kept.attempts, kept.n_hints, kept.seconds) == (2, 1, 15.0)
     assert (result.nickname, result.lesson, result.lesson_version) == ("Ada", "fake", 3)
     assert source.entered == [*(step.key for step in STEPS), ""]

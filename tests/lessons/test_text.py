@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import msgspec
 import pytest
@@ -119,61 +118,52 @@ def test_words_that_would_be_read_as_something_else_are_refused(text):
         lesson_text(Lesson(key="k", title="t", steps=steps))
 
 
-@dataclass
-class Damaged:
-    text: str
-    word: str
-
-
 ANSWER_SHOWN = replace(VIEW, layers=(ViewedLayer(kind="file", file="answers/A.ndjson"),))
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
 DAMAGED = [
-    Damaged("no header", "header"),
-    Damaged("---\ntitle: 1\n---\n", "title"),
-    Damaged("---\ntitle: a\ntilte: b\n---\n", "tilte"),
-    Damaged("---\ntitle: a\nsteps: []\n---\n", "steps"),
-    Damaged(f"---\ntitle: a\n{LAUGHS}---\n", "anchor"),
-    Damaged("---\ntitle: !!python/object/apply:os.system [ls]\n---\n", "header"),
-    Damaged(f"---\ntitle: a\nminutes: {'9' * 5000}\n---\n", "header"),
-    Damaged(f"---\ntitle: {'[' * 5000}\n---\n", "header"),
-    Damaged(f"---\ntitle: a\ndescription: {'x ' * 60_000}\n---\n", "characters"),
-    Damaged(f"{HEADER}hello\n", "step"),
-    Damaged(f"{HEADER}## A\n\n## A\n", "'a'"),
-    Damaged(f"{HEADER}## A {{#../x}}\n", "'A'"),
-    Damaged(f"{HEADER}## A\n```task\nkind: pick\n  x: [\n```\n", "line 7"),
-    Damaged(f"{HEADER}## A\n\n```task\nkind: fly\n```\n", "line 6"),
-    Damaged(f"{HEADER}## A\n\n```task\nkind: chose\n```\n", "choose"),
-    Damaged(f"{HEADER}## A\n```view\nhttps://example.org\n```\n", "view"),
-    Damaged(f"{HEADER}## A\n```hint\na\n```\n```view\n{{}}\n```\n", "line 8"),
-    Damaged(
-        f"{HEADER}## A\n```view\n{VIEW.link()}\n```\n```view\n{VIEW.link()}\n```\n", "only one"
-    ),
-    Damaged(f"{HEADER}## A\n{'x' * 30_000}\n", "20000"),
-    Damaged(HEADER + "".join(f"## A{number}\n" for number in range(200)), "100"),
-    Damaged(HEADER + "x" * (MAX_LESSON_BYTES + 1), "larger"),
-    Damaged(
+    ("no header", "header"),
+    ("---\ntitle: 1\n---\n", "title"),
+    ("---\ntitle: a\ntilte: b\n---\n", "tilte"),
+    ("---\ntitle: a\nsteps: []\n---\n", "steps"),
+    (f"---\ntitle: a\n{LAUGHS}---\n", "anchor"),
+    ("---\ntitle: !!python/object/apply:os.system [ls]\n---\n", "header"),
+    (f"---\ntitle: a\nminutes: {'9' * 5000}\n---\n", "header"),
+    (f"---\ntitle: {'[' * 5000}\n---\n", "header"),
+    (f"---\ntitle: a\ndescription: {'x ' * 60_000}\n---\n", "characters"),
+    (f"{HEADER}hello\n", "step"),
+    (f"{HEADER}## A\n\n## A\n", "'a'"),
+    (f"{HEADER}## A {{#../x}}\n", "'A'"),
+    (f"{HEADER}## A\n```task\nkind: pick\n  x: [\n```\n", "line 7"),
+    (f"{HEADER}## A\n\n```task\nkind: fly\n```\n", "line 6"),
+    (f"{HEADER}## A\n\n```task\nkind: chose\n```\n", "choose"),
+    (f"{HEADER}## A\n```view\nhttps://example.org\n```\n", "view"),
+    (f"{HEADER}## A\n```hint\na\n```\n```view\n{{}}\n```\n", "line 8"),
+    (f"{HEADER}## A\n```view\n{VIEW.link()}\n```\n```view\n{VIEW.link()}\n```\n", "only one"),
+    (f"{HEADER}## A\n{'x' * 30_000}\n", "20000"),
+    (HEADER + "".join(f"## A{number}\n" for number in range(200)), "100"),
+    (HEADER + "x" * (MAX_LESSON_BYTES + 1), "larger"),
+    (
         f"{HEADER}## A\n```task\nkind: pick\nobject_name: a\ntolerance_angstrom: 1\nreference: picks/a.ndjson\n```\n",
         "answers/",
     ),
-    Damaged(
+    (
         f"{HEADER}## A\n```task\nkind: sort\npicks: answers/a.csv\nreference: answers/a.csv\n"
         "tolerance_angstrom: 1\n```\n",
         "picks",
     ),
-    Damaged(
+    (
         f"{HEADER}## A\n```view\n{ANSWER_SHOWN.link()}\n```\n",
         "hidden",
     ),
 ]
 
 
-@pytest.mark.parametrize("damaged", DAMAGED, ids=lambda damaged: damaged.word)
-def test_damaged_and_hostile_lessons_are_refused(damaged):
-    with pytest.raises(FormatError) as caught:
-        read_lesson_text(damaged.text, "key")
-    assert damaged.word in str(caught.value)
+def test_damaged_and_hostile_lessons_are_refused():
+    for text, word in DAMAGED:
+        with pytest.raises(FormatError, match=word):
+            read_lesson_text(text, "key")
 
 
 def test_deep_and_long_texts_take_no_time():
