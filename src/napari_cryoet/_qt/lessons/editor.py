@@ -349,13 +349,8 @@ def _row(*parts: QWidget) -> QHBoxLayout:
 
 
 def _scrolling(content: QWidget) -> QScrollArea:
-    holder = QWidget()
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.addWidget(content)
-    column.addStretch(1)
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(holder)
+    area.setWidget(content)
     return area

@@ -139,6 +139,7 @@ class TaskForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.kind)
         column.addLayout(self._form)
+        column.addStretch(1)
         self._connect()
         self.show_task(None)
 
