@@ -33,12 +33,12 @@ from napari_cryoet.lessons.session import files_of
 from napari_cryoet.lessons.text import key_of, lesson_text, read_lesson_text
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task
-from napari_cryoet.views.view import Camera, View, Zyx
+from napari_cryoet.views.view import Camera, View
 
 #: The folder of a lesson's picks that learners see.
-SHOWN: Final = "picks/"
+_SHOWN: Final = "picks/"
 #: Suffixes of pictures, and how such files begin.
-PICTURES: Final = {".png": b"\x89PNG", ".jpg": b"\xff\xd8\xff"}
+_PICTURES: Final = {".png": b"\x89PNG", ".jpg": b"\xff\xd8\xff"}
 _USE_PICTURE: Final = "Use a PNG or JPEG."
 
 
@@ -113,7 +113,7 @@ class Draft:
 
     def add_picks(self, step: int, picks: Picks, *, is_hidden: bool) -> str:
         """Keep picks for a step's task, and return the name of their file."""
-        name = f"{HIDDEN if is_hidden else SHOWN}{self.steps[step].key}.ndjson"
+        name = f"{HIDDEN if is_hidden else _SHOWN}{self.steps[step].key}.ndjson"
         write_picks(picks, Path(self._unsaved.name, name), overwrite=True)
         return name
 
@@ -144,7 +144,7 @@ class Draft:
 
         Raises FormatError if it isn't a PNG or JPEG.
         """
-        suffix = next((each for each, start in PICTURES.items() if content.startswith(start)), "")
+        suffix = next((each for each, start in _PICTURES.items() if content.startswith(start)), "")
         if not suffix:
             raise FormatError(f"{title} isn't a picture that can be shown.", hint=_USE_PICTURE)
         checksum = hashlib.sha256(content).hexdigest()[:8]
@@ -254,16 +254,6 @@ class Trial:
         return grade(asked, answer, lambda name: self._draft.place_of(name).read_picks(name), task)
 
 
-def middle_of(camera: Camera) -> Zyx:
-    """The place in the middle of a canvas, on the plane that it shows."""
-    middle = list(camera.center_zyx_angstrom)
-    if camera.ndisplay == 2:
-        through = camera.order[0]
-        middle[through] = camera.point_zyx_angstrom[through]
-    z, y, x = middle
-    return z, y, x
-
-
 def region_of_screen(camera: Camera, extent_zyx: RegionZyx, thickness_angstrom: float) -> RegionZyx:
     """The box that a canvas in 2D shows, within the tomogram.
 
@@ -278,7 +268,7 @@ def region_of_screen(camera: Camera, extent_zyx: RegionZyx, thickness_angstrom: 
     """
     height, width = camera.field_angstrom
     through, down, right = camera.order
-    center = np.array(middle_of(camera))
+    center = np.array(camera.middle_zyx_angstrom)
     half = np.empty(3)
     half[through] = thickness_angstrom / 2 if thickness_angstrom else np.inf
     half[down] = height / 2

@@ -471,10 +471,8 @@ def _write_layers(layers: list[Any], places: list[_Place | None], view: View) ->
 def _written_camera(camera: Camera, state: _State, spacing_angstrom: float) -> dict[str, Any]:
     """The part of a state that shows a camera's place."""
     voxel = _voxel_angstrom(state, spacing_angstrom)
-    zyx = list(camera.center_zyx_angstrom)
-    if camera.ndisplay == 2:
-        zyx[camera.order[0]] = camera.point_zyx_angstrom[camera.order[0]]
-    position = {axis: round(at / voxel[axis], 2) for axis, at in zip("zyx", zyx, strict=True)}
+    middle = zip("zyx", camera.middle_zyx_angstrom, strict=True)
+    position = {axis: round(at / voxel[axis], 2) for axis, at in middle}
     place = {"position": [position.get(axis, 0.0) for axis in state.dimensions]}
     height = _height(camera) / voxel["x"]
     if camera.ndisplay == 2:

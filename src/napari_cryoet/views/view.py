@@ -181,6 +181,16 @@ class Camera(Part, frozen=True, kw_only=True):
     projection: Text | None = None
     ortho: bool = False
 
+    @property
+    def middle_zyx_angstrom(self) -> Zyx:
+        """The place in the middle of the canvas; in 2D, on the plane that it shows."""
+        middle = list(self.center_zyx_angstrom)
+        if self.ndisplay == 2:
+            through = self.order[0]
+            middle[through] = self.point_zyx_angstrom[through]
+        z, y, x = middle
+        return z, y, x
+
 
 class Words(Part, frozen=True, kw_only=True):
     """A view's title, what to look at, and the citation of its data, as plain text."""

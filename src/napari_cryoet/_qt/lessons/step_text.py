@@ -19,7 +19,7 @@ from napari_cryoet._qt.widgets.controls import add_item
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, content_of
 from napari_cryoet.lessons.markdown import ActionKind
-from napari_cryoet.lessons.writing import Draft, middle_of
+from napari_cryoet.lessons.writing import Draft
 
 _PICTURE_PX: Final = (1600, 1200)  # of the screen, at most
 
@@ -62,7 +62,7 @@ class StepText(QPlainTextEdit):
     def insert_place(self, kind: ActionKind) -> None:
         """Insert a link to the middle of the screen."""
         with self._notice.reporting():
-            middle = middle_of(camera_of(self._viewer))
+            middle = camera_of(self._viewer).middle_zyx_angstrom
             numbers = ",".join(f"{length:.0f}" for length in middle)
             self._insert_link("here", f"!{kind}={numbers}")
 

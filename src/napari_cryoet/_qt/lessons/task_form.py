@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.layers.placement import spacing_angstrom_of
+from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_picks import are_picks, volume_for
 from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import form_of, number_box, plain_label
@@ -75,7 +75,6 @@ _OPTIONAL: Final = {"ask", "explanation", "region_zyx_angstrom", "reference", "c
 _EMPTY: Final = (None, "", ())
 _FILL_IN: Final = "Fill it in, or choose No task."
 _TEXT_PX: Final = 56
-_ANGSTROM_PER_NM: Final = 10.0
 
 
 class TaskForm(QWidget):
@@ -172,7 +171,7 @@ class TaskForm(QWidget):
                 case QLineEdit():
                     field.setText(value or "")
                 case QDoubleSpinBox():
-                    field.setValue((value or 0.0) / _ANGSTROM_PER_NM)
+                    field.setValue((value or 0.0) / ANGSTROM_PER_NM)
         kinds = list(KINDS.values())
         self.kind.setCurrentIndex(kinds.index(None if task is None else type(task)))
         self._show_kind()
@@ -239,7 +238,7 @@ class TaskForm(QWidget):
             case "object_name", _:
                 return self.object_name.text().strip()
             case _, QDoubleSpinBox() as number:
-                return number.value() * _ANGSTROM_PER_NM or None
+                return number.value() * ANGSTROM_PER_NM or None
             case _, field:
                 return _content(field)
 
@@ -269,7 +268,7 @@ class TaskForm(QWidget):
         if len(ranges) != 3:
             raise FormatError("The region needs the step's tomogram.", hint="Open it.")
         z, y, x = ((each.start, each.stop) for each in ranges)
-        thickness = self.thickness.value() * _ANGSTROM_PER_NM
+        thickness = self.thickness.value() * ANGSTROM_PER_NM
         return region_of_screen(self._view.camera, (z, y, x), thickness)
 
     # what the form shows
@@ -334,8 +333,8 @@ class TaskForm(QWidget):
         if about.object_name:
             self.object_name.setText(about.object_name)
         size = diameter_angstrom(about.object_id, self.object_name.text())
-        self.tolerance.setValue(size / 2 / _ANGSTROM_PER_NM)
-        self.thickness.setValue(2 * size / _ANGSTROM_PER_NM)
+        self.tolerance.setValue(size / 2 / ANGSTROM_PER_NM)
+        self.thickness.setValue(2 * size / ANGSTROM_PER_NM)
 
 
 def _content(field: QWidget) -> Any:
