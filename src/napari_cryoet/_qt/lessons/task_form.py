@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, spacing_angstrom_of
+from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, shown_volumes
 from napari_cryoet._qt.picks.layer_picks import are_picks, volume_for
 from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import form_of, number_box, plain_label
@@ -252,11 +252,11 @@ class TaskForm(QWidget):
         if not isinstance(layer, Points):
             raise FormatError("The task needs a layer of picks.", hint=_FILL_IN)
         volume = volume_for(list(self._viewer.layers), layer)
-        spacing = None if volume is None else spacing_angstrom_of(volume)
-        if volume is None or spacing is None:
+        shown = shown_volumes([] if volume is None else [volume])
+        if not shown:
             raise FormatError("The picks need their tomogram.", hint="Open it beside them.")
-        size_z, size_y, size_x = (volume.data[0] if volume.multiscale else volume.data).shape
-        picks = Picks(positions_of(layer) / spacing, spacing, shape_zyx=(size_z, size_y, size_x))
+        spacing = shown[0].spacing_angstrom
+        picks = Picks(positions_of(layer) / spacing, spacing, shape_zyx=shown[0].shape_zyx)
         return draft.add_picks(step, picks, is_hidden=is_hidden)
 
     def _region(self) -> RegionZyx | None:
@@ -317,7 +317,7 @@ class TaskForm(QWidget):
         layer = self.reference.layer
         if layer is None:
             return
-        with suppress(FormatError):  # there is no region yet
+        with suppress(FormatError, ValueError):  # of a region, or of points that aren't numbers
             region = self._region()
             picks = Picks(positions_of(layer), 1.0)
             inside = picks if region is None else picks_within(picks, region)
