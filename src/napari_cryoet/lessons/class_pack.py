@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from napari_cryoet.basket.basket import Basket, RecordKind
+from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import (
     Chosen,
     ask_basket_runs,
@@ -32,8 +32,8 @@ from napari_cryoet.download.folder import MANIFEST_NAME
 from napari_cryoet.download.lists import FOLDER as SCRIPTS_FOLDER
 from napari_cryoet.download.plan import Plan, PlannedItem, clean_name, dated_row, plan_cells
 from napari_cryoet.download.run import download_files
-from napari_cryoet.exceptions import FormatError, NotFoundError
-from napari_cryoet.files import UNFINISHED, prepare_target, written_whole
+from napari_cryoet.exceptions import FormatError, NotFoundError, require_known
+from napari_cryoet.files import UNFINISHED, written_whole
 from napari_cryoet.formats.ome_zarr import folder_bytes
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask
@@ -42,7 +42,7 @@ from napari_cryoet.locations import Location, PathOrUrl, path_to_write
 from napari_cryoet.packs.pack import open_pack, write_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal
-from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.runs.runs import LEVELS, Cell, Runs, every_cell, file_cells
 from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import by_id
@@ -221,18 +221,15 @@ class _Shown:
         }
         found, remarks = find_layers(view, pages)
         self.remarks += remarks
-        tomograms = []
-        for _, _, record in found:
-            kind: RecordKind = "tilt_series"
-            record_id = record.id
-            match record:
-                case AnnotationFile():
-                    kind = "annotation_shapes"
-                    record_id = record.annotation_shape_id or 0
-                case Tomogram():
-                    kind = "tomograms"
-                    tomograms.append(record)
-            self.basket = self.basket.with_ids(kind, [record_id])
+        records = [layer.record for layer in found]
+        tomograms = [each for each in records if isinstance(each, Tomogram)]
+        tilt_series = [each for each in records if isinstance(each, TiltSeries)]
+        files = [each for each in records if isinstance(each, AnnotationFile)]
+        self.basket = (
+            self.basket.with_ids("tomograms", [each.id for each in tomograms])
+            .with_ids("tilt_series", [each.id for each in tilt_series])
+            .with_ids("annotation_shapes", [each.annotation_shape_id or 0 for each in files])
+        )
         camera = view.camera
         self._add_places(tomograms, [camera.point_zyx_angstrom, camera.center_zyx_angstrom])
         return tomograms
@@ -298,11 +295,9 @@ def _lesson(portal: Portal, name: Path | str, task: Task) -> LessonFolder:
     if is_key and source.kind in {"demo", "pack"}:
         pack = ensure_demo_pack(task) if source.kind == "demo" else Path(source.location)
         packed = {lesson.lesson.key: lesson for lesson in lessons_of(pack)}
-        if str(name) in packed:
-            return packed[str(name)]
         if packed:
-            hint = f"It has {names_text(list(packed))}."
-            raise NotFoundError(f"{source.label} has no lesson {str(name)!r}.", hint=hint)
+            require_known(str(name), packed, f"lesson of {source.label}")
+            return packed[str(name)]
     return open_lesson(name)
 
 
@@ -395,18 +390,20 @@ def write_class_pack(plan: ClassPackPlan, to: PathOrUrl, *, task: Task = UNWATCH
         If there is one already.
     DownloadError
         If a file can't be downloaded or written.
+    SaveError
+        If the pack can't be written.
     StoppedError
         If ``task`` is stopped.
     """
     path = path_to_write(to)
-    if path.suffix.lower() != _ZIP:
-        with written_whole(path, flush=False) as unfinished:
+    with written_whole(path, flush=False) as unfinished:
+        if path.suffix.lower() == _ZIP:
+            with TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as folder:
+                _write_folder(plan, Path(folder), task)
+                zip_folder(Path(folder), unfinished, task=task.part(_ADDED, 1.0))
+        else:
             _write_folder(plan, unfinished, task)
-        return path
-    prepare_target(path, overwrite=False)
-    with TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as folder:
-        _write_folder(plan, Path(folder), task)
-        return copy_pack(Path(folder), path, task=task.part(_ADDED, 1.0))
+    return path
 
 
 def copy_pack(folder: Path, to: PathOrUrl, *, task: Task = UNWATCHED) -> Path:
