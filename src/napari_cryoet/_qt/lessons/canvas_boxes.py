@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel
+from qtpy.QtWidgets import QLabel
 
 from napari_cryoet._qt.layers.ownership import about_of, remove_layer
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
@@ -18,7 +18,7 @@ from napari_cryoet._qt.lessons.stage import Stage
 from napari_cryoet._qt.lessons.task_box import TaskBox
 from napari_cryoet._qt.picks.edits import NEW_PICKS, edits_of
 from napari_cryoet._qt.views.capture import positions_of
-from napari_cryoet._qt.widgets.controls import explain, push_button, tool_button
+from napari_cryoet._qt.widgets.controls import explain, push_button, row_of, tool_button
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.lessons.lesson import (
     MAX_PICKS,
@@ -49,10 +49,7 @@ class PointsBox(TaskBox):
         self.count = QLabel()
         self.undo = tool_button("Undo", "Undo the last click")
         self.undo.clicked.connect(self._undo)
-        row = QHBoxLayout()
-        row.addWidget(self.count, 1)
-        row.addWidget(self.undo)
-        self.column.addLayout(row)
+        self.column.addWidget(row_of(self.count, self.undo))
 
     def begin(self) -> None:
         points = self._shown_points()

@@ -235,7 +235,6 @@ class LessonEditor(Dock):
         self.form.show_task(step.task, step.view)
 
     def _show_preview(self, _number: int = 0) -> None:
-        self.preview.forget_pictures()
         self.preview.show_markdown(self.text.toPlainText())
 
     def _show_picture(self, name: str) -> None:

@@ -35,6 +35,7 @@ from napari_cryoet._qt.widgets.controls import (
     plain_label,
     progress_bar,
     push_button,
+    row_of,
     set_look,
     tool_button,
 )
@@ -396,21 +397,14 @@ class LessonPlayer(QWidget):
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setWidget(content)
-        top = QHBoxLayout()
-        top.addWidget(self.title, 1)
-        top.addWidget(self.large)
         below = QHBoxLayout()
         below.addWidget(self.where)
         below.addStretch(1)
         below.addWidget(self.reset)
-        self.ways = QWidget()
-        last = QHBoxLayout(self.ways)
-        last.setContentsMargins(0, 0, 0, 0)
-        for button in (self.back_button, self.next_button, self.save):
-            last.addWidget(button, 1)
+        self.ways = row_of(self.back_button, self.next_button, self.save)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 4)
-        column.addLayout(top)
+        column.addWidget(row_of(self.title, self.large))
         column.addLayout(below)
         column.addWidget(self.bar)
         column.addWidget(self.heading)

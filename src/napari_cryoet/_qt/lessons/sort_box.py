@@ -11,13 +11,13 @@ from uuid import uuid4
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
-from qtpy.QtWidgets import QHBoxLayout, QPushButton
+from qtpy.QtWidgets import QPushButton
 
 from napari_cryoet._qt.lessons.stage import Stage
 from napari_cryoet._qt.lessons.task_box import TaskBox, crop_frame
 from napari_cryoet._qt.review.contact_sheet import SheetKeys, SheetModel, SheetView
 from napari_cryoet._qt.review.crops import CropFeed, reader_at
-from napari_cryoet._qt.widgets.controls import progress_bar
+from napari_cryoet._qt.widgets.controls import progress_bar, row_of
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS
 from napari_cryoet.appearance.diameters import known_diameter
 from napari_cryoet.lessons.lesson import Answer, SortAnswer, SortTask
@@ -48,14 +48,14 @@ class SortBox(TaskBox):
         self.view.setFixedHeight(_SHEET_PX)
         self.progress = progress_bar("Sorted crops")
         self.column.addWidget(self.view)
-        row = QHBoxLayout()
+        buttons = []
         for verdict, text in _VERDICTS.values():
             button = QPushButton(text)
             button.setObjectName(f"verdict{text[0]}")
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the sheet
             button.clicked.connect(partial(self._on_verdict, verdict))
-            row.addWidget(button)
-        self.column.addLayout(row)
+            buttons.append(button)
+        self.column.addWidget(row_of(*buttons))
         self.column.addWidget(self.progress)
         self.view.opened.connect(self._fly_to)
         self.view.looked_at.connect(

@@ -25,8 +25,7 @@ class LessonText(QTextBrowser):
         super().__init__()
         self._theme = theme
         self._markdown = ""
-        self._pictures: dict[str, QImage] = {}
-        self._wanted: set[str] = set()
+        self._pictures: dict[str, QImage] = {}  # by name; null until they come
         self.setObjectName("lessonText")
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setOpenLinks(False)
@@ -41,14 +40,9 @@ class LessonText(QTextBrowser):
     def show_markdown(self, markdown: str) -> None:
         """Replace the text; an empty one hides the widget."""
         self._markdown = markdown
-        self._wanted.clear()  # those that couldn't be read are wanted again
+        self._pictures = {}  # their files may have changed, or couldn't be read
         self.setVisible(bool(markdown))
         self._show()
-
-    def forget_pictures(self) -> None:
-        """Want all pictures again, since their files may have changed."""
-        self._pictures = {}
-        self._wanted = set()
 
     def add_picture(self, name: str, content: bytes) -> None:
         """Show a picture that was wanted; one that isn't a picture is left out."""
@@ -60,12 +54,12 @@ class LessonText(QTextBrowser):
         name = url.toString()
         if kind != QTextDocument.ResourceType.ImageResource.value:
             return None
-        picture = self._pictures.get(name)
-        if picture is None and name not in self._wanted:
-            self._wanted.add(name)
+        if name not in self._pictures:
+            self._pictures[name] = QImage()
             self.picture_wanted.emit(name)
-        if picture is None or picture.isNull():
-            return QImage()
+        picture = self._pictures[name]
+        if picture.isNull():
+            return picture
         width = min(picture.width(), self._width())
         return picture.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
 

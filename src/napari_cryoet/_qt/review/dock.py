@@ -15,7 +15,6 @@ from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
@@ -50,7 +49,7 @@ from napari_cryoet._qt.review.crops import (
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import disk, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.widgets.controls import explain, plain_label, progress_bar
+from napari_cryoet._qt.widgets.controls import explain, plain_label, progress_bar, row_of
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import icon
@@ -594,8 +593,8 @@ class ReviewDock(Dock):
     def _lay_out(self) -> None:
         self.setFocusProxy(self.sheet)
         crop_size = self.controls.crop_size
-        shown, verdicts = _row(*self.shown.values()), _row(*self.verdicts.values())
-        results = _row(self.progress, self.counts, self.as_layers, self.export)
+        shown, verdicts = row_of(*self.shown.values()), row_of(*self.verdicts.values())
+        results = row_of(self.progress, self.counts, self.as_layers, self.export)
         self._judging: tuple[QWidget, ...] = (
             crop_size,
             shown,
@@ -608,7 +607,7 @@ class ReviewDock(Dock):
         column.setContentsMargins(6, 6, 6, 2)
         column.setSpacing(5)
         for part in (
-            _row(self.points, crop_size, self.gear),
+            row_of(self.points, crop_size, self.gear),
             self.controls,
             self.notice,
             self.hint,
@@ -616,7 +615,7 @@ class ReviewDock(Dock):
         ):
             column.addWidget(part)
         column.addWidget(self.sheet, 1)
-        for part in (verdicts, self.average, results, _row(self.status, self.retry, self.stop)):
+        for part in (verdicts, self.average, results, row_of(self.status, self.retry, self.stop)):
             column.addWidget(part)
         column.addStretch(0)
         for kind in (QAbstractButton, QComboBox, QSlider):
@@ -631,18 +630,3 @@ def _button(text: str, tooltip: str, act: Callable[[], object]) -> QPushButton:
     button.setToolTip(tooltip)
     button.clicked.connect(lambda _checked: act())
     return button
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    """Widgets side by side.
-
-    Widgets of one type share the width, otherwise the first one takes it.
-    """
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
-    are_alike = len({type(widget) for widget in widgets}) == 1
-    for number, widget in enumerate(widgets):
-        layout.addWidget(widget, 1 if are_alike or not number else 0)
-    return row

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QLayout,
     QMenu,
@@ -160,6 +161,21 @@ def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayou
     for name, field in rows:
         form.addRow(name, field)
     return form
+
+
+def row_of(*widgets: QWidget) -> QWidget:
+    """Widgets side by side.
+
+    Widgets of one type share the width, otherwise the first one takes it.
+    """
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    are_alike = len({type(widget) for widget in widgets}) == 1
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if are_alike or not number else 0)
+    return row
 
 
 def flow_of(widgets: Iterable[QWidget]) -> QFlowLayout:
