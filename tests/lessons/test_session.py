@@ -58,7 +58,7 @@ def test_the_first_answer_counts_and_nobody_has_to_be_right(source: FakeLesson) 
     session.go_to(1)
     answer(session, 0)
     answer(session, 1)
-    session.take_hint("choice")
+    session.take_hint()
     session.go_to(2)
     session.go_to(3)
     assert (session.is_over, session.text) == (True, "Summary")
@@ -87,8 +87,9 @@ def test_a_lesson_goes_on_from_earlier_progress(source: FakeLesson) -> None:
     progress = Progress(step="last", steps=(past, removed), feedback={"choice": earlier})
     session = LessonSession(source, progress)
     assert session.number == 2
+    session.go_to(1)
+    assert session.hints == ("weak",)
     assert session.feedback("choice") == earlier
-    assert session.hints("choice") == ("weak",)
     answer(session, 1)
     kept = session.result("Ada").steps[1]
     assert (kept.answer, kept.score, kept.attempts) == (ChooseAnswer(choice=0), 0.5, 4)
@@ -98,11 +99,12 @@ def test_a_lesson_goes_on_from_earlier_progress(source: FakeLesson) -> None:
 
 def test_hints_come_one_by_one(source: FakeLesson) -> None:
     session = LessonSession(source)
-    assert session.hints("choice") == ()
+    session.go_to(1)
+    assert session.hints == ()
     for shown in (("weak",), ("weak", "strong"), ("weak", "strong")):
-        session.take_hint("choice")
-        assert session.hints("choice") == shown
-    assert not session.has_hint("choice")
+        session.take_hint()
+        assert session.hints == shown
+    assert not session.has_hint
 
 
 def test_a_step_without_a_view_starts_from_the_one_before(source: FakeLesson) -> None:

@@ -59,22 +59,23 @@ class LessonSession:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock = clock
         self._entered_s = clock()
-        keys = [step.key for step in self.lesson.steps]
+        keys = [*(step.key for step in self.lesson.steps), ""]  # of the steps and the summary
         self._done = {key: StepResult(step=key) for key in keys}
         self._feedback: dict[str, Feedback] = {}  # on the last answer of a step
         if progress is not None:  # of an earlier time
             self._done.update({each.step: each for each in progress.steps if each.step in keys})
             self._feedback.update(progress.feedback)
-            places = [*keys, ""]
-            self.number = places.index(progress.step) if progress.step in places else 0
+            self.number = keys.index(progress.step) if progress.step in keys else 0
         self._enter()
 
     # steps
 
     @property
-    def step(self) -> Step | None:
-        """The current step; None at the summary."""
-        return None if self.is_over else self.lesson.steps[self.number]
+    def step(self) -> Step:
+        """The current step; the summary is one with an empty key."""
+        if self.is_over:
+            return Step(key="", title="Summary", text=self.summary)
+        return self.lesson.steps[self.number]
 
     @property
     def is_over(self) -> bool:
@@ -99,14 +100,13 @@ class LessonSession:
         self._enter()
 
     def _enter(self) -> None:
-        self.source.enter("" if self.step is None else self.step.key)
+        self.source.enter(self.step.key)
 
     def _count_time(self) -> None:
         now_s = self._clock()
-        if self.step is not None:
-            done = self._done[self.step.key]
-            seconds = round(done.seconds + now_s - self._entered_s, 1)
-            self._done[done.step] = replace(done, seconds=seconds)
+        done = self._done[self.step.key]
+        seconds = round(done.seconds + now_s - self._entered_s, 1)
+        self._done[done.step] = replace(done, seconds=seconds)
         self._entered_s = now_s
 
     # answers and hints
@@ -123,19 +123,22 @@ class LessonSession:
         """The feedback on a step's last answer."""
         return self._feedback.get(step_key)
 
-    def hints(self, step_key: str) -> tuple[str, ...]:
-        """The hints of a step that the learner has seen."""
-        return self.lesson.step(step_key).hints[: self._done[step_key].n_hints]
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """The hints of the current step that the learner has seen."""
+        step = self.step
+        return step.hints[: self._done[step.key].n_hints]
 
-    def has_hint(self, step_key: str) -> bool:
-        """Whether a step has a hint that the learner hasn't seen."""
-        return self._done[step_key].n_hints < len(self.lesson.step(step_key).hints)
+    @property
+    def has_hint(self) -> bool:
+        """Whether the current step has a hint that the learner hasn't seen."""
+        return len(self.hints) < len(self.step.hints)
 
-    def take_hint(self, step_key: str) -> None:
-        """Show one more hint of a step."""
-        if self.has_hint(step_key):
-            done = self._done[step_key]
-            self._done[step_key] = replace(done, n_hints=done.n_hints + 1)
+    def take_hint(self) -> None:
+        """Show one more hint of the current step."""
+        if self.has_hint:
+            done = self._done[self.step.key]
+            self._done[done.step] = replace(done, n_hints=done.n_hints + 1)
 
     # results
 
@@ -166,7 +169,7 @@ class LessonSession:
             lesson=self.lesson.key,
             lesson_version=self.lesson.version,
             started_at=self._started_at,
-            steps=tuple(self._done.values()),
+            steps=tuple(self._done[step.key] for step in self.lesson.steps),
         )
 
 

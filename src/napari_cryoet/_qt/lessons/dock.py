@@ -197,7 +197,7 @@ class LessonDock(Dock):
     def _place(self) -> tuple[str, Step] | None:
         """The key of the lesson, and the step that is played."""
         session = None if self.player is None else self.player.session
-        if session is None or session.step is None:
+        if session is None or session.is_over:
             return None
         return session.lesson.key, session.step
 

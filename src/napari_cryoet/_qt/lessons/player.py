@@ -128,12 +128,6 @@ class LessonPlayer(QWidget):
 
     # steps
 
-    @property
-    def step(self) -> Step:
-        """The current step; the summary is one without a task."""
-        session = self.session
-        return session.step or Step(key="", title="Summary", text=session.summary)
-
     def go_to(self, number: int) -> None:
         """Show a step, or the summary after the last one."""
         if number != self.session.number:
@@ -152,7 +146,7 @@ class LessonPlayer(QWidget):
     def enter(self) -> None:
         """Show the current step, here and on the canvas."""
         self._show_step()
-        is_here = self.session.view is self.stage.view and self.step.view is None
+        is_here = self.session.view is self.stage.view and self.session.step.view is None
         if is_here:
             self._begin()
         else:
@@ -166,7 +160,7 @@ class LessonPlayer(QWidget):
             self._begin()
         else:
             self.status.setText("Opening the view…")
-            self.stage.show(view, files_of(self.step, view))
+            self.stage.show(view, files_of(self.session.step, view))
 
     def pause_step(self) -> None:
         """Leave the canvas to the teacher's view until `open_view`; the answer so far is kept."""
@@ -210,7 +204,7 @@ class LessonPlayer(QWidget):
     def _begin(self) -> None:
         """Start the step's task, now that the canvas shows what it can."""
         self.status.setText("")
-        step = self.step
+        step = self.session.step
         if self.box is not None:
             self._let_answer(self.box, True)
             self.box.begin()
@@ -231,7 +225,7 @@ class LessonPlayer(QWidget):
         return self._boxes[step.key]
 
     def _on_answer(self, box: TaskBox, step_key: str, answer: Answer) -> None:
-        n_hints = len(self.session.hints(step_key))
+        n_hints = len(self.session.hints)
         self.tasks.run(
             box,
             lambda job: self.session.source.grade(step_key, answer, job, n_hints=n_hints),
@@ -245,7 +239,7 @@ class LessonPlayer(QWidget):
         self.session.keep(step_key, answer, feedback)
         box = self.box
         # the canvas may show another step by now, or the teacher's view
-        if box is not None and box.is_on_canvas and self.step.key == step_key:
+        if box is not None and box.is_on_canvas and self.session.step.key == step_key:
             self._show_feedback(box, feedback)
             self._scroll_soon.start()
         self.graded.emit(step_key, feedback)
@@ -284,7 +278,7 @@ class LessonPlayer(QWidget):
 
     def _show_step(self) -> None:
         session = self.session
-        step = self.step
+        step = self.session.step
         n_steps = len(session.lesson.steps)
         self.where.setText(f"{session.text} ▾")
         self.bar.setValue(session.number)
@@ -305,15 +299,12 @@ class LessonPlayer(QWidget):
         self.area.ensureVisible(0, 0)
 
     def _show_hints(self) -> None:
-        step = self.session.step
-        seen = () if step is None else self.session.hints(step.key)
-        self.hints.show_markdown("\n\n".join(seen))
-        self.hint.setVisible(step is not None and self.session.has_hint(step.key))
+        self.hints.show_markdown("\n\n".join(self.session.hints))
+        self.hint.setVisible(self.session.has_hint)
 
     def _on_hint(self) -> None:
-        if self.session.step is not None:
-            self.session.take_hint(self.session.step.key)
-            self._show_hints()
+        self.session.take_hint()
+        self._show_hints()
 
     def _drop_steps(self) -> None:
         menu: QMenu = passing_menu(self.where)
