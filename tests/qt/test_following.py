@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from lessons.fake_lesson import FakeLesson
+from lessons.sample_lesson import view_at
 from napari_cryoet import open_portal, read_picks, write_picks
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
 from napari_cryoet._qt.lessons.following import CLASS_PICKS, FollowBar, ShareBar
@@ -35,15 +36,7 @@ from napari_cryoet.lessons.lesson import (
     PickTask,
     Step,
 )
-from napari_cryoet.portal.provenance import path_of
-from napari_cryoet.views.view import (
-    Camera,
-    View,
-    ViewedAnnotation,
-    ViewedLayer,
-    ViewedRun,
-    ViewedTomogram,
-)
+from napari_cryoet.views.view import View, ViewedAnnotation, ViewedLayer
 
 A = (400.0, 1000.0, 1000.0)
 B = (500.0, 1400.0, 900.0)
@@ -52,13 +45,7 @@ CHOICES = (Choice(text="A"), Choice(text="B"))
 
 def view_of_demo(pack: Path, z: float) -> View:
     """A plane of the tomogram of the demo's first run."""
-    tomogram = open_portal(pack).run_page(9001).default_tomogram
-    assert tomogram is not None
-    at = (z, 1400.0, 1400.0)
-    camera = Camera(point_zyx_angstrom=at, center_zyx_angstrom=at, field_angstrom=(2800, 2800))
-    viewed = ViewedTomogram(path=path_of(tomogram), id=tomogram.id)
-    run = ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001", run_id=9001)
-    return View(runs=(run,), layers=(ViewedLayer(kind="tomogram", tomogram=viewed),), camera=camera)
+    return view_at(open_portal(pack), (z, 1400.0, 1400.0))
 
 
 @pytest.fixture

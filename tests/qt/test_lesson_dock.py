@@ -13,19 +13,16 @@ from napari.layers import Points
 from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from lessons.demo_answers import answers_to
 from lessons.fake_lesson import REFERENCE, FakeLesson
-from lessons.sample_lesson import write_lesson
+from lessons.sample_lesson import view_at, write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import LaunchOptions
-from napari_cryoet._qt.lessons.canvas_boxes import MeasureBox, PickBox
 from napari_cryoet._qt.lessons.dock import LessonDock, open_lesson_dock
 from napari_cryoet._qt.lessons.marks import LINE, REGION, RIGHT_PICKS, WRONG_PICKS
-from napari_cryoet._qt.lessons.sort_box import SortBox
-from napari_cryoet._qt.lessons.task_box import ChooseBox, CompareBox
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.cli import main
@@ -48,8 +45,7 @@ from napari_cryoet.lessons.lesson import (
     Step,
 )
 from napari_cryoet.picks import Picks
-from napari_cryoet.portal.provenance import path_of
-from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram
+from napari_cryoet.views.view import Camera, View, ViewedRun
 
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
@@ -61,17 +57,7 @@ REGION_ZYX = ((200.0, 600.0), (800.0, 1900.0), (800.0, 1900.0))
 
 @pytest.fixture
 def view(demo_at_home: Path) -> View:
-    """The tomogram of the demo's first run."""
-    tomogram = open_portal(demo_at_home).run_page(9001).default_tomogram
-    assert tomogram is not None
-    camera = Camera(
-        point_zyx_angstrom=MIDDLE, center_zyx_angstrom=MIDDLE, field_angstrom=(2800, 2800)
-    )
-    layer = ViewedLayer(
-        kind="tomogram", tomogram=ViewedTomogram(path=path_of(tomogram), id=tomogram.id)
-    )
-    run = ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001", run_id=9001)
-    return View(runs=(run,), layers=(layer,), camera=camera)
+    return view_at(open_portal(demo_at_home), MIDDLE)
 
 
 @pytest.fixture
@@ -103,11 +89,10 @@ def names(dock: LessonDock) -> dict[str, bool]:
     return {layer.name: layer.visible for layer in dock.viewer.layers}
 
 
-def check(qtbot: QtBot, dock: LessonDock) -> bool:
-    """Check the answer by a click; whether it was right."""
-    assert dock.player.box is not None
+def check(qtbot: QtBot, dock: LessonDock, button: QWidget | None = None) -> bool:
+    """Click on Check, or on another button that answers; whether the answer was right."""
     with qtbot.waitSignal(dock.player.graded) as graded:
-        qtbot.mouseClick(dock.player.box.bar.button, LEFT)
+        qtbot.mouseClick(button or dock.player.box.bar.button, LEFT)
     return bool(graded.args[1].is_right)
 
 
@@ -152,7 +137,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     source.right = {
         "sort": SortAnswer(kept=(0,), rejected=(1,)),
         "choose": ChooseAnswer(choice=1),
-        "compare": CompareAnswer(layer="B", cause="shifted", explanation="by eye"),
+        "compare": CompareAnswer(layer="B", cause="shifted"),
         "pick": PickAnswer(),
     }
     viewer = dock.viewer
@@ -172,13 +157,12 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     # pick wrongly: nothing of the reference is there before, and causes have letters
     go_on(qtbot, dock)
     box = dock.player.box
-    assert isinstance(box, PickBox)
     assert names(dock)[REGION]
     assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
-    for y, x in ((1000, 1000), (1500, 1200)):
+    for y, x in ((1250, 1300), (1500, 1450)):
         click_at(y, x)
     assert box.count.text() == "2 picks"
-    np.testing.assert_allclose(box.positions[:, 1:], [[1000, 1000], [1500, 1200]], atol=20)
+    np.testing.assert_allclose(box.positions[:, 1:], [[1250, 1300], [1500, 1450]], atol=20)
     qtbot.mouseClick(box.undo, LEFT)
     assert box.count.text() == "1 pick"
 
@@ -209,50 +193,36 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert not {RIGHT_PICKS, WRONG_PICKS} & set(names(dock))
     assert not box.nothing.isEnabled()  # beside a pick
     qtbot.mouseClick(box.undo, LEFT)
-    with qtbot.waitSignal(dock.player.graded):
-        qtbot.mouseClick(box.nothing, LEFT)
+    assert check(qtbot, dock, box.nothing)
 
-    # sort by keys
+    # sort by keys, and undo
     go_on(qtbot, dock)
     assert YOURS not in names(dock)  # it was empty
     sort = dock.player.box
-    assert isinstance(sort, SortBox)
     assert dock.window().focusWidget() is sort.view
     qtbot.waitUntil(lambda: sort.model.rowCount() > 0 and not sort.feed.n_waiting)
     for key in (Qt.Key.Key_X, Qt.Key.Key_X):
         qtbot.keyClick(sort.view, key)
     qtbot.keyClick(sort.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert sort.answer() is None
-    qtbot.keyClick(sort.view, Qt.Key.Key_K)
-    assert not check(qtbot, dock)
+    assert not give(qtbot, dock, click_at, SortAnswer(kept=(1,)))
 
     # choose a crop
     go_on(qtbot, dock)
-    choose = dock.player.box
-    assert isinstance(choose, ChooseBox)
-    qtbot.waitUntil(lambda: not choose.choices.button(1).icon().isNull())
-    qtbot.mouseClick(choose.choices.button(1), LEFT, pos=QPoint(8, 40))
-    assert check(qtbot, dock)
+    choices = dock.player.box.choices
+    qtbot.waitUntil(lambda: not choices.button(1).icon().isNull())
+    assert give(qtbot, dock, click_at, ChooseAnswer(choice=1))
 
     # measure between two clicks
     go_on(qtbot, dock)
-    measure = dock.player.box
-    assert isinstance(measure, MeasureBox)
-    for y in (1000, 1400):
-        click_at(y, 1000)
-    assert "nm" in measure.count.text()
-    assert check(qtbot, dock)
+    assert give(qtbot, dock, click_at, MeasureAnswer(length_angstrom=400))
+    assert LINE in names(dock)
 
-    # compare, in words too
+    # compare
     go_on(qtbot, dock)
-    compare = dock.player.box
-    assert isinstance(compare, CompareBox)
-    assert not [name for name in names(dock) if name == LINE]
-    assert compare.minimumSizeHint().width() < 300
-    compare.layer.setCurrentIndex(1)
-    compare.cause.setCurrentIndex(0)
-    qtbot.keyClicks(compare.why, "by eye")
-    assert check(qtbot, dock)
+    assert LINE not in names(dock)
+    assert dock.player.box.minimumSizeHint().width() < 300
+    assert give(qtbot, dock, click_at, CompareAnswer(layer="B", cause="shifted"))
 
     # back to an answered step, then to the end
     with qtbot.waitSignal(dock.ready):
@@ -310,7 +280,6 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(
     assert "pack" in dock.player.notice.text
     canvas = dock.viewer.window._qt_viewer.canvas.native  # napari has no public name for it
     canvas.setFocus()
-    assert dock.player.session is not None
     for control, key, number in (
         (canvas, Qt.Key.Key_PageDown, 1),
         (dock.player.back_button, Qt.Key.Key_Left, 0),
@@ -323,7 +292,6 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(
     # without a network, the answer stays and is checked later
     source.is_reachable = False
     box = dock.player.box
-    assert isinstance(box, CompareBox)
     box.layer.setCurrentIndex(0)
     box.why.setFocus()
     qtbot.keyClicks(box.why, "ab")
@@ -337,14 +305,12 @@ def test_nobody_gets_stuck_and_a_presenter_has_keys(
 
     # a task on the canvas without a tomogram says what to do
     go_on(qtbot, dock)
-    assert isinstance(dock.player.box, PickBox)
     assert "Reset view" in dock.player.box.bar.message.text()
 
     # what couldn't be fetched is fetched again
     source.is_reachable = False
     go_on(qtbot, dock)
     sort = dock.player.box
-    assert isinstance(sort, SortBox)
     qtbot.waitUntil(lambda: "reached" in dock.player.notice.text)
     source.is_reachable = True
     qtbot.mouseClick(dock.player.notice.action, LEFT)
@@ -443,15 +409,12 @@ def test_the_lessons_of_the_demo_are_played_to_the_end(
     with qtbot.waitSignal(dock.ready):
         dock.play(source)
     session = dock.player.session
-    assert session is not None
     for number, step in enumerate(source.lesson.steps):
         assert session.number == number
         for is_right in (False, True) if step.task is not None else ():
             right, wrong = answers_to(source, step.task)
-            give(qtbot, dock, click_at, right if is_right else wrong)
-            feedback = session.feedback(step.key)
-            assert feedback is not None
-            assert feedback.is_right == is_right, (step.key, feedback.text)
+            answer = right if is_right else wrong
+            assert give(qtbot, dock, click_at, answer) == is_right, (step.key, answer)
             if not is_right:
                 qtbot.mouseClick(dock.player.again, LEFT)
         if number < len(source.lesson.steps) - 1:
@@ -462,32 +425,27 @@ def test_the_lessons_of_the_demo_are_played_to_the_end(
     assert attempts == {each.key: 2 * (each.task is not None) for each in source.lesson.steps}
 
 
-def give(qtbot: QtBot, dock: LessonDock, click_at, answer: Answer) -> None:
-    """Give an answer by clicks and keys, and check it."""
+def give(qtbot: QtBot, dock: LessonDock, click_at, answer: Answer) -> bool:
+    """Give an answer by clicks and keys, and check it; whether it was right."""
     box = dock.player.box
-    match box, answer:
-        case PickBox(), PickAnswer(positions_zyx_angstrom=()):
-            box.points.data = np.empty((0, 3))
-            with qtbot.waitSignal(dock.player.graded):
-                qtbot.mouseClick(box.nothing, LEFT)
-            return
-        case PickBox(), PickAnswer(positions_zyx_angstrom=positions):
+    match answer:
+        case PickAnswer(positions_zyx_angstrom=positions):
             box.points.data = np.empty((0, 3))
             for z, y, x in positions:
                 dock.viewer.dims.set_point(0, z)
                 click_at(y, x)
-        case SortBox(), SortAnswer(kept=kept):
+        case SortAnswer(kept=kept):
             qtbot.waitUntil(lambda: box.model.rowCount() > 0)
             for cell in range(box.model.rowCount()):
                 box.view.go_to(cell)
                 qtbot.keyClick(box.view, Qt.Key.Key_K if cell in kept else Qt.Key.Key_X)
-        case ChooseBox(), ChooseAnswer(choice=choice):
+        case ChooseAnswer(choice=choice):
             box.choices.button(choice).click()
-        case MeasureBox(), MeasureAnswer(length_angstrom=length):
+        case MeasureAnswer(length_angstrom=length):
             _, y, x = dock.viewer.scene.camera.center
             click_at(y, x - length / 2)
             click_at(y, x + length / 2)
-        case CompareBox(), CompareAnswer(layer=layer, cause=cause):
+        case CompareAnswer(layer=layer, cause=cause):
             box.layer.setCurrentText(layer)
             box.cause.setCurrentText(cause)
-    check(qtbot, dock)
+    return check(qtbot, dock, box.nothing if answer == PickAnswer() else None)
