@@ -43,8 +43,7 @@ def view_of(source: str, z: float = 0.0) -> View:
 
 
 CHOICES = (Choice(text="A", message="No: look again."), Choice(text="B"))
-STEPS = (
-    Step(key="look", title="Look", text="A tomogram.", view=view_of("pack")),
+TASKS = (
     Step(
         key="pick",
         title="Pick",
@@ -67,9 +66,10 @@ def make_pack(folder: Path) -> Path:
     return write_pack(folder, manifest, {}).folder
 
 
-def make_lesson() -> FakeLesson:
+def make_lesson(view: View | None = None) -> FakeLesson:
     """A lesson with a step to look, to pick, and to choose."""
-    lesson = FakeLesson(*STEPS)
+    look = Step(key="look", title="Look", text="A tomogram.", view=view or view_of("pack"))
+    lesson = FakeLesson(look, *TASKS)
     lesson.right = {"choose": ChooseAnswer(choice=1)}
     lesson.files = {"picks/a.ndjson": b'{"type":"point"}\n'}
     return lesson

@@ -104,7 +104,7 @@ def test_the_board_shows_the_first_answer_and_where_a_student_is(room, board):
     assert [step.kind for step in lesson.steps] == ["", "pick", "choose"]
 
 
-def test_the_table_tells_how_many_hints_were_taken(room, board):
+def test_the_table_tells_how_many_hints_were_taken_and_has_no_formula(room, board):
     deliver(room, enter(room, "=1+1"), "choose", ChooseAnswer(choice=1), n_hints=2)
     (row,) = csv.DictReader(io.StringIO(board.table()))
     assert (row["nickname"], row["right"], row["hints"]) == ("'=1+1", "yes", "2")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import socket
 from contextlib import ExitStack
@@ -82,25 +80,20 @@ def test_a_result_of_100_mb_is_refused_before_it_is_read(server):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "changes",
     [
-        {"kind": "pick", "positions_zyx_angstrom": [[0, 0, 0]] * 5001},
-        {"kind": "pick", "positions_zyx_angstrom": [[1e300, 0, 0]]},
-        {"kind": "pick", "positions_zyx_angstrom": [["a", 0, 0]]},
-        {"kind": "shell", "command": "ls"},
-        CHOSEN | {"choice": 99},
-        CHOSEN | {"unknown": 1},
+        {"answer": {"kind": "pick", "positions_zyx_angstrom": [[0, 0, 0]] * 5001}},
+        {"answer": {"kind": "pick", "positions_zyx_angstrom": [[1e300, 0, 0]]}},
+        {"answer": {"kind": "pick", "positions_zyx_angstrom": [["a", 0, 0]]}},
+        {"answer": {"kind": "shell", "command": "ls"}},
+        {"answer": CHOSEN | {"choice": 99}},
+        {"answer": CHOSEN | {"unknown": 1}},
+        {"uid": "../../x"},
+        {"lesson": "../fake"},
+        {"step": "no such step"},
     ],
 )
-def test_invalid_answers_are_refused(server, answer):
-    token, _ = join(server)
-    assert ask(server, "POST", "/class/answers", delivery(answer), token)[0] == 400
-
-
-@pytest.mark.parametrize(
-    "changes", [{"uid": "../../x"}, {"lesson": "../fake"}, {"step": "no such step"}]
-)
-def test_names_of_files_are_not_taken_from_students(server, changes):
+def test_invalid_answers_and_names_of_files_are_refused(server, changes):
     token, _ = join(server)
     message = delivery(CHOSEN, "choose") | changes
     assert ask(server, "POST", "/class/answers", message, token)[0] == 400
@@ -126,18 +119,11 @@ def test_nicknames_are_cleaned(typed, shown):
     assert clean_nickname(typed) == shown
 
 
-def test_hostile_nicknames_are_unique_text_on_the_board_and_no_formula_in_the_table(server):
+def test_hostile_nicknames_are_unique_text_on_the_board(server):
     names = [join(server, "=HYPERLINK(1)\u202e")[1] for _ in range(2)]
     assert names == ["=HYPERLINK(1)", "=HYPERLINK(1) 2"]
-    token, _ = join(server, "@SUM(A1)")
-    assert ask(server, "POST", "/class/answers", delivery(CHOSEN, "choose"), token)[0] == 200
-    cookie = session_of(server)
-    shown = [student["nickname"] for student in board_of(server, cookie)["students"]]
-    assert set(names) < set(shown)
-    status, headers, body = ask(server, "GET", "/class/board/results.csv", Cookie=cookie)
-    rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
-    assert (status, headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
-    assert "'@SUM(A1)" in {row["nickname"] for row in rows}
+    students = board_of(server, session_of(server))["students"]
+    assert set(names) < {student["nickname"] for student in students}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +239,7 @@ def test_half_open_and_slow_clients_do_not_stop_the_class(server):
         assert join(server, "late")[1].startswith("late")
 
 
-def test_a_student_gives_a_limited_number_of_answers(tmp_path, monkeypatch):
+def test_an_answer_is_kept_once_and_a_student_gives_a_limited_number(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cryoet.classroom.room.MAX_ANSWERS", 1)
     with served(tmp_path) as server:
         token, _ = join(server)
@@ -262,4 +248,6 @@ def test_a_student_gives_a_limited_number_of_answers(tmp_path, monkeypatch):
             ask(server, "POST", "/class/answers", message, token)[0]
             for message in (first, first, delivery(CHOSEN, "choose"))
         ]
+        (student,) = server.room.students
     assert statuses == [200, 200, 400]
+    assert [*student.given] == [first["uid"]]

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from queue import Queue
 from threading import Barrier
 
 import aiohttp  # noqa: F401 - imported once, before the processes fork
@@ -43,17 +44,12 @@ def take_part(
     assert isinstance(lesson, ClassLesson)
     first_plane(lesson.portal)
     times = {"first_plane_s": time.monotonic() - started_s}
-    seen = threading.Event()
-
-    def on_view(view: View | None) -> None:
-        if view is not None:
-            times["followed_at_s"] = time.monotonic()
-            seen.set()
-
-    following = lesson.student.follow(on_view, lambda *_: None)
+    seen: Queue[View | None] = Queue()
+    following = lesson.student.follow(seen.put, lambda *_: None)
     times["score"] = lesson.grade("choose", ChooseAnswer(choice=1)).score
     others.wait(PATIENCE_S)
-    assert seen.wait(PATIENCE_S)
+    assert seen.get(timeout=PATIENCE_S) is not None
+    times["followed_at_s"] = time.monotonic()
     following.cancel()
     (folder / "times.json").write_text(json.dumps(times))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
+from classroom.classes import make_lesson
 from lessons.fake_lesson import FakeLesson
 from lessons.sample_lesson import view_at
 from napari_cryoet import open_portal, read_picks, write_picks
@@ -28,19 +28,11 @@ from napari_cryoet.classroom.client import ClassClient, TeacherClient, join_clas
 from napari_cryoet.classroom.messages import Delivery
 from napari_cryoet.classroom.server import ClassServer
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.lessons.lesson import (
-    Choice,
-    ChooseAnswer,
-    ChooseTask,
-    PickAnswer,
-    PickTask,
-    Step,
-)
+from napari_cryoet.lessons.lesson import ChooseAnswer, PickAnswer
 from napari_cryoet.views.view import View, ViewedAnnotation, ViewedLayer
 
 A = (400.0, 1000.0, 1000.0)
 B = (500.0, 1400.0, 900.0)
-CHOICES = (Choice(text="A"), Choice(text="B"))
 
 
 def view_of_demo(pack: Path, z: float) -> View:
@@ -50,15 +42,7 @@ def view_of_demo(pack: Path, z: float) -> View:
 
 @pytest.fixture
 def lesson(demo_pack: Path) -> FakeLesson:
-    picking = PickTask(object_name="ribosome", tolerance_angstrom=100)
-    steps = (
-        Step(key="look", title="Look", view=view_of_demo(demo_pack, 400)),
-        Step(key="choose", title="Choose", task=ChooseTask(choices=CHOICES)),
-        Step(key="pick", title="Pick", task=picking),
-    )
-    lesson = FakeLesson(*steps)
-    lesson.right = {"choose": ChooseAnswer(choice=1)}
-    return lesson
+    return make_lesson(view_of_demo(demo_pack, 400))
 
 
 @pytest.fixture
@@ -106,7 +90,7 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
         teacher.share(None)
     assert plane_of(viewer_in_window) == pytest.approx(400, abs=20)
 
-    dock.player.next()
+    dock.player.go_to(2)
     (student,) = server.room.students
     qtbot.waitUntil(lambda: student.position.step == "choose")
     answer = ChooseAnswer(choice=1)
@@ -149,14 +133,8 @@ def test_the_teacher_shares_what_the_window_shows(
     qtbot: QtBot, viewer_in_window: Viewer, server: ClassServer, user_folder: Path
 ) -> None:
     seen: list[View | None] = []
-    changed = threading.Event()
-
-    def on_view(view: View | None) -> None:
-        seen.append(view)
-        changed.set()
-
     student = join_class(server.page_url, server.join_code, "Anna").student
-    following = student.follow(on_view, lambda *_: None)
+    following = student.follow(seen.append, lambda *_: None)
     dock = open_lesson_dock(viewer_in_window)
     dock.play_class(join_class(server.page_url, server.teacher_code, ""))
     bar = dock.class_bar
@@ -164,7 +142,7 @@ def test_the_teacher_shares_what_the_window_shows(
     switch = bar.switch
     viewer_in_window.add_image(np.zeros((8, 8, 8)))
     switch.setChecked(True)
-    qtbot.waitUntil(changed.is_set)
+    qtbot.waitUntil(lambda: bool(seen))
     viewer_in_window.dims.set_point(0, 5)
     qtbot.waitUntil(lambda: seen[-1] is not None and len(seen) > 1)
     switch.setChecked(False)
@@ -190,7 +168,7 @@ def test_the_teacher_gets_the_picks_of_the_class_as_a_layer(
     with qtbot.waitSignal(dock.ready):
         pass
     assert bar.picks.isHidden(), "nothing is picked in this step"
-    dock.player.go_to(2)
+    dock.player.next()
     qtbot.waitUntil(bar.picks.isVisible)
     before = list(viewer_in_window.layers)
     active = viewer_in_window.layers.selection.active
