@@ -12,17 +12,22 @@ from classroom.classes import LESSON, make_pack
 from command_line import serving
 from napari_cryoet.classroom.client import ClassClient
 from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.lessons.class_pack import zip_folder
 from napari_cryoet.lessons.lesson import ChooseAnswer
 
 CLASS = ("--class", "Monday")
 
 
-def test_no_answer_is_lost_if_the_server_is_killed(tmp_path: Path, user_folder: Path) -> None:
+def test_no_answer_is_lost_if_the_server_of_a_zip_is_killed(
+    tmp_path: Path, user_folder: Path
+) -> None:
     pack = make_pack(tmp_path / "pack")
     (pack / "lessons" / "one").mkdir(parents=True)
     (pack / "lessons" / "one" / "lesson.md").write_text(LESSON)
+    (pack / "files" / "picks.ndjson").write_text("{}\n")
+    zip_folder(pack, tmp_path / "pack.zip")
     students = []
-    with serving(pack, *CLASS) as (process, said):
+    with serving(tmp_path / "pack.zip", *CLASS) as (process, said):
         for number in range(3):
             joined = ClassClient.join(
                 said["page"], said["join_code"], f"S{number}", folder=tmp_path / "kept"
@@ -40,7 +45,7 @@ def test_no_answer_is_lost_if_the_server_is_killed(tmp_path: Path, user_folder: 
     (answers,) = user_folder.rglob("answers")
     assert [json.loads(path.read_bytes())["nickname"] for path in answers.iterdir()] == ["S0"]
     assert os.name == "nt" or answers.parent.stat().st_mode & 0o077 == 0
-    with serving(pack, *CLASS) as (_, said_again):
+    with serving(tmp_path / "pack.zip", *CLASS) as (_, said_again):
         assert said_again == said  # the same port and codes
         students[1].student.deliver(lambda *_: None)
         students[2].grade("choose", ChooseAnswer(choice=1))

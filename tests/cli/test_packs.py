@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,10 @@ from lessons.sample_lesson import view_at, write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket, write_basket
 from napari_cryoet.cli import main
-from napari_cryoet.lessons.class_pack import zip_folder
 from napari_cryoet.lessons.folder import lessons_of
-from napari_cryoet.packs.pack import open_pack, write_pack
-from napari_cryoet.packs.serve import PackServer
+from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.packs.zipped import unpacked
 from napari_cryoet.views.view import Camera, View, ViewedRun
-from packs.small_pack import MANIFEST, row
 
 Captured = pytest.CaptureFixture[str]
 
@@ -99,19 +95,3 @@ def test_a_source_alone_or_a_view_of_an_unnamed_host_is_refused(
     assert main(["pack", view.link(), to]) == 1
     assert "elsewhere.invalid" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_zip_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pack = write_pack(tmp_path / "pack", MANIFEST, {"runs": [row("runs", id=1)]})
-    (pack.files / "picks.ndjson").write_text("{}\n")
-    served = []
-
-    def serve(open_server: Callable[[], PackServer], **_options: object) -> int:
-        with open_server() as server:
-            served.append(server.pack.id)
-        return 0
-
-    monkeypatch.setattr("napari_cryoet.packs.serve.serve_until_signalled", serve)
-    zip_folder(pack.folder, tmp_path / "class.zip")
-    assert main(["serve", str(tmp_path / "class.zip")]) == 0
-    assert served == [pack.id]
