@@ -211,7 +211,6 @@ class ShareBar(QWidget):
             software=f"napari-cryoet {__version__}",
             more={"made_by": f"consensus of {len(found.people)} students"},
         )
-        active = self._viewer.layers.selection.active  # it may take the clicks of a task
         self._layer = add_points(
             self._viewer,
             CLASS_PICKS,
@@ -222,7 +221,6 @@ class ShareBar(QWidget):
             color=_COLOR,
             features={VOTES: np.array(found.votes)},
         )
-        self._viewer.layers.selection.active = active or self._layer
         self._layer.text = LETTERS | {"string": f"{{{VOTES}}}"}
 
 
