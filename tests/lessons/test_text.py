@@ -56,6 +56,7 @@ LESSON = Lesson(
 def test_a_lesson_is_read_as_it_was_written():
     text = lesson_text(LESSON)
 
+    assert "position_zyx_angstrom: [1, 2, 3.5]" in text
     assert read_lesson_text(text, "other") == LESSON
     assert read_lesson_text(text.replace("\n", "\r\n"), "other") == LESSON
 

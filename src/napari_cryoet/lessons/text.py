@@ -287,13 +287,13 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _represent_list(dumper: _Dumper, items: Sequence[Any]) -> yaml.SequenceNode:
+def _represent_tuple(dumper: _Dumper, items: tuple[Any, ...]) -> yaml.SequenceNode:
     is_position = all(isinstance(item, int | float) for item in items)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=is_position)
 
 
 _Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(tuple, _represent_tuple)
 
 
 def _yaml_text(data: Any) -> str:
