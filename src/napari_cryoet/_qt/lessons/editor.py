@@ -120,7 +120,7 @@ class LessonEditor(Dock):
             with self.notice.reporting():
                 dock = open_lesson_dock(self.viewer, self.draft.trial())
                 assert dock.player is not None  # noqa: S101 - it plays the lesson
-                dock.player.go_to(max(0, self.number))
+                dock.player.go_to(self.number)
 
     def _may_leave(self, *, can_cancel: bool = True) -> bool:
         """Whether the lesson has no changes, or they are saved or discarded now."""

@@ -74,8 +74,6 @@ _BOXES: Final[dict[type[LessonTask], Callable[[Any, Stage, str], TaskBox]]] = {
 _BELOW_PX: Final = 6
 _LARGE_PT: Final = 16
 _PAUSED: Final = "You see your teacher’s view."
-_VIEW: Final = "view of a step"
-_SAVE: Final = "save result"
 
 
 class LessonPlayer(QWidget):
@@ -130,24 +128,24 @@ class LessonPlayer(QWidget):
 
     def go_to(self, number: int) -> None:
         """Show a step, or the summary after the last one."""
+        number = max(0, min(number, len(self.session.lesson.steps)))
         if number != self.session.number:
             self.leave()
             self.session.go_to(number)
             self.enter()
 
     def next(self) -> None:
-        if not self.session.is_over:
-            self.go_to(self.session.number + 1)
+        self.go_to(self.session.number + 1)
 
     def back(self) -> None:
-        if self.session.number > 0:
-            self.go_to(self.session.number - 1)
+        self.go_to(self.session.number - 1)
 
     def enter(self) -> None:
         """Show the current step, here and on the canvas."""
         self._show_step()
-        is_here = self.session.view is self.stage.view and self.session.step.view is None
-        if is_here:
+        session = self.session
+        is_here = session.view is self.stage.view and session.step.view is None
+        if is_here or session.is_over:
             self._begin()
         else:
             self.open_view()
@@ -198,7 +196,7 @@ class LessonPlayer(QWidget):
             self.box.leave()
 
     def _on_view_failed(self, error: CryoETError) -> None:
-        self.notice.show_error(error, self.open_view, topic=_VIEW)
+        self.notice.show_error(error, self.open_view)
         self._begin()
 
     def _begin(self) -> None:
@@ -288,7 +286,7 @@ class LessonPlayer(QWidget):
         self.save.setVisible(session.is_over)
         self.feedback.hide()
         self.status.setText("")
-        self.reset.setVisible(session.view is not None)
+        self.reset.setVisible(session.view is not None and not session.is_over)
         self.heading.setText(plain(step.title))
         self.text.show_markdown(step.text)
         self.box = self._box_of(step)
@@ -338,14 +336,11 @@ class LessonPlayer(QWidget):
         if chosen:
             result = self.session.result(nickname)
             self.tasks.run(
-                _SAVE,
+                "save result",
                 lambda _job: write_result(result, chosen),
-                then=lambda path: self._say(f"Saved {path.name}."),
+                then=lambda path: self.notice.show_notice(f"Saved {path.name}.", is_news=True),
                 failed=self.notice.show_error,
             )
-
-    def _say(self, text: str) -> None:
-        self.notice.show_notice(text, is_news=True)
 
     # widgets
 
@@ -408,9 +403,7 @@ class LessonPlayer(QWidget):
     def _connect(self) -> None:
         self.stage.shown.connect(self._begin)
         self.stage.failed.connect(self._on_view_failed)
-        self.tasks.unhandled.connect(
-            lambda error: self.notice.show_error(error, self.open_view, topic=_VIEW)
-        )
+        self.tasks.unhandled.connect(lambda error: self.notice.show_error(error, self.open_view))
         for text in (self.text, self.hints, self.feedback_text):
             self.stage.serve(text)
         self.large.toggled.connect(self._set_large)
