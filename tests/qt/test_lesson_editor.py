@@ -16,7 +16,15 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from lessons.sample_lesson import TASKS
 from napari_cryoet._qt.lessons.dock import WRITE, open_lesson_dock
 from napari_cryoet._qt.lessons.editor import LessonEditor
-from napari_cryoet._qt.lessons.task_form import CHOOSE, NOTHING, PICK, SCREEN, WHOLE, TaskForm
+from napari_cryoet._qt.lessons.task_form import (
+    CHOOSE,
+    LAYER,
+    NOTHING,
+    PICK,
+    SCREEN,
+    WHOLE,
+    TaskForm,
+)
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
@@ -67,6 +75,11 @@ def insert_link(editor: LessonEditor, text: str) -> None:
     next(action for action in editor.text.links.actions() if action.text() == text).trigger()
 
 
+def names_in(lesson: Lesson) -> set[str]:
+    """The names of the layers that steps show."""
+    return {layer.name for step in lesson.steps for layer in step.view.layers}
+
+
 def replace_text(qtbot: QtBot, field, text: str) -> None:
     field.selectAll()
     qtbot.keyClicks(field, text)
@@ -84,9 +97,10 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     page = open_portal(demo_at_home).run_page(9001)
     manager = open_dock(viewer, BROWSER, in_front=False).manager
     manager.open_tomogram(page, page.default_tomogram)
-    manager.show_annotation(page, page.file("ribosome", shape="OrientedPoint"))
-    qtbot.waitUntil(lambda: not manager.coming())
-    ribosomes = next(layer for layer in viewer.layers if isinstance(layer, Points))
+    for name in ("ribosome", "proteasome"):
+        manager.show_annotation(page, page.file(name, shape="OrientedPoint"))
+        qtbot.waitUntil(lambda: not manager.coming())
+    ribosomes, others = (layer for layer in viewer.layers if isinstance(layer, Points))
     count = len(picks_of(ribosomes))
     editor.come_forward()
     replace_text(qtbot, editor.title, "My ribosomes")
@@ -113,10 +127,9 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     editor.tabs.setCurrentIndex(2)
     form = editor.form
     form.kind.setCurrentText(PICK)
-    form.reference.choose(ribosomes)
+    form.reference.choose(others)
     assert form.tolerance.value() > 5
     assert form.region.currentText() == SCREEN
-    assert f"of its {count} picks" in form.count.text()
     qtbot.keyClicks(form.fields["ask"], "Pick all ribosomes.")
     viewer.scene.camera.zoom /= 2  # the task is of what the step shows, not of this
     qtbot.mouseClick(editor.add_button, LEFT)
@@ -133,8 +146,13 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     qtbot.mouseClick(editor.step_buttons[0], LEFT)  # up
     assert [step.title for step in editor.draft.steps] == ["Look", "Step 3", "Step 2"]
 
+    editor.steps.setCurrentRow(2)
+    form.reference_from.setCurrentText(LAYER)  # of other picks than before
+    form.reference.choose(ribosomes)
+    assert f"of its {count} picks" in form.count.text()
     qtbot.mouseClick(editor.try_button, LEFT)
     dock = open_lesson_dock(viewer)
+    assert names_in(dock.player.session.lesson) == {viewer.layers[0].name, others.name}
     assert editor.draft.folder is None
     _, choose_step, pick = editor.draft.steps
     positions = tuple(map(tuple, picks_of(ribosomes).positions_angstrom_zyx.tolist()))
@@ -157,9 +175,7 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     assert lesson.key == "my-lesson"
     assert lesson.step(choose_step.key).task.right == 1
     assert isinstance(lesson.step(pick.key).task, PickTask)
-    names = [layer.name for step in lesson.steps for layer in step.view.layers]
-    assert names
-    assert not any(ribosomes.name in name for name in names)
+    assert ribosomes.name not in names_in(lesson)
     assert open_lesson(folder).grade(pick.key, answer) == tried
     assert dock.player.session.source.grade(pick.key, answer) == tried
 

@@ -176,21 +176,16 @@ class LessonEditor(Dock):
             return True
         with self.notice.reporting():
             task = self.form.task(self.draft, self.number)
-            if task != self.step.task:
-                self.draft.change_step(self.number, task=task)
-                self._recognise_answers()
-                self.form.show_task(task, self.step.view)
+            self.draft.change_step(self.number, task=task)
+            self.form.show_task(task, self.step.view)
+            for layer in filter(are_picks, self.viewer.layers):
+                self.draft.recognise(positions_of(layer), about_of(layer).path)
             return True
         return False
-
-    def _recognise_answers(self) -> None:
-        for layer in filter(are_picks, self.viewer.layers):
-            self.draft.recognise(positions_of(layer), about_of(layer).path)
 
     def _view(self) -> View | None:
         """The screen's view; None after showing an error if there is none."""
         with self.notice.reporting():
-            self._recognise_answers()
             captured = capture(self.viewer, folder=self.draft.folder)
             if captured.left_out:
                 left_out = "\n".join(captured.left_out)
