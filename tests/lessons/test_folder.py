@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
-from napari_cryoet.exceptions import FormatError, SaveError
+from lessons.fake_lesson import FakeLesson
+from napari_cryoet.exceptions import FormatError, NetworkError, SaveError
 from napari_cryoet.lessons.folder import (
     MAX_SHOWN_BYTES,
+    fetch_files,
     lessons_of,
     open_lesson,
     write_result,
@@ -83,6 +86,21 @@ def test_only_shown_files_are_read(folder):
     ):
         with pytest.raises(FormatError):
             lesson.read_file(name)
+
+
+def test_files_of_a_class_are_written_and_stay_in_their_folder(folder, tmp_path):
+    lost = Mock(folder=None)
+    lost.read_file.side_effect = [b"here", NetworkError("Gone.")]
+    with pytest.raises(NetworkError):
+        fetch_files(lost, ["picks/a.ndjson"], tmp_path)
+    source = FakeLesson()
+    source.files = {"picks/a.ndjson": b"here", "picks/a.ndjson.provenance.json": b"notes"}
+    assert fetch_files(source, ["picks/a.ndjson"], tmp_path).read_file("picks/a.ndjson") == b"here"
+    assert (tmp_path / "picks/a.ndjson.provenance.json").read_bytes() == b"notes"
+    for name in ("../a", "/etc/passwd", ""):
+        with pytest.raises(FormatError):
+            fetch_files(source, [name], tmp_path)
+    assert fetch_files(open_lesson(folder), ["missing"], tmp_path).folder == folder
 
 
 def test_a_result_is_written_and_replaced(tmp_path):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from unittest.mock import Mock
-
 import pytest
 
 from lessons.fake_lesson import FakeLesson
-from napari_cryoet.exceptions import FormatError, NetworkError
 from napari_cryoet.lessons.lesson import (
     Choice,
     ChooseAnswer,
@@ -22,7 +18,6 @@ from napari_cryoet.lessons.lesson import (
 from napari_cryoet.lessons.session import (
     LessonSession,
     feedback_text,
-    fetch_files,
 )
 from napari_cryoet.views.view import Camera, View
 
@@ -144,21 +139,3 @@ def test_the_summary_is_a_table_of_first_scores(source: FakeLesson) -> None:
     text = session.summary
     assert "| Choice | 100%, then 0% | 2 |" in text
     assert "| Last | not answered | 0 |" in text
-
-
-def test_files_of_a_class_are_written_and_stay_in_their_folder(
-    source: FakeLesson, tmp_path: Path
-) -> None:
-    lost = Mock(folder=None)
-    lost.read_file.side_effect = [b"here", NetworkError("Gone.")]
-    with pytest.raises(NetworkError):
-        fetch_files(lost, ["picks/a.ndjson"], tmp_path)
-    source.files = {"picks/a.ndjson": b"here", "picks/a.ndjson.provenance.json": b"notes"}
-    folder = fetch_files(source, ["picks/a.ndjson"], tmp_path)
-    assert Path(folder, "picks/a.ndjson").read_bytes() == b"here"
-    assert Path(folder, "picks/a.ndjson.provenance.json").read_bytes() == b"notes"
-    for name in ("../a", "/etc/passwd", ""):
-        with pytest.raises(FormatError):
-            fetch_files(source, [name], tmp_path)
-    source.folder = tmp_path / "lesson"
-    assert fetch_files(source, [], tmp_path) == source.folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ import msgspec
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import written_whole
+from napari_cryoet.formats.notes import SUFFIX, path_beside
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.lessons.grading import grade
 from napari_cryoet.lessons.lesson import (
@@ -21,7 +23,10 @@ from napari_cryoet.lessons.lesson import (
     Answer,
     Feedback,
     Lesson,
+    LessonSource,
     Result,
+    SortTask,
+    Step,
 )
 from napari_cryoet.lessons.text import key_of, read_lesson_text
 from napari_cryoet.locations import path_to_read
@@ -131,6 +136,45 @@ def content_of(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise FormatError(f"{path.name} is larger than {max_bytes >> 20} MB.")
     return content
+
+
+# what a step shows
+
+
+def files_of(step: Step, view: View | None) -> tuple[str, ...]:
+    """The files of the lesson that a step shows on the canvas, but not the pictures in its text."""
+    names = [] if view is None else [each.file for each in view.layers if each.kind == "file"]
+    if isinstance(step.task, SortTask):
+        names.append(step.task.picks)
+    return tuple(names)
+
+
+def fetch_files(
+    source: LessonSource, names: Iterable[str], folder: Path, task: Task = UNWATCHED
+) -> LessonFolder:
+    """Get files of a lesson into a folder, unless the lesson is in one already.
+
+    Raises
+    ------
+    FormatError
+        If the lesson can't have a file of such a name.
+    NetworkError
+        If the class can't be reached.
+    """
+    if source.folder is not None:
+        return LessonFolder(source.folder, source.lesson)
+    for name in names:
+        task.check()
+        if not re.fullmatch(FILE_NAME, name):
+            raise FormatError(f"A lesson can't name the file {name!r}: it isn't in its folder.")
+        path = folder / name
+        if not path.exists():
+            content = source.read_file(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FormatError):  # it states the voxel spacing; not every file has one
+                path_beside(path).write_bytes(source.read_file(f"{name}{SUFFIX}"))
+            path.write_bytes(content)  # last: what is here isn't fetched again
+    return LessonFolder(folder, source.lesson)
 
 
 # results

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.notes import SUFFIX, path_beside
 from napari_cryoet.lessons.lesson import (
     Answer,
     Cause,
@@ -21,12 +17,9 @@ from napari_cryoet.lessons.lesson import (
     Progress,
     Remark,
     Result,
-    SortTask,
     Step,
     StepResult,
 )
-from napari_cryoet.packs.pack import is_safe
-from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import View
 
 RESULT_SUFFIX: Final = ".result.json"
@@ -213,42 +206,3 @@ def feedback_text(feedback: Feedback) -> str:
         name = f"{cause} ({words})" if words else cause
         items.append(f"- **{letter}** {name}: {' '.join(links)}{more}")
     return "\n\n".join(filter(None, [*lines, "\n".join(items)]))
-
-
-# files
-
-
-def files_of(step: Step, view: View | None) -> tuple[str, ...]:
-    """The files of the lesson that a step shows on the canvas, but not the pictures in its text."""
-    names = [] if view is None else [each.file for each in view.layers if each.kind == "file"]
-    if isinstance(step.task, SortTask):
-        names.append(step.task.picks)
-    return tuple(names)
-
-
-def fetch_files(
-    source: LessonSource, names: Iterable[str], folder: Path, task: Task = UNWATCHED
-) -> Path:
-    """Get files of a lesson, and return the folder that holds them.
-
-    That is the lesson's own folder; for a class it is ``folder``, into which they are written.
-
-    Raises
-    ------
-    CryoETError
-        If a name leads out of the folder, or the class can't be reached.
-    """
-    if source.folder is not None:
-        return source.folder
-    for name in names:
-        task.check()
-        if not name or not is_safe(name):
-            raise FormatError(f"A lesson can't name the file {name!r}: it isn't in its folder.")
-        path = folder / name
-        if not path.exists():
-            content = source.read_file(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FormatError):  # it states the voxel spacing; not every file has one
-                path_beside(path).write_bytes(source.read_file(f"{name}{SUFFIX}"))
-            path.write_bytes(content)  # last: what is here isn't fetched again
-    return folder

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.lessons.folder import LessonFolder, open_lesson
+from napari_cryoet.lessons.folder import LessonFolder, files_of, open_lesson
 from napari_cryoet.lessons.grading import grade
 from napari_cryoet.lessons.lesson import (
     HIDDEN,
@@ -29,7 +29,6 @@ from napari_cryoet.lessons.lesson import (
     Step,
 )
 from napari_cryoet.lessons.markdown import pictures_in
-from napari_cryoet.lessons.session import files_of
 from napari_cryoet.lessons.text import key_of, lesson_text, read_lesson_text
 from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task

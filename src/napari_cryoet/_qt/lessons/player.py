@@ -42,7 +42,7 @@ from napari_cryoet._qt.widgets.controls import (
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.lessons.folder import write_result
+from napari_cryoet.lessons.folder import files_of, write_result
 from napari_cryoet.lessons.lesson import (
     Answer,
     ChooseTask,
@@ -60,7 +60,6 @@ from napari_cryoet.lessons.session import (
     RESULT_SUFFIX,
     LessonSession,
     feedback_text,
-    files_of,
 )
 from napari_cryoet.wording import plain
 

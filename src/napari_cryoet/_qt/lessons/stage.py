@@ -18,16 +18,15 @@ from napari_cryoet._qt.lessons.marks import Marks
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.picks.layer_picks import volume_for
 from napari_cryoet._qt.picks.orientations import points_of
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.views.capture import is_edited
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.exceptions import CryoETError, FormatError
-from napari_cryoet.formats.registry import read_picks
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.lessons.folder import LessonFolder, fetch_files
 from napari_cryoet.lessons.lesson import LessonSource
-from napari_cryoet.lessons.session import fetch_files
 from napari_cryoet.picks import Picks
 from napari_cryoet.views.view import View
 
@@ -117,7 +116,7 @@ class Stage(QObject):
         self.close()
         self._remove(self._of_lesson - self._before)
 
-    def _open(self, view: View, folder: Path) -> None:
+    def _open(self, view: View, files: LessonFolder) -> None:
         browser = open_dock(self.viewer, BROWSER, in_front=False)
         if browser is not self._browser:
             self._browser = browser
@@ -126,7 +125,7 @@ class Stage(QObject):
         if self.view is not None and _has_tilts(view) != _has_tilts(self.view):
             self._remove(self._of_lesson)  # napari would warn of degrees beside ångström
         self._opening = view
-        browser.open_view(view, folder=folder, agreed=self._agreed)
+        browser.open_view(view, folder=files.folder, agreed=self._agreed)
 
     def _on_opened(self, view: View, _remarks: str) -> None:
         opening = self._opening
@@ -170,14 +169,11 @@ class Stage(QObject):
     def fetch_picks(self, name: str, then: Callable[[Picks], None]) -> None:
         """Read picks of the lesson in the background."""
         folder = Path(self._folder.name)
-
-        def work(job: Job) -> Picks:
-            picks = read_picks(fetch_files(self._source, [name], folder, job) / name)
-            if picks.spacing_angstrom is None:
-                raise FormatError(f"{name} doesn't state its voxel spacing.")
-            return picks
-
-        self.tasks.run(("picks", name), work, then=then)
+        self.tasks.run(
+            ("picks", name),
+            lambda job: fetch_files(self._source, [name], folder, job).read_picks(name),
+            then=then,
+        )
 
     # texts
 
