@@ -18,6 +18,7 @@ from napari_cryoet._qt.lessons.dock import WRITE, open_lesson_dock
 from napari_cryoet._qt.lessons.editor import LessonEditor
 from napari_cryoet._qt.lessons.task_form import (
     CHOOSE,
+    KEPT,
     LAYER,
     NOTHING,
     PICK,
@@ -152,6 +153,7 @@ def test_a_lesson_is_written_saved_tried_and_read_again(
     assert f"of its {count} picks" in form.count.text()
     qtbot.mouseClick(editor.try_button, LEFT)
     dock = open_lesson_dock(viewer)
+    assert form.reference_from.currentText() == KEPT
     assert names_in(dock.player.session.lesson) == {viewer.layers[0].name, others.name}
     assert editor.draft.folder is None
     _, choose_step, pick = editor.draft.steps
