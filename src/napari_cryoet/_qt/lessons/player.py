@@ -21,10 +21,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.lessons.canvas_boxes import MeasureBox, PickBox
-from napari_cryoet._qt.lessons.sort_box import SortBox
 from napari_cryoet._qt.lessons.stage import Stage
-from napari_cryoet._qt.lessons.task_box import ChooseBox, CompareBox, TaskBox
+from napari_cryoet._qt.lessons.task_boxes import (
+    ChooseBox,
+    CompareBox,
+    MeasureBox,
+    PickBox,
+    SortBox,
+    TaskBox,
+)
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.controls import (
