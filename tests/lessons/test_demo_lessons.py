@@ -9,7 +9,6 @@ import pytest
 from lessons.demo_answers import answers_to, expected_picks, sorted_rightly
 from napari_cryoet import compare, open_portal, read_index
 from napari_cryoet.demo.lesson_files import write_lessons
-from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.lessons.folder import lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import CompareTask
 from napari_cryoet.lessons.markdown import parse_action, to_html
@@ -109,9 +108,3 @@ def test_the_right_picks_are_nowhere_to_be_seen(demo_pack):
     assert 9001 in found
     assert 9003 not in found
     assert "lessons" not in " ".join(tomogram.https_omezarr_dir for tomogram in page.tomograms)
-    for step in folder.lesson.steps:
-        layers = () if step.view is None else step.view.layers
-        assert not [each.file for each in layers if each.file.startswith("answers")]
-    for name in ("answers/ribosomes.ndjson", "answers/ribosomes.ndjson.provenance.json"):
-        with pytest.raises(CryoETError):
-            folder.read_file(name)

@@ -34,7 +34,8 @@ def folder(tmp_path):
     (folder / "picks").mkdir()
     (folder / "lesson.md").write_text(TEXT)
     (folder / "picks" / "a.ndjson").write_text("")
-    (folder / "answers" / "a.ndjson").write_text("secret")
+    for name in ("a.ndjson", "a.ndjson.provenance.json"):
+        (folder / "answers" / name).write_text("secret")
     (tmp_path / "pack" / "outside.png").write_text("outside")
     return folder
 
@@ -74,6 +75,7 @@ def test_only_shown_files_are_read(folder):
     for name in (
         "lesson.md",
         "answers/a.ndjson",
+        "answers/a.ndjson.provenance.json",
         "picks/../answers/a.ndjson",
         "../../outside.png",
         str(folder.parent.parent / "outside.png"),
