@@ -9,10 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 from napari import Viewer
-from napari.layers import Points
 from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, Qt, QUrl
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from lessons.demo_answers import answers_to
@@ -146,6 +145,9 @@ def test_a_lesson_is_played_with_clicks_and_keys(
         dock.play(source)
     assert not own.visible
     assert viewer.dims.point[0] == pytest.approx(400, abs=40)
+    for href, said in (("!show=Lipids", "Lipids"), ("!goto=there", "there")):
+        dock.player.text.anchorClicked.emit(QUrl(href))
+        assert said in dock.player.notice.text
 
     # a step that is left without a click leaves no layer
     go_on(qtbot, dock)
@@ -186,7 +188,6 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     qtbot.waitUntil(lambda: frame.visibleRegion().boundingRect() == frame.rect())
     wrong = next(layer for layer in viewer.layers if layer.name == WRONG_PICKS)
     right = next(layer for layer in viewer.layers if layer.name == RIGHT_PICKS)
-    assert isinstance(right, Points)
     np.testing.assert_allclose(right.data * right.scale, REFERENCE)
     assert list(wrong.text.values) == ["N"]
     qtbot.mouseClick(dock.player.again, LEFT)
@@ -230,7 +231,6 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert names(dock)[YOURS]
     assert dock.player.feedback.isVisible()
     dock.player.go_to(6)
-    assert "| Pick" not in dock.player.text.toPlainText()
     assert "Pick" in dock.player.text.toPlainText()
     monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_options: (" Ada ", True))
     target = tmp_path / "ada.result.json"
@@ -249,7 +249,6 @@ def test_a_lesson_is_played_with_clicks_and_keys(
         "measure": 1,
         "compare": 1,
     }
-    assert result.steps[1].attempts == 2
     dock.choose_lesson()
     assert own.visible
     dock.end_lesson()
