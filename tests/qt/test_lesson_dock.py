@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari import Viewer
 from napari.utils.notifications import notification_manager
+from PIL import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt, QUrl
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
@@ -115,7 +116,9 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     pick = PickTask(
         ask="Pick.", object_name="ribosome", tolerance_angstrom=100, region_zyx_angstrom=REGION_ZYX
     )
-    choices = (Choice(text="Ice"), Choice(text="Carbon", position_zyx_angstrom=MIDDLE))
+    choices = (Choice(picture="ice.png"), Choice(text="Carbon", position_zyx_angstrom=MIDDLE))
+    Image.new("RGB", (300, 300)).save(tmp_path / "ice.png")
+    ice = ChooseTask(choices=choices)
     source = FakeLesson(
         Step(key="look", title="Look", view=view, text="A [pick](!goto=400,900,900)."),
         Step(key="pick", title="Pick", view=view, task=pick, hints=("Round.", "Dark.")),
@@ -124,7 +127,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
             title="Sort",
             task=SortTask(picks="crops.ndjson", reference="right.ndjson", tolerance_angstrom=9),
         ),
-        Step(key="choose", title="Choose", task=ChooseTask(choices=choices)),
+        Step(key="choose", title="Choose", text="![Ice](ice.png)", task=ice),
         Step(key="measure", title="Measure", task=MeasureTask(tolerance_angstrom=100)),
         Step(
             key="compare",
@@ -132,7 +135,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
             task=CompareTask(layers=("A", "B"), causes=("shifted", "sloppy " * 20)),
         ),
     )
-    source.files = picks_file(tmp_path)
+    source.files = {**picks_file(tmp_path), "ice.png": (tmp_path / "ice.png").read_bytes()}
     source.right = {
         "sort": SortAnswer(kept=(0,), rejected=(1,)),
         "choose": ChooseAnswer(choice=1),
@@ -208,10 +211,11 @@ def test_a_lesson_is_played_with_clicks_and_keys(
     assert sort.answer() is None
     assert not give(qtbot, dock, click_at, SortAnswer(kept=(1,)))
 
-    # choose a crop
+    # choose a picture, which the text shows too, or a crop
     go_on(qtbot, dock)
-    choices = dock.player.box.choices
-    qtbot.waitUntil(lambda: not choices.button(1).icon().isNull())
+    buttons = dock.player.box.choices.buttons()
+    qtbot.waitUntil(lambda: not any(button.icon().isNull() for button in buttons))
+    qtbot.waitUntil(lambda: dock.player.text.height() > 250)
     assert give(qtbot, dock, click_at, ChooseAnswer(choice=1))
 
     # measure between two clicks

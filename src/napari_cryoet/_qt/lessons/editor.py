@@ -9,6 +9,7 @@ from typing import Final
 
 from napari import Viewer
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -236,7 +237,7 @@ class LessonEditor(Dock):
         place = self.draft.place_of(name)
         self.tasks.run(
             ("picture", name),
-            lambda _job: place.read_file(name),
+            lambda _job: QImage.fromData(place.read_file(name)),
             then=partial(self.preview.add_picture, name),
         )
 

@@ -12,6 +12,7 @@ from weakref import WeakSet
 from napari import Viewer
 from napari.layers import Image, Layer, Vectors
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QImage
 
 from napari_cryoet._qt.layers.ownership import key_of, remove_layers
 from napari_cryoet._qt.lessons.marks import Marks
@@ -162,9 +163,13 @@ class Stage(QObject):
 
     # files
 
-    def fetch_picture(self, name: str, then: Callable[[bytes], None]) -> None:
-        """Read a picture of the lesson in the background."""
-        self.tasks.run(("picture", name), lambda _job: self._source.read_file(name), then=then)
+    def fetch_picture(self, name: str, then: Callable[[QImage], None]) -> None:
+        """Read a picture of the lesson in the background; it is null if the file is no picture."""
+        self.tasks.run(
+            (name, then),  # two texts may want the same one
+            lambda _job: QImage.fromData(self._source.read_file(name)),
+            then=then,
+        )
 
     def fetch_picks(self, name: str, then: Callable[[Picks], None]) -> None:
         """Read picks of the lesson in the background."""

@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QIcon, QKeyEvent, QKeySequence, QMouseEvent, QPixmap
+from qtpy.QtGui import QIcon, QImage, QKeyEvent, QKeySequence, QMouseEvent, QPixmap
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -165,7 +165,7 @@ class ChooseBox(TaskBox):
         super().begin()
         for choice, shown in zip(self.task.choices, self._choices, strict=True):
             if choice.picture is not None and shown.radio.icon().isNull():
-                self.stage.fetch_picture(choice.picture, shown.show_content)
+                self.stage.fetch_picture(choice.picture, shown.show_picture)
         volume = self.stage.volume
         if self._crops and volume is not None:
             positions = np.array([place for _, place in self._crops])
@@ -181,7 +181,7 @@ class ChooseBox(TaskBox):
         picture = self.feed.picture(row)
         number, _ = self._crops[row]
         if picture is not None:
-            self._choices[number].show_picture(picture)
+            self._choices[number].show_picture(picture.toImage())
 
 
 class _Choice(QWidget):
@@ -200,15 +200,10 @@ class _Choice(QWidget):
         """Choose by a click on the text too."""
         self.radio.click()
 
-    def show_content(self, content: bytes) -> None:
-        """Show the content of a picture's file."""
-        picture = QPixmap()
-        picture.loadFromData(content)
-        self.show_picture(picture)
-
-    def show_picture(self, picture: QPixmap) -> None:
+    def show_picture(self, picture: QImage) -> None:
         side = QSize(_CROP_PX, _CROP_PX)
-        self.radio.setIcon(QIcon(picture.scaled(side, Qt.AspectRatioMode.KeepAspectRatio)))
+        scaled = picture.scaled(side, Qt.AspectRatioMode.KeepAspectRatio)
+        self.radio.setIcon(QIcon(QPixmap.fromImage(scaled)))
         self.radio.setIconSize(side)
 
 

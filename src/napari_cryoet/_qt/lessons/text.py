@@ -44,9 +44,9 @@ class LessonText(QTextBrowser):
         self.setVisible(bool(markdown))
         self._show()
 
-    def add_picture(self, name: str, content: bytes) -> None:
-        """Show a picture that was wanted; one that isn't a picture is left out."""
-        self._pictures[name] = QImage.fromData(content)
+    def add_picture(self, name: str, picture: QImage) -> None:
+        """Show a picture that was wanted; a null one is left out."""
+        self._pictures[name] = picture
         self._show()
 
     def loadResource(self, kind: int, url: QUrl) -> Any:
