@@ -271,6 +271,7 @@ def test_stopping_leaves_no_files(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_concurrent_calls_create_the_demo_once():
     demo_folder().mkdir(parents=True)  # like a damaged one
     shares = []

@@ -46,7 +46,9 @@ WAITS: tuple[tuple[Any, str], ...] = (
 )
 
 
-@pytest.fixture(params=["the demo in process", "HTTP with faults"])
+@pytest.fixture(
+    params=["the demo in process", pytest.param("HTTP with faults", marks=pytest.mark.slow)]
+)
 def proxy(request) -> Iterator[Proxy | None]:
     """A faulty proxy of the served demo; None for the demo in process."""
     if request.param == "the demo in process":

@@ -31,7 +31,7 @@ def browser(viewer, memory) -> Iterator[PortalBrowser]:
     browser.close_down()
 
 
-@pytest.fixture(params=["in process", "over HTTP"])
+@pytest.fixture(params=["in process", pytest.param("over HTTP", marks=pytest.mark.slow)])
 def proxy(request) -> Iterator[Proxy | None]:
     """A counting proxy of the served demo; None for the pack in process."""
     if request.param == "in process":

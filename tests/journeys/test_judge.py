@@ -14,6 +14,7 @@ from napari_cryoet._qt.layers.ownership import LayerKey
 RIBOSOME = "cytosolic ribosome"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     qtbot, make_napari_viewer, demo_at_home, tmp_path

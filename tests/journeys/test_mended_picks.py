@@ -127,6 +127,7 @@ class Session:
         disk.submit(lambda: None).result()  # everything is written
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_mended_picks_reach_relion(qtbot, make_napari_viewer, demo_at_home, tmp_path) -> None:
     first = Session(qtbot, make_napari_viewer(show=True))

@@ -138,6 +138,7 @@ def releases(tmp_path: Path) -> Iterator[Releases]:
         yield Releases(server, tmp_path / "portal")
 
 
+@pytest.mark.slow
 def test_a_training_set_outlives_a_release(
     releases: Releases, tmp_path: Path, capsys: Captured
 ) -> None:

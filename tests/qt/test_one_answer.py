@@ -188,6 +188,7 @@ def database() -> sqlite3.Connection:
     return database
 
 
+@pytest.mark.slow
 def test_fifty_questions_have_one_answer_each(
     qtbot, make_browser, pack, database, capsys, monkeypatch
 ) -> None:
