@@ -49,6 +49,7 @@ def make_pack(folder: Path, shape_zyx: tuple[int, int, int], n_runs: int) -> Pat
     return pack.folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs processes that fork")
 def test_twenty_students_behind_one_address_see_the_first_plane(
     tmp_path: Path, user_folder: Path
