@@ -173,7 +173,7 @@ def fetch_files(
             path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FormatError):  # it states the voxel spacing; not every file has one
                 path_beside(path).write_bytes(source.read_file(f"{name}{SUFFIX}"))
-            path.write_bytes(content)  # last: what is here isn't fetched again
+            path.write_bytes(content)  # last, since a file that exists isn't fetched again
     return LessonFolder(folder, source.lesson)
 
 

@@ -593,7 +593,8 @@ class ReviewDock(Dock):
     def _lay_out(self) -> None:
         self.setFocusProxy(self.sheet)
         crop_size = self.controls.crop_size
-        shown, verdicts = row_of(*self.shown.values()), row_of(*self.verdicts.values())
+        shown = row_of(*self.shown.values())
+        verdicts = row_of(*self.verdicts.values())
         results = row_of(self.progress, self.counts, self.as_layers, self.export)
         self._judging: tuple[QWidget, ...] = (
             crop_size,
