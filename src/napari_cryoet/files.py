@@ -1,12 +1,15 @@
-"""Files: atomic writing, and the folders of this package."""
+"""Files: valid names, bounded reading, atomic writing, and the folders of this package."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +17,18 @@ from typing import Final
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 
-from napari_cryoet.exceptions import ExistsError, SaveError
+from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
+from napari_cryoet.wording import size_text
 
 _APP: Final = "napari-cryoet"
 #: Prefixes of the names of unfinished and of replaced files.
 UNFINISHED: Final = ".unfinished-"
 _REPLACED: Final = ".replaced-"
 _LEFTOVER_AGE_S: Final = 24 * 3600.0
+_MAX_NAME_BYTES: Final = 160  # of 255 in file systems; leaves room for a hash and suffixes
+_RESERVED: Final = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE
+)
 _KEPT_CHARACTERS: Final = 40  # of a name, so that the hidden name doesn't get too long
 
 
@@ -40,6 +48,48 @@ def config_path() -> Path:
 def data_path() -> Path:
     """The folder for the user's data, such as reviews."""
     return user_data_path(_APP, appauthor=False)
+
+
+# names
+
+
+def clean_name(name: str) -> str:
+    """A path segment as a valid file name on Linux, macOS and Windows.
+
+    Valid names are kept. Others are changed and get digits of their hash, so that different remote
+    names never become the same file.
+    """
+    normalised = unicodedata.normalize("NFC", name)
+    valid = "".join(
+        letter if letter.isprintable() and letter not in '<>:"/\\|?*' else "_"
+        for letter in normalised
+    )
+    valid = valid.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" ").rstrip(" .") or "_"
+    if _RESERVED.fullmatch(valid):
+        valid = f"_{valid}"
+    return valid if valid == name else name_with_hash(valid, name)
+
+
+def name_with_hash(name: str, original: str) -> str:
+    """The name with eight digits of the original's hash before its suffix."""
+    digits = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}~{digits}.{suffix}" if stem else f"{name}~{digits}"
+
+
+# reading
+
+
+def content_of(path: Path, max_bytes: int) -> bytes:
+    """The content of a file; FormatError if it can't be read or is larger."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise FormatError(f"{path} can't be read: {error.strerror}.") from error
+    if len(content) > max_bytes:
+        raise FormatError(f"{path.name} is larger than {size_text(max_bytes)}.")
+    return content
 
 
 # writing

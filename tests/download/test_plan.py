@@ -23,8 +23,9 @@ from download_samples import (
 )
 from napari_cryoet import open_portal
 from napari_cryoet.download import Plan
-from napari_cryoet.download.plan import clean_name, plan_cells
+from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
+from napari_cryoet.files import clean_name
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal import portal as portal_module
 from napari_cryoet.portal.portal import ask_rows

@@ -5,9 +5,6 @@ A plan is made from rows of the portal's tables, of one run or many.
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -17,6 +14,7 @@ from napari_cryoet.basket.aging import age_of
 from napari_cryoet.basket.basket import Basket, Lock, basket_text
 from napari_cryoet.basket.contents import choose, rows_without_files
 from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.files import clean_name, name_with_hash
 from napari_cryoet.locations import without_password
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Terms, terms_of
@@ -27,10 +25,6 @@ from napari_cryoet.wording import joined
 FILES: Final = "files"  # the subfolder for files, as in a pack
 BASKET_NAME: Final = "basket.toml"  # in the folder: what was downloaded
 COARSE: Final = ".from-level-"  # before the first level that an OME-Zarr was fetched from
-_MAX_NAME_BYTES: Final = 160  # of 255 in file systems; leaves room for a hash and suffixes
-_RESERVED: Final = re.compile(
-    r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +129,7 @@ def plan_cells(
             path = _path(url, https_prefix, f"{table}/{row['id']}")
             if taken.setdefault(path.casefold(), path) != path:  # differs only in case
                 folder, _, name = path.rpartition("/")
-                path = f"{folder}/{_with_hash(name, path)}"
+                path = f"{folder}/{name_with_hash(name, path)}"
             item = _item((table, row, column), path, first_level)
             dated = dated_row(table, row, by_table)
             items[item.path] = replace(item, modified=(dated.get("lastModifiedDate") or "")[:10])
@@ -198,30 +192,6 @@ def dated_row(table: str, row: Row, rows: Mapping[str, Mapping[int, Row]]) -> Ro
 def path_below(path: str) -> str:
     """A path without the folder of all files."""
     return path.partition("/")[2]
-
-
-def clean_name(name: str) -> str:
-    """A path segment as a valid file name on Linux, macOS and Windows.
-
-    Valid names are kept. Others are changed and get digits of their hash, so that different remote
-    names never become the same file.
-    """
-    normalised = unicodedata.normalize("NFC", name)
-    valid = "".join(
-        letter if letter.isprintable() and letter not in '<>:"/\\|?*' else "_"
-        for letter in normalised
-    )
-    valid = valid.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" ").rstrip(" .") or "_"
-    if _RESERVED.fullmatch(valid):
-        valid = f"_{valid}"
-    return valid if valid == name else _with_hash(valid, name)
-
-
-def _with_hash(name: str, original: str) -> str:
-    """The name with eight digits of the original's hash before its suffix."""
-    digits = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    stem, _, suffix = name.rpartition(".")
-    return f"{stem}~{digits}.{suffix}" if stem else f"{name}~{digits}"
 
 
 # paths and sizes

@@ -30,9 +30,9 @@ from napari_cryoet.appearance.objects import is_object, object_key
 from napari_cryoet.basket.basket import SPLIT_NAMES, Basket
 from napari_cryoet.basket.contents import Chosen, ask_basket_runs, choose, parts_of
 from napari_cryoet.download.folder import read_manifest, with_local_files
-from napari_cryoet.download.plan import clean_name, plan_basket
+from napari_cryoet.download.plan import plan_basket
 from napari_cryoet.exceptions import CryoETError, EmptyPartError
-from napari_cryoet.files import refuse_existing
+from napari_cryoet.files import clean_name, refuse_existing
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
 from napari_cryoet.locations import Location, path_to_write

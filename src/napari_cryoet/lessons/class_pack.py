@@ -30,10 +30,10 @@ from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.download.blocks import blocks_in, download_blocks
 from napari_cryoet.download.folder import MANIFEST_NAME
 from napari_cryoet.download.lists import FOLDER as SCRIPTS_FOLDER
-from napari_cryoet.download.plan import Plan, PlannedItem, clean_name, dated_row, plan_cells
+from napari_cryoet.download.plan import Plan, PlannedItem, dated_row, plan_cells
 from napari_cryoet.download.run import download_files
 from napari_cryoet.exceptions import FormatError, NotFoundError, require_known
-from napari_cryoet.files import UNFINISHED, written_whole
+from napari_cryoet.files import UNFINISHED, clean_name, written_whole
 from napari_cryoet.formats.ome_zarr import folder_bytes
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask

@@ -23,8 +23,8 @@ from urllib.parse import quote, unquote
 import msgspec
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import PackError
-from napari_cryoet.files import replace_file, written_whole
+from napari_cryoet.exceptions import FormatError, PackError
+from napari_cryoet.files import content_of, replace_file, written_whole
 from napari_cryoet.records import Terms, terms_of
 
 if TYPE_CHECKING:
@@ -223,13 +223,8 @@ def _table_text(name: str, rows: Iterable[Row]) -> str:
 
 def _read(path: Path, kind: type[T], max_bytes: int) -> T:
     try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise PackError(f"{path} can't be read: {error.strerror}.") from error
-    if len(content) > max_bytes:
-        raise PackError(f"{path} is larger than {max_bytes} bytes.")
-    try:
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(content_of(path, max_bytes), type=kind)
+    except FormatError as error:
+        raise PackError(error.message) from error
     except (msgspec.MsgspecError, RecursionError) as error:
         raise PackError(f"{path} is invalid: {error}.") from error

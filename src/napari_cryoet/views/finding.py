@@ -6,19 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from math import isclose
 from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 from napari_cryoet.exceptions import FormatError, NotFoundError, PackError
 from napari_cryoet.locations import Location, host_of
 from napari_cryoet.packs.pack import Pack, is_pack, is_safe, open_pack
 from napari_cryoet.portal.citation import is_web_address
-from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.records import Annotation, AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.runs.fit import why_not_drawable
 from napari_cryoet.runs.outline import first_sight_bytes
-from napari_cryoet.runs.runs import RunRecords, is_openable
+from napari_cryoet.runs.runs import is_openable
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import (
     View,
@@ -28,6 +26,11 @@ from napari_cryoet.views.view import (
     ViewedTomogram,
 )
 from napari_cryoet.wording import count_text, plain
+
+if TYPE_CHECKING:
+    from napari_cryoet.portal.pages import RunPage
+    from napari_cryoet.portal.portal import Portal
+    from napari_cryoet.runs.runs import RunRecords
 
 Shown: TypeAlias = "Tomogram | AnnotationFile | TiltSeries"
 R = TypeVar("R", Tomogram, AnnotationFile, TiltSeries)

@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import ExistsError, FormatError
-from napari_cryoet.files import data_path, replace_file
+from napari_cryoet.files import clean_name, data_path, replace_file
 from napari_cryoet.views.view import SUFFIX, View, read_view, write_view
 
 #: The folder of the views in a pack.

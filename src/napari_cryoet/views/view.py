@@ -15,7 +15,7 @@ from msgspec import Meta
 from msgspec.structs import fields, replace
 
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.files import written_whole
+from napari_cryoet.files import content_of, written_whole
 from napari_cryoet.records import MAX_ID
 from napari_cryoet.views.packing import pack
 
@@ -270,13 +270,7 @@ def view_schema() -> dict[str, Any]:
 
 def read_view(path: str | Path) -> View:
     """Read a view's file; FormatError if it isn't one or can't be read."""
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise FormatError(f"{path} can't be read: {error.strerror}.") from error
-    return View.of_json(text)
+    return View.of_json(content_of(Path(path), MAX_BYTES))
 
 
 def write_view(view: View, path: str | Path, *, overwrite: bool = False) -> Path:

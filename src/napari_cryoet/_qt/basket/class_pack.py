@@ -14,7 +14,7 @@ from napari_cryoet._qt.widgets.controls import name_file_field, plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.basket.basket import Basket, ids_in
 from napari_cryoet.basket.contents import ask_basket_runs
-from napari_cryoet.download.plan import clean_name
+from napari_cryoet.files import clean_name
 from napari_cryoet.lessons.class_pack import (
     DEFAULT_AROUND_NM,
     DEFAULT_LEVEL,

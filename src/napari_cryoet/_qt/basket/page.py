@@ -56,11 +56,12 @@ from napari_cryoet.basket.basket import (
 )
 from napari_cryoet.basket.contents import DEFAULT_SHARES, KnownRuns, parts_of, split_basket
 from napari_cryoet.discovery.index import read_index
-from napari_cryoet.download.plan import clean_name, plan_basket
+from napari_cryoet.download.plan import plan_basket
 from napari_cryoet.download.run import lock_basket
 from napari_cryoet.exceptions import CryoETError, EmptyPartError, ExistsError
 from napari_cryoet.exports import ExportKind, export
 from napari_cryoet.exports.selection import ExportReport, select_basket
+from napari_cryoet.files import clean_name
 from napari_cryoet.pages.basket import Entry, entry_row
 from napari_cryoet.wording import differences_text
 

@@ -38,8 +38,8 @@ from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.controls import explain, form_of, plain_label
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar
-from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.files import clean_name
 from napari_cryoet.formats.common import MISSING_WORDS
 from napari_cryoet.formats.registry import (
     FORMATS,

@@ -30,9 +30,8 @@ from napari_cryoet._qt.layers.placement import PLACING, placement_of, spacing_an
 from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet._qt.widgets.controls import main_window
-from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
-from napari_cryoet.files import refuse_existing, written_whole
+from napari_cryoet.files import clean_name, refuse_existing, written_whole
 from napari_cryoet.formats.masks import TITLES as MASK_TITLES
 from napari_cryoet.formats.masks import WrittenMask, write_mask
 from napari_cryoet.formats.registry import (

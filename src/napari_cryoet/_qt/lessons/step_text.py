@@ -17,7 +17,8 @@ from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.picture import canvas_png
 from napari_cryoet._qt.widgets.controls import add_item
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES, content_of
+from napari_cryoet.files import content_of
+from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES
 from napari_cryoet.lessons.markdown import ActionKind
 from napari_cryoet.lessons.writing import Draft
 

@@ -18,8 +18,8 @@ from napari_cryoet._qt.views.movie import MOVIE_PX, write_movie
 from napari_cryoet._qt.views.picture import SIZE_PX, Frames, write_picture
 from napari_cryoet._qt.widgets.controls import main_window, name_file_field
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
-from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.files import clean_name
 from napari_cryoet.views.movie import LONGEST_S, between, frame_count, sweep, turn
 from napari_cryoet.views.store import kept_views
 from napari_cryoet.views.view import Camera, read_view
