@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from napari_cryoet.exceptions import FormatError, NetworkError
 from napari_cryoet.lessons.lesson import (
     Answer,
@@ -22,9 +20,8 @@ REFERENCE = ((400.0, 900.0, 900.0), (400.0, 1200.0, 900.0))
 class FakeLesson:
     """A source whose answers are right if they are `right`."""
 
-    def __init__(self, *steps: Step, folder: Path | None = None) -> None:
+    def __init__(self, *steps: Step) -> None:
         self.lesson = Lesson(key="fake", title="A fake lesson", version=3, steps=steps)
-        self.folder = folder
         self.files: dict[str, bytes] = {}
         self.right: dict[str, Answer] = {}
         self.answers: list[tuple[str, Answer]] = []

@@ -254,8 +254,6 @@ class ClassClient:
 class ClassLesson:
     """A lesson of a class, whose server grades answers; a `LessonSource`."""
 
-    folder = None
-
     def __init__(self, student: ClassClient, lesson: Lesson, progress: Progress | None) -> None:
         self.student = student
         self.lesson = lesson

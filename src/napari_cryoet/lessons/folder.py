@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.files import written_whole
-from napari_cryoet.formats.notes import SUFFIX, path_beside
-from napari_cryoet.formats.registry import read_picks
-from napari_cryoet.lessons.grading import grade
+from napari_cryoet.files import content_of, written_whole
 from napari_cryoet.lessons.lesson import (
     FILE_NAME,
     HIDDEN,
@@ -28,13 +26,14 @@ from napari_cryoet.lessons.lesson import (
     SortTask,
     Step,
 )
-from napari_cryoet.lessons.text import key_of, read_lesson_text
 from napari_cryoet.locations import path_to_read
-from napari_cryoet.picks import Picks
-from napari_cryoet.portal.citation import Jump
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import View
+
+if TYPE_CHECKING:
+    from napari_cryoet.picks import Picks
+    from napari_cryoet.portal.citation import Jump
 
 #: Maximum size of a picture or of shown picks.
 MAX_SHOWN_BYTES: Final = 20 << 20
@@ -44,20 +43,26 @@ _MAX_LISTED: Final = 100
 
 
 class LessonFolder:
-    """A lesson in a folder, which grades answers itself; a `LessonSource`."""
+    """A lesson in a folder, which grades answers itself; a `LessonSource`.
 
-    def __init__(self, folder: Path, lesson: Lesson) -> None:
+    Files of a lesson that is being written may be in ``unsaved``, which comes first.
+    """
+
+    def __init__(
+        self, folder: Path, lesson: Lesson, unsaved: TemporaryDirectory[str] | None = None
+    ) -> None:
         self.folder = folder
         self.lesson = lesson
+        self._unsaved = unsaved  # deleted with the last lesson that has it
 
     def read_file(self, name: str) -> bytes:
         """A picture or shown picks of the lesson.
 
         Raises FormatError if there is none of this name, or if it is hidden, too large or outside.
         """
-        path = self._path_of(name)
-        hidden = (self.folder / HIDDEN).resolve()
-        if path.suffix.lower() == ".md" or path == hidden or hidden in path.parents:
+        path = self.path_of(name)
+        hidden = [(folder / HIDDEN).resolve() for folder in self._folders]
+        if path.suffix.lower() == ".md" or any(map(path.is_relative_to, hidden)):
             raise FormatError(f"{name} of a lesson is hidden.")
         return content_of(path, MAX_SHOWN_BYTES)
 
@@ -73,22 +78,31 @@ class LessonFolder:
         n_hints: int = 0,  # noqa: ARG002 - for a class
     ) -> Feedback:
         """Grade an answer; see `LessonSource.grade`."""
+        from napari_cryoet.lessons.grading import grade
+
         return grade(self.lesson.step(step_key).task, answer, self.read_picks, task)
 
     def read_picks(self, name: str) -> Picks:
         """The picks of a file in the folder, hidden ones too; FormatError if that is damaged."""
-        picks = read_picks(self._path_of(name))
+        from napari_cryoet.formats.registry import read_picks
+
+        picks = read_picks(self.path_of(name))
         if picks.spacing_angstrom is None:
             raise FormatError(f"{name} doesn't state its voxel spacing.")
         return picks
 
-    def _path_of(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
         """The path of a file, with links followed; FormatError if it isn't in the folder."""
-        path = (self.folder / name).resolve()
-        is_inside = path.is_relative_to(self.folder.resolve())
-        if not re.fullmatch(FILE_NAME, name) or not is_inside or not path.is_file():
-            raise FormatError(f"The lesson has no file {name!r}.")
-        return path
+        for folder in self._folders if re.fullmatch(FILE_NAME, name) else ():
+            path = (folder / name).resolve()
+            if path.is_file() and path.is_relative_to(folder.resolve()):
+                return path
+        raise FormatError(f"The lesson has no file {name!r}.")
+
+    @property
+    def _folders(self) -> list[Path]:
+        unsaved = [] if self._unsaved is None else [Path(self._unsaved.name)]
+        return [*unsaved, self.folder]
 
 
 def open_lesson(path: Path | str) -> LessonFolder:
@@ -99,6 +113,8 @@ def open_lesson(path: Path | str) -> LessonFolder:
     FormatError
         If there is none, or it is damaged.
     """
+    from napari_cryoet.lessons.text import key_of, read_lesson_text  # a parser of Markdown
+
     folder = Path(path).absolute()
     folder = folder.parent if folder.name == LESSON_NAME else folder
     content = content_of(folder / LESSON_NAME, MAX_LESSON_BYTES)
@@ -126,18 +142,6 @@ def lessons_of(pack_folder: Path | str) -> tuple[LessonFolder, ...]:
     return tuple(lessons)
 
 
-def content_of(path: Path, max_bytes: int) -> bytes:
-    """The content of a file; FormatError if it can't be read or is larger."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise FormatError(f"{path} can't be read: {error.strerror}.") from error
-    if len(content) > max_bytes:
-        raise FormatError(f"{path.name} is larger than {max_bytes >> 20} MB.")
-    return content
-
-
 # what a step shows
 
 
@@ -161,8 +165,10 @@ def fetch_files(
     NetworkError
         If the class can't be reached.
     """
-    if source.folder is not None:
-        return LessonFolder(source.folder, source.lesson)
+    from napari_cryoet.formats.notes import SUFFIX, path_beside
+
+    if isinstance(source, LessonFolder):
+        return source
     for name in names:
         task.check()
         if not re.fullmatch(FILE_NAME, name):

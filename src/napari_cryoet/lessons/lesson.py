@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -314,10 +313,6 @@ class LessonSource(Protocol):
     @property
     def lesson(self) -> Lesson:
         """The lesson; that of a class comes without answers."""
-
-    @property
-    def folder(self) -> Path | None:
-        """The lesson's folder on this computer; None for a class."""
 
     def read_file(self, name: str) -> bytes:
         """A picture or shown picks of the lesson; never a hidden reference. Slow in a class."""

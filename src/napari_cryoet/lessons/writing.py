@@ -18,12 +18,9 @@ from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.lessons.folder import LessonFolder, files_of, open_lesson
-from napari_cryoet.lessons.grading import grade
 from napari_cryoet.lessons.lesson import (
     HIDDEN,
     LESSON_NAME,
-    Answer,
-    Feedback,
     Lesson,
     RegionZyx,
     Step,
@@ -31,7 +28,6 @@ from napari_cryoet.lessons.lesson import (
 from napari_cryoet.lessons.markdown import pictures_in
 from napari_cryoet.lessons.text import key_of, lesson_text, read_lesson_text
 from napari_cryoet.picks import Picks
-from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import Camera, View
 
 #: The folder of a lesson's picks that learners see.
@@ -120,7 +116,7 @@ class Draft:
         """Let no step show the layer of a path if it has the right picks of a task."""
         for name in self._references():
             with suppress(CryoETError):  # `missing` names it
-                right = self.place_of(name).read_picks(name).positions_angstrom_zyx
+                right = self.files.read_picks(name).positions_angstrom_zyx
                 is_alike = right.shape == positions_zyx_angstrom.shape
                 if path and is_alike and np.allclose(right, positions_zyx_angstrom, atol=1):
                     self._answers[name] = path
@@ -131,12 +127,16 @@ class Draft:
 
     def missing(self) -> list[str]:
         """Sentences about files that steps name and the lesson doesn't have."""
-        return [
-            f"Step “{step.title}” needs {name}, which isn't in the lesson's folder."
-            for step in self.steps
-            for name in _files_of(step)
-            if not (self.place_of(name).folder / name).is_file()
-        ]
+        sentences = []
+        for step in self.steps:
+            for name in _files_of(step):
+                try:
+                    self.files.path_of(name)
+                except FormatError:
+                    sentences.append(
+                        f"Step “{step.title}” needs {name}, which isn't in the lesson's folder."
+                    )
+        return sentences
 
     def add_picture(self, content: bytes, title: str) -> str:
         """Keep a picture, and return the name of its file, which no other picture has.
@@ -151,11 +151,13 @@ class Draft:
         Path(self._unsaved.name, name).write_bytes(content)
         return name
 
-    def place_of(self, name: str) -> LessonFolder:
-        """The folder that has a file, which may not be saved yet."""
-        unsaved = Path(self._unsaved.name)
-        folder = unsaved if (unsaved / name).is_file() else self.folder or unsaved
-        return LessonFolder(folder, self.lesson)
+    @property
+    def files(self) -> LessonFolder:
+        """The lesson's files, also those that aren't saved yet."""
+        return self._in_folder(self.lesson)
+
+    def _in_folder(self, lesson: Lesson) -> LessonFolder:
+        return LessonFolder(self.folder or Path(self._unsaved.name), lesson, self._unsaved)
 
     def _unsaved_files(self) -> Iterator[Path]:
         return (path for path in Path(self._unsaved.name).rglob("*") if path.is_file())
@@ -191,10 +193,10 @@ class Draft:
         self._saved = lesson
         self._unsaved = TemporaryDirectory(prefix="napari-cryoet-draft-")
 
-    def trial(self) -> Trial:
+    def trial(self) -> LessonFolder:
         """The lesson as learners will see it; SaveError if it couldn't be read again."""
         text = lesson_text(self._without_answers())
-        return Trial(read_lesson_text(text, self.lesson.key), self)
+        return self._in_folder(read_lesson_text(text, self.lesson.key))
 
     def _without_answers(self) -> Lesson:
         """The lesson, in which no step shows a layer that is the answer of a task."""
@@ -221,36 +223,6 @@ def _without(step: Step, hidden: Container[str]) -> Step:
         return step
     layers = tuple(layer for layer in step.view.layers if layer.path not in hidden)
     return replace(step, view=replace(step.view, layers=layers))
-
-
-class Trial:
-    """A draft as learners will see it; a `LessonSource`."""
-
-    #: None, so that files that aren't saved are fetched, too.
-    folder: Path | None = None
-
-    def __init__(self, lesson: Lesson, draft: Draft) -> None:
-        self.lesson = lesson
-        self._draft = draft
-
-    def read_file(self, name: str) -> bytes:
-        """A picture or shown picks of the draft."""
-        return self._draft.place_of(name).read_file(name)
-
-    def enter(self, step_key: str) -> None:
-        """Nothing: nobody watches."""
-
-    def grade(
-        self,
-        step_key: str,
-        answer: Answer,
-        task: Task = UNWATCHED,
-        *,
-        n_hints: int = 0,  # noqa: ARG002 - for a class
-    ) -> Feedback:
-        """Grade an answer; see `LessonSource.grade`."""
-        asked = self.lesson.step(step_key).task
-        return grade(asked, answer, lambda name: self._draft.place_of(name).read_picks(name), task)
 
 
 def region_of_screen(camera: Camera, extent_zyx: RegionZyx, thickness_angstrom: float) -> RegionZyx:

@@ -234,10 +234,10 @@ class LessonEditor(Dock):
         self.preview.show_markdown(self.text.toPlainText())
 
     def _show_picture(self, name: str) -> None:
-        place = self.draft.place_of(name)
+        files = self.draft.files
         self.tasks.run(
             ("picture", name),
-            lambda _job: QImage.fromData(place.read_file(name)),
+            lambda _job: QImage.fromData(files.read_file(name)),
             then=partial(self.preview.add_picture, name),
         )
 
