@@ -12,7 +12,6 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
     QLineEdit,
     QListWidget,
     QMessageBox,
@@ -20,7 +19,6 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QSpinBox,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -34,7 +32,7 @@ from napari_cryoet._qt.lessons.task_form import TaskForm
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.picks.layer_picks import are_picks
 from napari_cryoet._qt.views.capture import capture, positions_of
-from napari_cryoet._qt.widgets.controls import agrees, form_of, push_button
+from napari_cryoet._qt.widgets.controls import agrees, column_in, flow_of, form_of, push_button
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.lessons.lesson import Step
@@ -292,9 +290,7 @@ class LessonEditor(Dock):
 
     def _lay_out(self) -> None:
         writing = QWidget()
-        in_writing = QVBoxLayout(writing)
-        in_writing.addWidget(self.text)
-        in_writing.addLayout(_row(self.link_button, self.picture_button))
+        column_in(writing, self.text, flow_of([self.link_button, self.picture_button]))
         self.tabs = QTabWidget()
         for name, part in (
             ("Text", writing),
@@ -303,22 +299,20 @@ class LessonEditor(Dock):
             ("Hints", self.hints),
         ):
             self.tabs.addTab(part, name)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 6)
-        files = _row(
-            push_button("New", self.new_lesson, "Begin a new lesson"),
-            push_button("Open…", self.choose_lesson, "Edit a lesson that exists"),
-            self.save_button,
-            self.try_button,
+        new = push_button("New", self.new_lesson, "Begin a new lesson")
+        opener = push_button("Open…", self.choose_lesson, "Edit a lesson that exists")
+        column = column_in(
+            self,
+            flow_of([new, opener, self.save_button, self.try_button]),
+            form_of(("Lesson", self.title), ("Takes", self.minutes)),
+            self.steps,
+            flow_of([self.add_button, *self.step_buttons]),
+            self.step_title,
+            self.tabs,
+            self.notice,
+            margins=(6, 6, 6, 6),
         )
-        column.addLayout(files)
-        column.addLayout(form_of(("Lesson", self.title), ("Takes", self.minutes)))
-        column.addWidget(self.steps)
-        column.addLayout(_row(self.add_button, *self.step_buttons[:2]))
-        column.addLayout(_row(*self.step_buttons[2:]))
-        column.addWidget(self.step_title)
-        column.addWidget(self.tabs, 1)
-        column.addWidget(self.notice)
+        column.setStretchFactor(self.tabs, 1)
 
     def _connect(self) -> None:
         self.title.textChanged.connect(
@@ -333,14 +327,6 @@ class LessonEditor(Dock):
         self.preview.picture_wanted.connect(self._show_picture)
         self.preview.anchorClicked.connect(self.marks.act)
         self.tasks.unhandled.connect(self.notice.show_error)
-
-
-def _row(*parts: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for part in parts:
-        row.addWidget(part)
-    row.addStretch(1)
-    return row
 
 
 def _scrolling(content: QWidget) -> QScrollArea:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
-from napari_cryoet._qt.widgets.controls import form_of, plain_label
+from napari_cryoet._qt.widgets.controls import column_in, form_of, plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.classroom.client import join_class
 
@@ -33,12 +33,10 @@ class JoinDialog(StartDialog):
         self.bar = StartBar(self.tasks, _KEY, "Join", "Join the class")
         self.bar.button.setDefault(True)
         self.bar.start_requested.connect(self._on_start)
-        column = QVBoxLayout(self)
-        column.addWidget(plain_label(_ABOUT))
         fields = (("Address", self.address), ("Code", self.code), ("Nickname", self.nickname))
-        column.addLayout(form_of(*fields))
-        column.addWidget(plain_label(_PRIVACY, name="dimText"))
-        column.addWidget(self.bar)
+        about = plain_label(_ABOUT)
+        privacy = plain_label(_PRIVACY, name="dimText")
+        column_in(self, about, form_of(*fields), privacy, self.bar)
 
     def _on_start(self) -> None:
         address = self.address.text()

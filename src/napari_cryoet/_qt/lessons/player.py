@@ -35,6 +35,7 @@ from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
+    column_in,
     drop_menu,
     passing_menu,
     plain_label,
@@ -371,15 +372,10 @@ class LessonPlayer(QWidget):
         self.save = QPushButton("Save result…")
 
     def _lay_out(self) -> None:
-        in_feedback = QVBoxLayout(self.feedback)
-        in_feedback.setContentsMargins(8, 4, 8, 6)
-        in_feedback.addWidget(self.feedback_text)
-        in_feedback.addWidget(self.again)
+        column_in(self.feedback, self.feedback_text, self.again, margins=(8, 4, 8, 6))
         content = QWidget()
-        self.steps = QVBoxLayout(content)
-        self.steps.setContentsMargins(0, 0, 4, 0)
-        for widget in (self.text, self.feedback, self.hints, self.hint):
-            self.steps.addWidget(widget)
+        in_step = (self.text, self.feedback, self.hints, self.hint)
+        self.steps = column_in(content, *in_step, margins=(0, 0, 4, 0))
         self.steps.addStretch(1)
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
@@ -391,18 +387,22 @@ class LessonPlayer(QWidget):
         below.addWidget(self.where)
         below.addStretch(1)
         below.addWidget(self.reset)
-        self.ways = row_of(self.back_button, self.next_button, self.save)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 4)
-        column.addWidget(row_of(self.title, self.large))
-        column.addLayout(below)
-        column.addWidget(self.bar)
-        column.addWidget(self.heading)
-        column.addWidget(self.area, 1)
         self.checks = QVBoxLayout()  # always in view
-        column.addLayout(self.checks)
-        for part in (self.status, self.notice, self.ways):
-            column.addWidget(part)
+        self.ways = row_of(self.back_button, self.next_button, self.save)
+        column = column_in(
+            self,
+            row_of(self.title, self.large),
+            below,
+            self.bar,
+            self.heading,
+            self.area,
+            self.checks,
+            self.status,
+            self.notice,
+            self.ways,
+            margins=(6, 6, 6, 4),
+        )
+        column.setStretchFactor(self.area, 1)
 
     def _connect(self) -> None:
         self.stage.shown.connect(self._begin)

@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QRadioButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -37,6 +36,7 @@ from napari_cryoet._qt.review.contact_sheet import SheetKeys, SheetModel, SheetV
 from napari_cryoet._qt.review.crops import CropFeed, reader_at
 from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import (
+    column_in,
     explain,
     narrow_combo,
     plain_label,
@@ -107,9 +107,7 @@ class TaskBox(QFrame):
         set_look(self.bar.button, "isMain", True)
         self.bar.set_ready(False)
         self.bar.start_requested.connect(self._on_check)
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(8, 6, 8, 6)
-        self.column.addWidget(ask)
+        self.column = column_in(self, ask, margins=(8, 6, 8, 6))
 
     def begin(self) -> None:
         """Start on the canvas, now that it shows the step's view."""

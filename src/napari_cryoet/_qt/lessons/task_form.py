@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,7 +24,7 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, shown_volumes
 from napari_cryoet._qt.picks.layer_picks import are_picks, volume_for
 from napari_cryoet._qt.views.capture import positions_of
-from napari_cryoet._qt.widgets.controls import form_of, number_box, plain_label
+from napari_cryoet._qt.widgets.controls import column_in, form_of, number_box, plain_label
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.report import picks_within
 from napari_cryoet.exceptions import FormatError
@@ -134,11 +133,7 @@ class TaskForm(QWidget):
         ):
             self.fields[name] = field
             self._form.addRow(label, field)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.kind)
-        column.addLayout(self._form)
-        column.addStretch(1)
+        column_in(self, self.kind, self._form, margins=(0, 0, 0, 0)).addStretch(1)
         self._connect()
         self.show_task(None)
 

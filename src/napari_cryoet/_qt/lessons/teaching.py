@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPixmap
-from qtpy.QtWidgets import QCheckBox, QDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDialog, QLabel, QLineEdit, QWidget
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.controls import form_of, open_in_browser, plain_label, push_button
+from napari_cryoet._qt.widgets.controls import (
+    column_in,
+    form_of,
+    open_in_browser,
+    plain_label,
+    push_button,
+)
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.lessons.folder import lessons_of
@@ -46,11 +52,8 @@ class TeachDialog(QDialog):
         self.qr = QLabel()
         self.board = push_button("Open the board", self._open_board)
         self.stop = push_button("Stop the class", self.stop_class)
-        column = QVBoxLayout(self)
-        fields = (("Class", self.name), ("Lessons", self.served), ("", self.others))
-        column.addLayout(form_of(*fields))
-        for part in (self.bar, self.how, self.qr, self.board, self.stop):
-            column.addWidget(part)
+        form = form_of(("Class", self.name), ("Lessons", self.served), ("", self.others))
+        column_in(self, form, self.bar, self.how, self.qr, self.board, self.stop)
         self._show_class(False)
 
     def open_for(self, pack: Path | None) -> None:

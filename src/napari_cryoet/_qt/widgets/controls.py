@@ -31,6 +31,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QToolButton,
+    QVBoxLayout,
     QWidget,
     QWidgetAction,
 )
@@ -176,6 +177,26 @@ def row_of(*widgets: QWidget) -> QWidget:
     for number, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if are_alike or not number else 0)
     return row
+
+
+def column_in(
+    parent: QWidget,
+    *parts: QWidget | QLayout,
+    margins: tuple[int, int, int, int] | None = None,
+    spacing: int | None = None,
+) -> QVBoxLayout:
+    """Lay out the parts of a widget below each other; the default distances are the style's."""
+    column = QVBoxLayout(parent)
+    if margins is not None:
+        column.setContentsMargins(*margins)
+    if spacing is not None:
+        column.setSpacing(spacing)
+    for part in parts:
+        if isinstance(part, QLayout):
+            column.addLayout(part)
+        else:
+            column.addWidget(part)
+    return column
 
 
 def flow_of(widgets: Iterable[QWidget]) -> QFlowLayout:
