@@ -107,7 +107,7 @@ class CheckDock(Dock):
         try:
             picks, volume = picks_in(points, image), volume_of(image)
         except CryoETError as error:
-            self._on_failed(error)
+            self.bar.show_error(error)
             return
 
         def work(job: Job) -> Findings:
@@ -117,7 +117,7 @@ class CheckDock(Dock):
         self._checked = _Checked(points, np.array(points.data), image)
         self.results.clear()
         title = f"Checking {plain(points.name)}"
-        self.tasks.run(_KEY, work, then=self._on_findings, failed=self._on_failed, title=title)
+        self.tasks.run(_KEY, work, then=self._on_findings, failed=self.bar.show_error, title=title)
 
     def _on_choice(self) -> None:
         """Clear the findings when another layer or diameter is chosen, or a layer is removed."""
@@ -142,9 +142,6 @@ class CheckDock(Dock):
     def _on_findings(self, findings: Findings) -> None:
         self.findings = findings
         self.results.show_findings(findings)
-
-    def _on_failed(self, error: CryoETError) -> None:
-        self.bar.show_error(error)
 
     def _add_copy(self) -> None:
         """Add the suggested picks as a new layer in the tomogram's grid.

@@ -31,6 +31,7 @@ from napari_cryoet._qt.widgets.controls import (
     copy_text,
     form_of,
     more_button,
+    not_none,
     number_box,
     plain_label,
 )
@@ -93,7 +94,7 @@ class CompareDock(Dock):
         self.comparison: Comparison | None = None
         self._specs: Sequence[LayerSpec] = ()  # of the comparison's parts
         self._parts: dict[int, Layer] = {}  # the parts added to the viewer, by number
-        self._is_chosen = self._is_own_radius = False  # by the user
+        self._is_chosen = False  # by the user
         self.a = LayerCombo(
             napari_viewer, is_annotation, "A: the annotation to judge", NO_ANNOTATION
         )
@@ -109,6 +110,7 @@ class CompareDock(Dock):
             decimals=2,
         )
         self.radius.setValue(5)
+        self._suggested_nm = self.radius.value()
         self.settings = magicgui(
             compare_settings,
             call_button=False,
@@ -162,17 +164,16 @@ class CompareDock(Dock):
         self.results_are_old = OldNotice(self.theme, self._on_start)
         self.results = CompareResults(self.theme)
         watch = LayerWatch(napari_viewer, self)
-        for part in (
+        for end in (
             *(self.a.close_down, self.b.close_down, watch.close),
             *(self.ranking_is_old.stop, self.results_are_old.stop),
         ):
-            self.at_close(part)
+            self.at_close(end)
         self._lay_out()
         watch.changed.connect(self._suggest_pair)
         for combo in (self.a, self.b):
             combo.layer_changed.connect(self._on_combo)
             combo.activated.connect(self._on_activated)
-        self.radius.valueChanged.connect(self._on_own_radius)
         self.bar.start_requested.connect(self._on_start)
         self.rank_bar.start_requested.connect(self._on_rank)
         self.ranking.row_chosen.connect(self._on_row)
@@ -228,7 +229,7 @@ class CompareDock(Dock):
         self.settings.method.enabled = self.settings.symmetry.enabled = are_picks
         self.settings.iou_threshold.enabled = are_masks
         self.settings.beta.enabled = are_picks or are_masks
-        if are_picks and not self._is_own_radius:
+        if are_picks:
             about = about_of(a)
 
             def work(_job: Job) -> float:  # reads the user's diameters file
@@ -249,12 +250,10 @@ class CompareDock(Dock):
         )
 
     def _suggest_radius(self, angstrom: float) -> None:
-        if not self._is_own_radius:
-            with QSignalBlocker(self.radius):
-                self.radius.setValue(angstrom / 10)
-
-    def _on_own_radius(self) -> None:
-        self._is_own_radius = True
+        """Set the radius, unless the user has changed it."""
+        if self.radius.value() == self._suggested_nm:
+            self.radius.setValue(angstrom / 10)
+            self._suggested_nm = self.radius.value()
 
     def _on_activated(self) -> None:
         self._is_chosen = True
@@ -356,9 +355,7 @@ class CompareDock(Dock):
             self.bar.say("Copied.")
 
     def _lay_out(self) -> None:
-        form = self._form = form_of(
-            ("A, judged", self.a), ("B, reference", self.b), ("Radius", self.radius)
-        )
+        form = form_of(("A, judged", self.a), ("B, reference", self.b), ("Radius", self.radius))
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(6, 6, 6, 4)
@@ -389,8 +386,7 @@ class CompareDock(Dock):
 class _Page(QScrollArea):
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Leave arrow keys to the viewer, which uses them to step through planes."""
-        if event is not None:
-            event.ignore()
+        not_none(event).ignore()
 
 
 # layers as sides of a comparison

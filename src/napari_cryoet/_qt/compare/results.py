@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.widgets.controls import flow_of, form_of, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
@@ -158,22 +159,18 @@ class OldNotice(NoticeBar):
     def __init__(self, theme: Theme, again: Callable[[], None]) -> None:
         super().__init__(theme)
         self._again = again
-        self._watched: list[tuple[Any, Callable[..., None]]] = []
+        self._watched = Connections()
 
     def watch(self, layers: Sequence[Layer]) -> None:
         """Watch the layers of a new result."""
         self.stop()
         for layer in layers:
-            slot = partial(self._on_change, layer)
             for emitter in _edit_events(layer):
-                emitter.connect(slot)
-                self._watched.append((emitter, slot))
+                self._watched.connect(emitter, partial(self._on_change, layer))
 
     def stop(self) -> None:
         self.hide()
-        for emitter, slot in self._watched:
-            emitter.disconnect(slot)
-        self._watched.clear()
+        self._watched.close()
 
     def _on_change(self, layer: Layer, _event: Any = None) -> None:
         text = f"Out of date: {plain(layer.name)} has changed since."

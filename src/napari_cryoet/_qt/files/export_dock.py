@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.files.questions import (
     RELION_VERSIONS,
     ContextAnswer,
@@ -82,7 +83,7 @@ class ExportPicks(Dock):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, "Export picks", tab_name="Export")
         self._answers: dict[str, ContextAnswer] = {}  # by the layer's unique id
-        self._followed: Points | None = None
+        self._edits = Connections()
         self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("…")
@@ -101,7 +102,7 @@ class ExportPicks(Dock):
             self.layer.choose(active)
         self._on_layer()
         self.at_close(self.layer.close_down)
-        self.at_close(lambda: self._follow(None))
+        self.at_close(self._edits.close)
         self.at_close(self._refresh_soon.stop)
 
     @property
@@ -222,15 +223,11 @@ class ExportPicks(Dock):
 
     def _follow(self, layer: Points | None) -> None:
         """Update the dock on edits of this layer only."""
-        before, self._followed = self._followed, layer
-        for points, action in ((before, "disconnect"), (layer, "connect")):
-            if points is not None:
-                for emitter in (
-                    points.events.data,
-                    points.events.features,
-                    points.selected_data.events.items_changed,
-                ):
-                    getattr(emitter, action)(self._on_edit)
+        self._edits.close()
+        if layer is not None:
+            self._edits.connect(layer.events.data, self._on_edit)
+            self._edits.connect(layer.events.features, self._on_edit)
+            self._edits.connect(layer.selected_data.events.items_changed, self._on_edit)
 
     def _on_edit(self, _event: object = None, _removed: object = None) -> None:
         self._refresh_soon.start()

@@ -14,6 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer, stream_of
@@ -106,9 +107,9 @@ class LayerCopy(QObject):
         self._data = layer.data
         self._changed: set[str] = set()
         self._update_soon = single_shot(self, 0, self._update)
-        self._connections = [*self._layer_events(), *self._stream_signals()]
-        for emitter, slot in self._connections:
-            emitter.connect(slot)
+        self._connections = Connections()
+        for emitter, slot in (*self._layer_events(), *self._stream_signals()):
+            self._connections.connect(emitter, slot)
 
     @property
     def display(self) -> Display | None:
@@ -134,9 +135,7 @@ class LayerCopy(QObject):
     def close(self) -> None:
         """Disconnect from the layer and stop fetching."""
         self._update_soon.stop()
-        for emitter, slot in self._connections:
-            emitter.disconnect(slot)
-        self._connections.clear()
+        self._connections.close()
         if self.stream is not None:
             self.stream.close()
 

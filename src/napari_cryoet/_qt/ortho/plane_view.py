@@ -15,6 +15,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.ortho.cursor import (
     CrosshairOverlay,
     SharedCursor,
@@ -100,10 +101,10 @@ class PlaneView(QWidget):
         self._column.addStretch(1)  # replaced by the canvas
         self._fit_soon = single_shot(self, 0, self._fit_again)
         self._say_soon = single_shot(self, SETTLE_MS, self._say_state)
-        self._connections = list(self._main_events())
-        for emitter, slot in self._connections:
-            emitter.connect(slot)
-        cursor.moved.connect(self._on_cursor)
+        self._connections = Connections()
+        for emitter, slot in self._main_events():
+            self._connections.connect(emitter, slot)
+        self._connections.connect(cursor.moved, self._on_cursor)
 
     def build_next(self) -> bool:
         """Create the canvas or the next layer's copy; return False once all are created.
@@ -134,9 +135,7 @@ class PlaneView(QWidget):
         if self._is_closed:
             return
         self._is_closed = True
-        for emitter, slot in self._connections:
-            emitter.disconnect(slot)
-        self._cursor.moved.disconnect(self._on_cursor)
+        self._connections.close()
         self._close_layers()
         if self.qt_viewer is not None:
             self.qt_viewer.close()

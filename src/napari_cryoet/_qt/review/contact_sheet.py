@@ -42,7 +42,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import plain_tooltip
+from napari_cryoet._qt.widgets.controls import not_none, plain_tooltip
 from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
 from napari_cryoet.review.session import Verdict
 from napari_cryoet.review.sheet import ReviewSheet, number_of
@@ -146,9 +146,8 @@ class SheetDelegate(QStyledItemDelegate):
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
     ) -> None:
-        card = index.data(Qt.ItemDataRole.UserRole)
-        if painter is None or not isinstance(card, Card):
-            return
+        painter = not_none(painter)
+        card: Card = index.data(Qt.ItemDataRole.UserRole)
         colors = self._theme.colors
         painter.save()
         painter.setRenderHints(
@@ -256,11 +255,10 @@ class SheetView(QListView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMouseTracking(True)
         self._look_soon = single_shot(self, _LOOK_MS, self._look)
-        scroll, selection = self.verticalScrollBar(), self.selectionModel()
-        if scroll is not None:
-            scroll.valueChanged.connect(self._on_scroll)
-        if selection is not None:
-            selection.currentChanged.connect(lambda _now, _before: self.moved.emit())
+        self._scroll = not_none(self.verticalScrollBar())
+        self._selection = not_none(self.selectionModel())
+        self._scroll.valueChanged.connect(self._on_scroll)
+        self._selection.currentChanged.connect(lambda _now, _before: self.moved.emit())
         self.clicked.connect(lambda index: self.opened.emit(index.row()))
         model.modelReset.connect(self._look_soon.start)
         theme.changed.connect(model.refresh)
@@ -281,13 +279,10 @@ class SheetView(QListView):
 
     def cells_on_screen(self) -> range:
         """The cells that are at least partly visible."""
-        viewport, scroll = self.viewport(), self.verticalScrollBar()
-        if viewport is None or scroll is None:
-            return range(0)
-        size = self._delegate.cell_size
-        columns = max(1, viewport.width() // size.width())
-        first = scroll.value() // size.height() * columns
-        last = ((scroll.value() + viewport.height() - 1) // size.height() + 1) * columns
+        shown, size = not_none(self.viewport()).size(), self._delegate.cell_size
+        columns = max(1, shown.width() // size.width())
+        first = self._scroll.value() // size.height() * columns
+        last = ((self._scroll.value() + shown.height() - 1) // size.height() + 1) * columns
         return range(min(first, self._sheet.rowCount()), min(last, self._sheet.rowCount()))
 
     # selection
@@ -302,26 +297,24 @@ class SheetView(QListView):
 
     def go_to(self, cell: int) -> None:
         """Make a cell current, select only it, and scroll to it."""
-        index, selection = self._sheet.index(cell), self.selectionModel()
-        if selection is not None:  # setCurrentIndex would extend the selection while Ctrl is held
-            selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        index = self._sheet.index(cell)
+        # the view's own method would extend the selection while Ctrl is held
+        self._selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self.scrollTo(index)
 
     def select(self, cells: Iterable[int]) -> None:
         """Select cells; only the first of very many."""
-        chosen, selection = QItemSelection(), self.selectionModel()
+        chosen = QItemSelection()
         for cell in list(cells)[:_MOST_SELECTED]:
             chosen.select(self._sheet.index(cell), self._sheet.index(cell))
-        if selection is not None:
-            selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self._selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Open on Enter.
 
         Leave letters and Space to the dock, which a list would use to search and select.
         """
-        if event is None:
-            return
+        event = not_none(event)
         if event.key() in _ENTER:
             self.opened.emit(self.currentIndex().row())
         elif event.key() == Qt.Key.Key_Space or event.text().isalpha():
@@ -341,30 +334,25 @@ class SheetView(QListView):
         self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()
     ) -> None:
         """Repaint visible cells only; Qt would lay out all cells again for each crop."""
-        viewport, shown = self.viewport(), self.cells_on_screen()
-        if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
-            viewport.update(
-                self.visualRect(first) if first.row() == last.row() else viewport.rect()
-            )
+        viewport, shown = not_none(self.viewport()), self.cells_on_screen()
+        if first.row() < shown.stop and shown.start <= last.row():
+            is_one = first.row() == last.row()
+            viewport.update(self.visualRect(first) if is_one else viewport.rect())
 
     def visualRegionForSelection(self, _selection: QItemSelection) -> QRegion:
         """Repaint the whole view when the selection changes.
 
         Qt would locate each item, which is slow.
         """
-        viewport = self.viewport()
-        return QRegion() if viewport is None else QRegion(viewport.rect())
+        return QRegion(not_none(self.viewport()).rect())
 
     def _fit_cells(self) -> None:
-        viewport, scroll = self.viewport(), self.verticalScrollBar()
-        if viewport is None or scroll is None:
-            return
         least = self._crop_px + 2 * _FRAME_PX + _GAP_PX
-        width = max(viewport.width() - 1, SMALLEST_PX)
+        width = max(not_none(self.viewport()).width() - 1, SMALLEST_PX)
         side = width // max(1, round(width / least))
         self._delegate.cell_size = QSize(side, side + _CAPTION_PX)
         self.setGridSize(self._delegate.cell_size)
-        scroll.setSingleStep(max(1, self._delegate.cell_size.height() // 3))
+        self._scroll.setSingleStep(max(1, self._delegate.cell_size.height() // 3))
 
     def _on_scroll(self, _value: int) -> None:
         if not self._look_soon.isActive():

@@ -167,9 +167,8 @@ class CropFeed(QObject):
             return
         self._sample.append(known)
         count = len(self._sample)
-        limits = (
-            robust_limits(np.concatenate(self._sample)) if count & (count - 1) == 0 else None
-        )  # at 1, 2, 4, 8, …
+        is_doubled = count & (count - 1) == 0  # at 1, 2, 4, 8, …
+        limits = robust_limits(np.concatenate(self._sample)) if is_doubled else None
         if limits is not None:
             self.limits = limits
             self._pixmaps.clear()

@@ -21,10 +21,10 @@ from qtpy.QtWidgets import (
     QSlider,
     QToolButton,
     QVBoxLayout,
-    QWidget,
 )
 from superqt import QElidingLabel
 
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.layers.placement import PLACING
@@ -52,7 +52,6 @@ from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.controls import explain, plain_label, progress_bar, row_of
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet._qt.widgets.theme import icon
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.review import Review, kept_picks
 from napari_cryoet.review.session import Counts, Subject, Verdict
@@ -105,7 +104,7 @@ class ReviewDock(Dock):
         self._folder = folder
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
-        self._watched: list[Any] = []  # emitters that trigger cutting crops again
+        self._watched = Connections()  # to what cuts crops again
         self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
         self.image = LayerCombo(
             napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM
@@ -219,14 +218,12 @@ class ReviewDock(Dock):
         if not review.has_unsaved:
             return
         saving = disk.submit(review.save)
-        saved, failed = (
-            lambda _none: self.notice.withdraw(_SAVE),
-            partial(self._show_problem, _SAVE),
+        self.tasks.run(
+            _SAVE,
+            lambda _job: saving.result(),
+            then=lambda _none: self.notice.withdraw(_SAVE),
+            failed=partial(self.notice.show_error, topic=_SAVE),
         )
-        self.tasks.run(_SAVE, lambda _job: saving.result(), then=saved, failed=failed)
-
-    def _show_problem(self, topic: str, error: CryoETError) -> None:
-        self.notice.show_error(error, topic=topic)
 
     # judging
 
@@ -331,20 +328,18 @@ class ReviewDock(Dock):
         try:
             reader = reader_for(layer, image, review.picks)
         except CryoETError as error:
-            self._show_problem(_RECUT, error)
+            self.notice.show_error(error, topic=_RECUT)
             return None
         self.notice.withdraw(_RECUT)
         return reader
 
     def _watch(self, *layers: Layer | None) -> None:
         """Cut crops again whenever one of these layers is moved; stop watching others."""
-        for emitter in self._watched:
-            emitter.disconnect(self._on_moved)
-        self._watched = [
-            getattr(layer.events, name) for layer in layers if layer is not None for name in PLACING
-        ]
-        for emitter in self._watched:
-            emitter.connect(self._on_moved)
+        self._watched.close()
+        for layer in layers:
+            if layer is not None:
+                for name in PLACING:
+                    self._watched.connect(getattr(layer.events, name), self._on_moved)
 
     def _on_moved(self, _event: object = None) -> None:
         self._recut_soon.start()
@@ -417,7 +412,6 @@ class ReviewDock(Dock):
         ):
             changed.connect(lambda *_what: self._show_status())
         self.tasks.unhandled.connect(self.notice.show_error)
-        self.theme.changed.connect(self._draw_icon)
 
     def add_result_layers(self) -> None:
         """Add the kept and the rejected picks as layers; the active layer stays active."""
@@ -481,10 +475,8 @@ class ReviewDock(Dock):
         if event.modifiers() & COMMAND_KEYS:
             return None
         if event.key() == Qt.Key.Key_Space:
-            return partial(
-                self.next_undecided,
-                -1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1,
-            )
+            is_back = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+            return partial(self.next_undecided, -1 if is_back else 1)
         key = Qt.Key(event.key())
         return partial(self.judge, _VERDICTS[key][0]) if key in _VERDICTS else None
 
@@ -493,20 +485,16 @@ class ReviewDock(Dock):
     def _show_review(self) -> None:
         """Show the review's widgets, or a hint about what is missing."""
         has_layer = self._layer is not None
-        text, image = self._missing(), self.image.layer
+        image = self.image.layer
         self.notice.withdraw(_SPACING)
-        if (
-            image is not None
-            and lacks_unit(image)
-            and self.layer is not None
-            and not lacks_unit(self.layer)
-        ):
+        if has_layer and lacks_unit(image) and not lacks_unit(self.layer):
             self.notice.show_notice(
                 IMAGE_WITHOUT_UNIT, "Give it…", lambda: ask_spacing(image, self), topic=_SPACING
             )
-        self.hint.setText(text)
-        self.hint.setVisible(bool(text))
-        for part in self._judging:
+        hint = self._missing()
+        self.hint.setText(hint)
+        self.hint.setVisible(bool(hint))
+        for part in (self.controls.crop_size, *self._judging):
             part.setVisible(has_layer)
         self.gear.setEnabled(has_layer)
         self.controls.setVisible(has_layer and self.gear.isChecked())
@@ -540,16 +528,15 @@ class ReviewDock(Dock):
     def _show_status(self) -> None:
         """Show an error, the result of the last action, or the reading progress."""
         text = ""
-        error = self.feed.error
         is_measuring = self.tasks.is_running(_MEASURE)
         if is_measuring:
             text = "Measuring picks…"
         elif self.review_sheet is not None:
-            text = str(error or self.review_sheet.status_text(self.feed.n_waiting))
+            text = str(self.feed.error or self.review_sheet.status_text(self.feed.n_waiting))
         self.status.setText(text)
         self.status.setAccessibleName(text)
         self.stop.setVisible(is_measuring)
-        self.retry.setVisible(error is not None)
+        self.retry.setVisible(self.feed.error is not None)
 
     # widgets
 
@@ -557,6 +544,7 @@ class ReviewDock(Dock):
         self.gear = QToolButton()
         self.gear.setCheckable(True)
         explain(self.gear, "Settings: tomogram, crop, order and filter")
+        self.theme.set_icon(self.gear, "gear")
         self.shown, self.verdicts = {}, {}
         for key, (verdict, word) in _VERDICTS.items():
             shown = _button(
@@ -585,39 +573,24 @@ class ReviewDock(Dock):
         self.status.setObjectName("statusText")
         self.stop = _button("Stop", "Stop measuring", lambda: self.tasks.stop(_MEASURE))
         self.retry = _button("Retry", "Read the missing crops again", self.feed.retry)
-        self._draw_icon()
-
-    def _draw_icon(self) -> None:
-        self.gear.setIcon(icon("gear", self.theme.colors.text))
 
     def _lay_out(self) -> None:
         self.setFocusProxy(self.sheet)
-        crop_size = self.controls.crop_size
-        shown = row_of(*self.shown.values())
-        verdicts = row_of(*self.verdicts.values())
-        results = row_of(self.progress, self.counts, self.as_layers, self.export)
-        self._judging: tuple[QWidget, ...] = (
-            crop_size,
-            shown,
+        self._judging = (
+            row_of(*self.shown.values()),
             self.sheet,
-            verdicts,
+            row_of(*self.verdicts.values()),
             self.average,
-            results,
+            row_of(self.progress, self.counts, self.as_layers, self.export),
         )
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 2)
         column.setSpacing(5)
         for part in (
-            row_of(self.points, crop_size, self.gear),
-            self.controls,
-            self.notice,
-            self.hint,
-            shown,
+            *(row_of(self.points, self.controls.crop_size, self.gear), self.controls),
+            *(self.notice, self.hint, *self._judging, row_of(self.status, self.retry, self.stop)),
         ):
-            column.addWidget(part)
-        column.addWidget(self.sheet, 1)
-        for part in (verdicts, self.average, results, row_of(self.status, self.retry, self.stop)):
-            column.addWidget(part)
+            column.addWidget(part, 1 if part is self.sheet else 0)
         column.addStretch(0)
         for kind in (QAbstractButton, QComboBox, QSlider):
             for control in self.findChildren(kind):

@@ -10,6 +10,7 @@ from napari.layers import Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import PLACING, world_position
 from napari_cryoet._qt.ortho.cursor import move_sliders, remove_crosshair, show_crosshair
@@ -62,23 +63,18 @@ class ReviewedLayer(QObject):
             np.empty((0, 2)),
         )  # sorted ids, and their original face and border opacity
         self._fade_soon = single_shot(self, 0, self._fade)
-        self.live.changed.connect(self._on_edited)
-        self._events = [
-            (layer.events.face_color, self._on_color),
-            (layer.events.border_color, self._on_color),
-            (layer.selected_data.events.items_changed, self._on_selection),
-        ]
-        for event, slot in self._events:
-            event.connect(slot)
+        self._connections = Connections()
+        self._connections.connect(self.live.changed, self._on_edited)
+        self._connections.connect(layer.events.face_color, self._on_color)
+        self._connections.connect(layer.events.border_color, self._on_color)
+        self._connections.connect(layer.selected_data.events.items_changed, self._on_selection)
 
     def close(self) -> None:
         """Stop following the layer and restore its appearance."""
         self._fade_soon.stop()
         self._mark.close()
         self.live.read_kept = None
-        self.live.changed.disconnect(self._on_edited)
-        for event, slot in self._events:
-            event.disconnect(slot)
+        self._connections.close()
         self.fade(np.empty(0, np.int64))
 
     def fade(self, ids: NDArray[np.int64]) -> None:
@@ -144,24 +140,17 @@ class PickMark:
         self._viewer, self._layer = viewer, layer
         self._point_zyx: NDArray[np.float64] | None = None
         self._crosshair = show_crosshair(viewer, _MARK)
+        self._connections = Connections()
         dims, own = viewer.dims.events, layer.events
-        self._events = [
-            dims.point,
-            dims.order,
-            dims.ndisplay,
-            own.visible,
-            own.size,
-            own.units,
-            own.scale,
-            own.translate,
-        ]
-        for event in self._events:
-            event.connect(self._draw)
+        for event in (
+            *(dims.point, dims.order, dims.ndisplay),
+            *(own.visible, own.size, own.units, own.scale, own.translate),
+        ):
+            self._connections.connect(event, self._draw)
         self._draw()
 
     def close(self) -> None:
-        for event in self._events:
-            event.disconnect(self._draw)
+        self._connections.close()
         remove_crosshair(self._viewer, _MARK)
 
     def show(self, point_zyx: NDArray[np.float64] | None) -> None:

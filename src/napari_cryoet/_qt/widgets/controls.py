@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from qtpy.QtCore import QSize, Qt, QUrl
 from qtpy.QtGui import (
@@ -43,6 +43,8 @@ from napari_cryoet.wording import plain
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+T = TypeVar("T")
+
 BAR_STEPS: Final = 1000  # of a progress bar
 COPY_REPORT: Final = "Copy a report"
 _NARROW_PX: Final = 60
@@ -51,6 +53,11 @@ _NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
 _LONG_WORD: Final = re.compile(r"\S{20,}")
 _PART_OF_WORD: Final = re.compile(r"(?:\S{0,14}?[/\\_.-]|\S{15})(?=\S)")
 _MAX_LETTERS: Final = 80  # in a menu item
+
+
+def not_none(value: T | None) -> T:
+    """A value that Qt always has, while its type hints allow None."""
+    return cast(T, value)
 
 
 def explain(control: QWidget, purpose: str) -> None:
@@ -62,9 +69,7 @@ def explain(control: QWidget, purpose: str) -> None:
 def set_look(widget: QWidget, name: str, value: object) -> None:
     """Set a property that the style sheet looks at."""
     widget.setProperty(name, value)
-    style = widget.style()
-    if style is not None:
-        style.polish(widget)
+    not_none(widget.style()).polish(widget)
 
 
 def push_button(
@@ -242,11 +247,6 @@ def wrappable(text: str) -> str:
     return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
-def unwrappable(text: str) -> str:
-    """A text without the break points and no-break spaces of `wrappable`."""
-    return text.replace("\N{ZERO WIDTH SPACE}", "").replace("\N{NO-BREAK SPACE}", " ")
-
-
 def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = "") -> QLabel:
     """A wrapping label for plain text that breaks words longer than a line."""
     label = WrappedLabel(parent)
@@ -271,21 +271,21 @@ class WrappedLabel(QLabel):
 
     def copy(self) -> None:
         """Copy the selected text, or all of it."""
-        copy_text(unwrappable(self.selectedText()) or self._plain_text)
+        marked = self.selectedText().replace("\N{ZERO WIDTH SPACE}", "")
+        copy_text(marked.replace("\N{NO-BREAK SPACE}", " ") or self._plain_text)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+        if not_none(event).matches(QKeySequence.StandardKey.Copy):
             self.copy()
         else:
             super().keyPressEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
         """Offer to copy; Qt's own menu would copy the break points too."""
-        is_selectable = self.textInteractionFlags() & Qt.TextInteractionFlag.TextSelectableByMouse
-        if event is not None and is_selectable:
+        if self.textInteractionFlags() & Qt.TextInteractionFlag.TextSelectableByMouse:
             menu = passing_menu(self)
             add_item(menu, "Copy", self.copy)
-            menu.popup(event.globalPos())
+            menu.popup(not_none(event).globalPos())
 
     def minimumSizeHint(self) -> QSize:
         hint = super().minimumSizeHint()
@@ -327,9 +327,7 @@ class ElidedLabel(QElidingLabel):
 
 def copy_text(text: str) -> None:
     """Copy a text to the clipboard."""
-    clipboard = QGuiApplication.clipboard()
-    if clipboard is not None:
-        clipboard.setText(text)
+    not_none(QGuiApplication.clipboard()).setText(text)
 
 
 def open_folder(folder: Path) -> None:
@@ -381,9 +379,7 @@ def add_title(menu: QMenu, text: str) -> None:
 
 def add_menu(menu: QMenu, text: str) -> QMenu:
     """Add a submenu."""
-    submenu = QMenu(text, menu)
-    menu.addMenu(submenu)
-    return submenu
+    return not_none(menu.addMenu(text))
 
 
 def main_window(viewer: Viewer) -> QWidget:

@@ -25,6 +25,7 @@ from napari_cryoet._qt.widgets.controls import (
     BAR_STEPS,
     COPY_REPORT,
     copy_text,
+    not_none,
     plain_label,
     progress_bar,
     push_button,
@@ -226,7 +227,7 @@ class NoticeBar(QFrame):
         pages.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
+        if not_none(event).type() in (QEvent.Type.Resize, QEvent.Type.Move):
             self._place_soon.start()
         return super().eventFilter(watched, event)
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.widgets.controls import not_none
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
 from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
@@ -114,8 +115,8 @@ class RecordView(QTreeView):
         self.clicked.connect(self._on_click)
         model.modelReset.connect(self._recall)
         model.rowsInserted.connect(lambda *_args: self._settle_soon.start())
-        if (bar := self.verticalScrollBar()) is not None:
-            bar.valueChanged.connect(self._ask_for_more)
+        self._bar = not_none(self.verticalScrollBar())
+        self._bar.valueChanged.connect(self._ask_for_more)
 
     @property
     def current_row(self) -> RecordRow | None:
@@ -146,7 +147,7 @@ class RecordView(QTreeView):
 
     def changeEvent(self, event: QEvent | None) -> None:
         super().changeEvent(event)
-        if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        if not_none(event).type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
             self._settle_soon.start()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
@@ -154,26 +155,26 @@ class RecordView(QTreeView):
         self._ask_for_more()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        if event is None:
-            return
+        key = not_none(event).key()
         index = self.currentIndex().siblingAtColumn(0)
-        if event.key() in ENTER_KEYS and index.isValid():
+        if key in ENTER_KEYS and index.isValid():
             self._open(index)
-        elif self._tick(index, event.key()):
+        elif self._tick(index, key):
             pass
-        elif event.key() == Qt.Key.Key_Space and self._records.rowCount(index):
+        elif key == Qt.Key.Key_Space and self._records.rowCount(index):
             self.setExpanded(index, not self.isExpanded(index))
-        elif event.key() == Qt.Key.Key_M:  # not every keyboard has a menu key
+        elif key == Qt.Key.Key_M:  # not every keyboard has a menu key
             self._request_menu(index)
-        elif event.key() == Qt.Key.Key_Up and self._is_first(index):
+        elif key == Qt.Key.Key_Up and self._is_first(index):
             self.left_upwards.emit()
         else:
             super().keyPressEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
-        if event is not None and event.reason() == QContextMenuEvent.Reason.Mouse:
+        event = not_none(event)
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
             self._request_menu(self.indexAt(event.pos()), event.globalPos())
-        elif event is not None:
+        else:
             self._request_menu(self.currentIndex())
 
     def focusInEvent(self, event: QFocusEvent | None) -> None:
@@ -186,10 +187,9 @@ class RecordView(QTreeView):
             self.current_record_changed.emit(self._records.record_at(current))
 
     def drawBranches(self, painter: QPainter | None, rect: QRect, index: QModelIndex) -> None:
-        if painter is None:
-            return
-        colors, selection = self._theme.colors, self.selectionModel()
-        is_selected = selection is not None and selection.isSelected(index)
+        painter = not_none(painter)
+        colors = self._theme.colors
+        is_selected = not_none(self.selectionModel()).isSelected(index)
         if is_selected:
             painter.fillRect(rect, colors.selection if self.hasFocus() else colors.border)
         if self._records.rowCount(index):
@@ -236,9 +236,9 @@ class RecordView(QTreeView):
         return column is not None and self._records.request_tick(index, column)
 
     def _request_menu(self, index: QModelIndex, position: QPoint | None = None) -> None:
-        row, viewport = self._records.row_at(index), self.viewport()
-        if row is not None and row.kind is RowKind.RECORD and viewport is not None:
-            below = viewport.mapToGlobal(self.visualRect(index).bottomLeft())
+        row = self._records.row_at(index)
+        if row is not None and row.kind is RowKind.RECORD:
+            below = not_none(self.viewport()).mapToGlobal(self.visualRect(index).bottomLeft())
             self.menu_requested.emit(row.record, position or below)
 
     def _is_first(self, index: QModelIndex) -> bool:
@@ -254,12 +254,10 @@ class RecordView(QTreeView):
         row = self.current_row
         self._kept = None if row is None else row.key
         self._kept_top_px = self.visualRect(self.currentIndex()).top()
-        bar = self.verticalScrollBar()
-        self._scrolled_px = 0 if bar is None else bar.value()
-        roots = enumerate(self._records.rows)
+        self._scrolled_px = self._bar.value()
         self._folded = {
-            root.key: not self.isExpanded(self._records.index(n))
-            for n, root in roots
+            root.key: not self.isExpanded(self._records.index(number))
+            for number, root in enumerate(self._records.rows)
             if root.children
         }
 
@@ -282,20 +280,16 @@ class RecordView(QTreeView):
 
     def _scroll_back(self, kept: QModelIndex) -> None:
         """Keep the current row where it was, as the mouse may be on it; a new list starts at the top."""
-        bar = self.verticalScrollBar()
-        viewport = self.viewport()
-        if bar is None or viewport is None:
-            return
         self.executeDelayedItemsLayout()
         is_same_tree = any(row.key in self._folded for row in self._records.rows)
         if not kept.isValid() and (self._kept is None or not is_same_tree):
             self.scrollToTop()
             return
-        bar.setValue(self._scrolled_px)
-        if not 0 <= self._kept_top_px < viewport.height():
+        self._bar.setValue(self._scrolled_px)
+        if not 0 <= self._kept_top_px < not_none(self.viewport()).height():
             return
         if kept.isValid():
-            bar.setValue(bar.value() + self.visualRect(kept).top() - self._kept_top_px)
+            self._bar.setValue(self._bar.value() + self.visualRect(kept).top() - self._kept_top_px)
         else:
             self.setCurrentIndex(self.indexAt(QPoint(0, self._kept_top_px)))
 
@@ -315,29 +309,22 @@ class RecordView(QTreeView):
 
     def _fit_height(self, most_rows: int) -> None:
         heights = [self.rowHeight(index) for index in self._records.indexes()]
-        header = self.header()
-        frame = 2 * self.frameWidth() + (
-            0 if header is None or header.isHidden() else header.height()
-        )
+        header = not_none(self.header())
+        frame = 2 * self.frameWidth() + (0 if header.isHidden() else header.height())
         self.setMinimumHeight(sum(heights[:LEAST_ROWS]) + frame if heights else 0)
         self.setMaximumHeight(sum(heights[:most_rows]) + frame if heights else 0)
         self.updateGeometry()
 
     def _ask_for_more(self) -> None:
         """Request more rows once the last row is visible."""
-        last, viewport = self._records.index(self._records.rowCount() - 1), self.viewport()
-        if (
-            viewport is not None
-            and self.isVisible()
-            and viewport.rect().intersects(self.visualRect(last))
-        ):
+        last = self._records.index(self._records.rowCount() - 1)
+        shown = not_none(self.viewport()).rect()
+        if self.isVisible() and shown.intersects(self.visualRect(last)):
             self._records.ask_for_more()
 
     def _set_columns(self) -> None:
         self.setHeaderHidden(not self._records.title)
-        header = self.header()
-        if header is None:
-            return
+        header = not_none(self.header())
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(TICK_COLUMN_PX)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -347,15 +334,11 @@ class RecordView(QTreeView):
 
     def _fit_ticks(self) -> None:
         """Make tick columns only as wide as their titles, to leave room for the texts."""
-        header = self.header()
+        header = not_none(self.header())
         for number, column in enumerate(self._records.tick_columns, 1):
-            if header is not None:
-                width = (
-                    header.fontMetrics().horizontalAdvance(column.title)
-                    if self._records.title
-                    else 0
-                )
-                header.resizeSection(number, max(TICK_COLUMN_PX, width + 3))
+            width = header.fontMetrics().horizontalAdvance(column.title)
+            width = width + 3 if self._records.title else 0
+            header.resizeSection(number, max(TICK_COLUMN_PX, width))
 
     def _indent(self) -> None:
         is_tree = any(row.children for row in self._records.rows)

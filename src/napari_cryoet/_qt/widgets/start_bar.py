@@ -12,6 +12,7 @@ from napari_cryoet._qt.widgets.controls import (
     BAR_STEPS,
     COPY_REPORT,
     copy_text,
+    not_none,
     plain_label,
     progress_bar,
     push_button,
@@ -33,40 +34,32 @@ class StartBar(QWidget):
         self.bar = progress_bar()
         self.message = plain_label(name="dimText")
         self.report = push_button(COPY_REPORT)
-        self._error: CryoETError | None = None
+        self._report = ""  # of the bug that is shown
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (self.button, self.bar, self.message, self.report):
             column.addWidget(part)
         self.button.clicked.connect(self._on_click)
-        self.report.clicked.connect(self._copy_report)
+        self.report.clicked.connect(lambda _checked=False: copy_text(self._report))
         tasks.started.connect(self._on_change)
         tasks.finished.connect(self._on_change)
         tasks.said.connect(self._on_said)
         self._on_change(key)
 
-    def say(self, text: str) -> None:
-        self._error = None
-        self._show(text)
+    def say(self, text: str, *, report: str = "") -> None:
+        """Show a message, with a button that copies the report of a bug."""
+        self._report = report
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+        self.report.setVisible(bool(report))
 
     def show_error(self, error: CryoETError) -> None:
-        """Show an error, with a button that copies a report of a bug."""
-        self._error = error
-        self._show(str(error))
+        self.say(str(error), report=error.report if isinstance(error, UnexpectedError) else "")
 
     def set_ready(self, is_ready: bool) -> None:
         """Enable or disable starting the task."""
         self._is_ready = is_ready
         self.button.setEnabled(is_ready or self._tasks.is_running(self._key))
-
-    def _show(self, text: str) -> None:
-        self.message.setText(text)
-        self.message.setVisible(bool(text))
-        self.report.setVisible(isinstance(self._error, UnexpectedError))
-
-    def _copy_report(self) -> None:
-        if isinstance(self._error, UnexpectedError):
-            copy_text(self._error.report)
 
     def _on_click(self) -> None:
         if self._tasks.is_running(self._key):
@@ -102,11 +95,10 @@ class StartDialog(QDialog):
 
     def event(self, event: QEvent | None) -> bool:
         """Grow when a message needs more lines, instead of squeezing the fields."""
-        is_resized = event is not None and event.type() == QEvent.Type.LayoutRequest
+        is_resized = not_none(event).type() == QEvent.Type.LayoutRequest
         is_done = super().event(event)  # which deletes the dialog if that is asked for
-        layout = self.layout() if is_resized else None
-        if layout is not None:
-            needed_px = layout.totalHeightForWidth(self.width())
+        if is_resized:
+            needed_px = not_none(self.layout()).totalHeightForWidth(self.width())
             self.resize(self.width(), max(self.height(), needed_px))
         return is_done
 

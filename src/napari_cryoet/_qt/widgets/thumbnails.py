@@ -19,12 +19,7 @@ KEPT = 600  # pictures in memory: 40 MB at most
 IN_FLIGHT = 3
 WAITING = 48  # older requests are dropped: their rows were scrolled past
 
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", b"png"),
-    (b"\xff\xd8\xff", b"jpeg"),
-    (b"GIF87a", b"gif"),
-    (b"GIF89a", b"gif"),
-)
+_FORMATS = (b"png", b"jpeg", b"gif")
 
 Fetch = Callable[[str, Event], bytes]
 
@@ -37,15 +32,12 @@ def decode_thumbnail(content: bytes) -> QImage:
     FormatError
         Unless it is a valid PNG, JPEG or GIF of reasonable size.
     """
-    image_format = next(
-        (name for signature, name in _SIGNATURES if content.startswith(signature)), None
-    )
-    if image_format is None:
-        raise FormatError("The picture is neither PNG nor JPEG nor GIF.")
     buffer = QBuffer()
     buffer.setData(QByteArray(content))
     buffer.open(QIODevice.OpenModeFlag.ReadOnly)
-    reader = QImageReader(buffer, QByteArray(image_format))
+    reader = QImageReader(buffer)
+    if reader.format().data() not in _FORMATS:
+        raise FormatError("The picture is neither PNG nor JPEG nor GIF.")
     size = reader.size()
     if not size.isValid() or size.width() * size.height() > MAX_PIXELS:
         raise FormatError("The picture is damaged or too large.")
