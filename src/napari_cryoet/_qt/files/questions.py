@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from napari.layers import Layer
@@ -36,13 +36,14 @@ from napari_cryoet._qt.widgets.controls import (
     plain_label,
 )
 from napari_cryoet.exceptions import ContextField, MissingContextError
-from napari_cryoet.formats.registry import PickFormat, missing_for
-from napari_cryoet.formats.relion import TOMOGRAM_NAME
-from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.wording import plain, spacing_text
+
+if TYPE_CHECKING:
+    from napari_cryoet.formats.registry import PickFormat
+    from napari_cryoet.layers.readers import LayerData
 
 #: The versions of RELION's format, newest first.
 RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4", "relion3": "3.1"}
@@ -109,6 +110,8 @@ def relion_version(picks: Picks) -> PickFormat | None:
 
     Scripts get the newest possible version.
     """
+    from napari_cryoet.formats.registry import missing_for
+
     possible: list[PickFormat] = [name for name in RELION_VERSIONS if not missing_for(picks, name)]
     viewer = viewer_of_a_person()
     if viewer is None or len(possible) == 1:
@@ -141,6 +144,8 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
 
     Scripts aren't asked.
     """
+    from napari_cryoet.layers.readers import only_path
+
     answer = ContextAnswer()
     viewer = viewer_to_ask_in()
     file = Path(only_path(path))
@@ -236,6 +241,8 @@ def ask_spacing(layer: Layer, parent: QWidget) -> bool:
 
 
 def _read_with(answer: ContextAnswer, path: Any) -> list[LayerData]:
+    from napari_cryoet.layers.readers import only_path, read_pick_file
+
     return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
 
 
@@ -252,6 +259,8 @@ def _ask(
 
 def _without_spacing(layers: list[LayerData], file: Path) -> MissingContextError | None:
     """The question about picks with unknown voxel spacing; None if there are none."""
+    from napari_cryoet.formats.relion import TOMOGRAM_NAME
+
     for _data, options, _kind in layers:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
