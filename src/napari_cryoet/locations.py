@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
 from napari_cryoet.wording import printable
@@ -66,6 +65,8 @@ class Location:
             message = f"{without_login(address)!r} isn't an address."
             raise error(message, hint="Check the address.") from cause
         if parts.scheme == "file":
+            from urllib.request import url2pathname  # which imports http and ssl
+
             return cls._of_path(url2pathname(parts.path), error)
         return cls(address, None)
 
@@ -167,6 +168,15 @@ def path_to_write(value: PathOrUrl) -> Path:
             hint="Give a path.",
         )
     return path
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a URL is an http(s) address, not a file, a script or another program."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def host_of(url: str) -> str:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet.portal.citation import (
-    Jump,
-    database_links,
-    is_web_address,
-    parse_jump,
-    publication_links,
-)
+from napari_cryoet.locations import is_web_address
+from napari_cryoet.portal.links import Jump, database_links, parse_jump, publication_links
 from napari_cryoet.records import PORTAL_TERMS
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.citation import Jump
+from napari_cryoet.portal.links import Jump
 from napari_cryoet.views.links import parse_link
 from napari_cryoet.views.neuroglancer import KEY
 from napari_cryoet.views.packing import pack

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.portal.citation import Jump
+from napari_cryoet.portal.links import Jump
 from napari_cryoet.views.links import parse_link
 from napari_cryoet.views.packing import MAX_UNPACKED, pack
 from napari_cryoet.views.view import View, read_view

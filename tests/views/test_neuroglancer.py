@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.portal.citation import Jump
+from napari_cryoet.portal.links import Jump
 from napari_cryoet.views.links import parse_link
 from napari_cryoet.views.neuroglancer import linkable_tomogram, portal_link
 from napari_cryoet.views.view import Camera, Looks, View, ViewedRun, ViewedTomogram

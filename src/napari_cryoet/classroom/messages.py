@@ -29,7 +29,7 @@ from msgspec import Meta
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.lesson import Answer, HintCount, Key, Lesson, Picked, Progress
-from napari_cryoet.portal.citation import is_web_address
+from napari_cryoet.locations import is_web_address
 from napari_cryoet.views.view import MAX_BYTES, Text, Zyx
 from napari_cryoet.wording import plain
 

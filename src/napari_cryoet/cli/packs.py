@@ -14,7 +14,7 @@ from napari_cryoet.cli.options import positive, record_id
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import refuse_existing
-from napari_cryoet.portal.citation import Jump
+from napari_cryoet.portal.links import Jump
 from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.wording import size_text
 

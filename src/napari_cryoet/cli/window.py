@@ -24,7 +24,7 @@ from napari_cryoet.cli.options import (
 from napari_cryoet.cli.portals import make_demo
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import MEGABYTE, policy
-from napari_cryoet.portal.citation import Jump
+from napari_cryoet.portal.links import Jump
 from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.views.view import View
 

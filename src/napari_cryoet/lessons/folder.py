@@ -33,7 +33,7 @@ from napari_cryoet.views.view import View
 
 if TYPE_CHECKING:
     from napari_cryoet.picks import Picks
-    from napari_cryoet.portal.citation import Jump
+    from napari_cryoet.portal.links import Jump
 
 #: Maximum size of a picture or of shown picks.
 MAX_SHOWN_BYTES: Final = 20 << 20

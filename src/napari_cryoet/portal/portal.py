@@ -17,10 +17,15 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError
-from napari_cryoet.locations import Location, host_of, without_login, without_password
+from napari_cryoet.locations import (
+    Location,
+    host_of,
+    is_web_address,
+    without_login,
+    without_password,
+)
 from napari_cryoet.portal import answers, queries
 from napari_cryoet.portal.answers import PortalAnswer
-from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueRow,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from napari_cryoet._version import __version__
-from napari_cryoet.portal.citation import database_links, publication_links
+from napari_cryoet.portal.links import database_links, publication_links
 from napari_cryoet.provenance import Provenance, plain_data
 from napari_cryoet.records import (
     AnnotationFile,

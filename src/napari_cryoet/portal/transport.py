@@ -15,9 +15,8 @@ import msgspec
 
 from napari_cryoet.exceptions import FormatError, NetworkError, PackError, PortalError, SaveError
 from napari_cryoet.files import cache_path, replace_file, written_whole
-from napari_cryoet.locations import Location, host_of, without_login
+from napari_cryoet.locations import Location, host_of, is_web_address, without_login
 from napari_cryoet.portal.answers import PortalAnswer
-from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.portal.queries import known_part
 from napari_cryoet.records import CHANGED_HINT, Terms
 from napari_cryoet.tables.database import Database, Limits, tables

@@ -9,9 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 from napari_cryoet.exceptions import FormatError, NotFoundError, PackError
-from napari_cryoet.locations import Location, host_of
+from napari_cryoet.locations import Location, host_of, is_web_address
 from napari_cryoet.packs.pack import Pack, is_pack, is_safe, open_pack
-from napari_cryoet.portal.citation import is_web_address
 from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.records import Annotation, AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.runs.fit import why_not_drawable

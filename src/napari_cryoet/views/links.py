@@ -11,8 +11,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.locations import path_to_read
-from napari_cryoet.portal.citation import Jump, is_web_address, parse_jump
+from napari_cryoet.locations import is_web_address, path_to_read
+from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.views.neuroglancer import read_state
 from napari_cryoet.views.packing import MAX_UNPACKED, unpack
 from napari_cryoet.views.view import LINK_VERSION, SCHEME, SUFFIX, View, read_view

@@ -49,7 +49,7 @@ from napari_cryoet.packs.pack import MANIFEST_NAME
 from napari_cryoet.packs.zipped import SUFFIX as ZIP
 from napari_cryoet.packs.zipped import is_zipped_pack, unpacked
 from napari_cryoet.pages.breadcrumbs import crumbs_from
-from napari_cryoet.portal.citation import Jump
+from napari_cryoet.portal.links import Jump
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, Source, open_portal
 from napari_cryoet.settings import LeftPage, Recent, Settings

@@ -33,7 +33,8 @@ from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.lessons.folder import LessonFolder, open_shared
 from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
 from napari_cryoet.pages.lists import Answer, Question
-from napari_cryoet.portal.citation import Citation, Jump, citation_of, parse_jump
+from napari_cryoet.portal.citation import Citation, citation_of
+from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
 from napari_cryoet.settings import NamedSearch, Settings
 from napari_cryoet.views.view import SCHEME, SUFFIX, View

@@ -34,6 +34,7 @@ from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.locations import is_web_address
 from napari_cryoet.pages.about import (
     About,
     about_dataset,
@@ -43,15 +44,8 @@ from napari_cryoet.pages.about import (
 )
 from napari_cryoet.pages.lists import holdings, run_row
 from napari_cryoet.pages.rows import RecordRow, RowKind
-from napari_cryoet.portal.citation import (
-    Citation,
-    Style,
-    citation_of,
-    cite,
-    database_links,
-    is_web_address,
-    publication_links,
-)
+from napari_cryoet.portal.citation import Citation, Style, citation_of, cite
+from napari_cryoet.portal.links import database_links, publication_links
 from napari_cryoet.portal.pages import (
     CatalogueRow,
     DatasetPage,

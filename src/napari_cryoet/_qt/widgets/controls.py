@@ -37,7 +37,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel, QFlowLayout
 
-from napari_cryoet.portal.citation import is_web_address
+from napari_cryoet.locations import is_web_address
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
