@@ -96,6 +96,19 @@ def content_of(path: Path, max_bytes: int) -> bytes:
 
 
 @contextmanager
+def locked(path: Path, timeout_s: float) -> Iterator[None]:
+    """Lock a file of our own that several processes change; SaveError if that or writing it fails."""
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock"), timeout=timeout_s):
+            yield
+    except OSError as error:
+        raise SaveError(f"{path} can't be written: {error.strerror or error}.") from error
+
+
+@contextmanager
 def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) -> Iterator[Path]:
     """Yield a hidden path beside ``path``; the file or folder written there is renamed to ``path`` at the end.
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
-from filelock import FileLock
 
 from napari_cryoet.exceptions import SaveError
-from napari_cryoet.files import config_path, replace_file
+from napari_cryoet.files import config_path, locked, replace_file
 
 T = TypeVar("T")
 
@@ -129,13 +128,9 @@ class Settings:
         SaveError if that fails.
         """
         content = msgspec.Raw(msgspec.json.encode(value, enc_hook=str))
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT_S):
-                values = self.values() | {name: content}
-                replace_file(self._path, msgspec.json.format(msgspec.json.encode(values)))
-        except OSError as error:
-            raise SaveError(f"{self._path} can't be written: {error.strerror or error}.") from error
+        with locked(self._path, _LOCK_TIMEOUT_S):
+            values = self.values() | {name: content}
+            replace_file(self._path, msgspec.json.format(msgspec.json.encode(values)))
 
     def remember(self, recent: Recent) -> None:
         """Put an entry at the top of the recently opened ones."""

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
-from filelock import FileLock
 from msgspec.structs import replace
 
 from napari_cryoet.discovery.matches import ListKind, Matches
 from napari_cryoet.discovery.search import kinds_asked
-from napari_cryoet.exceptions import CryoETError, FormatError, SaveError, require_known
-from napari_cryoet.files import data_path, written_whole
+from napari_cryoet.exceptions import CryoETError, FormatError, require_known
+from napari_cryoet.files import data_path, locked, written_whole
 from napari_cryoet.locations import PathOrUrl, path_to_read, path_to_write, without_password
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Id
@@ -54,6 +53,7 @@ _ID: Final = re.compile(
     r"\b(DS|RN|TM|AN|TS)-(\d{1,10})\b|(?<![\w.-])(\d{1,10})(?![\w.-])", re.IGNORECASE
 )
 _LINE_CHARACTERS: Final = 100
+_LOCK_TIMEOUT_S: Final = 10.0
 _HEADER: Final = """\
 # A basket of napari-cryoet: what to download. Fetch it with: napari-cryoet download THIS_FILE --to FOLDER
 # You can edit it: ids are numbers, or as the portal shows them, such as "AN-9003".
@@ -460,13 +460,9 @@ class BasketStore:
     def change(self, source: str, change: Callable[[Basket], Basket]) -> Basket:
         """Change the basket on disk, which another window may have changed, and return the new one."""
         path = self.path(source)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock"), timeout=10):
-                before = self.current(source)
-                after = replace(change(before), source=source)
-                if after != before:
-                    write_basket(after, path)
-                return after
-        except OSError as error:  # or if another process holds the lock too long
-            raise SaveError(f"The basket can't be saved: {error.strerror or error}.") from error
+        with locked(path, _LOCK_TIMEOUT_S):
+            before = self.current(source)
+            after = replace(change(before), source=source)
+            if after != before:
+                write_basket(after, path)
+            return after

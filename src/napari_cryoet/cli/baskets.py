@@ -34,6 +34,7 @@ from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, names_text, size_text
 
 if TYPE_CHECKING:
+    from napari_cryoet import Search
     from napari_cryoet.basket.contents import Chosen
     from napari_cryoet.download import DownloadReport, Plan
 
@@ -83,7 +84,7 @@ _Tomogram = Annotated[
 @with_search
 def add(
     basket: _Basket,
-    search: napari_cryoet.Search,
+    search: Search,
     source: Annotated[
         str, Option(metavar="SOURCE", help="The source of a basket file that doesn't exist yet.")
     ] = "live",
@@ -575,7 +576,7 @@ def export(
             help="The folder to write; for table a .csv or .parquet file, for crops a .zarr.",
         ),
     ],
-    search: napari_cryoet.Search,
+    search: Search,
     object_names: Annotated[
         list[str] | None,
         Option(
@@ -662,7 +663,7 @@ def export(
         raise Exit(_INCOMPLETE)
 
 
-def _chosen_basket(session: CommandSession, search: napari_cryoet.Search) -> napari_cryoet.Basket:
+def _chosen_basket(session: CommandSession, search: Search) -> napari_cryoet.Basket:
     """The matches of a search, the current basket, or all that a download's folder has."""
     from napari_cryoet.basket.basket import Choices
     from napari_cryoet.download.folder import downloaded_basket

@@ -13,9 +13,6 @@ from napari_cryoet.cli.console import say, tell, working
 from napari_cryoet.cli.options import positive, record_id
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.files import refuse_existing
-from napari_cryoet.portal.links import Jump
-from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.wording import size_text
 
 app = Typer()
@@ -133,6 +130,8 @@ class _Content(NamedTuple):
 def _read(content: str) -> _Content:
     from napari_cryoet.lessons.folder import open_lesson
     from napari_cryoet.lessons.lesson import LESSON_NAME
+    from napari_cryoet.portal.links import Jump
+    from napari_cryoet.records import PORTAL_TERMS
     from napari_cryoet.views.links import read_shared
 
     if Path(content, LESSON_NAME).is_file():
@@ -164,6 +163,7 @@ def _source_of(views: Iterable[napari_cryoet.View | None], folder: Path | None) 
 
 def _write_demo(to: Path, *, is_dry: bool) -> None:
     from napari_cryoet.demo.write import ensure_demo_pack
+    from napari_cryoet.files import refuse_existing
     from napari_cryoet.formats.ome_zarr import folder_bytes
     from napari_cryoet.lessons.class_pack import copy_pack
 

@@ -6,7 +6,7 @@ import inspect
 import shlex
 from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Option, Typer
 
@@ -15,6 +15,9 @@ from napari_cryoet.cli.console import say, say_json, say_table, tell
 from napari_cryoet.cli.options import JsonOption, RefreshOption, SourceArgument, one_of, record_id
 from napari_cryoet.cli.portals import open_session
 from napari_cryoet.wording import count_text, names_text, size_text
+
+if TYPE_CHECKING:
+    from napari_cryoet import Search  # importing it takes as long as all commands
 
 app = Typer()
 
@@ -143,9 +146,8 @@ def with_search(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(**values: Any) -> Any:
         return command(search=_search({name: values.pop(name) for name in _OPTIONS}), **values)
 
-    own = inspect.signature(
-        command, locals={"Search": Any}, eval_str=True
-    )  # Search isn't imported, and its parameter is removed
+    # Search isn't imported, and its parameter is removed
+    own = inspect.signature(command, locals={"Search": Any}, eval_str=True)
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         each.replace(kind=kind) for name, each in own.parameters.items() if name != "search"
@@ -167,7 +169,7 @@ def list_(
         Argument(metavar="KIND", help="What to list."),
     ],
     source: SourceArgument,
-    search: napari_cryoet.Search,
+    search: Search,
     sort: Annotated[
         str, Option(metavar="FIELD", help="Sort by this field of the JSON; largest numbers first.")
     ] = "",
@@ -211,7 +213,7 @@ def list_(
     )
 
 
-def matches_of(index: napari_cryoet.Index, search: napari_cryoet.Search) -> napari_cryoet.Matches:
+def matches_of(index: napari_cryoet.Index, search: Search) -> napari_cryoet.Matches:
     """Find the matches of a search, and tell about corrected words."""
     matches = index.find(search)
     for word, others in matches.corrections.items():
@@ -219,7 +221,7 @@ def matches_of(index: napari_cryoet.Index, search: napari_cryoet.Search) -> napa
     return matches
 
 
-def _search(values: dict[str, Any]) -> napari_cryoet.Search:
+def _search(values: dict[str, Any]) -> Search:
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()

@@ -23,10 +23,6 @@ from napari_cryoet.cli.options import (
 )
 from napari_cryoet.cli.portals import make_demo
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.network.policy import MEGABYTE, policy
-from napari_cryoet.portal.links import Jump
-from napari_cryoet.records import PORTAL_TERMS
-from napari_cryoet.views.view import View
 
 if TYPE_CHECKING:
     from napari_cryoet._qt.lessons.dock import LessonDock
@@ -114,6 +110,10 @@ def open_source(
     napari-cryoet open my-lesson/lesson.md               # a lesson
     """
     from napari_cryoet.lessons.folder import LessonFolder, open_shared
+    from napari_cryoet.network.policy import MEGABYTE, policy
+    from napari_cryoet.portal.links import Jump
+    from napari_cryoet.records import PORTAL_TERMS
+    from napari_cryoet.views.view import View
 
     shared, folder = open_shared(source)
     is_page = isinstance(shared, Jump) and source.startswith(PORTAL_TERMS.site)
