@@ -17,9 +17,8 @@ from classroom.classes import make_lesson
 from lessons.fake_lesson import FakeLesson
 from lessons.sample_lesson import view_at
 from napari_cryoet import open_portal, read_picks, write_picks
+from napari_cryoet._qt.lessons.classroom import CLASS_PICKS, FollowBar, JoinDialog, ShareBar
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
-from napari_cryoet._qt.lessons.following import CLASS_PICKS, FollowBar, ShareBar
-from napari_cryoet._qt.lessons.joining import JoinDialog
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.views.capture import view_of
 from napari_cryoet._qt.views.restore import BROWSER

@@ -11,10 +11,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout
 
 from napari_cryoet._qt.lessons.chooser import LessonChooser, ask_for_lesson
-from napari_cryoet._qt.lessons.following import FollowBar, ShareBar
-from napari_cryoet._qt.lessons.joining import JoinDialog
+from napari_cryoet._qt.lessons.classroom import FollowBar, JoinDialog, ShareBar, TeachDialog
 from napari_cryoet._qt.lessons.player import LessonPlayer
-from napari_cryoet._qt.lessons.teaching import TeachDialog
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.controls import main_window, push_button

@@ -6,14 +6,16 @@ import re
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from napari import Viewer
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QImage
+from napari.layers import Vectors
+from qtpy.QtCore import QMimeData, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QLineEdit,
     QListWidget,
+    QMenu,
     QMessageBox,
     QPlainTextEdit,
     QScrollArea,
@@ -26,21 +28,33 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.lessons.chooser import ask_for_lesson
 from napari_cryoet._qt.lessons.dock import WRITE as NAME
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
-from napari_cryoet._qt.lessons.marks import Marks
-from napari_cryoet._qt.lessons.step_text import StepText
+from napari_cryoet._qt.lessons.stage import Marks
 from napari_cryoet._qt.lessons.task_form import TaskForm
 from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.picks.layer_picks import are_picks
+from napari_cryoet._qt.views.camera import camera_of
 from napari_cryoet._qt.views.capture import capture, positions_of
-from napari_cryoet._qt.widgets.controls import agrees, column_in, flow_of, form_of, push_button
+from napari_cryoet._qt.views.picture import canvas_png
+from napari_cryoet._qt.widgets.controls import (
+    add_item,
+    agrees,
+    column_in,
+    flow_of,
+    form_of,
+    push_button,
+)
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet.files import content_of
+from napari_cryoet.lessons.folder import MAX_SHOWN_BYTES
 from napari_cryoet.lessons.lesson import Step
+from napari_cryoet.lessons.markdown import ActionKind
 from napari_cryoet.lessons.writing import Draft
 from napari_cryoet.views.view import View
 from napari_cryoet.wording import plain
 
 _LIST_PX: Final = 110
+_PICTURE_PX: Final = (1600, 1200)  # of the screen, at most
 _BETWEEN_HINTS: Final = "---"
 _NO_STEP: Final = Step(key="none", title="")
 _UNSAVED: Final = "The lesson has changes that aren't saved. Save them?"
@@ -231,13 +245,8 @@ class LessonEditor(Dock):
     def _show_preview(self, _number: int = 0) -> None:
         self.preview.show_markdown(self.text.toPlainText())
 
-    def _show_picture(self, name: str) -> None:
-        files = self.draft.files
-        self.tasks.run(
-            ("picture", name),
-            lambda _job: QImage.fromData(files.read_file(name)),
-            then=partial(self.preview.add_picture, name),
-        )
+    def _read_file(self, name: str) -> bytes:
+        return self.draft.files.read_file(name)
 
     def _on_step_title(self, title: str) -> None:
         title = " ".join(title.split()) or "Step"
@@ -281,7 +290,7 @@ class LessonEditor(Dock):
         self.link_button.setMenu(self.text.links)
         self.picture_button = push_button("Picture", purpose="Insert a picture")
         self.picture_button.setMenu(self.text.pictures)
-        self.preview = LessonText(self.theme)
+        self.preview = LessonText(self.theme, self.tasks, self._read_file, self.marks.act)
         self.form = TaskForm(self.viewer)
         self.hints = QPlainTextEdit()
         self.hints.setPlaceholderText(f"Hints, with a line {_BETWEEN_HINTS} between two")
@@ -324,8 +333,6 @@ class LessonEditor(Dock):
         self.text.textChanged.connect(self._on_text)
         self.hints.textChanged.connect(self._on_hints)
         self.tabs.currentChanged.connect(self._show_preview)
-        self.preview.picture_wanted.connect(self._show_picture)
-        self.preview.anchorClicked.connect(self.marks.act)
         self.tasks.unhandled.connect(self.notice.show_error)
 
 
@@ -335,3 +342,102 @@ def _scrolling(content: QWidget) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(content)
     return area
+
+
+class StepText(QPlainTextEdit):
+    """The Markdown of a step, on which pictures can be dropped.
+
+    Attributes
+    ----------
+    draft
+        The lesson that keeps the pictures.
+    links, pictures
+        Menus of what can be inserted at the cursor.
+    """
+
+    def __init__(self, viewer: Viewer, notice: NoticeBar) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._notice = notice
+        self.draft = Draft()
+        self.setPlaceholderText("Text of the step. **Bold**, *italic*, - lists.")
+        self.links = QMenu(self)
+        self.links.aboutToShow.connect(self._fill_links)
+        self.pictures = QMenu(self)
+        add_item(self.pictures, "Of the screen", self.insert_screen)
+        add_item(self.pictures, "From a file…", self.choose_pictures)
+
+    def canInsertFromMimeData(self, source: QMimeData | None) -> bool:
+        return bool(_files_of(source)) or super().canInsertFromMimeData(source)
+
+    def insertFromMimeData(self, source: QMimeData | None) -> None:
+        files = _files_of(source)
+        for path in files:
+            self.insert_file(path)
+        if not files:
+            super().insertFromMimeData(source)
+
+    # links
+
+    def insert_place(self, kind: ActionKind) -> None:
+        """Insert a link to the middle of the screen."""
+        with self._notice.reporting():
+            middle = camera_of(self._viewer).middle_zyx_angstrom
+            numbers = ",".join(f"{length:.0f}" for length in middle)
+            self._insert_link("here", f"!{kind}={numbers}")
+
+    def insert_layer(self, kind: ActionKind, name: str) -> None:
+        """Insert a link that shows or hides a layer."""
+        self._insert_link(name, f"!{kind}={quote(name)}")
+
+    def _insert_link(self, words: str, target: str) -> None:
+        words = self.textCursor().selectedText() or _in_brackets(words)
+        self._insert(f"[{words}]({target})")
+
+    def _fill_links(self) -> None:
+        self.links.clear()
+        add_item(self.links, "Go to this place", partial(self.insert_place, "goto"))
+        add_item(self.links, "Mark this place", partial(self.insert_place, "highlight"))
+        for layer in reversed(self._viewer.layers):
+            if not isinstance(layer, Vectors):
+                name = layer.name
+                add_item(self.links, f"Show {name}", partial(self.insert_layer, "show", name))
+                add_item(self.links, f"Hide {name}", partial(self.insert_layer, "hide", name))
+
+    # pictures
+
+    def insert_screen(self) -> None:
+        """Insert a picture of the canvas as it is."""
+        with self._notice.reporting():
+            self._insert_picture(canvas_png(self._viewer, _PICTURE_PX), "Screen")
+
+    def choose_pictures(self) -> None:
+        """Let the user choose pictures to insert."""
+        chosen, _ = QFileDialog.getOpenFileNames(
+            self, "Insert pictures", "", "Pictures (*.png *.jpg *.jpeg)"
+        )
+        for path in chosen:
+            self.insert_file(Path(path))
+
+    def insert_file(self, path: Path) -> None:
+        """Insert a picture by its file."""
+        with self._notice.reporting():
+            self._insert_picture(content_of(path, MAX_SHOWN_BYTES), path.stem)
+
+    def _insert_picture(self, content: bytes, title: str) -> None:
+        name = self.draft.add_picture(content, title)
+        self._insert(f"\n\n![{_in_brackets(title)}]({name})\n\n")
+
+    def _insert(self, markdown: str) -> None:
+        self.insertPlainText(markdown)
+        self.setFocus()
+
+
+def _files_of(mime: QMimeData | None) -> list[Path]:
+    urls = [] if mime is None else mime.urls()
+    return [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
+
+
+def _in_brackets(words: str) -> str:
+    """Words for a link or picture, without what would end them."""
+    return re.sub(r"[\[\]\\]", "", words)

@@ -30,7 +30,6 @@ from napari_cryoet._qt.lessons.task_boxes import (
     SortBox,
     TaskBox,
 )
-from napari_cryoet._qt.lessons.text import LessonText
 from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
@@ -359,12 +358,12 @@ class LessonPlayer(QWidget):
         self.bar.setMaximum(len(lesson.steps))
         self.reset = tool_button("Reset view", "Show what the step starts from again")
         self.heading = plain_label(name="messageTitle")
-        self.text = LessonText(self.theme)
-        self.hints = LessonText(self.theme)
+        self.text = self.stage.text()
+        self.hints = self.stage.text()
         self.hint = push_button("Hint", self._on_hint, "Show a hint")
         self.feedback = QFrame()
         self.feedback.setObjectName("lessonFeedback")
-        self.feedback_text = LessonText(self.theme)
+        self.feedback_text = self.stage.text()
         self.again = push_button("Try again", self.try_again)
         self.status = plain_label(name="dimText")
         self.back_button = QPushButton("‹ Back")
@@ -408,8 +407,6 @@ class LessonPlayer(QWidget):
         self.stage.shown.connect(self._begin)
         self.stage.failed.connect(self._on_view_failed)
         self.tasks.unhandled.connect(lambda error: self.notice.show_error(error, self.open_view))
-        for text in (self.text, self.hints, self.feedback_text):
-            self.stage.serve(text)
         self.large.toggled.connect(self._set_large)
         self.where.clicked.connect(self._drop_steps)
         self.reset.clicked.connect(self.open_view)

@@ -26,11 +26,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.layers.ownership import about_of, remove_layer
-from napari_cryoet._qt.layers.placement import spacing_angstrom_of
-from napari_cryoet._qt.lessons.marks import add_points
-from napari_cryoet._qt.lessons.stage import Stage
-from napari_cryoet._qt.lessons.text import LessonText
+from napari_cryoet._qt.layers.ownership import remove_layer
+from napari_cryoet._qt.lessons.stage import Stage, about_picks_on, add_points
 from napari_cryoet._qt.picks.edits import NEW_PICKS, edits_of
 from napari_cryoet._qt.review.contact_sheet import SheetKeys, SheetModel, SheetView
 from napari_cryoet._qt.review.crops import CropFeed, reader_at
@@ -66,7 +63,6 @@ from napari_cryoet.lessons.lesson import (
     SortTask,
 )
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance import Provenance
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import Subject, Verdict
 from napari_cryoet.review.sheet import ReviewSheet
@@ -98,8 +94,7 @@ class TaskBox(QFrame):
         self.stage = stage
         self.title = title  # of the step
         self.is_on_canvas = False
-        ask = LessonText(stage.theme)
-        stage.serve(ask)
+        ask = stage.text()
         ask.show_markdown(task.ask)
         self.bar = StartBar(
             stage.tasks, self, "Check my answer", "Compare your answer with the right one"
@@ -303,24 +298,15 @@ class PointsBox(TaskBox):
         volume = self.stage.volume
         if self.points is not None and self.points in self.stage.viewer.layers:
             return self.points
-        spacing = None if volume is None else spacing_angstrom_of(volume)
-        if volume is None or spacing is None:
+        if volume is None:
             return None
-        of_volume = about_of(volume)
-        about = Provenance(
-            kind=NEW_PICKS,
-            run_id=of_volume.run_id,
-            run_name=of_volume.run_name,
-            tomogram_id=of_volume.tomogram_id,
-            alignment_id=of_volume.alignment_id,
-            more={"made_on": uuid4().hex},  # else edits of an earlier time would be offered
-        )
+        # else edits of an earlier time would be offered
+        about = about_picks_on(volume, kind=NEW_PICKS, more={"made_on": uuid4().hex})
         self.points = add_points(
             self.stage.viewer,
             f"{self.layer_name} · {self.title}",
             np.empty((0, 3)),
             about,
-            spacing_angstrom=spacing,
             diameter_angstrom=self.diameter_angstrom,
         )
         self.points.events.data.connect(self.on_data)

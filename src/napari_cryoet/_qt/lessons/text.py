@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QImage, QTextDocument
 from qtpy.QtWidgets import QFrame, QSizePolicy, QTextBrowser
 
+from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.lessons.markdown import to_html
 
@@ -17,12 +20,27 @@ _CELL: Final = "padding: 2px 8px 2px 0px; text-align: left"
 
 
 class LessonText(QTextBrowser):
-    """Shows Markdown of a lesson; what its links do is up to `Marks.act`."""
+    """Shows Markdown of a lesson.
 
-    picture_wanted = Signal(str)  # its file in the lesson
+    Parameters
+    ----------
+    read_file
+        Called off the GUI thread with the name of a picture in the lesson.
+    act
+        Called with a link that is clicked.
+    """
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        tasks: Tasks,
+        read_file: Callable[[str], bytes],
+        act: Callable[[QUrl], object],
+    ) -> None:
         super().__init__()
+        self._tasks = tasks
+        self._read_file = read_file
+        self.anchorClicked.connect(act)
         self._theme = theme
         self._markdown = ""
         self._pictures: dict[str, QImage] = {}  # by name; null until they come
@@ -44,8 +62,7 @@ class LessonText(QTextBrowser):
         self.setVisible(bool(markdown))
         self._show()
 
-    def add_picture(self, name: str, picture: QImage) -> None:
-        """Show a picture that was wanted; a null one is left out."""
+    def _add_picture(self, name: str, picture: QImage) -> None:
         self._pictures[name] = picture
         self._show()
 
@@ -56,7 +73,11 @@ class LessonText(QTextBrowser):
             return None
         if name not in self._pictures:
             self._pictures[name] = QImage()
-            self.picture_wanted.emit(name)
+            self._tasks.run(
+                (self, name),  # another text may want the same one
+                lambda _job: QImage.fromData(self._read_file(name)),
+                then=partial(self._add_picture, name),
+            )
         picture = self._pictures[name]
         if picture.isNull():
             return picture
