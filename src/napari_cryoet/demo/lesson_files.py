@@ -46,7 +46,7 @@ def write_lessons(folder: Path, size: Size) -> None:
         picks = Picks(positions_xyz[:, ::-1] / spacing, spacing, shape_zyx=shape)
         target = folder / name
         with written_with_notes(target, notes, flush=False) as unfinished:
-            ndjson.write(picks, unfinished, target)
+            ndjson.write(picks, unfinished, target, "ndjson")
 
 
 def _positions() -> Iterator[tuple[str, Floats]]:

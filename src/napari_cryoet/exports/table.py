@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.exports.selection import ExportReport, Selection, map_concurrently, read_points
 from napari_cryoet.files import written_whole
-from napari_cryoet.formats.tables import arrow_table
+from napari_cryoet.formats.tables import arrow_table, write_table
 from napari_cryoet.locations import path_to_write
 from napari_cryoet.task import UNWATCHED, Task
 
@@ -54,8 +54,6 @@ def export_table(
     For parameters and other errors see `export_copick`.
     """
     import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
 
     path = path_to_write(path)
     if path.suffix.lower() not in _SUFFIXES:
@@ -81,10 +79,7 @@ def export_table(
                 )
             )
         table = pa.concat_tables(tables, promote_options="permissive")
-        if path.suffix.lower() == ".parquet":
-            pa.parquet.write_table(table, str(unfinished))
-        else:
-            pa.csv.write_csv(table, str(unfinished), pa.csv.WriteOptions(quoting_style="needed"))
+        write_table(table, unfinished, path.suffix.lower().removeprefix("."))
     n_runs = len({each.run.name for each in points})
     return ExportReport(
         path=path,

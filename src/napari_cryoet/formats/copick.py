@@ -112,7 +112,7 @@ def read(path: Path, context: Context) -> Picks:
     )
 
 
-def losses(picks: Picks) -> list[str]:
+def losses(picks: Picks, _name: str) -> list[str]:
     """Warnings about data that the format can't hold."""
     warnings = []
     have_rotation = (
@@ -133,7 +133,7 @@ def losses(picks: Picks) -> list[str]:
     return warnings
 
 
-def write(picks: Picks, path: Path, final_path: Path) -> None:
+def write(picks: Picks, path: Path, final_path: Path, _name: str) -> None:
     """Write a file; names come from ``final_path`` if that is in a copick project."""
     assert picks.spacing_angstrom is not None  # noqa: S101 - see `registry.missing_for`
     transformations = np.tile(np.eye(4), (len(picks), 1, 1))

@@ -51,6 +51,11 @@ _COUNTED_FROM_1: Final = (
 )
 
 
+def holds(_path: Path, _head: bytes) -> bool:
+    """Tables always count as picks; `read` explains what is wrong."""
+    return True
+
+
 def read(path: Path, context: Context) -> Picks:
     """Read the picks of one tomogram; its name is its number."""
     table = _read_table(path)
@@ -85,7 +90,7 @@ def read(path: Path, context: Context) -> Picks:
     )
 
 
-def losses(picks: Picks) -> list[str]:
+def losses(picks: Picks, _name: str) -> list[str]:
     """Warnings about data that a table can't hold."""
     if not len(picks):
         return []
@@ -103,7 +108,7 @@ def losses(picks: Picks) -> list[str]:
     return warnings
 
 
-def write(picks: Picks, path: Path, _final_path: Path) -> None:
+def write(picks: Picks, path: Path, _final_path: Path, _name: str) -> None:
     """Write a table of 42 columns."""
     import pyarrow as pa
     from pyarrow import csv

@@ -100,7 +100,7 @@ def read_points(
     return picks_of_file(Path(where), **columns.as_picks(), **known)
 
 
-def losses(picks: Picks) -> list[str]:
+def losses(picks: Picks, _name: str) -> list[str]:
     """Warnings about data that the format can't hold."""
     warnings = []
     taken = [name for name in picks.features if name in _TAKEN]
@@ -112,7 +112,7 @@ def losses(picks: Picks) -> list[str]:
     return warnings
 
 
-def write(picks: Picks, path: Path, _final_path: Path) -> None:
+def write(picks: Picks, path: Path, _final_path: Path, _name: str) -> None:
     """Write picks to a file."""
     with path.open("wb") as file:
         file.writelines(lines_of(picks))

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 from msgspec import structs
 
 from napari_cryoet.exceptions import ContextField, FormatError, SaveError
-from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
 from napari_cryoet.formats.common import (
     Context,
     LengthUnit,
@@ -53,52 +52,19 @@ FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
 class _Format:
     title: str
     suffix: str
-    read: Callable[[Path, Context], Picks]
-    write: Callable[[Picks, Path, Path], None]  # to a temporary path; the second is the final one
-    losses: Callable[[Picks], list[str]]
+    module: str  # of this package; imported when a file of the format is read or written
     needs: tuple[ContextField, ...] = ()  # attributes that picks must have to be written
-    holds: Callable[[Path, bytes], bool] = lambda _path, _head: (
-        True
-    )  # from a file's path and its first bytes
-
-
-def _relion(title: str, version: relion.RelionVersion, *needs: ContextField) -> _Format:
-    write, losses_of = (
-        partial(relion.write, version=version),
-        partial(relion.losses, version=version),
-    )
-    return _Format(title, ".star", relion.read, write, losses_of, needs)
 
 
 _FORMATS: Final[dict[PickFormat, _Format]] = {
-    "ndjson": _Format(
-        "portal ndjson", ".ndjson", ndjson.read, ndjson.write, ndjson.losses, (), ndjson.holds
-    ),
-    "relion5": _relion("RELION 5 STAR", "relion5", "spacing_angstrom", "shape_zyx"),
-    "relion4": _relion("RELION 4 STAR", "relion4", "spacing_angstrom"),
-    "relion3": _relion("RELION 3.1 STAR", "relion3"),
-    "dynamo": _Format("Dynamo table", ".tbl", dynamo.read, dynamo.write, dynamo.losses),
-    "copick": _Format(
-        "copick picks",
-        ".json",
-        copick.read,
-        copick.write,
-        copick.losses,
-        ("spacing_angstrom",),
-        copick.holds,
-    ),
-    "csv": _Format(
-        "CSV", ".csv", tables.read_csv, tables.write_csv, tables.losses, (), tables.holds_csv
-    ),
-    "parquet": _Format(
-        "Parquet",
-        ".parquet",
-        tables.read_parquet,
-        tables.write_parquet,
-        tables.losses,
-        (),
-        tables.holds_parquet,
-    ),
+    "ndjson": _Format("portal ndjson", ".ndjson", "ndjson"),
+    "relion5": _Format("RELION 5 STAR", ".star", "relion", ("spacing_angstrom", "shape_zyx")),
+    "relion4": _Format("RELION 4 STAR", ".star", "relion", ("spacing_angstrom",)),
+    "relion3": _Format("RELION 3.1 STAR", ".star", "relion"),
+    "dynamo": _Format("Dynamo table", ".tbl", "dynamo"),
+    "copick": _Format("copick picks", ".json", "copick", ("spacing_angstrom",)),
+    "csv": _Format("CSV", ".csv", "tables"),
+    "parquet": _Format("Parquet", ".parquet", "tables"),
 }
 #: Titles for menus and messages, and suffixes of files.
 TITLES: Final[dict[PickFormat, str]] = {name: entry.title for name, entry in _FORMATS.items()}
@@ -145,7 +111,7 @@ def detect_format(path: PathOrUrl) -> PickFormat | None:
     check_file(path)
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    return name if _FORMATS[name].holds(path, head) else None
+    return name if _module(name).holds(path, head) else None
 
 
 def format_of_name(path: PathOrUrl) -> PickFormat | None:
@@ -170,12 +136,17 @@ def format_for(path: PathOrUrl, picks: Picks) -> PickFormat:
 
 def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
     """Warnings about what a file of this format can't hold of the picks."""
-    return tuple(_FORMATS[format].losses(picks))
+    return tuple(_module(format).losses(picks, format))
 
 
 def missing_for(picks: Picks, format: PickFormat) -> tuple[ContextField, ...]:  # noqa: A002
     """The attributes that the picks lack for this format."""
     return tuple(name for name in _FORMATS[format].needs if getattr(picks, name) is None)
+
+
+def _module(name: PickFormat) -> ModuleType:
+    """The module of a format, whose functions are `read`, `write`, `losses` and `holds`."""
+    return import_module(f"napari_cryoet.formats.{_FORMATS[name].module}")
 
 
 def _refuse_unknown(format: str | None) -> None:  # noqa: A002
@@ -229,8 +200,10 @@ def read_picks(
         name = Location.of(path).name
         picks = read_in_own_grid(path, known, format=format)
     else:
+        from napari_cryoet.formats.tables import picks_of_frame
+
         name = "The table"
-        picks = tables.picks_of_frame(Path(name), path, known)
+        picks = picks_of_frame(Path(name), path, known)
     return _in_grid(_of_alignment(picks, alignment_id, name), spacing_angstrom, shape_zyx)
 
 
@@ -257,7 +230,9 @@ def read_in_own_grid(
         spacing_angstrom, shape_zyx = noted, notes.shape_zyx
     location = Location.of(path)
     spacing = spacing_angstrom or spacing_in_layout(location)
-    picks = _FORMATS[name].read(path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx))
+    picks: Picks = _module(name).read(
+        path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx)
+    )
     about = Provenance.of_file("picks", location, picks.spacing_angstrom)
     about = about.updated(picks.about).updated(source_of(path, notes))
     picks = replace(
@@ -382,9 +357,8 @@ def write_picks(
         path, notes | {"format": name, "losses": warnings}, overwrite=overwrite
     ) as unfinished:
         try:
-            _FORMATS[name].write(
-                replace(picks, features=plain_columns(picks.features)), unfinished, path
-            )
+            plain = replace(picks, features=plain_columns(picks.features))
+            _module(name).write(plain, unfinished, path, name)
         except (ValueError, TypeError, NotImplementedError) as error:  # raised by libraries
             raise SaveError(f"These picks can't be written as {title} ({error}).") from error
     return Written(path, name, len(picks), warnings, path_beside(path))

@@ -97,6 +97,11 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._/@:+\-\[\](),=]+")
 _ENCODED: Final = "napariCryoet:"
 
 
+def holds(_path: Path, _head: bytes) -> bool:
+    """STAR files always count as picks; `read` explains what is wrong."""
+    return True
+
+
 def read(path: Path, context: Context) -> Picks:
     """Read the picks of one tomogram, in the file's own pixels if it states their size."""
     blocks = _read_blocks(path)
@@ -138,7 +143,7 @@ def read(path: Path, context: Context) -> Picks:
     )
 
 
-def losses(picks: Picks, version: RelionVersion) -> list[str]:
+def losses(picks: Picks, version: str) -> list[str]:
     """Warnings about data that the format can't hold."""
     warnings = rotation_losses(picks)
     name = _tomogram_name(picks)

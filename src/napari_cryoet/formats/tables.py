@@ -63,24 +63,29 @@ _OTHER_SPELLING: Final = re.compile(
     r"([xyz])\s*[\[(]\s*(?:(å|a|ang|angstroms?)|(nm))\s*[\])]", re.IGNORECASE
 )
 _SEPARATORS: Final = ",;\t"
+_PARQUET: Final = b"PAR1"  # the first bytes of a file
 _MISSING: Final = ["", "NA", "NaN", "nan"]
 #: Tolerance between positions in two units, in voxels; allows for rounding to one decimal.
 _ROUNDING_VOXELS: Final = 0.5
 
 
-def holds_csv(_path: Path, head: bytes) -> bool:
-    """Whether the header has position columns with a unit."""
+def holds(path: Path, head: bytes) -> bool:
+    """Whether a table has position columns with a unit."""
+    if head.startswith(_PARQUET):
+        return _has_positions(_parquet_file(path).schema_arrow.names)
     first_line = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
     return _has_positions(next(csv.reader([first_line], delimiter=_separator(head)), []))
 
 
-def holds_parquet(path: Path, head: bytes) -> bool:
-    """Whether a Parquet file has position columns with a unit."""
-    return head.startswith(b"PAR1") and _has_positions(_parquet_file(path).schema_arrow.names)
+def read(path: Path, context: Context) -> Picks:
+    """Read a table; its own voxel spacing takes precedence over the context's."""
+    with path.open("rb") as file:
+        is_parquet = file.read(len(_PARQUET)) == _PARQUET or path.suffix.lower() == ".parquet"
+    table = _read_parquet(path) if is_parquet else _read_csv(path)
+    return picks_of_frame(path, table, context)
 
 
-def read_csv(path: Path, context: Context) -> Picks:
-    """Read a CSV file; its own voxel spacing takes precedence over the context's."""
+def _read_csv(path: Path) -> pd.DataFrame:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -101,44 +106,42 @@ def read_csv(path: Path, context: Context) -> Picks:
         )
     except pa.ArrowException as error:
         raise FormatError(f"{path.name} isn't a valid CSV file ({brief(error)}).") from error
-    return picks_of_frame(path, table.to_pandas(), context)
+    return table.to_pandas()
 
 
-def read_parquet(path: Path, context: Context) -> Picks:
-    """Read a Parquet file; its own voxel spacing takes precedence over the context's."""
+def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow as pa
 
     file = _parquet_file(path)
     if file.metadata.num_rows > MAX_PICKS:  # a small compressed file can have billions of rows
         raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
     try:
-        table = file.read().to_pandas()
+        return file.read().to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} isn't a valid Parquet file ({brief(error)}).") from error
-    return picks_of_frame(path, table, context)
 
 
-def losses(picks: Picks) -> list[str]:
+def losses(picks: Picks, _name: str) -> list[str]:
     """Warnings about data that a table can't hold."""
     taken = [name for name in picks.features if _recognized(name) in _OWN]
     return [f"Columns named {listed(taken)} would be misread; they are left out."] if taken else []
 
 
-def write_csv(picks: Picks, path: Path, _final_path: Path) -> None:
-    """Write a CSV file in UTF-8, with full precision."""
+def write(picks: Picks, path: Path, _final_path: Path, name: str) -> None:
+    """Write a "csv" in UTF-8 or a "parquet" file, with full precision."""
+    write_table(arrow_table(picks), path, name)
+
+
+def write_table(table: pa.Table, path: Path, name: str) -> None:
+    """Write an Arrow table as "csv" or "parquet"."""
     from pyarrow import csv as arrow_csv
-
-    options = arrow_csv.WriteOptions(quoting_style="needed")
-    with path.open("wb") as file:
-        arrow_csv.write_csv(arrow_table(picks), file, options)
-
-
-def write_parquet(picks: Picks, path: Path, _final_path: Path) -> None:
-    """Write a Parquet file."""
-    import pyarrow.parquet as pq
+    from pyarrow import parquet
 
     with path.open("wb") as file:
-        pq.write_table(arrow_table(picks), file)
+        if name == "csv":
+            arrow_csv.write_csv(table, file, arrow_csv.WriteOptions(quoting_style="needed"))
+        else:
+            parquet.write_table(table, file)
 
 
 def _separator(content: bytes) -> str:
