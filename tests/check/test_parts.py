@@ -12,8 +12,8 @@ from check.scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_sce
 from napari_cryoet import Picks
 from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset
 from napari_cryoet.check.readings import Reading, all_readings, duplicates
-from napari_cryoet.measure import PicksFrame, measuring
-from napari_cryoet.measure.measuring import grid_for, read_contrast
+from napari_cryoet.measure import measuring
+from napari_cryoet.measure.measuring import PicksFrame, grid_for, read_contrast
 
 SPACING_ZYX = (SPACING_ANGSTROM,) * 3
 SHAPE, POINTS = (10, 20, 30), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])

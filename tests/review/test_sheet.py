@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_cryoet.measure import DENSITY, NEAREST
+from napari_cryoet.measure.measuring import DENSITY, NEAREST
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Order, Review, Subject, Verdict
 from napari_cryoet.review.sheet import Looks, ReviewSheet

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.measure import PicksFrame
+from napari_cryoet.measure.measuring import PicksFrame
 from napari_cryoet.picks import Picks
 
 _AXES: Final = "zyx"

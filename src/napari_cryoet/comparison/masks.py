@@ -25,8 +25,7 @@ from napari_cryoet.comparison.report import (
     spread_of,
 )
 from napari_cryoet.exceptions import ComparisonError
-from napari_cryoet.measure import INSIDE, LABEL, SURFACE
-from napari_cryoet.measure.measuring import NO_LABEL, read_surface
+from napari_cryoet.measure.measuring import INSIDE, LABEL, NO_LABEL, SURFACE, read_surface
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
 from napari_cryoet.task import Task

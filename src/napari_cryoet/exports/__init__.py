@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from napari_cryoet.exceptions import require_known
-from napari_cryoet.exports.copick import export_copick
-from napari_cryoet.exports.croissant import export_croissant
-from napari_cryoet.exports.crops import export_crops
-from napari_cryoet.exports.relion import export_relion5
-from napari_cryoet.exports.selection import ExportReport, Selection
-from napari_cryoet.exports.table import export_table
 from napari_cryoet.task import shows_progress
+
+if TYPE_CHECKING:
+    from napari_cryoet.exports.selection import ExportReport, Selection
 
 ExportKind = Literal["copick", "relion5", "table", "croissant", "crops"]
 
-_EXPORTERS: Final[Mapping[str, Callable[..., ExportReport]]] = {
-    "copick": export_copick,
-    "relion5": export_relion5,
-    "table": export_table,
-    "croissant": export_croissant,
-    "crops": export_crops,
+#: The module of each kind, which is imported when something is exported.
+_MODULES: Final[dict[ExportKind, str]] = {
+    "copick": "copick",
+    "relion5": "relion",
+    "table": "table",
+    "croissant": "croissant",
+    "crops": "crops",
 }
 
 
@@ -61,5 +59,7 @@ def export(
     CryoETError
         If the selection has nothing of this kind.
     """
-    require_known(kind, _EXPORTERS, "kind of export")
-    return _EXPORTERS[kind](selection, path, **options)
+    require_known(kind, _MODULES, "kind of export")
+    module = import_module(f"napari_cryoet.exports.{_MODULES[kind]}")
+    report: ExportReport = getattr(module, f"export_{kind}")(selection, path, **options)
+    return report

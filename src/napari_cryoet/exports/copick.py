@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet.download import download_files
 from napari_cryoet.download.plan import plan_cells
+from napari_cryoet.download.run import download_files
 from napari_cryoet.exceptions import LeftOutError
 from napari_cryoet.exports.selection import (
     SAME_SPACING,

@@ -1,11 +1,16 @@
-"""Review picks: crops around them, sorting and filtering, verdicts that survive a crash, and kept picks."""
+"""Review picks: crops around them, sorting and filtering, verdicts that survive a crash, and kept picks.
 
-from __future__ import annotations
+Each name is imported at first use.
+"""
 
-from napari_cryoet.review.columns import Order
-from napari_cryoet.review.review import Review, kept_picks
-from napari_cryoet.review.session import Subject, Verdict
-from napari_cryoet.volumes.crops import CropReader, Cube, Frame, RunningMean
+import lazy_loader
 
-__all__ = ["CropReader", "Cube", "Frame", "Order", "Review", "RunningMean", "Subject", "Verdict"]
-__all__ += ["kept_picks"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    "napari_cryoet",
+    submod_attrs={
+        "review.columns": ["Order"],
+        "review.review": ["Review", "kept_picks"],
+        "review.session": ["Subject", "Verdict"],
+        "volumes.crops": ["CropReader", "Cube", "Frame", "RunningMean"],
+    },
+)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.measure import COLUMNS, NEAREST
+from napari_cryoet.measure.measuring import COLUMNS, NEAREST
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import Verdict

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.widgets.controls import explain, narrow_combo, plain_label
-from napari_cryoet.measure import CONTRAST, DENSITY, EDGE, NEAREST
+from napari_cryoet.measure.measuring import CONTRAST, DENSITY, EDGE, NEAREST
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.sheet import Looks
 from napari_cryoet.volumes.crops import PlaneName

@@ -19,7 +19,7 @@ from napari_cryoet._qt.layers.placement import Placement, PlacementError, placem
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
-from napari_cryoet.measure import NEAREST, measured_columns, nearest_neighbours
+from napari_cryoet.measure.measuring import NEAREST, measured_columns, nearest_neighbours
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Volume
 from napari_cryoet.volumes.crops import Crop, CropReader, Cube, Frame, RunningMean

@@ -1,0 +1,9 @@
+from napari_cryoet.review.columns import Order as Order
+from napari_cryoet.review.review import Review as Review
+from napari_cryoet.review.review import kept_picks as kept_picks
+from napari_cryoet.review.session import Subject as Subject
+from napari_cryoet.review.session import Verdict as Verdict
+from napari_cryoet.volumes.crops import CropReader as CropReader
+from napari_cryoet.volumes.crops import Cube as Cube
+from napari_cryoet.volumes.crops import Frame as Frame
+from napari_cryoet.volumes.crops import RunningMean as RunningMean
