@@ -12,7 +12,7 @@ from ._qt.streaming.progressive import make_layer as make_layer
 from ._qt.viewer.adding import add_layers as add_layers
 from ._qt.views.camera import camera_of as camera_of
 from ._qt.views.capture import view_of as view_of
-from ._qt.views.movie import save_movie as save_movie
+from ._qt.views.picture import save_movie as save_movie
 from ._qt.views.picture import save_picture as save_picture
 from ._qt.views.restore import open_view as open_view
 from .layers.compared import comparison_layers as comparison_layers

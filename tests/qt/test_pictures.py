@@ -9,8 +9,13 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.streaming.progressive import make_layer, stream_of
 from napari_cryoet._qt.views.camera import camera_of, show_camera
-from napari_cryoet._qt.views.movie import save_movie
-from napari_cryoet._qt.views.picture import Frames, Marks, paint_marks, save_picture
+from napari_cryoet._qt.views.picture import (
+    Frames,
+    Marks,
+    paint_marks,
+    save_movie,
+    save_picture,
+)
 from napari_cryoet.exceptions import NetworkError, SaveError, StoppedError, StreamError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec

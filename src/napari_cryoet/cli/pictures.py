@@ -102,7 +102,7 @@ def movie(
     options = {"size_px": size, "is_coarse": coarse, "overwrite": overwrite, **marks}
 
     def draw(viewer: Any, shown: View, task: Task) -> Path:
-        from napari_cryoet._qt.views.movie import save_movie
+        from napari_cryoet._qt.views.picture import save_movie
         from napari_cryoet.views import movie as movies
 
         n = movies.frame_count(seconds)

@@ -1,4 +1,4 @@
-"""Pictures of what a viewer shows, with a scale bar, a legend and the citation of the data."""
+"""Pictures and movies of what a viewer shows, with a scale bar, a legend and the data's citation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from napari.components import ViewerModel
-from PIL import Image
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
@@ -26,10 +25,12 @@ from napari_cryoet.appearance.colors import RGBA
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.files import written_whole
 from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.views.movie import movie_file
 from napari_cryoet.views.view import Camera
 from napari_cryoet.wording import joined, nm_text, plain
 
 SIZE_PX: Final = (1920, 1080)
+MOVIE_PX: Final = (1280, 720)
 SUFFIXES: Final = (".png", ".svg")
 
 _LINES_OF_HEIGHT: Final = 45  # lines of text in the height of a picture
@@ -137,8 +138,53 @@ def save_picture(
         )
 
 
+def save_movie(
+    viewer: ViewerModel,
+    path: str | Path,
+    cameras: Sequence[Camera],
+    size_px: tuple[int, int] = MOVIE_PX,
+    *,
+    scale_bar: bool = True,
+    legend: bool = True,
+    citation: bool = True,
+    is_coarse: bool = False,
+    overwrite: bool = False,
+    task: Task = UNWATCHED,
+) -> Path:
+    """Save a movie of what a viewer shows as MP4 or GIF; the window keeps drawing.
+
+    Parameters
+    ----------
+    cameras
+        What each frame shows; see `sweep`, `turn` and `between`.
+    size_px
+        Width and height; MP4 loses the last column or row of an odd size.
+    is_coarse
+        Don't wait for exact data.
+
+    Raises
+    ------
+    CryoETError
+        If the data can't be exact or ffmpeg is missing, or SaveError if the file can't be written.
+    """
+    frames = Frames(
+        viewer,
+        size_px,
+        scale_bar=scale_bar,
+        legend=legend,
+        citation=citation,
+        is_coarse=is_coarse,
+    )
+    with closing(frames):
+        return wait_for(
+            lambda _job: write_movie(frames, cameras, Path(path), overwrite=overwrite, task=task)
+        )
+
+
 def canvas_png(viewer: ViewerModel, largest_px: tuple[int, int]) -> bytes:
     """A PNG of the canvas as it is, at most this wide and high; empty without a window."""
+    from PIL import Image
+
     if not hasattr(viewer, "window"):
         return b""
     picture = Image.fromarray(viewer.screenshot(canvas_only=True, flash=False))
@@ -174,6 +220,31 @@ def write_picture(
         elif not frames.frame(camera, task).save(str(unfinished), "PNG"):
             raise SaveError(f"{path.name} can't be written.")
     return path
+
+
+def write_movie(
+    frames: Frames,
+    cameras: Sequence[Camera],
+    path: Path,
+    *,
+    overwrite: bool = False,
+    task: Task = UNWATCHED,
+) -> Path:
+    """Write a movie's file from a worker thread, one frame at a time."""
+    n = len(cameras)
+    with movie_file(path, frames.size_px, overwrite=overwrite) as append:
+        for index, camera in enumerate(cameras):
+            part = task.part(index / n, (index + 1) / n)
+            append(_rgba(frames.frame(camera, part, f"frame {index + 1} of {n}")))
+    return path
+
+
+def _rgba(image: QImage) -> bytes:
+    """The pixels of an image, row by row."""
+    pixels: Any = image.constBits()
+    if hasattr(pixels, "setsize"):  # PyQt's pointers have no size of their own
+        pixels.setsize(image.sizeInBytes())
+    return bytes(pixels)
 
 
 def angstrom_per_px(camera: Camera, size_px: tuple[int, int]) -> float:

@@ -14,8 +14,13 @@ from napari_cryoet._qt.files.questions import may_replace
 from napari_cryoet._qt.layers.ownership import about_of, real
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.views.camera import camera_of
-from napari_cryoet._qt.views.movie import MOVIE_PX, write_movie
-from napari_cryoet._qt.views.picture import SIZE_PX, Frames, write_picture
+from napari_cryoet._qt.views.picture import (
+    MOVIE_PX,
+    SIZE_PX,
+    Frames,
+    write_movie,
+    write_picture,
+)
 from napari_cryoet._qt.widgets.controls import main_window, name_file_field
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.exceptions import CryoETError
