@@ -43,7 +43,7 @@ def test_unnamed_images_are_named_after_their_decoded_folder(tmp_path):
 def test_channels_become_layers_with_the_files_settings(tmp_path):
     values = noise((2, 3, 4, 6, 8))
     specs = specs_of(tmp_path, values, "tczyx", omero={"channels": CHANNELS})
-    assert [spec.name for spec in specs] == ["cells · DNA", "cells · ‹b›actin‹/b›", "cells · 2"]
+    assert [spec.name for spec in specs] == ["DNA · cells", "‹b›actin‹/b› · cells", "2 · cells"]
     assert [spec.options["visible"] for spec in specs] == [True, False, True]
     assert specs[0].options["colormap"] == "#0000ff"
     assert specs[0].options["contrast_limits"] == (10.0, 900.0)

@@ -107,7 +107,8 @@ def test_downloaded_files_look_like_portal_layers(tmp_path):
     ((_, points, _),) = read(folder / "a.ndjson")
     ((_, mask, kind),) = read(folder / "b.zarr")
 
-    assert points["name"] == mask["name"] == "TS_026 · cytosolic ribosome · hybrid"
+    assert points["name"] == "cytosolic ribosome · 1 point · hybrid · TS_026"
+    assert mask["name"] == "cytosolic ribosome · points · hybrid · TS_026"
     assert (points["border_color"], mask["colormap"][1], kind) == (color, color, "labels")
     assert points["size"] == pytest.approx(diameter_angstrom("GO:0022626") / 13.48)
 

@@ -7,7 +7,7 @@ from napari_cryoet.formats.mesh import Mesh
 from napari_cryoet.layers.load import annotation_name, tomogram_name
 from napari_cryoet.layers.specs import robust_limits, surface_spec
 from napari_cryoet.provenance import Provenance
-from samples import make_annotation, make_run, make_tomogram
+from samples import make_run, make_tomogram
 
 
 class TestContrast:
@@ -21,17 +21,19 @@ class TestContrast:
         assert robust_limits(values) == (0, 200)
 
 
-def test_layer_names_are_distinct_and_without_markup():
+def test_layer_names_begin_with_what_differs_and_have_no_markup():
     tomograms = [
         make_tomogram(run=make_run(name=name)) for name in ("TS_026", '<img src="file:///a.png">\n')
     ]
 
-    assert tomogram_name(tomograms[0]) == "TS_026 · raw · 13.48 Å"
-    assert tomogram_name(tomograms[1]).startswith('‹img src="file:///a.png"› · raw')
-    truth = make_annotation(object_name="ribosome", ground_truth_status=True)
-    assert annotation_name(truth).endswith("ribosome · ground truth")
-    other = make_annotation(object_name="FAS", method_type="hybrid", ground_truth_status=False)
-    assert annotation_name(other) == "TS_026 · FAS · hybrid"
+    assert tomogram_name(tomograms[0]) == "raw · 13.48 Å · TS_026"
+    assert tomogram_name(tomograms[1]).endswith('Å · ‹img src="file:///a.png"›')
+    truth = Provenance(
+        object_name="ribosome", shape_type="OrientedPoint", is_ground_truth=True, run_name="TS_026"
+    )
+    assert annotation_name(truth, 85) == "ribosome · 85 oriented · ground truth · TS_026"
+    other = Provenance(object_name="FAS", method_type="hybrid", run_name="TS_026")
+    assert annotation_name(other, None, "made on AL-2") == "FAS · hybrid · made on AL-2 · TS_026"
 
 
 def test_mesh_data_are_in_voxels_and_scaled_to_angstrom():

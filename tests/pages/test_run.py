@@ -53,6 +53,7 @@ def test_objects_are_annotated_identified_or_both() -> None:
     outline = outline_run(page, page.default_tomogram)
     ribosomes, synthases, *_, others = annotation_rows(outline, {})
     assert (ribosomes.badge, synthases.badge) == ("identified", "")
+    assert "identified" in ribosomes.tooltip
     assert others.title == "Identified, not annotated (1)"
     assert [row.title for row in others.children] == ["spike · closed"]
 

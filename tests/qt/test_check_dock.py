@@ -69,7 +69,7 @@ def test_a_correction_is_suggested_and_added_as_a_new_layer(viewer, dock, scene,
     assert any("if y is flipped" in text for text in dock.results.texts)
 
     qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
-    copy = viewer.layers["mine · y is flipped"]
+    copy = viewer.layers["y is flipped · mine"]
     assert isinstance(copy, Points)
     np.testing.assert_allclose(copy.data, scene.truth_zyx, atol=1e-9)
     np.testing.assert_array_equal(mine.data, wrong)

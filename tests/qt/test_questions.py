@@ -85,6 +85,9 @@ class TestKnownAnswer:
             volume = VOLUMES[0]._replace(name=name)
             assert (self.answer("TS_1", volumes=[volume]) is not None) == is_same
         assert self.answer("1") is None, "a number"
+        of_run = VOLUMES[0]._replace(name="TS_2", run_name="TS_1")
+        assert self.answer("TS_1", volumes=[of_run]) is not None
+        assert self.answer("TS_2", volumes=[of_run]) is None
         several = [*VOLUMES[:1], VOLUMES[1]._replace(name="TS_1")]
         assert self.answer("TS_1", volumes=several) is None, "they have different grids"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QObject, QRect, Qt, Signal
+from qtpy.QtGui import QImage, QPainter
+from qtpy.QtWidgets import QApplication, QStyleOptionViewItem
 
 from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
@@ -175,6 +176,33 @@ def test_more_rows_are_requested_once_when_scrolled_into_view(view, model, qtbot
     view.setCurrentIndex(model.index(50))
     with qtbot.waitSignal(model.more_requested):
         qtbot.keyClick(view, Qt.Key.Key_Return)
+
+
+class Pen(QPainter):
+    """A painter that keeps the texts that it draws."""
+
+    def __init__(self, width: int) -> None:
+        self.paper = QImage(width, 20, QImage.Format.Format_ARGB32)
+        super().__init__(self.paper)
+        self.texts: list[str] = []
+
+    def drawText(self, *args: object) -> None:  # noqa: N802
+        self.texts.append(str(args[-1]))
+
+
+def test_a_name_is_not_cut_for_the_sake_of_its_chip(view, model):
+    row = RecordRow(record=None, title="cytosolic ribosome", is_bold=True, badge="identified")
+    model.set_rows([row])
+    option = QStyleOptionViewItem()
+    option.widget, option.font = view, view.font()
+    drawn = {}
+    for width in (400, 180):
+        pen = Pen(width)
+        option.rect = QRect(0, 0, width, 20)
+        view.itemDelegate().paint(pen, option, model.index(0, 0))
+        pen.end()
+        drawn[width] = pen.texts
+    assert drawn == {400: [row.title, row.badge], 180: [row.title]}
 
 
 def test_rows_are_drawn_and_clicking_a_tick_requests_it(view, model, ticks, qtbot):

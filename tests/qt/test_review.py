@@ -272,13 +272,13 @@ def test_kept_and_rejected_picks_become_layers(dock, viewer, qtbot):
     judge(dock, [5], Verdict.REJECTED)
     qtbot.mouseClick(dock.as_layers, LEFT)
 
-    kept, rejected = viewer.layers["ribosomes · kept 2"], viewer.layers["ribosomes · rejected 1"]
+    kept, rejected = viewer.layers["kept 2 · ribosomes"], viewer.layers["rejected 1 · ribosomes"]
     assert isinstance(kept, Points)
     np.testing.assert_array_equal(kept.data, POINTS[[1, 2]])
     np.testing.assert_array_equal(kept.scale, (SPACING,) * 3)
     np.testing.assert_array_equal(rejected.data, POINTS[[5]])
     assert np.all(rejected.border_color[:, 3] == 1)
-    assert isinstance(viewer.layers["ribosomes · kept 2 · orientation"], Vectors)
+    assert isinstance(viewer.layers["kept 2 · ribosomes · orientation"], Vectors)
     assert live_picks_of(kept).picks.edits[-1].startswith("kept 2 of 10 in review")
     assert viewer.layers.selection.active is viewer.layers["ribosomes"]
     dock.review_layer(kept)

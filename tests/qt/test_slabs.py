@@ -56,7 +56,7 @@ def add_picks(viewer, planes):
     look = {"color": (1, 0, 0, 1), "diameter_angstrom": 60, "spacing_angstrom": SPACING}
     specs = [
         points_spec(picks, COMMON, name="picks", **look),
-        arrows_spec(picks, COMMON, name="arrows", **look),
+        arrows_spec(picks, COMMON, name="picks", **look),
     ]
     add_layers(viewer, specs)
     return viewer.layers["picks"]
@@ -113,8 +113,10 @@ class TestPicks:
         show_slabs(viewer, picks_nm=10)
 
         assert points._view_size.tolist() == pytest.approx([6, 6, 6, 2 * np.sqrt(9 - 4)])
-        assert viewer.layers["arrows"]._view_indices.tolist() == [0, 1, 2, 3]
-        assert viewer.layers["arrows"]._view_alphas.tolist() == pytest.approx([1, 1, 1, 1 / 3])
+        assert viewer.layers["picks · orientation"]._view_indices.tolist() == [0, 1, 2, 3]
+        assert viewer.layers["picks · orientation"]._view_alphas.tolist() == pytest.approx(
+            [1, 1, 1, 1 / 3]
+        )
         show_slabs(viewer, picks_nm=0)
         assert points._view_size.tolist() == [6]
 

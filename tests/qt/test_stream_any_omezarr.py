@@ -22,7 +22,7 @@ def test_five_axes_with_channels_and_labels(qtbot, viewer_in_window, tmp_path, p
     write_label_list(tmp_path / "a.zarr", ["cells"], zarr_format=3)
     with Server(tmp_path) as served:
         dna, actin, labels = example["add_image"](viewer, f"{served.url}/a.zarr")
-        assert [layer.name for layer in (dna, actin)] == ["cells · DNA", "cells · actin"]
+        assert [layer.name for layer in (dna, actin)] == ["DNA · cells", "actin · cells"]
         assert type(labels).__name__ == "Labels"
         assert viewer.dims.axis_labels == ("t", "z", "y", "x")
         assert [str(unit) for unit in dna.units] == ["second", *["micrometer"] * 3]

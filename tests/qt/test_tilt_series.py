@@ -117,7 +117,7 @@ def test_a_tick_opens_a_streaming_window_and_keeps_the_tomogram(qtbot, make_dock
     qtbot.waitUntil(is_exact, timeout=LONG_MS)
     assert (dims.range, dims.point, dims.axis_labels, list(dock.viewer.layers)) == before
     assert layer.axis_labels == ("tilt", "y", "x")
-    assert layer.name == "TS_026 · tilt series · 3.37 Å"
+    assert layer.name == "tilt series · 3.37 Å · TS_026"
     assert layer.metadata[METADATA_KEY].tilt_angles_degree == tuple(ANGLES)
     assert frame_of(window).windowTitle().startswith("Tilt series of TS_026")
     assert frame_of(window).isVisible()

@@ -288,6 +288,11 @@ def test_what_a_view_cannot_hold_is_said_and_what_is_missing_too(
     names = {layer.name for layer in other.viewer.layers}
     assert {"mine", "own", *(layer.name for layer in view.layers[:2])} <= names
     assert view_of(other.viewer, folder=tmp_path).layers == view.layers[: -len(missing)]
+    shown = next(layer for layer in view.layers if layer.annotation is not None)
+    former = replace(shown, name="DEMO_001 · cytosolic ribosome · ground truth")
+    other.viewer.layers.clear()
+    open_in(qtbot, other, replace(view, layers=(former,)))
+    assert "cytosolic ribosome · 85 oriented · ground truth · DEMO_001" in other.viewer.layers
 
 
 def test_another_host_is_asked_about_before_any_request(

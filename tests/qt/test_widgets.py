@@ -101,6 +101,24 @@ class TestLayerCombo:
             viewer_model.layers.remove(second)
         assert combo.layer is first
 
+    def test_a_long_name_is_cut_at_its_end_and_whole_in_tooltip_and_list(
+        self, qtbot, viewer_model, combo
+    ):
+        names = ["ribosome · 85 oriented · " * 9 + ending for ending in ("automated", "by hand")]
+        layer = viewer_model.add_image(np.zeros((4, 4)), name=names[0])
+        combo.resize(200, combo.height())
+        combo.show()
+        before = combo.grab().toImage()
+        layer.name = names[1]
+        qtbot.waitUntil(lambda: combo.currentText() == names[1])
+        assert combo.grab().toImage() == before
+        assert names[1] in combo.toolTip()
+        layer.name = "ribosome · 85 oriented · automated"
+        qtbot.waitUntil(lambda: combo.currentText() == layer.name)
+        combo.showPopup()
+        assert combo.view().viewport().width() >= combo.fontMetrics().horizontalAdvance(layer.name)
+        combo.hidePopup()
+
 
 class Canvas(QWidget):
     paints = 0

@@ -155,7 +155,7 @@ def _copy_mask(viewer: Viewer, mask: Labels, pyramid: Any, window: QWidget | Non
     title = f"Copying {plain(mask.name)}…"
     voxels = wait_for(partial(_read_whole, pyramid), title=title, parent=window)
     _, options, _ = mask.as_layer_data_tuple()
-    own = {"name": f"{options['name']} (copy)", "multiscale": False, "visible": True}
+    own = {"name": f"copy · {options['name']}", "multiscale": False, "visible": True}
     add_layer(viewer, Labels(voxels, **options | own))
 
 

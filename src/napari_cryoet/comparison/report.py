@@ -291,9 +291,9 @@ def name_of_side(side: Picks | Mask) -> str:
         return plain(about.shown_name)
     if about.annotation_id:
         return joined(
-            plain(about.run_name),
             plain(about.object_name),
             f"AN-{about.annotation_id}",
+            plain(about.run_name),
         )
     return plain(Location.of(about.source_url).name) if about.source_url else ""
 

@@ -36,7 +36,7 @@ from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal import provenance
 from napari_cryoet.provenance import Provenance
-from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
+from napari_cryoet.records import AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.runs import fit as fits
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import (
@@ -45,7 +45,7 @@ from napari_cryoet.volumes import (
     open_volume,
     own_provenance,
 )
-from napari_cryoet.wording import joined, plain, spacing_text
+from napari_cryoet.wording import plain, spacing_text
 
 TILT_AXES: Final = ("tilt", "y", "x")
 _MAX_TEXT_BYTES: Final = 4 * 2**20  # of captions and tilt angles
@@ -90,7 +90,7 @@ def load_tomogram(
                     source
                 )
                 spacing = spacing_text(options["scale"][0])
-                options["name"] = layer_name(source.run_name, source.processing, spacing)
+                options["name"] = layer_name(source.processing, spacing, source.run_name)
             return image_spec(volume, options, task)
     with _opened(tomogram, task) as volume:
         about = provenance.of_tomogram(tomogram, tomogram.url or "")
@@ -160,10 +160,8 @@ def load_annotation(
         mark = fit.mark
     assert file.shape is not None  # noqa: S101 - see `fits.why_not_drawable`
     annotation, shape_type = file.shape.annotation, file.shape.shape_type
-    object_id, object_name = (
-        (annotation.object_id, annotation.object_name) if annotation else (None, None)
-    )
-    name = joined(annotation_name(annotation), mark)
+    object_id, object_name = about.object_id, about.object_name
+    name = annotation_name(about, None if annotation is None else annotation.object_count, mark)
     color_chosen = color or color_of(object_id, object_name)
     location = Location.of(file.https_path)
     if file.format == "ndjson":
@@ -183,9 +181,7 @@ def load_annotation(
         surface = mesh.read_mesh(
             fetch_file(location, mesh.MAX_FILE_BYTES, task), where=location.name
         )
-        return (
-            surface_spec(surface, about, spacing, name=joined(name, "mesh"), color=color_chosen),
-        )
+        return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
     with _opened(location, task) as volume:
         if is_instances and volume.pyramid is not None:
@@ -279,9 +275,9 @@ def load_tilt_series(
         )
         options |= {
             "name": layer_name(
-                run.name if run else f"TS-{series.id}",
                 "tilt series",
                 spacing_text(series.pixel_spacing),
+                run.name if run else f"TS-{series.id}",
             ),
             "scale": (step, *options["scale"][1:]),
             "translate": (first, 0.0, 0.0),
@@ -292,20 +288,18 @@ def load_tilt_series(
 
 
 def tomogram_name(tomogram: Tomogram) -> str:
-    """The layer name of a tomogram: ``TS_026 · raw · 13.48 Å``."""
+    """The layer name of a tomogram: ``raw · 13.48 Å · TS_026``."""
     run_name = (
         tomogram.run.name if tomogram.run is not None else tomogram.name or f"TM-{tomogram.id}"
     )
-    return layer_name(run_name, str(tomogram.processing), spacing_text(tomogram.voxel_spacing))
+    return layer_name(str(tomogram.processing), spacing_text(tomogram.voxel_spacing), run_name)
 
 
-def annotation_name(annotation: Annotation | None) -> str:
-    """The layer name of an annotation: ``TS_026 · cytosolic ribosome · automated``."""
-    if annotation is None:
-        return "annotation"
-    run_name = annotation.run.name if annotation.run is not None else ""
-    method = "ground truth" if annotation.ground_truth_status else str(annotation.method_type or "")
-    return layer_name(run_name, annotation.object_name, method)
+def annotation_name(about: Provenance, count: int | None, mark: str = "") -> str:
+    """The layer name of an annotation: ``cytosolic ribosome · 85 oriented · ground truth · TS_026``."""
+    shape = fits.shape_text(about.shape_type, count) if about.shape_type else ""
+    method = "ground truth" if about.is_ground_truth else about.method_type
+    return layer_name(about.object_name or "annotation", shape, method, mark, about.run_name)
 
 
 def _load_bare_annotation(
@@ -316,8 +310,7 @@ def _load_bare_annotation(
     portal = downloaded_annotation(location)
     object_id, object_name = portal.object_id, portal.object_name
     if object_name:
-        method = "ground truth" if portal.is_ground_truth else portal.method_type
-        name = layer_name(portal.run_name, object_name, method)
+        name = annotation_name(portal, None)
     color_chosen = color or color_of(object_id, object_name or name)
     if suffix in {".ndjson", ".glb"}:
         spacing = spacing if spacing is not None else spacing_in_layout(location)
@@ -331,6 +324,8 @@ def _load_bare_annotation(
         picks = ndjson.read_points(
             content, where=location.name, spacing_angstrom=spacing, about=about
         )
+        if object_name and not picks.is_cloud:
+            name = annotation_name(portal, len(picks))
         return _picks_specs(
             picks, name, color_chosen, diameter_angstrom(object_id, object_name or name)
         )
@@ -367,7 +362,7 @@ def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple
         "spacing_angstrom": picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM,
     }
     points = points_spec(picks, common, name=name, **looks)
-    arrows = arrows_spec(picks, common, name=joined(name, "orientation"), **looks)
+    arrows = arrows_spec(picks, common, name=name, **looks)
     return (points,) if arrows is None else (points, arrows)
 
 

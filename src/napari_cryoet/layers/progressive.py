@@ -65,7 +65,7 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
         channel = channels[number] if number < len(channels) else Channel()
         extra: dict[str, Any] = {"name": name}
         if len(parts) > 1:
-            extra["name"] = layer_name(name, channel.name or str(number))
+            extra["name"] = layer_name(channel.name or str(number), name)
             extra |= (
                 {}
                 if _is_labels(part)

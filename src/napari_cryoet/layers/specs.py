@@ -118,8 +118,16 @@ def world(
 
 
 def layer_name(*parts: str) -> str:
-    """Join parts, which may be remote text, to a name without markup."""
+    """Join parts, which may be remote text, to a name without markup.
+
+    Give first what differs between layers: napari shortens names in the middle, our boxes at the end.
+    """
     return joined(*(plain(part).translate(_NO_MARKUP) for part in parts))
+
+
+def arrows_name(points_name: str) -> str:
+    """The name of the layer of arrows that belongs to a Points layer."""
+    return joined(points_name, "orientation")
 
 
 # volumes
@@ -269,15 +277,15 @@ def arrows_spec(
 ) -> LayerSpec | None:
     """Create the Vectors layer of picks: an arrow of the particle's diameter along its z axis for each proper rotation.
 
-    None if no pick has one. Like the Points layer, its metadata has the picks, so that arrows can
-    follow the points.
+    ``name`` is that of the Points layer. None if no pick has a rotation. Like the Points layer, its
+    metadata has the picks, so that arrows can follow the points.
     """
     length_voxels = diameter_angstrom / spacing_angstrom
     arrows = orientation_vectors(picks, Orientation.ARROWS, length_voxels)
     if not len(arrows):
         return None
     options = common | {
-        "name": name,
+        "name": arrows_name(name),
         "metadata": common.get("metadata", {}) | {PICKS_KEY: picks},
         "features": {column: values[arrows.rows] for column, values in features_of(picks).items()},
         "edge_color": list(color),

@@ -52,7 +52,7 @@ class RecordRow:
     is_dim: bool = False  # draws the title in the dim colour of the other lines
     lines: tuple[Text, ...] = ()
     right: Text = ""  # on the title's line; alternatives must leave room for title and badge
-    badge: str = ""  # short text in a box after the title
+    badge: str = ""  # short text in a box after the title, if there is room
     color: RGBA | None = None  # of a chip before the title
     icon: str = ""  # before the title; for child rows, in the indentation
     is_chosen: bool | None = None  # a radio mark before the title; None draws none

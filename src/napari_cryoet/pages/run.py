@@ -118,14 +118,15 @@ def _object_row(
 ) -> RecordRow:
     name = plain(group.object_name)
     count = count_text(len(group.rows), "annotation")
+    badge = "identified" if group.is_identified else ""
     return RecordRow(
         record=group.rows,
         key=(group.object_name, group.object_id),
         title=name,
         is_bold=True,
-        badge="identified" if group.is_identified else "",
+        badge=badge,
         color=colors.get(min(row.annotation.id for row in group.rows)),
-        tooltip=f"{name}\n{joined(plain(group.object_id), count)}",
+        tooltip=f"{name}\n{joined(plain(group.object_id), count, badge)}",
         spoken=f"{name}, {count}",
         opens=False,
         children=tuple(_annotation_row(row, edited) for row in group.rows),

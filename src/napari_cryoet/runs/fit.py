@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.wording import plain, spacing_text
+from napari_cryoet.wording import count_text, plain, spacing_text
 
 FitKind = Literal[
     "same", "rescaled", "other_alignment", "unknown_alignment", "text", "not_drawable"
@@ -32,6 +32,11 @@ SHAPES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     ShapeType.INSTANCE_SEGMENTATION_MASK: ("instance mask", "instance masks", ("zarr", "mrc")),
     ShapeType.MESH: ("mesh", "meshes", ("glb",)),
 }
+_UNCOUNTED: Final[dict[str, str]] = {
+    ShapeType.SEGMENTATION_MASK: "mask",
+    ShapeType.GLOBAL_CAPTION: "text about the tomogram",
+    ShapeType.ANNOTATION_CAPTION: "text about the annotation",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Fit:
     reason
         An explanation for the user; empty for ``"same"``.
     mark
-        The suffix of the layer's name if it doesn't fit: ``made on AL-17``.
+        What the layer's name says if it doesn't fit: ``made on AL-17``.
     """
 
     kind: FitKind
@@ -101,6 +106,16 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
             f"Made at {spacing_text(spacing)} and drawn to scale over this tomogram ({here}).",
         )
     return Fit("same")
+
+
+def shape_text(shape: str, count: int | None) -> str:
+    """An annotation's count and kind: ``838 points``, ``85 oriented``, ``mask``."""
+    if shape in _UNCOUNTED:
+        return _UNCOUNTED[shape]
+    singular, plural = SHAPES[shape][:2] if shape in SHAPES else (plain(shape),) * 2
+    if shape == ShapeType.ORIENTED_POINT and count is not None:
+        return count_text(count, "oriented", "oriented")
+    return plural if count is None else count_text(count, singular, plural)
 
 
 def is_caption(file: AnnotationFile) -> bool:

@@ -15,21 +15,14 @@ from napari_cryoet.records import (
     AnnotationFile,
     AnnotationShape,
     IdentifiedObject,
-    ShapeType,
     Tomogram,
 )
-from napari_cryoet.runs.fit import SHAPES, Fit, fit, is_caption
+from napari_cryoet.runs.fit import Fit, fit, is_caption, shape_text
 from napari_cryoet.runs.runs import RunRecords, richest_shapes
-from napari_cryoet.wording import count_text, plain
+from napari_cryoet.wording import count_text
 
 #: The preferred formats to draw, best first.
 _FORMAT_ORDER: Final = ("ndjson", "zarr", "mrc", "glb", "json")
-
-_UNCOUNTED: Final[dict[str, str]] = {
-    ShapeType.SEGMENTATION_MASK: "mask",
-    ShapeType.GLOBAL_CAPTION: "text about the tomogram",
-    ShapeType.ANNOTATION_CAPTION: "text about the annotation",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +79,7 @@ class AnnotationRow:
 
     def summary_of(self, count: int | None) -> str:
         """The same with another count, such as that of an edited version."""
-        kind = self.shape_type
-        if kind is None:
-            return "no shape"
-        if kind in _UNCOUNTED:
-            return _UNCOUNTED[kind]
-        singular, plural = SHAPES[kind][:2] if kind in SHAPES else (plain(kind),) * 2
-        if kind == ShapeType.ORIENTED_POINT and count is not None:
-            return count_text(count, "oriented", "oriented")
-        return plural if count is None else count_text(count, singular, plural)
+        return "no shape" if self.shape_type is None else shape_text(self.shape_type, count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

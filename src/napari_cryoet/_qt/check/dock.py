@@ -152,7 +152,7 @@ class CheckDock(Dock):
         if findings is None or checked is None or findings.suggestion is None:
             return
         picks, image = findings.suggested_picks(), checked.image
-        name = f"{checked.points.name} · {findings.suggestion.words()}"
+        name = f"{findings.suggestion.words()} · {checked.points.name}"
         common: dict[str, Any] = {
             "scale": image.scale,
             "translate": image.translate,
@@ -167,7 +167,7 @@ class CheckDock(Dock):
             "spacing_angstrom": findings.frame.mean_spacing,
         }
         specs = [points_spec(picks, common, name=name, **look)]
-        arrows = arrows_spec(picks, common, name=f"{name} · orientation", **look)
+        arrows = arrows_spec(picks, common, name=name, **look)
         added = add_layers(self.viewer, specs if arrows is None else [*specs, arrows])
         self.viewer.layers.selection.active = added[-1]
 

@@ -200,7 +200,7 @@ def known_answer(
 
 
 def _named(tomogram: str, volumes: Sequence[ShownVolume]) -> list[ShownVolume]:
-    """The volumes whose name has the tomogram's name in it: ``rec_TS_1`` of TS_1, not ``TS_1_2``.
+    """The volumes whose run, or else name, has the tomogram's name in it: ``rec_TS_1`` of TS_1, not ``TS_1_2``.
 
     A number alone isn't a name.
     """
@@ -208,7 +208,7 @@ def _named(tomogram: str, volumes: Sequence[ShownVolume]) -> list[ShownVolume]:
         return []
     number = r"[_-]\d+(?![\d.]*Apx)"  # Warp adds the voxel spacing: TS_1_10.00Apx
     word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(tomogram)}(?![A-Za-z0-9]|{number})")
-    return [volume for volume in volumes if word.search(volume.name)]
+    return [volume for volume in volumes if word.search(volume.run_name or volume.name)]
 
 
 def _open_later(viewer: Viewer, path: str) -> None:

@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QPaintEvent
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QSizePolicy
 
 from napari_cryoet._qt.layers.ownership import LayerWatch
-from napari_cryoet._qt.widgets.controls import plain_tooltip
+from napari_cryoet._qt.widgets.controls import ElidedCombo
 
 #: Placeholders for when no layer fits.
 NO_PICKS: Final = "no picks are open"
@@ -20,8 +19,8 @@ NO_TOMOGRAM: Final = "no tomogram is open"
 NO_ANNOTATION: Final = "no annotation is open"
 
 
-class LayerCombo(QComboBox):
-    """A combo box of the layers that a predicate accepts, topmost first; long names are elided in the middle.
+class LayerCombo(ElidedCombo):
+    """A combo box of the layers that a predicate accepts, topmost first.
 
     Parameters
     ----------
@@ -40,15 +39,10 @@ class LayerCombo(QComboBox):
     def __init__(
         self, viewer: ViewerModel, accepts: Callable[[Layer], bool], name: str, nothing: str
     ) -> None:
-        super().__init__()
+        super().__init__(name)
         self._viewer, self._accepts = viewer, accepts
-        self.setAccessibleName(name)
         self.setPlaceholderText(nothing)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        view = self.view()
-        if view is not None:
-            view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.activated.connect(lambda _index: self._show_tooltip())
         self.currentIndexChanged.connect(lambda _index: self.layer_changed.emit())
         self._watch = LayerWatch(viewer, self)
         for signal in (self._watch.inserted, self._watch.removed, self._watch.changed):
@@ -63,7 +57,6 @@ class LayerCombo(QComboBox):
         for index in range(self.count()):
             if self.itemData(index) is layer:
                 self.setCurrentIndex(index)
-        self._show_tooltip()
 
     def fill(self, _layer: object = None) -> None:
         """List the layers again, and keep the choice if it is still in the list."""
@@ -80,28 +73,9 @@ class LayerCombo(QComboBox):
             if chosen is not None:
                 self.choose(chosen)
         self.setEnabled(bool(layers))
-        self._show_tooltip()
+        self.update_tooltip()
         if self.layer is not chosen:
             self.layer_changed.emit()
 
     def close_down(self) -> None:
         self._watch.close()
-
-    def paintEvent(self, _event: QPaintEvent | None) -> None:
-        """Elide long names in the middle: layers of one run differ at the end."""
-        painter, option = QStylePainter(self), QStyleOptionComboBox()
-        self.initStyleOption(option)
-        style, part = self.style(), QStyle.SubControl.SC_ComboBoxEditField
-        if style is not None:
-            field = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
-            text = self.currentText() or self.placeholderText()
-            option.currentText = self.fontMetrics().elidedText(
-                text, Qt.TextElideMode.ElideMiddle, field.width() - 2
-            )
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-
-    def _show_tooltip(self) -> None:
-        self.setToolTip(
-            plain_tooltip("\n".join(filter(None, (self.currentText(), self.accessibleName()))))
-        )

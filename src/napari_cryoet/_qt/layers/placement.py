@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet.exceptions import CryoETError
 
 ANGSTROM_PER_NM: Final = 10.0
@@ -143,12 +144,13 @@ def _isotropic(widths: NDArray[np.float64]) -> float | None:
 
 
 class ShownVolume(NamedTuple):
-    """A volume layer's name, voxel spacing and size, and its file, if it was opened from one."""
+    """A volume layer's name, voxel spacing and size, and its file and run, if it has them."""
 
     name: str
     spacing_angstrom: float
     shape_zyx: tuple[int, int, int]
     path: str = ""
+    run_name: str = ""
 
 
 def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
@@ -160,5 +162,6 @@ def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
         if spacing is not None and not getattr(layer, "rgb", False):
             z, y, x = (int(size) for size in layer.level_shapes[0])
             path = layer.source.path or ""
-            volumes.append(ShownVolume(layer.name, spacing, (z, y, x), path))
+            run_name = about_of(layer).run_name
+            volumes.append(ShownVolume(layer.name, spacing, (z, y, x), path, run_name))
     return volumes

@@ -37,7 +37,6 @@ from napari_cryoet._qt.widgets.controls import (
     explain,
     narrow_combo,
     plain_label,
-    plain_tooltip,
     progress_bar,
     push_button,
     row_of,
@@ -235,7 +234,6 @@ def _combo(purpose: str, texts: Iterable[str]) -> QComboBox:
     combo = narrow_combo(purpose, texts)
     combo.setPlaceholderText(purpose)
     combo.setCurrentIndex(-1)
-    combo.currentTextChanged.connect(lambda text: combo.setToolTip(plain_tooltip(text)))
     return combo
 
 

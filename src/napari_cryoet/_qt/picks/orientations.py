@@ -31,7 +31,13 @@ from napari_cryoet._qt.picks.layer_picks import live_picks_of
 from napari_cryoet._qt.picks.slabs import radius_of, show_as_discs, show_slab, slab_nm_of
 from napari_cryoet._qt.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
+from napari_cryoet.layers.specs import (
+    METADATA_KEY,
+    PICK_ID,
+    PICKS_KEY,
+    UNKNOWN_SPACING_ANGSTROM,
+    arrows_name,
+)
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import (
     AXIS_COLORS,
@@ -348,7 +354,7 @@ class OrientationDisplay(QObject):
         vectors = OwnVectors(
             np.empty((0, 2, 3)),
             ndim=3,
-            name=f"{points.name} · orientation",
+            name=arrows_name(points.name),
             visible=points.visible,
             axis_labels=points.axis_labels,
             metadata={METADATA_KEY: about_of(points), PICKS_KEY: picks},

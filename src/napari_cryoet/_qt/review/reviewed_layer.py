@@ -204,10 +204,10 @@ def result_specs(layer: Points, review: Review) -> list[LayerSpec]:
         about = about_of(layer).updated(picks.about)
         about = about.updated(Provenance(more={"review": verdict.word}))
         common["metadata"], looks["color"] = {METADATA_KEY: about}, rgba_of(color)
-        name = f"{layer.name} · {verdict.word} {len(picks):,}"
+        name = f"{verdict.word} {len(picks):,} · {layer.name}"
         points = points_spec(picks, common, name=name, **looks)
         points.options["symbol"] = symbol
-        arrows = arrows_spec(picks, common, name=f"{name} · orientation", **looks)
+        arrows = arrows_spec(picks, common, name=name, **looks)
         if len(picks):
             specs += [points] if arrows is None else [points, arrows]
     return specs

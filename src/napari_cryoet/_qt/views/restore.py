@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.layers.colors import appearance_of
-from napari_cryoet._qt.layers.ownership import LayerKey, real
+from napari_cryoet._qt.layers.ownership import LayerKey, about_of, real
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.ortho.dock import NAME as ORTHO
 from napari_cryoet._qt.picks.orientations import orientation_of
@@ -39,9 +39,10 @@ from napari_cryoet._qt.widgets.controls import agrees
 from napari_cryoet._qt.widgets.dock import is_open, open_dock
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.readers import find_reader
-from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec, mesh_colormap
+from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec, layer_name, mesh_colormap
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.views.finding import (
     Finding,
@@ -57,7 +58,7 @@ from napari_cryoet.views.finding import (
     source_to_open,
 )
 from napari_cryoet.views.view import Looks, View, read_view
-from napari_cryoet.wording import plain, size_text
+from napari_cryoet.wording import plain, size_text, spacing_text
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -420,12 +421,25 @@ def _put_in_order(layers: LayerList, wanted: list[Layer]) -> None:
 
 
 def _set_names(names: Mapping[Layer, str]) -> None:
-    """Name layers; an empty name leaves a layer's own."""
-    changed = {layer: plain(name) for layer, name in names.items() if name}
+    """Name layers as the user did; an empty or former default name leaves a layer's own."""
+    changed = {}
+    for layer, name in names.items():
+        if name and name != _former_default(about_of(layer)):
+            changed[layer] = plain(name)
     for layer in changed:
         layer.name = ""  # else a name that another one gives up gets a number
     for layer, name in changed.items():
         layer.name = name
+
+
+def _former_default(about: Provenance) -> str:
+    """The default name of earlier versions, which put the run first: their views state it."""
+    if about.kind == "annotation":
+        method = "ground truth" if about.is_ground_truth else about.method_type
+        return layer_name(about.run_name, about.object_name, method)
+    spacing = about.voxel_spacing_angstrom
+    shown = spacing_text(spacing) if isinstance(spacing, float) else ""
+    return layer_name(about.run_name, about.processing, shown)
 
 
 # looks

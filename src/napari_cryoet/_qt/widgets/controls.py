@@ -17,6 +17,7 @@ from qtpy.QtGui import (
     QGuiApplication,
     QKeyEvent,
     QKeySequence,
+    QPaintEvent,
 )
 from qtpy.QtWidgets import (
     QComboBox,
@@ -30,6 +31,9 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -48,6 +52,7 @@ T = TypeVar("T")
 BAR_STEPS: Final = 1000  # of a progress bar
 COPY_REPORT: Final = "Copy a report"
 _NARROW_PX: Final = 60
+_SCROLL_BAR_PX: Final = 24  # with the frame of a list
 _DESCENDERS_PX: Final = 4  # Qt draws the last line this much lower than the font metrics say
 _NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
 _LONG_WORD: Final = re.compile(r"\S{20,}")
@@ -149,10 +154,45 @@ def number_box(
     return box
 
 
-def narrow_combo(purpose: str, items: Iterable[str] = (), n_letters: int = 2) -> QComboBox:
+class ElidedCombo(QComboBox):
+    """A combo box that elides its text at the end; its tooltip and its list show the whole text."""
+
+    def __init__(self, purpose: str) -> None:
+        super().__init__()
+        explain(self, purpose)
+        self.currentIndexChanged.connect(self.update_tooltip)
+
+    def update_tooltip(self) -> None:
+        """Show the chosen text above the purpose."""
+        lines = (self.currentText(), self.accessibleName())
+        self.setToolTip(plain_tooltip("\n".join(filter(None, lines))))
+
+    def showPopup(self) -> None:
+        """Open the list as wide as its longest text, within the screen."""
+        view, screen = self.view(), self.screen()
+        popup = None if view is None else view.parentWidget()
+        if view is not None and popup is not None and screen is not None:
+            width = view.sizeHintForColumn(0) + _SCROLL_BAR_PX
+            popup.setMinimumWidth(min(width, screen.availableGeometry().width()))
+        super().showPopup()
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        style, part = self.style(), QStyle.SubControl.SC_ComboBoxEditField
+        if style is not None:
+            field = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
+            text = self.currentText() or self.placeholderText()
+            option.currentText = self.fontMetrics().elidedText(
+                text, Qt.TextElideMode.ElideRight, field.width() - 2
+            )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def narrow_combo(purpose: str, items: Iterable[str] = (), n_letters: int = 2) -> ElidedCombo:
     """A combo box that its longest item doesn't widen."""
-    combo = QComboBox()
-    explain(combo, purpose)
+    combo = ElidedCombo(purpose)
     combo.addItems(list(items))
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(n_letters)

@@ -177,13 +177,10 @@ class _Cell:
         line = self._draw_marks(QRect(line))
         regular, font = painter.font(), QFont(painter.font())
         font.setBold(row.is_bold)
-        badge_px = (
-            painter.fontMetrics().horizontalAdvance(row.badge) + 2 * BADGE_PADDING_PX
-            if row.badge
-            else 0
-        )
+        title_px = QFontMetrics(font).horizontalAdvance(plain(_shortest(row.title)))
+        badge_px = self._badge_px(row.title_lines * line.width() - title_px)
         line.setRight(line.right() - badge_px - (GAP_PX if badge_px else 0))
-        if right := self._fitting(row.right, self._room_at_right(line.width(), QFontMetrics(font))):
+        if right := self._fitting(row.right, self._room_at_right(line.width(), title_px)):
             painter.setPen(self._dim)
             at_right = line.adjusted(0, 0, self._option.rect.right() - 3 - line.right(), 0)
             self._draw_text(at_right, right, align=Qt.AlignmentFlag.AlignRight)
@@ -202,7 +199,7 @@ class _Cell:
             self._draw_text(line, title, elide=elide)
         left = line.left() + min(line.width(), painter.fontMetrics().horizontalAdvance(title))
         painter.setFont(regular)
-        if row.badge:
+        if badge_px:
             height = painter.fontMetrics().height() + 2
             box = QRectF(left + GAP_PX, line.center().y() + 1 - height / 2, badge_px, height)
             painter.setPen(Qt.PenStyle.NoPen)
@@ -241,13 +238,18 @@ class _Cell:
             line.setLeft(line.left() + CHIP_PX + 7)
         return line
 
-    def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
+    def _badge_px(self, room_px: int) -> int:
+        """The width of the badge; 0 if there is none, or no room beside the shortest title."""
+        text_px = self._painter.fontMetrics().horizontalAdvance(self._row.badge)
+        width = text_px + 2 * BADGE_PADDING_PX
+        return width if self._row.badge and width + GAP_PX <= room_px else 0
+
+    def _room_at_right(self, width: int, title_px: int) -> int:
         """The width that the shortest title leaves.
 
         At least half of the line if the right text has no alternatives.
         """
-        title = self._row.title if isinstance(self._row.title, str) else self._row.title[-1]
-        left = width - title_metrics.horizontalAdvance(plain(title)) - GAP_PX
+        left = width - title_px - GAP_PX
         return max(left, width // 2 if isinstance(self._row.right, str) else 0)
 
     def _draw_text(
@@ -278,6 +280,10 @@ class _Cell:
 def icon_color(row: RecordRow, colors: Colors, *, is_selected: bool) -> QColor:
     """The colour of a row's icon."""
     return colors.text if is_selected else colors.dim if row.is_dim else colors.accent
+
+
+def _shortest(text: Text) -> str:
+    return text if isinstance(text, str) else text[-1]
 
 
 def _picture_px(row: RecordRow, text_height: int) -> int:
