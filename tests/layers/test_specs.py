@@ -33,7 +33,7 @@ def test_layer_names_begin_with_what_differs_and_have_no_markup():
     )
     assert annotation_name(truth, 85) == "ribosome · 85 oriented · ground truth · TS_026"
     other = Provenance(object_name="FAS", method_type="hybrid", run_name="TS_026")
-    assert annotation_name(other, None, "made on AL-2") == "FAS · hybrid · made on AL-2 · TS_026"
+    assert annotation_name(other, None, "made on AL-2") == "FAS · hybrid · TS_026 · made on AL-2"
 
 
 def test_mesh_data_are_in_voxels_and_scaled_to_angstrom():

@@ -296,10 +296,13 @@ def tomogram_name(tomogram: Tomogram) -> str:
 
 
 def annotation_name(about: Provenance, count: int | None, mark: str = "") -> str:
-    """The layer name of an annotation: ``cytosolic ribosome · 85 oriented · ground truth · TS_026``."""
+    """The layer name of an annotation: ``cytosolic ribosome · 85 oriented · ground truth · TS_026``.
+
+    A mark is last, where napari's list shows it.
+    """
     shape = fits.shape_text(about.shape_type, count) if about.shape_type else ""
     method = "ground truth" if about.is_ground_truth else about.method_type
-    return layer_name(about.object_name or "annotation", shape, method, mark, about.run_name)
+    return layer_name(about.object_name or "annotation", shape, method, about.run_name, mark)
 
 
 def _load_bare_annotation(

@@ -51,7 +51,7 @@ class Fit:
     reason
         An explanation for the user; empty for ``"same"``.
     mark
-        What the layer's name says if it doesn't fit: ``made on AL-17``.
+        The end of the layer's name if it doesn't fit: ``made on AL-17``.
     """
 
     kind: FitKind
