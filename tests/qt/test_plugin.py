@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
 from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.reader import get_reader
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
@@ -85,9 +86,9 @@ def test_declined_and_damaged_files_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(plugin, "viewer_to_ask_in", lambda: "a viewer")
     monkeypatch.setattr(plugin, "show_in_full", lambda text, _severity: shown.append(text))
 
-    assert plugin.get_reader(str(tmp_path / "treasure.map")) is None
+    assert get_reader(str(tmp_path / "treasure.map")) is None
     with pytest.raises(FormatError, match="is compressed"):
-        plugin.get_reader(str(tmp_path / "packed.mrc.gz"))(str(tmp_path / "packed.mrc.gz"))
+        get_reader(str(tmp_path / "packed.mrc.gz"))(str(tmp_path / "packed.mrc.gz"))
 
     assert "leaves this to other readers" in shown[0]
     assert "treasure.map isn't an MRC file" in shown[0]
@@ -109,10 +110,10 @@ def test_saved_offline_mode_applies_without_a_dock(saved_settings, viewer, volum
     saved_settings.is_offline = True
     with Server(tmp_path) as served:
         with pytest.raises(WithheldError, match="offline mode is on"):
-            plugin.get_reader(f"{served.url}/TS.zarr")
+            get_reader(f"{served.url}/TS.zarr")
         assert served.requests == []
         shared_policy().offline = False  # as the user may choose
-        assert plugin.get_reader(f"{served.url}/TS.zarr") is not None
+        assert get_reader(f"{served.url}/TS.zarr") is not None
 
 
 # views and pages, which open in the dock

@@ -9,13 +9,13 @@ import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.files import questions
 from napari_cryoet._qt.files.questions import (
     ContextAnswer,
     ContextDialog,
     known_answer,
 )
 from napari_cryoet._qt.layers.placement import ShownVolume
+from napari_cryoet._qt.widgets.controls import viewer_to_ask_in
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.registry import write_picks
 from qt.two_picks import messages, two_picks
@@ -109,7 +109,7 @@ class TestDialogInWindow:
     @pytest.fixture
     def viewer(self, viewer_in_window, qtbot):
         viewer_in_window.window._qt_window.activateWindow()
-        qtbot.waitUntil(lambda: questions.viewer_to_ask_in() is not None)
+        qtbot.waitUntil(lambda: viewer_to_ask_in() is not None)
         return viewer_in_window
 
     @pytest.fixture
@@ -138,9 +138,8 @@ class TestDialogInWindow:
         np.testing.assert_allclose(points.data, two_picks().points_zyx)
 
     def test_no_dialog_opens_for_a_script(self, viewer, star, monkeypatch):
-        monkeypatch.setattr(
-            questions, "current_viewer", lambda: None
-        )  # as without a visible window
+        # as without a visible window
+        monkeypatch.setattr("napari.viewer.current_viewer", lambda: None)
         with pytest.raises(MissingContextError, match="tomogram"):
             viewer.open(str(star), plugin=PLUGIN)
 

@@ -1,4 +1,4 @@
-"""The plugin's entry points for napari: the reader, sample data and menu commands.
+"""What napari calls: the reader's work, sample data and menu commands.
 
 napari calls readers on its GUI thread and waits for the layers. Files are read on another thread so
 that the window keeps drawing, and the layers stream from their first slice.
@@ -7,52 +7,56 @@ that the window keeps drawing, and the layers stream from their first slice.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.notifications import show_error, show_info, show_warning
-from napari.viewer import Viewer
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QWidget
 
-from napari_cryoet._qt.files.questions import (
-    read_asking,
-    viewer_of_a_person,
-    viewer_of_thread,
-    viewer_to_ask_in,
-)
 from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.ownership import about_of, add_layer
 from napari_cryoet._qt.layers.types import Image
 from napari_cryoet._qt.seam import open_viewers, show_in_full
-from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
-from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.controls import agrees, copy_text, main_window
-from napari_cryoet._qt.widgets.dock import open_dock
-from napari_cryoet.exceptions import CryoETError, StoppedError
+from napari_cryoet._qt.tasks import Job, wait_for
+from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of, warm_up_for
+from napari_cryoet._qt.widgets.controls import (
+    agrees,
+    copy_text,
+    main_window,
+    viewer_of_a_person,
+    viewer_of_thread,
+    viewer_to_ask_in,
+)
+from napari_cryoet.exceptions import CryoETError, MissingContextError, StoppedError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
-from napari_cryoet.lessons.folder import LessonFolder, open_shared
 from napari_cryoet.locations import Location
 from napari_cryoet.network.policy import recall_once
-from napari_cryoet.packs.zipped import is_zipped_pack
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import PORTAL_TERMS
 from napari_cryoet.streaming import pyramid_of
-from napari_cryoet.views.view import View
 from napari_cryoet.wording import count_text, plain, size_text
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
 
 #: Tells napari that there is nothing to add, without an error.
 _NO_LAYERS = cast(list[LayerData], [(None,)])
 _SLAB_PLANES: Final = 64
+#: Links, and files that the dock opens.
+_SHARED: Final = re.compile(
+    rf"^(napari-cryoet:|{re.escape(PORTAL_TERMS.site)})|(\.view\.json|lesson\.md|\.zip)$",
+    re.IGNORECASE,
+)
 
 
-def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
+def reader_for(path: str | Sequence[str]) -> ReaderFunction | None:
     """Like `readers.find_reader`, but layers stream and refused paths show the reason.
 
     Views, lessons, zipped packs and pages of the portal open in the current window's dock.
@@ -60,11 +64,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     recall_once()
     try:
         text = readers.only_path(path)
-        shared, _ = open_shared(text)
-        is_page = shared is not None and text.startswith(PORTAL_TERMS.site)
-        local = Location.of(text).path
-        is_zip = local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None
-        if isinstance(shared, View | LessonFolder) or is_page or is_zip:
+        if _SHARED.search(text) and _is_for_dock(text):
             return _open_in_dock
         read, reason = wait_for(lambda _job: readers.find_reader(path))
     except CryoETError as error:
@@ -77,7 +77,23 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     return None
 
 
+def _is_for_dock(text: str) -> bool:
+    """Whether it is a view, a lesson, a page of the portal or a zipped pack."""
+    from napari_cryoet.lessons.folder import LessonFolder, open_shared
+    from napari_cryoet.packs.zipped import is_zipped_pack
+    from napari_cryoet.views.view import View
+
+    shared, _ = open_shared(text)
+    is_page = shared is not None and text.startswith(PORTAL_TERMS.site)
+    local = Location.of(text).path
+    is_zip = local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None
+    return isinstance(shared, View | LessonFolder) or is_page or is_zip
+
+
 def _open_in_dock(path: Any) -> list[LayerData]:
+    from napari_cryoet._qt.views.restore import BROWSER
+    from napari_cryoet._qt.widgets.dock import open_dock
+
     viewer = viewer_of_thread()
     if viewer is not None:  # as napari opens files of its command line, its window isn't shown yet
         open_dock(viewer, BROWSER).open_link(readers.only_path(path))
@@ -172,12 +188,21 @@ def _read_whole(pyramid: Any, job: Job) -> NDArray[Any]:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    def read_warm(_job: Job) -> list[LayerData]:
-        warm_up_layers()
-        return read(path)
+    def read_warm(_job: Job) -> list[LayerData] | MissingContextError:
+        try:
+            layers = read(path)
+        except MissingContextError as error:
+            return error
+        warm_up_for(kind for _, _, kind in layers)
+        return layers
 
     try:
-        layers = _prepared(read_asking(lambda: wait_for(read_warm), path))
+        found = wait_for(read_warm)
+        if isinstance(found, MissingContextError) or any(kind == "points" for _, _, kind in found):
+            from napari_cryoet._qt.files.questions import completed
+
+            found = completed(found, path)
+        layers = _prepared(found)
     except CryoETError as error:
         return _refused(error)
     if not layers:

@@ -42,11 +42,7 @@ _BAR_AFTER_MS: Final = (
 )
 _BAR_STEPS: Final = 1000  # napari's bars count in 32 bits, too few for bytes
 _POLL_MS: Final = 10
-_SLOW_IMPORTS: Final = (
-    "napari_cryoet.streaming.pyramid",
-    "zarr",
-    "dask.array",
-)  # for reading pixels
+_SLOW_IMPORTS: Final = ("napari_cryoet.streaming.pyramid", "zarr")  # for reading pixels
 _warming: Final = threading.Lock()  # creating pint's registry isn't thread-safe
 
 #: Reads and writes the files of reviews and edits in order, so that picks that are opened again see
@@ -333,14 +329,13 @@ def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -
     return timer
 
 
-def warm_up_layers(*, with_features: bool = False) -> None:
-    """Import and initialize everything the process's first layers need.
+def warm_up_layers() -> None:
+    """Import and initialize what napari needs for the process's first layers.
 
     Call it off the GUI thread.
     """
     with _warming:
-        for name in ("scipy.ndimage", "scipy.linalg", *(("pandas",) if with_features else ())):
-            import_module(name)
+        import_module("scipy.ndimage")
         registry: Any = import_module("pint")  # only partly typed
         registry.get_application_registry().parse_units("angstrom")
 
@@ -349,7 +344,7 @@ def warm_up(tasks: Tasks) -> None:
     """Import slow modules in the background, before the GUI thread needs them."""
 
     def work(_job: Job) -> None:
-        warm_up_layers(with_features=True)
+        warm_up_layers()
         for name in _SLOW_IMPORTS:
             import_module(name)
 

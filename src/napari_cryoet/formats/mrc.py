@@ -30,7 +30,7 @@ from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
-    import dask.array as da
+    from napari_cryoet.streaming.level import Level
 
 HEADER_BYTES: Final = 1024
 #: Numbers along z, y and x.
@@ -73,7 +73,7 @@ class MrcHeader:
         return sections, rows, columns
 
 
-def open_mrc(url_or_path: PathOrUrl, *, task: Task = UNWATCHED) -> tuple[list[da.Array], MrcHeader]:
+def open_mrc(url_or_path: PathOrUrl, *, task: Task = UNWATCHED) -> tuple[list[Level], MrcHeader]:
     """Open an MRC file as a list of one dask array in z, y, x, and its header.
 
     Only the header is read.

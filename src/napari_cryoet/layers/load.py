@@ -83,15 +83,7 @@ def load_tomogram(
     if not isinstance(tomogram, Tomogram):
         location = _location(tomogram, "tomogram")
         with _opened(location, task, spacing_angstrom) as volume:
-            options = _world_of_file(volume, location) | {"name": layer_name(location.stem)}
-            source = _of_download(location)
-            if source.tomogram_id is not None:
-                options["metadata"][METADATA_KEY] = options["metadata"][METADATA_KEY].updated(
-                    source
-                )
-                spacing = spacing_text(options["scale"][0])
-                options["name"] = layer_name(source.processing, spacing, source.run_name)
-            return image_spec(volume, options, task)
+            return load_volume(volume, location, task=task)
     with _opened(tomogram, task) as volume:
         about = provenance.of_tomogram(tomogram, tomogram.url or "")
         if volume.shape_zyx != tomogram.shape_zyx:
@@ -107,6 +99,40 @@ def load_tomogram(
             "rendering": "minip",  # protein is dark in the portal's tomograms
         }
         return image_spec(volume, options, task)
+
+
+def load_volume(volume: Volume, location: Location, *, task: Task = UNWATCHED) -> LayerSpec:
+    """Load an opened file as a tomogram; errors are as in `load_tomogram`."""
+    options = _world_of_file(volume, location) | {"name": layer_name(location.stem)}
+    source = _of_download(location)
+    if source.tomogram_id is not None:
+        options["metadata"][METADATA_KEY] = options["metadata"][METADATA_KEY].updated(source)
+        spacing = spacing_text(options["scale"][0])
+        options["name"] = layer_name(source.processing, spacing, source.run_name)
+    return image_spec(volume, options, task)
+
+
+def load_mask(
+    volume: Volume,
+    location: Location,
+    *,
+    color: RGBA | None = None,
+    task: Task = UNWATCHED,
+) -> LayerSpec:
+    """Load an opened file as a mask; parameters and errors are as in `load_annotation`."""
+    portal = downloaded_annotation(location)
+    name = _name_of_file(location, portal)
+    options = _world_of_file(volume, location) | {"name": name}
+    metadata = options["metadata"]
+    metadata[METADATA_KEY] = metadata[METADATA_KEY].updated(own_provenance(volume, location))
+    # the portal stores plain masks as int8
+    is_instances = volume.is_labels or volume.dtype.itemsize > 1
+    if portal.shape_type:
+        is_instances = portal.shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
+    if is_instances:
+        return labels_spec(volume, options, None, task)
+    color = color or color_of(portal.object_id, portal.object_name or name)
+    return labels_spec(volume, options, color, task)
 
 
 def load_annotation(
@@ -308,40 +334,33 @@ def annotation_name(about: Provenance, count: int | None, mark: str = "") -> str
 def _load_bare_annotation(
     location: Location, spacing: float | None, color: RGBA | None, task: Task
 ) -> tuple[LayerSpec, ...]:
-    name = layer_name(location.stem)
     suffix = location.suffix
+    if suffix not in {".ndjson", ".glb"}:
+        with _opened(location, task, spacing) as volume:
+            return (load_mask(volume, location, color=color, task=task),)
     portal = downloaded_annotation(location)
+    name = _name_of_file(location, portal)
     object_id, object_name = portal.object_id, portal.object_name
-    if object_name:
-        name = annotation_name(portal, None)
     color_chosen = color or color_of(object_id, object_name or name)
-    if suffix in {".ndjson", ".glb"}:
-        spacing = spacing if spacing is not None else spacing_in_layout(location)
-        about = Provenance.of_file("annotation", location, spacing).updated(portal)
-        if suffix == ".glb":
-            surface = mesh.read_mesh(
-                fetch_file(location, mesh.MAX_FILE_BYTES, task), where=location.name
-            )
-            return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
-        content = fetch_file(location, MAX_FILE_BYTES, task)
-        picks = ndjson.read_points(
-            content, where=location.name, spacing_angstrom=spacing, about=about
+    spacing = spacing if spacing is not None else spacing_in_layout(location)
+    about = Provenance.of_file("annotation", location, spacing).updated(portal)
+    if suffix == ".glb":
+        surface = mesh.read_mesh(
+            fetch_file(location, mesh.MAX_FILE_BYTES, task), where=location.name
         )
-        if object_name and not picks.is_cloud:
-            name = annotation_name(portal, len(picks))
-        return _picks_specs(
-            picks, name, color_chosen, diameter_angstrom(object_id, object_name or name)
-        )
-    with _opened(location, task, spacing) as volume:
-        options = _world_of_file(volume, location) | {"name": name}
-        metadata = options["metadata"]
-        metadata[METADATA_KEY] = metadata[METADATA_KEY].updated(own_provenance(volume, location))
-        is_instances = (
-            volume.is_labels or volume.dtype.itemsize > 1
-        )  # the portal stores plain masks as int8
-        if portal.shape_type:
-            is_instances = portal.shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
-        return (labels_spec(volume, options, None if is_instances else color_chosen, task),)
+        return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
+    content = fetch_file(location, MAX_FILE_BYTES, task)
+    picks = ndjson.read_points(content, where=location.name, spacing_angstrom=spacing, about=about)
+    if object_name and not picks.is_cloud:
+        name = annotation_name(portal, len(picks))
+    return _picks_specs(
+        picks, name, color_chosen, diameter_angstrom(object_id, object_name or name)
+    )
+
+
+def _name_of_file(location: Location, portal: Provenance) -> str:
+    """The layer name of an annotation's file."""
+    return annotation_name(portal, None) if portal.object_name else layer_name(location.stem)
 
 
 def downloaded_annotation(location: Location) -> Provenance:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,20 +18,16 @@ from napari_cryoet.appearance.colors import RGBA, annotation_colors, own_color
 from napari_cryoet.exceptions import OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
-from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
 from napari_cryoet.layers.load import (
     downloaded_annotation,
     load_annotation,
+    load_mask,
     load_picks,
     load_tomogram,
+    load_volume,
 )
 from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec, mesh_colormap
 from napari_cryoet.locations import Location, PathOrUrl, path_to_read
-from napari_cryoet.packs.pack import MANIFEST_NAME
-from napari_cryoet.packs.zipped import is_zipped_pack
-from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.portal.portal import Portal, open_portal
-from napari_cryoet.runs.outline import outline_run
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
@@ -39,6 +35,10 @@ from napari_cryoet.volumes import (
     is_packed_volume,
     open_volume,
 )
+
+if TYPE_CHECKING:
+    from napari_cryoet.portal.pages import RunPage
+    from napari_cryoet.portal.portal import Portal
 
 LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
@@ -74,6 +74,9 @@ def pack_at(path: PathOrUrl) -> Path | None:
     local = Location.of(path).path
     if local is None:
         return None
+    from napari_cryoet.packs.pack import MANIFEST_NAME
+    from napari_cryoet.packs.zipped import is_zipped_pack
+
     folder = local.parent if local.name == MANIFEST_NAME else local
     with suppress(OSError):  # of a text that is too long for a path
         if (folder / MANIFEST_NAME).is_file():
@@ -96,6 +99,8 @@ def read_pick_file(
     tomogram: str | None = None,
 ) -> list[LayerData]:
     """Read a pick file as layers; see `read_picks` for formats, parameters and errors."""
+    from napari_cryoet.formats.registry import read_picks
+
     path = path_to_read(path)
     picks = read_picks(
         path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram
@@ -110,6 +115,9 @@ def read_pack(
 
     By default the first run with a tomogram.
     """
+    from napari_cryoet.portal.portal import open_portal
+    from napari_cryoet.runs.outline import outline_run
+
     portal = open_portal(source)
     try:
         page = (
@@ -163,17 +171,13 @@ def _volume_reader(location: Location) -> tuple[ReaderFunction | None, str]:
         ):  # .mrc files are always volumes, but .map and .rec have other uses
             raise
         return None, str(error)
-    try:
-        is_mask = (
-            _looks_like_labels(volume)
-            or _is_our_mask(location)
-            or bool(downloaded_annotation(location).object_name)
-        )
-        return lambda _path: _layer_data(
-            load_annotation(location) if is_mask else [load_tomogram(location)]
-        ), ""
-    finally:
-        volume.close()
+    is_mask = (
+        _looks_like_labels(volume)
+        or _is_our_mask(location)
+        or bool(downloaded_annotation(location).object_name)
+    )
+    load = load_mask if is_mask else load_volume
+    return lambda _path: _layer_data([load(volume, location)]), ""
 
 
 def _looks_like_labels(volume: Volume) -> bool:
@@ -205,7 +209,11 @@ def _is_pick_file(location: Location) -> bool:
     if suffix == ".mod" and local is not None and local.is_file():
         with local.open("rb") as file:
             return file.read(len(_IMOD)) == _IMOD  # the reader tells how to convert it
-    if local is None or suffix not in set(SUFFIXES.values()) or not local.is_file():
+    if local is None:
+        return False
+    from napari_cryoet.formats.registry import SUFFIXES, detect_format
+
+    if suffix not in set(SUFFIXES.values()) or not local.is_file():
         return False
     if suffix in {".star", ".tbl"} or local.name.lower().endswith(".picks.csv"):
         return True  # if it can't be read, the reader explains why

@@ -332,11 +332,10 @@ class Engine:
             self.loop.call_soon_threadsafe(partial(function, *arguments))
 
     def warm_up(self) -> None:
-        """Import zarr and dask on the decode threads, so that the first image doesn't wait for them."""
+        """Import zarr on a decode thread, so that the first image doesn't wait for it."""
         if not self._is_warm:
             self._is_warm = True
-            for name in ("zarr", "dask.array"):
-                self._threads.submit(import_module, name)
+            self._threads.submit(import_module, "zarr")
 
     def forget_unused(self, image: SharedImage) -> None:
         """Free the blocks of an image once nothing refers to it, in case it is never closed."""

@@ -32,13 +32,12 @@ from napari_cryoet.streaming.grid import (
 )
 from napari_cryoet.streaming.image import SharedImage
 from napari_cryoet.streaming.layout import ArrayLayout, find
+from napari_cryoet.streaming.level import Level
 from napari_cryoet.streaming.sources import open_source
 from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    import dask.array as da
 
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.disk_cache import DiskCache
@@ -280,16 +279,9 @@ class Pyramid:
         return bool(self.server) and policy().coarse_only
 
     @property
-    def levels(self) -> list[da.Array]:
-        """The levels as dask arrays of the stored shapes that compute exact values.
-
-        A dask chunk is a block.
-        """
-        from napari_cryoet.streaming.arrays import exact_array
-
-        return [
-            exact_array(self, level, f"{self.name}-{level}") for level in range(len(self.shapes))
-        ]
+    def levels(self) -> list[Level]:
+        """The levels as dask arrays of the stored shapes that compute exact values."""
+        return [Level(self, number) for number in range(len(self.shapes))]
 
     def read(self, level: int, box: Box | None = None, *, task: Task = UNWATCHED) -> Block:
         """Read exact values, many requests at a time.

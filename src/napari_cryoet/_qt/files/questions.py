@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar, copy_context
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from napari.layers import Layer
 from napari.utils.notifications import show_info
-from napari.viewer import Viewer, current_viewer
-from qtpy.QtCore import QCoreApplication, QObject, QThread
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -34,16 +32,21 @@ from napari_cryoet._qt.widgets.controls import (
     narrow_combo,
     number_box,
     plain_label,
+    viewer_of_a_person,
+    viewer_to_ask_in,
 )
 from napari_cryoet.exceptions import ContextField, MissingContextError
+from napari_cryoet.formats.relion import TOMOGRAM_NAME
+from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.wording import plain, spacing_text
 
 if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
     from napari_cryoet.formats.registry import PickFormat
-    from napari_cryoet.layers.readers import LayerData
 
 #: The versions of RELION's format, newest first.
 RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4", "relion3": "3.1"}
@@ -54,29 +57,6 @@ _CHOOSE: Final = "choose…"
 _COMBO_LETTERS: Final = 20  # not the longest name's length
 #: Whether a file that lacks something is opened again, after those that were dropped with it.
 _HAS_WAITED: Final = ContextVar("has_waited", default=False)
-
-
-# whether to ask
-
-
-def viewer_to_ask_in() -> Viewer | None:
-    """The current viewer, if its window is visible; otherwise a script would hang on a question."""
-    viewer = viewer_of_thread()
-    return viewer if viewer is not None and main_window(viewer).isVisible() else None
-
-
-def viewer_of_thread() -> Viewer | None:
-    """The current viewer, if this is the GUI thread; its window may be shown later."""
-    application = QCoreApplication.instance()
-    if application is None or QThread.currentThread() is not application.thread():
-        return None
-    return current_viewer()
-
-
-def viewer_of_a_person() -> Viewer | None:
-    """The viewer to ask in, if the call comes from a running event loop: a user's click, not a script."""
-    thread = QThread.currentThread()
-    return None if thread is None or thread.loopLevel() == 0 else viewer_to_ask_in()
 
 
 # before writing
@@ -139,28 +119,20 @@ class ContextAnswer(NamedTuple):
         )
 
 
-def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerData]:
-    """Read a file's layers, asking the user for missing information; empty if they cancel.
+def completed(found: list[LayerData] | MissingContextError, path: Any) -> list[LayerData]:
+    """The layers of a file, read again with what the user answers if information is missing.
 
-    Scripts aren't asked.
+    Empty if they cancel. Scripts aren't asked: they get the error, or layers in voxels.
     """
-    from napari_cryoet.layers.readers import only_path
-
     answer = ContextAnswer()
     viewer = viewer_to_ask_in()
     file = Path(only_path(path))
     while True:
-        layers: list[LayerData] = []
-        question: MissingContextError | None
-        try:
-            layers = read()
-            question = _without_spacing(layers, file)
-        except MissingContextError as error:
-            if viewer is None:
-                raise
-            question = error
+        question = _question_of(found, file)
         if viewer is None or question is None:
-            return layers
+            if isinstance(found, MissingContextError):
+                raise found
+            return found
         volumes = shown_volumes(viewer.layers)
         reply = known_answer(question, volumes, file)
         if reply is not None:
@@ -172,10 +144,10 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
         reply = reply or _ask(question, volumes, viewer)
         if reply is None:
             return []
-        if layers and reply == ContextAnswer():
-            return layers  # in voxels
+        if reply == ContextAnswer() and not isinstance(found, MissingContextError):
+            return found  # in voxels
         answer = answer.updated(reply)
-        read = partial(_read_with, answer, path)
+        found = _read_with(answer, path)
 
 
 def known_answer(
@@ -240,10 +212,11 @@ def ask_spacing(layer: Layer, parent: QWidget) -> bool:
     return True
 
 
-def _read_with(answer: ContextAnswer, path: Any) -> list[LayerData]:
-    from napari_cryoet.layers.readers import only_path, read_pick_file
-
-    return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
+def _read_with(answer: ContextAnswer, path: Any) -> list[LayerData] | MissingContextError:
+    try:
+        return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
+    except MissingContextError as error:
+        return error
 
 
 def _ask(
@@ -257,11 +230,13 @@ def _ask(
     return dialog.answer if dialog.exec() else None
 
 
-def _without_spacing(layers: list[LayerData], file: Path) -> MissingContextError | None:
-    """The question about picks with unknown voxel spacing; None if there are none."""
-    from napari_cryoet.formats.relion import TOMOGRAM_NAME
-
-    for _data, options, _kind in layers:
+def _question_of(
+    found: list[LayerData] | MissingContextError, file: Path
+) -> MissingContextError | None:
+    """What a file lacks, such as the voxel spacing of its picks; None if nothing."""
+    if isinstance(found, MissingContextError):
+        return found
+    for _data, options, _kind in found:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
         if (

@@ -23,13 +23,15 @@ from napari_cryoet._qt.files.questions import (
     may_replace,
     may_write,
     relion_version,
-    viewer_of_a_person,
-    viewer_to_ask_in,
 )
 from napari_cryoet._qt.layers.placement import PLACING, placement_of, spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
-from napari_cryoet._qt.widgets.controls import main_window
+from napari_cryoet._qt.widgets.controls import (
+    main_window,
+    viewer_of_a_person,
+    viewer_to_ask_in,
+)
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
 from napari_cryoet.files import clean_name, refuse_existing, written_whole
 from napari_cryoet.formats.masks import TITLES as MASK_TITLES

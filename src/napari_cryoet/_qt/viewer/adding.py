@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -16,16 +17,26 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 
 from napari_cryoet._qt.layers.ownership import about_of, add_layer, key_of, real
 from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
-from napari_cryoet._qt.picks.edits import NEW_PICKS, keep_edits, make_new_picks
-from napari_cryoet._qt.picks.orientations import adopt_arrows
-from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.seam import count_in_nanometers, delete_in_own_canvas
 from napari_cryoet._qt.streaming.progressive import attach, make_layer
+from napari_cryoet._qt.tasks import warm_up_layers
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.locations import Location
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.volumes import AXES, TIFF_SUFFIXES, open_volume
+
+_PICKS: Final[tuple[LayerKind, ...]] = ("points", "vectors")
+#: What layers of picks need besides; volumes don't.
+_FOR_PICKS: Final = ("pandas", "napari_cryoet._qt.picks.edits")
+
+
+def warm_up_for(kinds: Iterable[LayerKind]) -> None:
+    """Import what layers of these kinds need; call it off the GUI thread, which would stall."""
+    warm_up_layers()
+    if not set(kinds).isdisjoint(_PICKS):
+        for name in _FOR_PICKS:
+            import_module(name)
 
 
 def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
@@ -94,6 +105,8 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     if METADATA_KEY not in layer.metadata:
         _place_tiff(viewer, layer)
         if isinstance(layer, Points):
+            from napari_cryoet._qt.picks.edits import make_new_picks
+
             make_new_picks(layer, layers)
     if METADATA_KEY not in layer.metadata:
         return
@@ -106,14 +119,8 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         layer.lie_beside(layers)
     if pyramid is not None:
         attach(layer, pyramid, viewer=viewer)
-    show_as_discs(layer)
-    if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
-        adopt_arrows(layer, viewer)
-    if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
-        is_opened = layer.source.path is not None and layer.source.parent is None
-        is_new = about_of(layer).kind == NEW_PICKS
-        if is_opened or is_new or key_of(layer) is not None:  # not copies and results of it
-            keep_edits(layer)
+    if isinstance(layer, Points | Vectors):
+        _set_up_picks(viewer, layer)
     if not np.array_equal(before.world, layer.extent.world) or not np.array_equal(
         before.step, layer.extent.step
     ):
@@ -123,6 +130,22 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
             _start_in_the_middle(viewer)
     if layer.visible is NOT_YET:
         layer.visible = True
+
+
+def _set_up_picks(viewer: ViewerModel, layer: Points | Vectors) -> None:
+    from napari_cryoet._qt.picks.edits import NEW_PICKS, keep_edits
+    from napari_cryoet._qt.picks.orientations import adopt_arrows
+    from napari_cryoet._qt.picks.slabs import show_as_discs
+
+    show_as_discs(layer)
+    if PICKS_KEY not in layer.metadata:
+        return
+    adopt_arrows(layer, viewer)
+    if isinstance(layer, Points):
+        is_opened = layer.source.path is not None and layer.source.parent is None
+        is_new = about_of(layer).kind == NEW_PICKS
+        if is_opened or is_new or key_of(layer) is not None:  # not copies and results of it
+            keep_edits(layer)
 
 
 def _place_tiff(viewer: ViewerModel, layer: Layer) -> None:

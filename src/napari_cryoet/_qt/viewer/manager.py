@@ -33,8 +33,8 @@ from napari_cryoet._qt.layers.ownership import (
 from napari_cryoet._qt.picks.edits import EditLog, edits_of
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, make_layer, stream_of
-from napari_cryoet._qt.tasks import Job, Tasks, single_shot, warm_up_layers
-from napari_cryoet._qt.viewer.adding import adopt_layers_of, plane_kept
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot
+from napari_cryoet._qt.viewer.adding import adopt_layers_of, plane_kept, warm_up_for
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import (
@@ -337,9 +337,7 @@ class LayerManager(QObject):
 
             def load(job: Job) -> tuple[LayerSpec, ...]:
                 specs = work(job)
-                warm_up_layers(
-                    with_features=key.kind == "annotation"
-                )  # else it would block the window
+                warm_up_for(spec.kind for spec in specs)
                 return specs
 
             self._tasks.run(

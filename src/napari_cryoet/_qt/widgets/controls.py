@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from qtpy.QtCore import QSize, Qt, QUrl
+from qtpy.QtCore import QCoreApplication, QSize, Qt, QThread, QUrl
 from qtpy.QtGui import (
     QAction,
     QContextMenuEvent,
@@ -426,6 +426,28 @@ def main_window(viewer: Viewer) -> QWidget:
     """The viewer's main window, the parent of dialogs."""
     window: QWidget = viewer.window.main_menu.window()
     return window
+
+
+def viewer_to_ask_in() -> Viewer | None:
+    """The current viewer, if its window is visible; otherwise a script would hang on a question."""
+    viewer = viewer_of_thread()
+    return viewer if viewer is not None and main_window(viewer).isVisible() else None
+
+
+def viewer_of_thread() -> Viewer | None:
+    """The current viewer, if this is the GUI thread; its window may be shown later."""
+    from napari.viewer import current_viewer
+
+    application = QCoreApplication.instance()
+    if application is None or QThread.currentThread() is not application.thread():
+        return None
+    return current_viewer()
+
+
+def viewer_of_a_person() -> Viewer | None:
+    """The viewer to ask in, if the call comes from a running event loop: a user's click, not a script."""
+    thread = QThread.currentThread()
+    return None if thread is None or thread.loopLevel() == 0 else viewer_to_ask_in()
 
 
 def agrees(
