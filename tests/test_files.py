@@ -172,7 +172,7 @@ def test_replace_file_keeps_the_old_file_on_errors(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", no_room)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SaveError, match="No space"):
         replace_file(path, b"third")
     assert path.read_bytes() == b"second"
     assert names(path.parent) == ["a.json"]

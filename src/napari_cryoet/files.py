@@ -124,6 +124,8 @@ def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) ->
         if flush:
             flush_to_disk(unfinished)
         _move(unfinished, target, overwrite=overwrite)
+        if flush:
+            _flush_folder(target.parent)
     except OSError as error:
         raise _not_written(path, error) from error
     finally:
@@ -131,15 +133,9 @@ def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) ->
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a small file of our own atomically, creating parent folders; OSError if that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _hidden_name(path, UNFINISHED)
-    try:
+    """Write a small file of our own atomically, creating parent folders; SaveError if that fails."""
+    with written_whole(path, overwrite=True, flush=False) as unfinished:
         unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def prepare_target(path: Path, *, overwrite: bool) -> Path:
@@ -167,6 +163,15 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise ExistsError(
             f"There is a {path.name} already.", hint="Choose another name, or allow replacing it."
         )
+
+
+def size_on_disk(path: Path) -> int:
+    """The bytes in a file or folder; files deleted meanwhile aren't counted."""
+    total = 0
+    for file in (path, *path.rglob("*")):
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def flush_to_disk(path: Path) -> None:
@@ -206,7 +211,6 @@ def _move(unfinished: Path, target: Path, *, overwrite: bool) -> None:
         raise SaveError(f"{target.name} is a folder.", hint="Choose another name.")
     else:
         unfinished.replace(target)
-    _flush_folder(target.parent)
 
 
 def _move_file_if_free(unfinished: Path, target: Path) -> None:

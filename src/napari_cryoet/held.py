@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from napari_cryoet.files import cache_path
+from napari_cryoet.files import cache_path, size_on_disk
 from napari_cryoet.packs.zipped import UNPACKED
 
 CacheKind: TypeAlias = Literal["metadata", "demo", "pack", "pixels", "other"]
@@ -26,7 +26,7 @@ class Held(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """Its current size; scans the whole folder."""
-        return size_bytes(self.path)
+        return size_on_disk(self.path)
 
 
 def held_data() -> Iterator[Held]:
@@ -56,12 +56,3 @@ def clear(held: Held) -> None:
         held.path.unlink(missing_ok=True)
     else:
         shutil.rmtree(held.path)
-
-
-def size_bytes(path: Path) -> int:
-    """The bytes in a file or folder; files deleted meanwhile aren't counted."""
-    total = 0
-    for file in (path, *path.rglob("*")):
-        with suppress(OSError):
-            total += file.stat().st_size if file.is_file() else 0
-    return total

@@ -88,12 +88,10 @@ class Task:
 UNWATCHED: Final = Task()
 
 
-def stoppable(work: Callable[[], T], task: Task) -> T:
-    """Run a long NumPy or SciPy call in a thread; a stop abandons it with `StoppedError`."""
-    task.check()
-    if task is UNWATCHED:
-        return work()
+def in_daemon_thread(work: Callable[[], T], name: str) -> Future[T]:
+    """Start a call in a new thread, which doesn't delay the exit."""
     future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
@@ -101,7 +99,16 @@ def stoppable(work: Callable[[], T], task: Task) -> T:
         except BaseException as error:  # noqa: BLE001 - raised by `result`
             future.set_exception(error)
 
-    threading.Thread(target=run, name="napari-cryoet work", daemon=True).start()
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
+def stoppable(work: Callable[[], T], task: Task) -> T:
+    """Run a long NumPy or SciPy call in a thread; a stop abandons it with `StoppedError`."""
+    task.check()
+    if task is UNWATCHED:
+        return work()
+    future = in_daemon_thread(work, "napari-cryoet work")
     while not wait([future], _POLL_S).done:
         task.check()
     return future.result()

@@ -8,6 +8,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: The prefixes of ids, as the portal shows them.
+ID_PREFIXES: Final = {
+    "deposition": "CZCDP",
+    "dataset": "DS",
+    "run": "RN",
+    "tilt series": "TS",
+    "alignment": "AL",
+    "tomogram": "TM",
+    "annotation": "AN",
+}
 _LONGEST_LINE: Final = 200
 UNREPORTED: Final = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
 

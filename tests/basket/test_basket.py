@@ -22,6 +22,7 @@ from napari_cryoet.basket.basket import (
     read_basket,
     write_basket,
 )
+from napari_cryoet.discovery.search import Condition, Search
 from napari_cryoet.download.run import lock_basket
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.portal.portal import open_portal
@@ -35,7 +36,11 @@ FULL = (
     )
     .with_ids("runs", [506])
     .with_search(
-        {"text": "ribosome", "annotations": [{"objects": ["ribosome"], "min_count": None}]}
+        Search(
+            text="ribosome",
+            annotations=(Condition(objects="ribosome"),),
+            spacing_angstrom=(None, 9),
+        ).to_dict()
     )
     .with_choices(level=1, with_tomogram="denoised", leave_out=("frames",))
     .with_split(Split(seed=3, train=(1, 2), test=(3,)))

@@ -14,7 +14,7 @@ from lessons.sample_lesson import RUN, view_at, write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.exceptions import ExistsError, LeftOutError, NotFoundError, StoppedError
-from napari_cryoet.formats.ome_zarr import folder_bytes
+from napari_cryoet.files import size_on_disk
 from napari_cryoet.lessons.class_pack import make_class_pack, plan_class_pack, write_class_pack
 from napari_cryoet.lessons.folder import lessons_of, open_lesson
 from napari_cryoet.packs.pack import open_pack
@@ -92,7 +92,7 @@ def test_full_resolution_is_only_around_the_views(portal: Portal, tmp_path: Path
     np.testing.assert_array_equal(here.read(1, whole), there.read(1, whole))
     with pytest.raises(LeftOutError):
         here.read_middle()
-    assert tomogram.file_size_omezarr == folder_bytes(Path(here.pyramid.url))
+    assert tomogram.file_size_omezarr == size_on_disk(Path(here.pyramid.url))
     here.close()
     there.close()
 
@@ -104,7 +104,7 @@ def test_a_run_with_three_views_and_a_lesson_is_small(
     basket = Basket(source=portal.source.name, runs=(RUN,))
     path = tmp_path / "pack"
     make_class_pack(portal, path, basket, lessons=[lesson_folder], views=views)
-    assert folder_bytes(path) <= 10_000_000
+    assert size_on_disk(path) <= 10_000_000
     (packed,) = lessons_of(path)
     assert packed.lesson == open_lesson(lesson_folder).lesson
     assert packed.read_file("cell.png") == b"picture"

@@ -11,7 +11,7 @@ import zarr
 from scipy import ndimage
 
 from napari_cryoet.cli import main
-from napari_cryoet.formats.ome_zarr import folder_bytes
+from napari_cryoet.files import size_on_disk
 from napari_cryoet.portal.portal import open_portal
 from packs.pack_check import problems_of
 
@@ -72,13 +72,13 @@ def test_rows_match_the_dump(real_pack, real_data):
 def test_sizes_match_the_files(real_pack):
     for row in real_pack.tables["annotationFiles"]:
         path = path_of(real_pack, row["httpsPath"])
-        assert row["fileSize"] == (folder_bytes(path) if path.is_dir() else path.stat().st_size)
+        assert row["fileSize"] == size_on_disk(path)
     for row in real_pack.tables["tomograms"]:
         path = path_of(real_pack, row["httpsOmezarrDir"])
         group = zarr.open_group(path, mode="r")
         assert group["0"].shape == (row["sizeZ"], row["sizeY"], row["sizeX"])
         assert ",".join(map(str, group["1"].shape[::-1])) == row["scale1Dimensions"]
-        assert row["fileSizeOmezarr"] == folder_bytes(path)
+        assert row["fileSizeOmezarr"] == size_on_disk(path)
 
 
 def test_the_full_volume_is_the_real_microtubule_inverted(real_pack, real_data, scripts):

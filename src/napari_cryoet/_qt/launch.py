@@ -350,10 +350,7 @@ def _save_picture(dock: QWidget, path: Path) -> None:
     content = QBuffer()
     content.open(QIODevice.OpenModeFlag.WriteOnly)
     window.grab().save(content, "PNG")
-    try:
-        replace_file(path.expanduser().absolute(), content.data().data())
-    except OSError as error:
-        raise CryoETError(f"The picture can't be written to {path}: {error.strerror}.") from error
+    replace_file(path.expanduser().absolute(), content.data().data())
 
 
 @contextmanager

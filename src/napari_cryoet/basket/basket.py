@@ -306,7 +306,7 @@ class Basket(_Section, frozen=True):
 
     def with_search(self, search: SearchDict, adds: ListKind = "annotations") -> Basket:
         """Save a search whose matches were added; the same search is saved once."""
-        saved = SavedSearch(search=_without_nulls(search), adds=adds)
+        saved = SavedSearch(search=search, adds=adds)
         return replace(self, searches=(*(each for each in self.searches if each != saved), saved))
 
     def renamed(self, name: str) -> Basket:
@@ -368,9 +368,7 @@ def basket_text(basket: Basket) -> str:
     """The basket as TOML."""
     import tomli_w
 
-    plain = _without_nulls(msgspec.to_builtins(basket)) | {
-        "source": without_password(basket.source)
-    }
+    plain = msgspec.to_builtins(basket) | {"source": without_password(basket.source)}
     if basket.seen:
         plain["seen"] = {kind: _by_date(dates) for kind, dates in basket.seen.items()}
     head = {key: plain.pop(key) for key in ("name", "source") if key in plain}
@@ -421,15 +419,6 @@ def _number(kind: RecordKind, text: str) -> int:
 def _day(date: str) -> str:
     """A date without midnight in UTC, since the portal's dates are days."""
     return re.sub(r"T00:00:00(\.0+)?(Z|\+00:00)?$", "", date)
-
-
-def _without_nulls(value: Any) -> Any:
-    """Plain data without nulls, which TOML lacks."""
-    if isinstance(value, Mapping):
-        return {str(key): _without_nulls(each) for key, each in value.items() if each is not None}
-    if isinstance(value, Collection) and not isinstance(value, str | bytes):
-        return [_without_nulls(each) for each in value if each is not None]
-    return value
 
 
 # the current baskets

@@ -46,19 +46,9 @@ download_app = Typer()
 _KINDS: Final = ("annotations", "tomograms", "runs", "datasets")
 _PARTS: Final = ("tomograms", "annotations", "tilt series", "frames", "metadata")
 _WHAT: Final = ("everything", "tomogram", "annotations", "metadata")
-_WHAT_HELP: Final = (
-    f"{', '.join(_WHAT)}; repeatable. "
-    "Default: everything of a dataset, tomogram and annotations of a run."
-)
 _BASKET_HELP: Final = "A basket file, or a source (live, demo, URL or pack) for its current basket."
-_SOURCE_HELP: Final = f"{_BASKET_HELP} With --run or --dataset, a source."
-_REGION_HELP: Final = "Only these voxels of --run's tomogram, such as 100:356,0:256,0:256."
 
-_ExportKind = Literal["copick", "relion5", "table", "croissant", "crops"]
 _INCOMPLETE: Final = 3  # the exit code if something was left out
-_EXPORTED_HELP = (
-    "A basket file, or a source (live, demo, URL or pack) for its matches or current basket."
-)
 
 _Basket = Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)]
 _Format = Annotated[
@@ -166,13 +156,16 @@ def show(basket: _Basket, as_json: JsonOption = False) -> None:
         remarks = remarks_on(chosen, contents)
         say_json({"basket": chosen.basket, "contents": contents, "remarks": remarks})
         return
-    entries = [
-        (entry.title, names_text([part.title for part in entry.below]) or entry.detail, entry)
-        for entry in outline_basket(chosen)
-    ]
     say_table(
         ("run", "contents", ">size"),
-        [(title, content, size_text(entry.size_bytes)) for title, content, entry in entries],
+        [
+            (
+                entry.title,
+                names_text([part.title for part in entry.below]) or entry.detail,
+                size_text(entry.size_bytes),
+            )
+            for entry in outline_basket(chosen)
+        ],
     )
     say("")
     say_table(
@@ -324,7 +317,12 @@ def clear(basket: _Basket) -> None:
 
 @download_app.command()
 def download(
-    basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_SOURCE_HELP)],
+    basket: Annotated[
+        str,
+        Argument(
+            metavar="BASKET|SOURCE", help=f"{_BASKET_HELP} With --run or --dataset, a source."
+        ),
+    ],
     to: Annotated[
         Path,
         Option(
@@ -334,7 +332,14 @@ def download(
     run: RunOption = None,
     dataset: DatasetOption = None,
     wanted: Annotated[
-        list[Any] | None, Option("--what", parser=one_of(*_WHAT), metavar="WHAT", help=_WHAT_HELP)
+        list[Any] | None,
+        Option(
+            "--what",
+            parser=one_of(*_WHAT),
+            metavar="WHAT",
+            help=f"{', '.join(_WHAT)}; repeatable. "
+            "Default: everything of a dataset, tomogram and annotations of a run.",
+        ),
     ] = None,
     objects: Annotated[
         list[str] | None,
@@ -347,7 +352,13 @@ def download(
     volume_format: _Format = None,
     level: _Level = None,
     box: Annotated[
-        Any, Option("--region", parser=region, metavar="Z:Z,Y:Y,X:X", help=_REGION_HELP)
+        Any,
+        Option(
+            "--region",
+            parser=region,
+            metavar="Z:Z,Y:Y,X:X",
+            help="Only these voxels of --run's tomogram, such as 100:356,0:256,0:256.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="List what would be downloaded, with sizes.")
@@ -567,8 +578,17 @@ def _say_plan(plan: Plan, to: Path) -> None:
 @download_app.command()
 @with_search
 def export(
-    kind: Annotated[_ExportKind, Argument(help="The format.")],
-    basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_EXPORTED_HELP)],
+    kind: Annotated[
+        Literal["copick", "relion5", "table", "croissant", "crops"], Argument(help="The format.")
+    ],
+    basket: Annotated[
+        str,
+        Argument(
+            metavar="BASKET|SOURCE",
+            help="A basket file, or a source (live, demo, URL or pack) "
+            "for its matches or current basket.",
+        ),
+    ],
     to: Annotated[
         Path,
         Argument(

@@ -9,13 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Option
 
-_PREFIXES: Final = {
-    "deposition": "CZCDP",
-    "dataset": "DS",
-    "run": "RN",
-    "annotation": "AN",
-    "alignment": "AL",
-}
+from napari_cryoet.wording import ID_PREFIXES
+
 _SIZE: Final = "([1-9][0-9]{0,6})"
 _NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?)"
 _SPAN: Final = "([0-9]{1,6}):([0-9]{1,6})"
@@ -42,7 +37,7 @@ def one_of(*known: str) -> Callable[[str], str]:
 
 def record_id(kind: str) -> Callable[[str], int]:
     """A parser of ids of one kind, such as ``506`` or ``RN-506``."""
-    prefix = _PREFIXES[kind]
+    prefix = ID_PREFIXES[kind]
     return lambda text: int(
         matched(f"(?:{prefix}-)?([0-9]{{1,9}})", text, f"506 or {prefix}-506")[0]
     )

@@ -163,8 +163,7 @@ def _source_of(views: Iterable[napari_cryoet.View | None], folder: Path | None) 
 
 def _write_demo(to: Path, *, is_dry: bool) -> None:
     from napari_cryoet.demo.write import ensure_demo_pack
-    from napari_cryoet.files import refuse_existing
-    from napari_cryoet.formats.ome_zarr import folder_bytes
+    from napari_cryoet.files import refuse_existing, size_on_disk
     from napari_cryoet.lessons.class_pack import copy_pack
 
     refuse_existing(to, overwrite=False)
@@ -173,11 +172,10 @@ def _write_demo(to: Path, *, is_dry: bool) -> None:
         if not is_dry:
             _say_written(copy_pack(demo, to, task=task))
             return
-    say(f"about {size_text(folder_bytes(demo))}: the whole demo")
+    say(f"about {size_text(size_on_disk(demo))}: the whole demo")
 
 
 def _say_written(path: Path) -> None:
-    from napari_cryoet.formats.ome_zarr import folder_bytes
+    from napari_cryoet.files import size_on_disk
 
-    n_bytes = path.stat().st_size if path.is_file() else folder_bytes(path)
-    say(f"{size_text(n_bytes)}, in {path}")
+    say(f"{size_text(size_on_disk(path))}, in {path}")

@@ -40,23 +40,28 @@ SpacingOption = Annotated[
 ]
 
 _SAME_WIDTH: Final = 1e-3  # relative difference: headers round the size of the whole volume
-_BETA: Final = "Weight of recall relative to precision; the CZII challenge used 4."
-_METHOD: Final = (
-    "optimal: most matches at the smallest total distance; greedy: nearest pairs first."
-)
-_SPACINGS: Final = "Voxel spacing of files that don't state it, one for both or A,B."
-_INSIST: Final = (
-    "Compare despite different alignments, or use --spacing A,B instead of what masks state."
-)
-_RADIUS: Final = "Largest distance between matching picks."
-_REGION: Final = "Only this slab or box, in ångström, such as 200:800 for z."
 
 SourceOption = Annotated[
     str | None, Option(metavar="SOURCE", help="The portal of ids such as AN-9003 or AF-9001.")
 ]
-RadiusOption = Annotated[float | None, Option(parser=positive, metavar="Å", help=_RADIUS)]
-BetaOption = Annotated[float, Option(parser=positive, metavar="BETA", help=_BETA)]
-MethodOption = Annotated[Literal["optimal", "greedy"], Option(help=_METHOD)]
+RadiusOption = Annotated[
+    float | None,
+    Option(parser=positive, metavar="Å", help="Largest distance between matching picks."),
+]
+BetaOption = Annotated[
+    float,
+    Option(
+        parser=positive,
+        metavar="BETA",
+        help="Weight of recall relative to precision; the CZII challenge used 4.",
+    ),
+]
+MethodOption = Annotated[
+    Literal["optimal", "greedy"],
+    Option(
+        help="optimal: most matches at the smallest total distance; greedy: nearest pairs first."
+    ),
+]
 SymmetryOption = Annotated[
     str,
     Option(
@@ -70,9 +75,22 @@ IouOption = Annotated[
     float, Option(min=0, max=1, metavar="IOU", help="Smallest overlap of matching objects.")
 ]
 RegionOption = Annotated[
-    Any, Option("--region", parser=region_angstrom, metavar="Z:Z[,Y:Y,X:X]", help=_REGION)
+    Any,
+    Option(
+        "--region",
+        parser=region_angstrom,
+        metavar="Z:Z[,Y:Y,X:X]",
+        help="Only this slab or box, in ångström, such as 200:800 for z.",
+    ),
 ]
-InsistOption = Annotated[bool, Option("--insist", help=_INSIST)]
+InsistOption = Annotated[
+    bool,
+    Option(
+        "--insist",
+        help="Compare despite different alignments, "
+        "or use --spacing A,B instead of what masks state.",
+    ),
+]
 
 
 @app.command()
@@ -183,7 +201,14 @@ def compare(
     point_group: SymmetryOption = "C1",
     iou: IouOption = 0.5,
     region: RegionOption = None,
-    spacing: Annotated[Any, Option(parser=spacings, metavar="Å", help=_SPACINGS)] = None,
+    spacing: Annotated[
+        Any,
+        Option(
+            parser=spacings,
+            metavar="Å",
+            help="Voxel spacing of files that don't state it, one for both or A,B.",
+        ),
+    ] = None,
     shape: ShapeOption = None,
     tomogram: TomogramOption = None,
     unit: UnitOption = None,

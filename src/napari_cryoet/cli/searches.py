@@ -14,16 +14,13 @@ import napari_cryoet
 from napari_cryoet.cli.console import say, say_json, say_table, tell
 from napari_cryoet.cli.options import JsonOption, RefreshOption, SourceArgument, one_of, record_id
 from napari_cryoet.cli.portals import open_session
-from napari_cryoet.wording import count_text, names_text, size_text
+from napari_cryoet.wording import ID_PREFIXES, count_text, names_text, size_text
 
 if TYPE_CHECKING:
     from napari_cryoet import Search  # importing it takes as long as all commands
 
 app = Typer()
 
-_ANOTHER: Final = (
-    "Another annotation in the same run, such as 'membrane shape=SegmentationMask'; repeatable."
-)
 _HAS: Final = ("annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf")
 #: The fields of `Condition` by their names in ``--and``.
 _OF_CONDITION: Final = {
@@ -75,7 +72,6 @@ def _option(kind: Any, name: str, help_text: str, metavar: str = "NAME", **more:
     return Annotated[kind | None, Option(name, metavar=metavar, help=help_text, **more)]
 
 
-_RELEASED: Final = "Release date of the dataset: 2024, 2024.. or a day."
 #: The search options by their field of `Search` or its first `Condition`; lists are repeatable.
 _OPTIONS: Final[dict[str, Any]] = {
     "text": Annotated[
@@ -99,7 +95,13 @@ _OPTIONS: Final[dict[str, Any]] = {
     "authors": _option(list[str], "--author", "Author of the annotation."),
     "software": _option(list[str], "--software", "Software of the annotation."),
     "min_count": _option(int, "--min-count", "Smallest number of picks.", "N", min=1),
-    "annotations": _option(list[Any], "--and", _ANOTHER, "ANNOTATION", parser=condition),
+    "annotations": _option(
+        list[Any],
+        "--and",
+        "Another annotation in the same run, such as 'membrane shape=SegmentationMask'; repeatable.",
+        "ANNOTATION",
+        parser=condition,
+    ),
     "organisms": _option(list[str], "--organism", "Organism."),
     "sample_types": _option(
         list[str], "--sample", "Sample type, such as cell_line or in_vitro.", "TYPE"
@@ -136,7 +138,13 @@ _OPTIONS: Final[dict[str, Any]] = {
     "depositions": _option(
         list[int], "--deposition", "Id of a deposition.", "ID", parser=record_id("deposition")
     ),
-    "released": _option(Any, "--released", _RELEASED, "DATE..DATE", parser=days),
+    "released": _option(
+        Any,
+        "--released",
+        "Release date of the dataset: 2024, 2024.. or a day.",
+        "DATE..DATE",
+        parser=days,
+    ),
 }
 
 
@@ -242,7 +250,6 @@ def _search(values: dict[str, Any]) -> Search:
     )
 
 
-_IDS: Final = {"dataset_id": "DS", "run_id": "RN", "annotation_id": "AN", "tomogram_id": "TM"}
 #: The columns of printed tables; ">" aligns to the right.
 _COLUMNS: Final = {
     "datasets": "dataset_id title organism >n_runs >n_annotations >size_bytes objects",
@@ -266,8 +273,8 @@ def _cell(name: str, row: Any) -> str:
             return ""
         case True:
             return "yes"
-        case int() if name in _IDS:
-            return f"{_IDS[name]}-{value}"
+        case int() if name.endswith("_id"):
+            return f"{ID_PREFIXES[name.removesuffix('_id')]}-{value}"
         case int():
             return size_text(value) if name == "size_bytes" else f"{value:,}"
         case float():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from napari_cryoet.demo.scenes import RECIPES, Scene, Vector, scene
-from napari_cryoet.formats.ome_zarr import folder_bytes
+from napari_cryoet.files import size_on_disk
 from napari_cryoet.packs.pack import PackManifest
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class DemoPath:
     @property
     def size_bytes(self) -> float:
         """Size of the file, or of all files in the folder."""
-        return float(folder_bytes(self.path) if self.path.is_dir() else self.path.stat().st_size)
+        return float(size_on_disk(self.path))
 
     def addresses(self, column: str) -> Row:
         """The columns ``s3…`` and ``https…`` for a row."""

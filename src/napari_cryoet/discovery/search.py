@@ -110,9 +110,9 @@ class Search(_Criteria, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that aren't empty as plain data for JSON or TOML; `search_from` reads it."""
-        return _replaced(
-            msgspec.to_builtins(self, builtin_types=(date,)), None, ""
-        )  # TOML has no null
+        plain = msgspec.to_builtins(self, builtin_types=(date,))
+        data: dict[str, Any] = _replaced(plain, None, "")  # TOML has no null
+        return data
 
     def condition(self, number: int) -> Condition:
         """The condition with this number; an empty one if there is none."""
@@ -282,13 +282,14 @@ class SearchMasks:
         return [mask for part, mask in self._of_runs.items() if part not in skipped]
 
 
-def _replaced(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
-    return {
-        name: [new if each == old else each for each in value]
-        if isinstance(value, list | tuple)
-        else value
-        for name, value in data.items()
-    }
+def _replaced(value: Any, old: Any, new: Any) -> Any:
+    """Plain data with another value in lists, which also replace tuples."""
+    match value:
+        case dict():
+            return {name: _replaced(each, old, new) for name, each in value.items()}
+        case list() | tuple():
+            return [new if each == old else _replaced(each, old, new) for each in value]
+    return value
 
 
 def _choices(criteria: Search | Condition) -> Iterable[tuple[Field, Any]]:

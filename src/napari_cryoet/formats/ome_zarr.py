@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.files import size_on_disk
 from napari_cryoet.task import UNWATCHED, Task
 
 #: The position of a coarse voxel: at the centre of the voxels it averages, or at the one it was
@@ -305,7 +306,7 @@ def write_pyramid(
     group.attrs.update(
         (ome if version == "0.4" else {"ome": {"version": version} | ome}) | dict(attributes or {})
     )
-    return folder_bytes(path)
+    return size_on_disk(Path(path))
 
 
 def slabs(volume_zyx: VoxelSource, planes: int, task: Task) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -313,11 +314,6 @@ def slabs(volume_zyx: VoxelSource, planes: int, task: Task) -> Iterator[tuple[in
     for start in range(0, volume_zyx.shape[0], planes):
         task.check()
         yield start, np.asarray(volume_zyx[start : start + planes, slice(None), slice(None)])
-
-
-def folder_bytes(folder: Path | str) -> int:
-    """The total size of all files in a folder, which is how the portal gives the size of a Zarr."""
-    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
 def add_blocks(

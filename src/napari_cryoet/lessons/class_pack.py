@@ -33,8 +33,7 @@ from napari_cryoet.download.lists import FOLDER as SCRIPTS_FOLDER
 from napari_cryoet.download.plan import Plan, PlannedItem, dated_row, plan_cells
 from napari_cryoet.download.run import download_files
 from napari_cryoet.exceptions import FormatError, NotFoundError, require_known
-from napari_cryoet.files import UNFINISHED, clean_name, written_whole
-from napari_cryoet.formats.ome_zarr import folder_bytes
+from napari_cryoet.files import UNFINISHED, clean_name, size_on_disk, written_whole
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask
 from napari_cryoet.lessons.markdown import parse_action
@@ -183,7 +182,7 @@ def plan_class_pack(
     )
     titles = [folder.lesson.title for folder in folders] or [run.run.name for run in runs]
     sizes = _sizes(items, runs, shown.boxes)
-    sizes["lessons"] = sum(folder_bytes(folder.folder) for folder in folders)
+    sizes["lessons"] = sum(size_on_disk(folder.folder) for folder in folders)
     return ClassPackPlan(
         plan=plan,
         boxes=shown.boxes,
@@ -442,7 +441,7 @@ def _write_folder(plan: ClassPackPlan, folder: Path, task: Task) -> None:
             part = adding.part(number / len(partial), (number + 1) / len(partial))
             boxes = plan.boxes[item.row_id]
             download_blocks(item.url, target, boxes, item.first_level, task=part)
-        rows[item.table][item.row_id]["fileSizeOmezarr"] = float(folder_bytes(target))
+        rows[item.table][item.row_id]["fileSizeOmezarr"] = float(size_on_disk(target))
     _add_views(plan, folder)
     for lesson in plan.lessons:
         copy_files(lesson.folder, folder / LESSONS / lesson.folder.name)

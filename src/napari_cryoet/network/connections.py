@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 from napari_cryoet.network.hosts import is_this_computer
+from napari_cryoet.task import in_daemon_thread
 
 if TYPE_CHECKING:
     import aiohttp
@@ -144,14 +145,4 @@ class _DaemonThreads(concurrent.futures.ThreadPoolExecutor):
         self, fn: Callable[..., T], /, *args: Any, **kwargs: Any
     ) -> concurrent.futures.Future[T]:
         """Start a call in a new thread."""
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-        def call() -> None:
-            try:
-                future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
-                future.set_exception(error)
-
-        future.set_running_or_notify_cancel()
-        threading.Thread(target=call, name="napari-cryoet-call", daemon=True).start()
-        return future
+        return in_daemon_thread(functools.partial(fn, *args, **kwargs), "napari-cryoet-call")

@@ -13,6 +13,7 @@ from napari_cryoet.pages.rows import Tick, TickState
 from napari_cryoet.portal.pages import CatalogueRow, RunRow
 from napari_cryoet.records import Run, TiltSeries, Tomogram
 from napari_cryoet.runs.outline import AnnotationRow
+from napari_cryoet.wording import ID_PREFIXES
 
 
 class BasketPart(NamedTuple):
@@ -41,8 +42,7 @@ class Parent(NamedTuple):
     @property
     def name(self) -> str:
         """``DS-10000`` or ``RN-506``."""
-        prefix = "DS" if self.kind == "datasets" else "RN"
-        return f"{prefix}-{self.id}"
+        return f"{ID_PREFIXES[self.kind.removesuffix('s')]}-{self.id}"
 
 
 class BasketTicks:

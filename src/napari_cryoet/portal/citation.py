@@ -10,7 +10,7 @@ import msgspec
 
 from napari_cryoet.portal.links import database_links, publication_links
 from napari_cryoet.records import PORTAL_TERMS, Record
-from napari_cryoet.wording import plain
+from napari_cryoet.wording import ID_PREFIXES, plain
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.pages import CatalogueRow, DepositionRow
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Style = Literal["plain", "bibtex", "ris"]
 
-_PREFIXES: Final = {"dataset": "DS", "deposition": "CZCDP"}
 PORTAL_DOI: Final = "10.1038/s41592-024-02477-2"
 #: Given names, and a family name with particles such as "de".
 _NAME: Final = re.compile(r"([^,]+?) ((?:[a-z]\S* )*\S+)")
@@ -90,7 +89,7 @@ def _all_of(
 
 def _citation(kind: str, row: dict[str, Any], authors: Iterable[str], url: str) -> Citation:
     return Citation(
-        name=f"{_PREFIXES[kind]}-{row['id']}",
+        name=f"{ID_PREFIXES[kind]}-{row['id']}",
         title=plain(row["title"]),
         authors=tuple(dict.fromkeys(map(plain, authors))),
         year=str(row.get("releaseDate") or "")[:4],

@@ -8,17 +8,10 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from napari_cryoet.records import MAX_ID
+from napari_cryoet.wording import ID_PREFIXES
 from napari_cryoet.words import AROUND
 
-_KINDS: Final = {
-    "CZCDP": "deposition",
-    "DS": "dataset",
-    "RN": "run",
-    "TS": "tilt series",
-    "AL": "alignment",
-    "TM": "tomogram",
-    "AN": "annotation",
-}
+_KINDS: Final = {prefix: kind for kind, prefix in ID_PREFIXES.items()}
 _ID: Final = re.compile(rf"(?:({'|'.join(_KINDS)})-)?([0-9]{{1,10}})", re.IGNORECASE)
 #: A page of a portal on any host, and a file in the portal's bucket.
 _PAGE: Final = re.compile(

@@ -176,7 +176,7 @@ class AnswerCache:
 
     def put(self, answer: PortalAnswer, *request: Any) -> None:
         """Cache an answer, ignoring write errors."""
-        with suppress(OSError):
+        with suppress(OSError, SaveError):
             replace_file(self._path(request), msgspec.json.encode(answer))
             self._shrink()
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from napari_cryoet.exceptions import ExistsError, FormatError
+from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
 from napari_cryoet.files import clean_name, data_path, replace_file
 from napari_cryoet.views.view import SUFFIX, View, read_view, write_view
 
@@ -100,7 +100,7 @@ def _write(view: View, folder: Path, title: str, picture: bytes) -> KeptView:
         raise ExistsError(f"This run has a view “{title}”.", hint="Choose another name.") from error
     kept = KeptView(path)
     if picture:
-        with suppress(OSError):  # the view matters more
+        with suppress(SaveError):  # the view matters more
             replace_file(kept.picture, picture)
     return kept
 

@@ -21,7 +21,8 @@ from napari_cryoet._qt.widgets.controls import (
     plain_tooltip,
     push_button,
 )
-from napari_cryoet.held import Held, held_data, size_bytes
+from napari_cryoet.files import size_on_disk
+from napari_cryoet.held import Held, held_data
 from napari_cryoet.held import clear as clear_held
 from napari_cryoet.network.policy import (
     MEGABYTE,
@@ -182,7 +183,7 @@ class HeldDataDialog(QDialog):
                 for held in held_data()
             ]
             if self._downloads.is_dir():
-                rows.append(_Row("Downloads", self._downloads, size_bytes(self._downloads), None))
+                rows.append(_Row("Downloads", self._downloads, size_on_disk(self._downloads), None))
             return rows
 
         self._tasks.run(
