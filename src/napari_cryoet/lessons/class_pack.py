@@ -37,8 +37,9 @@ from napari_cryoet.files import UNFINISHED, clean_name, size_on_disk, written_wh
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask
 from napari_cryoet.lessons.markdown import parse_action
-from napari_cryoet.locations import Location, PathOrUrl, path_to_write
+from napari_cryoet.locations import PathOrUrl, path_to_write
 from napari_cryoet.packs.pack import open_pack, write_pack
+from napari_cryoet.packs.zipped import SUFFIX as ZIP
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
@@ -46,7 +47,7 @@ from napari_cryoet.runs.runs import LEVELS, Cell, Runs, every_cell, file_cells
 from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import by_id
 from napari_cryoet.task import UNWATCHED, Task, shows_progress
-from napari_cryoet.views.finding import OWN_SOURCES, file_of, find_layers, find_run
+from napari_cryoet.views.finding import file_of, find_layers, find_run, is_portal
 from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.store import VIEWS, KeptView
 from napari_cryoet.views.view import SUFFIX, View, ViewedRun, Zyx, write_view
@@ -56,7 +57,6 @@ from napari_cryoet.wording import names_text, plain, size_text
 DEFAULT_LEVEL: Final = 1
 DEFAULT_AROUND_NM: Final = 20.0
 
-_ZIP: Final = ".zip"
 _LINK: Final = re.compile(r"\]\((![^)\s]+)\)")
 _FINE: Final = "full resolution around places"
 #: The tables of volumes, and how much smaller each level is than the one before.
@@ -172,12 +172,11 @@ def plan_class_pack(
     chosen = choose(basket, runs)
     plan = plan_cells(runs.rows, portal.source, _cells(chosen, hide))
     items = tuple(_coarse(item, level, shown.whole) for item in plan.items)
-    is_portal = plan.origin in OWN_SOURCES or Location.of(plan.origin).is_remote
     hidden = {("annotations", annotation_id) for annotation_id in hide}
     plan = replace(
         plan,
         items=items,
-        origin=plan.origin if is_portal else "",  # not a path of this computer
+        origin=plan.origin if is_portal(plan.origin) else "",  # not a path of this computer
         rows_without_files=frozenset(rows_without_files(chosen)) - hidden,
     )
     titles = [folder.lesson.title for folder in folders] or [run.run.name for run in runs]
@@ -396,7 +395,7 @@ def write_class_pack(plan: ClassPackPlan, to: PathOrUrl, *, task: Task = UNWATCH
     """
     path = path_to_write(to)
     with written_whole(path, flush=False) as unfinished:
-        if path.suffix.lower() == _ZIP:
+        if path.suffix.lower() == ZIP:
             with TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as folder:
                 _write_folder(plan, Path(folder), task)
                 zip_folder(Path(folder), unfinished, task=task.part(_ADDED, 1.0))
@@ -409,7 +408,7 @@ def copy_pack(folder: Path, to: PathOrUrl, *, task: Task = UNWATCHED) -> Path:
     """Copy a pack to a new folder, or to a new ``.zip`` file; ExistsError if there is one already."""
     path = path_to_write(to)
     with written_whole(path, flush=False) as unfinished:
-        if path.suffix.lower() == _ZIP:
+        if path.suffix.lower() == ZIP:
             zip_folder(folder, unfinished, task=task)
         else:
             copy_files(folder, unfinished)

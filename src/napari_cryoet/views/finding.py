@@ -62,9 +62,9 @@ class Finding(NamedTuple):
 # sources
 
 
-def is_known_source(source: str) -> bool:
-    """Whether a view's source is one that napari-cryoet can open."""
-    return source in OWN_SOURCES or source == "pack" or is_web_address(source)
+def is_portal(source: str) -> bool:
+    """Whether a source is the live portal, the demo, or a server's address: the same everywhere."""
+    return source in OWN_SOURCES or is_web_address(source)
 
 
 def source_to_open(run: ViewedRun, packs: Iterable[Path | str], folder: Path | None) -> str:
@@ -92,7 +92,7 @@ def source_to_open(run: ViewedRun, packs: Iterable[Path | str], folder: Path | N
         with suppress(PackError):
             if open_pack(pack).id == run.pack_id:
                 return str(pack)
-    if run.source != "pack" and is_known_source(run.source):
+    if is_portal(run.source):
         return run.source
     if run.source == "pack" and folder is not None and is_pack(folder):
         return str(folder)

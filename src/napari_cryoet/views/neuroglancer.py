@@ -140,7 +140,7 @@ def read_state(fragment: str, run_id: int | None = None) -> View | None:
     if view is not None and hash_then == _hash(state):
         return view
     theirs = _view_of(state, run_id)
-    view = _moved(view, theirs) if view else replace(theirs, layers=_visible(theirs))
+    view = _moved(view, theirs) if view else replace(theirs, layers=theirs.visible_layers)
     return View.of(view.to_dict())  # FormatError unless all values are within their bounds
 
 
@@ -220,10 +220,6 @@ def _depth(layer: ViewedLayer) -> int:
     if layer.annotation is None:
         return 0
     return 1 if layer.annotation.shape == "SegmentationMask" else 2
-
-
-def _visible(view: View) -> tuple[ViewedLayer, ...]:
-    return tuple(layer for layer in view.layers if layer.looks.visible)
 
 
 def _places(state: _State) -> list[_Place | None]:
@@ -387,7 +383,7 @@ def linkable_tomogram(view: View) -> ViewedTomogram | None:
 
     It is the first visible one of the live portal, if the ids of it and its run are known.
     """
-    for layer in _visible(view):
+    for layer in view.visible_layers:
         run = view.runs[layer.run]
         is_linkable = layer.kind == "tomogram" and run.source == "live" and run.run_id is not None
         if is_linkable and layer.tomogram is not None and layer.tomogram.id is not None:
@@ -449,7 +445,7 @@ def _write_layers(layers: list[Any], places: list[_Place | None], view: View) ->
 
     Keys that Neuroglancer doesn't read are left out, as it does when it writes a state.
     """
-    shown = {layer.path: layer.looks for layer in _visible(view)}
+    shown = {layer.path: layer.looks for layer in view.visible_layers}
     meshes = {place.path for place in places if place and place.kind == "orientedmesh"}
     for layer, place in zip(layers, places, strict=True):
         looks = shown.get(place.path) if place else None

@@ -211,6 +211,11 @@ class View(Part, frozen=True, kw_only=True):
     camera: Camera
     words: Words = Words()
 
+    @property
+    def visible_layers(self) -> tuple[ViewedLayer, ...]:
+        """The layers without the hidden ones."""
+        return tuple(layer for layer in self.layers if layer.looks.visible)
+
     @classmethod
     def of(cls, data: object) -> View:
         """A view from plain data, such as a part of a larger JSON text; FormatError if it isn't one."""

@@ -306,7 +306,8 @@ class ShareBar(QWidget):
         view: View | None = None
         if self.switch.isChecked():
             try:
-                view = _visible(view_of(self._viewer))
+                whole = view_of(self._viewer)
+                view = replace(whole, layers=whole.visible_layers)  # students may lack others
             except CryoETError:
                 return  # there is no tomogram yet
         if view != self._shown:
@@ -366,9 +367,3 @@ class ShareBar(QWidget):
             features={VOTES: np.array(found.votes)},
         )
         self._layer.text = LETTERS | {"string": f"{{{VOTES}}}"}
-
-
-def _visible(view: View) -> View:
-    """A view without its hidden layers, which students may not have."""
-    shown = tuple(layer for layer in view.layers if layer.looks.visible)
-    return replace(view, layers=shown)

@@ -65,7 +65,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import Subject, Verdict
 from napari_cryoet.review.sheet import ReviewSheet
-from napari_cryoet.views.view import zyx_of
+from napari_cryoet.views.view import Zyx, zyx_of
 from napari_cryoet.volumes.crops import Frame
 from napari_cryoet.wording import count_text, nm_text
 
@@ -100,7 +100,7 @@ class TaskBox(QFrame):
         )
         set_look(self.bar.button, "isMain", True)
         self.bar.set_ready(False)
-        self.bar.start_requested.connect(self._on_check)
+        self.bar.start_requested.connect(lambda: self.answered.emit(self.answer()))
         self.column = column_in(self, ask, margins=(8, 6, 8, 6))
 
     def begin(self) -> None:
@@ -122,11 +122,6 @@ class TaskBox(QFrame):
     def update_bar(self) -> None:
         self.bar.set_ready(self.answer() is not None)
 
-    def _on_check(self) -> None:
-        answer = self.answer()
-        if answer is not None:
-            self.answered.emit(answer)
-
 
 def _crop_frame(diameter_angstrom: float, size_px: int) -> Frame:
     """The frame of crops around particles."""
@@ -141,14 +136,15 @@ class ChooseBox(TaskBox):
     def __init__(self, task: ChooseTask, stage: Stage, title: str) -> None:
         super().__init__(task, stage, title)
         self.choices = QButtonGroup(self)
-        lettered = zip(task.choices, ascii_uppercase, strict=False)
-        texts = [choice.text or letter for choice, letter in lettered]
-        self._choices = [_Choice(text) for text in texts]
-        for number, choice in enumerate(self._choices):
-            self.choices.addButton(choice.radio, number)
-            self.column.addWidget(choice)
-        places = enumerate(choice.position_zyx_angstrom for choice in task.choices)
-        self._crops = [(number, place) for number, place in places if place is not None]
+        self._choices: list[_Choice] = []
+        self._crops: dict[int, Zyx] = {}  # places by the number of their choice
+        for number, choice in enumerate(task.choices):
+            shown = _Choice(choice.text or ascii_uppercase[number])
+            self._choices.append(shown)
+            self.choices.addButton(shown.radio, number)
+            self.column.addWidget(shown)
+            if choice.position_zyx_angstrom is not None:
+                self._crops[number] = choice.position_zyx_angstrom
         self.feed = CropFeed(stage.tasks, self)
         self.feed.arrived.connect(self._on_crop)
         self.choices.idToggled.connect(lambda _number, _is_on: self.update_bar())
@@ -160,7 +156,7 @@ class ChooseBox(TaskBox):
                 self.stage.fetch_picture(choice.picture, shown.show_picture)
         volume = self.stage.volume
         if self._crops and volume is not None:
-            positions = np.array([place for _, place in self._crops])
+            positions = np.array(list(self._crops.values()))
             frame = _crop_frame(self.diameter_angstrom, _CROP_PX)
             self.feed.use(reader_at(volume, positions), frame)
             self.feed.want(range(len(positions)))
@@ -171,7 +167,7 @@ class ChooseBox(TaskBox):
 
     def _on_crop(self, row: int) -> None:
         picture = self.feed.picture(row)
-        number, _ = self._crops[row]
+        number = list(self._crops)[row]
         if picture is not None:
             self._choices[number].show_picture(picture.toImage())
 
@@ -405,7 +401,7 @@ class SortBox(TaskBox):
             button = QPushButton(text)
             button.setObjectName(f"verdict{text[0]}")
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the sheet
-            button.clicked.connect(partial(self._on_verdict, verdict))
+            button.clicked.connect(partial(self.judge, verdict))
             buttons.append(button)
         self.column.addWidget(row_of(*buttons))
         self.column.addWidget(self.progress)
@@ -429,8 +425,9 @@ class SortBox(TaskBox):
         rejected = review.rows_with(Verdict.REJECTED).tolist()
         return SortAnswer(kept=tuple(kept), rejected=tuple(rejected))
 
-    def judge(self, verdict: Verdict) -> None:
+    def judge(self, verdict: Verdict, _checked: bool = False) -> None:
         """Give the selected crops a verdict, and go on to the next undecided one."""
+        self.view.setFocus()
         cells = self.view.selected_cells
         if not cells:
             return
@@ -454,10 +451,6 @@ class SortBox(TaskBox):
             return None
         verdict, _ = _VERDICTS[Qt.Key(event.key())]
         return partial(self.judge, verdict)
-
-    def _on_verdict(self, verdict: Verdict, _checked: bool = False) -> None:
-        self.judge(verdict)
-        self.view.setFocus()
 
     def _on_picks(self, picks: Picks) -> None:
         self.sheet = self._sheet_of(picks)

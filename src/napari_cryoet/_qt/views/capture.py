@@ -31,7 +31,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.streaming import pyramid_of
-from napari_cryoet.views.finding import OWN_SOURCES, alignment_text
+from napari_cryoet.views.finding import alignment_text, is_portal
 from napari_cryoet.views.view import (
     MAX_PARTS,
     Looks,
@@ -177,16 +177,14 @@ def _run_of(about: Provenance) -> ViewedRun:
     """The run of a layer; a pack by its id, and by the portal that its records are from."""
     source = about.source
     pack_id = ""
-    if source and source not in OWN_SOURCES and not Location.of(source).is_remote:
+    if source and not is_portal(source):
         try:
             pack = open_pack(source)
         except PackError:  # it was moved since
             source = "pack"
         else:
             pack_id = pack.id
-            origin = pack.manifest.origin
-            is_portal = origin in OWN_SOURCES or (bool(origin) and Location.of(origin).is_remote)
-            source = origin if is_portal else "pack"
+            source = pack.manifest.origin if is_portal(pack.manifest.origin) else "pack"
     return ViewedRun(
         source=source,
         pack_id=pack_id,
