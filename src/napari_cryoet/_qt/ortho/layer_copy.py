@@ -7,6 +7,7 @@ too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -60,6 +61,8 @@ _OF_ROWS: Final = frozenset(
     {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
     | {"edge_width", "edge_color"}
 )
+#: The events of a mask whose shared array has changed in place.
+_PAINTED: Final = frozenset({"paint", "labels_update"})
 #: Attributes for 3D, which don't apply to planes.
 _ONLY_3D: Final = frozenset({"experimental_clipping_planes", "locked_data_level"})
 #: Attributes that napari's layer data tuples of labels lack.
@@ -151,19 +154,12 @@ class LayerCopy(QObject):
 
     def _layer_events(self) -> Iterator[tuple[Any, Callable[..., object]]]:
         events = self.layer.events
-        for name in self._attributes:
+        for name in {*self._attributes, "data", *_PAINTED}:
             if hasattr(events, name):
-                yield getattr(events, name), lambda _event=None, name=name: self._note(name)
-        if isinstance(self.layer, Image | Labels):
-            yield events.data, lambda _event=None: self._note("data")
-        if isinstance(self.layer, Labels):
-            yield events.paint, lambda _event=None: self._note("paint")
-            yield events.labels_update, lambda _event=None: self._note("paint")
+                yield getattr(events, name), partial(self._note, name)
         if isinstance(self.layer, Points):
-            yield (
-                self.layer.selected_data.events.items_changed,
-                lambda _event=None: self._note("selected_data"),
-            )
+            selection = self.layer.selected_data.events.items_changed
+            yield selection, partial(self._note, "selected_data")
         if isinstance(self.layer, Points | Vectors):
             yield events.set_data, self._on_sliced
 
@@ -178,10 +174,10 @@ class LayerCopy(QObject):
         if slab_nm_of(self.layer) != slab_nm_of(self.copy):
             self._note("slab")
 
-    def _note(self, name: str) -> None:
-        self._changed |= {name} | (
-            _OF_ROWS & set(self._attributes) if name in ("data", "features") else set()
-        )
+    def _note(self, name: str, *_event: object) -> None:
+        self._changed.add(name)
+        if name in ("data", "features"):
+            self._changed |= _OF_ROWS & set(self._attributes)
         self._update_soon.start()
 
     def _update(self) -> None:
@@ -197,7 +193,7 @@ class LayerCopy(QObject):
             self.copy.selected_data = set(self.layer.selected_data)
         if "slab" in changed:
             show_slab(self.copy, slab_nm_of(self.layer))
-        if "paint" in changed:  # the shared array changed in place
+        if changed & _PAINTED:
             self.copy.refresh(extent=False, thumbnail=False)
 
 

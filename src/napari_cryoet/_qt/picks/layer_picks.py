@@ -7,7 +7,6 @@ points when napari reorders rows. Other layers stay unchanged: their ids are mat
 from __future__ import annotations
 
 import contextlib
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -65,9 +64,9 @@ def picks_of(layer: Points) -> Picks:
     live = _live_picks_if_any(layer)
     if live is not None:
         return live.picks
-    known = layer.metadata.get(PICKS_KEY)
-    picks = read_picks(layer, known if isinstance(known, Picks) else None)
-    edit = what_changed(known, picks) if isinstance(known, Picks) else ""
+    known: Picks | None = layer.metadata.get(PICKS_KEY)
+    picks = read_picks(layer, known)
+    edit = "" if known is None else what_changed(known, picks)
     return picks.changed(edit) if edit else picks
 
 
@@ -90,10 +89,8 @@ class LivePicks(QObject):
 
     def __init__(self, layer: Points) -> None:
         super().__init__()
-        layer = getattr(
-            layer, "__wrapped__", layer
-        )  # napari's public proxies hide private attributes
-        self._layer_reference = weakref.ref(layer)
+        # napari's public proxies hide private attributes
+        self.layer: Points = getattr(layer, "__wrapped__", layer)
         self._picks = picks_of(layer)
         self._first_picks = self._picks  # to restore rotations after cut and paste
         self.read_kept: Callable[[], Picks] | None = (
@@ -105,16 +102,12 @@ class LivePicks(QObject):
             METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
         )
         self._settle_soon = single_shot(self, 0, self._settle_quietly)
-        self._keep(layer)
+        self._keep()
         vars(layer)[_LIVE] = self
         layer.events.data.connect(self._on_data)
         for event in (layer.events.features, layer.events.scale, layer.events.units):
             event.connect(self._on_table)
         layer.selected_data.events.items_changed.connect(self._on_selection)
-
-    @property
-    def layer(self) -> Points | None:
-        return self._layer_reference()
 
     @property
     def picks(self) -> Picks:
@@ -131,8 +124,7 @@ class LivePicks(QObject):
     @property
     def selected_ids(self) -> NDArray[np.int64]:
         """The ids of the selected picks, in the layer's order."""
-        ids, layer = self.picks.ids, self.layer
-        return ids[sorted(layer.selected_data)] if layer is not None else ids[:0]
+        return self.picks.ids[sorted(self.layer.selected_data)]
 
     def set(self, picks: Picks, edit: str = "") -> None:
         """Replace the layer's picks; those with known ids keep their size, symbol and colours.
@@ -145,18 +137,16 @@ class LivePicks(QObject):
             A description of the change, unless ``edits`` contains it already.
         """
         self._settle()
-        layer, before = self.layer, self._picks
+        before = self._picks
         spacing = before.spacing_angstrom
-        if layer is None:
-            return
         if spacing is not None and picks.spacing_angstrom not in {None, spacing}:
             picks = picks.rescaled(spacing, before.shape_zyx)
         self._picks = picks.changed(edit, next_id=max(before.next_id, picks.next_id))
-        layer.metadata[PICKS_KEY] = self._picks  # makes the layer one of ours
+        self.layer.metadata[PICKS_KEY] = self._picks  # makes the layer one of ours
         self.is_writing = True
         try:
-            self._write_rows(layer, before, self._picks)
-            self._keep(layer)
+            self._write_rows(before, self._picks)
+            self._keep()
         finally:
             self.is_writing = False
         self.changed.emit()
@@ -165,13 +155,12 @@ class LivePicks(QObject):
         """Give added picks ids from this one on; the layer stays as it is, even during a drag."""
         self._settle()
         self._picks = self._picks.changed(next_id=max(next_id, self._picks.next_id))
-        if self.layer is not None:
-            self._keep(self.layer)
+        self._keep()
 
     def _on_data(self, event: Any) -> None:
-        layer = self.layer
-        if layer is None or self.is_writing:
+        if self.is_writing:
             return
+        layer = self.layer
         if event.action not in _DONE:
             self._settle_quietly()  # record earlier changes as a separate edit
             self._is_changing = True
@@ -193,8 +182,7 @@ class LivePicks(QObject):
             self._settle_soon.start()
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
-        layer = self.layer
-        if layer is not None and not self.is_writing and len(layer.data) != len(self._picks):
+        if not self.is_writing and len(self.layer.data) != len(self._picks):
             self._settle_quietly()  # napari pastes without an event
         self.selection_changed.emit()
 
@@ -205,31 +193,31 @@ class LivePicks(QObject):
 
     def _settle(self) -> None:
         """Read the layer if it changed since the last call."""
-        layer = self.layer
-        if layer is None or self.is_writing or self._is_changing:
+        if self.is_writing or self._is_changing:
             return
         self._settle_soon.stop()
-        self._take_spacing(layer)
-        if _is_shown(layer, self._picks):
+        self._take_spacing()
+        if _is_shown(self.layer, self._picks):
             return
-        current = read_picks(layer, self._picks, self._first_picks)
+        current = read_picks(self.layer, self._picks, self._first_picks)
         edit = what_changed(self._picks, current)
         if edit:
             self._picks = current.changed(edit)
-        self._keep(layer)
+        self._keep()
         if edit:
             self.changed.emit()
 
-    def _take_spacing(self, layer: Points) -> None:
+    def _take_spacing(self) -> None:
         """Take the voxel spacing from the layer's scale if the source didn't define it."""
-        spacing = spacing_angstrom_of(layer)
+        spacing = spacing_angstrom_of(self.layer)
         if self._follows_scale and spacing != self._picks.spacing_angstrom:
             self._picks = self._picks.changed(spacing_angstrom=spacing)
-            self._keep(layer)
+            self._keep()
             self.changed.emit()
 
-    def _keep(self, layer: Points) -> None:
+    def _keep(self) -> None:
         """Store the picks in the metadata of our layer, and their ids in its features."""
+        layer = self.layer
         if PICKS_KEY not in layer.metadata:
             return
         layer.metadata[PICKS_KEY] = self._picks
@@ -240,7 +228,8 @@ class LivePicks(QObject):
             finally:
                 self.is_writing = False
 
-    def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
+    def _write_rows(self, before: Picks, picks: Picks) -> None:
+        layer = self.layer
         rows = _rows_of(before, picks.ids)
         selected = before.ids[sorted(layer.selected_data)]
         looks = {name: np.asarray(getattr(layer, name)) for name in _LOOKS}
@@ -424,11 +413,10 @@ def _ids_by_position(known: Picks, positions: NDArray[np.float64]) -> NDArray[np
 
 def _rows_of(known: Picks, ids: NDArray[np.int64]) -> NDArray[np.intp]:
     """The row of each id in the known picks; -1 if there is none."""
-    if not len(known):
-        return np.full(len(ids), -1)
-    order = np.argsort(known.ids)
-    rows = order[np.minimum(np.searchsorted(known.ids, ids, sorter=order), len(order) - 1)]
-    return np.where(known.ids[rows] == ids, rows, -1)
+    import pandas as pd
+
+    rows: NDArray[np.intp] = pd.Index(known.ids).get_indexer(ids)
+    return rows
 
 
 def _rotations(

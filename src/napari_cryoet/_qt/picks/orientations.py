@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import operator
-import weakref
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
@@ -48,9 +48,7 @@ from napari_cryoet.picks.orientations import (
 
 #: Opacity of arrows of unselected picks while others are selected.
 _UNSELECTED_OPACITY: Final = 0.25
-_POINTS: Final = (
-    "_napari_cryoet_points"  # the attribute of a Vectors layer that refers to its points
-)
+_POINTS: Final = "_napari_cryoet_points"  # the attribute of a Vectors layer that holds its points
 
 
 def show_orientations(
@@ -117,8 +115,7 @@ def adopt_arrows(layer: Points | Vectors, viewer: ViewerModel) -> None:
 def points_of(vectors: Vectors) -> Points | None:
     """The points that a layer of arrows follows, if any."""
     vectors = getattr(vectors, "__wrapped__", vectors)
-    reference = vars(vectors).get(_POINTS)
-    points: Points | None = None if reference is None else reference()
+    points: Points | None = vars(vectors).get(_POINTS)
     return points if points is not None and orientation_of(points).layer is vectors else None
 
 
@@ -138,7 +135,8 @@ class OrientationDisplay(QObject):
     def __init__(self, points: Points, parent: QObject) -> None:
         super().__init__(parent)
         self._live = live_picks_of(points)
-        self._vectors: weakref.ReferenceType[Vectors] | None = None
+        self._points = self._live.layer
+        self._vectors: Vectors | None = None
         self._layers: LayerList | None = None
         self.orientation = Orientation.OFF  # set by `show`
         self._length_angstrom = 0.0
@@ -152,12 +150,12 @@ class OrientationDisplay(QObject):
         self._remove_soon = single_shot(self, 0, self._remove_orphan)
         self._live.changed.connect(self._follow)
         self._live.selection_changed.connect(self._follow)
-        points = getattr(points, "__wrapped__", points)  # the layer behind napari's proxy
-        points.events.border_color.connect(self._on_looks)
-        points.events.set_data.connect(self._on_sliced)
-        points.events.visible.connect(self._on_visible)
+        events = self._points.events
+        events.border_color.connect(self._on_looks)
+        events.set_data.connect(self._on_sliced)
+        events.visible.connect(self._on_visible)
         for name in PLACING:
-            getattr(points.events, name).connect(self._on_placed)
+            getattr(events, name).connect(self._on_placed)
 
     @property
     def length_angstrom(self) -> float:
@@ -172,8 +170,7 @@ class OrientationDisplay(QObject):
     @property
     def layer(self) -> Vectors | None:
         """The layer of arrows; None if it was never drawn or was removed."""
-        vectors = self._vectors() if self._vectors is not None else None
-        return vectors if vectors is not None and vectors in (self._layers or ()) else None
+        return self._vectors if self._vectors in (self._layers or ()) else None
 
     @property
     def remark(self) -> str:
@@ -244,21 +241,14 @@ class OrientationDisplay(QObject):
     # following the points
 
     @property
-    def _points(self) -> Points:
-        return cast(Points, self._live.layer)  # alive, since its events and timers call us
-
-    @property
     def _spacing_angstrom(self) -> float:
         return self._live.picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM
 
     def _use(self, vectors: Vectors) -> None:
-        reference = weakref.ref(self._points)
-        self._vectors = weakref.ref(vectors)
-        vars(vectors)[_POINTS] = reference
+        self._vectors = vectors
+        vars(vectors)[_POINTS] = self._points
         self._drawn = ()
-        show_as_discs(
-            vectors, radius=lambda: radius_of(alive) if (alive := reference()) is not None else 0.0
-        )
+        show_as_discs(vectors, radius=partial(radius_of, self._points))
         show_slab(vectors, slab_nm_of(self._points))
 
     def _on_looks(self, _event: Any = None) -> None:
@@ -289,8 +279,9 @@ class OrientationDisplay(QObject):
     def _on_removed(self, layer: Layer) -> None:
         if layer is self._points:
             self._remove_soon.start()  # not during the removal
-        elif self._vectors is not None and layer is self._vectors():
-            self.orientation, self._vectors = Orientation.OFF, None
+        elif layer is self._vectors:
+            self.orientation = Orientation.OFF
+            self._vectors = None
 
     def _remove_orphan(self) -> None:
         """Remove the arrows if their points were removed."""
@@ -300,21 +291,18 @@ class OrientationDisplay(QObject):
 
     def _follow(self) -> None:
         with contextlib.suppress(ValueError):  # points with coordinates that aren't finite
-            self._draw(self._points)
+            self._draw(self._live.picks)
 
-    def _draw(self, points: Points) -> None:
+    def _draw(self, picks: Picks) -> None:
         self._follow_soon.stop()
-        picks = self._live.picks
+        points = self._points
         vectors = self.layer or self._new_layer(points, picks)
         if vectors is None:
             return
         length = self.length_angstrom / self._spacing_angstrom
         drawn = (picks, points.shown, points.size, self.orientation, length)
-        if (
-            self._drawn
-            and all(map(operator.is_, self._drawn[:3], drawn[:3]))
-            and self._drawn[3:] == drawn[3:]
-        ):
+        is_same = self._drawn and all(map(operator.is_, self._drawn[:3], drawn[:3]))
+        if is_same and self._drawn[3:] == drawn[3:]:
             self._paint(vectors, points)
             return
         arrows = orientation_vectors(picks, self.orientation, length, points.shown)
