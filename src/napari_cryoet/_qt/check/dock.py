@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -32,7 +31,13 @@ from napari_cryoet._qt.picks.layer_picks import (
 )
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.widgets.controls import form_of, more_button, number_box, plain_label
+from napari_cryoet._qt.widgets.controls import (
+    column_in,
+    form_of,
+    more_button,
+    number_box,
+    plain_label,
+)
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet._qt.widgets.theme import Theme, pixmap
@@ -187,12 +192,16 @@ class CheckDock(Dock):
     def _lay_out(self) -> None:
         options = QWidget()
         form_of(("Diameter", self.diameter_nm), parent=options)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 4)
-        column.addLayout(form_of(("Picks", self.points), ("Tomogram", self.image)))
-        for part in (more_button(options), options, self.bar):
-            column.addWidget(part)
-        column.addWidget(self.results, 1)
+        column = column_in(
+            self,
+            form_of(("Picks", self.points), ("Tomogram", self.image)),
+            more_button(options),
+            options,
+            self.bar,
+            self.results,
+            margins=(6, 6, 6, 4),
+        )
+        column.setStretchFactor(self.results, 1)
 
 
 class _Checked(NamedTuple):
@@ -220,9 +229,7 @@ class CheckResults(QScrollArea):
     def clear(self) -> None:
         self.headline, self.texts, self.buttons = "", list[str](), dict[str, QPushButton]()
         page = QWidget()
-        self._column = QVBoxLayout(page)
-        self._column.setContentsMargins(0, 4, 0, 0)
-        self._column.setSpacing(8)
+        self._column = column_in(page, margins=(0, 4, 0, 0), spacing=8)
         self.setWidget(page)
 
     def show_findings(self, findings: Findings) -> None:

@@ -12,12 +12,7 @@ from msgspec.structs import replace
 from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import (
-    QFrame,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
 
 from napari_cryoet._qt.compare.results import CompareResults, OldNotice, RankingTable
 from napari_cryoet._qt.files.questions import ask_spacing
@@ -28,6 +23,7 @@ from napari_cryoet._qt.picks.layer_picks import lacks_unit, picks_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.widgets.controls import (
+    column_in,
     copy_text,
     form_of,
     more_button,
@@ -357,10 +353,9 @@ class CompareDock(Dock):
     def _lay_out(self) -> None:
         form = form_of(("A, judged", self.a), ("B, reference", self.b), ("Radius", self.radius))
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(6, 6, 6, 4)
-        column.addLayout(form)
-        for part in (
+        column = column_in(
+            page,
+            form,
             more_button(self.settings.native),
             self.settings.native,
             self.bar,
@@ -370,17 +365,15 @@ class CompareDock(Dock):
             self.why_not,
             self.results_are_old,
             self.results,
-        ):
-            column.addWidget(part)
+            margins=(6, 6, 6, 4),
+        )
         column.addStretch(1)
         scroll = _Page()
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setWidgetResizable(True)
         scroll.setWidget(page)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        column_in(self, scroll, margins=(0, 0, 0, 0))
 
 
 class _Page(QScrollArea):

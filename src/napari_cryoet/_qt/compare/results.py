@@ -16,12 +16,17 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QTreeWidget,
     QTreeWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_cryoet._qt.connections import Connections
-from napari_cryoet._qt.widgets.controls import flow_of, form_of, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.controls import (
+    column_in,
+    flow_of,
+    form_of,
+    plain_label,
+    plain_tooltip,
+)
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE
@@ -56,10 +61,8 @@ class CompareResults(QWidget):
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
-        self._outer = QVBoxLayout(self)
-        self._outer.setContentsMargins(0, 0, 0, 0)
         self._page = QWidget()
-        self._outer.addWidget(self._page)
+        self._outer = column_in(self, self._page, margins=(0, 0, 0, 0))
         self.hide()
 
     def show_comparison(self, comparison: Comparison) -> None:
@@ -86,15 +89,17 @@ class CompareResults(QWidget):
         self.copy.clicked.connect(lambda _checked=False: self.copy_requested.emit())
         self.copy.setToolTip("Copy all numbers and the settings")
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 6, 0, 0)
-        column.addWidget(self.headline)
-        column.addWidget(self.setting)
-        column.addLayout(flow_of(self.show_buttons))
-        column.addLayout(self.table)
-        for part in (*self.plots, self.notes):
-            column.addWidget(part)
-        column.addWidget(self.copy)
+        column_in(
+            page,
+            self.headline,
+            self.setting,
+            flow_of(self.show_buttons),
+            self.table,
+            *self.plots,
+            self.notes,
+            self.copy,
+            margins=(0, 6, 0, 0),
+        )
         self._outer.replaceWidget(self._page, page)
         self._page.deleteLater()
         self._page = page

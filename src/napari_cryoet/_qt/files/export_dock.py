@@ -12,10 +12,8 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
-    QVBoxLayout,
 )
 
 from napari_cryoet._qt.connections import Connections
@@ -36,7 +34,7 @@ from napari_cryoet._qt.picks.layer_picks import (
 )
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import explain, form_of, plain_label
+from napari_cryoet._qt.widgets.controls import column_in, explain, form_of, plain_label, row_of
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -178,25 +176,15 @@ class ExportPicks(Dock):
         explain(self.choose, "Choose the folder, and the name of the file")
         explain(self.tomogram, "The tomogram's name in your RELION project, rlnTomoName")
         explain(self.who, "Your name, for the record in the file; may be empty")
-        file, kind = QHBoxLayout(), QHBoxLayout()
-        file.addWidget(self.path, 1)
-        file.addWidget(self.choose)
-        kind.addWidget(self.format, 1)
-        kind.addWidget(self.version)
-        names = (
+        self._form = form_of(
             ("Picks", self.layer),
             ("Which", self.which),
-            ("Format", kind),
+            ("Format", row_of(self.format, self.version)),
             ("Tomogram", self.tomogram),
-            ("File", file),
+            ("File", row_of(self.path, self.choose)),
             ("By", self.who),
         )
-        column = QVBoxLayout(self)
-        self._form = form_of(*names)
-        column.addLayout(self._form)
-        for widget in (self.count, self.losses, self.bar):
-            column.addWidget(widget)
-        column.addStretch(1)
+        column_in(self, self._form, self.count, self.losses, self.bar).addStretch(1)
 
     def _connect(self) -> None:
         self.layer.layer_changed.connect(self._on_layer)

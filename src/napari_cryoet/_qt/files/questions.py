@@ -15,11 +15,8 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QFormLayout,
-    QHBoxLayout,
     QInputDialog,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,10 +25,13 @@ from napari_cryoet._qt.layers.placement import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.widgets.controls import (
     agrees,
+    column_in,
+    form_of,
     main_window,
     narrow_combo,
     number_box,
     plain_label,
+    row_of,
     viewer_of_a_person,
     viewer_to_ask_in,
 )
@@ -279,19 +279,19 @@ class ContextDialog(QDialog):
             "Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known"
         )
         self.sizes_zyx = [QSpinBox() for _ in "zyx"]
-        sizes = QHBoxLayout()
         for axis, box in zip("zyx", self.sizes_zyx, strict=True):
             box.setRange(0, _MAX_VOXELS)
             box.setSpecialValueText(axis)
             box.setAccessibleName(f"Size along {axis} in voxels")
-            sizes.addWidget(box, 1)
+        sizes = row_of(*self.sizes_zyx)
         asks_size = "shape_zyx" in missing  # needs the voxel spacing too
         asks_spacing = asks_size or "spacing_angstrom" in missing
-        form = QFormLayout()
-        form.addRow("Tomogram", self.tomogram)
-        form.addRow("Same as", self.volume)
-        form.addRow("Voxel spacing", self.spacing)
-        form.addRow("Voxels z, y, x", sizes)
+        form = form_of(
+            ("Tomogram", self.tomogram),
+            ("Same as", self.volume),
+            ("Voxel spacing", self.spacing),
+            ("Voxels z, y, x", sizes),
+        )
         form.setRowVisible(self.tomogram, "tomogram" in missing)
         form.setRowVisible(self.volume, asks_spacing and bool(volumes))
         form.setRowVisible(self.spacing, asks_spacing)
@@ -301,10 +301,7 @@ class ContextDialog(QDialog):
         )
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.addWidget(self.message)
-        column.addLayout(form)
-        column.addWidget(buttons)
+        column_in(self, self.message, form, buttons)
         self.volume.currentIndexChanged.connect(self._on_volume)
 
     def prefer(self, tomograms: Sequence[str], active: str) -> None:

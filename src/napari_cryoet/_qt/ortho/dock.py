@@ -9,12 +9,10 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QDockWidget,
-    QHBoxLayout,
     QMainWindow,
     QPushButton,
     QSizePolicy,
     QSplitter,
-    QVBoxLayout,
 )
 
 from napari_cryoet._qt.layers.ownership import LayerWatch, real
@@ -23,7 +21,7 @@ from napari_cryoet._qt.ortho.layer_copy import why_not_copied
 from napari_cryoet._qt.ortho.plane_view import XZ, YZ, PlaneView, unit_of
 from napari_cryoet._qt.seam import delete_in_own_canvas
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import ElidedLabel, plain_tooltip
+from napari_cryoet._qt.widgets.controls import ElidedLabel, column_in, plain_tooltip, row_of
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet.wording import count_text, plain
 
@@ -190,11 +188,6 @@ class OrthoViews(Dock):
         self.position.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in missing)))
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.addWidget(self.position, 1)
-        top.addWidget(self.fit)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 2, 6, 4)
-        column.setSpacing(3)
-        column.addLayout(top)
-        column.addWidget(self.splitter, 1)
+        top = row_of(self.position, self.fit)
+        column = column_in(self, top, self.splitter, margins=(6, 2, 6, 4), spacing=3)
+        column.setStretchFactor(self.splitter, 1)

@@ -13,7 +13,7 @@ from napari.layers import Layer
 from napari.qt import QtViewer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.ortho.cursor import (
@@ -27,7 +27,7 @@ from napari_cryoet._qt.ortho.layer_copy import LayerCopy, why_not_copied
 from napari_cryoet._qt.seam import delete_in_own_canvas
 from napari_cryoet._qt.streaming.progressive import SETTLE_MS, StreamState, state_text
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import ElidedLabel
+from napari_cryoet._qt.widgets.controls import ElidedLabel, column_in
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS
 from napari_cryoet.wording import joined
 
@@ -94,10 +94,7 @@ class PlaneView(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(f"{plane.name} plane")
         self.label = ElidedLabel(name="dimText")
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(2, 1, 2, 2)
-        self._column.setSpacing(2)
-        self._column.addWidget(self.label)
+        self._column = column_in(self, self.label, margins=(2, 1, 2, 2), spacing=2)
         self._column.addStretch(1)  # replaced by the canvas
         self._fit_soon = single_shot(self, 0, self._fit_again)
         self._say_soon = single_shot(self, SETTLE_MS, self._say_state)

@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSlider,
     QToolButton,
-    QVBoxLayout,
 )
 from superqt import QElidingLabel
 
@@ -49,7 +48,7 @@ from napari_cryoet._qt.review.crops import (
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import disk, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.widgets.controls import explain, plain_label, progress_bar, row_of
+from napari_cryoet._qt.widgets.controls import column_in, explain, plain_label, progress_bar, row_of
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.exceptions import CryoETError
@@ -583,14 +582,18 @@ class ReviewDock(Dock):
             self.average,
             row_of(self.progress, self.counts, self.as_layers, self.export),
         )
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 2)
-        column.setSpacing(5)
-        for part in (
-            *(row_of(self.points, self.controls.crop_size, self.gear), self.controls),
-            *(self.notice, self.hint, *self._judging, row_of(self.status, self.retry, self.stop)),
-        ):
-            column.addWidget(part, 1 if part is self.sheet else 0)
+        column = column_in(
+            self,
+            row_of(self.points, self.controls.crop_size, self.gear),
+            self.controls,
+            self.notice,
+            self.hint,
+            *self._judging,
+            row_of(self.status, self.retry, self.stop),
+            margins=(6, 6, 6, 2),
+            spacing=5,
+        )
+        column.setStretchFactor(self.sheet, 1)
         column.addStretch(0)
         for kind in (QAbstractButton, QComboBox, QSlider):
             for control in self.findChildren(kind):

@@ -12,12 +12,11 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QSizePolicy,
     QTreeView,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import not_none
+from napari_cryoet._qt.widgets.controls import column_in, not_none
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
 from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
@@ -49,10 +48,8 @@ class ListPage(QWidget):
         )
         self.view = RecordView(theme, self.model, name, uniform=uniform)
         self.loadable = Loadable(self.view)
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(4)
-        self.column.addWidget(self.loadable, 1)
+        self.column = column_in(self, self.loadable, margins=(0, 0, 0, 0), spacing=4)
+        self.column.setStretchFactor(self.loadable, 1)
 
     def focus_list(self) -> None:
         self.view.stand_somewhere()

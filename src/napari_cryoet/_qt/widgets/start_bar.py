@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from qtpy.QtCore import QEvent, Qt, Signal
-from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QPushButton, QWidget
 
 from napari_cryoet._qt.tasks import Tasks, UnexpectedError
 from napari_cryoet._qt.widgets.controls import (
     BAR_STEPS,
     COPY_REPORT,
+    column_in,
     copy_text,
     not_none,
     plain_label,
@@ -35,10 +36,7 @@ class StartBar(QWidget):
         self.message = plain_label(name="dimText")
         self.report = push_button(COPY_REPORT)
         self._report = ""  # of the bug that is shown
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.button, self.bar, self.message, self.report):
-            column.addWidget(part)
+        column_in(self, self.button, self.bar, self.message, self.report, margins=(0, 0, 0, 0))
         self.button.clicked.connect(self._on_click)
         self.report.clicked.connect(lambda _checked=False: copy_text(self._report))
         tasks.started.connect(self._on_change)
