@@ -12,6 +12,7 @@ from napari.components.overlays import SceneOverlay
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt import seam
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.tasks import single_shot
 
@@ -41,8 +42,9 @@ class SharedCursor(QObject):
         # delayed: these sliders don't change the viewer's plane, but napari slices all layers again
         self._along = single_shot(self, _STILL_MS, self._move_along)
         self._crosshair = show_crosshair(viewer)
-        viewer.dims.events.point.connect(self._on_dims)
-        viewer.dims.events.ndim.connect(self._on_dims)
+        self._connections = Connections()
+        self._connections.connect(viewer.dims.events.point, self._on_dims)
+        self._connections.connect(viewer.dims.events.ndim, self._on_dims)
         viewer.mouse_drag_callbacks.append(self._on_drag)
         self._draw()
 
@@ -80,8 +82,7 @@ class SharedCursor(QObject):
         self._waiting.clear()
         self._next.stop()
         self._along.stop()
-        self._viewer.dims.events.point.disconnect(self._on_dims)
-        self._viewer.dims.events.ndim.disconnect(self._on_dims)
+        self._connections.close()
         self._viewer.mouse_drag_callbacks.remove(self._on_drag)
         remove_crosshair(self._viewer)
 
@@ -106,9 +107,8 @@ class SharedCursor(QObject):
                 self._next.start(_APART_MS)
 
     def _move_across(self) -> None:
-        dims = self._viewer.dims
         self._draw()
-        self._move_dims([axis for axis in range(dims.ndim) if axis not in dims.displayed])
+        self._move_dims(self._viewer.dims.not_displayed)
         self._along.start()
 
     def _move_along(self) -> None:
@@ -178,14 +178,11 @@ def _visual_over(scene_visual: Any) -> type:
                 node=Line(np.zeros((8, 3), np.float32), color=_COLOR, connect="segments"), **options
             )
             dims, camera = self.viewer.dims, self.viewer.scene.camera
-            self._events = (
-                self.overlay.events.position,
-                camera.events.zoom,
-                dims.events.order,
-                dims.events.ndisplay,
-            )
-            for event in self._events:
-                event.connect(self._on_move)
+            self._connections = Connections()
+            self._connections.connect(self.overlay.events.position, self._on_move)
+            self._connections.connect(camera.events.zoom, self._on_move)
+            self._connections.connect(dims.events.order, self._on_move)
+            self._connections.connect(dims.events.ndisplay, self._on_move)
             self.reset()
             self._on_move()
 
@@ -205,8 +202,7 @@ def _visual_over(scene_visual: Any) -> type:
             self.node.set_data(ends.astype(np.float32))
 
         def close(self) -> None:
-            for event in self._events:
-                event.disconnect(self._on_move)
+            self._connections.close()
             super().close()
 
     return VispyCrosshair

@@ -21,7 +21,13 @@ from napari_cryoet._qt.ortho.layer_copy import why_not_copied
 from napari_cryoet._qt.ortho.plane_view import XZ, YZ, PlaneView, unit_of
 from napari_cryoet._qt.seam import delete_in_own_canvas
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import ElidedLabel, column_in, plain_tooltip, row_of
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    column_in,
+    not_none,
+    plain_tooltip,
+    row_of,
+)
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet.wording import count_text, plain
 
@@ -53,7 +59,6 @@ class OrthoViews(Dock):
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding
         )  # else napari adds a stretch
-        self._is_closed = False
         self.shared_cursor = SharedCursor(napari_viewer, self)
         self.position = ElidedLabel(name="dimText")
         self.fit = QPushButton("Fit")
@@ -95,7 +100,8 @@ class OrthoViews(Dock):
 
     def _end(self) -> None:
         """Close all canvases and layers, and stop their requests."""
-        self._is_closed = True
+        self._build_soon.stop()
+        self._replace_soon.stop()
         self._watch.close()
         for view in self.views:
             view.close_down()
@@ -114,8 +120,6 @@ class OrthoViews(Dock):
 
     def _replace_views(self) -> None:
         """Recreate both planes after the dock moved to another window."""
-        if self._is_closed:
-            return
         for view in self.views:
             view.close_down()
             view.setParent(None)
@@ -125,20 +129,17 @@ class OrthoViews(Dock):
 
     def _build_next(self) -> None:
         """Build the next part of a plane, so that the window can process events in between."""
-        if self._is_closed:
-            return
         if any(view.build_next() for view in self.views):
             self._build_soon.start()
         else:
             self.opened.emit()
 
     def _set_active(self, is_active: bool) -> None:
-        if not self._is_closed:
-            self.shared_cursor.set_shown(is_active)
-            for view in self.views:
-                view.set_active(is_active)
-            if is_active and not all(view.is_complete for view in self.views):
-                self._build_soon.start()
+        self.shared_cursor.set_shown(is_active)
+        for view in self.views:
+            view.set_active(is_active)
+        if is_active and not all(view.is_complete for view in self.views):
+            self._build_soon.start()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         super().showEvent(event)
@@ -150,12 +151,8 @@ class OrthoViews(Dock):
         self._set_active(False)
         holder = self.parent()
         window = holder.parent() if isinstance(holder, QDockWidget) else None
-        if (
-            isinstance(window, QMainWindow)
-            and not window.isVisible()
-            and event is not None
-            and not event.spontaneous()
-        ):
+        is_hidden = isinstance(window, QMainWindow) and not window.isVisible()
+        if is_hidden and not not_none(event).spontaneous():
             self.close_down()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:

@@ -129,8 +129,6 @@ class PlaneView(QWidget):
 
     def close_down(self) -> None:
         """Disconnect from the main viewer and close the canvas."""
-        if self._is_closed:
-            return
         self._is_closed = True
         self._connections.close()
         self._close_layers()
@@ -382,7 +380,7 @@ class PlaneView(QWidget):
 
     def _on_context_lost(self) -> None:
         """Stop drawing: in another window, Qt creates a context whose texture numbers may clash with the main one's."""
-        if not self._is_closed and self.qt_viewer is not None:
+        if self.qt_viewer is not None:
             self._close_layers()
             self.is_complete = True
             self.qt_viewer.canvas.native.setUpdatesEnabled(False)

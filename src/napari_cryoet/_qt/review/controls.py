@@ -11,9 +11,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QSizePolicy,
     QSlider,
@@ -23,7 +20,14 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
-from napari_cryoet._qt.widgets.controls import explain, narrow_combo, plain_label
+from napari_cryoet._qt.widgets.controls import (
+    explain,
+    form_of,
+    narrow_combo,
+    not_none,
+    plain_label,
+    row_of,
+)
 from napari_cryoet.measure.measuring import CONTRAST, DENSITY, EDGE, NEAREST
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.sheet import Looks
@@ -145,22 +149,14 @@ class ReviewControls(QWidget):
         )  # also when the field loses the focus
 
     def _lay_out(self) -> None:
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setHorizontalSpacing(6)
-        form.setVerticalSpacing(4)
-        for name, fields in (
-            ("Tomogram", (self.image,)),
-            ("Crop", (self.side, self.slab)),
-            ("Plane", (self.plane, self.oriented)),
-            ("Sort", (self.order, self.direction)),
-            ("Filter", (self.filter,)),
-        ):
-            label, row = QLabel(name), QHBoxLayout()
-            label.setObjectName("dimText")
-            for field in fields:
-                row.addWidget(field, 0 if field is self.direction else 1)
-            form.addRow(label, row)
+        form = form_of(
+            ("Tomogram", self.image),
+            ("Crop", row_of(self.side, self.slab)),
+            ("Plane", row_of(self.plane, self.oriented)),
+            ("Sort", row_of(self.order, self.direction)),
+            ("Filter", self.filter),
+            parent=self,
+        )
         form.addRow(self.filter_problem)
 
 
@@ -182,7 +178,8 @@ class _Length(QDoubleSpinBox):
         self.setMinimumWidth(40)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        if event is not None and event.text().isalpha() and not event.modifiers():
+        event = not_none(event)
+        if event.text().isalpha() and not event.modifiers():
             event.ignore()
         else:
             super().keyPressEvent(event)
