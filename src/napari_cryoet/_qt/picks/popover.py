@@ -20,6 +20,7 @@ from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
 from napari_cryoet._qt.widgets.controls import (
     form_of,
     main_window,
+    not_none,
     number_box,
     plain_label,
     plain_tooltip,
@@ -101,14 +102,11 @@ class PicksPopover(QFrame):
     def open_at(self, position: QPoint) -> None:
         """Open at a screen position, moved so that the whole popover is visible."""
         self.adjustSize()
-        screen = self.screen()
-        if screen is not None:
-            available = screen.availableGeometry()
-            position = QPoint(
-                max(available.left(), min(position.x(), available.right() - self.width())),
-                max(available.top(), min(position.y(), available.bottom() - self.height())),
-            )
-        self.move(position)
+        available = not_none(self.screen()).availableGeometry()
+        self.move(
+            max(available.left(), min(position.x(), available.right() - self.width())),
+            max(available.top(), min(position.y(), available.bottom() - self.height())),
+        )
         self.show()
         self.diameter.setFocus(Qt.FocusReason.PopupFocusReason)
         self.diameter.selectAll()

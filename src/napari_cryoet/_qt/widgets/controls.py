@@ -169,23 +169,21 @@ class ElidedCombo(QComboBox):
 
     def showPopup(self) -> None:
         """Open the list as wide as its longest text, within the screen."""
-        view, screen = self.view(), self.screen()
-        popup = None if view is None else view.parentWidget()
-        if view is not None and popup is not None and screen is not None:
-            width = view.sizeHintForColumn(0) + _SCROLL_BAR_PX
-            popup.setMinimumWidth(min(width, screen.availableGeometry().width()))
+        view = not_none(self.view())
+        width = view.sizeHintForColumn(0) + _SCROLL_BAR_PX
+        screen_px = not_none(self.screen()).availableGeometry().width()
+        not_none(view.parentWidget()).setMinimumWidth(min(width, screen_px))
         super().showPopup()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         painter, option = QStylePainter(self), QStyleOptionComboBox()
         self.initStyleOption(option)
-        style, part = self.style(), QStyle.SubControl.SC_ComboBoxEditField
-        if style is not None:
-            field = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
-            text = self.currentText() or self.placeholderText()
-            option.currentText = self.fontMetrics().elidedText(
-                text, Qt.TextElideMode.ElideRight, field.width() - 2
-            )
+        kind, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        field = not_none(self.style()).subControlRect(kind, option, part, self)
+        text = self.currentText() or self.placeholderText()
+        option.currentText = self.fontMetrics().elidedText(
+            text, Qt.TextElideMode.ElideRight, field.width() - 2
+        )
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
@@ -287,9 +285,9 @@ def wrappable(text: str) -> str:
     return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
-def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = "") -> QLabel:
+def plain_label(text: str = "", *, name: str = "") -> QLabel:
     """A wrapping label for plain text that breaks words longer than a line."""
-    label = WrappedLabel(parent)
+    label = WrappedLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.setText(text)
@@ -341,9 +339,8 @@ class ElidedLabel(QElidingLabel):
         *,
         elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
         name: str = "",
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self.setObjectName(name)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setElideMode(elide)
