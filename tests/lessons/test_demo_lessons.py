@@ -8,7 +8,7 @@ import pytest
 
 from lessons.demo_answers import answers_to, expected_picks, sorted_rightly
 from napari_cryoet import compare, open_portal, read_index
-from napari_cryoet.demo.lesson_files import write_lessons
+from napari_cryoet.demo.write import write_lessons
 from napari_cryoet.lessons.folder import lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import CompareTask
 from napari_cryoet.lessons.markdown import parse_action, to_html

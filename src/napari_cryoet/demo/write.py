@@ -1,9 +1,10 @@
-"""Write the demo as a pack, with the portal's file layout, and cache it."""
+"""Write the demo as a pack, with the portal's file layout and lessons, and cache it."""
 
 from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,15 +13,25 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from napari_cryoet.demo import rows
-from napari_cryoet.demo.annotations import object_count, points_of, write_shape
-from napari_cryoet.demo.lesson_files import write_lessons
-from napari_cryoet.demo.rows import AnnotationPlan, DemoPath, RunPlan, Size, Tables, TomogramPlan
-from napari_cryoet.demo.scenes import RECIPES
+from napari_cryoet.demo.annotations import object_count, pick_particles, points_of, write_shape
+from napari_cryoet.demo.rows import (
+    AnnotationPlan,
+    DemoPath,
+    Method,
+    RunPlan,
+    Size,
+    Tables,
+    TomogramPlan,
+)
+from napari_cryoet.demo.scenes import RECIPES, Floats, rng_for, scene
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
 from napari_cryoet.files import cache_path, prepare_target, written_whole
+from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.mrc import write_mrc
+from napari_cryoet.formats.notes import written_with_notes
 from napari_cryoet.formats.ome_zarr import ImageKind, write_pyramid
 from napari_cryoet.packs.pack import is_pack, write_pack
+from napari_cryoet.picks import Picks
 from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
@@ -30,6 +41,21 @@ if TYPE_CHECKING:
 _CONTENT_VERSION: Final = 13  # increase it when the content changes, to invalidate cached demos
 _STEPS_PER_UNIT: Final = 16  # of non-integer grey values
 _PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # longer side in pixels
+
+#: The run whose picks are hidden: it has a tomogram and no annotation.
+_LESSON_RUN: Final = next(run for run in rows.RUNS if run.name == "DEMO_003")
+_TEXTS: Final = Path(__file__).with_name("lessons")
+_FINDING: Final = "2-finding-ribosomes"
+_TRUSTING: Final = "3-can-you-trust-this-annotation"
+#: The annotators of the lesson about trust: one is shifted, one is right, and one is sloppy.
+_ANNOTATORS: Final = {
+    "A": Method("", "", jitter=12, shift_xyz=(150.0, 0.0, 0.0), missed=0.1),
+    "B": Method("", "", jitter=10, missed=0.08),
+    "C": Method("", "", jitter=40, missed=0.45, invented=0.3),
+}
+_CANDIDATES: Final = Method("", "", jitter=20, missed=0.6)
+_N_NOISE: Final = 3
+_NOWHERE_ANGSTROM: Final = 200.0  # from a ribosome
 
 
 def demo_folder() -> Path:
@@ -273,3 +299,48 @@ def save_photo(path: Path, volume_zyx: NDArray[Any], longest_side: int) -> None:
 def _save_photos(folder: DemoPath, volume_zyx: Volume32, start: str = "") -> None:
     for name, longest_side in _PHOTO_SIZES.items():
         save_photo(folder.path / f"{start}{name}.png", volume_zyx, longest_side)
+
+
+# lessons
+
+
+def write_lessons(folder: Path, size: Size) -> None:
+    """Write all lessons into a folder, one folder each."""
+    spacing = _LESSON_RUN.spacing_angstrom(size)
+    shown_spacing = f"{_LESSON_RUN.spacing_angstrom('full'):.3f}"
+    for path in sorted(_TEXTS.glob("*/lesson.md")):
+        text = path.read_text(encoding="utf-8").replace(shown_spacing, f"{spacing:.3f}")
+        target = folder / path.parent.name / path.name
+        target.parent.mkdir(parents=True)
+        target.write_text(text, encoding="utf-8", newline="\n")
+    shape = _LESSON_RUN.shape_zyx(size)
+    notes = {"voxel_spacing_angstrom": spacing, "shape_zyx": shape}
+    for name, positions_xyz in _positions():
+        picks = Picks(positions_xyz[:, ::-1] / spacing, spacing, shape_zyx=shape)
+        target = folder / name
+        with written_with_notes(target, notes, flush=False) as unfinished:
+            ndjson.write(picks, unfinished, target, "ndjson")
+
+
+def _positions() -> Iterator[tuple[str, Floats]]:
+    """The files of picks by name, and their positions (n, 3) in ångström, x, y, z."""
+    truth = scene(_LESSON_RUN.scene)
+    ribosomes = truth.positions_angstrom_xyz["ribosome"]
+    proteasomes = truth.positions_angstrom_xyz["proteasome"]
+    yield f"{_FINDING}/answers/ribosomes.ndjson", ribosomes
+    yield f"{_FINDING}/answers/proteasomes.ndjson", proteasomes
+    yield f"{_TRUSTING}/answers/ribosomes.ndjson", ribosomes
+
+    rng = rng_for("lessons", "candidates")
+    some = pick_particles(_CANDIDATES, truth, "ribosome", rng).positions_xyz
+    anywhere = rng.uniform(0.1, 0.9, (200, 3)) * truth.recipe.extent_xyz
+    distances = np.linalg.norm(anywhere[:, None] - ribosomes, axis=-1).min(axis=1)
+    noise = anywhere[distances > _NOWHERE_ANGSTROM][:_N_NOISE]
+    candidates = np.concatenate([some, proteasomes, noise])
+    yield f"{_FINDING}/picks/candidates.ndjson", rng.permutation(candidates)
+
+    for name, method in _ANNOTATORS.items():
+        points = pick_particles(method, truth, "ribosome", rng_for("lessons", name))
+        positions = points.positions_xyz
+        inside = ((positions >= 0) & (positions <= truth.recipe.extent_xyz)).all(axis=1)
+        yield f"{_TRUSTING}/picks/{name}.ndjson", positions[inside]
