@@ -27,10 +27,10 @@ from napari_cryoet.basket.contents import (
     rows_without_files,
 )
 from napari_cryoet.demo.write import ensure_demo_pack
-from napari_cryoet.download.blocks import blocks_in, download_blocks
 from napari_cryoet.download.folder import MANIFEST_NAME
 from napari_cryoet.download.lists import FOLDER as SCRIPTS_FOLDER
 from napari_cryoet.download.plan import Plan, PlannedItem, dated_row, plan_cells
+from napari_cryoet.download.region import blocks_in, download_blocks
 from napari_cryoet.download.run import download_files
 from napari_cryoet.exceptions import FormatError, NotFoundError, require_known
 from napari_cryoet.files import UNFINISHED, clean_name, size_on_disk, written_whole
