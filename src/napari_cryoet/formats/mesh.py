@@ -44,10 +44,6 @@ def read_mesh(content: bytes, where: str) -> Mesh:
     """Parse the content of a self-contained .glb file; ``where`` names it in messages."""
     import trimesh
 
-    if len(content) > MAX_FILE_BYTES:
-        raise FormatError(
-            f"{where} is too large for a mesh (the limit is {MAX_FILE_BYTES >> 20} MB)."
-        )
     try:
         _check_description(content)
         scene = trimesh.load_scene(

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.common import (
-    MAX_FILE_BYTES,
     MAX_PICKS,
     Context,
     is_missing,
@@ -79,8 +78,6 @@ def read_points(
 
     ``known`` are further attributes of the picks; ``where`` names the file in messages.
     """
-    if len(content) > MAX_FILE_BYTES:
-        raise FormatError(f"{where} is too large for point annotations ({len(content):,} bytes).")
     columns = _Columns()
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line and not line.isspace():

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet.provenance import Provenance
+from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -395,16 +396,16 @@ def what_changed(before: Picks, after: Picks) -> str:
         "moved": differing(before.points_zyx, after.points_zyx),
         "turned": differing(_rotations(before), _rotations(after)),
     }
-    changes = [f"{verb} {_picks(count)}" for verb, count in counts.items() if count]
-    one, other = _columns(before), _columns(after)
+    changes = [f"{verb} {count_text(count, 'pick')}" for verb, count in counts.items() if count]
+    one, other = before.table(), after.table()
     for name in dict.fromkeys([*one, *other]):
         count = (
             differing(one[name], other[name]) if name in one and name in other else len(rows_after)
         )
         if count:
-            changes.append(f"changed {name} of {_picks(count)}")
+            changes.append(f"changed {name} of {count_text(count, 'pick')}")
     if not changes and not np.array_equal(before.ids, after.ids):
-        return f"put {_picks(len(after))} in another order"
+        return f"put {count_text(len(after), 'pick')} in another order"
     return ", ".join(changes)
 
 
@@ -435,16 +436,3 @@ def _rotations(picks: Picks) -> NDArray[np.float64]:
         if picks.rotations_zyx is None
         else picks.rotations_zyx.reshape(-1, 9)
     )
-
-
-def _columns(picks: Picks) -> dict[str, NDArray[Any]]:
-    columns = dict(picks.features)
-    if picks.scores is not None:
-        columns["score"] = picks.scores
-    if picks.instance_ids is not None and (picks.instance_ids != NO_INSTANCE).any():
-        columns["instance_id"] = picks.instance_ids
-    return columns
-
-
-def _picks(count: int) -> str:
-    return f"{count:,} pick{'' if count == 1 else 's'}"
