@@ -89,11 +89,8 @@ def test_malicious_headers_are_refused(box, change):
         read_mesh(changed(box, change), "a.glb")
 
 
-def test_meshes_over_the_size_limits_are_refused(box, monkeypatch):
+def test_meshes_with_too_many_corners_are_refused(box, monkeypatch):
     monkeypatch.setattr(meshes, "MAX_CORNERS", 11)
-    with pytest.raises(FormatError, match="too"):
-        read_mesh(box, "a.glb")
-    monkeypatch.setattr(meshes, "MAX_FILE_BYTES", 100)
     with pytest.raises(FormatError, match="too large"):
         read_mesh(box, "a.glb")
 

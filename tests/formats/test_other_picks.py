@@ -100,16 +100,6 @@ class TestRelion:
         starfile.write({"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}, path)
         return path
 
-    def test_reference_matrices_match_eulerangles_and_scipy(self):
-        theirs = eulerangles.euler2matrix(
-            self.ANGLES, axes="zyz", intrinsic=True, right_handed_rotation=True
-        )
-        np.testing.assert_allclose(
-            relion_matrices(self.ANGLES), np.swapaxes(theirs, 1, 2), atol=1e-12
-        )
-        scipys = Rotation.from_euler("ZYZ", self.ANGLES, degrees=True).inv().as_matrix()
-        np.testing.assert_allclose(relion_matrices(self.ANGLES), scipys, atol=1e-12)
-
     @pytest.mark.parametrize("has_subtomograms", [False, True])
     @pytest.mark.parametrize("tomogram", ["TS_1", "TS_2"])
     @pytest.mark.parametrize("version", ["3.1", "4", "5"])
@@ -151,14 +141,6 @@ class TestRelion:
         with pytest.raises(FormatError):
             read_picks(path, tomogram="TS_9")
 
-    def test_centred_coordinates_require_the_tomogram_size(self, tmp_path):
-        columns = {f"rlnCenteredCoordinate{axis}Angst": [1.0, 2.0] for axis in "XYZ"}
-        starfile.write({"particles": pd.DataFrame(columns)}, tmp_path / "particles.star")
-
-        with pytest.raises(MissingContextError) as raised:
-            read_picks(tmp_path / "particles.star")
-        assert {"spacing_angstrom", "shape_zyx"} == set(raised.value.missing)
-
     def test_the_tomogram_size_comes_from_tomograms_star(self, tmp_path):
         centred = random_positions() - 150
         columns = {
@@ -183,18 +165,6 @@ class TestRelion:
             centred + np.array([800, 400, 200]),
             spacing=2.0,
         )
-
-    def test_other_columns_become_features(self, tmp_path):
-        columns = self.columns(has_subtomograms=False) | {
-            "rlnTomoName": "TS_1",
-            "rlnClassNumber": np.arange(COUNT),
-        }
-        columns |= {
-            f"rlnCoordinate{axis}": random_positions()[:, at] for at, axis in enumerate("XYZ")
-        }
-        picks = read_picks(self.write(tmp_path / "a.star", columns, "rlnTomoTiltSeriesPixelSize"))
-
-        np.testing.assert_array_equal(picks.features["rlnClassNumber"], np.arange(COUNT))
 
 
 class TestDynamo:
@@ -370,16 +340,3 @@ class TestTables:
 
         picks = read_picks(tmp_path / "a.parquet", spacing_angstrom=SPACING)
         np.testing.assert_allclose(picks.points_zyx[:, ::-1] * SPACING, positions, rtol=1e-6)
-
-    def test_units_may_be_in_brackets(self, tmp_path):
-        _, positions = self.table("angstrom")
-        columns = {f"{axis} [A]": positions[:, at] for at, axis in enumerate("XYZ")}
-        pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
-
-        assert_picks(read_picks(tmp_path / "a.csv", spacing_angstrom=SPACING), positions)
-
-    def test_columns_without_a_unit_are_refused(self, tmp_path):
-        pd.DataFrame({"x": [1.0], "y": [2.0], "z": [3.0]}).to_csv(tmp_path / "a.csv", index=False)
-
-        with pytest.raises(FormatError):
-            read_picks(tmp_path / "a.csv")

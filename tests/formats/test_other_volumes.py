@@ -1,7 +1,5 @@
 """Volumes and meshes written by mrcfile, tifffile and trimesh."""
 
-import itertools
-
 import mrcfile
 import numpy as np
 import pytest
@@ -47,11 +45,6 @@ class TestMrc:
         assert spec.options["scale"] == pytest.approx((13.48,) * 3)
         assert set(spec.options["units"]) == {"angstrom"}
 
-    def test_voxel_size_may_differ_along_each_axis(self, tmp_path):
-        spec = load_tomogram(self.write(tmp_path / "a.mrc", source(), (1.5, 2.5, 10)))
-
-        assert spec.options["scale"] == pytest.approx((10, 2.5, 1.5))
-
     def test_an_extended_header_is_skipped(self, tmp_path):
         path = self.write(tmp_path / "a.mrc", source(), extended=bytes(range(256)) * 3)
 
@@ -69,22 +62,6 @@ class TestMrc:
             np.testing.assert_array_equal(file.data, source(dtype))
 
         np.testing.assert_array_equal(values_of(load_tomogram(path)), source(dtype))
-
-    @pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3))), ids=str)
-    def test_permuted_axes_are_reordered(self, order, tmp_path):
-        """MAPC, MAPR and MAPS are the axes of columns, rows and sections: 1 for x, 2 for y, 3 for z."""
-        stored = np.transpose(source(), [3 - axis for axis in reversed(order)])
-        path = self.write(tmp_path / "a.mrc", np.ascontiguousarray(stored), 1.0)
-        with mrcfile.open(path, mode="r+") as file:
-            file.header.mapc, file.header.mapr, file.header.maps = order
-            file.header.mx, file.header.my, file.header.mz = SHAPE[::-1]
-            file.header.cella = tuple(
-                size * width for size, width in zip(SHAPE[::-1], (1.5, 2.5, 10), strict=True)
-            )
-        spec = load_tomogram(path)
-
-        np.testing.assert_array_equal(values_of(spec), source())
-        assert spec.options["scale"] == pytest.approx((10, 2.5, 1.5))
 
     def test_only_requested_planes_are_read_over_http(self, tmp_path):
         values = source(shape=(200, 128, 128))
@@ -158,27 +135,6 @@ class TestTiff:
                 writer.write(plane, contiguous=False, metadata=None, photometric="minisblack")
 
         np.testing.assert_array_equal(values_of(load_tomogram(tmp_path / "a.tif")), source("u1"))
-
-    def test_ome_metadata_give_the_voxel_size(self, tmp_path):
-        sizes = {"PhysicalSizeX": 0.499, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 1.348}
-        units = {f"{name}Unit": "nm" for name in sizes}
-        options = {
-            "ome": True,
-            "metadata": {"axes": "ZYX"} | sizes | units,
-            "photometric": "minisblack",
-        }
-        tifffile.imwrite(tmp_path / "a.ome.tif", source("u2"), **options)
-
-        assert load_tomogram(tmp_path / "a.ome.tif").options["scale"] == pytest.approx(
-            (13.48, 5.0, 4.99)
-        )
-
-    def test_imagej_metadata_give_the_voxel_size(self, tmp_path):
-        metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "nm"}
-        options = {"imagej": True, "resolution": (1 / 0.5, 1 / 0.8), "metadata": metadata}
-        tifffile.imwrite(tmp_path / "a.tif", source("u2"), **options)
-
-        assert load_tomogram(tmp_path / "a.tif").options["scale"] == pytest.approx((20, 8, 5))
 
     def test_units_are_pixels_unless_a_spacing_is_given(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", source("u1"), photometric="minisblack")

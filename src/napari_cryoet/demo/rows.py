@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from napari_cryoet.demo.scenes import RECIPES, Scene, Vector, scene
+from napari_cryoet.demo.scenes import RECIPES, Vector
 from napari_cryoet.files import size_on_disk
 from napari_cryoet.packs.pack import PackManifest
 
@@ -276,8 +276,3 @@ def dates(deposition_id: int) -> Row:
     """The three dates of most records; in the demo, all are the date of the deposition."""
     moment = f"{DEPOSITIONS[deposition_id].date}T00:00:00+00:00"
     return dict.fromkeys(("depositionDate", "releaseDate", "lastModifiedDate"), moment)
-
-
-def scene_of_run(run_name: str) -> Scene:
-    """The ground truth of a run such as ``"DEMO_001"``; KeyError if there is no such run."""
-    return scene({run.name: run.scene for run in RUNS}[run_name])
