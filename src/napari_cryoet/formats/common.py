@@ -11,6 +11,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +48,14 @@ class Context:
     unit: LengthUnit | None = None  # of columns x, y, z in a table
 
 
+class Xyz(msgspec.Struct):
+    """A position in a file."""
+
+    x: float
+    y: float
+    z: float
+
+
 def check_file(path: Path) -> None:
     """Raise `FormatError` if a file is missing, compressed or too large."""
     try:
@@ -61,6 +70,16 @@ def check_file(path: Path) -> None:
         raise FormatError(
             f"{path.name} is compressed (gzip, bzip2, xz or zip).", hint="Unpack it first."
         )
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, which may begin with a mark; FormatError for other encodings."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            f"{path.name} isn't UTF-8 text.", hint="Save it with the encoding UTF-8."
+        ) from error
 
 
 def lacking(

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.formats.common import Context, lacking, listed, picks_of_file
+from napari_cryoet.formats.common import Context, Xyz, lacking, listed, picks_of_file, read_text
 from napari_cryoet.formats.notes import run_of_copick_project
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.provenance import Provenance
@@ -37,14 +37,8 @@ _KEYS: Final = (b'"pickable_object_name"', b'"user_id"', b'"session_id"', b'"poi
 _Row = tuple[float, float, float, float]
 
 
-class _Location(msgspec.Struct):
-    x: float
-    y: float
-    z: float
-
-
 class _Point(msgspec.Struct):
-    location: _Location
+    location: Xyz
     transformation_: tuple[_Row, _Row, _Row, _Row] | None = None
     instance_id: int | None = None
     score: float | None = None
@@ -70,7 +64,7 @@ def holds(path: Path, _head: bytes) -> bool:
 def read(path: Path, context: Context) -> Picks:
     """Read a file; `about` has the user, session, object and run."""
     try:
-        document = msgspec.convert(json.loads(path.read_text(encoding="utf-8-sig")), _File)
+        document = msgspec.convert(json.loads(read_text(path)), _File)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} isn't a copick pick file ({error}).") from error
     if document.unit != "angstrom":
@@ -148,7 +142,7 @@ def write(picks: Picks, path: Path, final_path: Path, _name: str) -> None:
     locations = (picks.points_xyz * picks.spacing_angstrom).tolist()
     points = [
         _Point(
-            _Location(*location),
+            Xyz(*location),
             transformation,
             None if instance == NO_INSTANCE else instance,
             score if math.isfinite(score) else None,

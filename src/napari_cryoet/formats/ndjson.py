@@ -28,6 +28,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.common import (
     MAX_PICKS,
     Context,
+    Xyz,
     is_missing,
     listed,
     picks_of_file,
@@ -48,14 +49,8 @@ _SHOWN_CHARACTERS: Final = 120
 _Row = tuple[float, float, float]
 
 
-class _Location(msgspec.Struct):
-    x: float
-    y: float
-    z: float
-
-
 class _Line(msgspec.Struct):
-    location: _Location
+    location: Xyz
     xyz_rotation_matrix: tuple[_Row, _Row, _Row] | None = None
     instance_id: int | None = None
 

@@ -85,7 +85,6 @@ _FOREIGN: Final = {
     ),
 }
 _HEAD_BYTES: Final = 2**16
-_ALIGNMENT: Final = "alignment_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +271,7 @@ def _in_grid(
 
 def _of_alignment(picks: Picks, wanted: int | None, file_name: str) -> Picks:
     """Select the picks of an alignment if the file names any; warn if several remain."""
-    column = picks.features.get(_ALIGNMENT, np.zeros(0))
+    column = picks.features.get("alignment_id", np.zeros(0))
     numbers = np.array(
         [str(value).removeprefix("AL-").removesuffix(".0") for value in column.tolist()],
         dtype=object,

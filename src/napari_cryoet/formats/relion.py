@@ -40,6 +40,7 @@ from napari_cryoet.formats.common import (
     numbers_of,
     picks_of_file,
     plain_columns,
+    read_text,
     rotation_losses,
     whole_numbers_of,
 )
@@ -234,27 +235,19 @@ def _checked_labels(path: Path) -> set[str]:
     """
     labels: set[str] = set()
     n_labels = 0
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                words = line.split()
-                if line.startswith(("data_", "loop_")):
-                    n_labels = 0
-                elif line.startswith("_"):
-                    n_labels += 1
-                    labels.add(words[0][1:])
-                    if n_labels > _MAX_LABELS:
-                        raise FormatError(
-                            f"{path.name} has a block of more than {_MAX_LABELS:,} labels."
-                        )
-                elif words and not line.startswith("#") and len(words) < n_labels:
-                    raise FormatError(
-                        f"{path.name}, line {number}: the row has fewer values than there are labels."
-                    )
-    except UnicodeDecodeError as error:
-        raise FormatError(
-            f"{path.name} isn't UTF-8 text.", hint="Save it with the encoding UTF-8."
-        ) from error
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        words = line.split()
+        if line.startswith(("data_", "loop_")):
+            n_labels = 0
+        elif line.startswith("_"):
+            n_labels += 1
+            labels.add(words[0][1:])
+            if n_labels > _MAX_LABELS:
+                raise FormatError(f"{path.name} has a block of more than {_MAX_LABELS:,} labels.")
+        elif words and not line.startswith("#") and len(words) < n_labels:
+            raise FormatError(
+                f"{path.name}, line {number}: the row has fewer values than there are labels."
+            )
     return labels
 
 

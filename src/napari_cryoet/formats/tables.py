@@ -32,6 +32,7 @@ from napari_cryoet.formats.common import (
     numbers_of,
     picks_of_file,
     plain_columns,
+    read_text,
     whole_numbers_of,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_AXES: Final = "zyx"
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
 _SPACING: Final = "voxel_spacing_angstrom"
 _PICK_ID: Final = "pick_id"
@@ -89,12 +89,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    try:
-        content = path.read_text(encoding="utf-8-sig").encode()
-    except UnicodeDecodeError as error:
-        raise FormatError(
-            f"{path.name} isn't UTF-8 text.", hint="Save it with the encoding UTF-8."
-        ) from error
+    content = read_text(path).encode()
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(content),
@@ -180,7 +175,7 @@ def picks_of_frame(path: Path, table: pd.DataFrame, context: Context) -> Picks:
     names = [_recognized(name) for name in table.columns]
     if context.unit is not None and not _has_positions(names):
         names = [
-            f"{name.lower()}_{context.unit}" if name.lower() in set(_AXES) else name
+            f"{name.lower()}_{context.unit}" if name.lower() in {"z", "y", "x"} else name
             for name in names
         ]
     if len(set(names)) < len(names):
