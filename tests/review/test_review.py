@@ -50,7 +50,6 @@ def test_judging_several_picks_is_one_undo_step(review):
 def test_picks_are_sorted_and_filtered_by_any_column(review):
     review.look_at(Order("score"), "")
     assert review.rows.tolist() == [1, 5, 3, 0, 4, 2]
-    assert review.n_unsorted == 1
     review.set_measured({"edge_distance_nm": [1, 2, 3, 4, 5, 6]})
     review.look_at(
         Order("edge_distance_nm", is_descending=True), "edge_distance_nm > 2 and score > 0.3"

@@ -39,10 +39,8 @@ class Order:
     is_descending: bool = False
 
 
-def sorted_rows(
-    column: NDArray[Any], *, is_descending: bool = False
-) -> tuple[NDArray[np.intp], int]:
-    """Sort rows by a column; also return the number of missing values.
+def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> NDArray[np.intp]:
+    """Sort rows by a column.
 
     Sorting is stable in both directions. Missing values (NaN, None, empty) come last in both.
     """
@@ -53,7 +51,7 @@ def sorted_rows(
     if keys is None:
         keys = np.unique([str(value) for value in values.tolist()], return_inverse=True)[1]
     sorting = np.argsort(-keys.astype(np.float64) if is_descending else keys, kind="stable")
-    return np.concatenate([known[sorting], unknown]), len(unknown)
+    return np.concatenate([known[sorting], unknown])
 
 
 def matching(filter_text: str, columns: Columns) -> BoolColumn:

@@ -41,8 +41,8 @@ class Review:
         The current picks and decisions. Decisions about deleted picks are kept.
     rows
         Row numbers of the shown picks, in order. They don't change with verdicts, only with `look_at`.
-    sort_values, n_unsorted
-        The values that all picks are sorted by, None for file order; and the number of picks without a value.
+    sort_values
+        The values that all picks are sorted by; None for file order.
     remark
         A message about the earlier review, or empty.
     view
@@ -59,7 +59,7 @@ class Review:
         self._file = subject.journal("review", folder)
         self.order, self.filter_text = Order(), ""
         self.shown_verdict: Verdict | None = None
-        self.rows, self.n_unsorted = np.arange(len(picks)), 0
+        self.rows = np.arange(len(picks))
         self.sort_values: NDArray[Any] | None = None
         self._measured: dict[str, NDArray[Any]] = {}
         self._resume()
@@ -164,21 +164,19 @@ class Review:
             If the filter is invalid or names an unknown column; nothing changes then.
         """
         columns = self.columns
-        shown, n_unsorted = matching(filter_text, columns), 0
+        shown = matching(filter_text, columns)
         if verdict is not None:
             shown = shown & (self.decisions.codes(self.ids) == verdict)
         rows = np.flatnonzero(shown)
         values = columns.get(order.column)
         if values is not None:
-            sorting, n_unsorted = sorted_rows(values[rows], is_descending=order.is_descending)
-            rows = rows[sorting]
+            rows = rows[sorted_rows(values[rows], is_descending=order.is_descending)]
         elif order.is_descending:
             rows = rows[::-1]
-        self.rows, self.n_unsorted, self.sort_values = rows, n_unsorted, values
-        self.order, self.filter_text = (
-            replace(order, column=order.column if values is not None else ""),
-            filter_text,
-        )
+        self.rows = rows
+        self.sort_values = values
+        self.order = order if values is not None else replace(order, column="")
+        self.filter_text = filter_text
         self.shown_verdict = verdict
 
     def set_measured(self, columns: Mapping[str, ArrayLike]) -> None:

@@ -18,8 +18,6 @@ from napari_cryoet.volumes import Volume
 from napari_cryoet.volumes.crops import PlaneName
 from napari_cryoet.wording import count_text
 
-ALL_JUDGED: Final = "All shown picks are judged."
-NO_MATCH: Final = "No pick matches the filter. Clear it to see all."
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
 
 
@@ -88,7 +86,9 @@ class ReviewSheet:
         None if all are judged.
         """
         cell = self.review.next_undecided(after, step)
-        self.message = ALL_JUDGED if cell is None and len(self.review.rows) else ""
+        self.message = (
+            "All shown picks are judged." if cell is None and len(self.review.rows) else ""
+        )
         return cell
 
     def undo(self) -> list[int] | None:
@@ -165,7 +165,7 @@ class ReviewSheet:
         n_shown = len(self.review.rows)
         n_picks = len(self.review.ids)
         if n_picks and not n_shown:
-            return NO_MATCH
+            return "No pick matches the filter. Clear it to see all."
         if n_shown < n_picks:
             return f"{n_shown:,} of {n_picks:,} shown."
         return KEYS if n_picks else ""
