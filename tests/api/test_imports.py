@@ -1,65 +1,79 @@
-"""Slow libraries are imported only when they are needed."""
+"""A room that isn't entered isn't imported: budgets of modules for new processes, and packages that stay out."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import pytest
 
 import napari_cryoet
 from api.files import noise, write_zarr
+from fresh_process import Imports
+from server import Server
 
-SLOW = {"zarr", "dask", "pandas", "pyarrow", "scipy"}
-QT = {"napari", "qtpy", "PyQt6", "superqt", "magicgui", "vispy"}
+ROOMS = {
+    f"napari_cryoet.{within}{room}"
+    for within in ("", "_qt.")
+    for room in (
+        *("basket", "check", "classroom", "comparison", "compare", "demo", "exports"),
+        *("lessons", "review", "views"),
+    )
+}
+HEAVY = {
+    *("dask.array", "filelock", "graphql", "magicgui", "markdown_it", "matplotlib", "pandas"),
+    *("pyarrow", "rich", "scipy", "starlette", "typer"),
+}
+QT = {"napari", "qtpy", "PyQt6", "superqt", "vispy"}
+CLI = "from napari_cryoet.cli import main; main(sys.argv[1:])"
+#: A window with a layer of napari: what these import isn't ours to avoid.
+WINDOW = """
+import napari, numpy as np
+viewer = napari.Viewer()
+viewer.add_image(np.zeros((4, 8, 8)))
+viewer.layers.clear()
+"""
+OPEN = """
+viewer.open(sys.argv[1], plugin="napari-cryoet")
+from napari_cryoet._qt.streaming.progressive import stream_of
+while not stream_of(viewer.layers[0]).state.is_exact:
+    napari.qt.get_qapp().processEvents()
+"""
 
 
-def modules_after(code: str, *arguments: object) -> set[str]:
-    """The modules that a new process has imported after running some code."""
-    script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('MODULES', *sys.modules)"
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
-    return set(done.stdout.rpartition("MODULES ")[2].split())
+def test_opening_a_plane_imports_what_it_needs(tmp_path):
+    write_zarr(tmp_path / "a.zarr", noise())
+    with Server(tmp_path) as served:
+        imports = Imports(OPEN, f"{served.url}/a.zarr", before=WINDOW)
+    assert imports.chains(ROOMS | HEAVY) == []
+    assert len(imports) <= 400
+    assert len(imports.ours()) <= 80
 
 
-def test_import_and_help_load_no_slow_modules():
-    command = "from napari_cryoet.cli import main; main(sys.argv[1:])"
-    for code, *arguments in [
-        ["import napari_cryoet"],
-        [command, "--help"],
-        [command, "download", "--help"],
+def test_import_and_help_load_nothing_else():
+    for budget, code, *arguments in [
+        (10, "import napari_cryoet"),
+        (230, CLI, "--help"),
+        (230, CLI, "download", "--help"),
     ]:
-        modules = modules_after(code, *arguments)
-        assert "napari_cryoet" in modules
-        assert not modules & (SLOW | QT | {"numpy", "msgspec", "filelock", "sqlite3", "ssl"})
+        imports = Imports(code, *arguments)
+        others = {"numpy", "msgspec", "sqlite3", "ssl", "zarr", "dask"}
+        assert imports.chains(ROOMS | HEAVY - {"typer", "rich"} | QT | others) == []
+        assert len(imports) <= budget
 
 
 def test_load_tomogram_imports_no_pandas_or_scipy(tmp_path):
     write_zarr(tmp_path / "a.zarr", noise())
     code = "import napari_cryoet; napari_cryoet.load_tomogram(sys.argv[1]).data[0][3].compute()"
-    dask_modules = modules_after("import dask.array")  # which imports scipy.sparse
-    modules = modules_after(code, tmp_path / "a.zarr") - dask_modules
-
-    assert "napari_cryoet" in modules
-    assert not {name.partition(".")[0] for name in modules} & ({"pandas", "pyarrow", "scipy"} | QT)
+    imports = Imports(code, tmp_path / "a.zarr", before="import dask.array")
+    assert "napari_cryoet" in imports.importers
+    assert imports.chains({"pandas", "pyarrow", "scipy"} | QT) == []
 
 
 def test_the_list_command_imports_no_qt(demo_pack):
-    code = "from napari_cryoet.cli import main; main(sys.argv[1:])"
-
-    assert not modules_after(code, "list", "datasets", demo_pack, "yeast") & QT
+    assert Imports(CLI, "list", "datasets", demo_pack, "yeast").chains(QT) == []
 
 
 def test_docks_and_readers_leave_aiohttp_to_the_thread_that_sends_requests():
-    code = "import napari_cryoet._qt.browser.dock, napari_cryoet._qt.plugin"
-    assert not modules_after(code) & {"aiohttp", "yarl"}
-
-
-def test_the_dock_imports_few_slow_modules():
-    window = "import dask.array, pandas, napari._qt.qt_main_window"  # napari has these in a window
-    modules = modules_after(f"{window}, napari_cryoet._qt.browser.dock") - modules_after(window)
-    assert "napari_cryoet" in modules
-    assert not {name for name in modules if name.partition(".")[0] in SLOW | {"graphql"}}
+    imports = Imports("import napari_cryoet._qt.browser.dock, napari_cryoet._qt.plugin")
+    assert imports.chains({"aiohttp", "yarl"}) == []
 
 
 def test_every_public_name_exists_and_is_listed():

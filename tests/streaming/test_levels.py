@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from fresh_process import Imports
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.streaming import open_pyramid
 from portal_images import noise, write_array, write_image
@@ -92,6 +93,20 @@ def test_levels_compute_with_any_scheduler(scheduler, tmp_path):
         levels = open_pyramid(f"{server.url}/a.zarr", cache=None).levels
         np.testing.assert_array_equal(levels[0] + 0, stored[0])
         np.testing.assert_array_equal(dask.compute(*levels)[2], stored[2])
+
+
+def test_a_level_becomes_a_dask_array_when_it_is_used(tmp_path):
+    write_levels(tmp_path / "a.zarr", ODD)
+    code = """
+from napari_cryoet.streaming import open_pyramid, pyramid_of
+levels = open_pyramid(sys.argv[1]).levels
+assert levels[0].shape == (5, 7, 9) and pyramid_of(levels) is not None
+assert not isinstance(levels[0], list) and "dask.array" not in sys.modules
+doubled = (levels[0] * 2)[1:]
+import dask.array as da
+assert isinstance(doubled, da.Array) and isinstance(levels[0], da.Array)
+"""
+    assert "dask.array" in Imports(code, tmp_path / "a.zarr").importers
 
 
 def test_threads_read_concurrently(tmp_path):
