@@ -15,7 +15,8 @@ from lessons.fake_lesson import FakeLesson
 from napari_cryoet.classroom.server import ClassServer
 from napari_cryoet.lessons.lesson import Choice, ChooseAnswer, ChooseTask, PickTask, Step
 from napari_cryoet.packs.pack import PackManifest, write_pack
-from napari_cryoet.views.view import Camera, View, ViewedRun
+from napari_cryoet.views.view import View, ViewedRun
+from views.cameras import camera_at
 
 HTTPS = "https://files.example.org/"
 #: The text of a lesson with one question, whose right answer is B.
@@ -35,11 +36,8 @@ right: 1
 
 def view_of(source: str, z: float = 0.0) -> View:
     """A view of a run at a plane."""
-    position = (z, 0.0, 0.0)
-    camera = Camera(
-        point_zyx_angstrom=position, center_zyx_angstrom=position, field_angstrom=(900.0, 900.0)
-    )
-    return View(runs=(ViewedRun(source=source, run_name="TS_1"),), camera=camera)
+    run = ViewedRun(source=source, run_name="TS_1")
+    return View(runs=(run,), camera=camera_at((z, 0.0, 0.0)))
 
 
 CHOICES = (Choice(text="A", message="No: look again."), Choice(text="B"))

@@ -14,7 +14,8 @@ from napari_cryoet.cli import main
 from napari_cryoet.lessons.folder import lessons_of
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.packs.zipped import unpacked
-from napari_cryoet.views.view import Camera, View, ViewedRun
+from napari_cryoet.views.view import View, ViewedRun
+from views.cameras import camera_at
 
 Captured = pytest.CaptureFixture[str]
 
@@ -84,14 +85,8 @@ def test_a_source_alone_or_a_view_of_an_unnamed_host_is_refused(
 ) -> None:
     to = str(tmp_path / "to")
     assert main(["pack", str(demo_pack), to]) == 2
-    view = View(
-        runs=(ViewedRun(source="https://elsewhere.invalid/graphql", run_name="TS_1"),),
-        camera=Camera(
-            point_zyx_angstrom=(0.0, 0.0, 0.0),
-            center_zyx_angstrom=(0.0, 0.0, 0.0),
-            field_angstrom=(9.0, 9.0),
-        ),
-    )
+    run = ViewedRun(source="https://elsewhere.invalid/graphql", run_name="TS_1")
+    view = View(runs=(run,), camera=camera_at())
     assert main(["pack", view.link(), to]) == 1
     assert "elsewhere.invalid" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

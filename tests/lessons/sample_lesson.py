@@ -16,7 +16,8 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.portal.provenance import path_of
-from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun, ViewedTomogram, Words
+from napari_cryoet.views.view import View, ViewedLayer, ViewedRun, ViewedTomogram, Words
+from views.cameras import camera_at
 
 RUN = 9001
 TASK = """\
@@ -70,9 +71,7 @@ def view_at(portal: Portal, point: tuple[float, float, float], title: str = "") 
     return View(
         runs=(run,),
         layers=(ViewedLayer(kind="tomogram", tomogram=tomogram),),
-        camera=Camera(
-            point_zyx_angstrom=point, center_zyx_angstrom=point, field_angstrom=(900.0, 900.0)
-        ),
+        camera=camera_at(point),
         words=Words(title=title),
     )
 

@@ -19,14 +19,11 @@ from napari_cryoet.lessons.session import (
     LessonSession,
     feedback_text,
 )
-from napari_cryoet.views.view import Camera, View
+from napari_cryoet.views.view import View
+from views.cameras import camera_at
 
 TASK = ChooseTask(choices=(Choice(text="A"), Choice(text="B")), right=1)
-VIEW = View(
-    camera=Camera(
-        point_zyx_angstrom=(0, 0, 0), center_zyx_angstrom=(0, 0, 0), field_angstrom=(9, 9)
-    )
-)
+VIEW = View(camera=camera_at())
 STEPS = (
     Step(key="first", title="First", view=VIEW),
     Step(key="choice", title="Choice", task=TASK, hints=("weak", "strong")),

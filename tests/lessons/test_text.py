@@ -21,17 +21,14 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.lessons.markdown import Action, parse_action, to_html
 from napari_cryoet.lessons.text import lesson_text, public_lesson, read_lesson_text
-from napari_cryoet.views.view import Camera, View, ViewedLayer, ViewedRun
+from napari_cryoet.views.view import View, ViewedLayer, ViewedRun
+from views.cameras import camera_at
 
 HEADER = "---\ntitle: A lesson\n---\n"
 VIEW = View(
     runs=(ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_003"),),
     layers=(ViewedLayer(kind="file", file="picks/A.ndjson", name="A"),),
-    camera=Camera(
-        point_zyx_angstrom=(350.5, 800, 700),
-        center_zyx_angstrom=(350.5, 800, 700),
-        field_angstrom=(1700, 1500),
-    ),
+    camera=camera_at((350.5, 800, 700), (1700, 1500)),
 )
 LESSON = Lesson(
     key="a-lesson",

@@ -8,15 +8,11 @@ from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
 from napari_cryoet.lessons.lesson import PickTask
 from napari_cryoet.lessons.writing import Draft, region_of_screen
 from napari_cryoet.picks import Picks
-from napari_cryoet.views.view import Camera, View, ViewedAnnotation, ViewedLayer, ViewedRun
+from napari_cryoet.views.view import View, ViewedAnnotation, ViewedLayer, ViewedRun
+from views.cameras import camera_at
 
 POSITIONS = ((100.0, 200.0, 300.0), (150.0, 260.0, 310.0))
-CAMERA = Camera(
-    order=(0, 1, 2),
-    point_zyx_angstrom=(400, 0, 0),
-    center_zyx_angstrom=(0, 200, 1000),
-    field_angstrom=(600, 800),
-)
+CAMERA = camera_at((400, 200, 1000), (600, 800))
 EXTENT = ((0.0, 800.0), (0.0, 3000.0), (0.0, 2800.0))
 
 
@@ -79,16 +75,8 @@ def test_steps_lack_the_layer_of_the_right_picks_as_long_as_a_task_has_them(draf
 def test_the_region_is_what_the_screen_shows_within_the_tomogram(thickness):
     through = (350, 450) if thickness else (0, 800)
     assert region_of_screen(CAMERA, EXTENT, thickness) == (through, (0, 500), (600, 1400))
-    turned = region_of_screen(
-        Camera(
-            order=(1, 0, 2),
-            point_zyx_angstrom=(0, 1000, 0),
-            center_zyx_angstrom=(400, 0, 1000),
-            field_angstrom=(200, 800),
-        ),
-        EXTENT,
-        thickness,
-    )
+    across = camera_at((400, 1000, 1000), (200, 800), order=(1, 0, 2))
+    turned = region_of_screen(across, EXTENT, thickness)
     assert turned == ((300, 500), (950, 1050) if thickness else (0, 3000), (600, 1400))
     beside = replace(CAMERA, center_zyx_angstrom=(0, 200, 4000))
     with pytest.raises(FormatError, match="tomogram"):

@@ -32,7 +32,6 @@ from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.views.view import (
-    Camera,
     View,
     ViewedAnnotation,
     ViewedLayer,
@@ -42,6 +41,7 @@ from napari_cryoet.views.view import (
     write_view,
 )
 from qt.fake_portal import FakePortal
+from views.cameras import camera_at
 
 CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 
@@ -168,9 +168,7 @@ def view_path(demo_pack: Path, tmp_path: Path) -> Path:
                 kind="annotation", annotation=ViewedAnnotation(path="x", object_name="dynein")
             ),
         ),
-        camera=Camera(
-            point_zyx_angstrom=middle, center_zyx_angstrom=middle, field_angstrom=(400, 600)
-        ),
+        camera=camera_at(middle, (400, 600)),
     )
     return write_view(view, pack / "cell")
 

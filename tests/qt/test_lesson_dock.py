@@ -45,7 +45,8 @@ from napari_cryoet.lessons.lesson import (
     Step,
 )
 from napari_cryoet.picks import Picks
-from napari_cryoet.views.view import Camera, View, ViewedRun
+from napari_cryoet.views.view import View, ViewedRun
+from views.cameras import camera_at
 
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
@@ -262,8 +263,7 @@ def test_a_lesson_is_played_with_clicks_and_keys(
 def test_nobody_gets_stuck_and_a_presenter_has_keys(
     qtbot: QtBot, dock: LessonDock, tmp_path: Path
 ) -> None:
-    camera = Camera(point_zyx_angstrom=MIDDLE, center_zyx_angstrom=MIDDLE, field_angstrom=(99, 99))
-    missing = View(runs=(ViewedRun(source="pack", pack_id="lost"),), camera=camera)
+    missing = View(runs=(ViewedRun(source="pack", pack_id="lost"),), camera=camera_at(MIDDLE))
     task = CompareTask(layers=("A", "B"))
     pick = PickTask(object_name="ribosome", tolerance_angstrom=100)
     source = FakeLesson(

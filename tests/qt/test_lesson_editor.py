@@ -42,7 +42,8 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.lessons.writing import Draft
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.views.view import Camera, View
+from napari_cryoet.views.view import View
+from views.cameras import camera_at
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -263,13 +264,7 @@ def test_choices_keep_what_the_form_can_only_name(form: TaskForm, draft: Draft) 
 def test_only_a_plane_is_a_region(
     ndisplay: int, offered: list[str], form: TaskForm, draft: Draft
 ) -> None:
-    camera = Camera(
-        ndisplay=ndisplay,
-        point_zyx_angstrom=(9, 9, 9),
-        center_zyx_angstrom=(9, 9, 9),
-        field_angstrom=(9, 9),
-    )
-    form.show_task(None, View(camera=camera))
+    form.show_task(None, View(camera=camera_at(ndisplay=ndisplay)))
     form.kind.setCurrentText(PICK)
     assert [form.region.itemText(row) for row in range(form.region.count())] == offered
     form.reference_from.setCurrentText(NOTHING)

@@ -20,18 +20,14 @@ from napari_cryoet._qt.views.handover import LinkServer, hand_over
 from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.cli import main, window
-from napari_cryoet.views.view import Camera, View, ViewedRun, write_view
+from napari_cryoet.views.view import View, ViewedRun, write_view
 from qt.fake_portal import FakePortal
+from views.cameras import camera_at
 
 NO_KEYS = Qt.KeyboardModifier.NoModifier
 PAGE = "https://cryoetdataportal.czscience.com/runs/507"
 RUN = ViewedRun(source="demo", dataset_id=90001, run_name="DEMO_001")
-VIEW = View(
-    runs=(RUN,),
-    camera=Camera(
-        point_zyx_angstrom=(0, 0, 0), center_zyx_angstrom=(0, 0, 0), field_angstrom=(400, 600)
-    ),
-)
+VIEW = View(runs=(RUN,), camera=camera_at())
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from napari_cryoet.network.policy import policy
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.task import Task
 from napari_cryoet.views.movie import sweep
-from napari_cryoet.views.view import Camera
 from server import Server, status
+from views.cameras import camera_at
 
 SPACING = 10.0
 GRAYS = 51  # so that each has a gray level of its own
@@ -75,11 +75,7 @@ def shown(viewer_in_window, server):
 def camera_on(n_voxels=64, z=50):
     """A camera on a square of voxels around the middle of a plane."""
     middle = (63 * SPACING / 2,) * 2
-    return Camera(
-        point_zyx_angstrom=(z * SPACING, *middle),
-        center_zyx_angstrom=(z * SPACING, *middle),
-        field_angstrom=(n_voxels * SPACING,) * 2,
-    )
+    return camera_at((z * SPACING, *middle), (n_voxels * SPACING,) * 2)
 
 
 def gray_of(plane):

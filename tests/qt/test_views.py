@@ -35,7 +35,8 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.settings import Recent, Settings
 from napari_cryoet.viewer import add_layers, show_orientations, show_slabs, view_of
-from napari_cryoet.views.view import Camera, View, ViewedAnnotation, ViewedRun
+from napari_cryoet.views.view import View, ViewedAnnotation, ViewedRun
+from views.cameras import camera_at
 
 RUN, OTHER_RUN, REAL_RUN = 9001, 9002, 249
 TOMOGRAM, ORIENTED, MASK, INSTANCES = 9001, 9001, 9009, 9008
@@ -306,20 +307,12 @@ def test_another_host_is_asked_about_before_any_request(
 
     monkeypatch.setattr(restore, "agrees", refuse)
     dock = make_dock()
-    camera = camera_of_nothing()
-    view = View(
-        runs=(ViewedRun(source="https://evil.example.org/graphql", run_id=1),), camera=camera
-    )
+    run = ViewedRun(source="https://evil.example.org/graphql", run_id=1)
+    view = View(runs=(run,), camera=camera_at())
     with qtbot.assertNotEmitted(dock.tasks.started):
         dock.open_view(view)
     (question,) = asked
     assert "evil.example.org" in question
-
-
-def camera_of_nothing() -> Camera:
-    return Camera(
-        point_zyx_angstrom=(0, 0, 0), center_zyx_angstrom=(0, 0, 0), field_angstrom=(1, 1)
-    )
 
 
 def test_the_canvas_is_the_same_pixel_by_pixel(

@@ -22,17 +22,14 @@ from napari_cryoet.views.finding import (
     source_to_open,
 )
 from napari_cryoet.views.view import (
-    Camera,
     View,
     ViewedAnnotation,
     ViewedLayer,
     ViewedRun,
     ViewedTomogram,
 )
+from views.cameras import camera_at
 
-CAMERA = Camera(
-    point_zyx_angstrom=(0, 0, 0), center_zyx_angstrom=(0, 0, 0), field_angstrom=(1.0, 1.0)
-)
 RUN = ViewedRun(source="pack", dataset_id=90001, run_name="DEMO_001", run_id=9001)
 
 
@@ -75,7 +72,7 @@ def found_in(page: RunPage, part: ViewedTomogram | ViewedAnnotation):
         layer = ViewedLayer(kind="tomogram", tomogram=part)
     else:
         layer = ViewedLayer(kind="annotation", annotation=part)
-    finding = find_layers(View(runs=(RUN,), layers=(layer,), camera=CAMERA), {0: page})
+    finding = find_layers(View(runs=(RUN,), layers=(layer,), camera=camera_at()), {0: page})
     return [each.record.id for each in finding.layers], finding.remarks
 
 
@@ -179,7 +176,7 @@ def test_hosts_of_files_are_named_with_their_bytes(page: RunPage) -> None:
     view = View(
         runs=(RUN,),
         layers=tuple(ViewedLayer(kind="tomogram", tomogram=of_tomogram(tomogram)) for _ in layers),
-        camera=CAMERA,
+        camera=camera_at(),
     )
     found = find_layers(view, {0: page}).layers
     found = tuple(each._replace(record=layer) for each, layer in zip(found, layers, strict=True))
