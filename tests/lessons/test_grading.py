@@ -121,12 +121,7 @@ def test_good_picks_are_not_blamed():
 
 @pytest.mark.parametrize("region", [None, ((0, 400), (0, 1690), (300, 1300))])
 def test_the_score_is_that_of_compare(region):
-    task = PickTask(
-        object_name="ribosome",
-        tolerance_angstrom=70,
-        reference=TASK.reference,
-        region_zyx_angstrom=region,
-    )
+    task = replace(TASK, tolerance_angstrom=70, region_zyx_angstrom=region)
     good, rng = good_picks(16, 1)
     picks = np.concatenate([good + 25, _nowhere(5, rng)])
     expected = compare(
@@ -144,14 +139,8 @@ def test_the_score_is_that_of_compare(region):
 
 
 def test_each_wrong_place_has_a_remark():
-    picks = np.concatenate(
-        [
-            RIBOSOMES[:20],
-            RIBOSOMES[:1] + 10,
-            PROTEASOMES[:1],
-            RIBOSOMES[20:21] + np.array([0, 0, 150]),
-        ]
-    )
+    wrong = [RIBOSOMES[0] + 10, PROTEASOMES[0], RIBOSOMES[20] + np.array([0, 0, 150])]
+    picks = np.concatenate([RIBOSOMES[:20], wrong])
     feedback = graded(picks)
 
     causes = [remark.cause for remark in feedback.remarks]
@@ -167,12 +156,7 @@ def test_each_wrong_place_has_a_remark():
 def test_the_edges_of_tomogram_and_region():
     corner = np.array([END[0] - 5, END[1] - 5, 5.0])
     half = ((0, END[0] + 1), (0, END[1] + 1), (0, 740.0))
-    task = PickTask(
-        object_name="ribosome",
-        tolerance_angstrom=60,
-        reference=TASK.reference,
-        region_zyx_angstrom=half,
-    )
+    task = replace(TASK, tolerance_angstrom=60, region_zyx_angstrom=half)
     inside = RIBOSOMES[:, 2] < 740
     outer = RIBOSOMES[(RIBOSOMES[:, 2] >= 740) & (RIBOSOMES[:, 2] < 790)] - [0, 0, 50]
     feedback = graded(np.concatenate([RIBOSOMES[inside], [corner], outer]), task)
@@ -195,13 +179,8 @@ def test_where_there_is_nothing():
 
 
 def test_the_lesson_has_its_own_words():
-    task = PickTask(
-        object_name="ribosome",
-        tolerance_angstrom=120,
-        reference=TASK.reference,
-        messages={"missed": "Look in other planes, too."},
-        explanation="There are **24**.",
-    )
+    messages = {"missed": "Look in other planes, too."}
+    task = replace(TASK, messages=messages, explanation="There are **24**.")
     assert graded(RIBOSOMES[:3], task).text == "Look in other planes, too.\n\nThere are **24**."
 
 
