@@ -27,6 +27,7 @@ _BLOCKS_AHEAD = 8
 class Levels(Protocol):
     """What the arrays need of a pyramid; see `Pyramid`."""
 
+    name: str
     server: str
     shapes: tuple[tuple[int, ...], ...]
     dtype: np.dtype[Any]

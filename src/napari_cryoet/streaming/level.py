@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 if TYPE_CHECKING:
-    from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.arrays import Levels
 
 
 class Level(NDArrayOperatorsMixin):
@@ -24,7 +24,7 @@ class Level(NDArrayOperatorsMixin):
     a block.
     """
 
-    def __init__(self, pyramid: Pyramid, number: int) -> None:
+    def __init__(self, pyramid: Levels, number: int) -> None:
         self._pyramid, self._number = pyramid, number
         self.shape = pyramid.shapes[number]
         self.dtype = pyramid.dtype
