@@ -15,8 +15,8 @@ from lessons.sample_lesson import RUN, view_at, write_lesson
 from napari_cryoet import make_class_pack, open_portal
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.lessons.dock import NAME as LESSON
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.views.restore import restorer_of
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 
 
 def test_a_zip_leads_to_its_lesson_and_views_without_a_network_and_the_demo(
@@ -54,12 +54,12 @@ def test_a_zip_leads_to_its_lesson_and_views_without_a_network_and_the_demo(
     browser.come_forward()
     browser.navigator.go_to_run(RUN)
     qtbot.waitUntil(lambda: browser.screens.run.page is not None)
-    browser.screens.run.views.click()
+    browser.screens.run.button("Views ▾").click()
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     menu.close()
     (action,) = (action for action in menu.actions() if action.text() == "A && B")
-    with qtbot.waitSignal(browser.restorer.opened):
+    with qtbot.waitSignal(restorer_of(browser).opened):
         action.trigger()
     assert viewer_in_window.dims.point[0] == pytest.approx(80, abs=20)
     assert not demo_at_home.exists()

@@ -21,8 +21,8 @@ from napari_cryoet._qt.lessons.classroom import CLASS_PICKS, FollowBar, JoinDial
 from napari_cryoet._qt.lessons.dock import open_lesson_dock
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.views.capture import view_of
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.views.restore import restorer_of
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 from napari_cryoet.classroom.client import ClassClient, TeacherClient, join_class
 from napari_cryoet.classroom.messages import Delivery
 from napari_cryoet.classroom.server import ClassServer
@@ -66,7 +66,7 @@ def test_a_student_plays_the_lesson_and_follows_the_teacher_or_not(
     assert view_of(viewer_in_window).runs[0].source == lesson.portal
 
     teacher = TeacherClient(server.page_url, server.teacher_code)
-    restorer = open_dock(viewer_in_window, BROWSER).restorer
+    restorer = restorer_of(open_dock(viewer_in_window, BROWSER))
     notification_manager.records.clear()
     view = view_of_demo(demo_pack, 800)
     lacking = ViewedLayer(kind="annotation", annotation=ViewedAnnotation(path="none.ndjson"))

@@ -23,8 +23,7 @@ from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import LaunchOptions
 from napari_cryoet._qt.lessons.dock import LessonDock, open_lesson_dock
 from napari_cryoet._qt.lessons.stage import LINE, REGION, RIGHT_PICKS, WRONG_PICKS
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 from napari_cryoet.cli import main
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.lessons.folder import lessons_of

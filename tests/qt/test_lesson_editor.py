@@ -27,8 +27,7 @@ from napari_cryoet._qt.lessons.task_form import (
     TaskForm,
 )
 from napari_cryoet._qt.picks.layer_picks import picks_of
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.folder import open_lesson
 from napari_cryoet.lessons.lesson import (

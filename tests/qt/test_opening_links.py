@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.views.handover import LinkServer, hand_over
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.views.restore import restorer_of
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 from napari_cryoet.cli import main, window
 from napari_cryoet.views.view import View, ViewedRun, write_view
 from qt.fake_portal import FakePortal
@@ -33,6 +33,7 @@ VIEW = View(runs=(RUN,), camera=camera_at())
 @pytest.fixture
 def browser(qtbot: QtBot, viewer_in_window: Viewer) -> PortalBrowser:
     browser: PortalBrowser = open_dock(viewer_in_window, BROWSER)
+    qtbot.waitUntil(lambda: browser.findChild(LinkServer) is not None)
     return browser
 
 
@@ -66,7 +67,7 @@ def test_the_next_window_takes_links_once_the_first_is_closed(qtbot: QtBot) -> N
 def test_a_clicked_link_opens_in_the_window_that_is_open(
     qtbot: QtBot, demo_at_home: None, browser: PortalBrowser, own_window: list[str]
 ) -> None:
-    with qtbot.waitSignal(browser.restorer.opened):
+    with qtbot.waitSignal(restorer_of(browser).opened):
         assert wait_for(lambda _job: main(["open", VIEW.link()])) == 0
     qtbot.waitUntil(lambda: browser.screens.run.page is not None)
     assert not own_window
@@ -112,7 +113,7 @@ def test_a_dropped_file_of_a_view_opens_before_and_after_a_source(
     browser = make_browser()
     url = QUrl.fromLocalFile(str(write_view(VIEW, tmp_path / "a")))
     for _ in range(2):
-        with qtbot.waitSignal(browser.restorer.opened):
+        with qtbot.waitSignal(restorer_of(browser).opened):
             assert drop(browser, urls=[url])
         qtbot.waitUntil(lambda: browser.session.catalogue is not None)
     assert not drop(browser, urls=[url, url])

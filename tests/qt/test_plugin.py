@@ -9,8 +9,7 @@ from napari_cryoet._qt import plugin
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.reader import get_reader
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 from napari_cryoet.exceptions import FormatError, WithheldError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.lessons.class_pack import zip_folder

@@ -110,11 +110,11 @@ def test_what_is_impossible_is_said(shown, opened):
 def test_the_docks_menu_opens_both(qtbot, shown, memory):
     browser = PortalBrowser(shown, memory=memory)
     qtbot.addWidget(browser)
-    for action, title in (
-        (browser.screens.source_bar.save_picture, "Save picture"),
-        (browser.screens.source_bar.save_movie, "Save movie"),
-    ):
-        action.trigger()
+    actions = {
+        action.text(): action for action in browser.screens.source_bar.options_menu.actions()
+    }
+    for title in ("Save picture", "Save movie"):
+        actions[f"{title}…"].trigger()
         dialogs = shown.window.main_menu.window().findChildren(save_dialogs.SaveDialog)
         (dialog,) = [each for each in dialogs if each.windowTitle() == title]
         assert dialog.isVisible()

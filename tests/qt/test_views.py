@@ -30,6 +30,7 @@ from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.seam import opened_from
 from napari_cryoet._qt.views import restore
 from napari_cryoet._qt.views.capture import capture
+from napari_cryoet._qt.views.restore import restorer_of
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.pages import RunPage
@@ -72,8 +73,8 @@ def show(qtbot: QtBot, dock: PortalBrowser, page: RunPage, *file_ids: int) -> No
 
 def open_in(qtbot: QtBot, dock: PortalBrowser, view: View, **options) -> str:
     """Open a view; the remarks about it."""
-    with qtbot.waitSignal(dock.restorer.opened) as signal:
-        dock.open_view(view, **options)
+    with qtbot.waitSignal(restorer_of(dock).opened) as signal:
+        restorer_of(dock).open(view, **options)
     return signal.args[1]
 
 
@@ -310,7 +311,7 @@ def test_another_host_is_asked_about_before_any_request(
     run = ViewedRun(source="https://evil.example.org/graphql", run_id=1)
     view = View(runs=(run,), camera=camera_at())
     with qtbot.assertNotEmitted(dock.tasks.started):
-        dock.open_view(view)
+        restorer_of(dock).open(view)
     (question,) = asked
     assert "evil.example.org" in question
 

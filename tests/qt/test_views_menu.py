@@ -18,6 +18,7 @@ from napari_cryoet import View, open_portal, read_view, write_view
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.launch import LaunchOptions, launch
 from napari_cryoet._qt.views import kept
+from napari_cryoet._qt.views.restore import restorer_of
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, PortalError
 from napari_cryoet.viewer import view_of
@@ -42,7 +43,7 @@ def dock(qtbot: QtBot, demo_at_home: Path, make_browser: Callable[..., PortalBro
 
 def items(dock: PortalBrowser) -> dict[str, Callable[[], None]]:
     """The items of the menu of views, those of kept views after their names."""
-    dock.screens.run.views.click()
+    dock.screens.run.button("Views ▾").click()
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     menu.close()
@@ -74,7 +75,7 @@ def test_two_clicks_copy_a_link_that_the_search_box_opens(qtbot: QtBot, dock) ->
     assert isinstance(linked, View)
     assert linked.layers == view.layers
     dock.viewer.scene.camera.zoom *= 3
-    with qtbot.waitSignal(dock.restorer.opened):
+    with qtbot.waitSignal(restorer_of(dock).opened):
         dock.screens.search.setText(link)
         qtbot.keyClick(dock.screens.search, Qt.Key.Key_Return)
     assert dock.screens.search.text() == ""
@@ -103,7 +104,7 @@ def test_views_are_kept_renamed_opened_by_a_key_and_deleted(
     with qtbot.waitActive(dock):
         dock.activateWindow()
     for view in (first, second):  # the last one was opened last, then the first comes
-        with qtbot.waitSignal(dock.restorer.opened):
+        with qtbot.waitSignal(restorer_of(dock).opened):
             qtbot.keyClick(dock.screens.run.tree, Qt.Key.Key_V)
         assert view_of(dock.viewer).camera == view.camera
     answer("Membrane")
@@ -122,7 +123,7 @@ def test_a_view_is_saved_and_opened_as_a_file(
         monkeypatch.setattr(QFileDialog, name, lambda *_args: (path, ""))
     items(dock)["Save view…"]()
     assert read_view(path) == view_of(dock.viewer)
-    with qtbot.waitSignal(dock.restorer.opened):
+    with qtbot.waitSignal(restorer_of(dock).opened):
         items(dock)["Open view…"]()
 
 
@@ -140,15 +141,17 @@ def test_live_data_is_linked_through_the_portal_or_else_by_our_own_link(
         def neuroglancer_config(self, tomogram_id: int, **_options: object) -> str:
             return str(tomogram_id)
 
-    monkeypatch.setattr(dock.views_menu, "_live_portal", lambda _job: Live())  # the network
-    for link_of in (lambda _view, config: f"https://portal/{config}", refuse):
+    monkeypatch.setattr(dock.session, "portal_of", lambda _source, _job: Live())  # the network
+    for link_of, told in (
+        (lambda _view, config: f"https://portal/{config}", "in a browser"),
+        (refuse, "no viewer"),
+    ):
         monkeypatch.setattr(kept, "portal_link", link_of)
-        with qtbot.waitSignal(dock.views_menu.said) as said:
-            items(dock)["Live: Copy link"]()
+        items(dock)["Live: Copy link"]()
+        qtbot.waitUntil(lambda told=told: told in dock.screens.notice.text)
         link = QApplication.clipboard().text()
         assert link.startswith("https://portal/9") or (
             parse_link(link) == replace(live, words=parse_link(link).words)
-            and "no viewer" in said.args[0]
         )
 
 
@@ -162,7 +165,7 @@ def test_napari_opens_the_file_of_a_view(
     view = view_of(viewer_in_window)
     path = write_view(view, tmp_path / "a")
     viewer_in_window.layers.clear()
-    with qtbot.waitSignal(browser.restorer.opened):
+    with qtbot.waitSignal(restorer_of(browser).opened):
         assert viewer_in_window.open(str(path), plugin="napari-cryoet") == []
     assert view_of(viewer_in_window).layers == view.layers
 

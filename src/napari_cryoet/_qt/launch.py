@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import napari
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
@@ -26,8 +26,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.views.restore import BROWSER
-from napari_cryoet._qt.widgets.dock import Dock, open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, Dock, open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.portal.pages import RunPage
@@ -35,6 +34,9 @@ from napari_cryoet.runs.outline import chosen_files
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.finding import foreign_host
 from napari_cryoet.views.view import View
+
+if TYPE_CHECKING:
+    from napari_cryoet._qt.views.restore import Restorer
 
 _PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100
@@ -167,13 +169,19 @@ def _wait_until_opened(
         raise CryoETError(f"This view loads data from {host}.", hint=hint)
     errors: list[CryoETError] = []
     opened: list[View] = []
-    restorer = browser.restorer
+    restorer = _restorer_of(browser)
     restorer.asks = False
     restorer.opened.connect(lambda shown, _remarks: opened.append(shown))
     restorer.failed.connect(errors.append)
     browser.manager.failed.connect(lambda _key, error: errors.append(error))
     restorer.open(view, folder=folder, agreed=allowed)
     _wait_until(lambda: bool(opened), errors, task)
+
+
+def _restorer_of(browser: PortalBrowser) -> Restorer:
+    from napari_cryoet._qt.views.restore import restorer_of  # here, as few windows need it
+
+    return restorer_of(browser)
 
 
 class Opening(QObject):
@@ -189,12 +197,13 @@ class Opening(QObject):
 
     def begin(self) -> None:
         """Open the source or the view; signals trigger the later steps."""
-        restorer = self._browser.restorer
-        restorer.asks = self.options.screenshot is None  # a picture is made without a user
+        if self.options.screenshot is not None:
+            _restorer_of(self._browser).asks = False  # a picture is made without a user
         if self.options.view is not None:
+            restorer = _restorer_of(self._browser)
             restorer.opened.connect(self._on_view)
             restorer.failed.connect(self._fail)
-            self._browser.open_view(self.options.view, folder=self.options.view_folder)
+            restorer.open(self.options.view, folder=self.options.view_folder)
             return
         session = self._browser.session
         session.opened.connect(self._on_opened)

@@ -7,7 +7,6 @@ that the window keeps drawing, and the layers stream from their first slice.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.ownership import about_of, add_layer
 from napari_cryoet._qt.layers.types import Image
+from napari_cryoet._qt.rooms import opener_of
 from napari_cryoet._qt.seam import open_viewers, show_in_full
 from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet._qt.viewer.adding import NOT_YET, adopt_layers_of, warm_up_for
@@ -49,11 +49,6 @@ if TYPE_CHECKING:
 #: Tells napari that there is nothing to add, without an error.
 _NO_LAYERS = cast(list[LayerData], [(None,)])
 _SLAB_PLANES: Final = 64
-#: Links, and files that the dock opens.
-_SHARED: Final = re.compile(
-    rf"^(napari-cryoet:|{re.escape(PORTAL_TERMS.site)})|(\.view\.json|lesson\.md|\.zip)$",
-    re.IGNORECASE,
-)
 
 
 def reader_for(path: str | Sequence[str]) -> ReaderFunction | None:
@@ -64,7 +59,7 @@ def reader_for(path: str | Sequence[str]) -> ReaderFunction | None:
     recall_once()
     try:
         text = readers.only_path(path)
-        if _SHARED.search(text) and _is_for_dock(text):
+        if _is_for_dock(text):
             return _open_in_dock
         read, reason = wait_for(lambda _job: readers.find_reader(path))
     except CryoETError as error:
@@ -78,21 +73,23 @@ def reader_for(path: str | Sequence[str]) -> ReaderFunction | None:
 
 
 def _is_for_dock(text: str) -> bool:
-    """Whether it is a view, a lesson, a page of the portal or a zipped pack."""
-    from napari_cryoet.lessons.folder import LessonFolder, open_shared
-    from napari_cryoet.packs.zipped import is_zipped_pack
-    from napari_cryoet.views.view import View
+    """Whether the dock opens it: a page of the portal, a zipped pack, or what a room opens."""
+    if opener_of(text) is not None:
+        return True
+    if text.startswith(PORTAL_TERMS.site):
+        from napari_cryoet.portal.links import parse_jump
 
-    shared, _ = open_shared(text)
-    is_page = shared is not None and text.startswith(PORTAL_TERMS.site)
+        return parse_jump(text) is not None
+    if not text.lower().endswith(".zip") or viewer_to_ask_in() is None:
+        return False
+    from napari_cryoet.packs.zipped import is_zipped_pack
+
     local = Location.of(text).path
-    is_zip = local is not None and is_zipped_pack(local) and viewer_to_ask_in() is not None
-    return isinstance(shared, View | LessonFolder) or is_page or is_zip
+    return local is not None and is_zipped_pack(local)
 
 
 def _open_in_dock(path: Any) -> list[LayerData]:
-    from napari_cryoet._qt.views.restore import BROWSER
-    from napari_cryoet._qt.widgets.dock import open_dock
+    from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 
     viewer = viewer_of_thread()
     if viewer is not None:  # as napari opens files of its command line, its window isn't shown yet

@@ -109,13 +109,18 @@ def open_source(
     napari-cryoet open ribosome.view.json                # a view, by its file or its link
     napari-cryoet open my-lesson/lesson.md               # a lesson
     """
-    from napari_cryoet.lessons.folder import LessonFolder, open_shared
+    from napari_cryoet.lessons.folder import open_lesson
+    from napari_cryoet.lessons.lesson import LESSON_NAME
+    from napari_cryoet.locations import path_to_read
     from napari_cryoet.network.policy import MEGABYTE, policy
     from napari_cryoet.portal.links import Jump
     from napari_cryoet.records import PORTAL_TERMS
+    from napari_cryoet.views.links import read_shared
     from napari_cryoet.views.view import View
 
-    shared, folder = open_shared(source)
+    is_lesson = Path(source).name == LESSON_NAME
+    lesson = open_lesson(path_to_read(source)) if is_lesson else None
+    shared, folder = read_shared(source)
     is_page = isinstance(shared, Jump) and source.startswith(PORTAL_TERMS.site)
     is_link = is_page or (isinstance(shared, View) and folder is None)
     # as by a click; options are for a window of its own
@@ -137,8 +142,8 @@ def open_source(
             make_demo(task)
     return _open(
         context.obj,
-        source="" if isinstance(shared, LessonFolder) else source,
-        then=partial(_play, shared) if isinstance(shared, LessonFolder) else None,
+        source="" if is_lesson else source,
+        then=partial(_play, lesson) if is_lesson else None,
         view=shared if isinstance(shared, View) else None,
         view_folder=folder,
         deposition_id=deposition,

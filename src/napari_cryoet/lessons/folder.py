@@ -26,14 +26,11 @@ from napari_cryoet.lessons.lesson import (
     SortTask,
     Step,
 )
-from napari_cryoet.locations import path_to_read
 from napari_cryoet.task import UNWATCHED, Task
-from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import View
 
 if TYPE_CHECKING:
     from napari_cryoet.picks import Picks
-    from napari_cryoet.portal.links import Jump
 
 #: Maximum size of a picture or of shown picks.
 MAX_SHOWN_BYTES: Final = 20 << 20
@@ -123,13 +120,6 @@ def open_lesson(path: Path | str) -> LessonFolder:
     except UnicodeDecodeError as error:
         raise FormatError(f"{folder / LESSON_NAME} isn't text in UTF-8.") from error
     return LessonFolder(folder, read_lesson_text(text, key_of(folder.name, "lesson")))
-
-
-def open_shared(text: str) -> tuple[View | Jump | LessonFolder | None, Path | None]:
-    """What `read_shared` reads, or the lesson whose ``lesson.md`` the text names."""
-    if Path(text).name == LESSON_NAME:
-        return open_lesson(path_to_read(text)), None
-    return read_shared(text)
 
 
 def lessons_of(pack_folder: Path | str) -> tuple[LessonFolder, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,39 +25,30 @@ from napari_cryoet._qt.browser.session import OpenPortal, Session
 from napari_cryoet._qt.browser.source_bar import AddressDialog, Choice
 from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
-from napari_cryoet._qt.lessons.dock import open_lesson_dock
-from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import elsewhere
-from napari_cryoet._qt.seam import show_in_full
+from napari_cryoet._qt.rooms import KEYS, LATER, OFFERS, Entry, call, opener_of
 from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.views.kept import ViewsMenu
-from napari_cryoet._qt.views.restore import Restorer
-from napari_cryoet._qt.views.save_dialogs import save_movie_dialog, save_picture_dialog
-from napari_cryoet._qt.widgets.controls import main_window
-from napari_cryoet._qt.widgets.dock import Dock, open_dock, toggle_dock
+from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.layers.readers import pack_at
-from napari_cryoet.lessons.folder import LESSONS, LessonFolder, open_shared
-from napari_cryoet.lessons.lesson import LESSON_NAME
-from napari_cryoet.locations import Location, host_of, without_login
+from napari_cryoet.locations import Location, without_login
 from napari_cryoet.packs.pack import MANIFEST_NAME
 from napari_cryoet.packs.zipped import SUFFIX as ZIP
 from napari_cryoet.packs.zipped import is_zipped_pack, unpacked
 from napari_cryoet.pages.breadcrumbs import crumbs_from
-from napari_cryoet.portal.links import Jump
+from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, Source, open_portal
 from napari_cryoet.settings import LeftPage, Recent, Settings
-from napari_cryoet.views.finding import OWN_SOURCES
-from napari_cryoet.views.view import SUFFIX, View
 from napari_cryoet.wording import nm_text, plain
 
-VIEW: Final = "a view"  # topic of notices
+_LINK: Final = "a link"  # topic of notices
+_LATER_MS: Final = 500  # after the dock was made
 _SAVE_AFTER_MS: Final = 500  # so that typing doesn't write a file for each letter
 
 
@@ -92,16 +83,15 @@ class PortalBrowser(Dock):
         # otherwise napari adds empty space below
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
-        self._memory = memory or Settings()
+        self.memory = memory or Settings()
         self._source_label = ""
-        self._tells_remarks = True
         self._record_to_show: Jump | None = None  # once its source is open
         self._returns = False  # to the page where the source was left
         self._left: LeftPage | None = None  # to return to, once the source's catalogue is there
         self._save_soon = single_shot(self, _SAVE_AFTER_MS, self._save_page)
         self.session = Session(self.tasks, open_portal, self)
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
-        self.basket = BasketState(self.tasks, self._memory.download_folder, self)
+        self.basket = BasketState(self.tasks, self.memory.download_folder, self)
         self.screens = Screens(self, self.theme, self._thumbnails, self.basket)
         self.screens.search.setAcceptDrops(False)  # the dock takes drops
         self.navigator = Navigator(self.screens, self.session, self)
@@ -113,25 +103,22 @@ class PortalBrowser(Dock):
         self.tilt_windows = TiltWindows(run, notice, parent=self)
         self.levels_menu = LevelsMenu(self.manager, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.manager, self.screens.status, self.detail, self)
-        self.network = NetworkUse(self._memory, self)
-        self.finder = Finder(self.screens, self.session, self.navigator, self._memory, self)
-        self._open_portal = open_portal
-        self.restorer = Restorer(
-            napari_viewer,
-            self.manager,
-            self.volumes,
-            self.tasks,
-            open_portal=self._portal_of,
-            packs=self._known_packs,
-            parent=self,
-        )
-        self.views_menu = ViewsMenu(
-            napari_viewer, self.tasks, partial(self._portal_of, "live"), self
+        self.network = NetworkUse(self.memory, self)
+        self.finder = Finder(
+            self.screens,
+            self.session,
+            self.navigator,
+            self.memory,
+            self,
+            follow_link=self.follow_link,
         )
         self.at_close(self._end)
         self._connect()
+        self._connect_keys()
         self._connect_network()
-        self._take_links()
+        start_soon = single_shot(self, _LATER_MS, self._start_later)
+        start_soon.start()
+        self.at_close(start_soon.stop)
         self._recall()
 
     def use_source(self, source: str | Path, *, returns: bool = False) -> None:
@@ -144,47 +131,43 @@ class PortalBrowser(Dock):
         self._returns = returns
         self.session.open(str(source))
 
-    def open_view(
-        self,
-        view: View,
-        *,
-        folder: Path | None = None,
-        agreed: Iterable[str] = (),
-        is_followed: bool = False,
-    ) -> None:
-        """Open a view; ``folder`` is that of its file.
-
-        Hosts in ``agreed`` are loaded from without a question. What a followed view lacks isn't
-        told: another one comes soon.
-        """
-        self._tells_remarks = not is_followed
-        source = self.session.source
-        is_address = source is not None and source.kind == "url"
-        opened = {host_of(source.location)} if source is not None and is_address else set()
-        notice = self.screens.notice
-        notice.show_notice("Opening a view…", "Stop", self.restorer.stop, is_news=True, topic=VIEW)
-        self.restorer.open(view, folder=folder, agreed={*opened, *agreed})
-
     def open_link(self, text: str) -> None:
-        """Open what a link leads to: a view or a record of the portal; or a view, lesson or pack."""
+        """Open what a link or a path leads to: a record of the portal, a pack, or what a room opens."""
         try:
-            shared, folder = open_shared(text)
+            record = self.follow_link(text)
             pack = pack_at(text)
         except FormatError as error:
-            self.screens.notice.show_error(error, topic=VIEW)
+            self.screens.notice.show_error(error, topic=_LINK)
             return
         if pack is not None:
             self._choose(str(pack))
-        elif isinstance(shared, Jump):
-            self._show_live(shared)
-        elif shared is not None:
-            self._open(shared, folder)
+        elif record is not None:
+            self._show_live(record)
 
-    def _open(self, shared: View | LessonFolder, folder: Path | None) -> None:
-        if isinstance(shared, View):
-            self.open_view(shared, folder=folder)
+    def follow_link(self, text: str) -> Jump | None:
+        """The record that a link leads to; a link of a room is opened instead.
+
+        FormatError if the link or its file is damaged.
+        """
+        opener = opener_of(text)
+        record: Jump | None = (
+            parse_jump(text) if opener is None else call(opener.target, self, text)
+        )
+        return record
+
+    def show_run(self, source: str, page: RunPage) -> None:
+        """Show the page of a source's run; the source opens if another one was open."""
+        opened = self.session.source
+        if opened is not None and opened.name == source:
+            self.navigator.show_run(page)
         else:
-            open_lesson_dock(self.viewer, shared)
+            self.use_source(source)
+            self._record_to_show = Jump("run", page.run.id)
+
+    def show_together(self, *, is_on: bool) -> None:
+        """Whether the layers of several runs are shown together, until the dock closes."""
+        self.manager.show_together = is_on
+        self.screens.source_bar.show_together.setChecked(is_on)
 
     def take_keys(self) -> None:
         if self.screens.stack.currentWidget() is self.screens.start:
@@ -227,7 +210,6 @@ class PortalBrowser(Dock):
         self.session.close()
         self.basket.close()
         self.tilt_windows.close()
-        self.restorer.close()
         self.volumes.close()
         self.detail.close()
         self.manager.close()
@@ -238,8 +220,6 @@ class PortalBrowser(Dock):
             chooser.chosen.connect(self._on_chosen)
         screens.source_bar.show_together.triggered.connect(self._on_show_together)
         screens.source_bar.held_data.triggered.connect(self._show_held_data)
-        screens.source_bar.save_picture.triggered.connect(lambda: save_picture_dialog(self.viewer))
-        screens.source_bar.save_movie.triggered.connect(lambda: save_movie_dialog(self.viewer))
         screens.source_bar.refresh.triggered.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
@@ -254,28 +234,23 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: self.basket.close())
         self.basket.refused.connect(screens.notice.show_notice)
         self.basket.failed.connect(screens.notice.show_error)
-        screens.run.planes.clicked.connect(lambda: toggle_dock(self.viewer, PLANES))
+        screens.run.room_requested.connect(lambda entry, button: call(entry.target, self, button))
         self.run_layers.dock_requested.connect(
             lambda name, layer: open_dock(self.viewer, name).use_layer(layer)
         )
         self.run_layers.ticked.connect(self._say_where)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
-        for opener in (self.finder.open_requested, self.views_menu.open_requested):
-            opener.connect(self._open)
-        screens.run.views.clicked.connect(self._drop_views)
-        self.views_menu.said.connect(self._say_of_view)
-        self.views_menu.failed.connect(partial(screens.notice.show_error, topic=VIEW))
-        self.restorer.run_found.connect(self._on_viewed_run)
-        self.restorer.shows_several.connect(self._show_several)
-        self.restorer.opened.connect(self._on_view)
-        self.restorer.failed.connect(partial(screens.notice.show_error, topic=VIEW))
-        for key, slot in (
-            ("/", screens.focus_search),
-            ("Backspace", self.navigator.go_up),
-            ("B", self.navigator.go_to_basket),
-            ("V", self._open_next_view),
-        ):
+
+    def _connect_keys(self) -> None:
+        slots: dict[str, Callable[[], object]] = {
+            "/": self.screens.focus_search,
+            "Backspace": self.navigator.go_up,
+            "B": self.navigator.go_to_basket,
+        }
+        for key, target in KEYS.items():
+            slots[key] = partial(call, target, self)
+        for key, slot in slots.items():
             shortcut = QShortcut(QKeySequence(key), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(slot)
@@ -290,25 +265,23 @@ class PortalBrowser(Dock):
         network.changed.connect(self._update_detail)
         network.loosened.connect(self._on_network_loosened)
 
-    def _take_links(self) -> None:
-        """Open links that are clicked elsewhere."""
-        with suppress(ImportError):  # small systems lack a library of QtNetwork
-            from napari_cryoet._qt.views.handover import LinkServer
-
-            server = LinkServer(self)
-            server.received.connect(self._on_link)
-            self.at_close(server.close)
+    def _start_later(self) -> None:
+        """Start what isn't needed for the first look at the window."""
+        for target in LATER:
+            with suppress(ImportError):  # small systems lack a library of QtNetwork
+                call(target, self)
 
     def _recall(self) -> None:
         self._show_recent()
-        self.manager.show_together = self._memory.show_together
-        self.screens.source_bar.show_together.setChecked(self.manager.show_together)
+        self.show_together(is_on=self.memory.show_together)
         self.network.recall()
-        if self._memory.source is not None:
-            self.use_source(self._memory.source, returns=True)
+        if self.memory.source is not None:
+            self.use_source(self.memory.source, returns=True)
 
-    def _on_chosen(self, choice: Choice | Recent) -> None:
+    def _on_chosen(self, choice: Choice | Recent | Entry) -> None:
         match choice:
+            case Entry(target=target):
+                call(target, self)
             case Recent(source, run_id):
                 self._choose(source)
                 self._record_to_show = Jump("run", run_id) if run_id else None
@@ -318,8 +291,6 @@ class PortalBrowser(Dock):
                 dialog.open()
             case "pack":
                 self._choose_pack()
-            case "lesson":
-                self._take_lesson()
             case _:
                 self._choose(choice)
 
@@ -334,11 +305,11 @@ class PortalBrowser(Dock):
 
     def _choose(self, source: str) -> None:
         """Browse a source where it was left; start over if it is open."""
-        is_open = self.session.source is not None and source == self._memory.source
+        is_open = self.session.source is not None and source == self.memory.source
         self.use_source(source, returns=not is_open)
 
     def _choose_pack(self) -> None:
-        packs = (Location.of(recent.source).path for recent in self._memory.recent)
+        packs = (Location.of(recent.source).path for recent in self.memory.recent)
         last = next((pack.parent for pack in packs if pack is not None), Path.home())
         kinds = f"Packs ({MANIFEST_NAME} *{ZIP})"
         chosen, _ = QFileDialog.getOpenFileName(self, "Open a pack", str(last), kinds)
@@ -347,16 +318,16 @@ class PortalBrowser(Dock):
 
     def _show_recent(self) -> None:
         for chooser in (self.screens.source_bar, self.screens.start):
-            chooser.set_recent(self._memory.recent)
+            chooser.set_recent(self.memory.recent)
 
     def _remember(self, run_id: int, label: str) -> None:
-        self._memory.remember(Recent(self._memory.source or "", run_id, label))
+        self.memory.remember(Recent(self.memory.source or "", run_id, label))
         self._show_recent()
 
     def _show_held_data(self) -> None:
         source = self.session.source
         in_use = {source.kind} if source is not None else set()
-        HeldDataDialog(self.tasks, self._memory.download_folder, in_use, self).open()
+        HeldDataDialog(self.tasks, self.memory.download_folder, in_use, self).open()
 
     def _on_opened(self, source: Source) -> None:
         self._thumbnails.fetch = self.session.picture_reader()
@@ -364,21 +335,23 @@ class PortalBrowser(Dock):
         label = self._source_label = "Live portal" if source.kind == "live" else source.label
         is_local = source.kind in {"demo", "pack"}
         self.screens.source_bar.set_source(label, without_login(source.location), is_local=is_local)
-        self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
+        self.memory.source = source.location if source.kind in {"pack", "url"} else source.kind
         if source.kind in {"pack", "url"}:
             self._remember(0, label)
-        if source.kind == "pack" and any(Path(source.location, LESSONS).glob(f"*/{LESSON_NAME}")):
-            self.screens.notice.show_notice(
-                "This pack has lessons.", "Take a lesson", self._take_lesson, is_news=True
-            )
+        if source.kind == "pack":
+            self._offer(Path(source.location))
         if self._record_to_show is not None:
             self.finder.jump(self._record_to_show)
             self._record_to_show = None
         elif self._returns:
-            self._left = self._memory.pages.get(self._memory.source)
+            self._left = self.memory.pages.get(self.memory.source)
 
-    def _take_lesson(self) -> None:
-        open_lesson_dock(self.viewer).choose_lesson()
+    def _offer(self, pack: Path) -> None:
+        """Tell what rooms have for a pack."""
+        for offer in OFFERS:
+            if any(pack.glob(offer.files)):
+                take = partial(call, offer.entry.target, self)
+                self.screens.notice.show_notice(offer.text, offer.entry.text, take, is_news=True)
 
     def _return(self, _catalogue: object) -> None:
         """Show the page and the search with which the source was left."""
@@ -406,7 +379,7 @@ class PortalBrowser(Dock):
     def _save_page(self) -> None:
         crumbs = msgspec.to_builtins(self.navigator.crumbs)
         page = LeftPage(tuple(crumbs), self.finder.search.to_dict())
-        self._memory.leave(self._memory.source or "", page)
+        self.memory.leave(self.memory.source or "", page)
 
     def _on_network_loosened(self) -> None:
         if self.session.source is not None:
@@ -422,7 +395,7 @@ class PortalBrowser(Dock):
             window.detail.update()
 
     def _on_show_together(self, is_on: bool) -> None:
-        self.manager.show_together = self._memory.show_together = is_on
+        self.manager.show_together = self.memory.show_together = is_on
 
     def _on_run(self, page: RunPage, opens_layers: bool) -> None:
         self._remember(
@@ -430,62 +403,6 @@ class PortalBrowser(Dock):
         )
         if opens_layers:
             self.run_layers.open_default(page, self.finder.answer.matches)
-
-    # views
-
-    def _drop_views(self) -> None:
-        page = self.screens.run.page
-        if page is not None:
-            self.views_menu.drop(page.run, self.screens.run.views)
-
-    def _open_next_view(self) -> None:
-        page = self.screens.run.page
-        if page is not None:
-            self.views_menu.open_next(page.run)
-
-    def _on_link(self, link: str) -> None:
-        """Open a link that was clicked elsewhere, in front of other windows."""
-        window = main_window(self.viewer)
-        window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
-        window.raise_()
-        window.activateWindow()
-        self.come_forward()
-        self.open_link(link)
-
-    def _say_of_view(self, text: str) -> None:
-        self.screens.notice.show_notice(plain(text), is_news=True, topic=VIEW)
-
-    def _portal_of(self, source: str, job: Job) -> Portal:
-        """The portal of a source; the open one if it is that."""
-        opened = self.session.source
-        if opened is not None and opened.name == source:
-            return self.session.portal
-        return self._open_portal(source, job)
-
-    def _known_packs(self) -> list[str]:
-        opened = self.session.source
-        recent = [each.source for each in self._memory.recent]
-        sources = [opened.name, *recent] if opened is not None else recent
-        packs = (each for each in sources if Location.of(each).path is not None)
-        return [each for each in packs if each not in OWN_SOURCES]
-
-    def _on_viewed_run(self, source: str, page: RunPage) -> None:
-        """Show the page of a view's run; its source opens if another one was open."""
-        opened = self.session.source
-        if opened is not None and opened.name == source:
-            self.navigator.show_run(page)
-        else:
-            self.use_source(source)
-            self._record_to_show = Jump("run", page.run.id)
-
-    def _show_several(self) -> None:
-        self.manager.show_together = True
-        self.screens.source_bar.show_together.setChecked(True)
-
-    def _on_view(self, _view: View, remarks: str) -> None:
-        self.screens.notice.withdraw(VIEW)
-        if remarks and self._tells_remarks:
-            show_in_full(plain(remarks), "warning")  # the dock's notices close with their page
 
     def _say_where(self, layer: Layer) -> None:
         """Say where points lie that the shown plane doesn't cut, and offer to go there."""
@@ -515,15 +432,15 @@ class PortalBrowser(Dock):
         dialog.activateWindow()  # gives it the keyboard focus
 
     def _on_began(self, folder: Path) -> None:
-        self._memory.download_folder = self.basket.folder = folder
+        self.memory.download_folder = self.basket.folder = folder
 
 
 def _text_of(mime: QMimeData | None) -> str:
-    """The text, link or path of a view, lesson or pack that is dropped; empty for other files."""
+    """The text, link or path of what can be opened and is dropped; empty for other files."""
     if mime is None:
         return ""
     paths = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
     if not paths:
         return mime.text().strip()
-    is_ours = len(paths) == 1 and (paths[0].endswith((SUFFIX, LESSON_NAME)) or pack_at(paths[0]))
-    return paths[0] if is_ours else ""
+    is_ours = opener_of(paths[0]) is not None or pack_at(paths[0]) is not None
+    return paths[0] if len(paths) == 1 and is_ours else ""

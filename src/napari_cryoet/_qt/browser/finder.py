@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec.structs import replace
 from qtpy.QtCore import QObject, Signal
@@ -14,6 +13,7 @@ from qtpy.QtWidgets import QInputDialog, QWidget
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
+from napari_cryoet._qt.rooms import opener_of
 from napari_cryoet._qt.widgets.controls import (
     add_item,
     add_menu,
@@ -30,14 +30,12 @@ from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.matches import ListKind, Matches
 from napari_cryoet.discovery.search import Search, chips, search_from
 from napari_cryoet.exceptions import CryoETError, FormatError
-from napari_cryoet.lessons.folder import LessonFolder, open_shared
 from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
 from napari_cryoet.pages.lists import Answer, Question
 from napari_cryoet.portal.citation import Citation, citation_of
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
 from napari_cryoet.settings import NamedSearch, Settings
-from napari_cryoet.views.view import SCHEME, SUFFIX, View
 from napari_cryoet.wording import count_text, day_text, joined
 
 _MAX_SEARCH: Final = 500  # characters
@@ -53,13 +51,9 @@ _NOTES: Final = {"tomograms": " (one per run)", "runs": " with everything"}
 _READING: Final = "Reading the portal's metadata…"
 
 
-Opened: TypeAlias = View | Jump | LessonFolder | FormatError | None
-
-
 class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
-    open_requested = Signal(object, object)  # View or LessonFolder, folder of a view's file
     searched = Signal()  # another search began
     basket_change_requested = Signal(
         object
@@ -72,12 +66,15 @@ class Finder(QObject):
         navigator: Navigator,
         memory: Settings,
         parent: QObject | None = None,
+        *,
+        follow_link: Callable[[str], Jump | None],
     ) -> None:
         super().__init__(parent)
         self._screens = screens
         self._session = session
         self._navigator = navigator
         self._memory = memory
+        self._follow_link = follow_link
         self._search = Search()
         self._wants_another = False  # show facets of one more annotation than the search has
         self._answer = Answer(Search())
@@ -142,33 +139,25 @@ class Finder(QObject):
     def _on_settled(self, text: str) -> None:
         if self._navigator.level:
             self._navigator.go_to_list(takes_focus=False)
-        link, folder = self._link_in(text)
-        is_link = link is not None
+        is_record = "/" in text and parse_jump(text) is not None  # else an id, which Enter opens
+        is_link = is_record or opener_of(text) is not None
         self._search = replace(self._search, text="" if is_link else text[:_MAX_SEARCH])
         self._screens.filter_bar.show_search(self._search)
         self._find()
         self.searched.emit()
-        match link:
-            case Jump():
-                self.jump(link)
-            case View() | LessonFolder():
-                self._screens.search.set_quietly("")
-                self.open_requested.emit(link, folder)
-            case FormatError():
-                self._on_failed(link)
+        if is_link:
+            self._open_link(text)
 
-    def _link_in(self, text: str) -> tuple[Opened, Path | None]:
-        """What a link or a file opens, or its error, and the folder of a view's file.
-
-        None for other text.
-        """
-        is_link = "/" in text or text.lower().startswith(f"{SCHEME}:")
-        if not is_link and not text.endswith(SUFFIX):
-            return None, None  # an id, which Enter opens, or a title
+    def _open_link(self, text: str) -> None:
         try:
-            return open_shared(text)
+            record = self._follow_link(text)
         except FormatError as error:
-            return error, None
+            self._on_failed(error)
+            return
+        if record is None:
+            self._screens.search.set_quietly("")
+        else:
+            self.jump(record)
 
     def _on_entered(self, text: str) -> None:
         jump = parse_jump(text)

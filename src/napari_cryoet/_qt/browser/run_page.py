@@ -8,11 +8,20 @@ from functools import partial
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QMenu,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.rooms import RUN_BUTTONS
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
@@ -56,6 +65,7 @@ class RunView(QWidget):
     row_toggled = Signal(object)  # AnnotationRow to show or hide
     tilt_series_toggled = Signal(object)  # TiltSeries
     deposition_requested = Signal(int)  # its id
+    room_requested = Signal(object, object)  # Entry, its button
     page_shown = Signal(object)  # RunPage
     shown_changed = Signal()
 
@@ -79,10 +89,7 @@ class RunView(QWidget):
         self.tomogram_model = RecordModel(tick_columns=[basket.column], parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
-        self.planes = tool_button(
-            "XZ YZ", "Show or hide XZ and YZ below the viewer, with a shared cursor"
-        )
-        self.views = tool_button("Views ▾", "Copy a link to what you see, and the kept views")
+        self._rooms = {entry: tool_button(entry.text, entry.purpose) for entry in RUN_BUTTONS}
         layer, window, space = (
             "Show as a layer (Space)",
             "Show in a separate window (Space)",
@@ -113,7 +120,7 @@ class RunView(QWidget):
         self.page, self.portal_url = page, portal_url
         self.portal.setVisible(bool(portal_url))
         self._list_depositions(page)
-        for widget in (self.tomograms, self.open, self.planes, self.views):
+        for widget in (self.tomograms, self.open, *self._rooms.values()):
             widget.setVisible(bool(page.tomograms))
         missing = [] if page.tomograms else ["tomogram"]
         missing += [] if page.annotations else ["annotations"]
@@ -155,6 +162,10 @@ class RunView(QWidget):
         self._progress_text = text
         self._update_open()
 
+    def button(self, text: str) -> QToolButton:
+        """The button of a room."""
+        return next(button for button in self._rooms.values() if button.text() == text)
+
     def focus_list(self) -> None:
         view = self.tomograms if self.tomogram_model.rows else self.tree
         view.stand_somewhere()
@@ -165,6 +176,8 @@ class RunView(QWidget):
         self._basket.changed.connect(self._update_whole)
         self.portal.clicked.connect(lambda: open_in_browser(self.portal_url))
         self.open.clicked.connect(self._on_open_clicked)
+        for entry, button in self._rooms.items():
+            button.clicked.connect(partial(self.room_requested.emit, entry, button))
         self.tomograms.current_record_changed.connect(self._on_tomogram)
         self.tomograms.opened.connect(self._open)
         self.tree.opened.connect(self.row_toggled)
@@ -258,8 +271,8 @@ class RunView(QWidget):
         top.addWidget(self.depositions)
         top.addWidget(self.portal)
         opening.addWidget(self.open, 1)
-        opening.addWidget(self.planes)
-        opening.addWidget(self.views)
+        for button in self._rooms.values():
+            opening.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

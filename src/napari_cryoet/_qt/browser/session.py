@@ -184,6 +184,13 @@ class Session(QObject):
             failed=partial(self._on_failed, failed),
         )
 
+    def portal_of(self, source: str, job: Job) -> Portal:
+        """The portal of a source; the open one if it is that. For worker threads."""
+        opened = self.source
+        if opened is not None and opened.name == source:
+            return self.portal
+        return self._open_portal(source, job)
+
     def row_of(self, dataset_id: int) -> CatalogueRow | None:
         rows = self.catalogue.rows if self.catalogue is not None else ()
         return next((row for row in rows if row.id == dataset_id), None)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.rooms import OPTIONS, START, Entry
 from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
@@ -48,11 +49,11 @@ _MAX_LINK: Final = 100_000  # characters, of a link that holds a view
 _MAX_RECENT: Final = 5  # on the start page
 
 
-Choice: TypeAlias = Literal["demo", "lesson", "live", "address", "pack"]
+Choice: TypeAlias = Literal["demo", "live", "address", "pack"]
 #: Text, explanation and icon of each choice of the start page and the source menu.
-CHOICES: Final[dict[Choice, tuple[str, str, str]]] = {
+CHOICES: Final[dict[Choice | Entry, tuple[str, str, str]]] = {
     "demo": ("Explore the demo", "Simulated tomograms, no network needed", "volume"),
-    "lesson": ("Take a lesson", "Learn to look, to pick and to judge", "star"),
+    **{entry: (entry.text, entry.purpose, entry.icon) for entry in START},
     "live": ("Browse the live portal", "cryoetdataportal.czscience.com", "globe"),
     "address": ("Open an address…", "A class server or a mirror", "link"),
     "pack": ("Open a pack…", "A part of the portal, in a folder or a zip", "folder"),
@@ -65,7 +66,7 @@ class StartPage(QWidget):
     Before that, nothing is sent over the network.
     """
 
-    chosen = Signal(object)  # Choice or Recent
+    chosen = Signal(object)  # Choice, Recent or Entry
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -120,7 +121,7 @@ class StartPage(QWidget):
 class SourceBar(QWidget):
     """The source with its state, the options menu, and the network limits if there are any."""
 
-    chosen = Signal(object)  # Choice or Recent
+    chosen = Signal(object)  # Choice, Recent or Entry
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -138,8 +139,8 @@ class SourceBar(QWidget):
         self.refresh = self._add_option("Refresh")
         self.show_together = self._add_option("Show runs together", checkable=True)
         self.options_menu.addSeparator()
-        self.save_picture = self._add_option("Save picture…")
-        self.save_movie = self._add_option("Save movie…")
+        for entry in OPTIONS:
+            self._add_option(entry.text).triggered.connect(partial(self._choose, entry))
         self.options_menu.addSeparator()
         self.work_offline = self._add_option("Work offline", checkable=True)
         self.saver = self._add_option("Data saver…")
@@ -209,6 +210,9 @@ class SourceBar(QWidget):
         """Hide an outdated ``online`` in offline mode."""
         is_current = self._is_local or not self.work_offline.isChecked()
         self.state.setVisible(is_current or bool(self.state.property("hasProblem")))
+
+    def _choose(self, entry: Entry, _checked: bool = False) -> None:
+        self.chosen.emit(entry)
 
     def _on_switch(self) -> None:
         (self.work_offline if self.work_offline.isChecked() else self.saver).trigger()

@@ -21,7 +21,7 @@ from napari_cryoet._qt.lessons.stage import LETTERS, about_picks_on, add_points
 from napari_cryoet._qt.picks.layer_picks import volume_for
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.views.capture import view_of
-from napari_cryoet._qt.views.restore import BROWSER
+from napari_cryoet._qt.views.restore import restorer_of
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     column_in,
@@ -30,7 +30,7 @@ from napari_cryoet._qt.widgets.controls import (
     plain_label,
     push_button,
 )
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet._version import __version__
 from napari_cryoet.appearance.diameters import diameter_angstrom
@@ -247,8 +247,8 @@ class FollowBar(QWidget):
         if self._is_followed or was_followed:
             self.followed.emit(self._is_followed)
         if self.shared is not None and self._is_followed:
-            browser = open_dock(self._viewer, BROWSER, in_front=False)
-            browser.open_view(self.shared, agreed=[self.student.host], is_followed=True)
+            restorer = restorer_of(open_dock(self._viewer, BROWSER, in_front=False))
+            restorer.open(self.shared, agreed=[self.student.host], is_followed=True)
 
 
 class ShareBar(QWidget):

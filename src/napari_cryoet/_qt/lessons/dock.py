@@ -14,13 +14,13 @@ from napari_cryoet._qt.lessons.chooser import LessonChooser, ask_for_lesson
 from napari_cryoet._qt.lessons.classroom import FollowBar, JoinDialog, ShareBar, TeachDialog
 from napari_cryoet._qt.lessons.player import LessonPlayer
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.views.restore import BROWSER
 from napari_cryoet._qt.widgets.controls import main_window, push_button
-from napari_cryoet._qt.widgets.dock import Dock, is_open, open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, Dock, is_open, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.classroom.client import ClassClient, ClassLesson, TeacherClient
 from napari_cryoet.lessons.folder import open_lesson
 from napari_cryoet.lessons.lesson import Feedback, LessonSource, Step
+from napari_cryoet.locations import path_to_read
 
 if TYPE_CHECKING:
     from napari_cryoet.classroom.messages import Delivery
@@ -36,6 +36,16 @@ def open_lesson_dock(viewer: Viewer, source: LessonSource | None = None) -> Less
     if source is not None:
         dock.play(source)
     return dock
+
+
+def take_lesson(dock: Dock) -> None:
+    """List all lessons in the dock."""
+    open_lesson_dock(dock.viewer).choose_lesson()
+
+
+def open_lesson_file(dock: Dock, text: str) -> None:
+    """Play the lesson whose file a text names."""
+    open_lesson_dock(dock.viewer, open_lesson(path_to_read(text)))
 
 
 class LessonDock(Dock):

@@ -28,9 +28,9 @@ from napari_cryoet._qt.review.reviewed_layer import fly_to
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.views.capture import is_edited
-from napari_cryoet._qt.views.restore import BROWSER
+from napari_cryoet._qt.views.restore import Restorer, restorer_of
 from napari_cryoet._qt.widgets.controls import open_in_browser
-from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import rgba_of
@@ -102,7 +102,7 @@ class Stage(QObject):
         self._agreed = tuple(agreed)
         self._folder = tempfile.TemporaryDirectory(prefix="napari-cryoet-lesson-")
         self.destroyed.connect(self._folder.cleanup)
-        self._browser: Any = None
+        self._restorer: Restorer | None = None
         self._opening: View | None = None
         self._of_lesson: WeakSet[Layer] = WeakSet()  # of all views that were opened
         self._hidden: list[Layer] = []  # the user's own
@@ -146,22 +146,22 @@ class Stage(QObject):
         self._remove(self._of_lesson - self._before)
 
     def _open(self, view: View, files: LessonFolder) -> None:
-        browser = open_dock(self.viewer, BROWSER, in_front=False)
-        if browser is not self._browser:
-            self._browser = browser
-            browser.restorer.opened.connect(self._on_opened)
-            browser.restorer.failed.connect(self._on_failed)
+        restorer = restorer_of(open_dock(self.viewer, BROWSER, in_front=False))
+        if restorer is not self._restorer:
+            self._restorer = restorer
+            restorer.opened.connect(self._on_opened)
+            restorer.failed.connect(self._on_failed)
         if self.view is not None and _has_tilts(view) != _has_tilts(self.view):
             self._remove(self._of_lesson)  # napari would warn of degrees beside ångström
         self._opening = view
-        browser.open_view(view, folder=files.folder, agreed=self._agreed)
+        restorer.open(view, folder=files.folder, agreed=self._agreed)
 
     def _on_opened(self, view: View, _remarks: str) -> None:
         opening = self._opening
         self._opening = None
-        if view is opening:
+        if view is opening and self._restorer is not None:
             self.view = view
-            layers = self._browser.restorer.layers
+            layers = self._restorer.layers
             self._of_lesson.update(layers.values())
             self.marks.named = {view.layers[number].name: layers[number] for number in layers}
             self._hide_others(layers.values())

@@ -28,7 +28,7 @@ from napari_cryoet._qt.widgets.controls import (
     plain_tooltip,
     row_of,
 )
-from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.dock import Dock, toggle_dock
 from napari_cryoet.wording import count_text, plain
 
 NAME: Final = "Orthogonal views"  # as in the manifest
@@ -39,6 +39,11 @@ _HINT: Final = (
     "Click, drag or arrow keys: cursor · wheel, Page up or down: step · Ctrl+wheel, + or −: zoom · right drag: pan · "
     "Home: fit · in the viewer itself: click"
 )
+
+
+def toggle_planes(dock: Dock, _button: QPushButton) -> None:
+    """Show or hide the planes, by the button of a run's page."""
+    toggle_dock(dock.viewer, NAME)
 
 
 class OrthoViews(Dock):

@@ -6,21 +6,41 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtNetwork import QLocalServer, QLocalSocket
 from qtpy.QtWidgets import QWidget
 
+from napari_cryoet._qt.widgets.controls import main_window
 from napari_cryoet.files import cache_path
+
+if TYPE_CHECKING:
+    from napari_cryoet._qt.browser.dock import PortalBrowser
 
 _NAME: Final = "napari-cryoet-links"
 _LARGEST_BYTES: Final = 1_000_000
 _CONNECT_MS: Final = 500
 _ANSWER_MS: Final = 3000  # of a window that is busy
 _END: Final = b"\n"
+
+
+def take_links(browser: PortalBrowser) -> None:
+    """Open links that are clicked elsewhere in a dock, in front of other windows."""
+    server = LinkServer(browser)
+    server.received.connect(partial(_open_in_front, browser))
+    browser.at_close(server.close)
+
+
+def _open_in_front(browser: PortalBrowser, link: str) -> None:
+    window = main_window(browser.viewer)
+    window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
+    window.raise_()
+    window.activateWindow()
+    browser.come_forward()
+    browser.open_link(link)
 
 
 def hand_over(link: str) -> bool:

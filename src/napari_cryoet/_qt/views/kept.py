@@ -1,4 +1,4 @@
-"""The menu of views: copy a link, save a file, and the views that are kept for a run."""
+"""The menu of views at the page of a run: copy a link, save a file, and the views that are kept."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
-from napari.components import ViewerModel
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.views.capture import Captured, capture
 from napari_cryoet._qt.views.picture import canvas_png
+from napari_cryoet._qt.views.restore import VIEW, restorer_of
 from napari_cryoet._qt.widgets.controls import (
     add_item,
     add_menu,
@@ -43,40 +43,42 @@ from napari_cryoet.views.view import SUFFIX, read_view, write_view
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
-    from napari_cryoet.portal.portal import Portal
+    from napari_cryoet._qt.browser.dock import PortalBrowser
 
 _PICTURE_PX: Final = (192, 128)
 _TASK: Final = "link of a view"  # key of the task
 
 
+def drop_menu_of_views(browser: PortalBrowser, button: QWidget) -> None:
+    """Open the menu of views of the run that a dock shows, below a button."""
+    page = browser.screens.run.page
+    if page is not None:
+        views_menu_of(browser).drop(page.run, button)
+
+
+def open_next_view(browser: PortalBrowser) -> None:
+    """Open the next view of the run that a dock shows."""
+    page = browser.screens.run.page
+    if page is not None:
+        views_menu_of(browser).open_next(page.run)
+
+
+def views_menu_of(browser: PortalBrowser) -> ViewsMenu:
+    """The menu of a dock, which the first call makes."""
+    menu: ViewsMenu | None = browser.findChild(ViewsMenu)
+    return menu or ViewsMenu(browser)
+
+
 class ViewsMenu(QObject):
-    """What can be done with views at the page of a run.
+    """What can be done with views at the page of a run."""
 
-    Parameters
-    ----------
-    live_portal
-        Called off the GUI thread, for links to live data.
-    """
-
-    open_requested = Signal(object, object)  # View, folder of its file
-    said = Signal(str)  # what was done, and what the view can't hold
-    failed = Signal(object)  # CryoETError
-
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        tasks: Tasks,
-        live_portal: Callable[[Job], Portal],
-        parent: QWidget,
-    ) -> None:
-        super().__init__(parent)
-        self._viewer = viewer
-        self._tasks = tasks
-        self._live_portal = live_portal
-        self._window = parent
+    def __init__(self, browser: PortalBrowser) -> None:
+        super().__init__(browser)
+        self._browser = browser
+        self._viewer = browser.viewer
         self._last: Path | None = None  # of the kept views, that was opened last
 
-    def drop(self, run: Run, control: QWidget) -> QMenu:
+    def drop(self, run: Run, control: QWidget) -> None:
         """Open the menu below a control."""
         menu = passing_menu(control)
         for text, act in (
@@ -110,13 +112,12 @@ class ViewsMenu(QObject):
             ):
                 add_item(of_view, text, partial(self._try, partial(act_on, each)))
         drop_menu(menu, control)
-        return menu
 
     def open_next(self, run: Run) -> None:
         """Open the run's next view of its pack or kept, after the last one the first."""
         kept = packed_of(run) + kept_views(run.dataset_id, run.name)
         if not kept:
-            self.said.emit("No view is kept for this run.")
+            self._tell("No view is kept for this run.")
             return
         paths = [each.path for each in kept]
         number = paths.index(self._last) + 1 if self._last in paths else 0
@@ -129,7 +130,7 @@ class ViewsMenu(QObject):
 
     def save(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(
-            self._window, "Save view", f"view{SUFFIX}", f"Views (*{SUFFIX})"
+            self._browser, "Save view", f"view{SUFFIX}", f"Views (*{SUFFIX})"
         )
         if chosen:
             path = Path(chosen)
@@ -141,10 +142,10 @@ class ViewsMenu(QObject):
     def choose(self) -> None:
         """Open a view's file."""
         chosen, _ = QFileDialog.getOpenFileName(
-            self._window, "Open view", "", f"Views (*{SUFFIX} *.json)"
+            self._browser, "Open view", "", f"Views (*{SUFFIX} *.json)"
         )
         if chosen:
-            self.open_requested.emit(read_view(chosen), Path(chosen).parent)
+            self._open(Path(chosen))
 
     def keep(self, run: Run) -> None:
         captured = capture(self._viewer)
@@ -157,7 +158,7 @@ class ViewsMenu(QObject):
 
     def open_kept(self, kept: KeptView) -> None:
         self._last = kept.path
-        self.open_requested.emit(read_view(kept.path), kept.path.parent)
+        self._open(kept.path)
 
     def copy_kept_link(self, kept: KeptView) -> None:
         self._copy(Captured(read_view(kept.path), ()))
@@ -169,12 +170,12 @@ class ViewsMenu(QObject):
 
     def delete(self, kept: KeptView) -> None:
         text = f"Delete the view “{plain(kept.title)}”?"
-        if agrees(self._window, "Delete the view?", text, verb="Delete"):
+        if agrees(self._browser, "Delete the view?", text, verb="Delete"):
             delete_view(kept)
 
     def _ask_title(self, window_title: str, title: str) -> str:
         text, is_accepted = QInputDialog.getText(
-            self._window, window_title, "Name of the view", text=title
+            self._browser, window_title, "Name of the view", text=title
         )
         return text.strip() if is_accepted else ""
 
@@ -182,7 +183,10 @@ class ViewsMenu(QObject):
         try:
             act()
         except CryoETError as error:
-            self.failed.emit(error)
+            self._browser.screens.notice.show_error(error, topic=VIEW)
+
+    def _open(self, path: Path) -> None:
+        restorer_of(self._browser).open(read_view(path), folder=path.parent)
 
     # links
 
@@ -200,7 +204,8 @@ class ViewsMenu(QObject):
         tomogram_id = tomogram.id
 
         def ask(job: Job) -> str:
-            config = self._live_portal(job).neuroglancer_config(tomogram_id, task=job)
+            portal = self._browser.session.portal_of("live", job)
+            config = portal.neuroglancer_config(tomogram_id, task=job)
             return portal_link(view, config)
 
         def on_link(link: str) -> None:
@@ -211,11 +216,14 @@ class ViewsMenu(QObject):
             copy_text(own)
             self._say(f"Copied a link for napari only. {error}", captured)
 
-        self._tasks.run(_TASK, ask, then=on_link, failed=on_failed)
+        self._browser.tasks.run(_TASK, ask, then=on_link, failed=on_failed)
 
     def _say(self, done: str, captured: Captured) -> None:
         left_out = " ".join(captured.left_out)
-        self.said.emit(f"{done} Left out: {left_out}" if left_out else done)
+        self._tell(f"{done} Left out: {left_out}" if left_out else done)
+
+    def _tell(self, text: str) -> None:
+        self._browser.screens.notice.show_notice(plain(text), is_news=True, topic=VIEW)
 
 
 def packed_of(run: Run) -> list[KeptView]:

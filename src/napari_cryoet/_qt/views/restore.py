@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from napari.components import ViewerModel
 from napari.components.layerlist import LayerList
 from napari.layers import Image, Labels, Layer, Points, Surface
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of, real
@@ -22,11 +20,9 @@ from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.ortho.dock import NAME as ORTHO
 from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.picks.slabs import show_slab
-from napari_cryoet._qt.seam import opened_from
-from napari_cryoet._qt.tasks import Job, Tasks, single_shot
+from napari_cryoet._qt.seam import opened_from, show_in_full
+from napari_cryoet._qt.tasks import Job, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.viewer.detail import VolumeDetail
-from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.views.camera import show_camera
 from napari_cryoet._qt.views.capture import (
     attributes_of,
@@ -36,15 +32,17 @@ from napari_cryoet._qt.views.capture import (
     widths_of,
 )
 from napari_cryoet._qt.widgets.controls import agrees
-from napari_cryoet._qt.widgets.dock import is_open, open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, is_open, open_dock
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.readers import find_reader
 from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec, layer_name, mesh_colormap
+from napari_cryoet.locations import Location, host_of
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.views.finding import (
+    OWN_SOURCES,
     Finding,
     FoundLayer,
     bytes_by_host,
@@ -57,15 +55,18 @@ from napari_cryoet.views.finding import (
     runs_text,
     source_to_open,
 )
+from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import Looks, View, read_view
 from napari_cryoet.wording import plain, size_text, spacing_text
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_cryoet._qt.browser.dock import PortalBrowser
+    from napari_cryoet.portal.links import Jump
     from napari_cryoet.portal.portal import Portal
 
-BROWSER: Final = "CryoET Explorer"  # the dock's name in the manifest
+VIEW: Final = "a view"  # topic of notices
 _TASK: Final = "view"
 _NEAR_VOXELS: Final = 0.5  # of a selected pick, as in reviews
 
@@ -85,7 +86,22 @@ def open_view(viewer: Viewer, view: View | Path | str, *, folder: Path | None = 
     if not isinstance(view, View):
         folder = Path(view).absolute().parent
         view = read_view(view)
-    open_dock(viewer, BROWSER).open_view(view, folder=folder)
+    restorer_of(open_dock(viewer, BROWSER)).open(view, folder=folder)
+
+
+def open_link(browser: PortalBrowser, text: str) -> Jump | None:
+    """Open the view of a link or a file in a dock; return the record that another link leads to."""
+    shared, folder = read_shared(text)
+    if not isinstance(shared, View):
+        return shared
+    restorer_of(browser).open(shared, folder=folder)
+    return None
+
+
+def restorer_of(browser: PortalBrowser) -> Restorer:
+    """The restorer of a dock, which the first call makes."""
+    restorer: Restorer | None = browser.findChild(Restorer)
+    return restorer or Restorer(browser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,42 +125,22 @@ class _Opening:
 
 
 class Restorer(QObject):
-    """Opens views in a viewer, one at a time; a newer one replaces one that is still opening.
-
-    Parameters
-    ----------
-    open_portal
-        Called off the GUI thread with a source.
-    packs
-        The packs that the user has opened.
-    """
+    """Opens views through a dock, one at a time; a newer one replaces one that is still opening."""
 
     opened = Signal(object, str)  # View that is shown, remarks about what is missing
-    run_found = Signal(str, object)  # source and RunPage of the view's first run
-    shows_several = Signal()  # runs
     failed = Signal(object)  # CryoETError
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        manager: LayerManager,
-        volumes: VolumeDetail,
-        tasks: Tasks,
-        *,
-        open_portal: Callable[[str, Job], Portal],
-        packs: Callable[[], Iterable[Path | str]],
-        parent: QWidget,
-    ) -> None:
-        super().__init__(parent)
-        self._window = parent
-        self._viewer = real(viewer)
-        self._manager = manager
-        self._volumes = volumes
-        self._tasks = tasks
-        self._open_portal = open_portal
-        self._packs = packs
+    def __init__(self, browser: PortalBrowser) -> None:
+        super().__init__(browser)
+        self._browser = browser
+        self._viewer: Any = real(browser.viewer)
+        self._manager = browser.manager
+        self._notice = browser.screens.notice
+        self._tasks = browser.tasks
+        self._volumes = browser.volumes
         #: Whether to ask for more hosts; otherwise their data are left out.
         self.asks = True
+        self._tells_remarks = True
         #: The layers of the view that was opened last, by their numbers in it.
         self.layers: dict[int, Layer] = {}
         self._agreed: set[str] = set()
@@ -153,12 +149,30 @@ class Restorer(QObject):
         self._camera: tuple[Any, ...] = ()
         self._fit_soon = single_shot(self, 0, self._fit)
         self._check_soon = single_shot(self, 0, self._check)
-        manager.changed.connect(self._check_soon.start)
-        viewer.canvas.events.size.connect(self._on_canvas_size)
+        self._manager.changed.connect(self._check_soon.start)
+        self._viewer.canvas.events.size.connect(self._on_canvas_size)
+        self.failed.connect(partial(self._notice.show_error, topic=VIEW))
+        browser.at_close(self.close)
 
-    def open(self, view: View, *, folder: Path | None = None, agreed: Iterable[str] = ()) -> None:
-        """Open a view, after a question about each host that isn't the portal's or in ``agreed``."""
+    def open(
+        self,
+        view: View,
+        *,
+        folder: Path | None = None,
+        agreed: Iterable[str] = (),
+        is_followed: bool = False,
+    ) -> None:
+        """Open a view; ``folder`` is that of its file.
+
+        It is asked about each host that isn't the portal's, that of the open source, or in
+        ``agreed``. What a followed view lacks isn't told: another one comes soon.
+        """
+        self._notice.show_notice("Opening a view…", "Stop", self.stop, is_news=True, topic=VIEW)
+        self._tells_remarks = not is_followed
         self._opening = None
+        source = self._browser.session.source
+        if source is not None and source.kind == "url":
+            self._agreed.add(host_of(source.location))
         self._agreed.update(agreed)
         hosts = {foreign_host(run.source) for run in view.runs} - {""}
         for host in sorted(hosts - self._agreed):
@@ -166,8 +180,8 @@ class Restorer(QObject):
                 message = f"The view wasn't opened: it loads data from {host}."
                 self.failed.emit(CryoETError(message, hint="Open it again and agree to that."))
                 return
-        packs = tuple(self._packs())
-        work = partial(_find_data, view, folder, packs, self._open_portal)
+        open_portal = self._browser.session.portal_of
+        work = partial(_find_data, view, folder, self._packs(), open_portal)
         self._tasks.run(
             _TASK,
             work,
@@ -191,9 +205,17 @@ class Restorer(QObject):
         self.stop()
         self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
 
+    def _packs(self) -> list[str]:
+        """The packs that the user has opened."""
+        opened = self._browser.session.source
+        recent = [each.source for each in self._browser.memory.recent]
+        sources = [opened.name, *recent] if opened is not None else recent
+        packs = (each for each in sources if Location.of(each).path is not None)
+        return [each for each in packs if each not in OWN_SOURCES]
+
     def _agrees(self, view: View, host: str, size_bytes: int) -> bool:
         is_agreed = self.asks and agrees(
-            self._window,
+            self._browser,
             "Load data from another server?",
             f"This view shows {runs_text(view)}.",
             details=f"It loads them from {host}: about {size_text(size_bytes)} at first.",
@@ -209,9 +231,9 @@ class Restorer(QObject):
         finding = self._without_refused(view, find_layers(view, data.pages))
         if data.pages:
             first = min(data.pages)
-            self.run_found.emit(data.sources[first], data.pages[first])
+            self._browser.show_run(data.sources[first], data.pages[first])
         if len({found.page.run.id for found in finding.layers}) > 1:
-            self.shows_several.emit()
+            self._browser.show_together(is_on=True)
         for found in finding.layers:
             self._load(found, finding)
         keys = {found.number: _key_of(found) for found in finding.layers}
@@ -283,7 +305,11 @@ class Restorer(QObject):
         self.layers = opening.layers
         self._kept = view
         self._fit()
-        self.opened.emit(view, " ".join(dict.fromkeys(opening.remarks)))
+        remarks = " ".join(dict.fromkeys(opening.remarks))
+        self._notice.withdraw(VIEW)
+        if remarks and self._tells_remarks:
+            show_in_full(plain(remarks), "warning")  # the dock's notices close with their page
+        self.opened.emit(view, remarks)
 
     def _fit(self) -> None:
         if self._kept is not None:

@@ -22,6 +22,7 @@ from napari_cryoet._qt.views.picture import (
     write_picture,
 )
 from napari_cryoet._qt.widgets.controls import main_window, name_file_field
+from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import clean_name
@@ -88,6 +89,16 @@ def _options(
     is_coarse: bool = False,
 ) -> None:
     """Fields of the form."""
+
+
+def save_picture(dock: Dock) -> None:
+    """Open the dialog that saves a picture, from the gear menu."""
+    save_picture_dialog(dock.viewer)
+
+
+def save_movie(dock: Dock) -> None:
+    """Open the dialog that saves a movie, from the gear menu."""
+    save_movie_dialog(dock.viewer)
 
 
 def save_picture_dialog(viewer: Viewer) -> SaveDialog:

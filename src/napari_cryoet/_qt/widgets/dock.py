@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 PLUGIN_NAME: Final = "napari-cryoet"
+BROWSER: Final = "CryoET Explorer"  # the name of the portal's dock in the manifest
 COMMAND_KEYS: Final = (
     Qt.KeyboardModifier.ControlModifier
     | Qt.KeyboardModifier.AltModifier
