@@ -1,14 +1,11 @@
-"""Hand edits of a layer's picks: kept as they are made, undone one by one, and offered again.
-
-The first layer of picks imports the review's files; a tomogram alone doesn't.
-"""
+"""Hand edits of a layer's picks: kept as they are made, undone one by one, and offered again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from napari.layers import Layer, Points
@@ -26,11 +23,9 @@ from napari_cryoet.formats.relion import TOMOGRAM_NAME
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
+from napari_cryoet.review.edits import EditStep, kept_steps, restored
+from napari_cryoet.review.session import Subject
 from napari_cryoet.wording import count_text, date_text, plain
-
-if TYPE_CHECKING:
-    from napari_cryoet.review.edits import EditStep
-    from napari_cryoet.review.session import Subject
 
 T = TypeVar("T")
 
@@ -40,8 +35,6 @@ NEW_PICKS: Final = "new picks"
 
 def keep_edits(layer: Points) -> None:
     """Keep the edits of a layer of picks from now on, beside the reviews."""
-    from napari_cryoet.review.session import Subject
-
     if edits_of(layer) is None:
         live = live_picks_of(layer)
         EditLog(live, Subject.of(live.picks, name=layer.name, path=layer.source.path))
@@ -106,8 +99,6 @@ class EditLog(QObject):
     changed = Signal()  # of `steps` or `kept`
 
     def __init__(self, live: LivePicks, subject: Subject) -> None:
-        from napari_cryoet.review.edits import kept_steps
-
         super().__init__(live)
         self.steps: list[EditStep] = []
         self.kept: list[EditStep] | None = None
@@ -127,8 +118,6 @@ class EditLog(QObject):
 
     def restore(self) -> None:
         """Apply the kept edits to those made since, and tell how many picks weren't found."""
-        from napari_cryoet.review.edits import restored
-
         kept = self.kept or []
         self.kept = []
         picks, n_lost = restored(self._live.picks, kept)
@@ -165,8 +154,6 @@ class EditLog(QObject):
         self.changed.emit()
 
     def _on_changed(self) -> None:
-        from napari_cryoet.review.edits import EditStep
-
         picks = self._live.picks
         step = EditStep.between(self._picks, picks)
         self._picks = picks

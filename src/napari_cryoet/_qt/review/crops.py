@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -139,11 +140,7 @@ class CropFeed(QObject):
         reader, frame, rows = self._reader, self.frame, self._lacking()
         self._tasks.stop(_READ)
         if reader is not None and rows:
-
-            def read(job: Job) -> None:
-                for crop in reader.read(rows, frame, task=job):
-                    job.hand_over(crop)
-
+            read = partial(_read_crops, reader, rows, frame)
             self._tasks.run(
                 _READ, read, then=lambda _none: None, failed=self._on_failed, part=self._on_crop
             )
@@ -173,6 +170,11 @@ class CropFeed(QObject):
             self.limits = limits
             self._pixmaps.clear()
             self.contrast_changed.emit()
+
+
+def _read_crops(reader: CropReader, rows: Sequence[int], frame: Frame | Cube, job: Job) -> None:
+    for crop in reader.read(rows, frame, task=job):
+        job.hand_over(crop)
 
 
 def grey_image(values: NDArray[np.float32], limits: tuple[float, float]) -> QImage:
@@ -243,12 +245,7 @@ class AveragePanel(QWidget):
         reader, cube, rows = self._reader, self._cube, sorted(self._usable ^ self.mean.rows)
         self._tasks.stop(_AVERAGE)
         if reader is not None and rows and self.switch.isChecked():
-            rows = reader.near_each_other(rows)
-
-            def read(job: Job) -> None:
-                for crop in reader.read(rows, cube, task=job):
-                    job.hand_over(crop)
-
+            read = partial(_read_crops, reader, reader.near_each_other(rows), cube)
             self._tasks.run(_AVERAGE, read, then=lambda _none: self._show(), part=self._on_cube)
         self._show()
 
