@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,26 @@ def tasks(qtbot: QtBot) -> Iterator[Tasks]:
     tasks = Tasks()
     yield tasks
     tasks.close()
+
+
+@pytest.fixture
+def off_gui_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str], None]]:
+    """Require that the test calls a function, and never on the GUI thread."""
+    threads: dict[str, set[threading.Thread]] = {}
+
+    def watch(owner: Any, name: str) -> None:
+        function, seen = getattr(owner, name), threads.setdefault(name, set())
+
+        def watched(*args: Any, **options: Any) -> Any:
+            seen.add(threading.current_thread())
+            return function(*args, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    yield watch
+    for name, seen in threads.items():
+        assert seen, f"{name} wasn't called"
+        assert threading.main_thread() not in seen, name
 
 
 @pytest.fixture

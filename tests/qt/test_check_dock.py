@@ -1,7 +1,6 @@
 """The dock that checks picks: clicks and keys, without changing the user's layers."""
 
 import gc
-import threading
 import weakref
 
 import numpy as np
@@ -125,23 +124,16 @@ def test_a_check_shows_progress_and_can_be_stopped(viewer, dock, scene, qtbot, m
 
 
 def test_results_match_a_script_and_files_are_read_in_the_background(
-    viewer, dock, scene, qtbot, tomogram_path, monkeypatch
+    viewer, dock, scene, qtbot, tomogram_path, off_gui_thread
 ):
     set_diameter("snoopy", 83.4)
-    readers, read = set(), diameters._own
-    monkeypatch.setattr(
-        diameters, "_own", lambda: (readers.add(threading.current_thread()), read())[1]
-    )
     picks = Picks(scene.truth_zyx * (SPACING_ANGSTROM / 7.3), 7.3, about={"object_name": "snoopy"})
-    specs = load_picks(picks, name="mine")
-    readers.clear()
-    add_layers(viewer, specs)
+    add_layers(viewer, load_picks(picks, name="mine"))
+    by_script = check_picks(picks, tomogram_path)
+    off_gui_thread(diameters, "_own")
     with qtbot.waitSignal(dock.tasks.finished):
         qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: dock.findings is not None)
-    assert readers
-    assert threading.main_thread() not in readers
-    by_script = check_picks(picks, tomogram_path)
 
     assert by_script.diameter_angstrom == 83.4
     assert dock.findings.to_dict() == by_script.to_dict()

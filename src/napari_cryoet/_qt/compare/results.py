@@ -24,6 +24,7 @@ from napari_cryoet._qt.widgets.controls import (
     column_in,
     flow_of,
     form_of,
+    not_none,
     plain_label,
     plain_tooltip,
 )
@@ -123,8 +124,7 @@ class RankingTable(QTreeWidget):
     def __init__(self) -> None:
         super().__init__()
         self._rows: tuple[Ranked, ...] = ()
-        self._header = QHeaderView(Qt.Orientation.Horizontal)
-        self.setHeader(self._header)
+        self._header = not_none(self.header())
         self.setHeaderLabels(_COLUMNS)
         self.setAccessibleName("Ranking")
         self.setObjectName("ranking")

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
-from superqt import QElidingLabel
 
 from napari_cryoet._qt.layers.placement import Placement, PlacementError, placement_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
+from napari_cryoet._qt.widgets.controls import ElidedLabel
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
 from napari_cryoet.measure.measuring import NEAREST, measured_columns, nearest_neighbours
@@ -203,8 +203,7 @@ class AveragePanel(QWidget):
         self.mean = RunningMean()
         self.switch = QCheckBox("Average of kept")
         self.switch.setToolTip("Average the kept picks; the average follows each verdict")
-        self.note = QElidingLabel()
-        self.note.setObjectName("dimText")
+        self.note = ElidedLabel(name="dimText")
         self.sections = QLabel()
         self.sections.setFixedHeight(_SECTION_PX)
         self.sections.setToolTip("XY, XZ and YZ sections through the average of the kept picks")

@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QSlider,
     QToolButton,
 )
-from superqt import QElidingLabel
 
 from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.files.questions import ask_spacing
@@ -48,7 +47,14 @@ from napari_cryoet._qt.review.crops import (
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import disk, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet._qt.widgets.controls import column_in, explain, plain_label, progress_bar, row_of
+from napari_cryoet._qt.widgets.controls import (
+    ElidedLabel,
+    column_in,
+    explain,
+    plain_label,
+    progress_bar,
+    row_of,
+)
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.exceptions import CryoETError
@@ -533,7 +539,6 @@ class ReviewDock(Dock):
         elif self.review_sheet is not None:
             text = str(self.feed.error or self.review_sheet.status_text(self.feed.n_waiting))
         self.status.setText(text)
-        self.status.setAccessibleName(text)
         self.stop.setVisible(is_measuring)
         self.retry.setVisible(self.feed.error is not None)
 
@@ -568,8 +573,7 @@ class ReviewDock(Dock):
             tip,
             lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept"),
         )
-        self.status = QElidingLabel()
-        self.status.setObjectName("statusText")
+        self.status = ElidedLabel(name="statusText")
         self.stop = _button("Stop", "Stop measuring", lambda: self.tasks.stop(_MEASURE))
         self.retry = _button("Retry", "Read the missing crops again", self.feed.retry)
 
