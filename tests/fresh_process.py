@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 
@@ -69,12 +70,11 @@ def main() -> None:
     before = set(sys.modules)
     recorder = _Recorder()
     sys.meta_path.insert(0, recorder)
-    try:
+    with suppress(SystemExit):
         exec(code, globals())
-    except SystemExit:
-        pass
     new = set(sys.modules) - before
-    print(json.dumps({name: by for name, by in recorder.importers.items() if name in new}))
+    found = {name: by for name, by in recorder.importers.items() if name in new}
+    sys.stdout.write(f"{json.dumps(found)}\n")
     sys.stdout.flush()
     os._exit(0)  # without waiting for windows and threads
 

@@ -60,7 +60,7 @@ class ExactLevel:
             len(pyramid.shapes[level]),
         )
         self._grid = grid = pyramid.grid(level)
-        self.chunks = tuple(tuple(np.diff(borders).tolist()) for borders in grid.borders)
+        self.chunks = grid.block_lengths
         sizes = zip(grid.block_shape, grid.chunk_shape, self.shape, strict=True)
         cut = (axis for axis, (block, chunk, size) in enumerate(sizes) if block < min(chunk, size))
         self._axis = (

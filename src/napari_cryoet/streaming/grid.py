@@ -133,6 +133,11 @@ class Grid:
         """Shape of the first block; none is larger."""
         return tuple(borders[1] for borders in self.borders)
 
+    @property
+    def block_lengths(self) -> tuple[tuple[int, ...], ...]:
+        """The lengths of all blocks along each axis, which are dask's chunks."""
+        return tuple(tuple(np.diff(borders).tolist()) for borders in self.borders)
+
     def box(self, block: BlockIndex) -> Box:
         """The voxels of a block."""
         return tuple(

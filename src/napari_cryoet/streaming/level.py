@@ -10,7 +10,6 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class Level(NDArrayOperatorsMixin):
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:
         """The lengths of the blocks along each axis."""
-        borders = self._pyramid.grid(self._number).borders
-        return tuple(tuple(np.diff(along).tolist()) for along in borders)
+        return self._pyramid.grid(self._number).block_lengths
 
     @cached_property
     def _array(self) -> Any:
