@@ -62,14 +62,6 @@ NOTHING: Final = "none: there is nothing to pick"
 WHOLE: Final = "the whole tomogram"
 SCREEN: Final = "what the step shows"
 BOX: Final = "the box that it has"
-#: What an attribute depends on beside the field of its name.
-_ALSO: Final = {
-    "reference": ("reference_from",),
-    "picks": ("reference_from",),
-    "region_zyx_angstrom": ("thickness",),
-    "right": ("choices", "layers"),
-    "right_cause": ("causes",),
-}
 _OPTIONAL: Final = {"ask", "explanation", "region_zyx_angstrom", "reference", "causes"}
 _EMPTY: Final = (None, "", ())
 _FILL_IN: Final = "Fill it in, or choose No task."
@@ -92,7 +84,6 @@ class TaskForm(QWidget):
         self._viewer = viewer
         self._shown: LessonTask | None = None
         self._view: View | None = None
-        self._contents: dict[str, object] = {}  # of the fields when the task was shown
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
         self.reference_from = QComboBox()
@@ -176,7 +167,6 @@ class TaskForm(QWidget):
             case CompareTask():
                 self.right.setCurrentText(task.right)
                 self.right_cause.setCurrentText(task.right_cause)
-        self._contents = {name: _content(field) for name, field in self.fields.items()}
 
     def task(self, draft: Draft, step: int) -> LessonTask | None:
         """The task of the form; its picks are given to the draft.
@@ -189,19 +179,16 @@ class TaskForm(QWidget):
         old = self._old
         values = {} if old is None else msgspec.structs.asdict(old)
         for name in kind.__struct_fields__:
-            if name in self.fields and (name not in values or self._is_changed(name)):
-                values[name] = self._value(name, draft, step)
-                is_optional = name in _OPTIONAL or (name == "right_cause" and not values["causes"])
-                if not is_optional and values[name] in _EMPTY:
-                    label = self._form.labelForField(self.fields[name])
-                    assert isinstance(label, QLabel)  # noqa: S101 - each row has one
-                    raise FormatError(f"The task lacks this: {label.text()}.", hint=_FILL_IN)
+            if name not in self.fields:
+                continue
+            was_empty = values.get(name, name) in _EMPTY
+            values[name] = self._value(name, draft, step)
+            is_optional = name in _OPTIONAL or (name == "right_cause" and not values["causes"])
+            if values[name] in _EMPTY and not (is_optional or was_empty):
+                label = self._form.labelForField(self.fields[name])
+                assert isinstance(label, QLabel)  # noqa: S101 - each row has one
+                raise FormatError(f"The task lacks this: {label.text()}.", hint=_FILL_IN)
         return kind(**values)
-
-    def _is_changed(self, name: str) -> bool:
-        """Whether a field, or another one that its attribute depends on, was changed."""
-        names = (name, *_ALSO.get(name, ()))
-        return any(_content(self.fields[each]) != self._contents[each] for each in names)
 
     @property
     def _old(self) -> LessonTask | None:
@@ -211,31 +198,41 @@ class TaskForm(QWidget):
 
     def _value(self, name: str, draft: Draft, step: int) -> Any:
         """The value of a field; empty if there is none."""
-        match name, self.fields[name]:
-            case "reference" | "picks", _:
+        match name:
+            case "reference" | "picks":
                 return self._picks(name, draft, step)
-            case "region_zyx_angstrom", _:
+            case "region_zyx_angstrom":
                 return self._region()
-            case "choices", _:
-                old = self._old.choices if isinstance(self._old, ChooseTask) else ()
-                known = {_words_of(choice): choice for choice in old}
-                lines = _two_or_more(self.choices)
-                before = old if len(old) == len(lines) else [Choice()] * len(lines)
-                pairs = zip(lines, before, strict=True)
-                return tuple(known.get(line) or _reworded(was, line) for line, was in pairs)
-            case "right", _ if self.kind.currentText() == CHOOSE:
+            case "choices":
+                return self._choices()
+            case "layers":
+                return _two_or_more(self.layers)
+            case "causes":
+                return _lines_of(self.causes)
+            case "right" if self.kind.currentText() == CHOOSE:
                 index = self.right.currentIndex()
                 return index if index >= 0 else None
-            case "layers", _:
-                return _two_or_more(self.layers)
-            case "causes", _:
-                return _lines_of(self.causes)
-            case "object_name", _:
-                return self.object_name.text().strip()
-            case _, QDoubleSpinBox() as number:
-                return number.value() * ANGSTROM_PER_NM or None
-            case _, field:
-                return _content(field)
+        match self.fields[name]:
+            case QComboBox() as combo:
+                return combo.currentText()
+            case QLineEdit() as line:
+                return line.text().strip()
+            case QPlainTextEdit() as box:
+                return box.toPlainText()
+            case QDoubleSpinBox() as number:
+                old_angstrom = getattr(self._old, name, None) or 0.0
+                old_nm = round(old_angstrom / ANGSTROM_PER_NM, number.decimals())
+                is_old = number.value() == old_nm
+                return (old_angstrom if is_old else number.value() * ANGSTROM_PER_NM) or None
+
+    def _choices(self) -> tuple[Choice, ...]:
+        """The choices by their lines; those that were there keep what a line can only name."""
+        old = self._old.choices if isinstance(self._old, ChooseTask) else ()
+        known = {_words_of(choice): choice for choice in old}
+        lines = _two_or_more(self.choices)
+        before = old if len(old) == len(lines) else [Choice()] * len(lines)
+        pairs = zip(lines, before, strict=True)
+        return tuple(known.get(line) or _reworded(was, line) for line, was in pairs)
 
     def _picks(self, name: str, draft: Draft, step: int) -> str | None:
         """The file of the right picks or of those to sort, taken from a layer; maybe none."""
@@ -330,13 +327,6 @@ class TaskForm(QWidget):
         size = diameter_angstrom(about.object_id, self.object_name.text())
         self.tolerance.setValue(size / 2 / ANGSTROM_PER_NM)
         self.thickness.setValue(2 * size / ANGSTROM_PER_NM)
-
-
-def _content(field: QWidget) -> Any:
-    """The text or number of a field."""
-    kind = field.metaObject()
-    assert kind is not None  # noqa: S101 - each object has one
-    return kind.userProperty().read(field)
 
 
 def _offer(combo: QComboBox, chosen: str, others: Iterable[str]) -> None:
