@@ -329,14 +329,3 @@ class TestTables:
         assert_picks(picks, positions)
         np.testing.assert_allclose(picks.scores, np.arange(COUNT) / 7)
         assert picks.features["who"].tolist() == ["Ada"] * COUNT
-
-    @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd"])
-    def test_parquet_is_read_with_every_compression(self, compression, tmp_path):
-        table, positions = self.table("angstrom")
-        columns = pa.Table.from_pandas(table.astype({f"{axis}_angstrom": "f4" for axis in "xyz"}))
-        pyarrow.parquet.write_table(
-            columns, tmp_path / "a.parquet", compression=compression, row_group_size=7
-        )
-
-        picks = read_picks(tmp_path / "a.parquet", spacing_angstrom=SPACING)
-        np.testing.assert_allclose(picks.points_zyx[:, ::-1] * SPACING, positions, rtol=1e-6)

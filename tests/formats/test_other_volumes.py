@@ -80,10 +80,6 @@ class TestMrc:
         with pytest.raises(CryoETError):
             values_of(load_tomogram(path))
 
-    def test_complex_numbers_are_refused(self, tmp_path):
-        with pytest.raises(FormatError):
-            load_tomogram(self.write(tmp_path / "a.mrc", source("c8")))
-
     def test_a_real_average_matches_mrcfile(self, real_data):
         path = real_data / "tomograms" / "EMD-3197.map"
         spec = load_tomogram(path)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from napari_cryoet.demo import rows
@@ -68,6 +67,8 @@ def ensure_demo_pack(task: Task = UNWATCHED, *, size: Size = "full") -> Path:
 
     Concurrent callers wait for the same one.
     """
+    from filelock import FileLock, Timeout
+
     folder = demo_folder()
     if is_pack(folder):
         return folder
