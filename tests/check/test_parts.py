@@ -65,7 +65,7 @@ class TestContrast:
         monkeypatch.setattr(measuring, "MAX_VOXELS", 1000)
         assert np.prod(grid_for(scene.volume, 20.0).shape_zyx) <= 1000
 
-    @pytest.mark.filterwarnings("error")
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
     @pytest.mark.parametrize("odd", [np.nan, 1e300, 1e10])
     def test_damaged_voxels_do_not_hide_particles(self, scene, odd):
         grey = scene.grey.astype(np.float64)

@@ -175,7 +175,7 @@ class TestMasks:
                 Mask(np.zeros((2, 2, 2), np.uint8), 10.0), Mask(np.zeros(shape, np.uint8), spacing)
             )
 
-    @pytest.mark.filterwarnings("error")
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
     def test_labels_may_be_integers_of_any_type(self):
         values = np.zeros((4, 5, 6))
         values[1:3, 2:4, 1:5] = 1

@@ -105,7 +105,7 @@ def test_matrices_survive_conversion_to_angles(convention, quaternion):
     )
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error:Gimbal")
 @pytest.mark.parametrize("convention", ["relion", "dynamo"])
 @pytest.mark.parametrize("angles", GIMBAL_LOCKS)
 def test_matrices_survive_gimbal_lock(convention, angles):
