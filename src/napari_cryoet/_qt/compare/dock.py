@@ -346,9 +346,8 @@ class CompareDock(Dock):
         self.viewer.layers.selection.active = layer
 
     def _on_copy(self) -> None:
-        if self.comparison is not None:
-            copy_text(self.comparison.text)
-            self.bar.say("Copied.")
+        copy_text(not_none(self.comparison).text)
+        self.bar.say("Copied.")
 
     def _lay_out(self) -> None:
         form = form_of(("A, judged", self.a), ("B, reference", self.b), ("Radius", self.radius))

@@ -51,6 +51,7 @@ from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     column_in,
     explain,
+    not_none,
     plain_label,
     progress_bar,
     row_of,
@@ -180,13 +181,12 @@ class ReviewDock(Dock):
         self.tasks.run(_OPEN, lambda _job: opening.result(), then=self._on_opened)
 
     def _on_opened(self, review: Review) -> None:
-        if self._layer is None:
-            return
-        layer = self._layer.layer
+        reviewed = not_none(self._layer)
+        layer = reviewed.layer
         self.review_sheet = ReviewSheet(review)
-        if review.picks is not self._layer.picks:  # edited while the file was read
-            review.set_picks(self._layer.picks)
-        self._layer.live.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
+        if review.picks is not reviewed.picks:  # edited while the file was read
+            review.set_picks(reviewed.picks)
+        reviewed.live.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
         looks = Looks(side_nm=crop_side_nm(layer)).resumed(review)
         self.controls.begin(
             looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any())
@@ -248,9 +248,7 @@ class ReviewDock(Dock):
 
         The viewer follows.
         """
-        if self.review_sheet is None:
-            return
-        cell = self.review_sheet.next_undecided(self.sheet.currentIndex().row(), step)
+        cell = not_none(self.review_sheet).next_undecided(self.sheet.currentIndex().row(), step)
         self._show_status()
         self._go_to(otherwise if cell is None else cell)
 
@@ -261,13 +259,11 @@ class ReviewDock(Dock):
 
     def undo(self) -> None:
         """Undo the last verdict and select its picks."""
-        if self.review_sheet is not None:
-            self._show_step(self.review_sheet.undo())
+        self._show_step(not_none(self.review_sheet).undo())
 
     def redo(self) -> None:
         """Redo the last undone verdict and select its picks."""
-        if self.review_sheet is not None:
-            self._show_step(self.review_sheet.redo())
+        self._show_step(not_none(self.review_sheet).redo())
 
     def _show_step(self, cells: list[int] | None) -> None:
         if cells is None:
@@ -280,11 +276,9 @@ class ReviewDock(Dock):
 
     def _show_verdicts(self) -> None:
         """Update the sheet, the viewer, the average and the counts after a change of verdicts."""
-        review = self.review
-        if review is None or self._layer is None:
-            return
+        review = not_none(self.review)
         self.model.refresh()
-        self._layer.fade(review.ids[review.rows_with(Verdict.REJECTED)])
+        not_none(self._layer).fade(review.ids[review.rows_with(Verdict.REJECTED)])
         self.average.want(review.rows_with(Verdict.KEPT).tolist())
         self._show_counts()
 
@@ -374,9 +368,8 @@ class ReviewDock(Dock):
         self._show_counts()
 
     def _on_measured(self, columns: dict[str, NDArray[Any]]) -> None:
-        if self.review is not None:
-            self.review.set_measured(columns)
-            self._sort()
+        not_none(self.review).set_measured(columns)
+        self._sort()
 
     @property
     def shown_verdict(self) -> Verdict | None:
@@ -420,14 +413,12 @@ class ReviewDock(Dock):
 
     def add_result_layers(self) -> None:
         """Add the kept and the rejected picks as layers; the active layer stays active."""
-        if self.review_sheet is None or self.layer is None:
-            return
-        review = self.review_sheet.review
+        sheet = not_none(self.review_sheet)
         active = self.viewer.layers.selection.active
-        add_layers(self.viewer, result_specs(self.layer, review))
+        add_layers(self.viewer, result_specs(not_none(self.layer), sheet.review))
         self.viewer.layers.selection.active = active
-        counts = review.counts
-        self.review_sheet.message = (
+        counts = sheet.review.counts
+        sheet.message = (
             f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks."
         )
         self._show_status()

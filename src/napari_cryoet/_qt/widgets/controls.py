@@ -61,7 +61,7 @@ _MAX_LETTERS: Final = 80  # in a menu item
 
 
 def not_none(value: T | None) -> T:
-    """A value that Qt always has, while its type hints allow None."""
+    """A value that can't be None here, such as what Qt always has while its hints allow None."""
     return cast(T, value)
 
 
