@@ -6,7 +6,6 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -111,8 +110,8 @@ class LayerCopy(QObject):
         self._changed: set[str] = set()
         self._update_soon = single_shot(self, 0, self._update)
         self._connections = Connections()
-        for emitter, slot in (*self._layer_events(), *self._stream_signals()):
-            self._connections.connect(emitter, slot)
+        self._follow_layer()
+        self._follow_stream()
 
     @property
     def display(self) -> Display | None:
@@ -142,26 +141,26 @@ class LayerCopy(QObject):
         if self.stream is not None:
             self.stream.close()
 
-    def _stream_signals(self) -> Iterator[tuple[Any, Callable[..., object]]]:
-        """Connections that stop and retry the copy together with the layer."""
+    def _follow_stream(self) -> None:
+        """Stop and retry the copy together with the layer."""
         stream = stream_of(self.layer)
         if stream is None or self.stream is None:
             return
         if stream.state.is_stopped:
             self.stream.stop()
-        yield stream.stopped, self.stream.stop
-        yield stream.retried, self.stream.retry
+        self._connections.connect(stream.stopped, self.stream.stop)
+        self._connections.connect(stream.retried, self.stream.retry)
 
-    def _layer_events(self) -> Iterator[tuple[Any, Callable[..., object]]]:
-        events = self.layer.events
+    def _follow_layer(self) -> None:
+        events, connect = self.layer.events, self._connections.connect
         for name in {*self._attributes, "data", *_PAINTED}:
             if hasattr(events, name):
-                yield getattr(events, name), partial(self._note, name)
+                connect(getattr(events, name), partial(self._note, name))
         if isinstance(self.layer, Points):
             selection = self.layer.selected_data.events.items_changed
-            yield selection, partial(self._note, "selected_data")
+            connect(selection, partial(self._note, "selected_data"))
         if isinstance(self.layer, Points | Vectors):
-            yield events.set_data, self._on_sliced
+            connect(events.set_data, self._on_sliced)
 
     def _on_sliced(self, _event: Any = None) -> None:
         """Detect changes without events: arrows that follow their picks, pasted points, and slabs."""

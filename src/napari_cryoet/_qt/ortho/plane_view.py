@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -99,9 +99,7 @@ class PlaneView(QWidget):
         self._fit_soon = single_shot(self, 0, self._fit_again)
         self._say_soon = single_shot(self, SETTLE_MS, self._say_state)
         self._connections = Connections()
-        for emitter, slot in self._main_events():
-            self._connections.connect(emitter, slot)
-        self._connections.connect(cursor.moved, self._on_cursor)
+        self._connect()
 
     def build_next(self) -> bool:
         """Create the canvas or the next layer's copy; return False once all are created.
@@ -343,14 +341,15 @@ class PlaneView(QWidget):
 
     # Qt and napari
 
-    def _main_events(self) -> Iterator[tuple[Any, Callable[..., None]]]:
-        layers = self._main.layers.events
-        yield layers.inserted, self._on_inserted
-        yield layers.removed, self._on_removed
-        yield layers.reordered, self._sort
-        yield layers.begin_batch, self._on_batch
-        yield layers.end_batch, self._on_batch
-        yield self._main.events.theme, self._set_theme
+    def _connect(self) -> None:
+        layers, connect = self._main.layers.events, self._connections.connect
+        connect(layers.inserted, self._on_inserted)
+        connect(layers.removed, self._on_removed)
+        connect(layers.reordered, self._sort)
+        connect(layers.begin_batch, self._on_batch)
+        connect(layers.end_batch, self._on_batch)
+        connect(self._main.events.theme, self._set_theme)
+        connect(self._cursor.moved, self._on_cursor)
 
     def _set_theme(self, _event: Any = None) -> None:
         self.model.theme = self._main.theme

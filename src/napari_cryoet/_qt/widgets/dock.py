@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from npe2 import PluginManager
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.theme import Theme
 
@@ -112,7 +112,7 @@ class Dock(QWidget):
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.viewer, self.tab_name = viewer, tab_name
-        self._at_close = ExitStack()
+        self._at_close = Connections()
         self._is_docked = False
         self._is_behind = False  # another tab is in front
         self._wants_focus = False
@@ -133,8 +133,7 @@ class Dock(QWidget):
 
     def listen(self, emitter: Any, slot: Callable[..., object]) -> None:
         """Connect a napari event until the dock closes."""
-        emitter.connect(slot)
-        self.at_close(lambda: emitter.disconnect(slot))
+        self._at_close.connect(emitter, slot)
 
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` once when the dock closes, in reverse order of registration."""

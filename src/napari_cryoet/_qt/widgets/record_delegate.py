@@ -17,6 +17,7 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
+from napari_cryoet._qt.widgets.controls import not_none
 from napari_cryoet._qt.widgets.record_model import ModelIndex, RecordModel, Role
 from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
 from napari_cryoet.pages.rows import RecordRow, RowKind, Text, Tick, TickState, longest
@@ -48,8 +49,7 @@ class RecordDelegate(QStyledItemDelegate):
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: ModelIndex
     ) -> None:
-        if painter is None:
-            return
+        painter = not_none(painter)
         row: RecordRow = index.data(Role.ROW)
         painter.save()
         painter.setFont(option.font)
