@@ -92,19 +92,6 @@ def test_masks_open_as_labels_with_provenance(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("name", FORMATS[:2])
-def test_each_level_halves_the_shape(tmp_path, name):
-    group = zarr.open_group(write(labels(), tmp_path, name).path, mode="r")
-    (image,) = (group.attrs.get("ome") or group.attrs)["multiscales"]
-
-    assert [group[each["path"]].shape for each in image["datasets"]][:2] == [
-        SHAPE_ZYX,
-        (10, 16, 23),
-    ]
-    assert [axis["name"] for axis in image["axes"]] == ["z", "y", "x"]
-    assert {axis["unit"] for axis in image["axes"]} == {"angstrom"}
-
-
 def test_labels_use_the_smallest_dtype_and_oldest_version(tmp_path):
     for name, largest, dtype in (
         ("ome-zarr-0.4", 1, "int8"),

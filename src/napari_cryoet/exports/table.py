@@ -21,24 +21,20 @@ from napari_cryoet.task import UNWATCHED, Task
 _SUFFIXES: Final = (".csv", ".parquet")
 #: Columns that are constant for all picks of a file.
 _FACTS: Final = (
-    *(
-        "dataset_id",
-        "run_id",
-        "run_name",
-        "split",
-        "object_name",
-        "object_id",
-        "annotation_id",
-        "annotation_file_id",
-    ),
-    *(
-        "alignment_id",
-        "shape_type",
-        "is_ground_truth",
-        "method_type",
-        "annotation_software",
-        "authors",
-    ),
+    "dataset_id",
+    "run_id",
+    "run_name",
+    "split",
+    "object_name",
+    "object_id",
+    "annotation_id",
+    "annotation_file_id",
+    "alignment_id",
+    "shape_type",
+    "is_ground_truth",
+    "method_type",
+    "annotation_software",
+    "authors",
 )
 
 
