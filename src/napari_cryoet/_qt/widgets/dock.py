@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from npe2 import PluginManager
@@ -141,7 +141,8 @@ class Dock(QWidget):
 
     def take_keys(self) -> None:
         """Focus the dock's main control; by default the first one."""
-        next(self._controls_after(self), self).setFocus(Qt.FocusReason.OtherFocusReason)
+        self.setFocus(Qt.FocusReason.OtherFocusReason)
+        super().focusNextPrevChild(True)
 
     def dock_in(self, window: QMainWindow, holder: QDockWidget) -> None:
         """Dock in the window; by default as a tab over another of our docks."""
@@ -282,27 +283,12 @@ class Dock(QWidget):
     def focusNextPrevChild(self, forwards: bool) -> bool:
         """Keep the focus in the dock when the focused control is hidden or disabled, as a clicked Stop is."""
         here = self.focusWidget()
-        if here is None or not self.isVisible() or not self.isAncestorOf(here):
-            return super().focusNextPrevChild(forwards)
-        if here.isVisible() and here.isEnabled():
-            return super().focusNextPrevChild(forwards)
-        control = next(self._controls_after(here), self)
-        control.setFocus(Qt.FocusReason.OtherFocusReason)
+        is_in_use = here is None or (here.isVisible() and here.isEnabled())
+        has_moved = super().focusNextPrevChild(forwards)
+        if is_in_use or not self.isVisible() or self.isAncestorOf(QApplication.focusWidget()):
+            return has_moved
+        self.setFocus(Qt.FocusReason.OtherFocusReason)
         return True
-
-    def _controls_after(self, here: QWidget) -> Iterator[QWidget]:
-        """The controls after ``here`` in tab order."""
-        control = here.nextInFocusChain()
-        while control is not None and self.isAncestorOf(control):
-            takes_tab = control.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
-            if (
-                takes_tab
-                and control.isVisible()
-                and control.isEnabled()
-                and control.focusProxy() is None
-            ):
-                yield control
-            control = control.nextInFocusChain()
 
 
 def _show_whole_names(window: QMainWindow, holder: QDockWidget) -> None:
