@@ -41,6 +41,7 @@ from napari_cryoet._qt.widgets.controls import (
     column_in,
     flow_of,
     form_of,
+    not_none,
     push_button,
 )
 from napari_cryoet._qt.widgets.dock import Dock
@@ -251,9 +252,7 @@ class LessonEditor(Dock):
     def _on_step_title(self, title: str) -> None:
         title = " ".join(title.split()) or "Step"
         self.draft.change_step(self.number, title=title)
-        item = self.steps.currentItem()
-        if item is not None:
-            item.setText(f"{self.number + 1}  {plain(title)}")
+        not_none(self.steps.currentItem()).setText(f"{self.number + 1}  {plain(title)}")
 
     def _on_text(self) -> None:
         self.draft.change_step(self.number, text=self.text.toPlainText())
@@ -434,8 +433,7 @@ class StepText(QPlainTextEdit):
 
 
 def _files_of(mime: QMimeData | None) -> list[Path]:
-    urls = [] if mime is None else mime.urls()
-    return [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
+    return [Path(url.toLocalFile()) for url in not_none(mime).urls() if url.isLocalFile()]
 
 
 def _in_brackets(words: str) -> str:

@@ -13,7 +13,6 @@ from napari.layers import Points
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QLabel,
     QLineEdit,
     QPlainTextEdit,
     QWidget,
@@ -185,8 +184,7 @@ class TaskForm(QWidget):
             values[name] = self._value(name, draft, step)
             is_optional = name in _OPTIONAL or (name == "right_cause" and not values["causes"])
             if values[name] in _EMPTY and not (is_optional or was_empty):
-                label = self._form.labelForField(self.fields[name])
-                assert isinstance(label, QLabel)  # noqa: S101 - each row has one
+                label: Any = self._form.labelForField(self.fields[name])
                 raise FormatError(f"The task lacks this: {label.text()}.", hint=_FILL_IN)
         return kind(**values)
 

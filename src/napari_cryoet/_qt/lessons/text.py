@@ -12,6 +12,7 @@ from qtpy.QtGui import QImage, QTextDocument
 from qtpy.QtWidgets import QFrame, QSizePolicy, QTextBrowser
 
 from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.widgets.controls import not_none
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.lessons.markdown import to_html
 
@@ -51,9 +52,7 @@ class LessonText(QTextBrowser):
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self._show)
-        layout = self._document.documentLayout()
-        if layout is not None:
-            layout.documentSizeChanged.connect(self._fit)
+        not_none(self._document.documentLayout()).documentSizeChanged.connect(self._fit)
 
     def show_markdown(self, markdown: str) -> None:
         """Replace the text; an empty one hides the widget."""
@@ -86,9 +85,7 @@ class LessonText(QTextBrowser):
 
     @property
     def _document(self) -> QTextDocument:
-        document = self.document()
-        assert document is not None  # noqa: S101 - a text browser always has one
-        return document
+        return not_none(self.document())
 
     def _width(self) -> int:
         return max(100, self.width() - 2 * _MARGIN_PX)
@@ -99,8 +96,7 @@ class LessonText(QTextBrowser):
         self.setHtml(to_html(self._markdown).strip())
 
     def _fit(self, _size: object = None) -> None:
-        viewport = self.viewport()
-        around = 0 if viewport is None else self.height() - viewport.height()
+        around = self.height() - not_none(self.viewport()).height()
         height = math.ceil(self._document.size().height()) + around
         if height != self.height():
             self.setFixedHeight(height)

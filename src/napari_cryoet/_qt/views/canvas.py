@@ -53,7 +53,7 @@ class Canvas(QObject):
         self, viewer: ViewerModel, size_px: tuple[int, int], *, is_coarse: bool = False
     ) -> None:
         super().__init__()
-        self._size_px = size_px
+        self.size_px = size_px
         self._is_coarse = is_coarse
         self._range = viewer.dims.range
         self._to_copy = [layer for layer in viewer.layers if layer.visible]
@@ -142,14 +142,14 @@ class Canvas(QObject):
     def _make_canvas(self) -> None:
         qt_viewer = self._qt_viewer = QtViewer(self._model)
         largest_px = qt_viewer.canvas.max_texture_sizes[0]
-        if max(self._size_px) > largest_px:
+        if max(self.size_px) > largest_px:
             raise SaveError(f"This graphics card draws up to {largest_px} pixels a side.")
         delete_in_own_canvas(qt_viewer)
         column = QVBoxLayout(self._window)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(qt_viewer.canvas.native)  # without the sliders, which take a few pixels
         ratio = self._window.devicePixelRatioF()
-        width, height = (math.ceil(side / ratio) for side in self._size_px)
+        width, height = (math.ceil(side / ratio) for side in self.size_px)
         self._window.setFixedSize(width, height)
         self._window.show()
 
@@ -206,7 +206,7 @@ class Canvas(QObject):
         self._future = None
         if future is not None:
             frame.setDevicePixelRatio(1)
-            frame = frame.copy(QRect(0, 0, *self._size_px))
+            frame = frame.copy(QRect(0, 0, *self.size_px))
             future.set_result(frame.convertToFormat(QImage.Format.Format_RGBX8888))
 
 

@@ -50,7 +50,7 @@ class Marks:
     citation: str = ""
 
 
-class Frames:
+class Frames(Canvas):
     """Draws what a viewer shows now, with marks; create and close it on the GUI thread.
 
     Parameters
@@ -74,24 +74,20 @@ class Frames:
         viewer = real(viewer)
         if not any(layer.visible for layer in viewer.layers):
             raise CryoETError("There is nothing to draw.", hint="Open or show a layer.")
-        self.size_px = size_px
-        self.canvas = Canvas(viewer, size_px, is_coarse=is_coarse)
+        super().__init__(viewer, size_px, is_coarse=is_coarse)
         self.marks = Marks(
             has_scale_bar=scale_bar and unit_of(viewer) == "Å",
             legend=_legend_of(viewer) if legend else (),
             citation=_citation_of(viewer) if citation else "",
         )
 
-    def frame(self, camera: Camera, task: Task, label: str = "") -> QImage:
+    def marked_frame(self, camera: Camera, task: Task, label: str = "") -> QImage:
         """A frame with its marks, for a worker thread; raises as `Canvas.frame` does."""
-        frame = self.canvas.frame(camera, task, label)
+        frame = self.frame(camera, task, label)
         painter = QPainter(frame)
         paint_marks(painter, self.size_px, camera, self.marks)
         painter.end()
         return frame
-
-    def close(self) -> None:
-        self.canvas.close()
 
 
 def save_picture(
@@ -209,7 +205,7 @@ def write_picture(
     camera = cameras[0]
     with written_whole(path, overwrite=overwrite) as unfinished:
         if suffix == ".svg":  # the marks as lines and text over the frame's pixels
-            frame = frames.canvas.frame(camera, task)
+            frame = frames.frame(camera, task)
             drawing = QSvgGenerator()
             drawing.setFileName(str(unfinished))
             drawing.setViewBox(frame.rect())
@@ -217,7 +213,7 @@ def write_picture(
             painter.drawImage(0, 0, frame)
             paint_marks(painter, frames.size_px, camera, frames.marks)
             painter.end()
-        elif not frames.frame(camera, task).save(str(unfinished), "PNG"):
+        elif not frames.marked_frame(camera, task).save(str(unfinished), "PNG"):
             raise SaveError(f"{path.name} can't be written.")
     return path
 
@@ -235,7 +231,7 @@ def write_movie(
     with movie_file(path, frames.size_px, overwrite=overwrite) as append:
         for index, camera in enumerate(cameras):
             part = task.part(index / n, (index + 1) / n)
-            append(_rgba(frames.frame(camera, part, f"frame {index + 1} of {n}")))
+            append(_rgba(frames.marked_frame(camera, part, f"frame {index + 1} of {n}")))
     return path
 
 
