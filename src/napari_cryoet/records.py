@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REPR_WIDTH: Final = 160
+#: The fields that a repr and a table begin with.
+_FIRST_FIELDS: Final = frozenset({"id", "name", "title"})
 
 
 class ShapeType(StrEnum):
@@ -60,8 +62,11 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     """
 
     def __repr__(self) -> str:
-        values = msgspec.structs.asdict(self)
-        parts = (f"{name}={_short(value)}" for name, value in values.items() if _is_given(value))
+        parts = [
+            f"{name}={_short(value)}"
+            for name, value in _values_of(self).items()
+            if _is_given(value) and not name.startswith(("s3_", "https_"))
+        ]
         return f"{type(self).__name__}({shorten(', '.join(parts), _REPR_WIDTH, placeholder=' …')})"
 
 
@@ -74,10 +79,14 @@ def dataframe(
     """
     import pandas as pd
 
-    cells = [
-        {name: _cell(value) for name, value in msgspec.structs.asdict(row).items()} for row in rows
-    ]
+    cells = [{name: _cell(value) for name, value in _values_of(row).items()} for row in rows]
     return pd.DataFrame(cells, columns=columns)
+
+
+def _values_of(struct: msgspec.Struct) -> dict[str, Any]:
+    """The values of a struct by name, its id and name first."""
+    values = msgspec.structs.asdict(struct).items()
+    return dict(sorted(values, key=lambda item: item[0] not in _FIRST_FIELDS))
 
 
 def _cell(value: Any) -> Any:
@@ -174,8 +183,8 @@ class DepositionTitle(Record, frozen=True, kw_only=True):
     title: str
 
 
-class Deposition(Record, frozen=True, kw_only=True):
-    """A set of data submitted together."""
+class Submission(Record, frozen=True, kw_only=True):
+    """What a deposition and a dataset have in common."""
 
     id: Id
     title: str
@@ -183,26 +192,25 @@ class Deposition(Record, frozen=True, kw_only=True):
     deposition_date: datetime
     release_date: datetime
     last_modified_date: datetime
-    tag: str | None = None
-    deposition_publications: str | None = None
     related_database_entries: str | None = None
     key_photo_url: str | None = None
     key_photo_thumbnail_url: str | None = None
-    kinds: tuple[str, ...] = ()
     authors: tuple[Author, ...] = ()
     terms: Terms | None = None
 
 
-class Dataset(Record, frozen=True, kw_only=True):
+class Deposition(Submission, frozen=True, kw_only=True):
+    """A set of data submitted together."""
+
+    tag: str | None = None
+    deposition_publications: str | None = None
+    kinds: tuple[str, ...] = ()
+
+
+class Dataset(Submission, frozen=True, kw_only=True):
     """One sample, prepared and imaged under one set of conditions."""
 
-    id: Id
     deposition_id: Id
-    title: str
-    description: str
-    deposition_date: datetime
-    release_date: datetime
-    last_modified_date: datetime
     s3_prefix: str
     https_prefix: str
     assay_label: str | None = None
@@ -225,15 +233,10 @@ class Dataset(Record, frozen=True, kw_only=True):
     sample_preparation: str | None = None
     grid_preparation: str | None = None
     other_setup: str | None = None
-    key_photo_url: str | None = None
-    key_photo_thumbnail_url: str | None = None
     dataset_publications: str | None = None
-    related_database_entries: str | None = None
     file_size: float | None = None
-    authors: tuple[Author, ...] = ()
     funding_sources: tuple[Funding, ...] = ()
     deposition: DepositionTitle | None = None
-    terms: Terms | None = None
 
 
 class Run(Record, frozen=True, kw_only=True):
@@ -249,7 +252,29 @@ class Run(Record, frozen=True, kw_only=True):
     opened_from: str = ""  # the portal or pack, as `open_portal` takes it, without a login
 
 
-class TiltSeries(Record, frozen=True, kw_only=True):
+class Images(Record, frozen=True, kw_only=True):
+    """The files of a tomogram or a tilt series."""
+
+    id: Id
+    s3_omezarr_dir: str | None = None
+    https_omezarr_dir: str | None = None
+    file_size_omezarr: float | None = None
+    s3_mrc_file: str | None = None
+    https_mrc_file: str | None = None
+    file_size_mrc: float | None = None
+
+    @property
+    def url(self) -> str | None:
+        """The address of the OME-Zarr, else of the MRC file; None if the portal lists neither."""
+        return self.https_omezarr_dir or self.https_mrc_file
+
+    @property
+    def s3_url(self) -> str | None:
+        """The S3 URL of the same file."""
+        return self.s3_omezarr_dir if self.https_omezarr_dir else self.s3_mrc_file
+
+
+class TiltSeries(Images, frozen=True, kw_only=True):
     """The images of one location at many tilt angles.
 
     ``acceleration_voltage`` is in volts, ``spherical_aberration_constant`` in millimetres, tilts
@@ -257,7 +282,6 @@ class TiltSeries(Record, frozen=True, kw_only=True):
     whole series, ``pixel_spacing`` in ångström.
     """
 
-    id: Id
     run_id: Id
     acceleration_voltage: int
     spherical_aberration_constant: float
@@ -278,12 +302,6 @@ class TiltSeries(Record, frozen=True, kw_only=True):
     is_aligned: bool
     pixel_spacing: float
     deposition_id: Id | None = None
-    s3_omezarr_dir: str | None = None
-    https_omezarr_dir: str | None = None
-    file_size_omezarr: float | None = None
-    s3_mrc_file: str | None = None
-    https_mrc_file: str | None = None
-    file_size_mrc: float | None = None
     s3_angle_list: str | None = None
     https_angle_list: str | None = None
     microscope_phase_plate: str | None = None
@@ -334,13 +352,12 @@ class VoxelSpacing(Record, frozen=True, kw_only=True):
     run_id: Id | None = None
 
 
-class Tomogram(Record, frozen=True, kw_only=True):
+class Tomogram(Images, frozen=True, kw_only=True):
     """A reconstructed volume; ``voxel_spacing`` is in ångström and the same along all axes.
 
     Sizes and offsets are in voxels; ``scale0_dimensions`` etc. are sizes as text, in x, y, z.
     """
 
-    id: Id
     deposition_id: Id
     size_x: int
     size_y: int
@@ -362,12 +379,6 @@ class Tomogram(Record, frozen=True, kw_only=True):
     is_portal_standard: bool | None = None
     is_author_submitted: bool | None = None
     is_visualization_default: bool | None = None
-    s3_omezarr_dir: str | None = None
-    https_omezarr_dir: str | None = None
-    file_size_omezarr: float | None = None
-    s3_mrc_file: str | None = None
-    https_mrc_file: str | None = None
-    file_size_mrc: float | None = None
     scale0_dimensions: str | None = None
     scale1_dimensions: str | None = None
     scale2_dimensions: str | None = None
@@ -389,43 +400,6 @@ class Tomogram(Record, frozen=True, kw_only=True):
         """Shape in voxels: z, y, x."""
         return self.size_z, self.size_y, self.size_x
 
-    @property
-    def url(self) -> str | None:
-        """The address of its OME-Zarr, else of its MRC file; None if the portal lists neither."""
-        return self.https_omezarr_dir or self.https_mrc_file
-
-
-class Annotation(Record, frozen=True, kw_only=True):
-    """An annotation of one kind of object in a run; confidences are in percent."""
-
-    id: Id
-    s3_metadata_path: str
-    https_metadata_path: str
-    annotation_method: str
-    object_id: str
-    object_name: str
-    method_type: str
-    deposition_date: datetime
-    release_date: datetime
-    last_modified_date: datetime
-    run_id: Id | None = None
-    deposition_id: Id | None = None
-    tomogram_voxel_spacing_id: Id | None = None
-    annotation_publication: str | None = None
-    ground_truth_status: bool | None = None
-    object_description: str | None = None
-    object_state: str | None = None
-    object_count: int | None = None
-    confidence_precision: float | None = None
-    confidence_recall: float | None = None
-    ground_truth_used: str | None = None
-    annotation_software: str | None = None
-    is_curator_recommended: bool | None = None
-    authors: tuple[Author, ...] = ()
-    method_links: tuple[MethodLink, ...] = ()
-    deposition: DepositionTitle | None = None
-    run: Run | None = None
-
 
 class IdentifiedObject(Record, frozen=True, kw_only=True):
     """An object that was identified in a run, whether or not there is an annotation of it."""
@@ -436,6 +410,32 @@ class IdentifiedObject(Record, frozen=True, kw_only=True):
     run_id: Id | None = None
     object_description: str | None = None
     object_state: str | None = None
+
+
+class Annotation(IdentifiedObject, frozen=True, kw_only=True):
+    """An annotation of one kind of object in a run; confidences are in percent."""
+
+    s3_metadata_path: str
+    https_metadata_path: str
+    annotation_method: str
+    method_type: str
+    deposition_date: datetime
+    release_date: datetime
+    last_modified_date: datetime
+    deposition_id: Id | None = None
+    tomogram_voxel_spacing_id: Id | None = None
+    annotation_publication: str | None = None
+    ground_truth_status: bool | None = None
+    object_count: int | None = None
+    confidence_precision: float | None = None
+    confidence_recall: float | None = None
+    ground_truth_used: str | None = None
+    annotation_software: str | None = None
+    is_curator_recommended: bool | None = None
+    authors: tuple[Author, ...] = ()
+    method_links: tuple[MethodLink, ...] = ()
+    deposition: DepositionTitle | None = None
+    run: Run | None = None
 
 
 class AnnotationShape(Record, frozen=True, kw_only=True):

@@ -116,10 +116,7 @@ def short_species(name: str | None) -> str:
 
 def plain(text: str | None) -> str:
     """Remote text on one line, without control characters."""
-    text = text or ""
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(text.split())
+    return " ".join(printable(text or "", " ").split())
 
 
 def joined(*parts: str) -> str:
@@ -161,12 +158,24 @@ def dimensions_text(size_x: int | None, size_y: int | None, size_z: int | None) 
     return f"{size_x}×{size_y}×{size_z}"
 
 
+def lines_text(*lines: str) -> str:
+    """Lines of text, without empty ones."""
+    return "\n".join(line for line in lines if line)
+
+
+def labelled(label: str, text: str | None) -> str:
+    """``label: text``; empty if there is no text."""
+    return f"{label}: {text}" if text else ""
+
+
 def brief(text: object) -> str:
     """A library's text, such as an error message, as one line of limited length."""
-    line = " ".join(printable(str(text), " ").split())
+    line = plain(str(text))
     return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 
 def printable(text: str, replacement: str = "") -> str:
     """A text without control characters."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else replacement for character in text)

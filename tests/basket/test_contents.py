@@ -13,7 +13,6 @@ from napari_cryoet.basket.contents import (
     KnownRuns,
     ask_basket_runs,
     choose,
-    contents_of,
 )
 from napari_cryoet.download.plan import plan_basket, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
@@ -153,7 +152,7 @@ def test_contents_match_the_plan(portal: Portal) -> None:
         .with_choices(with_tomogram="default"),
         Basket(source=portal.source.name).with_ids("tomograms", [11, 12]).with_choices(level=1),
     ):
-        contents = contents_of(choose(basket, KnownRuns(portal).of(basket)))
+        contents = choose(basket, KnownRuns(portal).of(basket)).contents
         plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
         total = contents.total
         assert (total.n_files, total.size_bytes) == (len(plan.items), plan.total_bytes)
@@ -166,19 +165,19 @@ def test_contents_are_counted_by_run_and_kind(portal: Portal) -> None:
         .with_ids("tomograms", [12])
         .with_choices(metadata=False)
     )
-    contents = contents_of(choose(basket, KnownRuns(portal).of(basket)))
+    contents = choose(basket, KnownRuns(portal).of(basket)).contents
     size = sum(len(content) for key, content in sample_files().items() if "mask.zarr" in key) + 720
     assert contents.run_ids == (RUN,)
     assert contents.parts["tomograms"].size_bytes == 800
     assert contents.parts["annotations"].size_bytes == size
     assert contents.summary.startswith("1 run · 3 files · ")
     empty = Basket(source=portal.source.name)
-    assert contents_of(choose(empty, KnownRuns(portal).of(empty))).summary == ""
+    assert choose(empty, KnownRuns(portal).of(empty)).contents.summary == ""
 
 
 def test_each_coarser_level_counts_an_eighth(portal: Portal) -> None:
     basket = Basket(source=portal.source.name).with_ids("tomograms", [12]).with_choices(level=1)
-    size = contents_of(choose(basket, KnownRuns(portal).of(basket))).total.size_bytes
+    size = choose(basket, KnownRuns(portal).of(basket)).contents.total.size_bytes
     assert 800 - size == pytest.approx(800 / (1 + 1 / 8 + 1 / 64), abs=1)
 
 
@@ -190,10 +189,9 @@ def test_missing_ids_are_listed(portal: Portal) -> None:
         .with_ids("tomograms", [98])
     )
     chosen = choose(basket, KnownRuns(portal).of(basket))
-    contents = contents_of(chosen)
-    missing, *_ = remarks_on(chosen, contents)
+    missing, *_ = remarks_on(chosen)
     assert missing.ids == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
-    assert contents.run_ids == (RUN,)
+    assert chosen.contents.run_ids == (RUN,)
     gone = Basket(source=portal.source.name).with_ids("annotations", [99])
     with pytest.raises(DownloadError, match="Nothing"):
         plan_basket(gone, ask_basket_runs(portal, gone), portal)
@@ -215,9 +213,8 @@ def test_adding_ids_of_a_known_run_sends_no_query(
 
     known_runs.of(basket)
     assert not queries
-    assert contents_of(
-        choose(basket, known_runs.of(basket.with_ids("tomograms", [12])))
-    ).run_ids == (RUN,)
+    chosen = choose(basket, known_runs.of(basket.with_ids("tomograms", [12])))
+    assert chosen.contents.run_ids == (RUN,)
     assert not queries
     assert [*known_runs.of(Basket(source=portal.source.name))] == []
 
@@ -229,4 +226,4 @@ def test_rows_not_fetched_after_a_stop_are_not_missing(portal: Portal) -> None:
     basket = Basket(source=portal.source.name).with_ids("annotations", [21])
     with pytest.raises(StoppedError):
         known_runs.of(basket, task=task)
-    assert contents_of(choose(basket, known_runs.of(basket))).run_ids == (RUN,)
+    assert choose(basket, known_runs.of(basket)).contents.run_ids == (RUN,)

@@ -9,7 +9,7 @@ import pytest
 
 from download_samples import OTHER_RUN, sample_rows
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import choose, contents_of
+from napari_cryoet.basket.contents import choose
 from napari_cryoet.pages.basket import Remark, remarks_on
 from napari_cryoet.runs.runs import Runs
 from portal_rows import blank_row
@@ -29,7 +29,7 @@ def rows() -> Any:
 
 def remarks(basket, rows, **options) -> tuple[Remark, ...]:
     chosen = choose(basket, Runs.of_rows(rows))
-    return remarks_on(chosen, contents_of(chosen), **options)
+    return remarks_on(chosen, **options)
 
 
 def add_annotation(rows: Any, row_id: int, **cells: Any) -> None:

@@ -230,7 +230,7 @@ def test_a_remark_has_a_button_that_fixes_it(qtbot, filled):
 
 
 def test_download_level_and_split_are_chosen_in_menus(qtbot, filled):
-    page, before = filled.screens.basket, filled.basket.details.contents.total.size_bytes
+    page, before = filled.screens.basket, filled.basket.details.chosen.contents.total.size_bytes
 
     def choose(menu, text: str) -> None:
         menu.aboutToShow.emit()
@@ -240,7 +240,7 @@ def test_download_level_and_split_are_chosen_in_menus(qtbot, filled):
     choose(page.choices.menu(), "Level 1 and coarser: 1/8 of the size")
     titles = [action.text() for action in page.choices.menu().actions() if not action.isEnabled()]
     assert {"Levels", "Format"} <= {*titles}
-    assert filled.basket.details.contents.total.size_bytes < before / 4
+    assert filled.basket.details.chosen.contents.total.size_bytes < before / 4
     choose(page.split.menu(), "80/10/10")
     seed = filled.basket.basket.split.seed
     assert page.split.text() == "Split 1/0/0 ▾"
@@ -322,7 +322,7 @@ def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
     settle(qtbot, filled)
     locked = filled.basket.basket.lock
     assert locked is not None
-    assert len(locked.files) == filled.basket.details.contents.total.n_files
+    assert len(locked.files) == filled.basket.details.chosen.contents.total.n_files
 
 
 def test_export_shows_progress_and_asks_before_replacing(qtbot, filled, monkeypatch, tmp_path):

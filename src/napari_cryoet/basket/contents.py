@@ -171,6 +171,22 @@ class Chosen:
             files[row[column]] = File(cell, run_id, part_of(table, column), size_bytes)
         return tuple(files.values())
 
+    @cached_property
+    def contents(self) -> Contents:
+        """The number and size of the files."""
+        sizes: dict[Part, list[int]] = defaultdict(list)
+        for file in self.files:
+            sizes[file.part].append(file.size_bytes)
+        run_ids = {file.run_id for file in self.files}
+        return Contents(
+            run_ids=tuple(run_id for run_id in self.known.records if run_id in run_ids),
+            parts={
+                part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part]))
+                for part in PARTS
+                if part in sizes
+            },
+        )
+
 
 def choose(basket: Basket, runs: Runs) -> Chosen:
     """Select records by a basket's ids and choices; ``runs`` are the basket's."""
@@ -219,22 +235,6 @@ def _shape_ids(basket: Basket, records: RunRecords) -> set[int]:
     if basket.choices.shapes == "richest":
         shapes = richest_shapes(shapes)
     return {shape.id for shape in shapes}.union(basket.annotation_shapes)
-
-
-def contents_of(chosen: Chosen) -> Contents:
-    """Count the files of a basket."""
-    sizes: dict[Part, list[int]] = defaultdict(list)
-    for file in chosen.files:
-        sizes[file.part].append(file.size_bytes)
-    run_ids = {file.run_id for file in chosen.files}
-    return Contents(
-        run_ids=tuple(run_id for run_id in chosen.known.records if run_id in run_ids),
-        parts={
-            part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part]))
-            for part in PARTS
-            if part in sizes
-        },
-    )
 
 
 def part_of(table: str, column: str) -> Part:
@@ -320,7 +320,7 @@ def ask_basket_runs(portal: Portal, basket: Basket, *, task: Task = UNWATCHED) -
 class KnownRuns:
     """A cache of runs: after a change of the basket, only new ones are requested.
 
-    Without ``for_download``, only the few tables for `contents_of` are requested.
+    Without ``for_download``, only the few tables for `Chosen.contents` are requested.
     """
 
     def __init__(self, portal: Portal, *, for_download: bool = False) -> None:

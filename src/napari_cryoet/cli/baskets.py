@@ -146,14 +146,13 @@ def show(basket: _Basket, as_json: JsonOption = False) -> None:
     napari-cryoet basket show live
     napari-cryoet basket show ribosomes.toml --json
     """
-    from napari_cryoet.basket.contents import contents_of
     from napari_cryoet.pages.basket import outline_basket, remarks_on
 
     with open_session(basket) as session:
         chosen = _choose(session, session.read_basket())
-    contents = contents_of(chosen)
+    contents = chosen.contents
     if as_json:
-        remarks = remarks_on(chosen, contents)
+        remarks = remarks_on(chosen)
         say_json({"basket": chosen.basket, "contents": contents, "remarks": remarks})
         return
     say_table(
@@ -466,12 +465,10 @@ def _choose(session: CommandSession, basket: napari_cryoet.Basket) -> Chosen:
 
 
 def _say_contents(chosen: Chosen) -> None:
-    from napari_cryoet.basket.contents import contents_of
     from napari_cryoet.pages.basket import remarks_on
 
-    contents = contents_of(chosen)
-    say(contents.summary or "The basket is empty.")
-    for remark in remarks_on(chosen, contents):
+    say(chosen.contents.summary or "The basket is empty.")
+    for remark in remarks_on(chosen):
         say(f"! {remark.text}")
 
 

@@ -286,7 +286,7 @@ def load_tilt_series(
     run
         Its run, for the layer's name and provenance.
     """
-    url = series.https_omezarr_dir or series.https_mrc_file
+    url = series.url
     if not url:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tilt series.")
     about = provenance.of_tilt_series(series, run, url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from napari_cryoet.pages.lists import added_text
@@ -18,6 +18,8 @@ from napari_cryoet.wording import (
     date_text,
     joined,
     kinds_text,
+    labelled,
+    lines_text,
     plain,
     reported,
     short_species,
@@ -132,7 +134,7 @@ def _dataset_details(dataset: Dataset) -> str:
             else "",
         ),
     )
-    return _lines(facts)
+    return lines_text(*(labelled(name, text) for name, text in facts))
 
 
 def _deposition_details(page: DepositionPage) -> str:
@@ -158,7 +160,7 @@ def _deposition_details(page: DepositionPage) -> str:
             ", ".join(_methods(each for dataset in page.datasets for each in dataset.objects)),
         ),
     )
-    return _lines(facts)
+    return lines_text(*(labelled(name, text) for name, text in facts))
 
 
 def _people(authors: Iterable[Author]) -> tuple[tuple[str, str], ...]:
@@ -170,10 +172,6 @@ def _people(authors: Iterable[Author]) -> tuple[tuple[str, str], ...]:
         if author.orcid:
             orcids.append(f"{author.name} {author.orcid}")
     return ("Authors", ", ".join(names)), ("ORCID", ", ".join(orcids))
-
-
-def _lines(facts: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(f"{name}: {text}" for name, text in facts if text)
 
 
 def _counts_text(page: DepositionPage) -> str:

@@ -11,10 +11,10 @@ import msgspec
 
 from napari_cryoet.appearance.objects import object_key
 from napari_cryoet.basket.basket import KINDS, Basket, RecordKind
-from napari_cryoet.basket.contents import TABLES, Chosen, ChosenRun, Contents, choose, contents_of
+from napari_cryoet.basket.contents import TABLES, Chosen, ChosenRun, Contents, choose
 from napari_cryoet.pages.rows import RecordRow
 from napari_cryoet.records import Annotation, AnnotationFile, Record, ShapeType, Tomogram
-from napari_cryoet.runs.runs import Runs, best_rank, is_openable
+from napari_cryoet.runs.runs import Runs, best_rank
 from napari_cryoet.wording import count_text, joined, names_text, plain, size_text, spacing_text
 
 _MOST_RUNS: Final = 500  # listed by name; the others are only counted
@@ -49,7 +49,6 @@ class BasketDetails:
     """The contents of a basket, looked up in its portal."""
 
     chosen: Chosen
-    contents: Contents
     remarks: tuple[Remark, ...]
     entries: tuple[Entry, ...]
     #: Shapes to download, and runs and datasets with anything to download.
@@ -59,17 +58,15 @@ class BasketDetails:
     def of(cls, basket: Basket, runs: Runs, *, free_bytes: int | None = None) -> BasketDetails:
         """Find what a basket chooses from its runs; ``free_bytes`` is the free disk space."""
         chosen = choose(basket, runs)
-        contents = contents_of(chosen)
         files = [file for run in chosen.runs for file in run.annotation_files]
-        chosen_runs = (chosen.known.records[run_id].run for run_id in contents.run_ids)
+        chosen_runs = (chosen.known.records[run_id].run for run_id in chosen.contents.run_ids)
         return cls(
             chosen,
-            contents,
-            remarks_on(chosen, contents, free_bytes=free_bytes),
+            remarks_on(chosen, free_bytes=free_bytes),
             outline_basket(chosen),
             {
                 "annotation_shapes": frozenset(file.annotation_shape_id or 0 for file in files),
-                "runs": frozenset(contents.run_ids),
+                "runs": frozenset(chosen.contents.run_ids),
                 "datasets": frozenset(run.dataset_id for run in chosen_runs),
             },
         )
@@ -219,9 +216,7 @@ class Remark(Record, frozen=True, kw_only=True):
     fix: Basket | None = None  # the fixed basket; None if there is no automatic fix
 
 
-def remarks_on(
-    chosen: Chosen, contents: Contents, *, free_bytes: int | None = None
-) -> tuple[Remark, ...]:
+def remarks_on(chosen: Chosen, *, free_bytes: int | None = None) -> tuple[Remark, ...]:
     """All remarks on a basket, the most urgent first; ``free_bytes`` is the free disk space, if known.
 
     Most remarks skip whole runs, since their parts weren't picked one by one.
@@ -232,8 +227,8 @@ def remarks_on(
     tomograms = [tomogram for run in chosen.run_parts for tomogram in run.tomograms]
     return (
         *_on_missing(basket, chosen),
-        *_on_disk(contents, free_bytes),
-        *_on_frames(basket, contents),
+        *_on_disk(chosen.contents, free_bytes),
+        *_on_frames(basket, chosen.contents),
         *_on_twice(basket, parts),
         *_on_alignments(basket, parts, tomograms),
         *_on_spacings(tomograms),
@@ -251,7 +246,7 @@ def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
     with_files = {file.annotation.id for file in files if file.annotation is not None}
     gone["annotations"] = {*basket.annotations} - with_files
     tomograms = [tomogram for run in chosen.runs for tomogram in run.tomograms]
-    empty = {each.id for each in tomograms if not is_openable(each)}
+    empty = {each.id for each in tomograms if not each.url}
     gone["tomograms"] |= empty & {*basket.tomograms}
     ids = {kind: tuple(sorted(missing)) for kind, missing in gone.items() if missing}
     fixed = basket

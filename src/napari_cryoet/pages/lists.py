@@ -34,6 +34,7 @@ from napari_cryoet.wording import (
     dimensions_text,
     joined,
     kinds_text,
+    lines_text,
     names_text,
     plain,
     reported,
@@ -101,7 +102,7 @@ def dataset_row(dataset: CatalogueRow, answer: Answer) -> RecordRow:
         is_bold=True,
         lines=(facts, reason or objects),
         picture_url=dataset.key_photo_thumbnail_url or "",
-        tooltip=_lines(
+        tooltip=lines_text(
             dataset.title,
             joined(number, date_text(dataset.release_date)),
             joined(reported(dataset.organism_name), runs, annotations),
@@ -127,7 +128,7 @@ def deposition_row(deposition: DepositionRow, answer: Answer) -> RecordRow:
         is_bold=True,
         lines=(facts, contents),
         picture_url=deposition.key_photo_thumbnail_url or "",
-        tooltip=_lines(
+        tooltip=lines_text(
             deposition.title,
             names_text([author.name for author in deposition.authors], limit=_AUTHORS_IN_TOOLTIP),
             joined(facts, date_text(deposition.release_date)),
@@ -176,7 +177,7 @@ def run_row(run: RunRow) -> RecordRow:
         lines=(facts, _objects_texts(run.objects, 4) if run.annotation_count else "no annotations"),
         right=(_some(run.annotation_count, "annotation"), ""),
         picture_url=run.key_photo_thumbnail_url or "",
-        tooltip=_lines(
+        tooltip=lines_text(
             f"{run.name} (RN-{run.id})",
             joined(facts[0], dimensions and f"{dimensions} voxels"),
             *counts,
@@ -332,10 +333,6 @@ def _objects_texts(objects: Sequence[ObjectCount], limit: int) -> tuple[str, ...
 
 def _some(count: int, noun: str) -> str:
     return count_text(count, noun) if count else ""
-
-
-def _lines(*lines: str) -> str:
-    return "\n".join(line for line in lines if line)
 
 
 # answers

@@ -23,11 +23,13 @@ from napari_cryoet.runs.outline import (
     RunOutline,
     first_sight_bytes,
 )
-from napari_cryoet.runs.runs import RunRecords, is_openable
+from napari_cryoet.runs.runs import RunRecords
 from napari_cryoet.wording import (
     count_text,
     dimensions_text,
     joined,
+    labelled,
+    lines_text,
     plain,
     reported,
     size_text,
@@ -142,7 +144,7 @@ def _identified_row(identified: IdentifiedObject) -> RecordRow:
         key=("identified", identified.id),
         title=name,
         is_dim=True,
-        tooltip=_lines(name, plain(identified.object_id), description),
+        tooltip=lines_text(name, plain(identified.object_id), description),
         spoken=f"{name}, identified, not annotated",
         opens=False,
     )
@@ -178,7 +180,7 @@ def tilt_series_rows(series: Sequence[TiltSeries]) -> list[RecordRow]:
                 f"Tilt series · {tilt_series_text(each)}",
                 f"Tilt series · {tilt_series_text(each, is_short=True)}",
             ),
-            is_dim=not has_images(each),
+            is_dim=not each.url,
             tooltip=about_tilt_series(each),
         )
         for each in series
@@ -205,7 +207,7 @@ def open_button(tomogram: Tomogram, state: LayerState, *, progress: str = "") ->
             return OpenButton("Shown", "This tomogram is shown in the viewer", is_enabled=False)
         case "hidden":
             return OpenButton("Show", "Show the hidden tomogram again (Enter)")
-    if not is_openable(tomogram):
+    if not tomogram.url:
         purpose = "The portal lists no file for this tomogram"
         return OpenButton("No file to open", purpose, is_enabled=False)
     cost = size_text(first_sight_bytes(tomogram))
@@ -229,18 +231,18 @@ def processing_text(tomogram: Tomogram) -> str:
 def about_tomogram(tomogram: Tomogram, alignment: Alignment | None = None) -> str:
     """The details of a tomogram and of its alignment, one per line."""
     size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
-    return _lines(
+    return lines_text(
         joined(tomogram.name or "", f"TM-{tomogram.id}"),
         joined(processing_text(tomogram), size and f"{size} voxels"),
-        _labelled("Alignment", _alignment_text(tomogram.alignment_id, alignment)),
+        labelled("Alignment", _alignment_text(tomogram.alignment_id, alignment)),
         f"Reconstructed with {tomogram.reconstruction_software}",
         f"Processed with {tomogram.processing_software}" if tomogram.processing_software else "",
-        _labelled("Fiducials", tomogram.fiducial_alignment_status.replace("_", "-").lower()),
+        labelled("Fiducials", tomogram.fiducial_alignment_status.replace("_", "-").lower()),
         f"Authors: {', '.join(author.name for author in tomogram.authors)}"
         if tomogram.authors
         else "",
-        _labelled("Publications", tomogram.publications),
-        _labelled("Database entries", tomogram.related_database_entries),
+        labelled("Publications", tomogram.publications),
+        labelled("Database entries", tomogram.related_database_entries),
         deposition_text(tomogram.deposition_id, tomogram.deposition),
         f"OME-Zarr {size_text(tomogram.file_size_omezarr)}" if tomogram.file_size_omezarr else "",
         f"MRC {size_text(tomogram.file_size_mrc)}" if tomogram.file_size_mrc else "",
@@ -294,7 +296,7 @@ def about_annotation(row: AnnotationRow) -> str:
     """The details of an annotation, one per line."""
     annotation = row.annotation
     precision, recall = annotation.confidence_precision, annotation.confidence_recall
-    return _lines(
+    return lines_text(
         joined(
             annotation.object_name,
             annotation.object_state or "",
@@ -309,13 +311,13 @@ def about_annotation(row: AnnotationRow) -> str:
         RECOMMENDED if annotation.is_curator_recommended else "",
         annotation.object_description or "",
         f"Method: {annotation.annotation_method}",
-        _labelled("Software", annotation.annotation_software),
-        _labelled("Links", ", ".join(map(_link_text, annotation.method_links))),
+        labelled("Software", annotation.annotation_software),
+        labelled("Links", ", ".join(map(_link_text, annotation.method_links))),
         f"Authors: {', '.join(author.name for author in annotation.authors)}"
         if annotation.authors
         else "",
-        _labelled("Publication", annotation.annotation_publication),
-        _labelled("Judged against", annotation.ground_truth_used),
+        labelled("Publication", annotation.annotation_publication),
+        labelled("Judged against", annotation.ground_truth_used),
         deposition_text(annotation.deposition_id, annotation.deposition),
         f"Precision {precision:g} %" if precision is not None else "",
         f"Recall {recall:g} %" if recall is not None else "",
@@ -332,16 +334,11 @@ def _file_text(file: AnnotationFile) -> str:
     return " ".join(part for part in (file.format, size_text(file.file_size)) if part)
 
 
-def has_images(series: TiltSeries) -> bool:
-    """Whether the portal has the images of a tilt series."""
-    return bool(series.https_omezarr_dir or series.https_mrc_file)
-
-
 def tilt_series_text(series: TiltSeries, *, is_short: bool = False) -> str:
     """A tilt series in one line: ``41 images · −60…60° by 3° · 3.37 Å · 1.2 GB``."""
     size_bytes = series.file_size_omezarr if series.https_omezarr_dir else series.file_size_mrc
     return joined(
-        "" if has_images(series) else "no images on the portal",
+        "" if series.url else "no images on the portal",
         f"{series.size_z} images" if series.size_z else "",
         f"{series.tilt_min:.3g}…{series.tilt_max:.3g}°".replace("-", "−")
         + ("" if is_short else f" by {series.tilt_step:.3g}°"),
@@ -354,7 +351,7 @@ def about_tilt_series(series: TiltSeries) -> str:
     """The details of a tilt series, one per line."""
     microscope = f"{series.microscope_manufacturer} {series.microscope_model}"
     camera = f"{series.camera_manufacturer} {series.camera_model}"
-    return _lines(
+    return lines_text(
         joined(
             f"TS-{series.id}",
             tilt_series_text(series),
@@ -374,7 +371,7 @@ def about_tilt_series(series: TiltSeries) -> str:
             f"tilt axis {series.tilt_axis:g}°",
         ),
         plain(series.data_acquisition_software),
-        _labelled("Database entry", series.related_empiar_entry),
+        labelled("Database entry", series.related_empiar_entry),
         "Opens in its own window, because its images aren't in the tomogram's space.",
     )
 
@@ -408,12 +405,3 @@ def deposition_text(deposition_id: int | None, deposition: DepositionTitle | Non
         if deposition is not None
         else f"Deposition: {number}"
     )
-
-
-def _labelled(label: str, text: str | None) -> str:
-    """``label: text``; empty if there is no text."""
-    return f"{label}: {text}" if text else ""
-
-
-def _lines(*lines: str) -> str:
-    return "\n".join(line for line in lines if line)

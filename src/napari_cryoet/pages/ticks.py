@@ -64,8 +64,8 @@ class BasketTicks:
 
         Empty for an empty basket.
         """
-        if self.details is not None and self.details.contents.total.n_files:
-            return self.details.contents.summary + ("" if self.is_settled else " …")
+        if self.details is not None and self.details.chosen.contents.total.n_files:
+            return self.details.chosen.contents.summary + ("" if self.is_settled else " …")
         return "" if self.basket.is_empty else f"{sum(map(len, self._ids.values())):,} ticked"
 
     def tick_of(self, record: Any) -> Tick | None:

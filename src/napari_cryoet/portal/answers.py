@@ -16,7 +16,7 @@ from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal import pages
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.records import Author, Record, Terms, converted, terms_of
-from napari_cryoet.runs.runs import Runs, datasets_of
+from napari_cryoet.runs.runs import Runs, authors_by, datasets_of, grouped
 from napari_cryoet.tables.database import Rows
 
 R = TypeVar("R", bound=Record)
@@ -40,13 +40,6 @@ class PortalAnswer(msgspec.Struct, frozen=True):
         rows: list[R] = converted(self.data.get(name), list[kind], name)  # type: ignore[valid-type]
         return rows
 
-    def rows_by(self, key: str, name: str, kind: type[R]) -> dict[Any, tuple[R, ...]]:
-        """The rows of a root list as records, grouped by a column that the records lack."""
-        groups = defaultdict(list)
-        for row, record in zip(self.data.get(name) or (), self.rows(name, kind), strict=True):
-            groups[row.get(key)].append(record)
-        return {value: tuple(records) for value, records in groups.items()}
-
     def counts(self, name: str, *paths: str) -> GroupCounts:
         """The counts of a root aggregate, grouped by the cells at the ends of paths."""
         return _counts(self.data.get(name), name, *paths)
@@ -67,7 +60,7 @@ class _Edge(msgspec.Struct, frozen=True):
 
 def catalogue(answer: PortalAnswer) -> pages.Catalogue:
     """The catalogue, from `queries.CATALOGUE`."""
-    authors = answer.rows_by("datasetId", "datasetAuthors", Author)
+    authors = authors_by(answer.data, "datasetAuthors", "datasetId")
     runs = answer.counts("runCounts", "dataset.id")
     tomograms = answer.counts("tomogramCounts", "run.dataset.id")
     objects = _by_first(answer.counts("objects", "id", "runs.annotations.objectName"))
@@ -75,7 +68,7 @@ def catalogue(answer: PortalAnswer) -> pages.Catalogue:
     rows = tuple(
         replace(
             row,
-            authors=authors.get(row.id, ()),
+            authors=authors(row.id),
             run_count=runs[row.id,],
             tomogram_count=tomograms[row.id,],
             annotation_count=objects[row.id].total(),
@@ -92,7 +85,7 @@ def catalogue(answer: PortalAnswer) -> pages.Catalogue:
 def _deposition_rows(
     answer: PortalAnswer, datasets: Iterable[pages.CatalogueRow]
 ) -> tuple[pages.DepositionRow, ...]:
-    authors = answer.rows_by("depositionId", "depositionAuthors", Author)
+    authors = authors_by(answer.data, "depositionAuthors", "depositionId")
     kinds = _kinds(answer)
     objects = _by_first(answer.counts("annotationCounts", "deposition.id", "objectName"))
     annotations = _by_first(answer.counts("annotationCounts", "deposition.id", "run.dataset.id"))
@@ -104,7 +97,7 @@ def _deposition_rows(
         replace(
             row,
             kinds=kinds.get(row.id, ()),
-            authors=authors.get(row.id, ()),
+            authors=authors(row.id),
             dataset_ids=tuple(sorted(brought[row.id])),
             enriched_dataset_ids=tuple(
                 sorted(
@@ -263,7 +256,7 @@ class _Kind(Record, frozen=True):
 
 def _kinds(answer: PortalAnswer) -> dict[Any, tuple[str, ...]]:
     """The kinds of data in each deposition."""
-    rows = answer.rows_by("depositionId", "depositionTypes", _Kind)
+    rows = grouped(answer.data, "depositionTypes", "depositionId", _Kind)
     return {
         key: tuple(dict.fromkeys(each.type for each in members if each.type))
         for key, members in rows.items()

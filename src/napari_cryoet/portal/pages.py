@@ -69,47 +69,48 @@ class ObjectCount(Record, frozen=True, kw_only=True):
     method_type: str = ""
 
 
-class CatalogueRow(Record, frozen=True, kw_only=True):
-    """A dataset in the list of all datasets."""
+class Counted(Record, frozen=True, kw_only=True):
+    """What the rows of all lists have in common; missing counts are 0."""
+
+    tomogram_count: int = 0
+    annotation_count: int = 0
+    objects: tuple[ObjectCount, ...] = ()  # most annotated first
+    key_photo_thumbnail_url: str | None = None
+
+
+class SubmissionRow(Counted, frozen=True, kw_only=True):
+    """What a dataset and a deposition have in common in the lists of all."""
 
     id: Id
     title: str
-    deposition_id: Id
     release_date: datetime
+    related_database_entries: str | None = None
+    authors: tuple[Author, ...] = ()  # names and ORCIDs only
+
+
+class CatalogueRow(SubmissionRow, frozen=True, kw_only=True):
+    """A dataset in the list of all datasets."""
+
+    deposition_id: Id
     organism_name: str | None = None
     sample_type: str | None = None
     cell_name: str | None = None
     tissue_name: str | None = None
     dataset_publications: str | None = None
-    related_database_entries: str | None = None
-    key_photo_thumbnail_url: str | None = None
-    authors: tuple[Author, ...] = ()  # names and ORCIDs only
     run_count: int = 0
-    tomogram_count: int = 0
-    annotation_count: int = 0
-    objects: tuple[ObjectCount, ...] = ()  # most annotated first
     shapes: tuple[str, ...] = ()
 
 
-class DepositionRow(Record, frozen=True, kw_only=True):
+class DepositionRow(SubmissionRow, frozen=True, kw_only=True):
     """A deposition in the list of all depositions."""
 
-    id: Id
-    title: str
-    release_date: datetime
     tag: str | None = None
     deposition_publications: str | None = None
-    related_database_entries: str | None = None
-    key_photo_thumbnail_url: str | None = None
     kinds: tuple[str, ...] = ()
-    authors: tuple[Author, ...] = ()  # names and ORCIDs only
     dataset_ids: tuple[int, ...] = ()  # its own
     enriched_dataset_ids: tuple[
         int, ...
     ] = ()  # of other depositions, to which it added tomograms or annotations
-    tomogram_count: int = 0
-    annotation_count: int = 0
-    objects: tuple[ObjectCount, ...] = ()  # most annotated first
 
 
 class Catalogue(Record, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ class Catalogue(Record, frozen=True, kw_only=True):
         return str(self.to_dataframe()[columns].to_html(max_rows=8))
 
 
-class RunRow(Record, frozen=True, kw_only=True):
+class RunRow(Counted, frozen=True, kw_only=True):
     """A run in the list of a dataset, or of a deposition, whose counts cover only what it added.
 
     In the list of a dataset, spacing and sizes are those of the default tomogram.
@@ -137,15 +138,11 @@ class RunRow(Record, frozen=True, kw_only=True):
     id: Id
     name: str
     dataset_id: Id
-    tomogram_count: int = 0
-    annotation_count: int = 0
-    objects: tuple[ObjectCount, ...] = ()  # most annotated first
     voxel_spacing: float | None = None
     size_x: int | None = None
     size_y: int | None = None
     size_z: int | None = None
     file_size_omezarr: float | None = None
-    key_photo_thumbnail_url: str | None = None
 
     @property
     def title(self) -> str:
@@ -227,17 +224,13 @@ class RunPage(RunRecords, frozen=True, kw_only=True):
         return f"<p>{escape(repr(self))}</p><table>{cells}</table>"
 
 
-class DatasetCount(Record, frozen=True, kw_only=True):
+class DatasetCount(Counted, frozen=True, kw_only=True):
     """The part of a deposition in one dataset."""
 
     dataset_id: Id = msgspec.field(name="id")
     title: str
     organism_name: str | None = None
     run_count: int = 0  # of the deposition's own dataset, all; of another, those that it added to
-    tomogram_count: int = 0
-    annotation_count: int = 0
-    objects: tuple[ObjectCount, ...] = ()  # most annotated first
-    key_photo_thumbnail_url: str | None = None
     is_own: bool = False  # the dataset belongs to the deposition
 
 

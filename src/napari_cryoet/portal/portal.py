@@ -176,7 +176,7 @@ class Portal:
 
     If the portal can't be reached, or answers with an error, methods return the cached answer, and
     its ``freshness`` says so; NetworkError or PortalError if there is none. A missing record is a
-    NotFoundError.
+    NotFoundError. If it ``is_offline``, they never use the network.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class Portal:
         self.source = source
         self._open_source = open_source
         self._cache = cache
-        self._is_offline = offline
+        self.is_offline = offline
         self._opened: Ask | None = None
         self._catalogue: Catalogue | None = None
 
@@ -331,11 +331,6 @@ class Portal:
         """The folder of a server's cached answers; None for a pack and the demo."""
         return self._cache.folder if self._cache is not None else None
 
-    @property
-    def is_offline(self) -> bool:
-        """Whether the portal never uses the network."""
-        return self._is_offline
-
     def close(self) -> None:
         """Free the source's memory; the next request reopens it."""
         self._opened = None
@@ -349,7 +344,7 @@ class Portal:
     ) -> T:
         """Run a query and decode its answer; if there is no valid one, use the cached answer."""
         task.check()
-        if self._is_offline:
+        if self.is_offline:
             page = self._cached(query, variables, decode, NetworkError("Working offline."))
             if page is None:
                 hint = "Connect to the network and go online to see it."

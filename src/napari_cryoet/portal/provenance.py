@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +12,6 @@ from napari_cryoet.portal.links import database_links, publication_links
 from napari_cryoet.provenance import Provenance, plain_data
 from napari_cryoet.records import (
     AnnotationFile,
-    Author,
     DepositionTitle,
     Run,
     Terms,
@@ -28,7 +26,7 @@ def of_tomogram(tomogram: Tomogram, source_url: str) -> Provenance:
     return replace(
         about,
         path=path_of(tomogram),
-        authors=_names(tomogram.authors),
+        authors=tuple(each.name for each in tomogram.authors),
         dois=_dois(tomogram.publications) or about.dois,
         database_entries=_entries(tomogram.related_database_entries),
         tomogram_id=tomogram.id,
@@ -76,7 +74,7 @@ def of_annotation_file(
         return about
     return replace(
         about,
-        authors=_names(annotation.authors),
+        authors=tuple(each.name for each in annotation.authors),
         dois=_dois(annotation.annotation_publication) or about.dois,
         database_entries=_entries(annotation.annotation_publication),
         annotation_id=annotation.id,
@@ -98,10 +96,7 @@ def of_annotation_file(
 
 def path_of(record: Tomogram | TiltSeries | AnnotationFile) -> str:
     """The path of the file that is opened in the portal's storage: its S3 URL after the bucket."""
-    if isinstance(record, AnnotationFile):
-        s3_url: str | None = record.s3_path
-    else:
-        s3_url = record.s3_omezarr_dir if record.https_omezarr_dir else record.s3_mrc_file
+    s3_url = record.s3_path if isinstance(record, AnnotationFile) else record.s3_url
     return (s3_url or "").removeprefix("s3://").partition("/")[2]
 
 
@@ -130,11 +125,6 @@ def _common(
         dataset_title=dataset.title if dataset is not None else "",
         run_name=run.name,
     )
-
-
-def _names(authors: Iterable[Author]) -> tuple[str, ...]:
-    in_order = sorted(authors, key=lambda author: author.author_list_order)
-    return tuple(author.name for author in in_order)
 
 
 def _dois(publications: str | None) -> tuple[str, ...]:

@@ -161,7 +161,7 @@ class AnswerCache:
     """Caches answers in a folder that processes can share: one JSON file each, named after the hash of the request."""
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_CACHE_BYTES) -> None:
-        self._folder = folder
+        self.folder = folder
         self._max_bytes = max_bytes
 
     def get(self, *request: Any) -> PortalAnswer | None:
@@ -180,19 +180,14 @@ class AnswerCache:
             replace_file(self._path(request), msgspec.json.encode(answer))
             self._shrink()
 
-    @property
-    def folder(self) -> Path:
-        """The folder of cached answers."""
-        return self._folder
-
     def _path(self, request: tuple[Any, ...]) -> Path:
         text = json.dumps([_CACHE_VERSION, *request], sort_keys=True)
-        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
 
     def _shrink(self) -> None:
         """Remove the oldest answers until the rest fits."""
         newest_first = sorted(
-            self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True
+            self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True
         )
         totals = accumulate([path.stat().st_size for path in newest_first])
         for path, total in zip(newest_first, totals, strict=True):

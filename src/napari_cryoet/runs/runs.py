@@ -130,11 +130,6 @@ def best_rank(annotation: Annotation) -> tuple[bool, bool, int, int]:
     )
 
 
-def is_openable(tomogram: Tomogram) -> bool:
-    """Whether the portal lists a streamable file."""
-    return bool(tomogram.url)
-
-
 @dataclass(frozen=True)
 class Runs:
     """Some runs, and the rows that their records were joined from."""
@@ -184,8 +179,8 @@ class Runs:
 def datasets_of(rows: Rows, terms: Terms | None) -> Iterator[Dataset]:
     """The datasets among rows, with their authors, grants and depositions."""
     titles = _titles(rows)
-    authors = _authors(rows, "datasetAuthors", "datasetId")
-    funding = _grouped(rows, "datasetFunding", "datasetId", Funding)
+    authors = authors_by(rows, "datasetAuthors", "datasetId")
+    funding = grouped(rows, "datasetFunding", "datasetId", Funding)
     for each in _records(rows, "datasets", Dataset):
         yield replace(
             each,
@@ -228,7 +223,7 @@ def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunR
     """The records of a run, sorted, with their parents."""
     spacings = {each.id: each for each in _records(rows, "tomogramVoxelSpacings", VoxelSpacing)}
     alignments = {each.id: each for each in _records(rows, "alignments", Alignment)}
-    tomogram_authors = _authors(rows, "tomogramAuthors", "tomogramId")
+    tomogram_authors = authors_by(rows, "tomogramAuthors", "tomogramId")
     tomograms = [
         replace(
             each,
@@ -270,8 +265,8 @@ def _joined(run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]) -> RunR
 def _annotations(
     run: Run, rows: Rows, titles: Mapping[int, DepositionTitle]
 ) -> Iterator[Annotation]:
-    authors = _authors(rows, "annotationAuthors", "annotationId")
-    links = _grouped(rows, "annotationMethodLinks", "annotationId", MethodLink)
+    authors = authors_by(rows, "annotationAuthors", "annotationId")
+    links = grouped(rows, "annotationMethodLinks", "annotationId", MethodLink)
     for each in _records(rows, "annotations", Annotation):
         yield replace(
             each,
@@ -286,15 +281,15 @@ def _titles(rows: Rows) -> dict[int, DepositionTitle]:
     return {each.id: each for each in _records(rows, "depositions", DepositionTitle)}
 
 
-def _authors(rows: Rows, name: str, key: str) -> Callable[[int], tuple[Author, ...]]:
+def authors_by(rows: Rows, name: str, key: str) -> Callable[[int], tuple[Author, ...]]:
     """A function that gives the authors of a record by its id, in their order."""
-    authors = _grouped(rows, name, key, Author)
+    authors = grouped(rows, name, key, Author)
     return lambda row_id: tuple(
         sorted(authors.get(row_id, ()), key=lambda each: each.author_list_order)
     )
 
 
-def _grouped(rows: Rows, name: str, key: str, kind: type[R]) -> dict[Any, list[R]]:
+def grouped(rows: Rows, name: str, key: str, kind: type[R]) -> dict[Any, list[R]]:
     """The records of a table by a column that they lack."""
     groups: dict[Any, list[R]] = defaultdict(list)
     for row, record in zip(rows.get(name, ()), _records(rows, name, kind), strict=True):

@@ -15,7 +15,6 @@ from napari_cryoet.portal.provenance import path_of
 from napari_cryoet.records import Annotation, AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.runs.fit import why_not_drawable
 from napari_cryoet.runs.outline import first_sight_bytes
-from napari_cryoet.runs.runs import is_openable
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.view import (
     View,
@@ -140,10 +139,7 @@ def bytes_by_host(found: Iterable[FoundLayer], agreed: Iterable[str]) -> dict[st
 
 def host_of_record(record: Shown) -> str:
     """The host of a record's file; empty if it is on this computer."""
-    if isinstance(record, AnnotationFile):
-        url = record.https_path
-    else:
-        url = record.https_omezarr_dir or record.https_mrc_file or ""
+    url = record.https_path if isinstance(record, AnnotationFile) else record.url or ""
     return host_of(url) if url and Location.of(url).is_remote else ""
 
 
@@ -221,7 +217,7 @@ def _record_of(layer: ViewedLayer, page: RunRecords) -> Shown | None:
         series = page.tilt_series
         by_id = [each for each in series if len(series) == 1 or each.id == layer.tomogram.id]
         return _best(series, layer.tomogram.path, by_id)
-    tomograms = [each for each in page.tomograms if is_openable(each)]
+    tomograms = [each for each in page.tomograms if each.url]
     return _best(tomograms, layer.tomogram.path, _named_tomograms(layer.tomogram, tomograms))
 
 

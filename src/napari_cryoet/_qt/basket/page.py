@@ -195,7 +195,7 @@ class BasketPage(ListPage):
         if not self.name.hasFocus():
             self.name.setText(basket.name)
         self.summary.setText(self._basket.ticks.text)
-        self.sizes.setText("" if details is None else details.contents.sizes_text)
+        self.sizes.setText("" if details is None else details.chosen.contents.sizes_text)
         self.remarks.show_remarks(self._remarks())
         self._list(() if details is None else details.entries)
         if basket.is_empty:

@@ -21,7 +21,7 @@ from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.discovery.matches import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
-from napari_cryoet.pages.run import has_images, tomogram_of
+from napari_cryoet.pages.run import tomogram_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal import provenance
 from napari_cryoet.portal.pages import RunPage
@@ -29,7 +29,6 @@ from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.review.edits import kept_steps
 from napari_cryoet.review.session import Subject
 from napari_cryoet.runs.outline import AnnotationRow, outline_run
-from napari_cryoet.runs.runs import is_openable
 from napari_cryoet.wording import count_text, joined, plain
 
 POINTS: Final = frozenset(
@@ -98,7 +97,7 @@ class RunLayers(QObject):
         """
         ids = frozenset(chain(*matches.annotation_ids)) if matches is not None else frozenset()
         tomogram_ids = frozenset(matches.tomogram_ids) if matches is not None else frozenset()
-        openable = [each for each in page.tomograms if is_openable(each)]
+        openable = [each for each in page.tomograms if each.url]
         matching = (each for each in openable if each.id in tomogram_ids)
         tomogram = next(matching, openable[0] if openable else None)
         if tomogram is None:
@@ -118,7 +117,7 @@ class RunLayers(QObject):
     def _offer_tilt_series(self, page: RunPage) -> None:
         """Say that a run without a tomogram leaves the canvas as it is."""
         text = f"{plain(page.run.name)} has no tomogram to show, so the canvas stays as it is."
-        series = next((each for each in page.tilt_series if has_images(each)), None)
+        series = next((each for each in page.tilt_series if each.url), None)
         show = partial(self._run.tilt_series_toggled.emit, series)
         self._notice.show_notice(
             text,
@@ -216,7 +215,7 @@ class RunLayers(QObject):
 
     def _on_page(self, page: RunPage) -> None:
         keys = {LayerKey("annotation", file.id) for file in page.annotation_files}
-        if any(map(is_openable, page.tomograms)) or not keys.isdisjoint(self._manager.shown()):
+        if any(each.url for each in page.tomograms) or not keys.isdisjoint(self._manager.shown()):
             self._manager.show_run(page.run.id)  # else it would only empty the canvas
         if self._run_id != page.run.id:
             self._run_id = page.run.id
@@ -384,7 +383,7 @@ class RunLayers(QObject):
         if page is None:
             return
         menu = passing_menu(self._run)
-        if is_openable(tomogram):
+        if tomogram.url:
             text = "Show" if key in self._run.shown.appearances else "Open"
             self._add_show(menu, key, text, partial(self.open_tomogram, page, tomogram))
         for layer in self._manager.layers_of(key):

@@ -38,7 +38,6 @@ from napari_cryoet.pages.rows import Tick, TickState
 from napari_cryoet.pages.run import (
     LayerState,
     annotation_rows,
-    has_images,
     open_button,
     tilt_series_rows,
     tomogram_rows,
@@ -51,7 +50,6 @@ from napari_cryoet.runs.outline import (
     deposition_shares,
     outline_run,
 )
-from napari_cryoet.runs.runs import is_openable
 from napari_cryoet.wording import joined, plain
 
 MIN_TREE_PX = 90  # the header and a few annotations
@@ -244,7 +242,7 @@ class RunView(QWidget):
             self._open(tomogram)
 
     def _open(self, tomogram: Tomogram) -> None:
-        if self.page is not None and is_openable(tomogram):
+        if self.page is not None and tomogram.url:
             self._progress_text = ""
             self.tomogram_open_requested.emit(self.page, tomogram)
 
@@ -258,11 +256,7 @@ class RunView(QWidget):
         return None if key is None else self.shown.tick(key)
 
     def _tick_of_series(self, series: TiltSeries) -> Tick | None:
-        return (
-            self._shown_series.tick(LayerKey("tilt series", series.id))
-            if has_images(series)
-            else None
-        )
+        return self._shown_series.tick(LayerKey("tilt series", series.id)) if series.url else None
 
     def _lay_out(self) -> None:
         top, opening = QHBoxLayout(), QHBoxLayout()

@@ -25,7 +25,7 @@ from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.controls import plain_label
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.pages.run import has_images, tilt_text
+from napari_cryoet.pages.run import tilt_text
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
 from napari_cryoet.wording import plain
@@ -81,7 +81,7 @@ class TiltWindows(QObject):
             self._on_opened(series)
 
     def _on_opened(self, series: TiltSeries) -> None:
-        if self._run.page is not None and has_images(series):
+        if self._run.page is not None and series.url:
             self.show(self._run.page, series)
 
     def _on_closed(self, series_id: int) -> None:
