@@ -1,7 +1,4 @@
-"""MRC headers by mrcfile and IMOD: signed bytes, permuted axes, origins.
-
-And files that aren't volumes.
-"""
+"""MRC headers by mrcfile and IMOD: signed bytes, permuted axes, origins; and files that aren't volumes."""
 
 import itertools
 import struct

@@ -1,7 +1,4 @@
-"""Compare masks, slab by slab: overlap of two masks, as a whole and by object.
-
-Picks relative to a mask.
-"""
+"""Compare masks slab by slab: two masks as a whole and by object, and picks with a mask."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from napari_cryoet.task import UNWATCHED, Task
 
 MatchMethod = Literal["optimal", "greedy"]
 METHODS: Final[tuple[MatchMethod, ...]] = get_args(MatchMethod)
-#: Called with the fraction done; raises `StoppedError` to cancel.
 
 #: More pairs would need gigabytes of memory; the radius is then far larger than a particle.
 MAX_PAIRS: Final = 10_000_000

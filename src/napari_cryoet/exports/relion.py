@@ -2,12 +2,11 @@
 
 ::
 
-    FOLDER/tomograms.star                one row a tomogram: optics, pixel size, size in unbinned
-    pixels FOLDER/tilt_series/RUN.star          alignment, defocus and dose of each tilt, if the
-    portal has an alignment FOLDER/OBJECT/particles.star         optics and particles of all
-    tomograms FOLDER/OBJECT/import.star            for *Import coordinates*: rlnTomoName and
-    rlnTomoImportParticleFile FOLDER/OBJECT/coordinates/RUN.star   the files that ``import.star``
-    names
+    FOLDER/tomograms.star               one row a tomogram: optics, pixel size, size in unbinned pixels
+    FOLDER/tilt_series/RUN.star         alignment, defocus and dose of each tilt, if the portal has them
+    FOLDER/OBJECT/particles.star        optics and particles of all tomograms
+    FOLDER/OBJECT/import.star           for *Import coordinates*: tomograms and their particle files
+    FOLDER/OBJECT/coordinates/RUN.star  the files that ``import.star`` names
 
 Start RELION in FOLDER: paths are relative to it. Positions are in ångström from the centre of the
 tomogram, which is half its size (see `formats.relion`).

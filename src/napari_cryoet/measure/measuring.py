@@ -206,10 +206,7 @@ def nearest_neighbours(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def diameter_of(about: Provenance) -> tuple[float, bool]:
-    """A particle's diameter in ångström from the provenance of its picks, else 100 Å.
-
-    And whether it is known.
-    """
+    """A particle's diameter in ångström from the provenance of its picks, else 100 Å; and whether it is known."""
     names = [about.object_name]
     if about.source_url:  # such as 101-fatty_acid_synthase-1.0_point.ndjson
         words = re.findall(r"[A-Za-z0-9]+", Location.of(about.source_url).name[:120])
