@@ -1,16 +1,20 @@
-"""Files are written atomically."""
+"""Files have valid names and are written atomically."""
 
 import os
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.files import (
     UNFINISHED,
+    clean_name,
     replace_file,
     written_whole,
 )
@@ -176,3 +180,43 @@ def test_replace_file_keeps_the_old_file_on_errors(tmp_path, monkeypatch):
         replace_file(path, b"third")
     assert path.read_bytes() == b"second"
     assert names(path.parent) == ["a.json"]
+
+
+# names
+
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"),
+}
+NAMES = st.one_of(
+    st.text(max_size=300),
+    st.text(alphabet='aA.~ /\\:*?"<>|\0\u202eée\u0301', max_size=40),
+    st.sampled_from(["CON", "nul.zarr", "com1.tar.gz", "LPT9 ", "aux .x", "..", ".", ""]),
+)
+
+
+@given(NAMES, NAMES)
+def test_clean_names_are_valid_on_every_system_and_distinct(one: str, other: str) -> None:
+    name = clean_name(one)
+    assert 0 < len(name.encode()) < 200
+    assert not set(name) & set('<>:"/\\|?*')
+    assert not any(unicodedata.category(letter) in ("Cc", "Cf", "Cs") for letter in name)
+    assert name.strip(" ").rstrip(".") == name
+    assert name.partition(".")[0].rstrip(" ").casefold() not in RESERVED
+    assert unicodedata.is_normalized("NFC", name)
+    assert (name == clean_name(other)) == (one == other)
+
+
+def test_names_from_the_portal_are_kept() -> None:
+    for name in (
+        "TS_026.zarr",
+        ".zattrs",
+        "0",
+        "Lamella 1 [Pos+2] %.mrc",
+        "VoxelSpacing13.480",
+        "é",
+    ):
+        assert clean_name(name) == name

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 import graphql
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from download_samples import (
     DATASET,
@@ -25,7 +22,6 @@ from napari_cryoet import open_portal
 from napari_cryoet.download import Plan
 from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
-from napari_cryoet.files import clean_name
 from napari_cryoet.packs.pack import PackManifest, write_pack
 from napari_cryoet.portal import portal as portal_module
 from napari_cryoet.portal.portal import ask_rows
@@ -201,41 +197,3 @@ def test_paths_are_unique_regardless_of_case_and_shared_files_planned_once() -> 
 
     assert len({path.casefold() for path in paths}) == len(paths) == len(plan_of().items) + 1
     assert f"files/{FRAME}" in paths
-
-
-RESERVED = {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"),
-}
-names = st.one_of(
-    st.text(max_size=300),
-    st.text(alphabet='aA.~ /\\:*?"<>|\0\u202eée\u0301', max_size=40),
-    st.sampled_from(["CON", "nul.zarr", "com1.tar.gz", "LPT9 ", "aux .x", "..", ".", ""]),
-)
-
-
-@given(names, names)
-def test_clean_names_are_valid_on_every_system_and_distinct(one: str, other: str) -> None:
-    name = clean_name(one)
-    assert 0 < len(name.encode()) < 200
-    assert not set(name) & set('<>:"/\\|?*')
-    assert not any(unicodedata.category(letter) in ("Cc", "Cf", "Cs") for letter in name)
-    assert name.strip(" ").rstrip(".") == name
-    assert name.partition(".")[0].rstrip(" ").casefold() not in RESERVED
-    assert unicodedata.is_normalized("NFC", name)
-    assert (name == clean_name(other)) == (one == other)
-
-
-def test_names_from_the_portal_are_kept() -> None:
-    for name in (
-        "TS_026.zarr",
-        ".zattrs",
-        "0",
-        "Lamella 1 [Pos+2] %.mrc",
-        "VoxelSpacing13.480",
-        "é",
-    ):
-        assert clean_name(name) == name
