@@ -32,7 +32,7 @@ from PIL import Image as Picture
 from qtpy.QtCore import QBuffer, QIODevice, Qt
 from qtpy.QtGui import QPixmap
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QToolButton, QWidget
 
 from napari_cryoet import (
     Condition,
@@ -43,6 +43,7 @@ from napari_cryoet import (
     read_index,
     write_picks,
 )
+from napari_cryoet._qt.basket.room import BasketStrip, basket_of
 from napari_cryoet._qt.launch import LaunchOptions, Opening
 from napari_cryoet._qt.lessons.task_form import PICK
 from napari_cryoet._qt.widgets.dock import PLUGIN_NAME, open_dock
@@ -213,15 +214,11 @@ def basket(stage: Stage) -> Picture.Image:
     browser.use_source("demo")
     until(lambda: browser.session.catalogue is not None)
     index = read_index(open_portal("demo"))
-    browser.basket.change(
+    basket_of(browser).change(
         lambda basket: basket.add(index.find(QUESTION)).renamed("ribosomes for training")
     )
-    until(
-        lambda: (
-            browser.basket.is_settled and not browser.basket.text.startswith("The basket is empty")
-        )
-    )
-    click(browser.screens.basket_strip)
+    until(lambda: basket_of(browser).ticks.is_settled and not basket_of(browser).basket.is_empty)
+    click(browser.findChild(BasketStrip))
     stage.settle()
     return drawn(browser)
 
@@ -372,7 +369,8 @@ def send(stage: Stage) -> Picture.Image:
     stage.settle()
     view = view_of(stage.viewer)
     keep_view(view, "Is this a ribosome?", 90001, "DEMO_001")
-    click(browser.screens.run.views)
+    buttons = browser.screens.run.findChildren(QToolButton)
+    click(next(each for each in buttons if each.text() == "Views ▾"))
     until(QApplication.activePopupWidget)
     QTest.qWait(300)
     menu = QApplication.activePopupWidget()

@@ -29,13 +29,15 @@ from napari_cryoet import (
     read_basket,
     read_index,
 )
+from napari_cryoet._qt.basket.download_dialog import DownloadDialog
+from napari_cryoet._qt.basket.room import BasketStrip
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.cli import main
 from napari_cryoet.download.plan import plan_basket
 from napari_cryoet.packs.pack import Pack, open_pack, write_pack
 from portal_server import PortalServer
+from qt.buttons import button_in
 from server import Server
 
 SQL = """
@@ -209,14 +211,14 @@ def test_ten_clicks_download_the_matches(qtbot, memory, served_demo, demo_pack, 
     qtbot.keyClicks(screens.facets.range, "..41\r")
     qtbot.waitUntil(lambda: not BUSY & set(browser.tasks.running))
 
-    click(screens.datasets.add_all)
+    click(button_in(screens.datasets, "Add all matches ▾"))
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     item = next(action for action in menu.actions() if "annotations and" in action.text())
     click(menu, menu.actionGeometry(item).center())
-    qtbot.waitUntil(lambda: "2 runs" in screens.basket_strip.text())
-    click(screens.basket_strip)
-    click(screens.basket.download)
+    qtbot.waitUntil(lambda: "2 runs" in browser.findChild(BasketStrip).text())
+    click(browser.findChild(BasketStrip))
+    click(screens.page("basket").download)
     dialog = next(
         each for each in QApplication.topLevelWidgets() if isinstance(each, DownloadDialog)
     )

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QPushButton
 
 from generated_portal import write_generated_pack
 from napari_cryoet import Basket, open_portal, read_basket, read_index
+from napari_cryoet._qt.basket.room import BasketStrip, basket_of
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.cli import main
@@ -191,18 +192,18 @@ def test_the_window_shows_the_new_release(qtbot, memory, releases: Releases) -> 
     first = opened()
     n_datasets = len(first.screens.datasets.model.rows)
     found = first.session.index.find(**FIELDS)
-    first.basket.change(lambda basket: basket.add(found))
-    qtbot.waitUntil(lambda: first.basket.ticks.is_settled)
+    basket_of(first).change(lambda basket: basket.add(found))
+    qtbot.waitUntil(lambda: basket_of(first).ticks.is_settled)
     first.close_down()
     releases.publish()
 
     second = opened()
     qtbot.waitUntil(lambda: len(second.screens.datasets.model.rows) == n_datasets + 1)
     assert second.session.index.find("brand new").dataset_ids == (10999,)
-    qtbot.mouseClick(second.screens.basket_strip, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(second.findChild(BasketStrip), Qt.MouseButton.LeftButton)
 
     def remarks() -> str:
-        buttons = second.screens.basket.remarks.findChildren(QPushButton)
+        buttons = second.screens.page("basket").remarks.findChildren(QPushButton)
         return " ".join(button.accessibleName() for button in buttons)
 
     qtbot.waitUntil(lambda: "withdrawn" in remarks())

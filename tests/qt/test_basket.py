@@ -16,9 +16,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.basket import page as page_module
-from napari_cryoet._qt.basket.class_pack import ClassPackDialog
 from napari_cryoet._qt.basket.page import EXPORT
+from napari_cryoet._qt.basket.room import BASKET, BasketStrip, WholeRun, basket_of
 from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.lessons.class_pack import ClassPackDialog
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet.basket.basket import Basket, BasketStore, Split, read_basket, write_basket
 from napari_cryoet.basket.contents import KnownRuns
@@ -85,7 +86,7 @@ def filled(qtbot, dock) -> PortalBrowser:
     run = go_to_run(qtbot, dock)
     press(qtbot, dock, run.tomograms, run.tomogram_model.rows[0].key)
     press(qtbot, dock, run.tree, ribosomes(run).key)
-    qtbot.mouseClick(dock.screens.basket_strip, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.findChild(BasketStrip), Qt.MouseButton.LeftButton)
     assert dock.screens.breadcrumb.text == "Datasets › DEMO_001 › Basket"
     return dock
 
@@ -95,7 +96,7 @@ def filled(qtbot, dock) -> PortalBrowser:
 
 def test_ticks_persist_across_pages_and_restarts(qtbot, make_dock):
     dock = make_dock()
-    assert dock.screens.basket_strip.text().startswith("The basket is empty")
+    assert dock.findChild(BasketStrip).text().startswith("The basket is empty")
     run = go_to_run(qtbot, dock)
     group = ribosomes(run)
     press(qtbot, dock, run.tree, group.key)
@@ -110,60 +111,60 @@ def test_ticks_persist_across_pages_and_restarts(qtbot, make_dock):
     press(qtbot, dock, run.tree, group.children[0].key)
     assert (state(run.tree, group.key), state(run.tree, group.children[0].key)) == (HALF, OFF)
     press(qtbot, dock, run.tomograms, run.tomogram_model.rows[0].key)
-    strip = dock.screens.basket_strip.text()
+    strip = dock.findChild(BasketStrip).text()
     assert strip.startswith("Basket: 1 run · ")
     assert "MB" in strip
     again = make_dock()
-    assert again.screens.basket_strip.text() == strip
+    assert again.findChild(BasketStrip).text() == strip
     run = go_to_run(qtbot, again)
     assert state(run.tree, group.key) == HALF
     assert state(run.tomograms, run.tomogram_model.rows[0].key) == ON
-    assert not run.whole.isChecked()
+    assert not dock.findChild(WholeRun).isChecked()
 
 
 def test_ticking_a_run_or_dataset_ticks_its_contents(qtbot, dock):
     screens = dock.screens
     press(qtbot, dock, screens.datasets.view, CELLS)
-    assert screens.basket_strip.text().startswith("Basket: 4 runs")
+    assert dock.findChild(BasketStrip).text().startswith("Basket: 4 runs")
     dock.navigator.go_to_dataset(CELLS)
     qtbot.waitUntil(lambda: len(screens.dataset.runs) > 0)
     assert state(screens.dataset.view, CELL_RUN) == ON
     run = go_to_run(qtbot, dock)
-    assert run.whole.isChecked()
+    assert dock.findChild(WholeRun).isChecked()
     press(qtbot, dock, run.tree, ribosomes(run).key)
     assert state(run.tree, ribosomes(run).key) == ON, "the dataset contains it"
     assert screens.notice.text == f"All of DS-{CELLS} is in the basket."
     qtbot.mouseClick(screens.notice.action, Qt.MouseButton.LeftButton)
     settle(qtbot, dock)
     assert state(run.tree, ribosomes(run).key) == OFF
-    run.whole.click()
+    dock.findChild(WholeRun).click()
     settle(qtbot, dock)
-    assert dock.basket.basket.runs == (CELL_RUN,)
+    assert basket_of(dock).basket.runs == (CELL_RUN,)
     assert state(screens.datasets.view, CELLS) == HALF
 
 
 def test_a_change_by_a_terminal_is_seen_in_the_open_window(qtbot, dock):
-    source = dock.basket.source
+    source = basket_of(dock).source
     for run_id in (CELL_RUN, 9002):  # the folder is watched, not only its first file
         BasketStore().change(
             source, lambda basket, run_id=run_id: basket.with_ids("runs", [run_id])
         )
-        qtbot.waitUntil(lambda run_id=run_id: run_id in dock.basket.basket.runs)
-    qtbot.waitUntil(lambda: "2 runs" in dock.screens.basket_strip.text())
+        qtbot.waitUntil(lambda run_id=run_id: run_id in basket_of(dock).basket.runs)
+    qtbot.waitUntil(lambda: "2 runs" in dock.findChild(BasketStrip).text())
 
 
 def test_a_locked_basket_is_saved_later_without_blocking_the_window(qtbot, dock):
-    source = dock.basket.source
+    source = basket_of(dock).source
     path = BasketStore().path(source)
     path.parent.mkdir(exist_ok=True, parents=True)
     with FileLock(path.with_suffix(".lock")):  # another process
-        dock.basket.change(lambda basket: basket.with_ids("runs", [CELL_RUN]))
-        dock.basket.close()
+        basket_of(dock).change(lambda basket: basket.with_ids("runs", [CELL_RUN]))
+        basket_of(dock).close()
     qtbot.waitUntil(lambda: BasketStore().current(source).runs == (CELL_RUN,))
 
 
 def test_an_unreadable_basket_file_is_reported_and_kept(qtbot, dock):
-    path = BasketStore().path(dock.basket.source)
+    path = BasketStore().path(basket_of(dock).source)
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text("runs = [1\n")
     press(qtbot, dock, dock.screens.datasets.view, CELLS)
@@ -172,7 +173,7 @@ def test_an_unreadable_basket_file_is_reported_and_kept(qtbot, dock):
     path.write_text("runs = [9001]\n")
     press(qtbot, dock, dock.screens.datasets.view, MIXES)
     assert read_basket(path).datasets == (CELLS, MIXES), "the first tick isn't lost"
-    assert dock.basket.basket.runs == (CELL_RUN,)
+    assert basket_of(dock).basket.runs == (CELL_RUN,)
 
 
 def test_without_a_network_ticks_are_counted_and_retry_works(qtbot, dock, monkeypatch):
@@ -182,23 +183,23 @@ def test_without_a_network_ticks_are_counted_and_retry_works(qtbot, dock, monkey
     with monkeypatch.context() as without_network:
         without_network.setattr(KnownRuns, "of", fail)
         press(qtbot, dock, dock.screens.datasets.view, CELLS)
-        assert dock.screens.basket_strip.text() == "Basket: 1 ticked ▸"
-        dock.navigator.go_to_basket()
-        message = dock.screens.basket.loadable.message
+        assert dock.findChild(BasketStrip).text() == "Basket: 1 ticked ▸"
+        dock.navigator.go_to_page(BASKET)
+        message = dock.screens.page("basket").loadable.message
         assert message.text == "Couldn't reach the portal."
     qtbot.mouseClick(message.button("Retry"), Qt.MouseButton.LeftButton)
     settle(qtbot, dock)
-    assert dock.screens.basket.model.rows[0].record.dataset_id == CELLS
+    assert dock.screens.page("basket").model.rows[0].record.dataset_id == CELLS
 
 
 # its page
 
 
 def test_the_page_lists_contents_unticks_them_and_opens_runs(qtbot, filled):
-    page = filled.screens.basket
+    page = filled.screens.page("basket")
     filled.navigator.go_up()
     assert filled.screens.breadcrumb.text == f"Datasets › DS-{CELLS} › DEMO_001"
-    filled.navigator.go_to_basket()
+    filled.navigator.go_to_page(BASKET)
     (run,) = page.model.rows
     assert run.title == "DEMO_001"
     assert len(run.children) > 2
@@ -209,16 +210,16 @@ def test_the_page_lists_contents_unticks_them_and_opens_runs(qtbot, filled):
     with qtbot.waitSignal(filled.navigator.run_arrived):
         press(qtbot, filled, page.view, page.model.rows[0].key, Qt.Key.Key_Return)
     assert filled.screens.breadcrumb.text == f"Datasets › Basket › DS-{CELLS} › DEMO_001"
-    filled.navigator.go_to_basket()
+    filled.navigator.go_to_page(BASKET)
     press(qtbot, filled, page.view, page.model.rows[0].key)
     assert "The basket is empty." in page.loadable.message.text
     assert not page.download.isEnabled()
 
 
 def test_a_remark_has_a_button_that_fixes_it(qtbot, filled):
-    page = filled.screens.basket
+    page = filled.screens.page("basket")
     ids = {row.record.annotation.id for row in ribosomes(filled.screens.run).children}
-    assert set(filled.basket.basket.annotations) == ids
+    assert set(basket_of(filled).basket.annotations) == ids
     button = next(
         button
         for button in page.remarks.findChildren(QPushButton)
@@ -226,11 +227,14 @@ def test_a_remark_has_a_button_that_fixes_it(qtbot, filled):
     )
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     settle(qtbot, filled)
-    assert len(filled.basket.basket.annotations) < len(ids)
+    assert len(basket_of(filled).basket.annotations) < len(ids)
 
 
 def test_download_level_and_split_are_chosen_in_menus(qtbot, filled):
-    page, before = filled.screens.basket, filled.basket.details.chosen.contents.total.size_bytes
+    page, before = (
+        filled.screens.page("basket"),
+        basket_of(filled).details.chosen.contents.total.size_bytes,
+    )
 
     def choose(menu, text: str) -> None:
         menu.aboutToShow.emit()
@@ -240,21 +244,21 @@ def test_download_level_and_split_are_chosen_in_menus(qtbot, filled):
     choose(page.choices.menu(), "Level 1 and coarser: 1/8 of the size")
     titles = [action.text() for action in page.choices.menu().actions() if not action.isEnabled()]
     assert {"Levels", "Format"} <= {*titles}
-    assert filled.basket.details.chosen.contents.total.size_bytes < before / 4
+    assert basket_of(filled).details.chosen.contents.total.size_bytes < before / 4
     choose(page.split.menu(), "80/10/10")
-    seed = filled.basket.basket.split.seed
+    seed = basket_of(filled).basket.split.seed
     assert page.split.text() == "Split 1/0/0 ▾"
     assert "train" in page.model.rows[0].right[0]
     choose(page.split.menu(), "80/10/10")
-    assert filled.basket.basket.split.seed == seed
+    assert basket_of(filled).basket.split.seed == seed
     choose(page.split.menu(), "Draw again")
-    assert filled.basket.basket.split.seed == seed + 1
+    assert basket_of(filled).basket.split.seed == seed + 1
     choose(page.split.menu(), "No split")
-    assert filled.basket.basket.split is None
+    assert basket_of(filled).basket.split is None
 
 
 def test_the_basket_can_be_saved_emptied_pasted_and_opened(qtbot, filled, monkeypatch, tmp_path):
-    page, path = filled.screens.basket, tmp_path / "mine.toml"
+    page, path = filled.screens.page("basket"), tmp_path / "mine.toml"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(path), ""))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
     monkeypatch.setattr(
@@ -267,17 +271,17 @@ def test_the_basket_can_be_saved_emptied_pasted_and_opened(qtbot, filled, monkey
     qtbot.keyClick(page.name, Qt.Key.Key_Return)
     actions["Save as…"].trigger()
     qtbot.waitUntil(path.exists)
-    before = filled.basket.basket
+    before = basket_of(filled).basket
     assert read_basket(path) == before
     assert before.name == "mine"
     actions["Empty…"].trigger()
     settle(qtbot, filled)
-    assert filled.basket.basket.is_empty
+    assert basket_of(filled).basket.is_empty
     actions["Paste ids…"].trigger()
     settle(qtbot, filled)
-    assert (filled.basket.basket.runs, filled.basket.basket.datasets) == ((9005,), (MIXES,))
+    assert (basket_of(filled).basket.runs, basket_of(filled).basket.datasets) == ((9005,), (MIXES,))
     actions["Open…"].trigger()
-    qtbot.waitUntil(lambda: filled.basket.basket == before)
+    qtbot.waitUntil(lambda: basket_of(filled).basket == before)
 
 
 def test_opening_a_basket_of_another_source_opens_that_source(qtbot, filled, monkeypatch, tmp_path):
@@ -286,20 +290,20 @@ def test_opening_a_basket_of_another_source_opens_that_source(qtbot, filled, mon
         QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "other.toml"), "")
     )
     monkeypatch.setattr(page_module, "agrees", lambda *_args, **_options: True)
-    before = filled.basket.basket
-    filled.screens.basket.name.setFocus()
-    qtbot.keyClicks(filled.screens.basket.name, "never mind")
+    before = basket_of(filled).basket
+    filled.screens.page("basket").name.setFocus()
+    qtbot.keyClicks(filled.screens.page("basket").name, "never mind")
     with qtbot.waitSignal(filled.session.opening) as opening:
-        filled.screens.basket.file.menu().actions()[0].trigger()
+        filled.screens.page("basket").file.menu().actions()[0].trigger()
     assert opening.args == ["http://127.0.0.1:9/graphql"]
     assert BasketStore().current(before.source).tomograms == before.tomograms
-    assert not filled.basket.basket.name
+    assert not basket_of(filled).basket.name
 
 
 def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
-    page = filled.screens.basket
-    old = dict.fromkeys(filled.basket.basket.tomograms, "2020-01-01")
-    filled.basket.change(
+    page = filled.screens.page("basket")
+    old = dict.fromkeys(basket_of(filled).basket.tomograms, "2020-01-01")
+    basket_of(filled).change(
         lambda basket: (
             basket.without_ids("tomograms", old)
             .with_ids("tomograms", old, modified=old)
@@ -315,18 +319,18 @@ def test_changes_on_the_portal_are_reported_and_applied(qtbot, filled):
     assert "RN-77: withdrawn" in button.accessibleName()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     settle(qtbot, filled)
-    assert filled.basket.basket.runs == ()
+    assert basket_of(filled).basket.runs == ()
 
     lock = next(each for each in page.file.menu().actions() if "Lock" in each.text())
     lock.trigger()
     settle(qtbot, filled)
-    locked = filled.basket.basket.lock
+    locked = basket_of(filled).basket.lock
     assert locked is not None
-    assert len(locked.files) == filled.basket.details.chosen.contents.total.n_files
+    assert len(locked.files) == basket_of(filled).details.chosen.contents.total.n_files
 
 
 def test_export_shows_progress_and_asks_before_replacing(qtbot, filled, monkeypatch, tmp_path):
-    page, asked = filled.screens.basket, []
+    page, asked = filled.screens.page("basket"), []
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(tmp_path))
     monkeypatch.setattr(
         page_module, "agrees", lambda *args, **_options: bool(asked.append(args)) or True
@@ -346,8 +350,8 @@ def test_export_shows_progress_and_asks_before_replacing(qtbot, filled, monkeypa
 
 
 def test_crops_ask_for_sizes_and_whether_a_part_may_be_empty(qtbot, filled, monkeypatch, tmp_path):
-    page, asked = filled.screens.basket, []
-    filled.basket.change(lambda basket: basket.with_split(Split(train=(CELL_RUN,))))
+    page, asked = filled.screens.page("basket"), []
+    basket_of(filled).change(lambda basket: basket.with_split(Split(train=(CELL_RUN,))))
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(tmp_path))
     monkeypatch.setattr(page_module, "agrees", lambda *args, **_options: asked.append(args) or True)
 
@@ -368,10 +372,10 @@ def test_crops_ask_for_sizes_and_whether_a_part_may_be_empty(qtbot, filled, monk
 
 
 def test_a_class_pack_is_made_with_its_size_shown_before(qtbot, filled, tmp_path):
-    page = filled.screens.basket
+    page = filled.screens.page("basket")
     make = next(each for each in page.file.menu().actions() if "class pack" in each.text())
     make.trigger()
-    (dialog,) = page.findChildren(ClassPackDialog)
+    (dialog,) = filled.findChildren(ClassPackDialog)
     dialog.form.left_out.value = "AN-1"
     qtbot.waitUntil(lambda: "AN-1" in dialog.size_label.text())
     dialog.form.left_out.value = ""

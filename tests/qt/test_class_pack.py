@@ -17,6 +17,7 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.lessons.dock import NAME as LESSON
 from napari_cryoet._qt.views.restore import restorer_of
 from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
+from qt.buttons import button_in
 
 
 def test_a_zip_leads_to_its_lesson_and_views_without_a_network_and_the_demo(
@@ -54,7 +55,7 @@ def test_a_zip_leads_to_its_lesson_and_views_without_a_network_and_the_demo(
     browser.come_forward()
     browser.navigator.go_to_run(RUN)
     qtbot.waitUntil(lambda: browser.screens.run.page is not None)
-    browser.screens.run.button("Views ▾").click()
+    button_in(browser.screens.run, "Views ▾").click()
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     menu.close()

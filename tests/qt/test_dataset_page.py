@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.record_pages import DatasetView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -25,9 +24,7 @@ def requested_offsets() -> list[int]:
 @pytest.fixture
 def view(qtbot, tasks, viewer_model, requested_offsets, tmp_path):
     theme = Theme(viewer_model)
-    view = DatasetView(
-        theme, Thumbnails(tasks, lambda url, task: b""), BasketState(tasks, tmp_path)
-    )
+    view = DatasetView(theme, Thumbnails(tasks, lambda url, task: b""))
     qtbot.addWidget(view)
     view.page_requested.connect(lambda _number, offset, _name: requested_offsets.append(offset))
     view.resize(360, 700)

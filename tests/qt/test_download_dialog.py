@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_cryoet._qt.basket import download_dialog
+from napari_cryoet._qt.basket.download_dialog import DownloadDialog
 from napari_cryoet._qt.basket.state import BasketState
-from napari_cryoet._qt.browser import download_dialog
-from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet.download.run import QueueState
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.portal.portal import open_portal

@@ -7,10 +7,12 @@ from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QInputDialog, QMenu, QToolButton
 
 from generated_portal import write_generated_pack
+from napari_cryoet._qt.basket.room import basket_of
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.filters import FilterBar
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet.discovery.search import Condition, Search
+from qt.buttons import button_in
 
 RIBOSOME = "cytosolic ribosome"
 
@@ -172,13 +174,13 @@ def test_nothing_moves_under_the_mouse_while_filters_are_chosen(qtbot, browser):
 
 def test_all_matches_are_added_with_a_button(qtbot, browser):
     page = browser.screens.datasets
-    assert not page.add_all.isEnabled(), "nothing was searched"
+    assert not button_in(page, "Add all matches ▾").isEnabled(), "nothing was searched"
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
-    click(qtbot, browser, page.add_all)
+    click(qtbot, browser, button_in(page, "Add all matches ▾"))
     item(QApplication.activePopupWidget(), "tomograms (one per run)").trigger()
     tomograms = browser.finder.answer.matches.ids("tomograms")
-    qtbot.waitUntil(lambda: {*browser.basket.basket.tomograms} == {*tomograms})
+    qtbot.waitUntil(lambda: {*basket_of(browser).basket.tomograms} == {*tomograms})
 
 
 def test_a_typed_object_filters_by_all_its_kinds(qtbot, browser):

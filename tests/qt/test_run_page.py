@@ -12,13 +12,12 @@ from napari.layers import Image, Points
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu, QMessageBox
 
-from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
 from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
+from napari_cryoet._qt.rooms import LAYERS
 from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.pages.rows import RecordRow, Tick, TickState
@@ -37,7 +36,7 @@ RED = (1.0, 0.0, 0.0, 1.0)
 @pytest.fixture
 def run_view(qtbot, theme, tasks, tmp_path) -> RunView:
     """The page of a canned run."""
-    view = RunView(theme, BasketState(tasks, tmp_path))
+    view = RunView(theme)
     qtbot.addWidget(view)
     view.resize(360, 700)
     view.show()
@@ -273,12 +272,11 @@ def test_tools_can_be_opened_for_an_annotation_not_shown_yet(
     go_to(qtbot, browser, CELL_RUN)
     index = first_that(browser.screens.run.annotations, is_points)
     key = LayerKey("annotation", index.model().record_at(index).shown_file.id)
-    for item, name in (("Review…", REVIEW), ("Compare with…", COMPARE), ("Export…", EXPORT)):
+    for entry in LAYERS:
         with qtbot.waitSignal(browser.run_layers.dock_requested) as asked:
-            menu_at(browser, index)[item]()
-        assert asked.args == [name, browser.manager.layers_of(key)[0]]
-    docks = " ".join(viewer_in_window.window.dock_widgets)
-    assert all(name in docks for name in (REVIEW, COMPARE, EXPORT))
+            menu_at(browser, index)[entry.text]()
+        assert asked.args == [entry.dock, browser.manager.layers_of(key)[0]]
+        assert entry.dock in " ".join(viewer_in_window.window.dock_widgets)
     menu_at(browser, index)["How picks are drawn…"]()
     popover = QApplication.activePopupWidget()
     assert isinstance(popover, PicksPopover)

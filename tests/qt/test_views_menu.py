@@ -24,6 +24,7 @@ from napari_cryoet.exceptions import CryoETError, PortalError
 from napari_cryoet.viewer import view_of
 from napari_cryoet.views.links import parse_link
 from napari_cryoet.views.store import keep_view, kept_views
+from qt.buttons import button_in
 
 RUN, DATASET, NAME = 9001, 90001, "DEMO_001"
 
@@ -43,7 +44,7 @@ def dock(qtbot: QtBot, demo_at_home: Path, make_browser: Callable[..., PortalBro
 
 def items(dock: PortalBrowser) -> dict[str, Callable[[], None]]:
     """The items of the menu of views, those of kept views after their names."""
-    dock.screens.run.button("Views ▾").click()
+    button_in(dock.screens.run, "Views ▾").click()
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     menu.close()

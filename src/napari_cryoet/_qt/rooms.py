@@ -100,6 +100,12 @@ OPENERS: Final = (
         "napari_cryoet._qt.views.restore:open_link",
     ),
 )
+#: Entries in the basket's menu of files.
+BASKET_FILES: Final = (
+    Entry("Make a class pack…", "napari_cryoet._qt.lessons.class_pack:make_class_pack"),
+)
+#: What the first opened source brings; a worker imports it.
+SOURCE: Final[tuple[str, ...]] = ("napari_cryoet._qt.basket.room:add_basket",)
 #: What starts once the window is shown. It is imported on the GUI thread: importing another module
 #: of Qt beside it crashes PyQt.
 LATER: Final = ("napari_cryoet._qt.views.handover:take_links",)

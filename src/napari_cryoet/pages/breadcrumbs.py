@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 MOST_CRUMBS: Final = 4
-PageKind: TypeAlias = Literal[
-    "datasets", "runs", "depositions", "dataset", "deposition", "run", "basket"
-]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A screen: a list, a record's page, or the basket. Comparisons ignore the name."""
+    """A screen: a list, a record's page, or a room's page. Comparisons ignore the name."""
 
-    kind: PageKind
-    id: int = 0  # 0 for a list and the basket
+    kind: str  # such as "datasets", "dataset" or "basket"
+    id: int = 0  # of a record
     name: str = field(default="", compare=False)
 
     @property
@@ -29,18 +27,18 @@ class Place:
 
 
 DATASETS, RUNS, DEPOSITIONS = LISTS = Place("datasets"), Place("runs"), Place("depositions")
-BASKET: Final = Place("basket")
 Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
 
 
-def crumbs_from(data: Any) -> Crumbs:
-    """Read saved breadcrumbs; those of the list of datasets if they are invalid."""
+def crumbs_from(data: Any, kinds: Collection[str]) -> Crumbs:
+    """Read saved breadcrumbs of some kinds; those of the list of datasets if they are invalid."""
     try:
         crumbs = msgspec.convert(data, Crumbs)
     except msgspec.ValidationError:
         return (DATASETS,)
     are_lists = [place in LISTS for place in crumbs[:MOST_CRUMBS]]
     is_valid = are_lists == [True, *[False] * (len(crumbs) - 1)]
+    is_valid &= all(place.kind in kinds for place in crumbs)
     return crumbs if is_valid else (DATASETS,)
 
 
@@ -59,9 +57,9 @@ def follow(crumbs: Crumbs, place: Place) -> Crumbs:
     return (crumbs[0], *crumbs[1:][2 - MOST_CRUMBS :], place)
 
 
-def follow_to_basket(crumbs: Crumbs) -> Crumbs:
-    """Append the basket, keeping only the list and the current place before it."""
-    return follow(crumbs if BASKET in crumbs else (crumbs[0], *crumbs[1:][-1:]), BASKET)
+def follow_to_page(crumbs: Crumbs, page: Place) -> Crumbs:
+    """Append the page of a room, keeping only the list and the current place before it."""
+    return follow(crumbs if page in crumbs else (crumbs[0], *crumbs[1:][-1:]), page)
 
 
 def follow_to_run(crumbs: Crumbs, dataset: Place, run: Place) -> Crumbs:

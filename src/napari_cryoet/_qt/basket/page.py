@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from magicgui.widgets import request_values
 from qtpy.QtCore import Qt, Signal
@@ -24,8 +24,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.basket.class_pack import ClassPackDialog
+from napari_cryoet._qt.basket.download_dialog import DownloadDialog
 from napari_cryoet._qt.basket.state import BasketState
+from napari_cryoet._qt.rooms import BASKET_FILES, call
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
@@ -40,10 +41,9 @@ from napari_cryoet._qt.widgets.controls import (
     push_button,
     tool_button,
 )
-from napari_cryoet._qt.widgets.messages import Action, NoticeBar
+from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.start_bar import StartBar
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import age_of, brought_up_to_date
 from napari_cryoet.basket.basket import (
     PARTS,
@@ -64,6 +64,9 @@ from napari_cryoet.exports.selection import ExportReport, select_basket
 from napari_cryoet.files import clean_name
 from napari_cryoet.pages.basket import Entry, entry_row
 from napari_cryoet.wording import differences_text
+
+if TYPE_CHECKING:
+    from napari_cryoet._qt.browser.dock import PortalBrowser
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12
@@ -126,35 +129,17 @@ _CHOICE_TITLES: Final = {
 }
 
 
-class BasketStrip(QPushButton):
-    """The button ``Basket: 3 runs · 12 files · 412 MB ▸`` below each page, which opens the basket."""
-
-    def __init__(self, basket: BasketState) -> None:
-        super().__init__()
-        self.setObjectName("basketStrip")
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._basket = basket
-        basket.changed.connect(self._update)
-        self._update()
-
-    def _update(self) -> None:
-        text = (
-            f"Basket: {self._basket.ticks.text}"
-            if self._basket.ticks.text
-            else "The basket is empty"
-        )
-        self.setText(f"{text} ▸")
-        explain(self, f"{text}. Open the basket (B)")
-
-
 class BasketPage(ListPage):
     """Shows and changes a `BasketState`, and handles its files and exports."""
 
-    source_requested = Signal(str)  # source for `open_portal`
-
-    def __init__(self, theme: Theme, basket: BasketState, notice: NoticeBar) -> None:
-        super().__init__(theme, None, "Contents of the basket", tick_columns=[basket.column])
-        self._basket, self._tasks, self._notice = basket, basket.tasks, notice
+    def __init__(self, browser: PortalBrowser, basket: BasketState) -> None:
+        super().__init__(
+            browser.theme, None, "Contents of the basket", tick_columns=[basket.column]
+        )
+        self._browser = browser
+        self._basket = basket
+        self._tasks = basket.tasks
+        self._notice = browser.screens.notice
         #: The basket, what changed since, and the basket brought up to date.
         self._age: tuple[Basket, Sequence[str], Basket] | None = None
         self._listed: tuple[Entry, ...] | None = None
@@ -177,6 +162,7 @@ class BasketPage(ListPage):
         self._lay_out()
         self._fill_menus()
         basket.changed.connect(self._update)
+        self.download.clicked.connect(self._download)
         self.name.editingFinished.connect(self._on_named)
         self.remarks.fix_requested.connect(self._apply_fix)
         self._update()
@@ -314,7 +300,7 @@ class BasketPage(ListPage):
             self._basket.change(lambda _before: opened)
         else:
             keep = partial(BasketStore().change, opened.source, lambda _before: opened)
-            self._in_background(keep, lambda _basket: self.source_requested.emit(opened.source))
+            self._in_background(keep, lambda _basket: self._browser.use_source(opened.source))
 
     def _save_as(self) -> None:
         basket = self._basket.basket
@@ -415,10 +401,22 @@ class BasketPage(ListPage):
         text = f"{report.path.name}: {report.counts_text}.{left_out}{remarks}"
         self._notice.show_notice(text, "Show folder", show, is_news=True)
 
-    def _make_class_pack(self) -> None:
-        dialog = ClassPackDialog(self._basket, self)
+    # downloads
+
+    def _download(self) -> None:
+        for dialog in self.findChildren(DownloadDialog):
+            if dialog.is_downloading:
+                dialog.raise_()  # only one download at a time
+                return
+            dialog.close()
+        dialog = DownloadDialog(self._tasks, self._browser.theme, self._basket, self)
+        dialog.began.connect(self._on_began)
+        dialog.opened.connect(self._browser.use_source)
         dialog.show()
-        dialog.activateWindow()
+        dialog.activateWindow()  # gives it the keyboard focus
+
+    def _on_began(self, folder: Path) -> None:
+        self._browser.memory.download_folder = self._basket.folder = folder
 
     # menus and layout
 
@@ -428,7 +426,8 @@ class BasketPage(ListPage):
         add_item(file, "Save as…", self._save_as)
         add_item(file, "Paste ids…", self._paste)
         add_item(file, "Lock to today's files", self._lock)
-        add_item(file, "Make a class pack…", self._make_class_pack)
+        for entry in BASKET_FILES:
+            add_item(file, entry.text, partial(call, entry.target, self._browser))
         add_item(file, "Empty…", self._empty)
         for kind, text in _EXPORTS.items():
             add_item(self.exports, text, partial(self._ask_export, kind))

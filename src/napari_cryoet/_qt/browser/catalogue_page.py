@@ -7,11 +7,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar, QToolButton
 
 from napari_cryoet._qt.widgets.controls import ElidedLabel, explain, tool_button
 from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet._qt.widgets.record_model import TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -34,7 +33,6 @@ class CataloguePage(ListPage, Generic[R]):
     """A list of records named by ``noun``; ``row_of`` turns a record of an answer into a row."""
 
     menu_requested = Signal(object)  # the button to show the menu below
-    add_requested = Signal(object)  # likewise, to add the results to the basket
     rest_requested = Signal()  # more results are needed than were passed
 
     def __init__(
@@ -44,11 +42,8 @@ class CataloguePage(ListPage, Generic[R]):
         noun: str,
         orders: Mapping[str, Callable[[R], Any]],
         row_of: Callable[[R, Answer], RecordRow],
-        *,
-        tick_columns: Sequence[TickColumn] = (),
     ) -> None:
-        name, has_ticks = f"{noun.capitalize()}s", bool(tick_columns)
-        super().__init__(theme, thumbnails, name, has_header=has_ticks, tick_columns=tick_columns)
+        super().__init__(theme, thumbnails, f"{noun.capitalize()}s")
         self._noun = noun
         self._orders: Mapping[str, Callable[[R], Any]] = orders
         self._row_of: Callable[[R, Answer], RecordRow] = row_of
@@ -72,19 +67,23 @@ class CataloguePage(ListPage, Generic[R]):
         self.sort.currentTextChanged.connect(lambda _name: self._list())
         self.model.more_requested.connect(self._list_more)
         self.remark = ElidedLabel(name="dimText")
-        self.add_all = tool_button("Add all matches ▾", f"Add all listed {noun}s to the basket")
-        self.add_all.clicked.connect(lambda: self.add_requested.emit(self.add_all))
-        self.add_all.setVisible(has_ticks)
-        self.add_all.setEnabled(False)
+        self._buttons: list[QToolButton] = []
         top = QHBoxLayout()
-        below = QHBoxLayout()
+        self._below = QHBoxLayout()
         top.addWidget(self.count, 1)
         top.addWidget(self.menu_button)
         top.addWidget(self.sort)
-        below.addWidget(self.remark, 1)
-        below.addWidget(self.add_all)
+        self._below.addWidget(self.remark, 1)
         self.column.insertLayout(0, top)
-        self.column.insertLayout(1, below)
+        self.column.insertLayout(1, self._below)
+
+    def add_button(self, text: str, purpose: str) -> QToolButton:
+        """Add a button beside the remark, which is enabled while there are matches."""
+        button = tool_button(text, purpose)
+        button.setEnabled(False)
+        self._buttons.append(button)
+        self._below.addWidget(button)
+        return button
 
     def show_results(
         self,
@@ -115,7 +114,8 @@ class CataloguePage(ListPage, Generic[R]):
         total_text = count_text(total, self._noun)
         self.count.setText(total_text if n_results == total else f"{n_results:,} of {total_text}")
         self.remark.setText(remark_text(answer) if results else "")
-        self.add_all.setEnabled(bool(results) and answer.matches is not None)
+        for button in self._buttons:
+            button.setEnabled(bool(results) and answer.matches is not None)
         if results:
             self.loadable.show_content()
         else:
@@ -129,7 +129,8 @@ class CataloguePage(ListPage, Generic[R]):
         self._list()
         self.count.setText("")
         self.remark.setText("")
-        self.add_all.setEnabled(False)
+        for button in self._buttons:
+            button.setEnabled(False)
 
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
         self.count.setText("")

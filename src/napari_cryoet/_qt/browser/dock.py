@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Final
 
 import msgspec
@@ -15,9 +16,7 @@ from qtpy.QtCore import QMimeData, QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
-from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.data_use import HeldDataDialog, NetworkUse
-from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet._qt.browser.finder import Finder
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.run_layers import RUN_TOPIC, RunLayers
@@ -27,7 +26,7 @@ from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import elsewhere
-from napari_cryoet._qt.rooms import KEYS, LATER, OFFERS, Entry, call, opener_of
+from napari_cryoet._qt.rooms import KEYS, LATER, OFFERS, SOURCE, Entry, call, opener_of
 from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
@@ -89,10 +88,11 @@ class PortalBrowser(Dock):
         self._returns = False  # to the page where the source was left
         self._left: LeftPage | None = None  # to return to, once the source's catalogue is there
         self._save_soon = single_shot(self, _SAVE_AFTER_MS, self._save_page)
-        self.session = Session(self.tasks, open_portal, self)
+        self._open_portal = open_portal
+        self._rooms_to_add = SOURCE
+        self.session = Session(self.tasks, self._open_with_rooms, self)
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
-        self.basket = BasketState(self.tasks, self.memory.download_folder, self)
-        self.screens = Screens(self, self.theme, self._thumbnails, self.basket)
+        self.screens = Screens(self, self.theme, self._thumbnails)
         self.screens.search.setAcceptDrops(False)  # the dock takes drops
         self.navigator = Navigator(self.screens, self.session, self)
         self.manager = LayerManager(napari_viewer, self.tasks, parent=self)
@@ -114,7 +114,10 @@ class PortalBrowser(Dock):
         )
         self.at_close(self._end)
         self._connect()
-        self._connect_keys()
+        self.add_key("/", self.screens.focus_search)
+        self.add_key("Backspace", self.navigator.go_up)
+        for key, target in KEYS.items():
+            self.add_key(key, partial(call, target, self))
         self._connect_network()
         start_soon = single_shot(self, _LATER_MS, self._start_later)
         start_soon.start()
@@ -169,6 +172,12 @@ class PortalBrowser(Dock):
         self.manager.show_together = is_on
         self.screens.source_bar.show_together.setChecked(is_on)
 
+    def add_key(self, key: str, slot: Callable[[], object]) -> None:
+        """Add a shortcut, which acts while the focus is in the dock."""
+        shortcut = QShortcut(QKeySequence(key), self)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(slot)
+
     def take_keys(self) -> None:
         if self.screens.stack.currentWidget() is self.screens.start:
             self.screens.start.take_focus()
@@ -208,7 +217,6 @@ class PortalBrowser(Dock):
         """Keep the page, and close everything that the dock made."""
         self._save_now()
         self.session.close()
-        self.basket.close()
         self.tilt_windows.close()
         self.volumes.close()
         self.detail.close()
@@ -228,12 +236,6 @@ class PortalBrowser(Dock):
         self.navigator.moved.connect(self._on_moved)
         self.finder.searched.connect(self._on_moved)
         self.navigator.run_arrived.connect(self._on_run)
-        self.finder.basket_change_requested.connect(partial(self.basket.change, is_slow=True))
-        screens.basket.download.clicked.connect(self._on_download)
-        screens.basket.source_requested.connect(self.use_source)
-        session.opening.connect(lambda _source: self.basket.close())
-        self.basket.refused.connect(screens.notice.show_notice)
-        self.basket.failed.connect(screens.notice.show_error)
         screens.run.room_requested.connect(lambda entry, button: call(entry.target, self, button))
         self.run_layers.dock_requested.connect(
             lambda name, layer: open_dock(self.viewer, name).use_layer(layer)
@@ -242,18 +244,12 @@ class PortalBrowser(Dock):
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
 
-    def _connect_keys(self) -> None:
-        slots: dict[str, Callable[[], object]] = {
-            "/": self.screens.focus_search,
-            "Backspace": self.navigator.go_up,
-            "B": self.navigator.go_to_basket,
-        }
-        for key, target in KEYS.items():
-            slots[key] = partial(call, target, self)
-        for key, slot in slots.items():
-            shortcut = QShortcut(QKeySequence(key), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
+    def _open_with_rooms(self, source: str, job: Job) -> Portal:
+        """Open a portal, and import what rooms add to the dock with it."""
+        portal = self._open_portal(source, job)
+        for target in SOURCE:
+            resolve_name(target)
+        return portal
 
     def _connect_network(self) -> None:
         bar, network = self.screens.source_bar, self.network
@@ -331,7 +327,10 @@ class PortalBrowser(Dock):
 
     def _on_opened(self, source: Source) -> None:
         self._thumbnails.fetch = self.session.picture_reader()
-        self.basket.open(self.session.portal)
+        rooms = self._rooms_to_add
+        self._rooms_to_add = ()
+        for target in rooms:
+            call(target, self)
         label = self._source_label = "Live portal" if source.kind == "live" else source.label
         is_local = source.kind in {"demo", "pack"}
         self.screens.source_bar.set_source(label, without_login(source.location), is_local=is_local)
@@ -363,7 +362,7 @@ class PortalBrowser(Dock):
             search = search_from(left.search)
         except FormatError:
             search = Search()
-        self.navigator.return_to(crumbs_from(left.crumbs))
+        self.navigator.return_to(crumbs_from(left.crumbs, self.screens.kinds))
         self.finder.set_search(search)
 
     def _on_moved(self) -> None:
@@ -418,21 +417,6 @@ class PortalBrowser(Dock):
             is_news=True,
             topic=RUN_TOPIC,
         )
-
-    def _on_download(self) -> None:
-        for dialog in self.findChildren(DownloadDialog):
-            if dialog.is_downloading:
-                dialog.raise_()  # only one download at a time
-                return
-            dialog.close()
-        dialog = DownloadDialog(self.tasks, self.theme, self.basket, self)
-        dialog.began.connect(self._on_began)
-        dialog.opened.connect(self.use_source)
-        dialog.show()
-        dialog.activateWindow()  # gives it the keyboard focus
-
-    def _on_began(self, folder: Path) -> None:
-        self.memory.download_folder = self.basket.folder = folder
 
 
 def _text_of(mime: QMimeData | None) -> str:

@@ -17,7 +17,6 @@ from napari_cryoet._qt.rooms import opener_of
 from napari_cryoet._qt.widgets.controls import (
     add_item,
     add_menu,
-    add_title,
     copy_text,
     drop_menu,
     passing_menu,
@@ -27,7 +26,6 @@ from napari_cryoet.appearance.objects import is_object_id
 from napari_cryoet.discovery.advice import Advice
 from napari_cryoet.discovery.as_python import client_script, own_script
 from napari_cryoet.discovery.index import Index
-from napari_cryoet.discovery.matches import ListKind, Matches
 from napari_cryoet.discovery.search import Search, chips, search_from
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.pages.breadcrumbs import DEPOSITIONS, RUNS
@@ -40,14 +38,6 @@ from napari_cryoet.wording import count_text, day_text, joined
 
 _MAX_SEARCH: Final = 500  # characters
 _NOT_FOUND: Final = "not found"  # topic of notices
-#: Kinds of matching records that the menu adds to the basket, one entry each.
-_ADDS: Final[tuple[tuple[ListKind, ...], ...]] = (
-    ("annotations",),
-    ("annotations", "tomograms"),
-    ("tomograms",),
-    ("runs",),
-)
-_NOTES: Final = {"tomograms": " (one per run)", "runs": " with everything"}
 _READING: Final = "Reading the portal's metadata…"
 
 
@@ -55,9 +45,6 @@ class Finder(QObject):
     """Applies search text, filters and saved searches to the lists."""
 
     searched = Signal()  # another search began
-    basket_change_requested = Signal(
-        object
-    )  # slow function that takes the Basket and returns it changed
 
     def __init__(
         self,
@@ -97,7 +84,6 @@ class Finder(QObject):
         for page in screens.lists:
             page.view.left_upwards.connect(screens.focus_search)
             page.menu_requested.connect(self._drop_menu)
-            page.add_requested.connect(self._drop_additions)
 
     @property
     def answer(self) -> Answer:
@@ -328,26 +314,6 @@ class Finder(QObject):
     def _citations(self, records: Sequence[CatalogueRow | DepositionRow]) -> list[Citation]:
         kind = "dataset" if isinstance(records[0], CatalogueRow) else "deposition"
         return [citation_of(record, self._session.page_url(kind, record.id)) for record in records]
-
-    def _drop_additions(self, button: QWidget) -> None:
-        """Open a menu that puts the matches into the basket, with their counts."""
-        matches = self._answer.matches
-        if matches is None:
-            return
-        menu = passing_menu(button)
-        add_title(menu, "Add to the basket")
-        for kinds in _ADDS:
-            counts = {kind: len(matches.ids(kind)) for kind in kinds}
-            counts_text = " and ".join(
-                count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items()
-            )
-            add = add_item(menu, counts_text, partial(self._add, matches, kinds, counts_text))
-            add.setEnabled(all(counts.values()))
-        drop_menu(menu, button)
-
-    def _add(self, matches: Matches, kinds: tuple[ListKind, ...], counts_text: str) -> None:
-        self.basket_change_requested.emit(lambda basket: basket.add(matches, *kinds))
-        self._screens.notice.show_notice(f"Added {counts_text} to the basket.", is_news=True)
 
     def _save(self) -> None:
         suggestion = joined(self._search.text, *(chip.text for chip in chips(self._search)))

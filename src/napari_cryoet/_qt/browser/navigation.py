@@ -18,8 +18,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.basket.page import BasketPage, BasketStrip
-from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.catalogue_page import CataloguePage, ListSwitch
 from napari_cryoet._qt.browser.filters import FacetPanel, FilterBar
 from napari_cryoet._qt.browser.record_pages import DatasetView, DepositionView
@@ -37,18 +35,15 @@ from napari_cryoet.discovery.matches import ListedRun
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.locations import Location
 from napari_cryoet.network.policy import policy
-from napari_cryoet.pages.basket import Entry
 from napari_cryoet.pages.breadcrumbs import (
-    BASKET,
     DATASETS,
     LISTS,
     MOST_CRUMBS,
     Crumbs,
-    PageKind,
     Place,
     begin,
     follow,
-    follow_to_basket,
+    follow_to_page,
     follow_to_run,
 )
 from napari_cryoet.pages.lists import (
@@ -138,9 +133,7 @@ class Breadcrumb(QWidget):
 class Screens:
     """The widgets of the dock and their layout."""
 
-    def __init__(
-        self, owner: QWidget, theme: Theme, thumbnails: Thumbnails, basket: BasketState
-    ) -> None:
+    def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
         self.owner = owner
         self.source_bar = SourceBar(theme)
         self.search = SearchBox(
@@ -152,21 +145,15 @@ class Screens:
         self.breadcrumb = Breadcrumb(theme)
         self.notice = NoticeBar(theme)
         self.start = StartPage(theme)
-        ticks = [basket.column]
-        self.datasets = CataloguePage(
-            theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row, tick_columns=ticks
-        )
-        self.runs = CataloguePage(
-            theme, thumbnails, "run", RUN_ORDERS, found_run_row, tick_columns=ticks
-        )
+        self.datasets = CataloguePage(theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row)
+        self.runs = CataloguePage(theme, thumbnails, "run", RUN_ORDERS, found_run_row)
         self.depositions = CataloguePage(
             theme, thumbnails, "deposition", DEPOSITION_ORDERS, deposition_row
         )
         self.lists: tuple[CataloguePage[Any], ...] = (self.datasets, self.runs, self.depositions)
-        self.deposition = DepositionView(theme, thumbnails, basket)
-        self.dataset = DatasetView(theme, thumbnails, basket)
-        self.run = RunView(theme, basket)
-        self.basket = BasketPage(theme, basket, self.notice)
+        self.deposition = DepositionView(theme, thumbnails)
+        self.dataset = DatasetView(theme, thumbnails)
+        self.run = RunView(theme)
         area = QScrollArea()  # in case the dock is too low
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidgetResizable(True)
@@ -174,20 +161,20 @@ class Screens:
         area.setWidget(self.run)
         self.run_loadable = Loadable(area)
         self.stack = QStackedWidget()
-        self.pages: dict[PageKind, Any] = {
+        self._pages: dict[str, Any] = {
             "datasets": self.datasets,
             "runs": self.runs,
             "depositions": self.depositions,
             "dataset": self.dataset,
             "deposition": self.deposition,
             "run": self.run_loadable,
-            "basket": self.basket,
         }
-        for page in (self.start, *self.pages.values()):
+        self._make_page: dict[str, Callable[[], QWidget]] = {}  # of pages that weren't shown yet
+        self._strips: dict[str, QWidget] = {}  # below all pages but their own
+        for page in (self.start, *self._pages.values()):
             self.stack.addWidget(page)
-        self.basket_strip = BasketStrip(basket)
         self.status = StatusStrip()
-        column = QVBoxLayout(owner)
+        column = self._column = QVBoxLayout(owner)
         column.setContentsMargins(6, 6, 6, 4)
         column.setSpacing(6)
         for part in (
@@ -200,31 +187,51 @@ class Screens:
             column.addWidget(part)
         column.addWidget(self.facets, 2)
         column.addWidget(self.stack, 3)
-        column.addWidget(self.basket_strip)
         column.addWidget(self.status)
         self.notice.float_in(self.stack, self._list_shown)
         self.show_start()
 
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of pages."""
+        return {*self._pages, *self._make_page}
+
+    def page(self, kind: str) -> Any:
+        """The page of a kind; a room's page is made by the first call."""
+        if kind in self._make_page:
+            page = self._make_page.pop(kind)()
+            self._pages[kind] = page
+            self.stack.addWidget(page)
+        return self._pages[kind]
+
+    def add_page(self, kind: str, make: Callable[[], QWidget], strip: QWidget) -> None:
+        """Add the page of a room, and a strip that leads to it below all other pages."""
+        self._make_page[kind] = make
+        self._strips[kind] = strip
+        self._column.insertWidget(self._column.indexOf(self.status), strip)
+
     def show_start(self) -> None:
         self.stack.setCurrentWidget(self.start)
-        below = (self.basket_strip, self.status)
         for part in (
             self.search,
             self.filter_bar,
             self.facets,
             self.switch,
             self.breadcrumb,
-            *below,
+            self.status,
+            *self._strips.values(),
         ):
             part.hide()
 
-    def show_page(self, kind: PageKind) -> None:
+    def show_page(self, kind: str) -> None:
         """Show a screen other than the start page, below the switch for lists and the breadcrumb for others."""
-        is_list = self.pages[kind] in self.lists
-        self.stack.setCurrentWidget(self.pages[kind])
+        page = self.page(kind)
+        is_list = page in self.lists
+        self.stack.setCurrentWidget(page)
         self.search.show()
         self.status.show()
-        self.basket_strip.setVisible(kind != "basket")
+        for other, strip in self._strips.items():
+            strip.setVisible(other != kind)
         self.switch.setVisible(is_list)
         self.filter_bar.setVisible(is_list)
         self.facets.setVisible(is_list and self.filter_bar.filters.isChecked())
@@ -272,12 +279,10 @@ class Navigator(QObject):
         screens.breadcrumb.level_chosen.connect(self.go_to_level)
         screens.deposition.page_requested.connect(self._ask_deposition)
         screens.dataset.page_requested.connect(self._ask_runs)
-        screens.basket_strip.clicked.connect(self.go_to_basket)
-        pages = (screens.deposition, screens.dataset, *screens.lists)
-        for view in (screens.basket.view, *(page.view for page in pages)):
-            view.opened.connect(self._on_opened)
-        for page in (screens.dataset.header, screens.run):
-            page.deposition_requested.connect(
+        for page in (screens.deposition, screens.dataset, *screens.lists):
+            page.view.opened.connect(self._on_opened)
+        for part in (screens.dataset.header, screens.run):
+            part.deposition_requested.connect(
                 lambda number: self.go_to_deposition(number, follows=True)
             )
 
@@ -305,8 +310,11 @@ class Navigator(QObject):
     def go_to_deposition(self, deposition_id: int, *, follows: bool = False) -> None:
         self._go(Place("deposition", deposition_id), follows=follows)
 
-    def go_to_run(self, run_id: int) -> None:
-        self._ask_run(Place("run", run_id), (DATASETS,))
+    def go_to_run(
+        self, run_id: int, crumbs: Crumbs = (DATASETS,), *, opens_layers: bool = False
+    ) -> None:
+        """Show a run after a way to it, with its default layers if that is wanted."""
+        self._ask_run(Place("run", run_id), crumbs, opens_layers=opens_layers)
 
     def show_run(self, page: RunPage) -> None:
         """Show a run whose page was requested elsewhere; the keyboard focus stays where it is."""
@@ -319,11 +327,11 @@ class Navigator(QObject):
         has_focus = self._screens.owner.isAncestorOf(QApplication.focusWidget())
         self._go(crumbs[-1], follows=True, takes_focus=has_focus)
 
-    def go_to_basket(self) -> None:
-        if self._session.source is not None:
-            self._leave()
-            self._arrive(follow_to_basket(self._crumbs))
-            self.focus_list()
+    def go_to_page(self, page: Place) -> None:
+        """Show the page of a room."""
+        self._leave()
+        self._arrive(follow_to_page(self._crumbs, page))
+        self.focus_list()
 
     def go_to_level(self, level: int) -> None:
         self._go(self._crumbs[level], follows=True)
@@ -334,7 +342,7 @@ class Navigator(QObject):
 
     def focus_list(self) -> None:
         screens, kind = self._screens, self._crumbs[-1].kind
-        (screens.run if kind == "run" else screens.pages[kind]).focus_list()
+        (screens.run if kind == "run" else screens.page(kind)).focus_list()
 
     def refetch(self) -> None:
         """Repeat the request of the page if it is shown from the cache."""
@@ -490,7 +498,7 @@ class Navigator(QObject):
         self._session.ask("runs", ask, show, view.show_error)
 
     def _on_opened(
-        self, record: CatalogueRow | DepositionRow | DatasetCount | RunRow | ListedRun | Entry
+        self, record: CatalogueRow | DepositionRow | DatasetCount | RunRow | ListedRun
     ) -> None:
         match record:
             case CatalogueRow():
@@ -501,10 +509,8 @@ class Navigator(QObject):
                 self._open_run(record.dataset_id, Place("run", record.id, record.name))
             case ListedRun():
                 self._open_run(record.dataset_id, Place("run", record.run_id, record.run))
-            case Entry(run_id=int(run_id)):
-                self._ask_run(Place("run", run_id), (self._crumbs[0], BASKET), opens_layers=True)
-            case DatasetCount(dataset_id=dataset_id) | Entry(dataset_id=int(dataset_id)):
-                self.go_to_dataset(dataset_id, follows=True)
+            case DatasetCount():
+                self.go_to_dataset(record.dataset_id, follows=True)
 
     def _open_run(self, dataset_id: int, run: Place) -> None:
         crumbs = follow_to_run(self._crumbs, Place("dataset", dataset_id), run)

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
@@ -182,16 +181,12 @@ class RecordPage(ListPage):
         self,
         theme: Theme,
         thumbnails: Thumbnails,
-        basket: BasketState,
         noun: str,
         list_name: str,
         *,
         uniform: bool,
     ) -> None:
-        ticks = [basket.column]
-        super().__init__(
-            theme, thumbnails, list_name, uniform=uniform, has_header=True, tick_columns=ticks
-        )
+        super().__init__(theme, thumbnails, list_name, uniform=uniform)
         self.header = RecordHeader(noun)
         self.column.insertWidget(0, self.header)
 
@@ -205,8 +200,8 @@ class DatasetView(RecordPage):
 
     page_requested = Signal(int, int, str)  # dataset id, offset, text that run names must contain
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
-        super().__init__(theme, thumbnails, basket, "dataset", "Runs", uniform=True)
+    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
+        super().__init__(theme, thumbnails, "dataset", "Runs", uniform=True)
         self.dataset_id: int | None = None
         self.runs: list[RunRow] = []
         self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name")
@@ -294,9 +289,9 @@ class DepositionView(RecordPage):
 
     page_requested = Signal(int)  # its id
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
+    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
         super().__init__(
-            theme, thumbnails, basket, "deposition", "Datasets of the deposition", uniform=False
+            theme, thumbnails, "deposition", "Datasets of the deposition", uniform=False
         )
         self.deposition_id: int | None = None
         self.view.left_upwards.connect(

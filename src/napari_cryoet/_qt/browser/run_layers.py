@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
+from napari_cryoet._qt.rooms import LAYERS
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.widgets.controls import add_item, copy_text, open_in_browser, passing_menu
@@ -35,11 +36,6 @@ POINTS: Final = frozenset(
     {ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION}
 )
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
-REVIEW, COMPARE, EXPORT = (
-    "Review picks",
-    "Compare annotations",
-    "Export picks",
-)  # names of docks in the manifest
 _MAX_CAPTION_CHARS: Final = 2000
 RUN_TOPIC: Final = "a run's layers"  # notices on this topic close when another run is shown
 
@@ -344,23 +340,11 @@ class RunLayers(QObject):
         shape = row.shape.shape_type if row.shape is not None else None
         if file is not None and shape in POINTS | MASKS:
             menu.addSeparator()
+            for entry in LAYERS:
+                if shape in POINTS or entry.takes_masks:
+                    use_layer = partial(self.dock_requested.emit, entry.dock)
+                    add_item(menu, entry.text, partial(self._with_layer, row, use_layer))
             if shape in POINTS:
-                add_item(
-                    menu,
-                    "Review…",
-                    partial(self._with_layer, row, partial(self.dock_requested.emit, REVIEW)),
-                )
-            add_item(
-                menu,
-                "Compare with…",
-                partial(self._with_layer, row, partial(self.dock_requested.emit, COMPARE)),
-            )
-            if shape in POINTS:
-                add_item(
-                    menu,
-                    "Export…",
-                    partial(self._with_layer, row, partial(self.dock_requested.emit, EXPORT)),
-                )
                 add_item(
                     menu,
                     "How picks are drawn…",

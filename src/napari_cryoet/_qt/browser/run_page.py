@@ -1,4 +1,4 @@
-"""The page of a run: its tomograms, annotations and tilt series, to show or add to the basket."""
+"""The page of a run: its tomograms, annotations and tilt series, to show."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
     QHBoxLayout,
     QMenu,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.rooms import RUN_BUTTONS
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
-    explain,
     open_in_browser,
     plain_label,
     tool_button,
@@ -67,24 +63,19 @@ class RunView(QWidget):
     page_shown = Signal(object)  # RunPage
     shown_changed = Signal()
 
-    def __init__(self, theme: Theme, basket: BasketState) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.page: RunPage | None = None
         self.tomogram: Tomogram | None = None  # the chosen one; None if the run has none
         self.outline: RunOutline | None = None  # annotations by their fit to that tomogram
         self.shown, self._shown_series = Shown(), Shown()
         self._progress_text = ""
-        self._basket = basket
         self.portal_url = ""
+        self._heading = QHBoxLayout()
         self.portal = tool_button("Portal", "Show this run on the portal website")
         self.depositions = tool_button("Depositions ▾", "Depositions of this run's data")
         self.depositions.setMenu(QMenu(self.depositions))
-        self.whole = QCheckBox("Whole run")
-        explain(
-            self.whole,
-            "Add all files of this run to the basket, including frames, tilt series and alignments",
-        )
-        self.tomogram_model = RecordModel(tick_columns=[basket.column], parent=self)
+        self.tomogram_model = RecordModel(parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
         self._rooms = {entry: tool_button(entry.text, entry.purpose) for entry in RUN_BUTTONS}
@@ -100,13 +91,11 @@ class RunView(QWidget):
         show_window = TickColumn(
             "Show", window, space, self._tick_of_series, toggle_window, self.shown_changed
         )
-        self.annotations = RecordModel(
-            title="Annotations", tick_columns=[show_layer, basket.column], parent=self
-        )
+        self.annotations = RecordModel(title="Annotations", tick_columns=[show_layer], parent=self)
         self.tree = RecordView(theme, self.annotations, "Annotations")
         self.tree.setMinimumHeight(MIN_TREE_PX)
         self.nothing = plain_label(name="dimText")
-        self.tilt_series_model = RecordModel(tick_columns=[show_window, basket.column], parent=self)
+        self.tilt_series_model = RecordModel(tick_columns=[show_window], parent=self)
         self.tilt_series = RecordView(theme, self.tilt_series_model, "Tilt series", most_rows=3)
         self._connect()
         self._lay_out()
@@ -130,7 +119,6 @@ class RunView(QWidget):
             next((each for each in page.tomograms if each.id == chosen_id), page.default_tomogram)
         )
         self.tilt_series_model.set_rows(tilt_series_rows(page.tilt_series))
-        self._update_whole()
         self.page_shown.emit(page)
 
     def choose(self, tomogram: Tomogram | None) -> None:
@@ -160,9 +148,9 @@ class RunView(QWidget):
         self._progress_text = text
         self._update_open()
 
-    def button(self, text: str) -> QToolButton:
-        """The button of a room."""
-        return next(button for button in self._rooms.values() if button.text() == text)
+    def add_to_heading(self, widget: QWidget) -> None:
+        """Add a control beside the heading."""
+        self._heading.insertWidget(1, widget)
 
     def focus_list(self) -> None:
         view = self.tomograms if self.tomogram_model.rows else self.tree
@@ -170,8 +158,6 @@ class RunView(QWidget):
         view.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _connect(self) -> None:
-        self.whole.clicked.connect(self._on_whole_clicked)
-        self._basket.changed.connect(self._update_whole)
         self.portal.clicked.connect(lambda: open_in_browser(self.portal_url))
         self.open.clicked.connect(self._on_open_clicked)
         for entry, button in self._rooms.items():
@@ -221,10 +207,6 @@ class RunView(QWidget):
         self.open.setAccessibleName(f"{text}. {purpose}")
         self.open.setEnabled(is_enabled)
 
-    def _update_whole(self) -> None:
-        if self.page is not None and (tick := self._basket.tick_of(self.page.run)) is not None:
-            self.whole.setChecked(tick.state is TickState.ON)
-
     # user actions
 
     def _on_tomogram(self, tomogram: Tomogram | None) -> None:
@@ -246,11 +228,6 @@ class RunView(QWidget):
             self._progress_text = ""
             self.tomogram_open_requested.emit(self.page, tomogram)
 
-    def _on_whole_clicked(self) -> None:
-        if self.page is not None:
-            self._basket.toggle(self.page.run)
-        self._update_whole()
-
     def _tick_of_row(self, row: AnnotationRow | tuple[AnnotationRow, ...]) -> Tick | None:
         key = None if isinstance(row, tuple) else key_of_row(row)
         return None if key is None else self.shown.tick(key)
@@ -259,18 +236,17 @@ class RunView(QWidget):
         return self._shown_series.tick(LayerKey("tilt series", series.id)) if series.url else None
 
     def _lay_out(self) -> None:
-        top, opening = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(ElidedLabel("Tomograms", name="heading"), 1)
-        top.addWidget(self.whole)
-        top.addWidget(self.depositions)
-        top.addWidget(self.portal)
+        opening = QHBoxLayout()
+        self._heading.addWidget(ElidedLabel("Tomograms", name="heading"), 1)
+        self._heading.addWidget(self.depositions)
+        self._heading.addWidget(self.portal)
         opening.addWidget(self.open, 1)
         for button in self._rooms.values():
             opening.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addLayout(top)
+        column.addLayout(self._heading)
         column.addWidget(self.tomograms)
         column.addLayout(opening)
         column.addWidget(self.nothing)

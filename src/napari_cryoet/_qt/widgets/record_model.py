@@ -71,19 +71,25 @@ class RecordModel(QAbstractItemModel):
     ) -> None:
         super().__init__(parent)
         self.title = title
-        self.tick_columns = tuple(tick_columns)
+        self.tick_columns: tuple[TickColumn, ...] = ()
         self._thumbnails = thumbnails
         self._rows: tuple[RecordRow, ...] = ()
         self._is_asked = False
         if thumbnails is not None:
             thumbnails.arrived.connect(self._on_picture)
-        for column in self.tick_columns:
-            if column.changed is not None:
-                column.changed.connect(self._on_ticks)
+        for column in tick_columns:
+            self.add_tick_column(column)
 
     @property
     def rows(self) -> tuple[RecordRow, ...]:
         return self._rows
+
+    def add_tick_column(self, column: TickColumn) -> None:
+        self.beginResetModel()
+        self.tick_columns += (column,)
+        self.endResetModel()
+        if column.changed is not None:
+            column.changed.connect(self._on_ticks)
 
     def set_title(self, title: str) -> None:
         self.title = title

@@ -39,17 +39,20 @@ class ListPage(QWidget):
         name: str,
         *,
         uniform: bool = True,
-        has_header: bool = False,
         tick_columns: Sequence[TickColumn] = (),
     ) -> None:
         super().__init__()
-        self.model = RecordModel(
-            thumbnails, title=name if has_header else "", tick_columns=tick_columns, parent=self
-        )
+        self._name = name
+        self.model = RecordModel(thumbnails, tick_columns=tick_columns, parent=self)
         self.view = RecordView(theme, self.model, name, uniform=uniform)
         self.loadable = Loadable(self.view)
         self.column = column_in(self, self.loadable, margins=(0, 0, 0, 0), spacing=4)
         self.column.setStretchFactor(self.loadable, 1)
+
+    def add_ticks(self, column: TickColumn) -> None:
+        """Add a column of tick boxes, below a header."""
+        self.model.set_title(self._name)
+        self.model.add_tick_column(column)
 
     def focus_list(self) -> None:
         self.view.stand_somewhere()
@@ -320,7 +323,6 @@ class RecordView(QTreeView):
             self._records.ask_for_more()
 
     def _set_columns(self) -> None:
-        self.setHeaderHidden(not self._records.title)
         header = not_none(self.header())
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(TICK_COLUMN_PX)
@@ -331,6 +333,7 @@ class RecordView(QTreeView):
 
     def _fit_ticks(self) -> None:
         """Make tick columns only as wide as their titles, to leave room for the texts."""
+        self.setHeaderHidden(not self._records.title)
         header = not_none(self.header())
         for number, column in enumerate(self._records.tick_columns, 1):
             width = header.fontMetrics().horizontalAdvance(column.title)

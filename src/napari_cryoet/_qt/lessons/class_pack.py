@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from magicgui import magicgui
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_cryoet._qt.basket.room import basket_of
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import name_file_field, plain_label
@@ -25,6 +26,9 @@ from napari_cryoet.lessons.class_pack import (
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.views.store import kept_views
 from napari_cryoet.wording import plain
+
+if TYPE_CHECKING:
+    from napari_cryoet._qt.browser.dock import PortalBrowser
 
 KEY: Final = "class pack"
 _PLAN: Final = "plan of the class pack"
@@ -56,6 +60,13 @@ def _options(
     left_out: str = "",
 ) -> None:
     """Fields of the form."""
+
+
+def make_class_pack(browser: PortalBrowser) -> None:
+    """Open the dialog, from the basket's page."""
+    dialog = ClassPackDialog(basket_of(browser), browser)
+    dialog.show()
+    dialog.activateWindow()
 
 
 class ClassPackDialog(StartDialog):
