@@ -7,7 +7,6 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
-import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtWidgets import QMenu, QMessageBox
@@ -23,12 +22,8 @@ from napari_cryoet.discovery.matches import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.pages.run import tomogram_of
-from napari_cryoet.picks import Picks
-from napari_cryoet.portal import provenance
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.review.edits import kept_steps
-from napari_cryoet.review.session import Subject
 from napari_cryoet.runs.outline import AnnotationRow, outline_run
 from napari_cryoet.wording import count_text, joined, plain
 
@@ -400,12 +395,6 @@ class RunLayers(QObject):
 
 
 def _kept_counts(page: RunPage, _job: Job) -> dict[int, int]:
-    """The number of picks in the edited versions of a run's annotation files, by file id."""
-    counts = {}
-    for file in page.annotation_files:
-        about = provenance.of_annotation_file(file, file.https_path, None)
-        subject = Subject.of(Picks(np.empty((0, 3)), about=about), name="")
-        steps = kept_steps(subject.journal("edits")) if file.format == "ndjson" else []
-        if steps:
-            counts[file.id] = steps[-1].count
-    return counts
+    from napari_cryoet._qt.picks.edits import kept_counts  # here, as it brings reviews
+
+    return kept_counts(page)

@@ -22,6 +22,8 @@ from napari_cryoet._qt.tasks import Tasks, disk
 from napari_cryoet.formats.relion import TOMOGRAM_NAME
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.portal.provenance import of_annotation_file
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.review.edits import EditStep, kept_steps, restored
 from napari_cryoet.review.session import Subject
@@ -38,6 +40,18 @@ def keep_edits(layer: Points) -> None:
     if edits_of(layer) is None:
         live = live_picks_of(layer)
         EditLog(live, Subject.of(live.picks, name=layer.name, path=layer.source.path))
+
+
+def kept_counts(page: RunPage) -> dict[int, int]:
+    """The number of picks in the edited versions of a run's annotation files, by file id."""
+    counts = {}
+    for file in page.annotation_files:
+        about = of_annotation_file(file, file.https_path, None)
+        subject = Subject.of(Picks(np.empty((0, 3)), about=about), name="")
+        steps = kept_steps(subject.journal("edits")) if file.format == "ndjson" else []
+        if steps:
+            counts[file.id] = steps[-1].count
+    return counts
 
 
 def make_new_picks(layer: Points, layers: Sequence[Layer]) -> None:
