@@ -1,6 +1,7 @@
 """A teacher writes a lesson with clicks and keys, and never touches a file."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from napari_cryoet._qt.lessons.task_form import (
     TaskForm,
 )
 from napari_cryoet._qt.picks.layer_picks import picks_of
-from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, Dock, open_dock
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.lessons.folder import open_lesson
 from napari_cryoet.lessons.lesson import (
@@ -60,10 +61,13 @@ def editor(qtbot: QtBot, viewer_in_window: Viewer, monkeypatch):
 
 
 @pytest.fixture
-def form(qtbot: QtBot, viewer_model: ViewerModel) -> TaskForm:
-    form = TaskForm(viewer_model)
+def form(qtbot: QtBot, viewer_model: ViewerModel) -> Iterator[TaskForm]:
+    dock = Dock(viewer_model, "Tasks", tab_name="Tasks")
+    qtbot.addWidget(dock)
+    form = TaskForm(dock)
     qtbot.addWidget(form)
-    return form
+    yield form
+    dock.close_down()
 
 
 @pytest.fixture

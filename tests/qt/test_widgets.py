@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMessageBox, QVBoxLayo
 
 from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.widgets.controls import agrees, plain_label, progress_bar
+from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 
@@ -72,15 +73,14 @@ def test_copied_text_has_no_break_points(qtbot, theme):
 class TestLayerCombo:
     @pytest.fixture
     def combo(self, qtbot, viewer_model):
+        dock = Dock(viewer_model, "Judge", tab_name="Judge")
+        qtbot.addWidget(dock)
         combo = LayerCombo(
-            viewer_model,
-            lambda layer: isinstance(layer, Image),
-            "What is judged",
-            "nothing is open",
+            dock, lambda layer: isinstance(layer, Image), "What is judged", "nothing is open"
         )
         qtbot.addWidget(combo)
         yield combo
-        combo.close_down()
+        dock.close_down()
 
     def test_the_combo_box_follows_the_viewers_layers(self, qtbot, viewer_model, combo):
         assert (combo.layer, combo.isEnabled(), combo.placeholderText()) == (

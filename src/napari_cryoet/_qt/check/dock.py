@@ -80,16 +80,12 @@ class CheckDock(Dock):
         super().__init__(napari_viewer, "Check picks", tab_name="Check")
         self.findings: Findings | None = None
         self._checked: _Checked | None = None
-        self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
-        self.image = LayerCombo(
-            napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM
-        )
+        self.points = LayerCombo(self, are_picks, "The picks to check", NO_PICKS)
+        self.image = LayerCombo(self, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
         self.diameter_nm = number_box("Diameter of the particle", "nm", 1000, unset="of the object")
         self.bar = StartBar(self.tasks, _KEY, "Check", "Check whether the picks fit the density")
         self.run, self.message = self.bar.button, self.bar.message
         self.results = CheckResults(self.theme)
-        self.at_close(self.points.close_down)
-        self.at_close(self.image.close_down)
         self._lay_out()
         self.bar.start_requested.connect(self.start)
         self.points.layer_changed.connect(self._on_points)

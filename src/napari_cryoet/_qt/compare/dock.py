@@ -91,11 +91,9 @@ class CompareDock(Dock):
         self._specs: Sequence[LayerSpec] = ()  # of the comparison's parts
         self._parts: dict[int, Layer] = {}  # the parts added to the viewer, by number
         self._is_chosen = False  # by the user
-        self.a = LayerCombo(
-            napari_viewer, is_annotation, "A: the annotation to judge", NO_ANNOTATION
-        )
+        self.a = LayerCombo(self, is_annotation, "A: the annotation to judge", NO_ANNOTATION)
         self.b = LayerCombo(
-            napari_viewer, is_annotation, "B: the reference, such as a ground truth", NO_ANNOTATION
+            self, is_annotation, "B: the reference, such as a ground truth", NO_ANNOTATION
         )
         self._before = (self.a.layer, self.b.layer)
         self.radius = number_box(
@@ -160,10 +158,7 @@ class CompareDock(Dock):
         self.results_are_old = OldNotice(self.theme, self._on_start)
         self.results = CompareResults(self.theme)
         watch = LayerWatch(napari_viewer, self)
-        for end in (
-            *(self.a.close_down, self.b.close_down, watch.close),
-            *(self.ranking_is_old.stop, self.results_are_old.stop),
-        ):
+        for end in (watch.close, self.ranking_is_old.stop, self.results_are_old.stop):
             self.at_close(end)
         self._lay_out()
         watch.changed.connect(self._suggest_pair)

@@ -82,7 +82,7 @@ class ExportPicks(Dock):
         super().__init__(napari_viewer, "Export picks", tab_name="Export")
         self._answers: dict[str, ContextAnswer] = {}  # by the layer's unique id
         self._edits = Connections()
-        self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
+        self.layer = LayerCombo(self, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("…")
         self.who = QLineEdit()
@@ -99,7 +99,6 @@ class ExportPicks(Dock):
         if isinstance(active, Points):
             self.layer.choose(active)
         self._on_layer()
-        self.at_close(self.layer.close_down)
         self.at_close(self._edits.close)
         self.at_close(self._refresh_soon.stop)
 

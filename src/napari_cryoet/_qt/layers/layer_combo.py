@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_cryoet._qt.layers.ownership import LayerWatch
 from napari_cryoet._qt.widgets.controls import ElidedCombo
+
+if TYPE_CHECKING:
+    from napari_cryoet._qt.widgets.dock import Dock
 
 #: Placeholders for when no layer fits.
 NO_PICKS: Final = "no picks are open"
@@ -24,8 +26,8 @@ class LayerCombo(ElidedCombo):
 
     Parameters
     ----------
-    viewer
-        The viewer whose layers are listed.
+    dock
+        The layers of its viewer are listed, until it closes.
     accepts
         Whether to list a layer.
     name
@@ -37,15 +39,16 @@ class LayerCombo(ElidedCombo):
     layer_changed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, accepts: Callable[[Layer], bool], name: str, nothing: str
+        self, dock: Dock, accepts: Callable[[Layer], bool], name: str, nothing: str
     ) -> None:
         super().__init__(name)
-        self._viewer, self._accepts = viewer, accepts
+        self._layers, self._accepts = dock.viewer.layers, accepts
         self.setPlaceholderText(nothing)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.currentIndexChanged.connect(lambda _index: self.layer_changed.emit())
-        self._watch = LayerWatch(viewer, self)
-        for signal in (self._watch.inserted, self._watch.removed, self._watch.changed):
+        watch = LayerWatch(dock.viewer, self)
+        dock.at_close(watch.close)
+        for signal in (watch.inserted, watch.removed, watch.changed):
             signal.connect(self.fill)
         self.fill()
 
@@ -61,7 +64,7 @@ class LayerCombo(ElidedCombo):
     def fill(self, _layer: object = None) -> None:
         """List the layers again, and keep the choice if it is still in the list."""
         chosen = self.layer
-        layers = [layer for layer in reversed(self._viewer.layers) if self._accepts(layer)]
+        layers = [layer for layer in reversed(self._layers) if self._accepts(layer)]
         with QSignalBlocker(self):
             self.clear()
             for layer in layers:
@@ -76,6 +79,3 @@ class LayerCombo(ElidedCombo):
         self.update_tooltip()
         if self.layer is not chosen:
             self.layer_changed.emit()
-
-    def close_down(self) -> None:
-        self._watch.close()

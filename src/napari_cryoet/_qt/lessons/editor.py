@@ -79,7 +79,6 @@ class LessonEditor(Dock):
         self._lay_out()
         self._connect()
         self.at_close(self.marks.clear)
-        self.at_close(self.form.close_down)
         self.at_close(self._leave)
         self._show_lesson()
 
@@ -290,7 +289,7 @@ class LessonEditor(Dock):
         self.picture_button = push_button("Picture", purpose="Insert a picture")
         self.picture_button.setMenu(self.text.pictures)
         self.preview = LessonText(self.theme, self.tasks, self._read_file, self.marks.act)
-        self.form = TaskForm(self.viewer)
+        self.form = TaskForm(self)
         self.hints = QPlainTextEdit()
         self.hints.setPlaceholderText(f"Hints, with a line {_BETWEEN_HINTS} between two")
         self.try_button = push_button("Try as a learner", self.try_lesson)

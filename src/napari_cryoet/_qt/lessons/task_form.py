@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
-from napari import Viewer
 from napari.layers import Points
 from qtpy.QtWidgets import (
     QComboBox,
@@ -24,6 +23,7 @@ from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, shown_volumes
 from napari_cryoet._qt.picks.layer_picks import are_picks, volume_for
 from napari_cryoet._qt.views.capture import positions_of
 from napari_cryoet._qt.widgets.controls import column_in, form_of, number_box, plain_label
+from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.report import picks_within
 from napari_cryoet.exceptions import FormatError
@@ -78,16 +78,16 @@ class TaskForm(QWidget):
         The fields by the attribute of a task that they are for, and those that help them.
     """
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, dock: Dock) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = dock.viewer
         self._shown: LessonTask | None = None
         self._view: View | None = None
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
         self.reference_from = QComboBox()
-        self.reference = LayerCombo(viewer, are_picks, "Layer of the right picks", NO_PICKS)
-        self.picks = LayerCombo(viewer, are_picks, "Layer of the picks to sort", NO_PICKS)
+        self.reference = LayerCombo(dock, are_picks, "Layer of the right picks", NO_PICKS)
+        self.picks = LayerCombo(dock, are_picks, "Layer of the picks to sort", NO_PICKS)
         self.object_name = QLineEdit()
         self.tolerance = number_box("Tolerance", "nm", 1000, unset="not set")
         self.region = QComboBox()
@@ -138,11 +138,6 @@ class TaskForm(QWidget):
             combo.setPlaceholderText("choose it")
         for box in (self.choices, self.layers, self.causes):
             box.textChanged.connect(self._list_right)
-
-    def close_down(self) -> None:
-        """Stop watching the viewer's layers."""
-        self.reference.close_down()
-        self.picks.close_down()
 
     def show_task(self, task: LessonTask | None, view: View | None = None) -> None:
         """Show a task of a step that starts from a view; without a task, the fields are empty."""

@@ -111,10 +111,8 @@ class ReviewDock(Dock):
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._watched = Connections()  # to what cuts crops again
-        self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
-        self.image = LayerCombo(
-            napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM
-        )
+        self.points = LayerCombo(self, are_picks, "Picks to review", NO_PICKS)
+        self.image = LayerCombo(self, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM)
         self.controls = ReviewControls(self.image)
         self.feed = CropFeed(self.tasks, self)
         self.model = SheetModel(self.feed, self)
@@ -129,8 +127,7 @@ class ReviewDock(Dock):
         self._lay_out()
         self._connect()
         SheetKeys(self, self._action_of)
-        for end in (self.points.close_down, self.image.close_down, self._end):
-            self.at_close(end)
+        self.at_close(self._end)
         active = active_points(napari_viewer.layers)
         self.review_layer(active if active is not None and are_picks(active) else self.points.layer)
 
