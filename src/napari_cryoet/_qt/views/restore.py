@@ -234,9 +234,9 @@ class Restorer(QObject):
             self._browser.show_run(data.sources[first], data.pages[first])
         if len({found.page.run.id for found in finding.layers}) > 1:
             self._browser.show_together(is_on=True)
+        keys = {}
         for found in finding.layers:
-            self._load(found, finding)
-        keys = {found.number: _key_of(found) for found in finding.layers}
+            keys[found.number] = self._load(found, finding)
         self._opening = _Opening(view, keys, [*data.remarks, *finding.remarks])
         for number, (path, specs) in data.files.items():
             self._opening.layers[number] = self._file_layer(path, specs)
@@ -253,18 +253,22 @@ class Restorer(QObject):
         layers = [each for each in finding.layers if host_of_record(each.record) not in refused]
         return Finding(tuple(layers), tuple(remarks))
 
-    def _load(self, found: FoundLayer, finding: Finding) -> None:
+    def _load(self, found: FoundLayer, finding: Finding) -> LayerKey:
+        """Start to load a layer; its key."""
         manager = self._manager
         page = found.page
         match found.record:
             case Tomogram() as tomogram:
                 manager.open_tomogram(page, tomogram)
+                return LayerKey("tomogram", tomogram.id)
             case AnnotationFile() as file:
                 records = [each.record for each in finding.layers if each.page is page]
                 shown = [record for record in records if isinstance(record, Tomogram)]
                 manager.show_annotation(page, file, (*shown, page.default_tomogram)[0])
+                return LayerKey("annotation", file.id)
             case series:
                 manager.show_tilt_series(page, series)
+                return LayerKey("tilt series", series.id)
 
     def _file_layer(self, path: Path, specs: list[LayerSpec]) -> Layer:
         """The layer of a file: that of an earlier opening unless it was edited, else a new one."""
@@ -369,9 +373,8 @@ class Restorer(QObject):
                 display.layer.visible = arrows.visible
         elif display.layer is not None:
             display.show(Orientation.OFF)
-        show_slab(layer, (looks.slab_angstrom or 0) / ANGSTROM_PER_NM)
-        if display.layer is not None:
-            show_slab(display.layer, (looks.slab_angstrom or 0) / ANGSTROM_PER_NM)
+        for shown in filter(None, (layer, display.layer)):
+            show_slab(shown, (looks.slab_angstrom or 0) / ANGSTROM_PER_NM)
         positions = positions_of(layer)
         selected = set()
         for wanted in looks.selected_zyx_angstrom:
@@ -424,15 +427,6 @@ def _read_file(path: Path) -> list[LayerSpec]:
     if read is None:
         raise CryoETError(reason or f"{path.name} can't be read.")
     return [LayerSpec(*layer) for layer in read(str(path))]
-
-
-def _key_of(found: FoundLayer) -> LayerKey:
-    match found.record:
-        case Tomogram(id=record_id):
-            return LayerKey("tomogram", record_id)
-        case AnnotationFile(id=record_id):
-            return LayerKey("annotation", record_id)
-    return LayerKey("tilt series", found.record.id)
 
 
 def _put_in_order(layers: LayerList, wanted: list[Layer]) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Final
 from magicgui import magicgui
 from napari.viewer import Viewer
 from qtpy.QtCore import QStandardPaths
-from qtpy.QtWidgets import QVBoxLayout
 
 from napari_cryoet._qt.files.questions import may_replace
 from napari_cryoet._qt.layers.ownership import about_of, real
@@ -21,7 +20,7 @@ from napari_cryoet._qt.views.picture import (
     write_movie,
     write_picture,
 )
-from napari_cryoet._qt.widgets.controls import main_window, name_file_field
+from napari_cryoet._qt.widgets.controls import column_in, main_window, name_file_field
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.exceptions import CryoETError
@@ -132,10 +131,7 @@ class SaveDialog(StartDialog):
         self.bar.button.setDefault(True)
         self.bar.start_requested.connect(self._on_start)
         self.tasks.finished.connect(self._on_finished)
-        column = QVBoxLayout(self)
-        column.addWidget(self.form.native)
-        column.addStretch(1)
-        column.addWidget(self.bar)
+        column_in(self, self.form.native, self.bar).insertStretch(1, 1)
 
     @property
     def path(self) -> Path:
