@@ -13,7 +13,6 @@ from napari_cryoet._version import __version__
 from napari_cryoet.cli import (
     baskets,
     cache,
-    links,
     packs,
     picks,
     pictures,
@@ -53,7 +52,6 @@ for _group in (
     portals.app,
     baskets.download_app,
     picks.app,
-    links.app,
     pictures.app,
 ):
     app.registered_commands += _group.registered_commands

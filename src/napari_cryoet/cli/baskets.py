@@ -494,7 +494,6 @@ def _basket_of(
     """A basket with a run or a dataset: all of it, or its default tomograms and annotations in all shapes."""
     from napari_cryoet.basket.basket import Choices
     from napari_cryoet.portal.portal import ask_rows
-    from napari_cryoet.runs.runs import Runs
     from napari_cryoet.tables.database import Database
 
     if not wanted:
@@ -506,7 +505,7 @@ def _basket_of(
     rows = ask_rows(
         session.portal, dataset_id=dataset, run_ids=run_ids, names=names, task=session.task
     )
-    runs = Runs.of_rows(rows)
+    index = napari_cryoet.Index(Database(rows), session.portal.source, datetime.now(UTC))
     is_metadata = what == {"metadata"}
     choices = Choices(
         shapes="all",
@@ -520,14 +519,9 @@ def _basket_of(
             "datasets", [] if dataset is None else [dataset]
         )
     if "tomogram" in what:
-        tomograms = [each.default_tomogram for each in runs]
-        basket = basket.with_ids("tomograms", [each.id for each in tomograms if each is not None])
+        basket = basket.with_ids("tomograms", index.find().ids("tomograms"))
     if "annotations" in what:
-        annotations = [annotation for each in runs for annotation in each.annotations]
-        annotation_ids = [annotation.id for annotation in annotations]
-        if objects:
-            index = napari_cryoet.Index(Database(rows), session.portal.source, datetime.now(UTC))
-            annotation_ids = [*index.find(objects=tuple(objects)).ids("annotations")]
+        annotation_ids = index.find(objects=tuple(objects)).ids("annotations")
         if objects and not annotation_ids:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
         basket = basket.with_ids("annotations", annotation_ids)

@@ -1,4 +1,4 @@
-"""``napari-cryoet open``, ``join`` and ``demo``: open napari, on a virtual display if necessary."""
+"""``napari-cryoet open``, ``join``, ``demo`` and ``links``: open napari, on a virtual display if necessary."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 from typer import Argument, BadParameter, Context, Option, Typer, prompt
 
-from napari_cryoet.cli.console import tell, working
+from napari_cryoet.cli.console import say, tell, working
 from napari_cryoet.cli.options import (
     AnnotationsOption,
     DatasetOption,
@@ -190,6 +190,28 @@ def join(
         return dock
 
     return _open(context.obj, source=joined.portal, then=open_in, screenshot=None, size_px=None)
+
+
+@app.command()
+def links(
+    what: Annotated[Literal["on", "off", "status"], Argument(help="What to do.")] = "status",
+) -> None:
+    """Open napari-cryoet: links in napari when you click them.
+
+    napari-cryoet links on
+    """
+    from napari_cryoet.views import scheme
+
+    before = scheme.handler()
+    if what == "on":
+        scheme.register()
+        if before and not scheme.is_ours(before):
+            tell(f"replaced {before}, which opened these links before")
+    elif what == "off":
+        scheme.unregister()
+    program = scheme.handler()
+    state = "on" if scheme.is_ours(program) else "off"
+    say(f"{state}: napari-cryoet: links are opened by {program or 'no program'}")
 
 
 def _typed(what: str) -> str:

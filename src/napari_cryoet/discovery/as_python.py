@@ -29,12 +29,10 @@ Filters = tuple[str, ...]
 
 _WIDTH: Final = 100
 _SUBJECTS: Final = {
-    **{
-        "datasets": "its dataset",
-        "runs": "the run",
-        "tomograms": "one tomogram",
-        "tiltseries": "one tilt series",
-    }
+    "datasets": "its dataset",
+    "runs": "the run",
+    "tomograms": "one tomogram",
+    "tiltseries": "one tilt series",
 }
 _SERVED: Final = "http://127.0.0.1:8000/graphql"
 #: The client's attribute paths from a run to a table.

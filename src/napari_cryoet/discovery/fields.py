@@ -33,13 +33,12 @@ Content = Literal["annotations", "tomograms", "tiltseries", "alignments", "frame
 
 #: Titles of the values of `Search.has`: tables with rows for the run, or keys of `index.RUNS_WITH`.
 CONTENTS: Final[dict[Content, str]] = {
-    **{
-        "annotations": "annotations",
-        "tomograms": "tomograms",
-        "tiltseries": "tilt series",
-        "alignments": "alignments",
-    },
-    **{"frames": "raw frames", "ctf": "CTF estimates"},
+    "annotations": "annotations",
+    "tomograms": "tomograms",
+    "tiltseries": "tilt series",
+    "alignments": "alignments",
+    "frames": "raw frames",
+    "ctf": "CTF estimates",
 }
 NO_BOUNDS: Final = (None, None)
 
@@ -291,13 +290,8 @@ def _object_kinds(index: Columns) -> Iterator[str]:
 def fields_set(criteria: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
     """The fields set in a `Search` or `Condition` with their values, of one subject or of all."""
     for field in FIELDS:
-        if subject in {"", field.subject} and (
-            wanted := getattr(criteria, field.name, None)
-        ) not in (
-            (),
-            NO_BOUNDS,
-            None,
-        ):
+        wanted = getattr(criteria, field.name, None)
+        if subject in {"", field.subject} and wanted not in ((), NO_BOUNDS, None):
             yield field, wanted
 
 

@@ -32,7 +32,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 CriteriaKey = tuple[str, int]
 """Fields that one row has to meet: its table, and the number of the condition (0 except for annotations)."""
 
-_OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 _DATASETS: Final = ("datasets", 0)
 _WORDS: Final = ("words", 0)
 _TABLES_OF_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
@@ -151,9 +150,7 @@ def kinds_asked(search: Search) -> tuple[Literal["annotations", "tomograms"], ..
 
     Without conditions, annotations.
     """
-    empty = Search()
-    of_tomograms = any(getattr(search, name) != getattr(empty, name) for name in _OF_TOMOGRAMS)
-    if not of_tomograms:
+    if not [*fields_set(search, "tomograms")]:
         return ("annotations",)
     return ("annotations", "tomograms") if search.annotations else ("tomograms",)
 
