@@ -87,7 +87,6 @@ def test_colours_are_the_same_in_every_session():
 
 
 def test_objects_are_identified_by_id_or_normalised_name():
-    assert object_key("GO:0022626", "whatever") == "go:0022626"
     assert object_key("unknown", "Cytosolic_Ribosome ") == "cytosolic ribosome"
     assert color_of("GO:0022626") == color_of("80S ribosomes") == rgba_of(PALETTE["yellow"])
     assert color_of("CDPO:1234567", "ferritin complex") == rgba_of(PALETTE["orange"])

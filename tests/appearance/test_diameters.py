@@ -16,7 +16,6 @@ from napari_cryoet.exceptions import SaveError
 
 def test_diameters_are_known_by_id_or_name():
     assert diameter_angstrom("GO:0022626", "whatever") == 300
-    assert diameter_angstrom(None, "Cytosolic_Ribosome") == 300
     assert diameter_angstrom("CDPO:1234567", "ferritin complex") == 120
     assert diameter_angstrom(None, "Snoopy") == diameter_angstrom(None) == DEFAULT_DIAMETER_ANGSTROM
     assert known_diameter(None, "Snoopy") is None

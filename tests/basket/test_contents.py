@@ -9,11 +9,7 @@ import pytest
 
 from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import (
-    KnownRuns,
-    ask_basket_runs,
-    choose,
-)
+from napari_cryoet.basket.contents import KnownRuns, ask_basket_runs, choose
 from napari_cryoet.download.plan import plan_basket, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import PackManifest, write_pack

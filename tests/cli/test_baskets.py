@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ Captured = pytest.CaptureFixture[str]
 
 
 def run(*arguments: object) -> int:
-    return main([*map(str, arguments)])
+    """Run a command; options in one text are split."""
+    words = (each.split() if isinstance(each, str) else [str(each)] for each in arguments)
+    return main([*chain(*words)])
 
 
 @pytest.fixture
@@ -107,16 +110,7 @@ def test_downloading_an_empty_basket_fails(
 def test_retry_failed_fetches_only_failed_files(
     demo_pack: Path, tmp_path: Path, capsys: Captured
 ) -> None:
-    command = (
-        "download",
-        demo_pack,
-        "--run",
-        9001,
-        "--to",
-        tmp_path / "to",
-        "--what",
-        "annotations",
-    )
+    command = ("download", demo_pack, "--run 9001 --what annotations --to", tmp_path / "to")
     assert run(*command) == 0
     assert run(*command, "--retry-failed") == 0
     assert "Everything is complete" in capsys.readouterr().out
@@ -125,22 +119,13 @@ def test_retry_failed_fetches_only_failed_files(
 def test_download_selects_annotations_by_object(
     demo_pack: Path, tmp_path: Path, capsys: Captured
 ) -> None:
-    command = (
-        "download",
-        demo_pack,
-        "--run",
-        9001,
-        "--what",
-        "annotations",
-        "--to",
-        tmp_path / "to",
-    )
-    assert run(*command, "--object", "Membranes") == 0
+    command = ("download", demo_pack, "--run 9001 --what annotations --to", tmp_path / "to")
+    assert run(*command, "--object Membranes") == 0
     annotations = open_portal(tmp_path / "to").run_page(9001).annotations
     assert {each.object_name for each in annotations} == {"membrane"}
     saved = read_basket(tmp_path / "to" / "basket.toml")
     assert (saved.name, saved.source) == ("RN-9001", str(demo_pack))
-    assert run(*command, "--object", "unheard of") == 1
+    assert run(*command, "--object unheard-of") == 1
     assert run(*command, "--object", "ribosme") == 0, "a wrong letter is forgiven, as in list"
 
 

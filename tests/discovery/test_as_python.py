@@ -18,7 +18,7 @@ SEARCHES = {
         annotations=(
             Condition(objects=("ribosome",), shapes=("Point",), is_ground_truth=True),
             Condition(objects=("membrane",), shapes=("SegmentationMask",), is_ground_truth=False),
-        ),
+        )
     ),
     "words, and all about tomograms": Search(
         text="pombe ribosome",

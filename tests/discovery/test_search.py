@@ -34,43 +34,20 @@ def small(tmp_path_factory) -> Index:
     tables.add(
         "datasets", id=12, depositionId=2, title="No runs", releaseDate="2025-01-01T00:00:00+00:00"
     )
-    for run, dataset, name in (
-        (100, 10, "A"),
-        (101, 10, "B"),
-        (102, 10, "C"),
-        (103, 11, "D"),
-        (104, 11, "E"),
-    ):
-        tables.add("runs", id=run, datasetId=dataset, name=name)
-    points, mask = (
-        {"Point": ["ndjson"], "OrientedPoint": ["ndjson"]},
-        {"SegmentationMask": ["mrc", "zarr"]},
-    )
+    for run, name in enumerate("ABCDE", start=100):
+        tables.add("runs", id=run, datasetId=11 if name in "DE" else 10, name=name)
+    points = {"Point": ["ndjson"], "OrientedPoint": ["ndjson"]}
+    mask = {"SegmentationMask": ["mrc", "zarr"]}
+    truth, manual = {"groundTruthStatus": True}, {"methodType": "manual"}
+    automated = {"methodType": "automated"}
+    membrain = {"annotationSoftware": "MemBrain-seg v2"}
     annotations = (
-        (
-            1,
-            100,
-            "cytosolic ribosome",
-            points,
-            {"groundTruthStatus": True, "objectCount": 838, "methodType": "manual"},
-        ),
-        (
-            2,
-            100,
-            "membrane",
-            mask,
-            {"methodType": "automated", "annotationSoftware": "MemBrain-seg v2"},
-        ),
-        (3, 101, "80S ribosome", points, {"objectCount": 12, "methodType": "automated"}),
-        (4, 101, "ribosome", mask, {"groundTruthStatus": True, "methodType": "automated"}),
-        (5, 102, "plasma membrane", mask, {"methodType": "manual"}),
-        (
-            6,
-            103,
-            "large ribosomal subunit",
-            points,
-            {"objectCount": 5, "depositionId": 1, "methodType": "manual"},
-        ),
+        (1, 100, "cytosolic ribosome", points, truth | manual | {"objectCount": 838}),
+        (2, 100, "membrane", mask, automated | membrain),
+        (3, 101, "80S ribosome", points, automated | {"objectCount": 12}),
+        (4, 101, "ribosome", mask, automated | truth),
+        (5, 102, "plasma membrane", mask, manual),
+        (6, 103, "large ribosomal subunit", points, manual | {"objectCount": 5, "depositionId": 1}),
     )
     for number, run, name, shapes, cells in annotations:
         tables.add_annotation(run, id=number, objectName=name, shapes=shapes, objectId="", **cells)
@@ -79,20 +56,11 @@ def small(tmp_path_factory) -> Index:
     )
     tables.add("annotationAuthors", annotationId=1, name="Irene de Teresa-Trueba")
     tables.add("annotationAuthors", annotationId=3, name="Alba Trueba")
-    for tomogram, run, spacing, processing in (
-        (1, 100, 13.48, "raw"),
-        (2, 100, 10.012, "denoised"),
-        (3, 101, 7.8, "raw"),
-    ):
-        tables.add(
-            "tomograms",
-            id=tomogram,
-            runId=run,
-            depositionId=2 if tomogram == 3 else 1,
-            voxelSpacing=spacing,
-            processing=processing,
-            processingSoftware="cryoCARE" if tomogram == 2 else None,
-        )
+    denoised = {"processing": "denoised", "processingSoftware": "cryoCARE"}
+    raw = {"processing": "raw"}
+    tables.add("tomograms", id=1, runId=100, depositionId=1, voxelSpacing=13.48, **raw)
+    tables.add("tomograms", id=2, runId=100, depositionId=1, voxelSpacing=10.012, **denoised)
+    tables.add("tomograms", id=3, runId=101, depositionId=2, voxelSpacing=7.8, **raw)
     tables.add("tiltseries", runId=100, depositionId=1, tiltRange=120.0, tiltSeriesQuality=5)
     tables.add("tiltseries", runId=101, depositionId=1, tiltRange=78.0, tiltSeriesQuality=4)
     frame = tables.add("frames", runId=100, depositionId=1)
@@ -223,16 +191,10 @@ def test_each_choice_is_a_removable_chip():
         annotations=(Condition(objects=("ribosome",), is_ground_truth=True, min_count=100),),
     )
     listed = chips(search)
-    texts = [
-        "any ribosome",
-        "ground truth",
-        "≥ 100 picks",
-        "Homo sapiens",
-        "mouse",
-        "≤ 10 Å",
-        "has CTF estimates",
+    assert [chip.text for chip in listed] == [
+        *("any ribosome", "ground truth", "≥ 100 picks"),
+        *("Homo sapiens", "mouse", "≤ 10 Å", "has CTF estimates"),
     ]
-    assert [chip.text for chip in listed] == texts
     assert listed[3].without == replace(search, organisms=("mouse",))
     while listed := chips(search):
         search = listed[-1].without

@@ -6,21 +6,24 @@ import pytest
 
 from napari_cryoet.appearance.colors import PALETTE
 from napari_cryoet.appearance.objects import is_kind, known_object, known_objects
-from napari_cryoet.discovery.catalogue import CatalogueSearch
+from napari_cryoet.discovery.catalogue import CatalogueSearch, found_first
 from napari_cryoet.discovery.index import Index, read_index
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.discovery.texts import reasons
+from napari_cryoet.portal.pages import ObjectCount
 from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.words import split_words
 from portal_rows import Tables
 
-DATE = "2024-01-01T00:00:00+00:00"
+DATE, LATER = "2024-01-01T00:00:00+00:00", "2025-01-01T00:00:00+00:00"
 
 
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory) -> Portal:
     tables = Tables()
-    tables.add("depositions", id=10301, title="Lamellae and more")
+    tables.add("depositions", id=10301, title="Lamellae and more", releaseDate=LATER)
+    tables.add("depositions", id=10310, title="Deep picks", releaseDate=DATE)
+    tables.add("depositionAuthors", depositionId=10310, name="Zoë Müller", authorListOrder=1)
     tables.add("datasets", id=110001, title="Minicells with 10001 dots", depositionId=10301, releaseDate=DATE,
                organismName="Saccharomyces cerevisiae S288C")  # fmt: skip
     tables.add("datasets", id=10001, title="S. pombe cryo-FIB lamellae", depositionId=10301, releaseDate=DATE,
@@ -50,7 +53,8 @@ def portal(tmp_path_factory) -> Portal:
         (3, "plasma membrane", "MemBrain"),
         (4, "β-galactosidase", "manual"),
     ):
-        tables.add_annotation(run, objectName=name, annotationMethod=method, objectId="", shapes={})
+        tables.add_annotation(run, objectName=name, annotationMethod=method, objectId="", shapes={},
+                              depositionId=10310 if name == "cytosolic ribosome" else 10301)  # fmt: skip
     return open_portal(tables.write(tmp_path_factory.mktemp("words")))
 
 
@@ -93,6 +97,32 @@ def test_text_finds_datasets(portal, portal_index):
             assert sorted(row.id for row in catalogue.datasets(text)) == ids, text
 
 
+def test_a_dataset_with_the_id_is_first(portal):
+    found = CatalogueSearch(portal.catalogue()).datasets("10001")
+    assert [row.id for row in found] == [10001, 110001]
+
+
+def test_depositions_match_by_their_own_words_and_their_datasets(portal):
+    catalogue = CatalogueSearch(portal.catalogue())
+    for text, ids in {
+        "": [10301, 10310],
+        "muller deep ribosomes": [10310],
+        "pombe": [10301, 10310],  # the organism of a dataset that it brought or added to
+        "DS-10002": [10301],
+    }.items():
+        assert [each.id for each in catalogue.depositions(text)] == ids, text
+
+
+def test_matching_objects_are_listed_first():
+    objects = tuple(
+        ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin")
+    )
+    named = [each.object_name for each in found_first(objects, "pombe NUP")]
+    assert named == ["Nup–pore", "ribosome", "FAS", "actin"]
+    assert found_first(objects, "fatty acid synthase")[0].object_name == "FAS"
+    assert found_first(objects, "") == objects
+
+
 def test_results_have_reasons(portal_index):
     for text, expected in {
         "pombe": ("title", "S. pombe cryo-FIB lamellae", ""),
@@ -129,17 +159,9 @@ def test_urls_of_papers_entries_and_people_are_searched_as_ids():
 
 def test_kinds_of_an_object_are_recognized_by_their_last_words():
     others = (
-        *(
-            "30S subunit of ribosome",
-            "large ribosomal subunit",
-            "gas vesicle shell",
-            "nuclear envelope",
-        ),
-        *(
-            "Bovine ATP synthase stator",
-            "intracellular membrane-bounded organelle",
-            "membrane-enclosed lumen",
-        ),
+        *("30S subunit of ribosome", "large ribosomal subunit", "gas vesicle shell"),
+        *("nuclear envelope", "Bovine ATP synthase stator", "membrane-enclosed lumen"),
+        "intracellular membrane-bounded organelle",
     )
     for word, names in {
         "ribosome": [

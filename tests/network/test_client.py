@@ -24,7 +24,6 @@ from napari_cryoet.task import Task
 from server import (
     Answer,
     Server,
-    garbled,
     in_chunks,
     saying,
     sent,
@@ -109,17 +108,8 @@ def test_connections_are_reused(url: str, server: Server) -> None:
     assert server.connections == 1
 
 
-def test_concurrent_requests_to_a_server_are_limited(url: str, server: Server) -> None:
-    async def all_at_once() -> None:
-        await asyncio.gather(*(client.get(url, length=1, limit_bytes=1) for _ in range(100)))
-
-    server.latency_s = 0.05
-    client.run(all_at_once())
-    assert server.most_at_once <= 64
-
-
 @pytest.mark.parametrize(("asked", "most"), [("3", 3), ("0", 64), ("1000", 64), ("-1", 64)])
-def test_servers_can_ask_for_fewer_connections(
+def test_concurrent_requests_are_limited_as_a_server_asks(
     url: str, server: Server, asked: str, most: int
 ) -> None:
     async def all_at_once() -> None:
@@ -230,11 +220,6 @@ def test_a_sign_in_page_is_refused(url: str, server: Server, page: bytes) -> Non
         fetch(url, length=20)
 
 
-def test_garbled_bytes_are_returned_unchanged(url: str, server: Server) -> None:
-    server.script("file", garbled)
-    assert body(url) != CONTENT
-
-
 # Faults and retries
 
 
@@ -317,17 +302,16 @@ def test_unreachable_and_non_http_servers_are_errors(url: str, server: Server) -
 @pytest.mark.parametrize(
     "address",
     [
-        "file:///etc/passwd",
-        "ftp://a.org/b",
-        "nothing",
-        "http://a.org:99999/",
-        "https://",
-        "http://127.0.0.1/\0",
+        *("file:///etc/passwd", "ftp://a.org/b", "http://a.org:99999/"),
+        *("http://[", "http://:0", "http://127.0.0.1/\0"),
     ],
 )
-def test_invalid_web_addresses_are_refused(address: str) -> None:
+def test_invalid_web_addresses_are_refused(server: Server, address: str) -> None:
     with pytest.raises(NetworkError, match="web address"):
         fetch(address)
+    server.script("moved", status(302, Location=address.strip("\0")))
+    with pytest.raises(NetworkError):
+        fetch(f"{server.url}/moved")
 
 
 # Redirects
@@ -351,13 +335,6 @@ def test_link_local_addresses_are_refused(
         with pytest.raises(NetworkError):
             fetch(address)
     assert not forbidden_hosts
-
-
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://a.org/b", "http://:0"])
-def test_redirects_to_invalid_addresses_are_refused(server: Server, location: str) -> None:
-    server.script("moved", status(302, Location=location))
-    with pytest.raises(NetworkError):
-        fetch(f"{server.url}/moved")
 
 
 def test_a_password_is_sent_only_to_its_own_server(server: Server, tmp_path: Path) -> None:
@@ -414,6 +391,7 @@ def test_json_is_posted(server: Server) -> None:
 def test_a_file_is_streamed_from_any_offset(url: str, server: Server) -> None:
     first = fetch(url, length=1)
     assert first is not None
+    server.script("file", status(503), times=1)
     assert client.run(streamed(url)) == (0, CONTENT)
     assert client.run(streamed(url, start=1000, etag=first.etag)) == (1000, CONTENT[1000:])
     server.script("file", without_ranges)
@@ -427,11 +405,6 @@ def test_incomplete_and_missing_streams_are_errors(url: str, server: Server) -> 
     with pytest.raises(NetworkError) as caught:
         client.run(streamed(f"{url}/missing"))
     assert caught.value.status == 404
-
-
-def test_opening_a_stream_is_retried(url: str, server: Server) -> None:
-    server.script("file", status(503), times=1)
-    assert client.run(streamed(url)) == (0, CONTENT)
 
 
 # Stop, threads and processes

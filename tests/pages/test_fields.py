@@ -114,72 +114,45 @@ TABLES_LEFT_OUT = {
     "perSectionParameters": _FOR_FILES,
     "perSectionAlignmentParameters": _FOR_FILES,
 }
-_NAMED = "the name says it"
-_PERSON = "the name says who it is"
-_RANKS = "ranks tomograms"
-_SIZE = "follows from the size"
-_VOLUME = "tomograms give their own"
-_POSE = "in the alignment's file, which whole runs are downloaded with"
-_BINNING = "the pixel spacing says it"
-#: Columns of any table, and why they are left out.
+#: Columns of any table that are left out, by the reason.
 LEFT_OUT = {
-    "id": "the page, or the record's parent, is named by it",
-    "neuroglancerConfig": "14 kB for another viewer",
-    "annotationIngestId": "internal to the portal",
-    "email": "addresses of people aren't requested",
-    "orcid": "shown with the authors of datasets and depositions",
-    "kaggleId": _PERSON,
-    "affiliationName": _PERSON,
-    "affiliationAddress": _PERSON,
-    "affiliationIdentifier": _PERSON,
-    "authorListOrder": "authors are listed in this order",
-    "correspondingAuthorStatus": _PERSON,
-    "primaryAuthorStatus": _PERSON,
-    "assayOntologyId": _NAMED,
-    "developmentStageOntologyId": _NAMED,
-    "diseaseOntologyId": _NAMED,
-    "tissueId": _NAMED,
-    "cellTypeId": _NAMED,
-    "cellStrainId": _NAMED,
-    "cellComponentId": _NAMED,
-    "depositionDate": "the release date is shown",
-    "releaseDate": "that of the dataset is shown",
-    "lastModifiedDate": "baskets compare it",
-    "isPortalStandard": _RANKS,
-    "isAuthorSubmitted": _RANKS,
-    "isVisualizationDefault": "ranks tomograms, and chooses the annotations to show",
-    "tomogramVersion": "the portal replaces older versions",
-    "scale0Dimensions": _SIZE,
-    "scale1Dimensions": _SIZE,
-    "scale2Dimensions": _SIZE,
-    "offsetX": "moves the layer",
-    "offsetY": "moves the layer",
-    "offsetZ": "moves the layer",
-    "objectCount": "shown beside the shape",
-    "source": "the deposition says who made it",
-    "fileSizeMrc": "shown if there is no OME-Zarr",
-    "tiltRange": "follows from the first and the last tilt",
-    "binningFromFrames": _BINNING,
-    "alignedTiltseriesBinning": _BINNING,
-    "volumeXDimension": _VOLUME,
-    "volumeYDimension": _VOLUME,
-    "volumeZDimension": _VOLUME,
-    "volumeXOffset": _VOLUME,
-    "volumeYOffset": _VOLUME,
-    "volumeZOffset": _VOLUME,
-    "tiltOffset": _POSE,
-    "xRotationOffset": _POSE,
-    "affineTransformationMatrix": "the portal's matrix is a placeholder",
-    "isAligned": "tomograms give their alignments",
-    "sizeX": "shown with the opened images",
-    "sizeY": "shown with the opened images",
+    "the page, or the record's parent, is named by it": "id",
+    "14 kB for another viewer": "neuroglancerConfig",
+    "internal to the portal": "annotationIngestId",
+    "addresses of people aren't requested": "email",
+    "shown with the authors of datasets and depositions": "orcid",
+    "the name says who it is": "kaggleId affiliationName affiliationAddress affiliationIdentifier "
+    "correspondingAuthorStatus primaryAuthorStatus",
+    "authors are listed in this order": "authorListOrder",
+    "the name says it": "assayOntologyId developmentStageOntologyId diseaseOntologyId tissueId "
+    "cellTypeId cellStrainId cellComponentId",
+    "the release date is shown": "depositionDate",
+    "that of the dataset is shown": "releaseDate",
+    "baskets compare it": "lastModifiedDate",
+    "ranks tomograms": "isPortalStandard isAuthorSubmitted",
+    "ranks tomograms, and chooses the annotations to show": "isVisualizationDefault",
+    "the portal replaces older versions": "tomogramVersion",
+    "follows from the size": "scale0Dimensions scale1Dimensions scale2Dimensions",
+    "moves the layer": "offsetX offsetY offsetZ",
+    "shown beside the shape": "objectCount",
+    "the deposition says who made it": "source",
+    "shown if there is no OME-Zarr": "fileSizeMrc",
+    "follows from the first and the last tilt": "tiltRange",
+    "the pixel spacing says it": "binningFromFrames alignedTiltseriesBinning",
+    "tomograms give their own": "volumeXDimension volumeYDimension volumeZDimension "
+    "volumeXOffset volumeYOffset volumeZOffset",
+    "in the alignment's file, which whole runs are downloaded with": "tiltOffset xRotationOffset",
+    "the portal's matrix is a placeholder": "affineTransformationMatrix",
+    "tomograms give their alignments": "isAligned",
+    "shown with the opened images": "sizeX sizeY",
 }
+COLUMNS_LEFT_OUT = {column for columns in LEFT_OUT.values() for column in columns.split()}
 
 
 def is_left_out(table: str, column: Column) -> bool:
     """Whether there is a reason; keys and URLs are there to be followed."""
     keys = {relation.key for relation in tables()[table].parents.values()}
-    return column.name in LEFT_OUT or column.name in keys or is_url(column.name)
+    return column.name in COLUMNS_LEFT_OUT or column.name in keys or is_url(column.name)
 
 
 def changes_text(table: str, column: Column) -> bool:
@@ -218,4 +191,4 @@ def test_each_reason_is_needed() -> None:
         for column in tables()[table].columns.values()
         if not changes_text(table, column)
     }
-    assert LEFT_OUT.keys() <= hidden
+    assert hidden >= COLUMNS_LEFT_OUT

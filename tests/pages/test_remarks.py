@@ -96,11 +96,7 @@ def test_purely_automated_annotations_are_reported(rows: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda rows: rows["annotationFiles"].pop(0),
-        lambda rows: rows["annotations"].pop(0),
-    ],
+    "spoil", [lambda rows: rows["annotationFiles"].pop(0), lambda rows: rows["annotations"].pop(0)]
 )
 def test_annotations_without_files_are_reported(rows: Any, spoil: Callable[[Any], None]) -> None:
     spoil(rows)

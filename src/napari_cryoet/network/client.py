@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
 from napari_cryoet.locations import file_of, host_of, without_login
@@ -450,11 +450,12 @@ async def _release(answer: aiohttp.ClientResponse) -> None:
     answer.release()
 
 
-def _parse_url(address: str) -> URL:
-    """Parse and check an address: it must be http or https, and not link-local."""
+def _parse_url(address: str, base: str = "") -> URL:
+    """Parse and check an address, perhaps relative to another: it must be http or https, and not link-local."""
     from yarl import URL
 
     try:
+        address = urljoin(base, address)
         target = URL(address, encoded=address.isascii() and " " not in address)
         host = target.host if target.scheme in {"http", "https"} and address.isprintable() else ""
     except ValueError:
@@ -468,8 +469,7 @@ def _parse_url(address: str) -> URL:
 
 def _redirect_target(url: str, first: URL, target: URL, location: str) -> URL:
     """The target of a redirect; a login in the address is passed on to the same server only."""
-    relative = type(target)(location, encoded=location.isascii())
-    redirected = _parse_url(str(target.join(relative)))
+    redirected = _parse_url(location, str(target))
     if target.scheme == "https" and redirected.scheme != "https":
         raise _error(url, "insecure redirect")
     if redirected.origin() in {first.origin(), first.origin().with_scheme("https")}:
