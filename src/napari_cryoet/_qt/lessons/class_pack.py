@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from magicgui import magicgui
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.basket.room import basket_of
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.controls import name_file_field, plain_label
+from napari_cryoet._qt.widgets.controls import column_in, name_file_field, plain_label
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.basket.basket import Basket, ids_in
 from napari_cryoet.basket.contents import ask_basket_runs
@@ -91,9 +91,7 @@ class ClassPackDialog(StartDialog):
         self.bar.button.setDefault(True)
         self.bar.start_requested.connect(self._on_start)
         self.tasks.finished.connect(self._on_finished)
-        column = QVBoxLayout(self)
-        for part in (self.form.native, self.size_label, self.bar):
-            column.addWidget(part)
+        column_in(self, self.form.native, self.size_label, self.bar)
         self._make_plan()
 
     @property

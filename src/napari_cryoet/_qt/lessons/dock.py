@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from napari import Viewer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout
+from qtpy.QtWidgets import (
+    QCommandLinkButton,
+    QFileDialog,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QWidget,
+)
 
-from napari_cryoet._qt.lessons.chooser import LessonChooser, ask_for_lesson
 from napari_cryoet._qt.lessons.classroom import FollowBar, JoinDialog, ShareBar, TeachDialog
 from napari_cryoet._qt.lessons.player import LessonPlayer
-from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import main_window, push_button
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot
+from napari_cryoet._qt.widgets.controls import (
+    clear_layout,
+    column_in,
+    flow_of,
+    main_window,
+    plain_label,
+    push_button,
+)
 from napari_cryoet._qt.widgets.dock import BROWSER, Dock, is_open, open_dock
-from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.messages import Loadable, NoticeBar
 from napari_cryoet.classroom.client import ClassClient, ClassLesson, TeacherClient
-from napari_cryoet.lessons.folder import open_lesson
-from napari_cryoet.lessons.lesson import Feedback, LessonSource, Step
+from napari_cryoet.demo.write import ensure_demo_pack
+from napari_cryoet.lessons.folder import lessons_of, open_lesson
+from napari_cryoet.lessons.lesson import LESSON_NAME, Feedback, LessonSource, Step
 from napari_cryoet.locations import path_to_read
+from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
     from napari_cryoet.classroom.messages import Delivery
@@ -28,6 +44,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "Lesson"
 WRITE: Final = "Write a lesson"
+_LIST: Final = "list of lessons"  # key of a task
 
 
 def open_lesson_dock(viewer: Viewer, source: LessonSource | None = None) -> LessonDock:
@@ -253,13 +270,82 @@ class LessonDock(Dock):
     def _lay_out(self) -> None:
         self.pages = QStackedWidget()
         self.pages.addWidget(self.chooser)
-        self.whole = QVBoxLayout(self)
-        self.whole.setContentsMargins(0, 0, 0, 0)
-        self.whole.addWidget(self.pages)
-        self.whole.addWidget(self.notice)
+        self.whole = column_in(self, self.pages, self.notice, margins=(0, 0, 0, 0))
 
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)
         self.teaching.started.connect(self._on_class)
         self.teaching.ended.connect(self._leave_class)
         self.tasks.unhandled.connect(self.notice.show_error)
+
+
+class LessonChooser(QWidget):
+    """Lists lessons, above buttons that are there while the list is made too."""
+
+    chosen = Signal(object)  # LessonSource
+
+    def __init__(self, tasks: Tasks, buttons: Iterable[QPushButton]) -> None:
+        super().__init__()
+        self._tasks = tasks
+        self._list = QWidget()
+        self._rows = column_in(self._list, margins=(6, 12, 6, 6))
+        self.loadable = Loadable(self._list)
+        below = flow_of(buttons)
+        below.setContentsMargins(6, 0, 6, 6)
+        column_in(self, self.loadable, below, margins=(0, 0, 0, 0))
+        tasks.said.connect(self._on_said)
+
+    @property
+    def buttons(self) -> list[QCommandLinkButton]:
+        """The buttons of the listed lessons."""
+        return self._list.findChildren(QCommandLinkButton)
+
+    def fill(self, pack: Path | None, student: ClassClient | None) -> None:
+        """List the lessons of a student's class or of a pack, else those of the demo.
+
+        The demo is made if it isn't there.
+        """
+
+        def work(job: Job) -> tuple[LessonSource, ...]:
+            if student is not None:
+                return tuple(student.open_lesson(key, job) for key in student.lessons)
+            lessons = () if pack is None else lessons_of(pack)
+            return lessons or lessons_of(ensure_demo_pack(task=job))
+
+        retry = partial(self.fill, pack, student)
+        self.loadable.show_loading("Looking for lessons…")
+        self._tasks.run(
+            _LIST,
+            work,
+            then=self._show,
+            failed=lambda error: self.loadable.show_error(error, retry),
+        )
+
+    def take_focus(self) -> None:
+        buttons = self.buttons
+        (buttons[0] if buttons else self.loadable).setFocus()
+
+    def _on_said(self, key: object, fraction: float, text: str) -> None:
+        if key == _LIST and text:
+            stop = partial(self._tasks.stop, _LIST)
+            self.loadable.show_progress("Preparing the demo", text, fraction, stop)
+
+    def _show(self, lessons: Sequence[LessonSource]) -> None:
+        clear_layout(self._rows)
+        self._rows.addWidget(plain_label("Take a lesson", name="messageTitle"))
+        for source in lessons:
+            lesson = source.lesson
+            about = f"{lesson.minutes} minutes. {plain(lesson.description)}"
+            button = QCommandLinkButton(plain(lesson.title).replace("&", "&&"), about)
+            button.setObjectName("startChoice")
+            button.setAutoDefault(True)
+            button.clicked.connect(lambda _checked=False, source=source: self.chosen.emit(source))
+            self._rows.addWidget(button)
+        self._rows.addStretch(1)
+        self.loadable.show_content()
+
+
+def ask_for_lesson(parent: QWidget) -> Path | None:
+    """Let the user choose a lesson's file; None if none was chosen."""
+    chosen, _ = QFileDialog.getOpenFileName(parent, "Open a lesson", "", f"Lessons ({LESSON_NAME})")
+    return Path(chosen) if chosen else None

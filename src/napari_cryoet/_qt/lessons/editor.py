@@ -25,9 +25,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.lessons.chooser import ask_for_lesson
 from napari_cryoet._qt.lessons.dock import WRITE as NAME
-from napari_cryoet._qt.lessons.dock import open_lesson_dock
+from napari_cryoet._qt.lessons.dock import ask_for_lesson, open_lesson_dock
 from napari_cryoet._qt.lessons.stage import Marks
 from napari_cryoet._qt.lessons.task_form import TaskForm
 from napari_cryoet._qt.lessons.text import LessonText
