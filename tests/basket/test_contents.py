@@ -49,13 +49,17 @@ def portal(tmp_path: Path) -> Portal:
     return open_portal(write_pack(tmp_path / "pack", manifest, rows_with_richer_shapes()).folder)
 
 
+def ticked(portal: Portal, **ids: tuple[int, ...]) -> Basket:
+    return Basket(source=portal.source.name, **ids)
+
+
 def cells_in(portal: Portal, basket: Basket) -> set[tuple[str, int]]:
     plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
     return {(item.table, item.row_id) for item in plan.items}
 
 
 def test_an_annotation_has_its_richest_shape_and_metadata(portal: Portal) -> None:
-    basket = Basket(source=portal.source.name).with_ids("annotations", [21])
+    basket = ticked(portal, annotations=(21,))
     assert cells_in(portal, basket) == {
         ("annotationFiles", 54),
         ("annotations", 21),
@@ -64,18 +68,12 @@ def test_an_annotation_has_its_richest_shape_and_metadata(portal: Portal) -> Non
     assert cells_in(portal, basket.with_choices(metadata=False)) == {("annotationFiles", 54)}
     every = basket.with_choices(metadata=False, shapes="all")
     assert cells_in(portal, every) == {("annotationFiles", 51), ("annotationFiles", 54)}
-    shape = (
-        Basket(source=portal.source.name)
-        .with_ids("annotation_shapes", [61])
-        .with_choices(metadata=False)
-    )
+    shape = ticked(portal, annotation_shapes=(61,)).with_choices(metadata=False)
     assert cells_in(portal, shape) == {("annotationFiles", 51)}
 
 
 def test_a_mask_has_the_chosen_format_if_available(portal: Portal) -> None:
-    basket = (
-        Basket(source=portal.source.name).with_ids("annotations", [22]).with_choices(metadata=False)
-    )
+    basket = ticked(portal, annotations=(22,)).with_choices(metadata=False)
     assert cells_in(portal, basket) == {("annotationFiles", 52)}
     basket = basket.with_choices(volume_format="mrc")
     assert cells_in(portal, basket) == {("annotationFiles", 53)}
@@ -92,49 +90,31 @@ def test_a_mask_has_the_chosen_format_if_available(portal: Portal) -> None:
 def test_annotations_can_include_one_tomogram_by_processing(
     portal: Portal, processing: str, tomogram: set[int]
 ) -> None:
-    basket = (
-        Basket(source=portal.source.name)
-        .with_ids("annotations", [21])
-        .with_choices(with_tomogram=processing)
-    )
-    assert {
-        row_id for table, row_id in cells_in(portal, basket) if table == "tomograms"
-    } == tomogram
-    ticked = basket.with_ids("tomograms", [11])
-    assert {row_id for table, row_id in cells_in(portal, ticked) if table == "tomograms"} == {11}
+
+    def tomograms_of(basket: Basket) -> set[int]:
+        return {row_id for table, row_id in cells_in(portal, basket) if table == "tomograms"}
+
+    basket = ticked(portal, annotations=(21,)).with_choices(with_tomogram=processing)
+    assert tomograms_of(basket) == tomogram
+    assert tomograms_of(basket.with_ids("tomograms", [11])) == {11}
 
 
 def test_a_tilt_series_includes_its_angles(portal: Portal) -> None:
-    basket = Basket(source=portal.source.name).with_ids("tilt_series", [71])
-    runs = ask_basket_runs(portal, basket)
-    assert {item.column for item in plan_basket(basket, runs, portal).items} == {
-        "httpsMrcFile",
-        "httpsAngleList",
-    }
+    basket = ticked(portal, tilt_series=(71,))
+    items = plan_basket(basket, ask_basket_runs(portal, basket), portal).items
+    assert {item.column for item in items} == {"httpsMrcFile", "httpsAngleList"}
 
 
 def test_runs_and_datasets_include_every_listed_file(portal: Portal) -> None:
-    runs = ask_basket_runs(
-        portal, Basket(source=portal.source.name).with_ids("datasets", [DATASET])
-    )
-    every = plan_cells(runs.rows, None, every_cell(runs.rows)).items
-    for basket in (
-        Basket(source=portal.source.name).with_ids("datasets", [DATASET]),
-        Basket(source=portal.source.name).with_ids("runs", [RUN, OTHER_RUN]),
-    ):
-        assert {item.path for item in plan_basket(basket, runs, portal).items} == {
-            item.path for item in every
-        }
+    whole = ticked(portal, datasets=(DATASET,))
+    rows = ask_basket_runs(portal, whole).rows
+    every = {(item.table, item.row_id) for item in plan_cells(rows, None, every_cell(rows)).items}
+    assert cells_in(portal, whole) == every
+    assert cells_in(portal, ticked(portal, runs=(RUN, OTHER_RUN))) == every
     frames = {"frames", "gainFiles", "frameAcquisitionFiles"}
-    left = (
-        Basket(source=portal.source.name)
-        .with_ids("datasets", [DATASET])
-        .with_choices(leave_out=("frames",))
-    )
-    assert cells_in(portal, left) == {
-        (item.table, item.row_id) for item in every if item.table not in frames
-    }
-    assert cells_in(portal, Basket(source=portal.source.name).with_ids("runs", [OTHER_RUN])) >= {
+    left = cells_in(portal, whole.with_choices(leave_out=("frames",)))
+    assert left == {cell for cell in every if cell[0] not in frames}
+    assert cells_in(portal, ticked(portal, runs=(OTHER_RUN,))) >= {
         ("frames", 81),
         ("gainFiles", 91),
     }
@@ -142,11 +122,9 @@ def test_runs_and_datasets_include_every_listed_file(portal: Portal) -> None:
 
 def test_contents_match_the_plan(portal: Portal) -> None:
     for basket in (
-        Basket(source=portal.source.name).with_ids("datasets", [DATASET]),
-        Basket(source=portal.source.name)
-        .with_ids("annotations", [21, 22])
-        .with_choices(with_tomogram="default"),
-        Basket(source=portal.source.name).with_ids("tomograms", [11, 12]).with_choices(level=1),
+        ticked(portal, datasets=(DATASET,)),
+        ticked(portal, annotations=(21, 22)).with_choices(with_tomogram="default"),
+        ticked(portal, tomograms=(11, 12)).with_choices(level=1),
     ):
         contents = choose(basket, KnownRuns(portal).of(basket)).contents
         plan = plan_basket(basket, ask_basket_runs(portal, basket), portal)
@@ -155,40 +133,30 @@ def test_contents_match_the_plan(portal: Portal) -> None:
 
 
 def test_contents_are_counted_by_run_and_kind(portal: Portal) -> None:
-    basket = (
-        Basket(source=portal.source.name)
-        .with_ids("annotations", [21, 22])
-        .with_ids("tomograms", [12])
-        .with_choices(metadata=False)
-    )
+    basket = ticked(portal, annotations=(21, 22), tomograms=(12,)).with_choices(metadata=False)
     contents = choose(basket, KnownRuns(portal).of(basket)).contents
     size = sum(len(content) for key, content in sample_files().items() if "mask.zarr" in key) + 720
     assert contents.run_ids == (RUN,)
     assert contents.parts["tomograms"].size_bytes == 800
     assert contents.parts["annotations"].size_bytes == size
     assert contents.summary.startswith("1 run · 3 files · ")
-    empty = Basket(source=portal.source.name)
+    empty = ticked(portal)
     assert choose(empty, KnownRuns(portal).of(empty)).contents.summary == ""
 
 
 def test_each_coarser_level_counts_an_eighth(portal: Portal) -> None:
-    basket = Basket(source=portal.source.name).with_ids("tomograms", [12]).with_choices(level=1)
+    basket = ticked(portal, tomograms=(12,)).with_choices(level=1)
     size = choose(basket, KnownRuns(portal).of(basket)).contents.total.size_bytes
     assert 800 - size == pytest.approx(800 / (1 + 1 / 8 + 1 / 64), abs=1)
 
 
 def test_missing_ids_are_listed(portal: Portal) -> None:
-    basket = (
-        Basket(source=portal.source.name)
-        .with_ids("annotations", [21, 99])
-        .with_ids("runs", [77])
-        .with_ids("tomograms", [98])
-    )
+    basket = ticked(portal, annotations=(21, 99), runs=(77,), tomograms=(98,))
     chosen = choose(basket, KnownRuns(portal).of(basket))
     missing, *_ = remarks_on(chosen)
     assert missing.ids == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
     assert chosen.contents.run_ids == (RUN,)
-    gone = Basket(source=portal.source.name).with_ids("annotations", [99])
+    gone = ticked(portal, annotations=(99,))
     with pytest.raises(DownloadError, match="Nothing"):
         plan_basket(gone, ask_basket_runs(portal, gone), portal)
 
@@ -197,7 +165,7 @@ def test_adding_ids_of_a_known_run_sends_no_query(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known_runs = KnownRuns(portal)
-    basket = Basket(source=portal.source.name).with_ids("annotations", [21])
+    basket = ticked(portal, annotations=(21,))
     known_runs.of(basket)
     queries: list[str] = []
     query = portal.query
@@ -212,14 +180,14 @@ def test_adding_ids_of_a_known_run_sends_no_query(
     chosen = choose(basket, known_runs.of(basket.with_ids("tomograms", [12])))
     assert chosen.contents.run_ids == (RUN,)
     assert not queries
-    assert [*known_runs.of(Basket(source=portal.source.name))] == []
+    assert [*known_runs.of(ticked(portal))] == []
 
 
 def test_rows_not_fetched_after_a_stop_are_not_missing(portal: Portal) -> None:
     known_runs = KnownRuns(portal)
     task = Task()
     task.stop()
-    basket = Basket(source=portal.source.name).with_ids("annotations", [21])
+    basket = ticked(portal, annotations=(21,))
     with pytest.raises(StoppedError):
         known_runs.of(basket, task=task)
     assert choose(basket, known_runs.of(basket)).contents.run_ids == (RUN,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import date
 
 import msgspec
@@ -135,32 +134,6 @@ def test_matches_list_datasets_and_rows_for_each_condition(small):
 def test_words_may_match_different_runs_of_a_dataset(small):
     matches = small.find(Search(text="80S plasma"))
     assert (matches.dataset_ids, matches.run_ids) == ((10,), ())
-
-
-def test_two_conditions_on_a_run_match_plain_sql(index, rows):
-    database = sqlite3.connect(":memory:")
-    for table in ("annotations", "annotationShapes"):
-        names = list(rows[table][0])
-        database.execute(f"CREATE TABLE {table} ({', '.join(names)})")
-        cells = ([row[name] for name in names] for row in rows[table])
-        database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", cells)
-    query = """
-        SELECT DISTINCT runId FROM annotations JOIN annotationShapes ON annotationShapes.annotationId = annotations.id
-        WHERE objectName IN ('ribosome', 'cytosolic ribosome', '70S ribosome', '80S ribosome with HCV-IRES')
-          AND shapeType IN ('Point', 'OrientedPoint') AND groundTruthStatus
-        INTERSECT
-        SELECT DISTINCT runId FROM annotations JOIN annotationShapes ON annotationShapes.annotationId = annotations.id
-        WHERE objectName IN ('membrane', 'plasma membrane', 'mitochondrial outer membrane')
-          AND shapeType = 'SegmentationMask'
-    """
-    points = Condition(
-        objects=("ribosome",), shapes=("Point", "OrientedPoint"), is_ground_truth=True
-    )
-    masks = Condition(objects=("membrane",), shapes=("SegmentationMask",))
-    matches = index.find(Search(annotations=(points, masks)))
-
-    assert matches.run_ids
-    assert set(matches.run_ids) == {run for (run,) in database.execute(query)}
 
 
 def test_a_search_round_trips_as_json():

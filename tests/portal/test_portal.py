@@ -92,22 +92,13 @@ def test_the_catalogue_and_a_run_page_need_one_request_each(large):
     assert portal.catalogue() is catalogue
     assert len(asker.requests) == before + 2
     row = next(row for row in catalogue.rows if row.id == 10_302)
-    assert (len(catalogue.rows), row.run_count, row.tomogram_count, row.annotation_count) == (
-        370,
-        5000,
-        1,
-        140,
-    )
+    counts = (row.run_count, row.tomogram_count, row.annotation_count)
+    assert (len(catalogue.rows), *counts) == (370, 5000, 1, 140)
     assert sum(each.count for each in row.objects) == 140
-    assert (set(row.shapes), row.authors[0].name) == (
-        {"OrientedPoint", "SegmentationMask"},
-        "Author 302",
-    )
-    assert (len(page.annotations), len(page.annotation_shapes), len(page.annotation_files)) == (
-        140,
-        280,
-        420,
-    )
+    assert {*row.shapes} == {"OrientedPoint", "SegmentationMask"}
+    assert row.authors[0].name == "Author 302"
+    records = (page.annotations, page.annotation_shapes, page.annotation_files)
+    assert [*map(len, records)] == [140, 280, 420]
     assert all(file.shape.annotation.run is page.run for file in page.annotation_files)
     assert sorted(len(each.authors) for each in page.annotations) == [3] * 139 + [130]
 
@@ -155,17 +146,13 @@ def test_open_portal_sends_no_request(tmp_path):
 
 
 def test_only_the_live_portal_links_to_its_site():
-    assert (
-        Source("live", LIVE_URL, "Live", PORTAL_TERMS).page_url("run", 1)
-        == f"{PORTAL_TERMS.site}/runs/1"
-    )
+    live = Source("live", LIVE_URL, "Live", PORTAL_TERMS)
+    assert live.page_url("run", 1) == f"{PORTAL_TERMS.site}/runs/1"
     for kind in ("pack", "url", "demo"):
         assert Source(kind, "here", "Mine", PORTAL_TERMS).page_url("run", 1) == ""
     own = Terms(site="https://portal.example.org")
-    assert (
-        Source("url", "there", "Class", own).page_url("dataset", 7)
-        == "https://portal.example.org/datasets/7"
-    )
+    other = Source("url", "there", "Class", own)
+    assert other.page_url("dataset", 7) == "https://portal.example.org/datasets/7"
 
 
 @pytest.fixture
@@ -187,13 +174,8 @@ AWAY = NetworkError("The server is away.", status=503)
 
 
 def every_page(portal: Portal):
-    pages = (
-        portal.catalogue(),
-        portal.dataset_page(5),
-        portal.run_page(6),
-        portal.deposition_page(4),
-    )
-    return pages, portal.lookup(6)
+    lists = portal.catalogue(), portal.dataset_page(5)
+    return (*lists, portal.run_page(6), portal.deposition_page(4)), portal.lookup(6)
 
 
 def test_seen_pages_open_offline_with_their_date(remote, tmp_path):
@@ -205,10 +187,8 @@ def test_seen_pages_open_offline_with_their_date(remote, tmp_path):
     again, same_lists = every_page(open_remote())
     for before, after in zip(seen, again, strict=True):
         assert after.freshness.is_offline
-        assert (after.freshness.fetched_at, after.freshness.reason) == (
-            before.freshness.fetched_at,
-            AWAY.message,
-        )
+        assert after.freshness.fetched_at == before.freshness.fetched_at
+        assert after.freshness.reason == AWAY.message
     assert again[0].rows == seen[0].rows
     assert again[2].run == seen[2].run
     assert same_lists == lists
