@@ -36,6 +36,11 @@ from napari_cryoet._qt.streaming.progressive import stream_of
 while not stream_of(viewer.layers[0]).state.is_exact:
     napari.qt.get_qapp().processEvents()
 """
+DOCK = """
+from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
+open_dock(viewer, BROWSER)
+napari.qt.get_qapp().processEvents()
+"""
 
 
 def test_opening_a_plane_imports_what_it_needs(tmp_path):
@@ -45,6 +50,13 @@ def test_opening_a_plane_imports_what_it_needs(tmp_path):
     assert imports.chains(ROOMS | HEAVY) == []
     assert len(imports) <= 400
     assert len(imports.ours()) <= 80
+
+
+def test_the_dock_alone_imports_no_room():
+    rooms = {*ROOMS, "napari_cryoet.download", "napari_cryoet._qt.files", "napari_cryoet._qt.ortho"}
+    imports = Imports(DOCK, before=WINDOW)
+    assert imports.chains(rooms | HEAVY) == []
+    assert len(imports) <= 165
 
 
 def test_import_and_help_load_nothing_else():

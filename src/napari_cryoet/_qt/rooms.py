@@ -108,7 +108,7 @@ BASKET_FILES: Final = (
 SOURCE: Final[tuple[str, ...]] = ("napari_cryoet._qt.basket.room:add_basket",)
 #: What starts once the window is shown. It is imported on the GUI thread: importing another module
 #: of Qt beside it crashes PyQt.
-LATER: Final = ("napari_cryoet._qt.views.handover:take_links",)
+LATER: Final[tuple[str, ...]] = ("napari_cryoet._qt.views.handover:take_links",)
 
 
 def call(target: str, *arguments: Any) -> Any:

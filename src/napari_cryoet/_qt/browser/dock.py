@@ -13,7 +13,7 @@ import msgspec
 import napari
 from napari.layers import Layer, Points
 from qtpy.QtCore import QMimeData, QSize, Qt
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QPaintEvent, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from napari_cryoet._qt.browser.data_use import HeldDataDialog, NetworkUse
@@ -47,7 +47,7 @@ from napari_cryoet.settings import LeftPage, Recent, Settings
 from napari_cryoet.wording import nm_text, plain
 
 _LINK: Final = "a link"  # topic of notices
-_LATER_MS: Final = 500  # after the dock was made
+_LATER_MS: Final = 500  # after the first paint
 _SAVE_AFTER_MS: Final = 500  # so that typing doesn't write a file for each letter
 
 
@@ -119,9 +119,9 @@ class PortalBrowser(Dock):
         for key, target in KEYS.items():
             self.add_key(key, partial(call, target, self))
         self._connect_network()
-        start_soon = single_shot(self, _LATER_MS, self._start_later)
-        start_soon.start()
-        self.at_close(start_soon.stop)
+        self._later = LATER
+        self._start_soon = single_shot(self, _LATER_MS, self._start_later)
+        self.at_close(self._start_soon.stop)
         self._recall()
 
     def use_source(self, source: str | Path, *, returns: bool = False) -> None:
@@ -203,6 +203,11 @@ class PortalBrowser(Dock):
         self.screens.search.set_quietly("")  # the same link may be dropped again
         self.screens.search.setText(text)
 
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        super().paintEvent(event)
+        if self._later and not self._start_soon.isActive():
+            self._start_soon.start()
+
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Close the windows of tilt series when napari's window closes."""
         super().hideEvent(event)
@@ -263,9 +268,10 @@ class PortalBrowser(Dock):
 
     def _start_later(self) -> None:
         """Start what isn't needed for the first look at the window."""
-        for target in LATER:
+        for target in self._later:
             with suppress(ImportError):  # small systems lack a library of QtNetwork
                 call(target, self)
+        self._later = ()
 
     def _recall(self) -> None:
         self._show_recent()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
@@ -30,7 +30,6 @@ from napari_cryoet._qt.layers.ownership import (
     key_of,
     tag,
 )
-from napari_cryoet._qt.picks.edits import EditLog, edits_of
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, make_layer, stream_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
@@ -45,6 +44,9 @@ from napari_cryoet.layers.load import (
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
+
+if TYPE_CHECKING:
+    from napari_cryoet._qt.picks.edits import EditLog
 
 #: Metadata key: the layer was visible when another run was shown, and becomes visible again with
 #: its own run.
@@ -140,8 +142,7 @@ class LayerManager(QObject):
 
     def edits(self, key: LayerKey) -> EditLog | None:
         """The hand edits of a key's picks; None if it has no layer of picks."""
-        layer = self._main(key)
-        return edits_of(layer) if isinstance(layer, Points) else None
+        return _edits_of(self._main(key))
 
     def streams(self) -> list[tuple[Layer, StreamStatus]]:
         """All streamed layers from bottom to top, including duplicates and layers that napari opened."""
@@ -425,7 +426,7 @@ class LayerManager(QObject):
         self._listened.append(layer)
         for emitter in appearance_events(layer):
             emitter.connect(self._on_appearance)
-        log = edits_of(layer) if isinstance(layer, Points) else None
+        log = _edits_of(layer)
         if log is not None:
             log.changed.connect(self.edits_changed)
 
@@ -461,3 +462,11 @@ def _is_waiting(layer: Layer) -> bool:
 
 def _set_waiting(layer: Layer, waits: bool) -> None:
     layer.metadata[_WAITS] = waits
+
+
+def _edits_of(layer: Layer | None) -> EditLog | None:
+    if not isinstance(layer, Points):
+        return None
+    from napari_cryoet._qt.picks.edits import edits_of  # here, as it brings reviews
+
+    return edits_of(layer)
