@@ -82,8 +82,8 @@ def make_tomogram(**fields):
         "offset_z": 0,
         "https_omezarr_dir": f"{FILES}/10000/TS_026/TS_026.zarr",
         "authors": (
-            Author(name="Irene de Teresa", author_list_order=1),
             Author(name="Sara Götz", author_list_order=0),
+            Author(name="Irene de Teresa", author_list_order=1),
         ),
         "deposition": DepositionTitle(id=10301, title="S. pombe"),
         "publications": "10.1038/s41592-022-01746-2, EMPIAR-10988",
