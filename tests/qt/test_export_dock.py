@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Points
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.files import export_dock
@@ -20,8 +19,7 @@ from napari_cryoet.picks import Picks
 def layer(viewer_model):
     about = {"authors": ["Ada"], "run_name": "TS_026", "object_name": "cytosolic ribosome"}
     picks = Picks([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]], 10.0, about=about)
-    layers = add_layers(viewer_model, load_picks(picks, name="ribosomes"))
-    return next(layer for layer in layers if isinstance(layer, Points))
+    return add_layers(viewer_model, load_picks(picks, name="ribosomes"))[-1]
 
 
 @pytest.fixture

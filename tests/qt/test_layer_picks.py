@@ -12,7 +12,8 @@ from napari.layers.points._points_mouse_bindings import select
 from napari_cryoet._qt.layers.placement import PlacementError
 from napari_cryoet._qt.picks.layer_picks import live_picks_of, picks_of, placed_picks_of
 from napari_cryoet._qt.viewer.adding import add_layers
-from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_spec
+from napari_cryoet.layers.load import load_picks
+from napari_cryoet.layers.specs import PICK_ID, PICKS_KEY
 from napari_cryoet.picks import Picks
 
 ROTATIONS = np.stack(
@@ -41,21 +42,9 @@ def viewer(viewer_model):
     return viewer_model
 
 
-def add_picks(viewer, picks):
-    common = {
-        "scale": (10.0,) * 3,
-        "units": ("angstrom",) * 3,
-        "metadata": {METADATA_KEY: {"kind": "annotation"}},
-    }
-    spec = points_spec(
-        picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10
-    )
-    return add_layers(viewer, [spec])[0]
-
-
 @pytest.fixture
 def layer(viewer, picks):
-    return add_picks(viewer, picks)
+    return add_layers(viewer, load_picks(picks, name="picks"))[-1]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import npe2
 import numpy as np
 import pytest
 from napari._qt.qt_viewer import QFileDialog
-from napari.layers import Points
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QInputDialog, QMessageBox
 
@@ -24,11 +23,7 @@ WORLD = {"scale": (10.0,) * 3, "units": "angstrom"}
 
 
 def add_picks(viewer, name="80S"):
-    return next(
-        layer
-        for layer in add_layers(viewer, load_picks(two_picks(), name=name))
-        if isinstance(layer, Points)
-    )
+    return add_layers(viewer, load_picks(two_picks(), name=name))[-1]
 
 
 class TestSaveFromScript:
