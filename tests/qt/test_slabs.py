@@ -10,7 +10,7 @@ from napari_cryoet._qt.picks.slabs import Elsewhere, elsewhere, show_as_discs, s
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
+from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, picks_specs
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import open_pyramid
 
@@ -54,12 +54,7 @@ def add_picks(viewer, planes):
     positions = [[z, 5.0, 5.0] for z in planes]
     picks = Picks(positions, SPACING, rotations_zyx=np.tile(np.eye(3), (len(positions), 1, 1)))
     look = {"color": (1, 0, 0, 1), "diameter_angstrom": 60, "spacing_angstrom": SPACING}
-    specs = [
-        points_spec(picks, COMMON, name="picks", **look),
-        arrows_spec(picks, COMMON, name="picks", **look),
-    ]
-    add_layers(viewer, specs)
-    return viewer.layers["picks"]
+    return add_layers(viewer, picks_specs(picks, COMMON, name="picks", **look))[-1]
 
 
 def wait_for(qtbot, layer, expected):

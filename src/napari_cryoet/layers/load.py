@@ -24,11 +24,10 @@ from napari_cryoet.layers.specs import (
     METADATA_KEY,
     UNKNOWN_SPACING_ANGSTROM,
     LayerSpec,
-    arrows_spec,
     image_spec,
     labels_spec,
     layer_name,
-    points_spec,
+    picks_specs,
     surface_spec,
     world,
 )
@@ -377,15 +376,15 @@ def _of_download(location: Location) -> Provenance:
 
 
 def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple[LayerSpec, ...]:
-    common = world(picks.about, picks.spacing_angstrom)
-    looks: dict[str, Any] = {
-        "color": color,
-        "diameter_angstrom": diameter,
-        "spacing_angstrom": picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM,
-    }
-    points = points_spec(picks, common, name=name, **looks)
-    arrows = arrows_spec(picks, common, name=name, **looks)
-    return (points,) if arrows is None else (points, arrows)
+    specs = picks_specs(
+        picks,
+        world(picks.about, picks.spacing_angstrom),
+        name=name,
+        color=color,
+        diameter_angstrom=diameter,
+        spacing_angstrom=picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM,
+    )
+    return tuple(specs)
 
 
 @contextmanager

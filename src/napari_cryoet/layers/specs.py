@@ -228,6 +228,16 @@ def whole_range(dtype: np.dtype[Any]) -> tuple[float, float]:
 # picks
 
 
+def picks_specs(picks: Picks, common: dict[str, Any], **looks: Any) -> list[LayerSpec]:
+    """Create the Points layer of picks, and that of their arrows if they have rotations.
+
+    ``looks`` are the arguments of `points_spec`.
+    """
+    arrows = arrows_spec(picks, common, **looks)
+    points = points_spec(picks, common, **looks)
+    return [points] if arrows is None else [points, arrows]
+
+
 def points_spec(
     picks: Picks,
     common: dict[str, Any],

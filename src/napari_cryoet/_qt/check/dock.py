@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.layers.placement import placement_of
+from napari_cryoet._qt.layers.placement import placement_of, placing_of
 from napari_cryoet._qt.picks.layer_picks import (
     are_picks,
     is_volume,
@@ -44,7 +44,7 @@ from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.check.findings import Findings, Mark, Statement, check_picks
 from napari_cryoet.exceptions import CryoETError, FormatError
-from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
+from napari_cryoet.layers.specs import METADATA_KEY, picks_specs
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Volume, checked_spacing
 from napari_cryoet.wording import count_text, plain
@@ -153,23 +153,15 @@ class CheckDock(Dock):
         if findings is None or checked is None or findings.suggestion is None:
             return
         picks, image = findings.suggested_picks(), checked.image
-        name = f"{findings.suggestion.words()} · {checked.points.name}"
-        common: dict[str, Any] = {
-            "scale": image.scale,
-            "translate": image.translate,
-            "affine": np.array(image.affine.affine_matrix),
-            "units": image.units,
-            "axis_labels": image.axis_labels,
-            "metadata": {METADATA_KEY: picks.about},
-        }
-        look: dict[str, Any] = {
-            "color": rgba_of(PALETTE["mint"]),
-            "diameter_angstrom": findings.diameter_angstrom,
-            "spacing_angstrom": findings.frame.mean_spacing,
-        }
-        specs = [points_spec(picks, common, name=name, **look)]
-        arrows = arrows_spec(picks, common, name=name, **look)
-        added = add_layers(self.viewer, specs if arrows is None else [*specs, arrows])
+        specs = picks_specs(
+            picks,
+            placing_of(image) | {"metadata": {METADATA_KEY: picks.about}},
+            name=f"{findings.suggestion.words()} · {checked.points.name}",
+            color=rgba_of(PALETTE["mint"]),
+            diameter_angstrom=findings.diameter_angstrom,
+            spacing_angstrom=findings.frame.mean_spacing,
+        )
+        added = add_layers(self.viewer, specs)
         self.viewer.layers.selection.active = added[-1]
 
     def _select(self, rows: NDArray[np.intp]) -> None:

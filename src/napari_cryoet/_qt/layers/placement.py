@@ -101,6 +101,12 @@ def placement_of(layer: Layer, *, may_flip: bool = False) -> Placement:
     return placement
 
 
+def placing_of(layer: Layer) -> dict[str, Any]:
+    """The options that place a new layer like this one."""
+    placing = {name: getattr(layer, name) for name in (*PLACING, "axis_labels")}
+    return placing | {"affine": np.array(layer.affine.affine_matrix)}
+
+
 def world_position(viewer: ViewerModel, layer: Layer, point: ArrayLike) -> NDArray[np.float64]:
     """A point of a layer in the viewer's world, whose units may differ from the layer's."""
     position = np.asarray(layer.data_to_world(point), dtype=np.float64)

@@ -12,12 +12,12 @@ from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
 from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.layers.placement import PLACING, world_position
+from napari_cryoet._qt.layers.placement import placing_of, world_position
 from napari_cryoet._qt.ortho.cursor import move_sliders, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import live_picks_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.appearance.colors import rgba_of
-from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
+from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, picks_specs
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.review.review import Review, kept_picks, rejected_picks
@@ -193,21 +193,19 @@ def fly_to(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
 def result_specs(layer: Points, review: Review) -> list[LayerSpec]:
     """Layers of the kept and of the rejected picks, if any, placed like the reviewed layer."""
     specs: list[LayerSpec] = []
-    common: dict[str, Any] = {name: getattr(layer, name) for name in (*PLACING, "axis_labels")}
-    common["affine"] = np.array(layer.affine.affine_matrix)
-    looks: dict[str, Any] = {
-        "diameter_angstrom": float(np.median(layer.size)) if len(layer.size) else 10.0,
-        "spacing_angstrom": 1.0,
-    }
     for verdict, chosen in ((Verdict.KEPT, kept_picks), (Verdict.REJECTED, rejected_picks)):
         picks, (color, symbol) = chosen(review.picks, review.decisions), _LOOKS[verdict]
         about = about_of(layer).updated(picks.about)
         about = about.updated(Provenance(more={"review": verdict.word}))
-        common["metadata"], looks["color"] = {METADATA_KEY: about}, rgba_of(color)
-        name = f"{verdict.word} {len(picks):,} · {layer.name}"
-        points = points_spec(picks, common, name=name, **looks)
+        points, *arrows = picks_specs(
+            picks,
+            placing_of(layer) | {"metadata": {METADATA_KEY: about}},
+            name=f"{verdict.word} {len(picks):,} · {layer.name}",
+            color=rgba_of(color),
+            diameter_angstrom=float(np.median(layer.size)) if len(layer.size) else 10.0,
+            spacing_angstrom=1.0,
+        )
         points.options["symbol"] = symbol
-        arrows = arrows_spec(picks, common, name=name, **looks)
         if len(picks):
-            specs += [points] if arrows is None else [points, arrows]
+            specs += [points, *arrows]
     return specs
