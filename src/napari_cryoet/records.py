@@ -65,7 +65,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
         parts = [
             f"{name}={_short(value)}"
             for name, value in _values_of(self).items()
-            if _is_given(value) and not name.startswith(("s3_", "https_"))
+            if value not in (None, "", ()) and not name.startswith(("s3_", "https_"))
         ]
         return f"{type(self).__name__}({shorten(', '.join(parts), _REPR_WIDTH, placeholder=' …')})"
 
@@ -97,10 +97,6 @@ def _cell(value: Any) -> Any:
         names = ("name", "object_name", "title", "id")
         return next((getattr(value, name) for name in names if hasattr(value, name)), str(value))
     return value
-
-
-def _is_given(value: Any) -> bool:
-    return value is not None and value not in ("", ())
 
 
 def _short(value: Any) -> str:

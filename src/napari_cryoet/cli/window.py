@@ -73,14 +73,16 @@ def demo(
     """
     from napari_cryoet.demo.rows import RUNS
 
-    window = {
-        "which": which,
-        "unaligned": unaligned,
-        "screenshot": screenshot,
-        "size": size,
-        "timeout": timeout,
-    }
-    return open_source(context, "demo", run=RUNS[0].id, **window)
+    return open_source(
+        context,
+        "demo",
+        run=RUNS[0].id,
+        which=which,
+        unaligned=unaligned,
+        screenshot=screenshot,
+        size=size,
+        timeout=timeout,
+    )
 
 
 @app.command("open")

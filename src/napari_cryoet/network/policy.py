@@ -44,10 +44,6 @@ class Policy:
         self._reserved_bytes = 0  # for requests in flight
         self._lock = threading.Lock()
 
-    def restart(self) -> None:
-        """Reset the count of received bytes."""
-        self.received_bytes = 0
-
     @property
     def saves_data(self) -> bool:
         """Whether the data saver is on."""

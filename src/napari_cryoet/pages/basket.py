@@ -360,11 +360,10 @@ def _on_spacings(tomograms: Collection[Tomogram]) -> Iterator[Remark]:
 
 
 def _on_automated(annotations: Mapping[int, Annotation]) -> Iterator[Remark]:
-    if annotations and not any(map(_is_by_people, annotations.values())):
+    by_people = [
+        each.ground_truth_status or each.method_type != "automated" for each in annotations.values()
+    ]
+    if by_people and not any(by_people):
         are = count_text(len(annotations), "annotation is", "annotations are all")
         text = f"{are} automated, and not marked as ground truth."
         yield Remark(kind="automated", text=text, ids={"annotations": tuple(annotations)})
-
-
-def _is_by_people(annotation: Annotation) -> bool:
-    return bool(annotation.ground_truth_status) or annotation.method_type != "automated"

@@ -32,16 +32,9 @@ class BasketPart(NamedTuple):
         """The annotation of a shape, since one of its shapes stands for all."""
         return self.annotation_id or self.id
 
-
-class Parent(NamedTuple):
-    """A ticked run or dataset that contains a record."""
-
-    kind: RecordKind
-    id: int
-
     @property
     def name(self) -> str:
-        """``DS-10000`` or ``RN-506``."""
+        """The id of a dataset or a run: ``DS-10000`` or ``RN-506``."""
         return f"{ID_PREFIXES[self.kind.removesuffix('s')]}-{self.id}"
 
 
@@ -82,7 +75,7 @@ class BasketTicks:
         is_partial = ticked or any(map(self._is_touched, parts))
         return Tick(TickState.PARTIAL if is_partial else TickState.OFF)
 
-    def parent_of(self, record: Any) -> Parent | None:
+    def parent_of(self, record: Any) -> BasketPart | None:
         """The ticked run or dataset that contains a record or one of its parts."""
         parents = map(self._ticked_parent, parts_of(record))
         return next((parent for parent in parents if parent is not None), None)
@@ -109,14 +102,14 @@ class BasketTicks:
     def _is_touched(self, part: BasketPart) -> bool:
         return self.details is not None and part.id in self.details.touched.get(part.kind, ())
 
-    def _ticked_parent(self, part: BasketPart) -> Parent | None:
+    def _ticked_parent(self, part: BasketPart) -> BasketPart | None:
         dataset_id = part.dataset_id
         if not dataset_id and self.details is not None:
             records = self.details.chosen.known.records.get(part.run_id)
             dataset_id = 0 if records is None else records.run.dataset_id
         if part.run_id in self._ids["runs"]:
-            return Parent("runs", part.run_id)
-        return Parent("datasets", dataset_id) if dataset_id in self._ids["datasets"] else None
+            return BasketPart("runs", part.run_id)
+        return BasketPart("datasets", dataset_id) if dataset_id in self._ids["datasets"] else None
 
     def _other_shapes(self, parts: Collection[BasketPart]) -> set[int]:
         """The remaining shapes to download of ticked annotations, when only some are unticked."""
