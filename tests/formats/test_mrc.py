@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
-from napari_cryoet.formats.mrc import open_mrc, parse_header
+from napari_cryoet.formats.mrc import parse_header
+from napari_cryoet.volumes.opening import open_mrc
 
 SHAPE = (6, 11, 7)
 IMOD = 1146047817

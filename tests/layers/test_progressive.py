@@ -4,9 +4,9 @@ import mrcfile
 import numpy as np
 import pytest
 
-from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.layers.progressive import layer_specs
 from napari_cryoet.streaming import open_pyramid, pyramid_of
+from napari_cryoet.volumes.opening import open_mrc
 from ome_images import noise, write_image
 from server import Server
 

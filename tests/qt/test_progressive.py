@@ -12,11 +12,11 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet._qt import seam
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.exceptions import StreamError
-from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.streaming import Pyramid, open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
+from napari_cryoet.volumes.opening import open_mrc
 from ome_images import write_image
 from qt.two_picks import messages
 from server import Server

@@ -1,4 +1,4 @@
-"""MRC2014 volumes (.mrc, .map, .rec): write them, and open them lazily from disk or over HTTP.
+"""MRC2014 volumes (.mrc, .map, .rec): read their headers, and write them.
 
 A file has a header of 1,024 bytes, an extended header of ``nsymbt`` bytes, then the voxels,
 sections slowest; see https://www.ccpem.ac.uk/mrc_format.
@@ -20,17 +20,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
+from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs
-from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.task import UNWATCHED, Task
-
-if TYPE_CHECKING:
-    from napari_cryoet.streaming.level import Level
 
 HEADER_BYTES: Final = 1024
 #: Numbers along z, y and x.
@@ -71,47 +67,6 @@ class MrcHeader:
         """The number of sections, rows and columns."""
         sections, rows, columns = (self.shape_zyx[self.axis_order.index(axis)] for axis in range(3))
         return sections, rows, columns
-
-
-def open_mrc(url_or_path: PathOrUrl, *, task: Task = UNWATCHED) -> tuple[list[Level], MrcHeader]:
-    """Open an MRC file as a list of one dask array in z, y, x, and its header.
-
-    Only the header is read.
-    """
-    from napari_cryoet.streaming.pyramid import open_raw
-    from napari_cryoet.streaming.sources import read_file
-
-    location = Location.of(url_or_path)
-    where = location.shown()
-    start = read_file(location, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, task=task)
-    if start is None:
-        raise FormatError(f"There is no file {where}.")
-    header = parse_header(start.content, where)
-    voxel_bytes = header.dtype.itemsize
-    end, size_bytes = header.offset + math.prod(header.shape_zyx) * voxel_bytes, start.total_bytes
-    if size_bytes is None:
-        last = read_file(
-            location,
-            start=end - voxel_bytes,
-            length=voxel_bytes,
-            limit_bytes=voxel_bytes,
-            task=task,
-        )
-        size_bytes = end - voxel_bytes + len(last.content if last else b"")
-    if size_bytes < end:
-        raise StreamError(
-            f"{where} is cut short: it ends before the last of its {header.stored_shape[0]} planes."
-        )
-    pyramid = open_raw(
-        location,
-        header.stored_shape,
-        header.dtype,
-        offset=header.offset,
-        etag=start.etag,
-        axes=("z", "y", "x"),
-        order=header.axis_order,
-    )
-    return pyramid.levels, header
 
 
 def write_mrc(

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from napari_cryoet.exceptions import FormatError, OtherKindError
+from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
 from napari_cryoet.locations import Location, PathOrUrl
@@ -27,8 +27,9 @@ from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes.volume import Volume
 
 if TYPE_CHECKING:
-    from napari_cryoet.formats.mrc import Triple
+    from napari_cryoet.formats.mrc import MrcHeader, Triple
     from napari_cryoet.streaming import Pyramid
+    from napari_cryoet.streaming.level import Level
 
 AXES: Final = ("z", "y", "x")
 MRC_SUFFIXES: Final = frozenset({".mrc", ".map", ".rec"})
@@ -245,8 +246,49 @@ def _not_applied(origin_zyx: Triple) -> str:
     )
 
 
+def open_mrc(url_or_path: PathOrUrl, *, task: Task = UNWATCHED) -> tuple[list[Level], MrcHeader]:
+    """Open an MRC file as a list of one dask array in z, y, x, and its header.
+
+    Only the header is read.
+    """
+    from napari_cryoet.formats.mrc import HEADER_BYTES, parse_header
+    from napari_cryoet.streaming.pyramid import open_raw
+
+    location = Location.of(url_or_path)
+    where = location.shown()
+    start = read_file(location, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, task=task)
+    if start is None:
+        raise FormatError(f"There is no file {where}.")
+    header = parse_header(start.content, where)
+    voxel_bytes = header.dtype.itemsize
+    end, size_bytes = header.offset + math.prod(header.shape_zyx) * voxel_bytes, start.total_bytes
+    if size_bytes is None:
+        last = read_file(
+            location,
+            start=end - voxel_bytes,
+            length=voxel_bytes,
+            limit_bytes=voxel_bytes,
+            task=task,
+        )
+        size_bytes = end - voxel_bytes + len(last.content if last else b"")
+    if size_bytes < end:
+        raise StreamError(
+            f"{where} is cut short: it ends before the last of its {header.stored_shape[0]} planes."
+        )
+    pyramid = open_raw(
+        location,
+        header.stored_shape,
+        header.dtype,
+        offset=header.offset,
+        etag=start.etag,
+        axes=("z", "y", "x"),
+        order=header.axis_order,
+    )
+    return pyramid.levels, header
+
+
 def _open_mrc(location: Location, task: Task) -> Volume:
-    from napari_cryoet.formats.mrc import AS_STORED, open_mrc
+    from napari_cryoet.formats.mrc import AS_STORED
 
     levels, header = open_mrc(location, task=task)
     origin, remarks = header.origin_angstrom, []
