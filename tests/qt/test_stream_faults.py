@@ -7,10 +7,10 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.viewer.status import StatusStrip, StreamWatch
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec

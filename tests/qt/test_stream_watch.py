@@ -8,11 +8,11 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.progressive import StreamState, stream_of
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.viewer.status import StatusStrip, StreamWatch
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.viewer import add_layers

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QToolButton
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.widgets.controls import add_item, add_title, drop_menu, explain, passing_menu
+from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet.discovery.matches import ListKind, Matches
 from napari_cryoet.pages.basket import Entry
 from napari_cryoet.pages.breadcrumbs import Place
@@ -37,9 +38,9 @@ def add_basket(browser: PortalBrowser) -> None:
     BasketRoom(browser)
 
 
-def basket_of(browser: PortalBrowser) -> BasketState:
-    """The basket of a dock whose first source was opened."""
-    state: BasketState = browser.findChild(BasketState)
+def basket_of(dock: Dock) -> BasketState:
+    """The basket of a portal's dock whose first source was opened."""
+    state: BasketState = dock.findChild(BasketState)
     return state
 
 

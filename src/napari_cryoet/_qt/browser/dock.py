@@ -22,7 +22,6 @@ from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.run_layers import RUN_TOPIC, RunLayers
 from napari_cryoet._qt.browser.session import OpenPortal, Session
 from napari_cryoet._qt.browser.source_bar import AddressDialog, Choice
-from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import elsewhere
@@ -30,6 +29,7 @@ from napari_cryoet._qt.rooms import KEYS, LATER, OFFERS, SOURCE, Entry, call, op
 from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.viewer.status import LevelsMenu, StreamWatch
 from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from

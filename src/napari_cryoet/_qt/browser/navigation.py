@@ -24,8 +24,8 @@ from napari_cryoet._qt.browser.record_pages import DatasetView, DepositionView
 from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
-from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.viewer.status import StatusStrip
 from napari_cryoet._qt.widgets.controls import ElidedLabel, tool_button
 from napari_cryoet._qt.widgets.messages import Loadable, NoticeBar
 from napari_cryoet._qt.widgets.record_view import ListPage

@@ -15,13 +15,13 @@ from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.browser.run_page import RunView, Shown
-from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.seam import forget_window_position
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.viewer.status import StatusStrip, StreamWatch
 from napari_cryoet._qt.widgets.controls import plain_label
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.connections import Connections
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet._qt.widgets.controls import (
     column_in,
     flow_of,

@@ -16,12 +16,10 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
-from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.files.questions import (
     RELION_VERSIONS,
     ContextAnswer,
     ContextDialog,
-    may_replace,
 )
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet._qt.layers.ownership import about_of
@@ -34,7 +32,15 @@ from napari_cryoet._qt.picks.layer_picks import (
 )
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.controls import column_in, explain, form_of, plain_label, row_of
+from napari_cryoet._qt.widgets.connections import Connections
+from napari_cryoet._qt.widgets.controls import (
+    column_in,
+    explain,
+    form_of,
+    may_replace,
+    plain_label,
+    row_of,
+)
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar
 from napari_cryoet.exceptions import CryoETError, ExistsError

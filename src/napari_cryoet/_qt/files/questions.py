@@ -77,14 +77,6 @@ def may_write(name: str, losses: Sequence[str]) -> bool:
     )
 
 
-def may_replace(path: Path, parent: QWidget | None = None) -> bool:
-    """Ask whether to replace a file; False for scripts."""
-    viewer = viewer_of_a_person()
-    parent = main_window(viewer) if parent is None and viewer is not None else parent
-    text = f"There is a {plain(path.name)} already. Replace it?"
-    return parent is not None and agrees(parent, "Replace the file?", text, verb="Replace")
-
-
 def relion_version(picks: Picks) -> PickFormat | None:
     """Ask for the version of RELION; None if the user cancels.
 

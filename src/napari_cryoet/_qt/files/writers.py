@@ -20,7 +20,6 @@ from napari.layers import Points
 from napari.utils.notifications import show_info, show_warning
 
 from napari_cryoet._qt.files.questions import (
-    may_replace,
     may_write,
     relion_version,
 )
@@ -29,6 +28,7 @@ from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet._qt.widgets.controls import (
     main_window,
+    may_replace,
     viewer_of_a_person,
     viewer_to_ask_in,
 )

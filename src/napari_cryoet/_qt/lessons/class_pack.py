@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from magicgui import magicgui
 from qtpy.QtWidgets import QWidget
@@ -12,6 +12,7 @@ from napari_cryoet._qt.basket.room import basket_of
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import column_in, name_file_field, plain_label
+from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.basket.basket import Basket, ids_in
 from napari_cryoet.basket.contents import ask_basket_runs
@@ -26,9 +27,6 @@ from napari_cryoet.lessons.class_pack import (
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.views.store import kept_views
 from napari_cryoet.wording import plain
-
-if TYPE_CHECKING:
-    from napari_cryoet._qt.browser.dock import PortalBrowser
 
 KEY: Final = "class pack"
 _PLAN: Final = "plan of the class pack"
@@ -62,9 +60,9 @@ def _options(
     """Fields of the form."""
 
 
-def make_class_pack(browser: PortalBrowser) -> None:
+def make_class_pack(dock: Dock) -> None:
     """Open the dialog, from the basket's page."""
-    dialog = ClassPackDialog(basket_of(browser), browser)
+    dialog = ClassPackDialog(basket_of(dock), dock)
     dialog.show()
     dialog.activateWindow()
 

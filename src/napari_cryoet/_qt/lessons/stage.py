@@ -21,12 +21,12 @@ from qtpy.QtGui import QImage
 from napari_cryoet._qt.layers.ownership import about_of, add_layer, key_of, remove_layers
 from napari_cryoet._qt.layers.placement import spacing_angstrom_of
 from napari_cryoet._qt.lessons.text import LessonText
-from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import is_volume, volume_for
 from napari_cryoet._qt.picks.orientations import points_of
 from napari_cryoet._qt.review.reviewed_layer import fly_to
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet._qt.viewer.crosshair import CrosshairOverlay, remove_crosshair, show_crosshair
 from napari_cryoet._qt.views.capture import is_edited
 from napari_cryoet._qt.views.restore import Restorer, restorer_of
 from napari_cryoet._qt.widgets.controls import open_in_browser

@@ -14,12 +14,12 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.layers.placement import PLACING
 from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer, stream_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.adding import adopt_layers_of
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
 

@@ -15,18 +15,18 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QWidget
 
-from napari_cryoet._qt.connections import Connections
-from napari_cryoet._qt.ortho.cursor import (
-    CrosshairOverlay,
-    SharedCursor,
-    move_sliders,
-    remove_crosshair,
-    show_crosshair,
-)
+from napari_cryoet._qt.ortho.cursor import SharedCursor
 from napari_cryoet._qt.ortho.layer_copy import LayerCopy, why_not_copied
 from napari_cryoet._qt.seam import delete_in_own_canvas
 from napari_cryoet._qt.streaming.progressive import SETTLE_MS, StreamState, state_text
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.viewer.crosshair import (
+    CrosshairOverlay,
+    move_sliders,
+    remove_crosshair,
+    show_crosshair,
+)
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet._qt.widgets.controls import ElidedLabel, column_in
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS
 from napari_cryoet.wording import joined

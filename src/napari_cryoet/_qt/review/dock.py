@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
     QToolButton,
 )
 
-from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.layers.placement import PLACING
@@ -47,6 +46,7 @@ from napari_cryoet._qt.review.crops import (
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import disk, single_shot
 from napari_cryoet._qt.viewer.adding import add_layers
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     column_in,

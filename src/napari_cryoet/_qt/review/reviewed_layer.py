@@ -10,12 +10,12 @@ from napari.layers import Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
-from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.placement import placing_of, world_position
-from napari_cryoet._qt.ortho.cursor import move_sliders, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import live_picks_of
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.viewer.crosshair import move_sliders, remove_crosshair, show_crosshair
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet.appearance.colors import rgba_of
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, picks_specs
 from napari_cryoet.picks import Picks

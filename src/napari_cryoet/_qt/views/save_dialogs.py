@@ -9,7 +9,6 @@ from magicgui import magicgui
 from napari.viewer import Viewer
 from qtpy.QtCore import QStandardPaths
 
-from napari_cryoet._qt.files.questions import may_replace
 from napari_cryoet._qt.layers.ownership import about_of, real
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.views.camera import camera_of
@@ -20,7 +19,7 @@ from napari_cryoet._qt.views.picture import (
     write_movie,
     write_picture,
 )
-from napari_cryoet._qt.widgets.controls import column_in, main_window, name_file_field
+from napari_cryoet._qt.widgets.controls import column_in, main_window, may_replace, name_file_field
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
 from napari_cryoet.exceptions import CryoETError

@@ -479,3 +479,11 @@ def agrees(
     box.exec()
     box.deleteLater()
     return box.clickedButton() is agree
+
+
+def may_replace(path: Path, parent: QWidget | None = None) -> bool:
+    """Ask whether to replace a file; False for scripts."""
+    viewer = viewer_of_a_person()
+    parent = main_window(viewer) if parent is None and viewer is not None else parent
+    text = f"There is a {plain(path.name)} already. Replace it?"
+    return parent is not None and agrees(parent, "Replace the file?", text, verb="Replace")

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.connections import Connections
 from napari_cryoet._qt.tasks import Tasks, single_shot
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet._qt.widgets.theme import Theme
 
 if TYPE_CHECKING:
