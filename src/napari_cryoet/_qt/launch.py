@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,11 @@ from qtpy.QtCore import (
 from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.dock import BROWSER, Dock, open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile
 from napari_cryoet.runs.outline import chosen_files
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.views.finding import foreign_host
@@ -192,7 +192,7 @@ class Opening(QObject):
         self._browser = browser
         self.options = options
         self._has_arrived = False
-        self._wanted: set[LayerKey] = set()
+        self._wanted: Set[tuple[str, int]] = set()  # kinds and ids of records
         self.error: CryoETError | None = None
 
     def begin(self) -> None:
@@ -253,19 +253,14 @@ class Opening(QObject):
                 CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run.")
             )
             return
-        layers = self._browser.run_layers
-        self._wanted.add(LayerKey("tomogram", tomogram.id))
-        layers.open_tomogram(page, tomogram)
+        files: Collection[AnnotationFile] = ()
         try:
             files = chosen_files(
                 page, tomogram, self.options.annotations, with_unaligned=self.options.with_unaligned
             )
         except CryoETError as error:
             self._fail(error)
-            return
-        self._wanted |= {LayerKey("annotation", file.id) for file in files}
-        for file in files:
-            layers.show_annotation(page, file)
+        self._wanted = self._browser.run_layers.show(page, tomogram, files)
 
     def _fail(self, error: CryoETError) -> None:
         self.error = error

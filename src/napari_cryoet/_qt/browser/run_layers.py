@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -81,6 +81,17 @@ class RunLayers(QObject):
         self._manager.open_tomogram(page, tomogram)
         self._on_layers()
 
+    def show(
+        self, page: RunPage, tomogram: Tomogram, files: Collection[AnnotationFile]
+    ) -> set[LayerKey]:
+        """Show a tomogram instead of the run's others, and annotations on it; the keys of their layers."""
+        self._run.choose(tomogram)
+        self.open_tomogram(page, tomogram)
+        for file in files:
+            self.show_annotation(page, file)
+        keys = {LayerKey("annotation", file.id) for file in files}
+        return {LayerKey("tomogram", tomogram.id), *keys}
+
     def open_default(self, page: RunPage, matches: Matches | None = None) -> None:
         """Show what a search found in the run, by default the default tomogram and the curators' annotations.
 
@@ -94,16 +105,13 @@ class RunLayers(QObject):
         if tomogram is None:
             self._offer_tilt_series(page)
         else:
-            self._run.choose(tomogram)
-            self.open_tomogram(page, tomogram)
             outline = outline_run(page, tomogram)
             wanted = (
                 [row.shown_file for row in group.rows if row.annotation.id in ids]
                 for group in outline.groups
             )
             files = [file for of_object in wanted for file in of_object[:1] if file is not None]
-            for file in files or outline.defaults():
-                self.show_annotation(page, file)
+            self.show(page, tomogram, files or outline.defaults())
 
     def _offer_tilt_series(self, page: RunPage) -> None:
         """Say that a run without a tomogram leaves the canvas as it is."""
@@ -167,10 +175,7 @@ class RunLayers(QObject):
 
     def _open_made_on(self, page: RunPage, row: AnnotationRow, tomogram: Tomogram) -> None:
         """Open the tomogram that an annotation was made on, and show the annotation over it."""
-        self._run.choose(tomogram)
-        self.open_tomogram(page, tomogram)
-        if row.shown_file is not None:
-            self.show_annotation(page, row.shown_file)
+        self.show(page, tomogram, [] if row.shown_file is None else [row.shown_file])
 
     def _ask_about_misfit(self, page: RunPage, row: AnnotationRow, file: AnnotationFile) -> None:
         box = QMessageBox(self._run)
