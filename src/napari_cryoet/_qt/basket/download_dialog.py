@@ -9,12 +9,13 @@ from typing import Any, Final
 from magicgui import magicgui
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.controls import (
     BAR_STEPS,
+    column_in,
     name_file_field,
     open_folder,
     plain_label,
@@ -101,7 +102,7 @@ class DownloadDialog(QDialog):
         self._timer = QTimer(self)
         self._timer.setInterval(_REFRESH_MS)
         self._timer.timeout.connect(self._show_queue)
-        buttons, column = QHBoxLayout(), QVBoxLayout(self)
+        buttons = QHBoxLayout()
         buttons.addStretch(1)
         for button in (
             self.show_folder,
@@ -112,16 +113,8 @@ class DownloadDialog(QDialog):
             self.close_button,
         ):
             buttons.addWidget(button)
-        for part in (
-            self.form.native,
-            self.size_label,
-            self.bar,
-            self.message,
-            self.files,
-            self.notice,
-        ):
-            column.addWidget(part)
-        column.addLayout(buttons)
+        texts = (self.form.native, self.size_label, self.bar, self.message)
+        column_in(self, *texts, self.files, self.notice, buttons)
         self.form.volume_format.changed.connect(self._make_plan)
         self.form.metadata.changed.connect(self._make_plan)
         self.form.folder.changed.connect(self._show_state)

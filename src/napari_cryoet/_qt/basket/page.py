@@ -14,7 +14,6 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QInputDialog,
     QLineEdit,
     QMenu,
@@ -39,6 +38,7 @@ from napari_cryoet._qt.widgets.controls import (
     open_folder,
     plain_label,
     push_button,
+    row_of,
     tool_button,
 )
 from napari_cryoet._qt.widgets.messages import Action
@@ -469,14 +469,12 @@ class BasketPage(ListPage):
             action.setChecked(is_on)
 
     def _lay_out(self) -> None:
-        top, buttons = QHBoxLayout(), QGridLayout()
-        top.addWidget(self.name, 1)
-        top.addWidget(self.file)
+        buttons = QGridLayout()
         for number, part in enumerate((self.split, self.choices, self.download, self.export)):
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             buttons.addWidget(part, number // 2, number % 2, Qt.AlignmentFlag.AlignTop)
-        self.column.insertLayout(0, top)
-        for number, widget in enumerate((self.summary, self.sizes, self.remarks), 1):
+        top = row_of(self.name, self.file)
+        for number, widget in enumerate((top, self.summary, self.sizes, self.remarks)):
             self.column.insertWidget(number, widget)
         self.column.addLayout(buttons)
         QWidget.setTabOrder(self.file, self.view)

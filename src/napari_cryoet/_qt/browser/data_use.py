@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 
 from magicgui import magicgui
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QWidget
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     agrees,
     clear_layout,
+    column_in,
     open_folder,
     plain_label,
     plain_tooltip,
@@ -126,11 +127,8 @@ class SaverDialog(QDialog):
         )
         self.buttons.accepted.connect(self._apply)
         self.buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.addWidget(plain_label(_SAVER_TEXT))
-        column.addWidget(self.form.native)
-        column.addWidget(plain_label(f"{size_text(policy.received_bytes)} loaded in this session."))
-        column.addWidget(self.buttons)
+        loaded = plain_label(f"{size_text(policy.received_bytes)} loaded in this session.")
+        column_in(self, plain_label(_SAVER_TEXT), self.form.native, loaded, self.buttons)
 
     def _apply(self) -> None:
         self.form()
@@ -166,11 +164,7 @@ class HeldDataDialog(QDialog):
         self._grid.setColumnStretch(0, 1)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.addWidget(self.rows)
-        column.addWidget(self.message)
-        column.addStretch(1)
-        column.addWidget(buttons)
+        column_in(self, self.rows, self.message, buttons).insertStretch(2, 1)
         self.finished.connect(lambda _result: tasks.stop("held data"))
         self._measure()
 

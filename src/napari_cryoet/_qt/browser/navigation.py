@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QStackedWidget,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,7 +25,7 @@ from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.viewer.status import StatusStrip
-from napari_cryoet._qt.widgets.controls import ElidedLabel, tool_button
+from napari_cryoet._qt.widgets.controls import ElidedLabel, column_in, tool_button
 from napari_cryoet._qt.widgets.messages import Loadable, NoticeBar
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
@@ -174,20 +173,11 @@ class Screens:
         for page in (self.start, *self._pages.values()):
             self.stack.addWidget(page)
         self.status = StatusStrip()
-        column = self._column = QVBoxLayout(owner)
-        column.setContentsMargins(6, 6, 6, 4)
-        column.setSpacing(6)
-        for part in (
-            self.source_bar,
-            self.search,
-            self.filter_bar,
-            self.switch,
-            self.breadcrumb,
-        ):
-            column.addWidget(part)
-        column.addWidget(self.facets, 2)
-        column.addWidget(self.stack, 3)
-        column.addWidget(self.status)
+        above = (self.source_bar, self.search, self.filter_bar, self.switch, self.breadcrumb)
+        parts = (*above, self.facets, self.stack, self.status)
+        self._column = column_in(owner, *parts, margins=(6, 6, 6, 4), spacing=6)
+        self._column.setStretchFactor(self.facets, 2)
+        self._column.setStretchFactor(self.stack, 3)
         self.notice.float_in(self.stack, self._list_shown)
         self.show_start()
 

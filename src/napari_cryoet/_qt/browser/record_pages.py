@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPlainTextEdit,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,10 +21,12 @@ from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
     add_menu,
+    column_in,
     copy_text,
     open_in_browser,
     plain_label,
     plain_tooltip,
+    row_of,
     tool_button,
 )
 from napari_cryoet._qt.widgets.messages import Action
@@ -90,16 +91,9 @@ class RecordHeader(QWidget):
         self.description.setTabChangesFocus(True)
         self.description.setFrameShape(QFrame.Shape.NoFrame)
         self.description.setAccessibleName(f"Description of the {noun}")
-        people, column = QHBoxLayout(), QVBoxLayout(self)
-        people.addWidget(self.authors, 1)
-        people.addWidget(self.links)
-        people.addWidget(self.details)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        column.addWidget(self.title)
-        column.addLayout(people)
-        for part in (self.facts, self.counts, self.description):
-            column.addWidget(part)
+        people = row_of(self.authors, self.links, self.details)
+        parts = (self.title, people, self.facts, self.counts, self.description)
+        column_in(self, *parts, margins=(0, 0, 0, 0), spacing=3)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.details.toggled.connect(self._show_description)
         self.show_about(About("…"))

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QMenu,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,8 +21,10 @@ from napari_cryoet._qt.rooms import RUN_BUTTONS
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
+    column_in,
     open_in_browser,
     plain_label,
+    row_of,
     tool_button,
 )
 from napari_cryoet._qt.widgets.record_model import RecordModel, TickColumn
@@ -78,7 +79,10 @@ class RunView(QWidget):
         self.tomogram_model = RecordModel(parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
-        self._rooms = {entry: tool_button(entry.text, entry.purpose) for entry in RUN_BUTTONS}
+        rooms = {entry: tool_button(entry.text, entry.purpose) for entry in RUN_BUTTONS}
+        for entry, button in rooms.items():
+            button.clicked.connect(partial(self.room_requested.emit, entry, button))
+        self._opening = row_of(self.open, *rooms.values())
         layer, window, space = (
             "Show as a layer (Space)",
             "Show in a separate window (Space)",
@@ -107,7 +111,7 @@ class RunView(QWidget):
         self.page, self.portal_url = page, portal_url
         self.portal.setVisible(bool(portal_url))
         self._list_depositions(page)
-        for widget in (self.tomograms, self.open, *self._rooms.values()):
+        for widget in (self.tomograms, self._opening):
             widget.setVisible(bool(page.tomograms))
         missing = [] if page.tomograms else ["tomogram"]
         missing += [] if page.annotations else ["annotations"]
@@ -160,8 +164,6 @@ class RunView(QWidget):
     def _connect(self) -> None:
         self.portal.clicked.connect(lambda: open_in_browser(self.portal_url))
         self.open.clicked.connect(self._on_open_clicked)
-        for entry, button in self._rooms.items():
-            button.clicked.connect(partial(self.room_requested.emit, entry, button))
         self.tomograms.current_record_changed.connect(self._on_tomogram)
         self.tomograms.opened.connect(self._open)
         self.tree.opened.connect(self.row_toggled)
@@ -236,22 +238,13 @@ class RunView(QWidget):
         return self._shown_series.tick(LayerKey("tilt series", series.id)) if series.url else None
 
     def _lay_out(self) -> None:
-        opening = QHBoxLayout()
         self._heading.addWidget(ElidedLabel("Tomograms", name="heading"), 1)
         self._heading.addWidget(self.depositions)
         self._heading.addWidget(self.portal)
-        opening.addWidget(self.open, 1)
-        for button in self._rooms.values():
-            opening.addWidget(button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(self._heading)
-        column.addWidget(self.tomograms)
-        column.addLayout(opening)
-        column.addWidget(self.nothing)
-        column.addWidget(self.tree, 1)
-        column.addWidget(self.tilt_series)
+        above = (self._heading, self.tomograms, self._opening, self.nothing)
+        parts = (*above, self.tree, self.tilt_series)
+        column = column_in(self, *parts, margins=(0, 0, 0, 0), spacing=4)
+        column.setStretchFactor(self.tree, 1)
         column.addStretch(0)
 
 

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -27,6 +26,7 @@ from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
     add_title,
+    column_in,
     drop_menu,
     explain,
     plain_label,
@@ -70,10 +70,8 @@ class StartPage(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 18, 6, 6)
-        column.setSpacing(4)
-        column.addWidget(plain_label("CryoET Explorer", name="messageTitle"))
+        title = plain_label("CryoET Explorer", name="messageTitle")
+        column = column_in(self, title, margins=(6, 18, 6, 6), spacing=4)
         self._buttons: list[QPushButton] = []
         for choice, (text, explanation, icon_name) in CHOICES.items():
             button = QCommandLinkButton(text, explanation)
@@ -148,15 +146,13 @@ class SourceBar(QWidget):
         self.options.clicked.connect(lambda: drop_menu(self.options_menu, self.options))
         self.network = ElidedLabel(name="networkUse")
         self.switch = push_button("", self._on_switch)
-        row, below, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
+        row = QHBoxLayout()
         for part in (self.button, self.state, self.options):
             row.addWidget(part, 1 if part is self.state else 0)
+        below = QHBoxLayout()
         below.addWidget(self.network, 1)
         below.addWidget(self.switch)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(row)
-        column.addLayout(below)
+        column_in(self, row, below, margins=(0, 0, 0, 0), spacing=4)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_source("", "")
         self.set_network_use("", is_offline=False)

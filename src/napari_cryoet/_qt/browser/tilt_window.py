@@ -12,7 +12,7 @@ from typing import Any, Final
 import napari
 from qtpy.QtCore import QObject, QSize, Qt, Signal
 from qtpy.QtGui import QHideEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.browser.run_page import RunView, Shown
 from napari_cryoet._qt.layers.colors import Appearance
@@ -22,7 +22,7 @@ from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer.detail import Detail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.viewer.status import StatusStrip, StreamWatch
-from napari_cryoet._qt.widgets.controls import plain_label
+from napari_cryoet._qt.widgets.controls import column_in, plain_label
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.pages.run import tilt_text
@@ -186,11 +186,7 @@ class TiltPanel(QWidget):
         self.label = plain_label(name="tiltText")
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.strip = StatusStrip()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 2, 6, 2)
-        column.setSpacing(2)
-        column.addWidget(self.label)
-        column.addWidget(self.strip)
+        column_in(self, self.label, self.strip, margins=(6, 2, 6, 2), spacing=2)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Emit ``window_closed`` while the window's parts still exist."""
