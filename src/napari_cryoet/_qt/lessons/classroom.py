@@ -26,6 +26,7 @@ from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     column_in,
     form_of,
+    not_none,
     open_in_browser,
     plain_label,
     push_button,
@@ -86,12 +87,10 @@ class JoinDialog(StartDialog):
         column_in(self, about, form_of(*fields), privacy, self.bar)
 
     def _on_start(self) -> None:
-        address = self.address.text()
-        code = self.code.text()
-        nickname = self.nickname.text()
+        join = partial(join_class, self.address.text(), self.code.text(), self.nickname.text())
         self.tasks.run(
             _JOIN,
-            lambda job: join_class(address, code, nickname, task=job),
+            lambda job: join(task=job),
             then=self._on_joined,
             failed=self.bar.show_error,
         )
@@ -122,7 +121,8 @@ class TeachDialog(QDialog):
         self.how = plain_label()
         self.how.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.qr = QLabel()
-        self.board = push_button("Open the board", self._open_board)
+        self.board = push_button("Open the board")
+        self.board.clicked.connect(lambda: open_in_browser(not_none(self.server).board_url))
         self.stop = push_button("Stop the class", self.stop_class)
         form = form_of(("Class", self.name), ("Lessons", self.served), ("", self.others))
         column_in(self, form, self.bar, self.how, self.qr, self.board, self.stop)
@@ -186,10 +186,6 @@ class TeachDialog(QDialog):
         self.how.setText("\n".join(lines))
         self._show_class(True)
         self.started.emit(server)
-
-    def _open_board(self) -> None:
-        if self.server is not None:
-            open_in_browser(self.server.board_url)
 
 
 class FollowBar(QWidget):

@@ -103,7 +103,7 @@ class LessonDock(Dock):
         kept = main_window(napari_viewer).findChild(LessonPlayer, options=direct)
         if kept is not None:
             self._take(kept)
-        self._begin_soon = single_shot(self, 0, self._begin)  # unless a lesson is played at once
+        self._begin_soon = single_shot(self, 0, self.go_on)  # unless a lesson is played at once
         self._begin_soon.start()
 
     # lessons
@@ -119,10 +119,14 @@ class LessonDock(Dock):
         self.go_on()
 
     def go_on(self) -> None:
-        """Show the lesson's step, after a look at the list or after the dock was closed."""
+        """Show the lesson's step, after a look at the list or after the dock was closed.
+
+        Without a lesson, list them.
+        """
         self._begin_soon.stop()  # listing lessons may make the demo
         player = self.player
         if player is None:
+            self.choose_lesson()
             return
         self.pages.setCurrentWidget(player)
         source = player.session.source
@@ -160,12 +164,6 @@ class LessonDock(Dock):
     def _shown_player(self) -> LessonPlayer | None:
         """The player unless the list of lessons is shown."""
         return self.player if self.pages.currentWidget() is self.player else None
-
-    def _begin(self) -> None:
-        if self.player is None:
-            self.choose_lesson()
-        else:
-            self.go_on()
 
     def _take(self, player: LessonPlayer) -> LessonPlayer:
         self.player = player

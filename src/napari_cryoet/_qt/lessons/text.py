@@ -65,11 +65,9 @@ class LessonText(QTextBrowser):
         self._pictures[name] = picture
         self._show()
 
-    def loadResource(self, kind: int, url: QUrl) -> Any:
+    def loadResource(self, _kind: int, url: QUrl) -> Any:
         """A picture of the lesson at the width of the text; nothing is read from elsewhere."""
         name = url.toString()
-        if kind != QTextDocument.ResourceType.ImageResource.value:
-            return None
         if name not in self._pictures:
             self._pictures[name] = QImage()
             self._tasks.run(

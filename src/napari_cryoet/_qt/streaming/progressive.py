@@ -114,10 +114,6 @@ class StreamStatus(QObject):
         self.display.retry()
         self.retried.emit()
 
-    def load_in_full(self) -> None:
-        """Fetch the current view at full resolution, regardless of its size, until the view changes."""
-        self.display.load_in_full()
-
     def close(self) -> None:
         """Stop fetching for good."""
         shared_redraws().withdraw(self)
@@ -128,11 +124,8 @@ class StreamStatus(QObject):
 
     def follow(self, viewer: ViewerModel) -> None:
         """Pause while the layer isn't in this viewer."""
-        viewer, before = real(viewer), self.view
-        if before is not viewer:
-            if before is not None:
-                before.layers.events.removed.disconnect(self._on_removed)
-                before.layers.events.inserted.disconnect(self._on_inserted)
+        viewer = real(viewer)
+        if self.view is not viewer:
             self._viewer = weakref.ref(viewer)
             viewer.layers.events.removed.connect(self._on_removed)
             viewer.layers.events.inserted.connect(self._on_inserted)

@@ -123,24 +123,4 @@ def positioned_response(response: Any, display: Display) -> Any:
         tile_to_data = copy.deepcopy(response.tile_to_data)
         tile_to_data.translate = tile_to_data.translate - (np.asarray(tile_to_data.scale) - 1) / 2
         response = dataclasses.replace(response, tile_to_data=tile_to_data)
-    is_blank_volume = display.is_blank and response.slice_input.ndisplay == 3
-    return _as_few_voxels(response) if is_blank_volume else response
-
-
-def _as_few_voxels(response: Any) -> Any:
-    """The response of a blank volume with a few large voxels, since software rendering of all voxels is slow."""
-    raw = response.image.raw
-    # software OpenGL uses different shaders for sizes that are powers of two: keep that to avoid
-    # recompiling
-    few = [min(size, 2 if size.bit_count() == 1 else 3) for size in raw.shape]
-    voxels = raw[tuple(slice(count) for count in few)].copy()
-    displayed = list(response.slice_input.displayed)
-    tile_to_data = copy.deepcopy(response.tile_to_data)
-    scale, translate = np.array(tile_to_data.scale), np.array(tile_to_data.translate)
-    larger = np.divide(raw.shape, few)
-    translate[displayed] += scale[displayed] * (larger - 1) / 2
-    scale[displayed] *= larger
-    tile_to_data.scale, tile_to_data.translate = scale, translate
-    return dataclasses.replace(
-        response, image=type(response.image).from_view(voxels), tile_to_data=tile_to_data
-    )
+    return response

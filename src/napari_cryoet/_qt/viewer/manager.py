@@ -238,7 +238,7 @@ class LayerManager(QObject):
         self._update_bounds()
         for layer in self._ours():
             if self._belongs(group_of(layer)):
-                layer.visible |= _is_waiting(layer)
+                layer.visible |= bool(layer.metadata.get(_WAITS))
                 _set_waiting(layer, False)
             elif layer.visible:
                 _set_waiting(layer, True)
@@ -454,10 +454,6 @@ class LayerManager(QObject):
 def _is_volume(layer: Layer) -> bool:
     key = key_of(layer)
     return key is not None and key.kind != "annotation"
-
-
-def _is_waiting(layer: Layer) -> bool:
-    return bool(layer.metadata.get(_WAITS))
 
 
 def _set_waiting(layer: Layer, waits: bool) -> None:

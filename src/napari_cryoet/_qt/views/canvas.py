@@ -11,7 +11,7 @@ from napari.layers import Layer, Points
 from napari.qt import QtViewer
 from qtpy.QtCore import QObject, QRect, Qt, Signal
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.ortho.layer_copy import copy_layer
 from napari_cryoet._qt.seam import delete_in_own_canvas, is_sliced_in_3d
@@ -23,6 +23,7 @@ from napari_cryoet._qt.streaming.progressive import (
 )
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.views.camera import show_camera
+from napari_cryoet._qt.widgets.controls import column_in, not_none
 from napari_cryoet.exceptions import SaveError, StreamError
 from napari_cryoet.task import Task
 from napari_cryoet.views.view import Camera
@@ -130,9 +131,9 @@ class Canvas(QObject):
             elif self._to_copy:
                 self._copy(self._to_copy.pop(0))
             elif self._camera is not None:
-                self._show()
+                self._show(self._camera)
             else:
-                self._draw_if_ready()
+                self._draw_if_ready(future)
                 return
         except Exception as error:  # noqa: BLE001 - raised in the worker
             self._future = None
@@ -145,9 +146,8 @@ class Canvas(QObject):
         if max(self.size_px) > largest_px:
             raise SaveError(f"This graphics card draws up to {largest_px} pixels a side.")
         delete_in_own_canvas(qt_viewer)
-        column = QVBoxLayout(self._window)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(qt_viewer.canvas.native)  # without the sliders, which take a few pixels
+        # without the sliders, which take a few pixels
+        column_in(self._window, qt_viewer.canvas.native, margins=(0, 0, 0, 0))
         ratio = self._window.devicePixelRatioF()
         width, height = (math.ceil(side / ratio) for side in self.size_px)
         self._window.setFixedSize(width, height)
@@ -167,23 +167,24 @@ class Canvas(QObject):
         self._model.layers.append(copy)
         self._model.layers.selection.clear()  # a selected layer may draw its handles
 
-    def _show(self) -> None:
+    def _show(self, camera: Camera) -> None:
         """Move to the frame's camera."""
-        camera = self._camera
         self._camera = None
-        assert camera is not None  # noqa: S101 - `_next` checked
         self._model.dims.ndim = 3
         self._model.dims.range = self._range
         show_camera(self._model, camera)
 
-    def _draw_if_ready(self) -> None:
-        canvas: Any = self._qt_viewer.canvas if self._qt_viewer is not None else None
+    def _draw_if_ready(self, future: Future[QImage]) -> None:
+        canvas: Any = not_none(self._qt_viewer).canvas
         canvas.on_draw()  # chooses the levels for this camera
         if not self._is_ready():
             return
         frame = canvas.screenshot()
         if self._is_ready():
-            self._deliver(frame)
+            self._future = None
+            frame.setDevicePixelRatio(1)
+            frame = frame.copy(QRect(0, 0, *self.size_px))
+            future.set_result(frame.convertToFormat(QImage.Format.Format_RGBX8888))
 
     def _is_ready(self) -> bool:
         """Whether the picture is exact, or as good as it gets if coarse data will do.
@@ -200,14 +201,6 @@ class Canvas(QObject):
         for layer, stream in self._streams:
             _check_gets_exact(layer, stream)
         return is_loaded and all(state.is_exact for state in states)
-
-    def _deliver(self, frame: QImage) -> None:
-        future = self._future
-        self._future = None
-        if future is not None:
-            frame.setDevicePixelRatio(1)
-            frame = frame.copy(QRect(0, 0, *self.size_px))
-            future.set_result(frame.convertToFormat(QImage.Format.Format_RGBX8888))
 
 
 def _check_gets_exact(layer: Layer, stream: StreamStatus) -> None:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from filelock import FileLock, Timeout
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
@@ -68,9 +68,7 @@ class LinkServer(QObject):
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_connection)
-        application = QGuiApplication.instance()
-        assert isinstance(application, QGuiApplication)  # noqa: S101 - there is a window
-        self._application = application
+        self._application = cast(QGuiApplication, QGuiApplication.instance())
         self._application.focusWindowChanged.connect(self._listen)
         QTimer.singleShot(0, self._listen)  # once the window is shown
 

@@ -194,8 +194,7 @@ class Restorer(QObject):
         """Stop opening; layers that are there already stay."""
         self._tasks.stop(_TASK)
         if self._opening is not None:
-            coming = self._manager.coming()
-            keys = [key for key in self._opening.keys.values() if key in coming]
+            keys = self._opening.keys.values()
             self._opening = None
             for key in keys:
                 self._manager.stop(key)

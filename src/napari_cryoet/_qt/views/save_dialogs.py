@@ -91,26 +91,12 @@ def _options(
 
 def save_picture(dock: Dock) -> None:
     """Open the dialog that saves a picture, from the gear menu."""
-    save_picture_dialog(dock.viewer)
+    SaveDialog(dock.viewer, is_movie=False).show()
 
 
 def save_movie(dock: Dock) -> None:
     """Open the dialog that saves a movie, from the gear menu."""
-    save_movie_dialog(dock.viewer)
-
-
-def save_picture_dialog(viewer: Viewer) -> SaveDialog:
-    """Open the dialog that saves a picture of what a viewer shows."""
-    dialog = SaveDialog(viewer, is_movie=False)
-    dialog.show()
-    return dialog
-
-
-def save_movie_dialog(viewer: Viewer) -> SaveDialog:
-    """Open the dialog that saves a movie of what a viewer shows."""
-    dialog = SaveDialog(viewer, is_movie=True)
-    dialog.show()
-    return dialog
+    SaveDialog(dock.viewer, is_movie=True).show()
 
 
 class SaveDialog(StartDialog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from npe2 import PluginManager
@@ -20,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import Tasks, single_shot
-from napari_cryoet._qt.widgets.connections import Connections
+from napari_cryoet._qt.widgets.controls import not_none
 from napari_cryoet._qt.widgets.theme import Theme
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Dock(QWidget):
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.viewer, self.tab_name = viewer, tab_name
-        self._at_close = Connections()
+        self._at_close = ExitStack()
         self._is_docked = False
         self._is_behind = False  # another tab is in front
         self._wants_focus = False
@@ -130,10 +131,6 @@ class Dock(QWidget):
         return self.isVisible() and not self._is_behind
 
     # for subclasses
-
-    def listen(self, emitter: Any, slot: Callable[..., object]) -> None:
-        """Connect a napari event until the dock closes."""
-        self._at_close.connect(emitter, slot)
 
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` once when the dock closes, in reverse order of registration."""
@@ -210,9 +207,8 @@ class Dock(QWidget):
         Napari resets the title when a dock is moved.
         """
         holder.setWindowTitle(self.tab_name)
-        bar, action = holder.titleBarWidget(), holder.toggleViewAction()
-        if action is not None:
-            action.setText(self.accessibleName())
+        bar = holder.titleBarWidget()
+        not_none(holder.toggleViewAction()).setText(self.accessibleName())
         for label in bar.findChildren(QLabel) if bar is not None else ():
             if label.text():
                 label.setText(self.accessibleName())
@@ -261,8 +257,7 @@ class Dock(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Click the focused button on Enter; keep other keys from napari's layers."""
-        if event is None:
-            return
+        event = not_none(event)
         has_command, control = bool(event.modifiers() & COMMAND_KEYS), QApplication.focusWidget()
         is_text = not has_command and bool(event.text()) and event.text().isprintable()
         if (
