@@ -187,7 +187,7 @@ class TestShowing:
         self, runs, manager, viewer_model, open_tomogram, show
     ):
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
-        manager.show_together = True
+        manager.show_together(is_on=True)
         show(runs.first, ShapeType.POINT)
         show(runs.first, ShapeType.SEGMENTATION_MASK)
         open_tomogram(runs.first)
@@ -231,9 +231,9 @@ class TestOneRunAtATime:
         manager.show_run(506)
         assert visible_in(viewer_model) == {first, points, mine}
         assert viewer_model.layers.selection.active is first
-        manager.show_together = True
+        manager.show_together(is_on=True)
         assert visible_in(viewer_model) == {first, points, mine, second}
-        manager.show_together = False
+        manager.show_together(is_on=False)
         assert visible_in(viewer_model) == {first, points, mine}
 
     def test_picks_are_paired_with_the_tomogram_of_their_run(
@@ -242,7 +242,8 @@ class TestOneRunAtATime:
         first = open_tomogram(runs.first)
         (points,) = show(runs.first, ShapeType.POINT)
         second = open_tomogram(runs.second)
-        for manager.show_together in (False, True):
+        for is_on in (False, True):
+            manager.show_together(is_on=is_on)
             assert volume_for(list(viewer_model.layers), points) is first
             assert volume_for(list(viewer_model.layers), None) is second
 
@@ -273,7 +274,7 @@ class TestOneRunAtATime:
         assert viewer_model.dims.nsteps[0] > SHAPE_ZYX[0]
         manager.set_visible(key_of(points), False)
         assert viewer_model.dims.nsteps == SHAPE_ZYX
-        manager.show_together = True
+        manager.show_together(is_on=True)
         assert viewer_model.dims.nsteps == steps
 
     def test_the_view_is_fitted_only_if_the_extent_differs(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet import load_annotation, open_portal
-from napari_cryoet._qt.layers.colors import appearance_of
+from napari_cryoet._qt.layers.colors import shown_color_of
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.viewer.adding import add_layers
 from napari_cryoet._qt.viewer.manager import LayerManager
@@ -24,7 +24,7 @@ def page(demo_pack):
 
 
 def color(layer):
-    appearance_color = appearance_of(layer).color
+    appearance_color = shown_color_of(layer)
     return None if appearance_color is None else rounded(appearance_color)
 
 

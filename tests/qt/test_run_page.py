@@ -70,8 +70,8 @@ def test_the_tick_of_a_row_follows_its_layer(run_view):
 
     assert tick(Shown()) == Tick(TickState.OFF)
     assert tick(Shown(coming={key})) == Tick(TickState.PARTIAL)
-    assert tick(Shown({key: Appearance("a", True, RED)})) == Tick(TickState.ON, RED)
-    assert tick(Shown({key: Appearance("a", False, RED)})) == Tick(
+    assert tick(Shown({key: Appearance(is_visible=True, color=RED)})) == Tick(TickState.ON, RED)
+    assert tick(Shown({key: Appearance(is_visible=False, color=RED)})) == Tick(
         TickState.OFF, RED, is_hollow=True
     )
     assert tick(Shown(), 5067) is None, "nothing to draw"
@@ -83,7 +83,7 @@ def test_the_button_shows_the_progress_of_a_tomogram(run_view):
     run_view.set_progress("3.1 MB of 7 MB")
     assert run_view.open.text() == "Stop · 3.1 MB of 7 MB"
     for is_visible, shown_text in ((True, "Shown"), (False, "Show")):
-        run_view.set_shown(Shown({key: Appearance("a", is_visible, None)}))
+        run_view.set_shown(Shown({key: Appearance(is_visible, None)}))
         assert run_view.open.text() == shown_text
         assert run_view.open.isEnabled() is not is_visible
 

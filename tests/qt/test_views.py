@@ -220,7 +220,7 @@ def test_runs_of_other_sources_open_together(
     memory.remember(Recent(source, 0, name))
     dock, other = make_dock(), make_dock()
     portal = open_portal(source)
-    dock.manager.show_together = True
+    dock.manager.show_together(is_on=True)
     for run_id in run_ids:
         page = portal.run_page(run_id)
         files = {ORIENTED} if run_id == RUN else {each.id for each in page.annotation_files}

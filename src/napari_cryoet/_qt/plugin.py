@@ -16,7 +16,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_error, show_info, show_warning
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layers.colors import appearance_of
+from napari_cryoet._qt.layers.colors import shown_color_of
 from napari_cryoet._qt.layers.ownership import about_of, add_layer
 from napari_cryoet._qt.layers.types import Image
 from napari_cryoet._qt.rooms import opener_of
@@ -207,7 +207,7 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     if not any(
         _is_of_portal(options) for _, options, _ in layers
     ):  # portal annotations are coloured by object
-        shown = (appearance_of(layer).color for viewer in open_viewers() for layer in viewer.layers)
+        shown = (shown_color_of(layer) for viewer in open_viewers() for layer in viewer.layers)
         layers = readers.with_own_color(layers, filter(None, shown))
     abouts = [_about(options) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.warnings):

@@ -169,7 +169,7 @@ class PortalBrowser(Dock):
 
     def show_together(self, *, is_on: bool) -> None:
         """Whether the layers of several runs are shown together, until the dock closes."""
-        self.manager.show_together = is_on
+        self.manager.show_together(is_on=is_on)
         self.screens.source_bar.show_together.setChecked(is_on)
 
     def add_key(self, key: str, slot: Callable[[], object]) -> None:
@@ -400,7 +400,8 @@ class PortalBrowser(Dock):
             window.detail.update()
 
     def _on_show_together(self, is_on: bool) -> None:
-        self.manager.show_together = self.memory.show_together = is_on
+        self.memory.show_together = is_on
+        self.manager.show_together(is_on=is_on)
 
     def _on_run(self, page: RunPage, opens_layers: bool) -> None:
         self._remember(

@@ -58,7 +58,7 @@ class TiltWindows(QObject):
     def update(self) -> None:
         windows = self.windows.values()
         appearances = {
-            window.key: Appearance("", is_visible=True, color=None)
+            window.key: Appearance(is_visible=True, color=None)
             for window in windows
             if window.is_shown
         }

@@ -1,4 +1,4 @@
-"""A layer's appearance in its row of the dock: name, visibility and colour."""
+"""A layer's appearance in its row of the dock: visibility and colour."""
 
 from __future__ import annotations
 
@@ -17,19 +17,13 @@ from napari_cryoet.appearance.colors import RGBA
 class Appearance:
     """What a row shows of its layer; ``color`` is None unless the layer has a single colour."""
 
-    name: str
     is_visible: bool
     color: RGBA | None
 
 
-def appearance_of(layer: Layer) -> Appearance:
-    """A layer's current appearance."""
-    return Appearance(name=layer.name, is_visible=bool(layer.visible), color=_color_of(layer))
-
-
 def appearance_events(layer: Layer) -> list[Any]:
     """A layer's event emitters for changes of its appearance."""
-    emitters = [layer.events.name, layer.events.visible]
+    emitters = [layer.events.visible]
     match layer:
         case Points():
             emitters.append(layer.events.border_color)
@@ -40,7 +34,8 @@ def appearance_events(layer: Layer) -> list[Any]:
     return emitters
 
 
-def _color_of(layer: Layer) -> RGBA | None:
+def shown_color_of(layer: Layer) -> RGBA | None:
+    """A layer's colour; None unless it has a single one."""
     match layer:
         case Points():
             empty = transform_color(layer.current_border_color)

@@ -19,7 +19,7 @@ from napari.layers import Layer, Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appearance_of
+from napari_cryoet._qt.layers.colors import Appearance, appearance_events, shown_color_of
 from napari_cryoet._qt.layers.ownership import (
     LayerKey,
     LayerWatch,
@@ -73,9 +73,7 @@ class LayerManager(QObject):
 
     changed = Signal()  # of `shown`, `is_visible` or `coming`
     streams_changed = Signal()  # of `streams`: layers were added, removed or renamed, ours or not
-    appearance_changed = Signal(
-        object
-    )  # LayerKey of a layer whose name, visibility or colour changed
+    appearance_changed = Signal(object)  # LayerKey of a layer whose visibility or colour changed
     edits_changed = Signal()  # of a layer's `edits`
     said = Signal(str)  # status message of a record that is coming
     failed = Signal(object, object)  # LayerKey, CryoETError
@@ -138,7 +136,9 @@ class LayerManager(QObject):
 
     def appearance(self, key: LayerKey) -> Appearance | None:
         layer = self._main(key)
-        return None if layer is None else appearance_of(layer)
+        if layer is None:
+            return None
+        return Appearance(is_visible=bool(layer.visible), color=shown_color_of(layer))
 
     def edits(self, key: LayerKey) -> EditLog | None:
         """The hand edits of a key's picks; None if it has no layer of picks."""
@@ -216,13 +216,9 @@ class LayerManager(QObject):
 
     # one run at a time
 
-    @property
-    def show_together(self) -> bool:
-        return self._shows_together
-
-    @show_together.setter
-    def show_together(self, shows_together: bool) -> None:
-        self._shows_together = shows_together
+    def show_together(self, *, is_on: bool) -> None:
+        """Whether the layers of several runs are shown together."""
+        self._shows_together = is_on
         self._apply_run()
 
     def show_run(self, run_id: int) -> None:

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layers.colors import appearance_of
+from napari_cryoet._qt.layers.colors import shown_color_of
 from napari_cryoet._qt.layers.ownership import about_of, real
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM, widths_angstrom
 from napari_cryoet._qt.ortho.dock import NAME as ORTHO
@@ -279,7 +279,7 @@ def _looks_of(viewer: ViewerModel, layer: Layer) -> tuple[Looks, list[str]]:
     looks = {field: _plain(getattr(layer, name)) for field, name in names.items()}
     looks["visible"] = bool(layer.visible)
     left_out: list[str] = []
-    color = appearance_of(layer).color
+    color = shown_color_of(layer)
     if color is not None:
         looks["color"] = hexadecimal(color)
     if isinstance(layer, Image) and is_3d and str(layer.depiction) == "plane":

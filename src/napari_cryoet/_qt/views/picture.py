@@ -15,7 +15,7 @@ from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
 
-from napari_cryoet._qt.layers.colors import appearance_of
+from napari_cryoet._qt.layers.colors import shown_color_of
 from napari_cryoet._qt.layers.ownership import about_of, real
 from napari_cryoet._qt.ortho.plane_view import unit_of
 from napari_cryoet._qt.tasks import wait_for
@@ -332,7 +332,7 @@ def _legend_of(viewer: ViewerModel) -> tuple[tuple[str, RGBA], ...]:
     """The names and colours of the shown objects, the top one first."""
     colors: dict[str, RGBA] = {}
     for layer in reversed(viewer.layers):
-        color = appearance_of(layer).color
+        color = shown_color_of(layer)
         if layer.visible and color is not None:
             colors.setdefault(plain(about_of(layer).object_name or layer.name), color)
     return tuple(colors.items())

@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Layer, Points, Surface
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.colors import appearance_of
+from napari_cryoet._qt.layers.colors import shown_color_of
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of, real
 from napari_cryoet._qt.layers.placement import ANGSTROM_PER_NM
 from napari_cryoet._qt.ortho.dock import NAME as ORTHO
@@ -492,7 +492,7 @@ def _is_same(before: Any, value: Any) -> bool:
 
 def _set_color(layer: Layer, looks: Looks) -> None:
     """Give a layer one colour, unless it has that already."""
-    now = appearance_of(layer).color
+    now = shown_color_of(layer)
     if looks.color is None or (now is not None and hexadecimal(now) == looks.color.lower()):
         return
     rgba = [int(looks.color[start : start + 2], 16) / 255 for start in (1, 3, 5, 7)]
