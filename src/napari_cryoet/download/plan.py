@@ -114,27 +114,25 @@ def plan_cells(
     is nothing to fetch, or the portal lists a URL that can't be fetched, such as that of a local
     file.
     """
-    nothing = DownloadError(
-        "Nothing is selected to download.",
-        hint="Choose a tomogram or an annotation, or fill the basket.",
-    )
-    if (top := next(iter((*rows["datasets"], *rows["runs"])), None)) is None:
-        raise nothing
+    listed = [(table, row, column) for table, row, column in cells if row[column]]
+    if not listed:
+        raise DownloadError(
+            "Nothing is selected to download.",
+            hint="Choose a tomogram or an annotation, or fill the basket.",
+        )
+    top = [*rows["datasets"], *rows["runs"]][0]
     https_prefix, s3_prefix = _prefixes(top["httpsPrefix"], top["s3Prefix"])
     by_table = by_id(rows)
     items: dict[str, PlannedItem] = {}
     taken: dict[str, str] = {}
-    for table, row, column in cells:
-        if url := row[column]:
-            path = _path(url, https_prefix, f"{table}/{row['id']}")
-            if taken.setdefault(path.casefold(), path) != path:  # differs only in case
-                folder, _, name = path.rpartition("/")
-                path = f"{folder}/{name_with_hash(name, path)}"
-            item = _item((table, row, column), path, first_level)
-            dated = dated_row(table, row, by_table)
-            items[item.path] = replace(item, modified=(dated.get("lastModifiedDate") or "")[:10])
-    if not items:
-        raise nothing
+    for table, row, column in listed:
+        path = _path(row[column], https_prefix, f"{table}/{row['id']}")
+        if taken.setdefault(path.casefold(), path) != path:  # differs only in case
+            folder, _, name = path.rpartition("/")
+            path = f"{folder}/{name_with_hash(name, path)}"
+        item = _item((table, row, column), path, first_level)
+        dated = dated_row(table, row, by_table)
+        items[item.path] = replace(item, modified=(dated.get("lastModifiedDate") or "")[:10])
     allowed = {"http", "https", urlsplit(https_prefix).scheme}
     if odd := [item.url for item in items.values() if urlsplit(item.url).scheme not in allowed]:
         raise DownloadError(f"The portal lists a URL that can't be fetched: {odd[0]!r}.")

@@ -21,7 +21,7 @@ from napari_cryoet.download.folder import (
 from napari_cryoet.download.plan import Plan, plan_cells
 from napari_cryoet.download.run import check_place
 from napari_cryoet.download.transfer import sha256_of
-from napari_cryoet.exceptions import DownloadError, FormatError, NotFoundError
+from napari_cryoet.exceptions import DownloadError, NotFoundError
 from napari_cryoet.files import written_whole
 from napari_cryoet.formats.ome_zarr import BLOCK, add_blocks, parse_multiscale, write_pyramid
 from napari_cryoet.portal.portal import Portal, ask_rows, ask_table
@@ -199,15 +199,13 @@ def download_blocks(
 ) -> None:
     """Add the blocks that overlap boxes to the first ``n_levels`` levels of a downloaded OME-Zarr.
 
-    Voxels stay as they are; only the size of the chunks is another. FormatError if the image hasn't
-    the axes z, y, x, StreamError if it can't be read.
+    Voxels stay as they are; only the size of the chunks is another. StreamError if the image can't
+    be read.
     """
     from napari_cryoet.streaming import open_pyramid
 
     pyramid = open_pyramid(url, task=task)
     try:
-        if len(pyramid.shapes[0]) != 3:
-            raise FormatError(f"{pyramid.place} isn't a volume with the axes z, y, x.")
         names = [level.path for level in parse_multiscale(pyramid.metadata, url).levels]
         for level in range(min(n_levels, len(names) - 1)):
             part = task.part(level / n_levels, (level + 1) / n_levels)

@@ -28,7 +28,6 @@ _ATTEMPTS: Final = (
 _PAUSE_S: Final = 0.5
 _PIECE_BYTES: Final = 1 << 18
 _LEAST_CONTINUED_BYTES: Final = 1 << 20
-_MAX_UNSIZED_BYTES: Final = 1 << 30  # for files whose server gives no size
 
 
 async def fetch_file(
@@ -123,15 +122,10 @@ async def _read_on(part: _Part) -> None:
         if body.start != part.size_bytes:
             raise NetworkError("The file changed while it was read.", url=part.url)
         part.remember(body.etag, body.total_bytes)
-        max_bytes = _MAX_UNSIZED_BYTES if body.total_bytes is None else body.total_bytes
         buffer = bytearray()
         try:
             async for piece in body:
                 buffer += piece
-                if part.size_bytes + len(buffer) > max_bytes:
-                    raise NetworkError(
-                        "The server sends more bytes than expected.", url=part.url, status=400
-                    )
                 if len(buffer) >= _PIECE_BYTES:
                     await in_thread(part.write, bytes(buffer))
                     buffer.clear()

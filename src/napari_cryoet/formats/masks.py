@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from napari_cryoet.task import UNWATCHED, Task
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
 
-FORMATS: Final[tuple[MaskFormat, ...]] = get_args(MaskFormat)
 TITLES: Final[dict[MaskFormat, str]] = {
     "ome-zarr-0.4": "OME-Zarr 0.4 (as the portal)",
     "ome-zarr-0.5": "OME-Zarr 0.5",
@@ -184,8 +183,6 @@ class _Source:
 
 
 def _format_to_write(path: Path, wanted: MaskFormat | None) -> MaskFormat:
-    if wanted is not None and wanted not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {wanted!r}")
     of_suffix = _OF_SUFFIX.get(path.suffix.lower())
     name = wanted or of_suffix
     if name is None:

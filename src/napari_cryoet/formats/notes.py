@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from napari_cryoet._version import __version__
-from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.files import written_whole
 from napari_cryoet.provenance import Provenance
 
@@ -181,8 +181,5 @@ def _source_of_download(path: Path) -> Provenance:
 
 
 def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ _ROUNDING_VOXELS: Final = 0.5
 def holds(path: Path, head: bytes) -> bool:
     """Whether a table has position columns with a unit."""
     if head.startswith(_PARQUET):
-        return _has_positions(_parquet_file(path).schema_arrow.names)
+        return _has_positions(_read_parquet(path).schema.names)
     first_line = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
     return _has_positions(next(csv.reader([first_line], delimiter=_separator(head)), []))
 
@@ -82,16 +82,16 @@ def read(path: Path, context: Context) -> Picks:
     with path.open("rb") as file:
         is_parquet = file.read(len(_PARQUET)) == _PARQUET or path.suffix.lower() == ".parquet"
     table = _read_parquet(path) if is_parquet else _read_csv(path)
-    return picks_of_frame(path, table, context)
+    return picks_of_frame(path, table.to_pandas(), context)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     content = read_text(path).encode()
     try:
-        table = arrow_csv.read_csv(
+        return arrow_csv.read_csv(
             pa.BufferReader(content),
             arrow_csv.ReadOptions(
                 block_size=len(content) + 1
@@ -101,17 +101,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
         )
     except pa.ArrowException as error:
         raise FormatError(f"{path.name} isn't a valid CSV file ({brief(error)}).") from error
-    return table.to_pandas()
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path) -> pa.Table:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    file = _parquet_file(path)
-    if file.metadata.num_rows > MAX_PICKS:  # a small compressed file can have billions of rows
-        raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
     try:
-        return file.read().to_pandas()
+        # read at once: Arrow's threads may keep files open until exit
+        file = pq.ParquetFile(pa.BufferReader(path.read_bytes()))
+        if file.metadata.num_rows > MAX_PICKS:  # a small compressed file can have billions of rows
+            raise ValueError(f"more than {MAX_PICKS:,} picks")
+        return file.read()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} isn't a valid Parquet file ({brief(error)}).") from error
 
@@ -142,18 +143,6 @@ def write_table(table: pa.Table, path: Path, name: str) -> None:
 def _separator(content: bytes) -> str:
     """The separator in the first line."""
     return max(_SEPARATORS, key=content.partition(b"\n")[0].decode(errors="replace").count)
-
-
-def _parquet_file(path: Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(
-            pa.BufferReader(path.read_bytes())
-        )  # Arrow's threads may keep files open until exit
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise FormatError(f"{path.name} isn't a valid Parquet file ({brief(error)}).") from error
 
 
 def _recognized(name: str) -> str:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_cryoet.formats.mrc import Triple
 
 _BYTES_AT_ONCE: Final = 2**24
-_LARGEST_PLANE_BYTES: Final = 2**30
 #: Axes that count as z: z itself and unnamed ones.
 _ALONG_Z: Final = "ZIQ"
 #: Many programs write the planes of a volume as ImageJ's channels or frames. They are along z if
@@ -173,10 +172,6 @@ def _shape(path: Path, series: TiffPageSeries, along_z: str) -> tuple[int, int, 
             hint="Save a single volume, with its planes along z.",
         )
     z, y, x = sizes if len(sizes) == 3 else (1, *sizes)
-    if not 0 < y * x * series.dtype.itemsize <= _LARGEST_PLANE_BYTES or not z:
-        raise FormatError(
-            f"{path.name} is a damaged TIFF file: it states a size of {z} x {y} x {x} voxels."
-        )
     return z, y, x
 
 

@@ -227,8 +227,6 @@ def load_captions(
     file
         A portal record, or the path or URL of a ``.json`` file of captions.
     """
-    if isinstance(file, AnnotationFile) and not fits.is_caption(file):
-        raise FormatError("This annotation isn't a caption.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else file
     location = _location(address, "file")
     try:

@@ -98,6 +98,9 @@ class Picks:
             count and not -LARGEST_ID <= ids.min() <= ids.max() <= LARGEST_ID
         ):
             raise ValueError("ids must be unique and within ±2^62")
+        features = {
+            name: _frozen(column, None, (count,), name) for name, column in self.features.items()
+        }
         values: dict[str, Any] = {
             "points_zyx": points,
             "spacing_angstrom": None
@@ -108,12 +111,10 @@ class Picks:
             ),
             "instance_ids": _frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),
             "scores": _frozen_or_none(self.scores, np.float64, (count,), "scores"),
-            "features": MappingProxyType(_frozen_features(self.features, count)),
+            "features": MappingProxyType(features),
             "ids": ids,
             "shape_zyx": None if self.shape_zyx is None else _checked_shape(self.shape_zyx),
-            "alignment_id": None
-            if self.alignment_id is None
-            else _checked_alignment(self.alignment_id),
+            "alignment_id": None if self.alignment_id is None else int(self.alignment_id),
             "about": Provenance.of(self.about),
             "edits": tuple(self.edits),
             "next_id": max(self.next_id, int(ids.max(initial=-1)) + 1),
@@ -228,10 +229,8 @@ class Picks:
 
     def take(self, which: ArrayLike, edit: str = "") -> Picks:
         """Select picks by a mask, or by row numbers in any order."""
-        rows = np.asarray(which)
-        if rows.dtype == bool and len(rows) != len(self):
-            raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
+        chosen = np.asarray(which)
+        rows = np.arange(len(self))[chosen if chosen.dtype == bool else chosen.astype(np.intp)]
 
         def part(column: NDArray[Any] | None) -> Any:
             if column is None:
@@ -307,12 +306,6 @@ def _checked_spacing(spacing_angstrom: float) -> float:
     return float(spacing_angstrom)
 
 
-def _checked_alignment(alignment_id: Any) -> int:
-    if not isinstance(alignment_id, int | np.integer):
-        raise TypeError(f"alignment_id must be an int, not {alignment_id!r}")
-    return int(alignment_id)
-
-
 def _refuse_infinite(points_zyx: NDArray[np.float64]) -> None:
     are_finite = np.isfinite(points_zyx).all(axis=1)
     if not are_finite.all():
@@ -359,13 +352,6 @@ def _frozen_or_none(
     values: Any, dtype: Any, shape: tuple[int, ...], name: str
 ) -> NDArray[Any] | None:
     return None if values is None else _frozen(values, dtype, shape, name)
-
-
-def _frozen_features(features: Mapping[str, Any], count: int) -> dict[str, NDArray[Any]]:
-    for name in features:
-        if not isinstance(name, str):
-            raise TypeError(f"column names must be strings, not {name!r}")
-    return {name: _frozen(column, None, (count,), name) for name, column in features.items()}
 
 
 def _extended(column: NDArray[Any] | None, count: int, missing: float) -> Any:

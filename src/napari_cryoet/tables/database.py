@@ -305,8 +305,6 @@ class _Statement:
     def _where(self, table: str, alias: str, clause: Clause) -> str:
         columns, terms = tables()[table].columns, ["1"]
         for name, condition in clause.items():
-            if condition is None:
-                raise PortalError(f"The condition on {name} is null; leave it out.")
             if name in columns:
                 cell = f'{alias}."{name}"'
                 terms += [
@@ -332,9 +330,7 @@ class _Statement:
         return relation.table, inner, f'{child}."{relation.key}" = {parent}.id'
 
     def _compare(self, column: Column, cell: str, sign: str, value: Any) -> str:
-        if value is None:
-            if sign not in {"_eq", "_neq"}:
-                raise PortalError(f"The condition {sign} on {column.name} is null; leave it out.")
+        if value is None and sign in {"_eq", "_neq"}:
             sign, value = "_is_null", sign == "_eq"
         if sign not in _CONDITIONS:
             raise PortalError(f"The condition {sign} isn't supported.")

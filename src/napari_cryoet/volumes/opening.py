@@ -260,18 +260,8 @@ def open_mrc(url_or_path: PathOrUrl, *, task: Task = UNWATCHED) -> tuple[list[Le
     if start is None:
         raise FormatError(f"There is no file {where}.")
     header = parse_header(start.content, where)
-    voxel_bytes = header.dtype.itemsize
-    end, size_bytes = header.offset + math.prod(header.shape_zyx) * voxel_bytes, start.total_bytes
-    if size_bytes is None:
-        last = read_file(
-            location,
-            start=end - voxel_bytes,
-            length=voxel_bytes,
-            limit_bytes=voxel_bytes,
-            task=task,
-        )
-        size_bytes = end - voxel_bytes + len(last.content if last else b"")
-    if size_bytes < end:
+    end = header.offset + math.prod(header.shape_zyx) * header.dtype.itemsize
+    if start.total_bytes is not None and start.total_bytes < end:
         raise StreamError(
             f"{where} is cut short: it ends before the last of its {header.stored_shape[0]} planes."
         )

@@ -308,8 +308,6 @@ class Mask:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "about", Provenance.of(self.about))
-        if len(self.data.shape) != 3:
-            raise ValueError(f"a mask must have three dimensions, not {len(self.data.shape)}")
         if self.spacing_angstrom is not None:
             require_positive("spacing_angstrom", self.spacing_angstrom)
 
