@@ -463,3 +463,8 @@ class AnnotationFile(Record, frozen=True, kw_only=True):
     def annotation(self) -> Annotation | None:
         """The annotation, if the file refers to it."""
         return None if self.shape is None else self.shape.annotation
+
+    @property
+    def shape_type(self) -> str | None:
+        """The word for its annotation's shape, if the file refers to it."""
+        return None if self.shape is None else self.shape.shape_type

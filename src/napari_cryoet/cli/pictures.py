@@ -18,7 +18,6 @@ from napari_cryoet.cli.window import (
     has_no_display,
     start_on_virtual_display,
 )
-from napari_cryoet.exceptions import FormatError
 
 if TYPE_CHECKING:
     from napari_cryoet.task import Task
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 app = Typer()
 
-_SHOWN_CHARACTERS: Final = 80
 _SCREEN_PX: Final = (1280, 800)  # of the virtual display; pictures may be larger
 
 ViewArgument = Annotated[
@@ -97,7 +95,9 @@ def movie(
     """
     if sum(map(bool, (sweep, turn, to))) != 1:
         raise BadParameter("use one of --sweep, --turn and --to")
-    last = _read(to)[0] if to else None
+    from napari_cryoet.views.links import read_shared_view
+
+    last = read_shared_view(to)[0] if to else None
     marks = {"scale_bar": scale_bar, "legend": legend, "citation": citation}
     options = {"size_px": size, "is_coarse": coarse, "overwrite": overwrite, **marks}
 
@@ -127,7 +127,9 @@ def _draw(
     allow: list[str] | None,
 ) -> None:
     """Open a view and draw it; on Linux without a display, use a virtual one."""
-    view, folder = _read(text)
+    from napari_cryoet.views.links import read_shared_view
+
+    view, folder = read_shared_view(text)
     if has_no_display():
         start_on_virtual_display(arguments, *_SCREEN_PX)
     try:
@@ -143,16 +145,3 @@ def _draw(
             task=task,
             qt_hint=QT_HINT,
         )
-
-
-def _read(text: str) -> tuple[View, Path | None]:
-    """The view of a link or a file, and the file's folder."""
-    from napari_cryoet.views.links import read_shared
-    from napari_cryoet.views.view import View
-
-    view, folder = read_shared(text)
-    if not isinstance(view, View):
-        raise FormatError(
-            f"{text[:_SHOWN_CHARACTERS]!r} is no view.", hint="Give its file or link."
-        )
-    return view, folder

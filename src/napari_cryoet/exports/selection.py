@@ -431,11 +431,7 @@ def _annotations_of(
     ranked: dict[tuple[int, bool], list[tuple[Any, SelectedAnnotation]]] = defaultdict(list)
     reasons: dict[tuple[int, bool], str] = {}
     for file in files:
-        annotation, shape = (
-            (file.shape.annotation, file.shape.shape_type)
-            if file.shape is not None
-            else (None, None)
-        )
+        annotation, shape = file.annotation, file.shape_type
         if annotation is None or shape not in _SHAPES or file.format not in _FORMATS:
             continue
         fits, spacing = (

@@ -183,10 +183,9 @@ def load_annotation(
         about = replace(about, fit=shown_fit)
         about = about.with_warnings(fit.reason) if fit.is_unaligned else about
         mark = fit.mark
-    assert file.shape is not None  # noqa: S101 - see `fits.why_not_drawable`
-    annotation, shape_type = file.shape.annotation, file.shape.shape_type
     object_id, object_name = about.object_id, about.object_name
-    name = annotation_name(about, None if annotation is None else annotation.object_count, mark)
+    count = None if file.annotation is None else file.annotation.object_count
+    name = annotation_name(about, count, mark)
     color_chosen = color or color_of(object_id, object_name)
     location = Location.of(file.https_path)
     if file.format == "ndjson":
@@ -202,12 +201,12 @@ def load_annotation(
             shape_zyx=size,
         )
         return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name))
-    if shape_type == ShapeType.MESH:
+    if file.shape_type == ShapeType.MESH:
         surface = mesh.read_mesh(
             fetch_file(location, mesh.MAX_FILE_BYTES, task), where=location.name
         )
         return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
-    is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
+    is_instances = file.shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
     with _opened(location, task) as volume:
         if is_instances and volume.pyramid is not None:
             volume.pyramid.coarse_offset = (

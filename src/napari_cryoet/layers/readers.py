@@ -129,8 +129,7 @@ def read_pack(
         specs: list[LayerSpec] = [load_tomogram(tomogram, task=task)]
         colors = annotation_colors(page.annotations)
         for file in outline_run(page, tomogram).defaults():
-            annotation = file.shape.annotation if file.shape is not None else None
-            color = None if annotation is None else colors.get(annotation.id)
+            color = None if file.annotation is None else colors.get(file.annotation.id)
             specs += load_annotation(
                 file, tomogram, run_tomograms=page.tomograms, color=color, task=task
             )
@@ -187,9 +186,8 @@ def _looks_like_labels(volume: Volume) -> bool:
     if volume.dtype.kind not in "iu":
         return False
     values = volume.read_middle(level=len(volume.levels) - 1)
-    if values.size == 0 or values.min() < 0:
-        return False
-    return bool(values.max() <= 1 or np.mean(values == 0) >= 0.5)
+    is_sparse = values.max() <= 1 or np.mean(values == 0) >= 0.5
+    return bool(values.min() >= 0 and is_sparse)
 
 
 def _is_our_mask(location: Location) -> bool:

@@ -32,7 +32,7 @@ from napari_cryoet.download.lists import FOLDER as SCRIPTS_FOLDER
 from napari_cryoet.download.plan import Plan, PlannedItem, dated_row, plan_cells
 from napari_cryoet.download.region import blocks_in, download_blocks
 from napari_cryoet.download.run import download_files
-from napari_cryoet.exceptions import FormatError, NotFoundError, require_known
+from napari_cryoet.exceptions import NotFoundError, require_known
 from napari_cryoet.files import UNFINISHED, clean_name, size_on_disk, written_whole
 from napari_cryoet.lessons.folder import LESSONS, LessonFolder, lessons_of, open_lesson
 from napari_cryoet.lessons.lesson import ChooseTask, PickTask, SortTask
@@ -48,10 +48,10 @@ from napari_cryoet.streaming.grid import Box
 from napari_cryoet.tables.database import by_id
 from napari_cryoet.task import UNWATCHED, Task, shows_progress
 from napari_cryoet.views.finding import file_of, find_layers, find_run, is_portal
-from napari_cryoet.views.links import read_shared
+from napari_cryoet.views.links import read_shared_view
 from napari_cryoet.views.store import VIEWS, KeptView
 from napari_cryoet.views.view import SUFFIX, View, ViewedRun, Zyx, write_view
-from napari_cryoet.wording import names_text, plain, size_text
+from napari_cryoet.wording import names_text, size_text
 
 #: The finest whole level, and how far around a place all levels are, unless you choose others.
 DEFAULT_LEVEL: Final = 1
@@ -304,9 +304,7 @@ def _opened(view: View | Path | str) -> tuple[View, Path | None]:
     if isinstance(view, View):
         return view, None
     text = str(view)
-    shared, folder = read_shared(text)
-    if not isinstance(shared, View):
-        raise FormatError(f"{plain(text)[:80]!r} is no view.")
+    shared, folder = read_shared_view(text)
     return shared, Path(text) if folder is not None else None
 
 

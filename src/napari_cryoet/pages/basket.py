@@ -282,7 +282,7 @@ def _on_twice(basket: Basket, parts: Iterable[_Annotated]) -> Iterator[Remark]:
     """Objects with several annotations in a run, counting points and masks separately."""
     groups: dict[tuple[int | None, str, bool], dict[int, Annotation]] = defaultdict(dict)
     for annotation, file in parts:
-        shape = None if file.shape is None else file.shape.shape_type
+        shape = file.shape_type
         if shape not in _CAPTIONS:
             key = object_key(annotation.object_id, annotation.object_name)
             groups[annotation.run_id, key, shape in _MASKS][annotation.id] = annotation

@@ -318,8 +318,6 @@ class Portal:
 
     def database(self, names: Iterable[str] = (), *, task: Task = UNWATCHED) -> Database | None:
         """The tables of a pack or the demo, with some of them loaded; None for a server."""
-        if self._cache is not None:
-            return None
         ask = self._opened = self._opened or self._open_source(task)
         if not isinstance(ask, PackAsker):
             return None

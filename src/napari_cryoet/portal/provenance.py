@@ -57,15 +57,14 @@ def of_annotation_file(
     file: AnnotationFile, source_url: str, spacing_angstrom: float | None
 ) -> Provenance:
     """The provenance of an annotation file."""
-    shape = file.shape
-    annotation = shape.annotation if shape is not None else None
+    annotation = file.annotation
     run = annotation.run if annotation is not None else None
     deposition = annotation.deposition if annotation is not None else None
     about = replace(
         _common("annotation", source_url, run, deposition),
         path=path_of(file),
         annotation_file_id=file.id,
-        shape_type=(shape.shape_type if shape is not None else None) or "",
+        shape_type=file.shape_type or "",
         alignment_id=file.alignment_id,
         voxel_spacing_angstrom=spacing_angstrom,
         records=_records(annotation_file=file),

@@ -84,8 +84,7 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
             "not_drawable",
             "The portal doesn't say at which voxel spacing this annotation was made.",
         )
-    annotation = file.shape.annotation if file.shape is not None else None
-    run_ids = {tomogram.run_id, annotation.run_id if annotation is not None else None}
+    run_ids = {tomogram.run_id, file.annotation.run_id if file.annotation is not None else None}
     if None not in run_ids and len(run_ids) > 1:
         reason = "This annotation belongs to another run: its positions don't fit this tomogram."
         return Fit("other_alignment", reason, "of another run")
@@ -120,12 +119,12 @@ def shape_text(shape: str, count: int | None) -> str:
 
 def is_caption(file: AnnotationFile) -> bool:
     """Whether a file is a caption in the portal's format."""
-    return file.shape is not None and file.shape.shape_type in _CAPTIONS and file.format == "json"
+    return file.shape_type in _CAPTIONS and file.format == "json"
 
 
 def why_not_drawable(file: AnnotationFile) -> str:
     """Why a file can't be drawn as a layer, in a sentence; empty if it can."""
-    shape = None if file.shape is None else file.shape.shape_type
+    shape = file.shape_type
     if shape is None:
         return "The portal doesn't say what shape this annotation has."
     if shape in _CAPTIONS:

@@ -265,13 +265,12 @@ def _named_files(
         return file.id != wanted.id, PurePosixPath(file.s3_path).suffix != suffix
 
     for file in sorted(files, key=rank):
-        shape = file.shape
-        annotation = shape.annotation if shape is not None else None
-        if shape is None or annotation is None:
+        annotation = file.annotation
+        if annotation is None:
             continue
         is_object = _is_same_object(wanted, annotation)
         is_same = (
-            wanted.shape in {"", shape.shape_type}
+            wanted.shape in {"", file.shape_type}
             and wanted.method in {"", annotation.method_type}
             and wanted.deposition_id in {None, annotation.deposition_id}
         )

@@ -16,6 +16,7 @@ from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.views.neuroglancer import read_state
 from napari_cryoet.views.packing import MAX_UNPACKED, unpack
 from napari_cryoet.views.view import LINK_VERSION, SCHEME, SUFFIX, View, read_view
+from napari_cryoet.wording import plain
 from napari_cryoet.words import AROUND
 
 #: napari needs the slashes; systems may remove or add some.
@@ -51,6 +52,14 @@ def read_shared(text: str) -> tuple[View | Jump | None, Path | None]:
         return parse_link(text), None
     path = path_to_read(text)
     return read_view(path), path.parent
+
+
+def read_shared_view(text: str) -> tuple[View, Path | None]:
+    """The view that a link or the path of a file leads to; else like `read_shared`."""
+    view, folder = read_shared(text)
+    if not isinstance(view, View):
+        raise FormatError(f"{plain(text)[:80]!r} is no view.", hint="Give its file or link.")
+    return view, folder
 
 
 def _parse_own(text: str) -> View:

@@ -337,7 +337,7 @@ class RunLayers(QObject):
                 "Open the tomogram it was made on",
                 partial(self._open_made_on, page, row, tomogram),
             )
-        shape = row.shape.shape_type if row.shape is not None else None
+        shape = row.shape_type
         if file is not None and shape in POINTS | MASKS:
             menu.addSeparator()
             for entry in LAYERS:

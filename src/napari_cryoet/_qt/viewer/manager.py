@@ -171,7 +171,7 @@ class LayerManager(QObject):
 
         ``tomogram`` provides the voxel spacing if the record has none.
         """
-        annotation = file.shape.annotation if file.shape is not None else None
+        annotation = file.annotation
         color = (
             None if annotation is None else annotation_colors(page.annotations).get(annotation.id)
         )
