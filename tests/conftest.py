@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -45,12 +46,30 @@ _settings_folder = tempfile.TemporaryDirectory(
     prefix="napari-cryoet-tests-", ignore_cleanup_errors=True
 )
 os.environ["NAPARI_CONFIG"] = str(Path(_settings_folder.name, "settings.yaml"))
-
+#: A folder that all processes of a run share, since workers inherit the variable.
+_run_folder = Path(os.environ.setdefault("NAPARI_CRYOET_TEST_RUN", _settings_folder.name))
 
 settings.register_profile(
     "busy machines", deadline=None
 )  # how long an example takes says nothing about the code
 settings.load_profile("busy machines")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let one process compile the tests and their libraries; the others read what it wrote."""
+    gc.disable()
+    collected = _run_folder / "collected"
+    with FileLock(_run_folder / "collecting.lock"):
+        is_first = "PYTEST_XDIST_WORKER" in os.environ and not collected.exists()
+        if is_first:
+            result = yield
+            collected.touch()
+    if not is_first:
+        result = yield
+    gc.freeze()  # what is imported stays; looking through it took half the time of window tests
+    gc.enable()
+    return result
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -243,10 +262,12 @@ def generated_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -
 
 @pytest.fixture
 def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
-    """The small demo at the path of the generated demo."""
+    """The small demo at the path of the generated demo; its large files are those of the shared one."""
     from napari_cryoet.demo.write import demo_folder
 
-    return Path(shutil.copytree(demo_pack, demo_folder()))
+    folder = shutil.copytree(demo_pack, demo_folder(), ignore=shutil.ignore_patterns("files"))
+    (folder / "files").symlink_to(demo_pack / "files", target_is_directory=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

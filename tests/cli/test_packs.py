@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from lessons.sample_lesson import view_at, write_lesson
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket, write_basket
 from napari_cryoet.cli import main
+from napari_cryoet.demo.write import demo_folder
 from napari_cryoet.lessons.folder import lessons_of
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.packs.zipped import unpacked
@@ -57,14 +59,15 @@ def test_each_kind_of_content_is_packed(
 
 
 def test_the_whole_demo_becomes_a_zip_and_a_dry_run_writes_nothing(
-    demo_at_home: Path, tmp_path: Path, capsys: Captured
+    demo_pack: Path, tmp_path: Path, capsys: Captured
 ) -> None:
+    shutil.copytree(demo_pack, demo_folder())
     to = tmp_path / "to.zip"
     assert main(["pack", "demo", str(to), "--dry-run"]) == 0
     assert "MB" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
     assert main(["pack", "demo", str(to)]) == 0
-    assert open_pack(unpacked(to)).id == open_pack(demo_at_home).id
+    assert open_pack(unpacked(to)).id == open_pack(demo_pack).id
     assert main(["pack", "demo", str(to)]) == 1
     assert "--overwrite" not in capsys.readouterr().err
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -34,16 +34,6 @@ from qt.fake_portal import FakePortal
 
 _NEVER: Final = 2**31 - 1  # objects
 _collect = gc.collect  # the original, since a test may patch it
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _freeze_imported_modules() -> None:
-    """Exclude the objects of imported modules from garbage collection, which takes half the time of window tests."""
-    import napari._qt.qt_main_window
-    import napari._vispy.canvas  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -215,18 +205,58 @@ def _window(*, show: bool) -> Iterator[Viewer]:
             lambda _self: None,
         )
         viewer = Viewer(show=show, show_welcome_screen=False)
-        viewer.window.resize(800, 480)  # small, since software rendering is slow
         QtViewer._instances.discard(
             viewer.window._qt_viewer
         )  # else make_napari_viewer reports it as leaked
-        gc.collect()
-        gc.freeze()  # the window too
         yield viewer
         viewer.close()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+class _SharedWindow:
+    """A window for successive files, since creating one takes half a second."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, bool] = {}  # whether they want it shown
+        self._open = ExitStack()
+        self._viewer: Viewer | None = None
+
+    def viewer(self, *, show: bool) -> Viewer:
+        if self._viewer is None:
+            self._viewer = self._open.enter_context(_window(show=show))
+        self._viewer.window.resize(800, 480)  # small, since software rendering is slow
+        gc.collect()
+        gc.freeze()  # the window too: napari collects garbage for each layer that it removes
+        return self._viewer
+
+    def close(self) -> None:
+        self._viewer = None
+        self._open.close()
+
+
+_shared_window = _SharedWindow()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Put files that share a window in a row, so that each process opens few."""
+    for item in items:
+        for name, is_shown in (("shown_window", True), ("hidden_window", False)):
+            if name in item.fixturenames:
+                _shared_window.files[item.path] = is_shown
+    order = [True, False, None]
+    items.sort(key=lambda item: order.index(_shared_window.files.get(item.path)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Close the shared window before a file that doesn't use it."""
+    yield
+    files = _shared_window.files
+    if nextitem is None or files.get(nextitem.path) != files.get(item.path):
+        _shared_window.close()
 
 
 def _reset(viewer: Viewer) -> None:
@@ -252,26 +282,31 @@ def _reset(viewer: Viewer) -> None:
 
 
 @pytest.fixture(scope="module")
-def _shown_window(qapp: QApplication) -> Iterator[Viewer]:
+def own_window(qapp: QApplication) -> Iterator[Viewer]:
+    """A viewer with a shown window for one file only, which may keep layers and change fonts."""
     with _window(show=True) as viewer:
         yield viewer
 
 
 @pytest.fixture(scope="module")
-def _hidden_window(qapp: QApplication) -> Iterator[Viewer]:
-    with _window(show=False) as viewer:
-        yield viewer
+def shown_window(qapp: QApplication) -> Viewer:
+    return _shared_window.viewer(show=True)
+
+
+@pytest.fixture(scope="module")
+def hidden_window(qapp: QApplication) -> Viewer:
+    return _shared_window.viewer(show=False)
 
 
 @pytest.fixture
-def viewer_in_window(_shown_window: Viewer) -> Iterator[Viewer]:
-    """An empty viewer with a shown window, shared by the tests of a file, since creating one takes half a second."""
-    yield _shown_window
-    _reset(_shown_window)
+def viewer_in_window(shown_window: Viewer) -> Iterator[Viewer]:
+    """An empty viewer with a shown window."""
+    yield shown_window
+    _reset(shown_window)
 
 
 @pytest.fixture
-def viewer_in_hidden_window(_hidden_window: Viewer) -> Iterator[Viewer]:
-    """An empty viewer with a hidden window, shared by the tests of a file."""
-    yield _hidden_window
-    _reset(_hidden_window)
+def viewer_in_hidden_window(hidden_window: Viewer) -> Iterator[Viewer]:
+    """An empty viewer with a hidden window."""
+    yield hidden_window
+    _reset(hidden_window)

@@ -30,9 +30,9 @@ DOCKS = {
 
 
 @pytest.fixture(scope="module")
-def window_with_picks(_shown_window):
+def window_with_picks(own_window):
     """A volume, a mask and two sets of picks, shared by the tests."""
-    viewer = _shown_window
+    viewer = own_window
     viewer.add_layer(
         Image(
             np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"),
