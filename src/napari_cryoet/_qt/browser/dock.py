@@ -30,7 +30,7 @@ from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.viewer.status import LevelsMenu, StreamWatch
-from napari_cryoet._qt.widgets.dock import Dock, open_dock
+from napari_cryoet._qt.widgets.dock import BROWSER, Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
 from napari_cryoet.exceptions import FormatError
@@ -53,11 +53,9 @@ _SAVE_AFTER_MS: Final = 500  # so that typing doesn't write a file for each lett
 
 def open_any(source: str, job: Job) -> Portal:
     """Like `napari_cryoet.open_portal`, but creates the demo first if it is missing."""
-    from napari_cryoet.demo.write import (
-        ensure_demo_pack,
-    )  # here, on the worker thread, as it takes half a second
-
     if source == "demo":
+        from napari_cryoet.demo.write import ensure_demo_pack  # here, as it takes half a second
+
         ensure_demo_pack(task=job)
     path = Path(source)
     if is_zipped_pack(path):
@@ -78,7 +76,7 @@ class PortalBrowser(Dock):
         open_portal: OpenPortal = open_any,
         memory: Settings | None = None,
     ) -> None:
-        super().__init__(napari_viewer, "CryoET Explorer", tab_name="Portal")
+        super().__init__(napari_viewer, BROWSER, tab_name="Portal")
         # otherwise napari adds empty space below
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
@@ -89,7 +87,6 @@ class PortalBrowser(Dock):
         self._left: LeftPage | None = None  # to return to, once the source's catalogue is there
         self._save_soon = single_shot(self, _SAVE_AFTER_MS, self._save_page)
         self._open_portal = open_portal
-        self._rooms_to_add = SOURCE
         self.session = Session(self.tasks, self._open_with_rooms, self)
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
         self.screens = Screens(self, self.theme, self._thumbnails)
@@ -153,9 +150,9 @@ class PortalBrowser(Dock):
         FormatError if the link or its file is damaged.
         """
         opener = opener_of(text)
-        record: Jump | None = (
-            parse_jump(text) if opener is None else call(opener.target, self, text)
-        )
+        if opener is None:
+            return parse_jump(text)
+        record: Jump | None = call(opener.target, self, text)
         return record
 
     def show_run(self, source: str, page: RunPage) -> None:
@@ -235,6 +232,7 @@ class PortalBrowser(Dock):
         screens.source_bar.held_data.triggered.connect(self._show_held_data)
         screens.source_bar.refresh.triggered.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
+        session.opened.connect(self._add_rooms)
         session.opened.connect(self._on_opened)
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while waiting for the answer
         session.catalogue_changed.connect(self._return)
@@ -256,6 +254,11 @@ class PortalBrowser(Dock):
             resolve_name(target)
         return portal
 
+    def _add_rooms(self) -> None:
+        self.session.opened.disconnect(self._add_rooms)  # once
+        for target in SOURCE:
+            call(target, self)
+
     def _connect_network(self) -> None:
         bar, network = self.screens.source_bar, self.network
         bar.work_offline.triggered.connect(network.set_offline)
@@ -268,10 +271,11 @@ class PortalBrowser(Dock):
 
     def _start_later(self) -> None:
         """Start what isn't needed for the first look at the window."""
-        for target in self._later:
+        targets = self._later
+        self._later = ()
+        for target in targets:
             with suppress(ImportError):  # small systems lack a library of QtNetwork
                 call(target, self)
-        self._later = ()
 
     def _recall(self) -> None:
         self._show_recent()
@@ -333,10 +337,6 @@ class PortalBrowser(Dock):
 
     def _on_opened(self, source: Source) -> None:
         self._thumbnails.fetch = self.session.picture_reader()
-        rooms = self._rooms_to_add
-        self._rooms_to_add = ()
-        for target in rooms:
-            call(target, self)
         label = self._source_label = "Live portal" if source.kind == "live" else source.label
         is_local = source.kind in {"demo", "pack"}
         self.screens.source_bar.set_source(label, without_login(source.location), is_local=is_local)
