@@ -340,7 +340,7 @@ class PortalBrowser(Dock):
         label = self._source_label = "Live portal" if source.kind == "live" else source.label
         is_local = source.kind in {"demo", "pack"}
         self.screens.source_bar.set_source(label, without_login(source.location), is_local=is_local)
-        self.memory.source = source.location if source.kind in {"pack", "url"} else source.kind
+        self.memory.source = source.name
         if source.kind in {"pack", "url"}:
             self._remember(0, label)
         if source.kind == "pack":

@@ -205,12 +205,10 @@ class Restorer(QObject):
         self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
 
     def _packs(self) -> list[str]:
-        """The packs that the user has opened."""
-        opened = self._browser.session.source
+        """The packs that the user has opened, the last one first."""
         recent = [each.source for each in self._browser.memory.recent]
-        sources = [opened.name, *recent] if opened is not None else recent
-        packs = (each for each in sources if Location.of(each).path is not None)
-        return [each for each in packs if each not in OWN_SOURCES]
+        others = [each for each in recent if each not in OWN_SOURCES]
+        return [each for each in others if Location.of(each).path is not None]
 
     def _agrees(self, view: View, host: str, size_bytes: int) -> bool:
         is_agreed = self.asks and agrees(
