@@ -19,6 +19,7 @@ ID_PREFIXES: Final = {
     "annotation": "AN",
 }
 _LONGEST_LINE: Final = 200
+_NO_MARKUP: Final = str.maketrans("<>", "‹›")  # napari's status bar interprets names as HTML
 UNREPORTED: Final = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
 
 
@@ -122,6 +123,14 @@ def plain(text: str | None) -> str:
 def joined(*parts: str) -> str:
     """Facts on one line, without empty ones: ``DS-10000 · S. pombe · 10 runs``."""
     return " · ".join(part for part in parts if part)
+
+
+def layer_name(*parts: str) -> str:
+    """Join parts, which may be remote text, to a name without markup.
+
+    Give first what differs between layers: napari shortens names in the middle, our boxes at the end.
+    """
+    return joined(*(plain(part).translate(_NO_MARKUP) for part in parts))
 
 
 def names_text(names: Sequence[str], limit: int = 3) -> str:

@@ -26,7 +26,6 @@ from napari_cryoet.layers.specs import (
     LayerSpec,
     image_spec,
     labels_spec,
-    layer_name,
     picks_specs,
     surface_spec,
     world,
@@ -44,7 +43,7 @@ from napari_cryoet.volumes import (
     open_volume,
     own_provenance,
 )
-from napari_cryoet.wording import plain, spacing_text
+from napari_cryoet.wording import layer_name, plain, spacing_text
 
 TILT_AXES: Final = ("tilt", "y", "x")
 _MAX_TEXT_BYTES: Final = 4 * 2**20  # of captions and tilt angles
@@ -103,7 +102,7 @@ def load_tomogram(
 def load_volume(volume: Volume, location: Location, *, task: Task = UNWATCHED) -> LayerSpec:
     """Load an opened file as a tomogram; errors are as in `load_tomogram`."""
     options = _world_of_file(volume, location) | {"name": layer_name(location.stem)}
-    source = _of_download(location)
+    source = source_of(location.path, None)
     if source.tomogram_id is not None:
         options["metadata"][METADATA_KEY] = options["metadata"][METADATA_KEY].updated(source)
         spacing = spacing_text(options["scale"][0])
@@ -364,12 +363,8 @@ def downloaded_annotation(location: Location) -> Provenance:
 
     Empty for other files.
     """
-    source = _of_download(location)
+    source = source_of(location.path, None)
     return source if source.annotation_id and source.object_name else Provenance()
-
-
-def _of_download(location: Location) -> Provenance:
-    return source_of(location.path, None)
 
 
 def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple[LayerSpec, ...]:

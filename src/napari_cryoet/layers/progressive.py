@@ -15,14 +15,13 @@ from typing import Any, Final
 from napari_cryoet.formats.ome_zarr import Channel, find_multiscales, parse_channels
 from napari_cryoet.layers.specs import (
     LayerSpec,
-    layer_name,
     robust_limits,
     volume_spec,
     whole_range,
 )
 from napari_cryoet.locations import Location
 from napari_cryoet.streaming import Pyramid
-from napari_cryoet.wording import plain
+from napari_cryoet.wording import layer_name, plain
 
 _SPATIAL_AXES: Final = 3  # images with fewer keep their channels on a slider
 _SAMPLE_SIDE: Final = 1024

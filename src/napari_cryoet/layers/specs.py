@@ -22,7 +22,7 @@ from napari_cryoet.picks.orientations import Orientation, line_width, orientatio
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.task import UNWATCHED, Task
 from napari_cryoet.volumes import AXES, Mask, Volume
-from napari_cryoet.wording import joined, plain
+from napari_cryoet.wording import joined
 
 LayerKind = Literal["image", "labels", "points", "vectors", "surface"]
 
@@ -43,7 +43,6 @@ MAX_SPACING_ANGSTROM: Final = 1e6
 UNKNOWN_SPACING_ANGSTROM: Final = 10.0
 
 _NO_SPACING: Final = "The file has no voxel spacing, so positions are in voxels, not in ångström."
-_NO_MARKUP: Final = str.maketrans("<>", "‹›")  # napari's status bar interprets names as HTML
 _MASK_OPACITY: Final = 0.5
 #: Twice the size of a large portal tomogram; more labels wouldn't fit into memory.
 _MAX_VOXELS_IN_MEMORY: Final = 2**30
@@ -115,14 +114,6 @@ def world(
         "axis_labels": AXES,
         "metadata": {METADATA_KEY: about},
     }
-
-
-def layer_name(*parts: str) -> str:
-    """Join parts, which may be remote text, to a name without markup.
-
-    Give first what differs between layers: napari shortens names in the middle, our boxes at the end.
-    """
-    return joined(*(plain(part).translate(_NO_MARKUP) for part in parts))
 
 
 def arrows_name(points_name: str) -> str:

@@ -35,7 +35,7 @@ from napari_cryoet._qt.widgets.controls import agrees
 from napari_cryoet._qt.widgets.dock import BROWSER, is_open, open_dock
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.readers import find_reader
-from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec, layer_name, mesh_colormap
+from napari_cryoet.layers.specs import PICKS_KEY, LayerSpec, mesh_colormap
 from napari_cryoet.locations import Location, host_of
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.portal.pages import RunPage
@@ -57,7 +57,7 @@ from napari_cryoet.views.finding import (
 )
 from napari_cryoet.views.links import read_shared
 from napari_cryoet.views.view import Looks, View, read_view
-from napari_cryoet.wording import plain, size_text, spacing_text
+from napari_cryoet.wording import layer_name, plain, size_text, spacing_text
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
