@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from magicgui.widgets import request_values
 from qtpy.QtCore import Qt, Signal
@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.basket.download_dialog import DownloadDialog
 from napari_cryoet._qt.basket.state import BasketState
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.rooms import BASKET_FILES, call
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import (
@@ -64,9 +65,6 @@ from napari_cryoet.exports.selection import ExportReport, select_basket
 from napari_cryoet.files import clean_name
 from napari_cryoet.pages.basket import Entry, entry_row
 from napari_cryoet.wording import differences_text
-
-if TYPE_CHECKING:
-    from napari_cryoet._qt.browser.dock import PortalBrowser
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12

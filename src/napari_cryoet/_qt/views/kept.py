@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.views.capture import Captured, capture
 from napari_cryoet._qt.views.picture import canvas_png
@@ -41,9 +42,6 @@ from napari_cryoet.views.store import (
 )
 from napari_cryoet.views.view import SUFFIX, read_view, write_view
 from napari_cryoet.wording import plain
-
-if TYPE_CHECKING:
-    from napari_cryoet._qt.browser.dock import PortalBrowser
 
 _PICTURE_PX: Final = (192, 128)
 _TASK: Final = "link of a view"  # key of the task
