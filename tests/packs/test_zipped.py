@@ -6,6 +6,7 @@ import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +75,9 @@ def put(name: str, content: bytes = b"", mode: int = stat.S_IFREG | 0o644) -> Ch
         put("C:/outside"),
         put("files\\outside"),
         put("files/new\nline"),
+        put("files/nul.txt"),
+        put("files/a:b"),
+        put("files/dot./b"),
         put("files/link", b"/etc/passwd", stat.S_IFLNK | 0o777),
         put("files/pipe", b"", stat.S_IFIFO | 0o666),
         put("files/device", b"", stat.S_IFCHR | 0o666),
@@ -117,6 +121,22 @@ def test_too_many_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("napari_cryoet.packs.zipped._MAX_FILES", 2)
     with pytest.raises(PackError):
         unpacked(zip_of(folder))
+
+
+def test_the_size_is_told_first_and_too_much_for_the_disk_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "files" / "volume").write_bytes(bytes(2_000_000))
+    path = zip_of(folder)
+    told: list[str] = []
+    disk = SimpleNamespace(free=1_000_000)
+    monkeypatch.setattr("napari_cryoet.packs.zipped.shutil.disk_usage", lambda _path: disk)
+    with pytest.raises(SaveError, match="room"):
+        unpacked(path)
+    assert files_in(cache_path()) == {}
+    disk.free = 3_000_000
+    unpacked(path, task=Task(lambda _fraction, text: told.append(text)))
+    assert told[0] == "0 B of 2 MB"
 
 
 def test_a_stop_leaves_nothing(folder: Path) -> None:

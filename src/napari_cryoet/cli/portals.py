@@ -123,7 +123,8 @@ def serve(
     from napari_cryoet.packs.zipped import is_zipped_pack, unpacked
 
     if is_zipped_pack(folder):
-        folder = unpacked(folder)
+        with working() as task:
+            folder = unpacked(folder, task=task)
 
     def open_server() -> PackServer:
         names = name or []

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
+import unicodedata
 import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from napari_cryoet.exceptions import ExistsError, PackError
-from napari_cryoet.files import cache_path, written_whole
+from napari_cryoet.exceptions import ExistsError, PackError, SaveError
+from napari_cryoet.files import cache_path, clean_name, written_whole
 from napari_cryoet.packs.pack import MANIFEST_NAME, is_pack, is_safe, open_pack
 from napari_cryoet.task import UNWATCHED, Task
+from napari_cryoet.wording import size_text
 
 SUFFIX: Final = ".zip"
 #: The folder of unpacked packs in the cache folder.
@@ -101,22 +103,32 @@ def _files(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
         name = info.filename
         is_plain = info.compress_type in _METHODS and not info.flag_bits & 1
         is_file = stat.S_IFMT(info.external_attr >> 16) in _KINDS
-        if not (is_plain and is_file and name.isprintable() and is_safe(name)):
+        if not (is_plain and is_file and is_safe(name) and _is_portable(name)):
             raise PackError(f"{path.name} has a file that no pack has: {name[:80]!r}.")
         if name.startswith(top):
             files[name.removeprefix(top)] = info
     return files
 
 
+def _is_portable(path: str) -> bool:
+    """Whether all systems allow the names in a path; Windows forbids some, such as ``nul`` and ``a:b``."""
+    names = unicodedata.normalize("NFC", path).split("/")
+    return all(clean_name(name) == name for name in names)
+
+
 def _unpack(
     archive: zipfile.ZipFile, files: dict[str, zipfile.ZipInfo], folder: Path, task: Task
 ) -> None:
     total_bytes = sum(info.file_size for info in files.values())
+    free_bytes = shutil.disk_usage(folder.parent).free
+    if total_bytes > free_bytes:
+        sizes = f"{size_text(total_bytes)}, and {size_text(free_bytes)} are free"
+        raise SaveError(f"There is no room to unpack the pack: it takes {sizes}.")
     done_bytes = 0
     for name, info in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        task.step_bytes(done_bytes, total_bytes)
         with archive.open(info) as source, target.open("xb") as file:
-            task.step_bytes(done_bytes, total_bytes)
             shutil.copyfileobj(source, file, _PIECE_BYTES)
         done_bytes += info.file_size
