@@ -105,9 +105,14 @@ def test_the_board_shows_the_first_answer_and_where_a_student_is(room, board):
 
 
 def test_the_table_tells_how_many_hints_were_taken_and_has_no_formula(room, board):
-    deliver(room, enter(room, "=1+1"), "choose", ChooseAnswer(choice=1), n_hints=2)
-    (row,) = csv.DictReader(io.StringIO(board.table()))
-    assert (row["nickname"], row["right"], row["hints"]) == ("'=1+1", "yes", "2")
+    names = {"=1+1": "'=1+1", "\uff1d1+1": "'\uff1d1+1", "a;=1+1": "a;'=1+1", "Anna": "Anna"}
+    for name in names:
+        deliver(room, enter(room, name), "choose", ChooseAnswer(choice=1), n_hints=2)
+    table = board.table()
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [row["nickname"] for row in rows] == [*names.values()]
+    assert {(row["right"], row["hints"]) for row in rows} == {("yes", "2")}
+    assert '"Anna"' in table, "a comma or a semicolon in a cell starts no other"
 
 
 def test_the_picks_of_all_come_with_their_consensus(room, board):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -19,8 +20,8 @@ from napari_cryoet.exceptions import ComparisonError, FormatError, require_known
 from napari_cryoet.lessons.lesson import LessonSource, PickAnswer, PickTask, Step
 from napari_cryoet.picks import Picks
 
-#: What spreadsheets take for the start of a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+#: Where spreadsheets would start a formula: some split cells at ";", and read full-width signs as plain ones.
+_FORMULA: Final = re.compile("(^|[;,\\s])(?=[-=+@\uff1d\uff0b\uff0d\uff20])")
 _COLUMNS: Final = (
     "nickname",
     "lesson",
@@ -127,7 +128,7 @@ class Board:
     def table(self) -> str:
         """The first answer of each student to each task, as CSV."""
         text = io.StringIO()
-        writer = csv.writer(text)
+        writer = csv.writer(text, quoting=csv.QUOTE_ALL)
         writer.writerow(_COLUMNS)
         for student in self._room.students:
             for key, source in self._lessons.items():
@@ -178,5 +179,5 @@ def _row(answers: list[GivenAnswer]) -> list[object]:
 
 
 def _as_text(text: str) -> str:
-    """A cell that spreadsheets don't take for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """A cell in which spreadsheets find no formula."""
+    return _FORMULA.sub(r"\1'", text)

@@ -43,6 +43,10 @@ MAX_NICKNAME: Final = 40
 PATIENCE_S: Final = 10.0
 
 _MARKS_IN_A_ROW: Final = re.compile(r"([\u0300-\u036f]{2})[\u0300-\u036f]+")
+#: Fillers, joiners and selectors, which count as letters or marks but draw nothing.
+_INVISIBLE: Final = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 Token = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{43}$")]
 Uid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -169,12 +173,12 @@ def typed_code(text: str) -> str:
 
 
 def clean_nickname(text: str) -> str:
-    r"""A nickname on one line, without characters that control the display; "Student" if nothing is left.
+    r"""A nickname on one line, without invisible characters; "Student" if nothing is left.
 
     >>> clean_nickname(" Anna\u202e  <b>\n")
     'Anna <b>'
     """
-    text = plain(unicodedata.normalize("NFC", text))
+    text = plain(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
     return _MARKS_IN_A_ROW.sub(r"\1", text)[:MAX_NICKNAME].strip() or "Student"
 
 

@@ -59,7 +59,10 @@ class LessonFolder:
         """
         path = self.path_of(name)
         hidden = [(folder / HIDDEN).resolve() for folder in self._folders]
-        if path.suffix.lower() == ".md" or any(map(path.is_relative_to, hidden)):
+        is_hidden = any(map(path.is_relative_to, hidden))
+        # some file systems find "answers" by "Answers", too
+        is_hidden = is_hidden or name.casefold().startswith(HIDDEN)
+        if path.suffix.lower() == ".md" or is_hidden:
             raise FormatError(f"{name} of a lesson is hidden.")
         return content_of(path, MAX_SHOWN_BYTES)
 

@@ -282,6 +282,9 @@ class _Files(StaticFiles):
     Browsers don't show them as pages.
     """
 
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        return ("", None) if "\0" in path else super().lookup_path(path)  # which no file has
+
     def file_response(
         self, full_path: Any, stat_result: os.stat_result, *_: Any, **__: Any
     ) -> Response:
