@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from filelock import FileLock, Timeout
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QLockFile, QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtNetwork import QLocalServer, QLocalSocket
 from qtpy.QtWidgets import QWidget
@@ -64,7 +62,8 @@ class LinkServer(QObject):
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
         self._widget = widget
-        self._lock = FileLock(f"{_address()}.lock")
+        self._lock = QLockFile(f"{_address()}.lock")
+        self._lock.setStaleLockTime(0)  # it is stale once its program is gone, not with its age
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_connection)
@@ -75,15 +74,14 @@ class LinkServer(QObject):
     def close(self) -> None:
         self._application.focusWindowChanged.disconnect(self._listen)
         self._server.close()
-        self._lock.release()
+        self._lock.unlock()
 
     def _listen(self, _window: object = None) -> None:
         """Listen, unless another window does already, or this one isn't shown."""
         window: Any = self._widget.window()
         if self._server.isListening() or not window.isVisible():
             return
-        with suppress(Timeout, OSError):
-            self._lock.acquire(blocking=False)
+        if self._lock.tryLock(0):
             self._server.listen(_address())  # replaces the socket of a program that crashed
 
     def _on_connection(self) -> None:
@@ -107,4 +105,5 @@ class LinkServer(QObject):
 def _address() -> str:
     """A path in a folder of this user's; Windows makes it the name of a pipe."""
     folder = Path(os.environ.get("XDG_RUNTIME_DIR") or cache_path())
+    folder.mkdir(parents=True, exist_ok=True)
     return (folder / _NAME).as_posix()
