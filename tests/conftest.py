@@ -85,10 +85,9 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home folder for this test, with its own caches and settings."""
+    """A folder for this test, without a home, caches and settings yet."""
     folder = tmp_path_factory.mktemp("user")
     for variable, name in FOLDER_VARIABLES.items():
-        (folder / name).mkdir()
         monkeypatch.setenv(variable, str(folder / name))
     return folder
 
