@@ -91,12 +91,22 @@ def _options(
 
 def save_picture(dock: Dock) -> None:
     """Open the dialog that saves a picture, from the gear menu."""
-    SaveDialog(dock.viewer, is_movie=False).show()
+    save_picture_dialog(dock.viewer)
 
 
 def save_movie(dock: Dock) -> None:
     """Open the dialog that saves a movie, from the gear menu."""
-    SaveDialog(dock.viewer, is_movie=True).show()
+    save_movie_dialog(dock.viewer)
+
+
+def save_picture_dialog(viewer: Viewer) -> None:
+    """Open the dialog that saves a picture, from napari's menu."""
+    SaveDialog(viewer, is_movie=False).show()
+
+
+def save_movie_dialog(viewer: Viewer) -> None:
+    """Open the dialog that saves a movie, from napari's menu."""
+    SaveDialog(viewer, is_movie=True).show()
 
 
 class SaveDialog(StartDialog):
