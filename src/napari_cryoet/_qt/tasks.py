@@ -169,10 +169,6 @@ class Tasks(QObject):
             self._end(task)
             self.finished.emit(key)
 
-    def stop_all(self) -> None:
-        for key in self.running:
-            self.stop(key)
-
     @property
     def running(self) -> tuple[Hashable, ...]:
         return tuple(self._current)
@@ -184,7 +180,8 @@ class Tasks(QObject):
     def close(self) -> None:
         """Stop all tasks and ignore new ones."""
         self._is_closed = True
-        self.stop_all()
+        for key in self.running:
+            self.stop(key)
 
     def _work(self, task: _Task, work: Callable[[Job], Any]) -> None:
         """Run the work in its thread, and post either its result or its error."""

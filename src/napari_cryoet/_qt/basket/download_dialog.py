@@ -17,6 +17,7 @@ from napari_cryoet._qt.widgets.controls import (
     BAR_STEPS,
     column_in,
     name_file_field,
+    not_none,
     open_folder,
     plain_label,
     progress_bar,
@@ -175,9 +176,8 @@ class DownloadDialog(QDialog):
         self._run()
 
     def _run(self, *, is_rest: bool = False) -> None:
-        plan, folder, overwrite = self._plan, self.chosen_folder, self.form.overwrite.value
-        if plan is None:
-            return
+        plan = not_none(self._plan)
+        folder, overwrite = self.chosen_folder, self.form.overwrite.value
 
         def work(job: Job) -> DownloadReport:
             queue = Download(

@@ -10,7 +10,14 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QToolButton
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.widgets.controls import add_item, add_title, drop_menu, explain, passing_menu
+from napari_cryoet._qt.widgets.controls import (
+    add_item,
+    add_title,
+    drop_menu,
+    explain,
+    not_none,
+    passing_menu,
+)
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet.discovery.matches import ListKind, Matches
 from napari_cryoet.pages.basket import Entry
@@ -99,9 +106,7 @@ class BasketRoom(QObject):
 
     def _drop_additions(self, button: QToolButton) -> None:
         """Open a menu that puts the matches into the basket, with their counts."""
-        matches = self._browser.finder.answer.matches
-        if matches is None:
-            return
+        matches = not_none(self._browser.finder.answer.matches)
         menu = passing_menu(button)
         add_title(menu, "Add to the basket")
         for kinds in _ADDS:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar, QToolButton
 
-from napari_cryoet._qt.widgets.controls import ElidedLabel, explain, tool_button
+from napari_cryoet._qt.widgets.controls import ElidedLabel, explain, not_none, tool_button
 from napari_cryoet._qt.widgets.messages import Action
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
@@ -61,8 +61,8 @@ class CataloguePage(ListPage, Generic[R]):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.sort.setMinimumContentsLength(_ORDER_CHARS)
-        if (view := self.sort.view()) is not None:
-            view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * _ORDER_CHARS)
+        view = not_none(self.sort.view())
+        view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * _ORDER_CHARS)
         explain(self.sort, f"Sort the {noun}s")
         self.sort.currentTextChanged.connect(lambda _name: self._list())
         self.model.more_requested.connect(self._list_more)

@@ -30,6 +30,7 @@ from napari_cryoet._qt.tasks import Job, single_shot, warm_up
 from napari_cryoet._qt.viewer.detail import Detail, VolumeDetail
 from napari_cryoet._qt.viewer.manager import LayerManager
 from napari_cryoet._qt.viewer.status import LevelsMenu, StreamWatch
+from napari_cryoet._qt.widgets.controls import not_none
 from napari_cryoet._qt.widgets.dock import BROWSER, Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.search import Search, search_from
@@ -185,15 +186,15 @@ class PortalBrowser(Dock):
         return QSize(400, 720)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        mime = event.mimeData() if event is not None else None
-        if event is not None and _text_of(mime):
+        event = not_none(event)
+        if _text_of(not_none(event.mimeData())):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Open a file or a pack; with a text or a link, do what pasting into the search box does."""
-        mime = event.mimeData() if event is not None else None
+        mime = not_none(not_none(event).mimeData())
         text = _text_of(mime)
-        is_path = mime is not None and mime.hasUrls() and mime.urls()[0].isLocalFile()
+        is_path = mime.hasUrls() and mime.urls()[0].isLocalFile()
         if is_path or self.session.source is None:  # there is no search box
             self.open_link(text)
             return
@@ -426,10 +427,8 @@ class PortalBrowser(Dock):
         )
 
 
-def _text_of(mime: QMimeData | None) -> str:
+def _text_of(mime: QMimeData) -> str:
     """The text, link or path of what can be opened and is dropped; empty for other files."""
-    if mime is None:
-        return ""
     paths = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
     if not paths:
         return mime.text().strip()

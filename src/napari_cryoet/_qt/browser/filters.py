@@ -15,6 +15,7 @@ from napari_cryoet._qt.widgets.controls import (
     add_item,
     add_title,
     drop_menu,
+    not_none,
     passing_menu,
     tool_button,
 )
@@ -285,9 +286,7 @@ class FacetPanel(ListPage):
         self.range.hide()
 
     def _on_range(self) -> None:
-        if self._ranged is None:
-            return
-        facet, condition = self._ranged
+        facet, condition = not_none(self._ranged)
         text, is_minimum = self.range.text().replace(",", "."), facet.name == "min_count"
         try:
             value = int(text) if is_minimum else typed_range(text, of_days=facet.name == "released")

@@ -19,6 +19,7 @@ from napari_cryoet._qt.widgets.controls import (
     add_menu,
     copy_text,
     drop_menu,
+    not_none,
     passing_menu,
 )
 from napari_cryoet._qt.widgets.messages import Action
@@ -193,9 +194,8 @@ class Finder(QObject):
         )
 
     def _show(self, answer: Answer) -> None:
-        catalogue, index, screens = self._session.catalogue, self._session.index, self._screens
-        if catalogue is None:
-            return
+        catalogue = not_none(self._session.catalogue)
+        index, screens = self._session.index, self._screens
         self._answer, search, matches = answer, answer.search, answer.matches
         if not answer.datasets and any(map(is_object_id, search.text.split())):
             self._session.read_index()  # the catalogue has no ids of objects, and no runs

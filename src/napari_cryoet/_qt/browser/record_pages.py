@@ -23,6 +23,7 @@ from napari_cryoet._qt.widgets.controls import (
     add_menu,
     column_in,
     copy_text,
+    not_none,
     open_in_browser,
     plain_label,
     plain_tooltip,
@@ -135,9 +136,7 @@ class RecordHeader(QWidget):
 
     def _fill_menu(self) -> None:
         """Fill the menu with the links that exist; hide the button if there are none."""
-        menu, about, deposition = self.links.menu(), self._about, self._about.deposition
-        if menu is None:
-            return
+        menu, about, deposition = not_none(self.links.menu()), self._about, self._about.deposition
         menu.clear()
         if deposition is not None:
             text = f"Deposition CZCDP-{deposition.id} · {deposition.title}"

@@ -16,7 +16,13 @@ from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.rooms import LAYERS
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.viewer.manager import LayerManager
-from napari_cryoet._qt.widgets.controls import add_item, copy_text, open_in_browser, passing_menu
+from napari_cryoet._qt.widgets.controls import (
+    add_item,
+    copy_text,
+    not_none,
+    open_in_browser,
+    passing_menu,
+)
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.discovery.matches import Matches
 from napari_cryoet.exceptions import CryoETError
@@ -281,9 +287,7 @@ class RunLayers(QObject):
         self._notice.show_error(error, partial(self._try_again, key), topic=RUN_TOPIC)
 
     def _try_again(self, key: LayerKey) -> None:
-        page = self._run.page
-        if page is None:
-            return
+        page = not_none(self._run.page)
         for tomogram in page.tomograms:
             if key == LayerKey("tomogram", tomogram.id):
                 self.open_tomogram(page, tomogram)

@@ -22,6 +22,7 @@ from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     add_item,
     column_in,
+    not_none,
     open_in_browser,
     plain_label,
     row_of,
@@ -127,10 +128,8 @@ class RunView(QWidget):
 
     def choose(self, tomogram: Tomogram | None) -> None:
         """Choose a tomogram, and list the annotations by their fit to it."""
-        page, self.tomogram = self.page, tomogram
-        if page is None:
-            return
-        self.outline = outline_run(page, tomogram)
+        self.tomogram = tomogram
+        self.outline = outline_run(not_none(self.page), tomogram)
         self._list_tomograms()
         if tomogram is not None:
             self.tomograms.select(tomogram.id)
@@ -188,9 +187,7 @@ class RunView(QWidget):
         self.annotations.set_rows(annotation_rows(self.outline, colors, self.shown.edited))
 
     def _list_depositions(self, page: RunPage) -> None:
-        menu = self.depositions.menu()
-        if menu is None:
-            return
+        menu = not_none(self.depositions.menu())
         menu.clear()
         for share in deposition_shares(page):
             text = joined(f"Deposition CZCDP-{share.id}", share.text, plain(share.title))
@@ -217,9 +214,7 @@ class RunView(QWidget):
             self.choose(tomogram)
 
     def _on_open_clicked(self) -> None:
-        tomogram = self.tomogram
-        if tomogram is None:
-            return
+        tomogram = not_none(self.tomogram)
         if LayerKey("tomogram", tomogram.id) in self.shown.coming:
             self.tomogram_stop_requested.emit(tomogram)
         else:

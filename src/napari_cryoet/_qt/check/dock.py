@@ -35,6 +35,7 @@ from napari_cryoet._qt.widgets.controls import (
     column_in,
     form_of,
     more_button,
+    not_none,
     number_box,
     plain_label,
 )
@@ -149,14 +150,12 @@ class CheckDock(Dock):
 
         The checked layer doesn't change.
         """
-        findings, checked = self.findings, self._checked
-        if findings is None or checked is None or findings.suggestion is None:
-            return
+        findings, checked = not_none(self.findings), not_none(self._checked)
         picks, image = findings.suggested_picks(), checked.image
         specs = picks_specs(
             picks,
             placing_of(image) | {"metadata": {METADATA_KEY: picks.about}},
-            name=f"{findings.suggestion.words()} · {checked.points.name}",
+            name=f"{not_none(findings.suggestion).words()} · {checked.points.name}",
             color=rgba_of(PALETTE["mint"]),
             diameter_angstrom=findings.diameter_angstrom,
             spacing_angstrom=findings.frame.mean_spacing,

@@ -20,6 +20,7 @@ from napari_cryoet._qt.layers.ownership import key_of
 from napari_cryoet._qt.seam import draws_in_software, largest_texture_side
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.widgets.controls import not_none
 from napari_cryoet.streaming import Display, pyramid_of
 from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.plan import LevelCost, level_costs
@@ -219,10 +220,9 @@ class VolumeDetail(QObject):
         return min(cheap, default=coarsest)
 
     def _show_chosen(self, layer: Layer) -> None:
-        pyramid, level = pyramid_of(layer.data), self._chosen[layer]
-        if pyramid is not None:
-            self._request_bytes(layer, pyramid.size_bytes(level))
-            self._lock(layer, level)
+        level = self._chosen[layer]
+        self._request_bytes(layer, not_none(pyramid_of(layer.data)).size_bytes(level))
+        self._lock(layer, level)
 
     def _request_bytes(self, layer: Layer, requested_bytes: int) -> None:
         if (stream := stream_of(layer)) is not None:

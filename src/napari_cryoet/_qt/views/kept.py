@@ -24,6 +24,7 @@ from napari_cryoet._qt.widgets.controls import (
     agrees,
     copy_text,
     drop_menu,
+    not_none,
     passing_menu,
 )
 from napari_cryoet.exceptions import CryoETError
@@ -49,9 +50,7 @@ _TASK: Final = "link of a view"  # key of the task
 
 def drop_menu_of_views(browser: PortalBrowser, button: QWidget) -> None:
     """Open the menu of views of the run that a dock shows, below a button."""
-    page = browser.screens.run.page
-    if page is not None:
-        views_menu_of(browser).drop(page.run, button)
+    views_menu_of(browser).drop(not_none(browser.screens.run.page).run, button)
 
 
 def open_next_view(browser: PortalBrowser) -> None:

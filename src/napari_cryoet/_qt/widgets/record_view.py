@@ -216,9 +216,7 @@ class RecordView(QTreeView):
             self._open(index)
 
     def _open(self, index: QModelIndex) -> None:
-        row = self._records.row_at(index)
-        if row is None:
-            return
+        row = not_none(self._records.row_at(index))
         match row.kind:
             case RowKind.FAILURE:
                 self._records.ask_for_more(again=True)

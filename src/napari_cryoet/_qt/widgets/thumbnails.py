@@ -36,11 +36,10 @@ def decode_thumbnail(content: bytes) -> QImage:
     buffer.setData(QByteArray(content))
     buffer.open(QIODevice.OpenModeFlag.ReadOnly)
     reader = QImageReader(buffer)
-    if reader.format().data() not in _FORMATS:
-        raise FormatError("The picture is neither PNG nor JPEG nor GIF.")
+    is_known = reader.format().data() in _FORMATS
     size = reader.size()
-    if not size.isValid() or size.width() * size.height() > MAX_PIXELS:
-        raise FormatError("The picture is damaged or too large.")
+    if not is_known or not size.isValid() or size.width() * size.height() > MAX_PIXELS:
+        raise FormatError("The picture is damaged, too large, or neither PNG nor JPEG nor GIF.")
     reader.setAutoTransform(True)
     reader.setScaledSize(
         size.scaled(QSize(SIDE_PX, SIDE_PX), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
