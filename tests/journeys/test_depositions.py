@@ -94,7 +94,7 @@ def test_opening_a_run_from_a_deposition_and_going_back(qtbot, viewer, browser, 
     press(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: any(isinstance(layer, Image) for layer in layers))
     qtbot.waitUntil(lambda: not browser.manager.coming())
-    assert screens.breadcrumb.text == "Depositions › CZCDP-90903 › DS-90001 › DEMO_001"
+    assert screens.breadcrumb.accessibleName() == "Depositions › CZCDP-90903 › DS-90001 › DEMO_001"
     n_layers = len(layers)
 
     # go back through the dataset

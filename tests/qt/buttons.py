@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QToolButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QWidget
 
 
-def button_in(widget: QWidget, text: str) -> QToolButton:
-    return next(each for each in widget.findChildren(QToolButton) if each.text() == text)
+def button_in(widget: QWidget, text: str) -> QAbstractButton:
+    return next(each for each in widget.findChildren(QAbstractButton) if each.text() == text)

@@ -26,6 +26,7 @@ from napari_cryoet.basket.contents import KnownRuns
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.packs.zipped import is_zipped_pack
 from napari_cryoet.pages.rows import RecordRow
+from qt.buttons import button_in
 
 ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
 CELL_RUN, CELLS, MIXES = 9001, 90001, 90002
@@ -87,7 +88,7 @@ def filled(qtbot, dock) -> PortalBrowser:
     press(qtbot, dock, run.tomograms, run.tomogram_model.rows[0].key)
     press(qtbot, dock, run.tree, ribosomes(run).key)
     qtbot.mouseClick(dock.findChild(BasketStrip), Qt.MouseButton.LeftButton)
-    assert dock.screens.breadcrumb.text == "Datasets › DEMO_001 › Basket"
+    assert dock.screens.breadcrumb.accessibleName() == "Datasets › DEMO_001 › Basket"
     return dock
 
 
@@ -187,7 +188,7 @@ def test_without_a_network_ticks_are_counted_and_retry_works(qtbot, dock, monkey
         dock.navigator.go_to_page(BASKET)
         message = dock.screens.page("basket").loadable.message
         assert message.text == "Couldn't reach the portal."
-    qtbot.mouseClick(message.button("Retry"), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(button_in(message, "Retry"), Qt.MouseButton.LeftButton)
     settle(qtbot, dock)
     assert dock.screens.page("basket").model.rows[0].record.dataset_id == CELLS
 
@@ -198,7 +199,7 @@ def test_without_a_network_ticks_are_counted_and_retry_works(qtbot, dock, monkey
 def test_the_page_lists_contents_unticks_them_and_opens_runs(qtbot, filled):
     page = filled.screens.page("basket")
     filled.navigator.go_up()
-    assert filled.screens.breadcrumb.text == f"Datasets › DS-{CELLS} › DEMO_001"
+    assert filled.screens.breadcrumb.accessibleName() == f"Datasets › DS-{CELLS} › DEMO_001"
     filled.navigator.go_to_page(BASKET)
     (run,) = page.model.rows
     assert run.title == "DEMO_001"
@@ -209,7 +210,9 @@ def test_the_page_lists_contents_unticks_them_and_opens_runs(qtbot, filled):
     assert gone.key not in [row.key for row in page.model.rows[0].children]
     with qtbot.waitSignal(filled.navigator.run_arrived):
         press(qtbot, filled, page.view, page.model.rows[0].key, Qt.Key.Key_Return)
-    assert filled.screens.breadcrumb.text == f"Datasets › Basket › DS-{CELLS} › DEMO_001"
+    assert (
+        filled.screens.breadcrumb.accessibleName() == f"Datasets › Basket › DS-{CELLS} › DEMO_001"
+    )
     filled.navigator.go_to_page(BASKET)
     press(qtbot, filled, page.view, page.model.rows[0].key)
     assert "The basket is empty." in page.loadable.message.text

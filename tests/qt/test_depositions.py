@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet.portal.pages import RunRow
+from qt.buttons import button_in
 from qt.test_browser import current_screen, open_dataset, open_run, press, search_for, type_text
 
 
@@ -67,12 +68,17 @@ def test_a_run_opens_with_layers_and_back_goes_through_its_dataset(qtbot, browse
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
         press(qtbot, tree, Qt.Key.Key_Return)
     assert arrived.args[1], "as if opened from its dataset's page"
-    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000 › TS_006"
+    assert (
+        browser.screens.breadcrumb.accessibleName()
+        == "Depositions › CZCDP-10310 › DS-10000 › TS_006"
+    )
     qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.dataset
     qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.deposition
-    qtbot.mouseClick(browser.screens.breadcrumb.step(0), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(
+        button_in(browser.screens.breadcrumb, "Depositions ›"), Qt.MouseButton.LeftButton
+    )
     assert current_screen(browser) is browser.screens.depositions
 
 
@@ -86,7 +92,7 @@ def test_a_dataset_links_to_its_deposition_and_back(qtbot, browser):
     assert link.text() == "Deposition CZCDP-10300 · S. pombe lamellae"
     link.trigger()
     wait_for_deposition(qtbot, browser)
-    assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › CZCDP-10300"
+    assert browser.screens.breadcrumb.accessibleName() == "Datasets › DS-10000 › CZCDP-10300"
     press(qtbot, browser.screens.deposition.view, Qt.Key.Key_Backspace)
     assert current_screen(browser) is browser.screens.dataset
 
@@ -101,7 +107,9 @@ def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
     ]
     menu.actions()[1].trigger()
     wait_for_deposition(qtbot, browser)
-    assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006 › CZCDP-10310"
+    assert (
+        browser.screens.breadcrumb.accessibleName() == "Datasets › DS-10000 › TS_006 › CZCDP-10310"
+    )
     n_requests = len(portal.requests)
     browser.navigator.go_up()
     assert current_screen(browser) is browser.screens.run_loadable

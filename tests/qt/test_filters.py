@@ -210,7 +210,7 @@ def test_words_and_filters_are_about_one_annotation(qtbot, browser):
     qtbot.keyClicks(browser.screens.search, "membrane")
     message = browser.screens.datasets.loadable.message
     qtbot.waitUntil(lambda: "membrane" in message.text)
-    click(qtbot, browser, message.button("Both annotations in one run"))
+    click(qtbot, browser, button_in(message, "Both annotations in one run"))
     conditions = Condition(objects=(f'"{RIBOSOME}"',)), Condition(objects=("membrane",))
     assert browser.finder.answer.search == Search(annotations=conditions)
     assert browser.finder.answer.datasets
@@ -257,7 +257,7 @@ def test_a_run_opens_with_the_matching_tomogram_and_annotations(qtbot, browser):
     assert shown
     assert shown <= {LayerKey("annotation", file_id) for file_id in files}
     assert browser.screens.run.tomogram.processing == "denoised"
-    assert browser.screens.breadcrumb.text.startswith("Runs › DS-")
+    assert browser.screens.breadcrumb.accessibleName().startswith("Runs › DS-")
 
 
 def test_an_empty_result_names_the_word_to_remove(qtbot, browser):
@@ -267,7 +267,7 @@ def test_an_empty_result_names_the_word_to_remove(qtbot, browser):
     qtbot.keyClicks(browser.screens.search, "yeast")
     message = browser.screens.datasets.loadable.message
     qtbot.waitUntil(lambda: "yeast" in message.text)
-    click(qtbot, browser, message.button("Remove “yeast”"))
+    click(qtbot, browser, button_in(message, "Remove “yeast”"))
     assert browser.finder.answer.search == search
     assert len(browser.screens.datasets.model.rows) == 1
 
@@ -291,8 +291,8 @@ def test_reading_the_index_can_be_stopped_and_retried(qtbot, browser, monkeypatc
         qtbot.mouseClick(switch, Qt.MouseButton.LeftButton, pos=switch.tabRect(1).center())
         message = browser.screens.runs.loadable.message
         qtbot.waitUntil(lambda: "runs" in message.text)
-        click(qtbot, browser, message.button("Stop"))
-    click(qtbot, browser, message.button("Retry"))
+        click(qtbot, browser, button_in(message, "Stop"))
+    click(qtbot, browser, button_in(message, "Retry"))
     assert len(browser.screens.runs.model.rows) == 7
     with monkeypatch.context() as patch:
         patch.setattr(read, wait_for_stop)

@@ -45,6 +45,7 @@ from napari_cryoet.lessons.lesson import (
 )
 from napari_cryoet.picks import Picks
 from napari_cryoet.views.view import View, ViewedRun
+from qt.buttons import button_in
 from views.cameras import camera_at
 
 LEFT = Qt.MouseButton.LeftButton
@@ -309,7 +310,7 @@ def test_lessons_open_from_the_start_page_files_and_the_command_line(
     path = write_lesson(demo_at_home / "lessons" / "first", view) / "lesson.md"
     viewer = viewer_in_window
     browser = open_dock(viewer, BROWSER)
-    start = browser.screens.start.button("Take a lesson")
+    start = button_in(browser.screens.start, "Take a lesson")
     qtbot.waitUntil(start.isVisible)
     qtbot.mouseClick(start, LEFT)
     dock = open_lesson_dock(viewer)

@@ -25,6 +25,7 @@ from napari_cryoet._qt.browser.source_bar import AddressDialog
 from napari_cryoet.discovery.search import Search
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.settings import Recent, Settings
+from qt.buttons import button_in
 from qt.fake_portal import FakePortal
 
 
@@ -83,7 +84,7 @@ def test_packs_are_remembered_without_accessing_the_disk(
     memory.source = ""
     again = make_browser(portal)
     with qtbot.waitSignal(again.session.opening) as opening:
-        click(qtbot, again.screens.start.button("Class 3"))
+        click(qtbot, button_in(again.screens.start, "Class 3"))
     assert opening.args == [path]
     assert path not in accessed
 
@@ -95,7 +96,7 @@ def test_a_recent_run_opens_from_the_start_page_by_key(
         browser.navigator.go_to_run(506)
     memory.source = ""
     again = make_browser(portal)
-    button = again.screens.start.button("TS_006 · DS-10000 · Live portal")
+    button = button_in(again.screens.start, "TS_006 · DS-10000 · Live portal")
     button.setFocus()
     with qtbot.waitSignal(again.navigator.run_arrived) as arrived:
         qtbot.keyClick(button, Qt.Key.Key_Space)
@@ -127,12 +128,12 @@ def test_a_source_opens_as_it_was_left(qtbot, make_browser, portal, memory):
 
     again = start()
     qtbot.waitUntil(lambda: again.session.source is not None)
-    assert again.screens.breadcrumb.text == "Datasets"
+    assert again.screens.breadcrumb.accessibleName() == "Datasets"
     portal.requests.clear()
     with qtbot.waitSignal(again.navigator.run_arrived) as arrived:
         entries(again)["Browse the live portal"].trigger()
     assert arrived.args[1] is False, "layers are opened only on request"
-    assert again.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006"
+    assert again.screens.breadcrumb.accessibleName() == "Datasets › DS-10000 › TS_006"
     assert again.screens.search.text() == "lamellae"
     assert again.finder.search == search
     assert [request[0] for request in portal.requests] == ["catalogue", "run_page"]
@@ -142,7 +143,9 @@ def test_a_source_opens_as_it_was_left(qtbot, make_browser, portal, memory):
 
     with qtbot.waitSignal(again.session.catalogue_changed):
         entries(again)["Browse the live portal"].trigger()
-    assert again.screens.breadcrumb.text == "Datasets", "a source that is open starts over"
+    assert again.screens.breadcrumb.accessibleName() == "Datasets", (
+        "a source that is open starts over"
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,14 +165,14 @@ def test_an_unreadable_page_is_the_list_of_datasets(qtbot, make_browser, portal,
     browser = make_browser(portal, memory=Settings(path))
     with qtbot.waitSignal(browser.session.catalogue_changed):
         pass
-    assert browser.screens.breadcrumb.text == "Datasets"
+    assert browser.screens.breadcrumb.accessibleName() == "Datasets"
     assert browser.screens.datasets.isVisible()
     assert browser.finder.search == Search()
 
 
 def test_an_address_is_checked_before_it_is_opened(qtbot, make_browser, portal, served_demo):
     browser = make_browser(portal)
-    click(qtbot, browser.screens.start.button("Open an address…"))
+    click(qtbot, button_in(browser.screens.start, "Open an address…"))
     dialog = dialog_of(browser, AddressDialog)
     address, buttons = dialog.findChild(QLineEdit), dialog.findChild(QDialogButtonBox)
     qtbot.keyClicks(address, "localhost:1")

@@ -13,7 +13,7 @@ from napari_cryoet._qt.layers.layer_combo import LayerCombo
 from napari_cryoet._qt.widgets.controls import agrees, plain_label, progress_bar
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
+from napari_cryoet._qt.widgets.start_bar import StartBar, TaskDialog
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_progress_does_not_paint_the_window_at_once(qtbot):
 
 @pytest.mark.parametrize("close", [QDialog.close, QDialog.accept, QDialog.reject])
 def test_a_dialog_grows_with_its_message_and_closes_while_a_task_runs(qtbot, close):
-    dialog = StartDialog("Title", 300)
+    dialog = TaskDialog("Title", 300)
     bar = StartBar(dialog.tasks, "key", "Start", "Start it")
     label = plain_label("Some words that need a second line in a narrow dialog. " * 2)
     column = QVBoxLayout(dialog)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from magicgui import magicgui
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QWidget
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QDialogButtonBox, QGridLayout, QWidget
 
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import (
     ElidedLabel,
     agrees,
@@ -22,6 +22,7 @@ from napari_cryoet._qt.widgets.controls import (
     plain_tooltip,
     push_button,
 )
+from napari_cryoet._qt.widgets.start_bar import TaskDialog
 from napari_cryoet.files import size_on_disk
 from napari_cryoet.held import Held, held_data
 from napari_cryoet.held import clear as clear_held
@@ -100,14 +101,11 @@ class NetworkUse(QObject):
         self.loosened.emit()
 
 
-class SaverDialog(QDialog):
+class SaverDialog(TaskDialog):
     """A form for `save_data`; accepting it sets the data saver of the process."""
 
     def __init__(self, policy: Policy, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Data saver")
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(340)
+        super().__init__("Data saver", 340, parent)
         megabytes = (policy.max_session_bytes or 0) // MEGABYTE
         self.form = magicgui(
             save_data,
@@ -142,21 +140,17 @@ class _Row(NamedTuple):
     held: Held | None  # None for downloads, which belong to the user
 
 
-class HeldDataDialog(QDialog):
+class HeldDataDialog(TaskDialog):
     """Sizes of cached and downloaded data, with *Open folder*, and *Clear* for caches that aren't in use."""
 
     def __init__(
         self,
-        tasks: Tasks,
         downloads: Path,
         in_use: Collection[str] = (),
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Data on this computer")
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(380)
-        self._tasks, self._downloads, self._in_use = tasks, downloads, in_use
+        super().__init__("Data on this computer", 380, parent)
+        self._downloads, self._in_use = downloads, in_use
         self.message = plain_label("Measuring…")
         self.rows = QWidget()
         self._grid = QGridLayout(self.rows)
@@ -165,7 +159,6 @@ class HeldDataDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         column_in(self, self.rows, self.message, buttons).insertStretch(2, 1)
-        self.finished.connect(lambda _result: tasks.stop("held data"))
         self._measure()
 
     def _measure(self, clear_first: Held | None = None) -> None:
@@ -180,7 +173,7 @@ class HeldDataDialog(QDialog):
                 rows.append(_Row("Downloads", self._downloads, size_on_disk(self._downloads), None))
             return rows
 
-        self._tasks.run(
+        self.tasks.run(
             "held data",
             work,
             then=self._show,

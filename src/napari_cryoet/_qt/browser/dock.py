@@ -334,7 +334,7 @@ class PortalBrowser(Dock):
     def _show_held_data(self) -> None:
         source = self.session.source
         in_use = {source.kind} if source is not None else set()
-        HeldDataDialog(self.tasks, self.memory.download_folder, in_use, self).open()
+        HeldDataDialog(self.memory.download_folder, in_use, self).open()
 
     def _on_opened(self, source: Source) -> None:
         self._thumbnails.fetch = self.session.picture_reader()

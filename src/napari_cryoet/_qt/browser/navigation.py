@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QSizePolicy,
     QStackedWidget,
-    QToolButton,
     QWidget,
 )
 
@@ -105,13 +104,6 @@ class Breadcrumb(QWidget):
                 )
         row.addWidget(self._current, 1)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    @property
-    def text(self) -> str:
-        return self.accessibleName()
-
-    def step(self, level: int) -> QToolButton:
-        return self._steps[level]
 
     def set_steps(self, names: Sequence[str]) -> None:
         *previous, current = map(plain, names)

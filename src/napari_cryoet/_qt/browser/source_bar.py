@@ -29,6 +29,7 @@ from napari_cryoet._qt.widgets.controls import (
     column_in,
     drop_menu,
     explain,
+    not_none,
     plain_label,
     plain_tooltip,
     push_button,
@@ -72,7 +73,6 @@ class StartPage(QWidget):
         super().__init__()
         title = plain_label("CryoET Explorer", name="messageTitle")
         column = column_in(self, title, margins=(6, 18, 6, 6), spacing=4)
-        self._buttons: list[QPushButton] = []
         for choice, (text, explanation, icon_name) in CHOICES.items():
             button = QCommandLinkButton(text, explanation)
             button.setObjectName("startChoice")
@@ -80,7 +80,6 @@ class StartPage(QWidget):
             button.clicked.connect(lambda _checked=False, choice=choice: self.chosen.emit(choice))
             column.addWidget(button)
             theme.set_icon(button, icon_name, "accent")
-            self._buttons.append(button)
         self._heading = plain_label("Recent", name="heading")
         column.addSpacing(8)
         column.addWidget(self._heading)
@@ -91,13 +90,8 @@ class StartPage(QWidget):
         column.addStretch(1)
         self.set_recent(())
 
-    def button(self, text: str) -> QPushButton:
-        return next(
-            button for button in self._buttons + self._recent_buttons if button.text() == text
-        )
-
     def take_focus(self) -> None:
-        self._buttons[0].setFocus(Qt.FocusReason.OtherFocusReason)
+        not_none(self.findChild(QCommandLinkButton)).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def set_recent(self, recent: Sequence[Recent]) -> None:
         self._recent = list(recent[:_MAX_RECENT])

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import napari
-from qtpy.QtCore import QObject, QSize, Qt, Signal
+from qtpy.QtCore import QObject, QSize, Signal
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QWidget
 
@@ -183,8 +183,7 @@ class TiltPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.label = plain_label(name="tiltText")
-        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.label = plain_label(name="tiltText", is_selectable=True)
         self.strip = StatusStrip()
         column_in(self, self.label, self.strip, margins=(6, 2, 6, 2), spacing=2)
 

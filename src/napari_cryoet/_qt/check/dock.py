@@ -248,7 +248,8 @@ class CheckResults(QScrollArea):
         column.addStretch(1)
 
     def _line(self, statement: Statement) -> QHBoxLayout:
-        sign, label, colors = QLabel(), plain_label(statement.text), self._theme.colors
+        sign, colors = QLabel(), self._theme.colors
+        label = plain_label(statement.text, is_selectable=True)
         looks = {
             "odd": ("warning", colors.warning),
             "note": ("dot", colors.dim),
@@ -256,7 +257,6 @@ class CheckResults(QScrollArea):
         }
         sign.setFixedWidth(18)
         sign.setPixmap(pixmap(*looks[statement.mark]))
-        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         label.setAccessibleName(f"{'Odd: ' if statement.is_odd else ''}{statement.text}")
         row = QHBoxLayout()
         row.addWidget(sign, 0, Qt.AlignmentFlag.AlignTop)

@@ -84,8 +84,8 @@ class CompareResults(QWidget):
             HistogramPlot(self._theme, label_of(key).capitalize(), spread)
             for key, spread in spreads.items()
         ]
-        self.notes = plain_label("\n".join(remarks_of(comparison)), name="dimText")
-        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        notes = "\n".join(remarks_of(comparison))
+        self.notes = plain_label(notes, name="dimText", is_selectable=True)
         self.copy = QPushButton("Copy as text")
         self.copy.clicked.connect(lambda _checked=False: self.copy_requested.emit())
         self.copy.setToolTip("Copy all numbers and the settings")
@@ -222,9 +222,8 @@ def _table(rows: list[tuple[str, str]]) -> QFormLayout:
     table = form_of()
     table.setVerticalSpacing(2)
     for name, text in rows:
-        value = plain_label(text)
+        value = plain_label(text, is_selectable=True)
         value.setAlignment(Qt.AlignmentFlag.AlignRight)
-        value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         table.addRow(name, value)
     return table
 

@@ -13,7 +13,7 @@ from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import column_in, name_file_field, plain_label
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
+from napari_cryoet._qt.widgets.start_bar import StartBar, TaskDialog
 from napari_cryoet.basket.basket import Basket, ids_in
 from napari_cryoet.basket.contents import ask_basket_runs
 from napari_cryoet.files import clean_name
@@ -67,7 +67,7 @@ def make_class_pack(dock: Dock) -> None:
     dialog.activateWindow()
 
 
-class ClassPackDialog(StartDialog):
+class ClassPackDialog(TaskDialog):
     """Asks for a file and options, shows the size, then writes the pack; closing it stops."""
 
     def __init__(self, state: BasketState, parent: QWidget | None = None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 from napari import Viewer
 from napari.layers import Points
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QCheckBox, QDialog, QHBoxLayout, QLabel, QLineEdit, QWidget
 from superqt.utils import ensure_main_thread
@@ -32,7 +32,7 @@ from napari_cryoet._qt.widgets.controls import (
     push_button,
 )
 from napari_cryoet._qt.widgets.dock import BROWSER, open_dock
-from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
+from napari_cryoet._qt.widgets.start_bar import StartBar, TaskDialog
 from napari_cryoet._version import __version__
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.classroom.client import ClassClient, TeacherClient, join_class
@@ -66,7 +66,7 @@ _SHARE: Final = "share the view"
 _GET_PICKS: Final = "picks of the class"
 
 
-class JoinDialog(StartDialog):
+class JoinDialog(TaskDialog):
     """Asks for the address, the code and a nickname, and closes once the class is joined."""
 
     joined = Signal(object)  # what `join_class` returns
@@ -118,8 +118,7 @@ class TeachDialog(QDialog):
         self.others = QCheckBox("Let others in this network join")
         self.bar = StartBar(self._tasks, _TEACH, "Start", "Start the class")
         self.bar.start_requested.connect(self._on_start)
-        self.how = plain_label()
-        self.how.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.how = plain_label(is_selectable=True)
         self.qr = QLabel()
         self.board = push_button("Open the board")
         self.board.clicked.connect(lambda: open_in_browser(not_none(self.server).board_url))

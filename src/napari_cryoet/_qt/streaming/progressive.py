@@ -114,6 +114,10 @@ class StreamStatus(QObject):
         self.display.retry()
         self.retried.emit()
 
+    def load_in_full(self) -> None:
+        """Fetch the current view at full resolution, regardless of its size, until the view changes."""
+        self.display.load_in_full()
+
     def close(self) -> None:
         """Stop fetching for good."""
         shared_redraws().withdraw(self)

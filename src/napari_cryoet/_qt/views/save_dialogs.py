@@ -21,7 +21,7 @@ from napari_cryoet._qt.views.picture import (
 )
 from napari_cryoet._qt.widgets.controls import column_in, main_window, may_replace, name_file_field
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.start_bar import StartBar, StartDialog
+from napari_cryoet._qt.widgets.start_bar import StartBar, TaskDialog
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import clean_name
 from napari_cryoet.views.movie import LONGEST_S, between, frame_count, sweep, turn
@@ -109,7 +109,7 @@ def save_movie_dialog(viewer: Viewer) -> None:
     SaveDialog(viewer, is_movie=True).show()
 
 
-class SaveDialog(StartDialog):
+class SaveDialog(TaskDialog):
     """Asks for a file and options, then draws; closing it stops drawing."""
 
     def __init__(self, viewer: Viewer, *, is_movie: bool) -> None:

@@ -285,13 +285,15 @@ def wrappable(text: str) -> str:
     return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
-def plain_label(text: str = "", *, name: str = "") -> QLabel:
+def plain_label(text: str = "", *, name: str = "", is_selectable: bool = False) -> QLabel:
     """A wrapping label for plain text that breaks words longer than a line."""
     label = WrappedLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.setText(text)
     label.setObjectName(name)
+    if is_selectable:
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
 
 

@@ -76,11 +76,6 @@ class MessagePanel(QWidget):
     def text(self) -> str:
         return f"{self._title.text()} {self._hint.text()}".strip()
 
-    def button(self, text: str) -> QPushButton:
-        return next(
-            button for button in self._buttons[: len(self._actions)] if button.text() == text
-        )
-
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
         """Replace the message and its actions, at most two; Enter triggers the first."""
         self._set_text(title, hint)
@@ -204,8 +199,7 @@ class NoticeBar(QFrame):
         self._place_soon = single_shot(self, 0, self._place)  # after the page's layout
         self.setObjectName("noticeBar")
         self._icon = QLabel()
-        self._text = plain_label(name="noticeText")
-        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._text = plain_label(name="noticeText", is_selectable=True)
         self.action = push_button("", self._run_action)
         self.dismiss = tool_button("", "Close this notice")
         theme.set_icon(self.dismiss, "close")

@@ -1,4 +1,4 @@
-"""A button that starts and stops a task, and the dialog around it."""
+"""A button that starts and stops a task, and dialogs with tasks."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class StartBar(QWidget):
             self.say(message)
 
 
-class StartDialog(QDialog):
-    """A dialog with fields and a `StartBar`; closing it stops its tasks and deletes it."""
+class TaskDialog(QDialog):
+    """A dialog that grows with its messages; closing it stops its tasks and deletes it."""
 
     def __init__(self, title: str, width_px: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
