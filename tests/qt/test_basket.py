@@ -210,9 +210,8 @@ def test_the_page_lists_contents_unticks_them_and_opens_runs(qtbot, filled):
     assert gone.key not in [row.key for row in page.model.rows[0].children]
     with qtbot.waitSignal(filled.navigator.run_arrived):
         press(qtbot, filled, page.view, page.model.rows[0].key, Qt.Key.Key_Return)
-    assert (
-        filled.screens.breadcrumb.accessibleName() == f"Datasets › Basket › DS-{CELLS} › DEMO_001"
-    )
+    crumbs = filled.screens.breadcrumb.accessibleName()
+    assert crumbs == f"Datasets › Basket › DS-{CELLS} › DEMO_001"
     filled.navigator.go_to_page(BASKET)
     press(qtbot, filled, page.view, page.model.rows[0].key)
     assert "The basket is empty." in page.loadable.message.text

@@ -80,11 +80,9 @@ def test_preparing_a_source_shows_progress_and_can_be_stopped(qtbot, make_browse
 
     browser = make_browser(open_portal=prepare)
     message = browser.screens.datasets.loadable.message
-    qtbot.mouseClick(
-        button_in(browser.screens.start, "Explore the demo"), Qt.MouseButton.LeftButton
-    )
+    click(button_in(browser.screens.start, "Explore the demo"))
     qtbot.waitUntil(lambda: message.text == "Preparing the demo… 25% Simulating run DEMO_001")
-    qtbot.mouseClick(button_in(message, "Stop"), Qt.MouseButton.LeftButton)
+    click(button_in(message, "Stop"))
     assert current_screen(browser) is browser.screens.start
     assert not browser.tasks.is_running("source")
 
@@ -201,7 +199,7 @@ def test_an_unreachable_portal_is_reported_and_can_be_retried(qtbot, make_browse
     assert loadable.message.text == "Couldn't reach the portal (no network). Check the connection."
     portal.error = None
     with qtbot.waitSignal(browser.session.catalogue_changed):
-        qtbot.mouseClick(button_in(loadable.message, "Retry"), Qt.MouseButton.LeftButton)
+        click(button_in(loadable.message, "Retry"))
     qtbot.waitUntil(lambda: loadable.shows_content)
 
 
@@ -262,9 +260,7 @@ def test_the_state_is_not_online_while_the_server_refuses(qtbot, browser, portal
     open_dataset(qtbot, browser, answers=False)
     qtbot.waitUntil(lambda: state.text() == "refused (503)")
     portal.error = None
-    qtbot.mouseClick(
-        button_in(browser.screens.dataset.loadable.message, "Retry"), Qt.MouseButton.LeftButton
-    )
+    click(button_in(browser.screens.dataset.loadable.message, "Retry"))
     qtbot.waitUntil(lambda: state.text() == "online")
 
 
@@ -279,9 +275,7 @@ def test_choosing_another_source_closes_the_one_still_opening(qtbot, viewer_mode
     browser = PortalBrowser(viewer_model, open_portal=open_portal, memory=memory)
     qtbot.addWidget(browser)
     browser.show()
-    qtbot.mouseClick(
-        button_in(browser.screens.start, "Browse the live portal"), Qt.MouseButton.LeftButton
-    )
+    click(button_in(browser.screens.start, "Browse the live portal"))
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.screens.source_bar.chosen.emit("demo")
     release.set()

@@ -68,17 +68,13 @@ def test_a_run_opens_with_layers_and_back_goes_through_its_dataset(qtbot, browse
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
         press(qtbot, tree, Qt.Key.Key_Return)
     assert arrived.args[1], "as if opened from its dataset's page"
-    assert (
-        browser.screens.breadcrumb.accessibleName()
-        == "Depositions › CZCDP-10310 › DS-10000 › TS_006"
-    )
-    qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
+    crumbs = browser.screens.breadcrumb
+    assert crumbs.accessibleName() == "Depositions › CZCDP-10310 › DS-10000 › TS_006"
+    qtbot.mouseClick(crumbs.back, Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.dataset
-    qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(crumbs.back, Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.deposition
-    qtbot.mouseClick(
-        button_in(browser.screens.breadcrumb, "Depositions ›"), Qt.MouseButton.LeftButton
-    )
+    qtbot.mouseClick(button_in(crumbs, "Depositions ›"), Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.depositions
 
 
@@ -107,9 +103,8 @@ def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
     ]
     menu.actions()[1].trigger()
     wait_for_deposition(qtbot, browser)
-    assert (
-        browser.screens.breadcrumb.accessibleName() == "Datasets › DS-10000 › TS_006 › CZCDP-10310"
-    )
+    crumbs = browser.screens.breadcrumb.accessibleName()
+    assert crumbs == "Datasets › DS-10000 › TS_006 › CZCDP-10310"
     n_requests = len(portal.requests)
     browser.navigator.go_up()
     assert current_screen(browser) is browser.screens.run_loadable

@@ -143,9 +143,7 @@ def test_a_source_opens_as_it_was_left(qtbot, make_browser, portal, memory):
 
     with qtbot.waitSignal(again.session.catalogue_changed):
         entries(again)["Browse the live portal"].trigger()
-    assert again.screens.breadcrumb.accessibleName() == "Datasets", (
-        "a source that is open starts over"
-    )
+    assert again.screens.breadcrumb.accessibleName() == "Datasets", "an open source starts over"
 
 
 @pytest.mark.parametrize(
