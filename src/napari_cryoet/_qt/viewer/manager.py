@@ -96,9 +96,9 @@ class LayerManager(QObject):
         self._bounds: NDArray[np.float64] | None = None  # of the last visible volumes
         self._fitted: tuple[Any, ...] = ()
         self._show_scale_soon = single_shot(self, 0, self._show_scale)  # drawing text takes long
-        self._fit_soon = single_shot(
-            self, 0, self._fit
-        )  # sizes change repeatedly while docks are laid out
+        self._show_field: Callable[[], object] = self._show_volumes
+        # sizes change repeatedly while docks are laid out
+        self._fit_soon = single_shot(self, 0, lambda: self.fit(self._show_field))
         viewer.canvas.events.size.connect(self._on_canvas_size)
         viewer.dims.events.range.connect(self._limit_range)
         self._listened: list[Layer] = []
@@ -287,7 +287,7 @@ class LayerManager(QObject):
         before, now, volumes = self._bounds, self._update_bounds(), self._volumes()
         if now is None or not volumes or (before is not None and np.allclose(before, now)):
             return
-        self._fit()
+        self.fit(self._show_volumes)
         dims, step = self._viewer.dims, volumes[0].extent.step
         for axis in range(now.shape[1]):
             middle = (
@@ -295,12 +295,16 @@ class LayerManager(QObject):
             )
             dims.set_point(axis + dims.ndim - now.shape[1], middle)
 
-    def _fit(self) -> None:
+    def _show_volumes(self) -> None:
         self._viewer.reset_view(layers=self._volumes() or None)
+
+    def fit(self, show_field: Callable[[], object]) -> None:
+        """Show a field of view, again whenever docks resize the canvas, until the user moves the camera."""
+        self._show_field = show_field
+        show_field()
         self._fitted = self._camera()
 
     def _on_canvas_size(self, _event: Any = None) -> None:
-        """Fit again when docks resize the canvas, until the user moves the camera."""
         if self._fitted == self._camera():
             self._fit_soon.start()
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from msgspec.structs import replace
+from napari.components import ViewerModel
 from napari.components.layerlist import LayerList
 from napari.layers import Image, Labels, Layer, Points, Surface
 from napari.utils.colormaps import DirectLabelColormap
@@ -56,7 +58,7 @@ from napari_cryoet.views.finding import (
     source_to_open,
 )
 from napari_cryoet.views.links import read_shared
-from napari_cryoet.views.view import Looks, View, read_view
+from napari_cryoet.views.view import Camera, Looks, View, read_view
 from napari_cryoet.wording import layer_name, plain, size_text, spacing_text
 
 if TYPE_CHECKING:
@@ -145,14 +147,10 @@ class Restorer(QObject):
         self.layers: dict[int, Layer] = {}
         self._agreed: set[str] = set()
         self._opening: _Opening | None = None
-        self._kept: View | None = None  # whose field of view is kept until the camera is moved
-        self._camera: tuple[Any, ...] = ()
-        self._fit_soon = single_shot(self, 0, self._fit)
         self._check_soon = single_shot(self, 0, self._check)
         self._manager.changed.connect(self._check_soon.start)
-        self._viewer.canvas.events.size.connect(self._on_canvas_size)
         self.failed.connect(partial(self._notice.show_error, topic=VIEW))
-        browser.at_close(self.close)
+        browser.at_close(self.stop)
 
     def open(
         self,
@@ -198,11 +196,6 @@ class Restorer(QObject):
             self._opening = None
             for key in keys:
                 self._manager.stop(key)
-
-    def close(self) -> None:
-        """Disconnect from the viewer."""
-        self.stop()
-        self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
 
     def _packs(self) -> list[str]:
         """The packs that the user has opened, the last one first."""
@@ -304,34 +297,13 @@ class Restorer(QObject):
         if view.camera.ortho and has_window and not is_open(self._viewer, ORTHO):
             open_dock(self._viewer, ORTHO)
         self.layers = opening.layers
-        self._kept = view
-        self._fit()
+        show_camera(self._viewer, view.camera)  # looks may have moved it
+        self._manager.fit(partial(_show_field, self._viewer, view.camera))
         remarks = " ".join(dict.fromkeys(opening.remarks))
         self._notice.withdraw(VIEW)
         if remarks and self._tells_remarks:
             show_in_full(plain(remarks), "warning")  # the dock's notices close with their page
         self.opened.emit(view, remarks)
-
-    def _fit(self) -> None:
-        if self._kept is not None:
-            show_camera(self._viewer, self._kept.camera)
-            self._camera = self._camera_now()
-
-    def _on_canvas_size(self, _event: Any = None) -> None:
-        """Keep the field of view when docks resize the canvas, until the user moves the camera."""
-        if self._kept is None or self._fit_soon.isActive():
-            return
-        now = self._camera_now()
-        is_here = len(now) == len(self._camera)  # else the layers were removed
-        if is_here and np.allclose(self._camera, now):
-            self._fit_soon.start()
-        else:
-            self._kept = None
-
-    def _camera_now(self) -> tuple[float, ...]:
-        camera = self._viewer.scene.camera
-        dims = self._viewer.dims
-        return (camera.zoom, *camera.center, *camera.angles, *dims.point, dims.ndisplay)
 
     def _set_looks(self, layer: Layer, looks: Looks) -> list[str]:
         """Draw a layer as a view says; sentences about values that napari doesn't know."""
@@ -424,6 +396,11 @@ def _read_file(path: Path) -> list[LayerSpec]:
     if read is None:
         raise CryoETError(reason or f"{path.name} can't be read.")
     return [LayerSpec(*layer) for layer in read(str(path))]
+
+
+def _show_field(viewer: ViewerModel, camera: Camera) -> None:
+    """Show a camera's field of view at the plane that is shown."""
+    show_camera(viewer, replace(camera, point_zyx_angstrom=viewer.dims.point))
 
 
 def _put_in_order(layers: LayerList, wanted: list[Layer]) -> None:
