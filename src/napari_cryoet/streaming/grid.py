@@ -256,24 +256,28 @@ def coarse_indices(
     In a level of block means that is the voxel it was averaged into; in a strided level, the
     nearest one.
     """
-    indices = []
-    for (start, stop), ratio, size in zip(box, ratios, coarse_shape, strict=True):
-        voxels = np.arange(start, stop)
-        nearest = (
-            np.floor((voxels + 0.5) / ratio) if offset == "mean" else np.floor(voxels / ratio + 0.5)
-        )
-        indices.append(np.clip(nearest, 0, size - 1).astype(np.intp))
-    return indices
+    sizes = zip(box, ratios, coarse_shape, strict=True)
+    return [
+        _coarse_voxels(np.arange(start, stop), ratio, size, offset)
+        for (start, stop), ratio, size in sizes
+    ]
+
+
+def _coarse_voxels(
+    voxels: npt.NDArray[np.intp], ratio: float, coarse_size: int, offset: CoarseOffset
+) -> npt.NDArray[np.intp]:
+    is_mean = offset == "mean"
+    nearest = np.floor((voxels + 0.5) / ratio if is_mean else voxels / ratio + 0.5)
+    return np.clip(nearest, 0, coarse_size - 1).astype(np.intp)
 
 
 def coarse_box(
     box: Box, ratios: Sequence[float], coarse_shape: Sequence[int], offset: CoarseOffset
 ) -> Box:
     """The box of a coarser level that covers a box."""
-    ends = [(start, stop - 1) for start, stop in box]
     spans = []
-    for (first, last), ratio, size in zip(ends, ratios, coarse_shape, strict=True):
-        shift = (0.5, 0.0) if offset == "mean" else (0.0, 0.5)
-        low, high = (math.floor((voxel + shift[0]) / ratio + shift[1]) for voxel in (first, last))
-        spans.append((min(max(low, 0), size - 1), min(max(high, 0), size - 1) + 1))
+    for (start, stop), ratio, size in zip(box, ratios, coarse_shape, strict=True):
+        ends = _coarse_voxels(np.array([start, stop - 1]), ratio, size, offset)
+        first, last = ends.tolist()
+        spans.append((first, last + 1))
     return tuple(spans)

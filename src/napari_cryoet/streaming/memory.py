@@ -54,11 +54,9 @@ class MemoryCache:
             yield entry[0]
 
     def put(self, key: Key, value: Any, size_bytes: int) -> None:
-        """Add an entry, evicting others until it fits; entries above the limit aren't kept."""
+        """Add an entry, evicting others until it fits."""
         size_bytes += OVERHEAD_BYTES
         self.discard(key)
-        if size_bytes > self.limit_bytes:
-            return
         self._entries[key] = (value, size_bytes)
         self.size_bytes += size_bytes
         while self.size_bytes > self.limit_bytes:

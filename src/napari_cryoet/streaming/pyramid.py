@@ -471,11 +471,9 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     """Split a pyramid along an axis, such as channels, into pyramids with one axis less.
 
     Parts share blocks, so a block that spans several positions is read once. Closing the pyramid
-    closes all parts. ValueError if levels have different sizes along the axis.
+    closes all parts.
     """
     axis = range(len(pyramid.shapes[0]))[axis]
-    if len({shape[axis] for shape in pyramid.shapes}) != 1:
-        raise ValueError(f"the levels of {pyramid.place} differ along axis {axis}")
     return [
         pyramid._fixed_at({axis: index}, is_part=True) for index in range(pyramid.shapes[0][axis])
     ]
