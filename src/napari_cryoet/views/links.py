@@ -14,7 +14,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.locations import is_web_address, path_to_read
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.views.neuroglancer import read_state
-from napari_cryoet.views.packing import MAX_UNPACKED, unpack
+from napari_cryoet.views.packing import unpack
 from napari_cryoet.views.view import LINK_VERSION, SCHEME, SUFFIX, View, read_view
 from napari_cryoet.wording import plain
 from napari_cryoet.words import AROUND
@@ -31,8 +31,6 @@ def parse_link(text: str) -> View | Jump | None:
     FormatError if the link is damaged, or shows none of the portal's data.
     """
     text = text.strip().lstrip(AROUND)
-    if len(text) > MAX_UNPACKED:
-        raise FormatError(f"This link is longer than {MAX_UNPACKED // 1_000_000} MB.")
     if text[: len(SCHEME) + 1].lower() == f"{SCHEME}:":
         return _parse_own(text)
     page, *states = _STATE.split(text, maxsplit=1)
