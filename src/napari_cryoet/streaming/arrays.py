@@ -14,11 +14,10 @@ import dask.array as da
 import numpy as np
 from dask.callbacks import Callback
 
-from napari_cryoet.streaming.grid import Box, cut_part, whole_box
+from napari_cryoet.streaming.grid import Box, Grid, cut_part, whole_box
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.chunks import Block
-    from napari_cryoet.streaming.grid import Grid
 
 _CONSECUTIVE_BLOCKS = 3  # fewer consecutive blocks may be a coincidence
 _BLOCKS_AHEAD = 8

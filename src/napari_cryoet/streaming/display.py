@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cryoet.exceptions import StreamError
+from napari_cryoet.exceptions import CryoETError, StreamError
 from napari_cryoet.streaming.compose import compose, missing_keys
-from napari_cryoet.streaming.engine import Priority, Want
+from napari_cryoet.streaming.engine import Bandwidth, Priority, Want
 from napari_cryoet.streaming.grid import (
     Box,
     PlanePosition,
@@ -43,9 +43,7 @@ from napari_cryoet.streaming.plan import (
 if TYPE_CHECKING:
     import asyncio
 
-    from napari_cryoet.exceptions import CryoETError
     from napari_cryoet.streaming.chunks import Block
-    from napari_cryoet.streaming.engine import Bandwidth
     from napari_cryoet.streaming.memory import Key
     from napari_cryoet.streaming.pyramid import Pyramid
 

@@ -30,14 +30,13 @@ from napari_cryoet.exceptions import (
     StreamError,
 )
 from napari_cryoet.network import client
-from napari_cryoet.streaming.grid import box_slices, cut_box
+from napari_cryoet.streaming.grid import BlockIndex, PlanePosition, box_slices, cut_box
 from napari_cryoet.streaming.memory import Key, MemoryCache, default_limit_bytes, owned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from napari_cryoet.streaming.chunks import Block, Chunks
-    from napari_cryoet.streaming.grid import BlockIndex, PlanePosition
     from napari_cryoet.streaming.image import SharedImage
 
     PlaceBlocks = Callable[[dict[BlockIndex, Block]], None]

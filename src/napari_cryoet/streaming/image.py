@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
-from napari_cryoet.streaming.grid import Box, box_shape, coarse_box, level_factors, whole_box
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from napari_cryoet.exceptions import CryoETError
-    from napari_cryoet.formats.ome_zarr import CoarseOffset
-    from napari_cryoet.streaming.chunks import Chunks, Files
-    from napari_cryoet.streaming.grid import BlockIndex
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.streaming.chunks import Chunks, Files
+from napari_cryoet.streaming.grid import (
+    BlockIndex,
+    Box,
+    box_shape,
+    coarse_box,
+    level_factors,
+    whole_box,
+)
 
 
 class SharedImage:

@@ -25,7 +25,7 @@ from napari_cryoet.formats.ome_zarr import (
 )
 from napari_cryoet.locations import Location, PathOrUrl
 from napari_cryoet.network import client
-from napari_cryoet.streaming.sources import open_source
+from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.piece import Piece
-    from napari_cryoet.streaming.sources import ByteSource
 
 #: The first bytes of a chunk, usually enough for its Blosc table.
 HEAD_BYTES = 4096

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import numpy.typing as npt
+import numpy.typing as npt
 
 #: Overhead of an entry, beside its content.
 OVERHEAD_BYTES = 200

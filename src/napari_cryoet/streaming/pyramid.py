@@ -20,9 +20,10 @@ from napari_cryoet.formats.ome_zarr import CoarseOffset, as_labels
 from napari_cryoet.locations import PathOrUrl
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
-from napari_cryoet.streaming.chunks import Files, PlainChunks, make_chunks
+from napari_cryoet.streaming.chunks import Block, Files, PlainChunks, make_chunks
 from napari_cryoet.streaming.engine import Engine, shared_engine
 from napari_cryoet.streaming.grid import (
+    BlockIndex,
     Box,
     Grid,
     box_shape,
@@ -39,9 +40,7 @@ from napari_cryoet.task import UNWATCHED, Task
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.disk_cache import DiskCache
-    from napari_cryoet.streaming.grid import BlockIndex
 
 T = TypeVar("T")
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet.exceptions import FormatError, require_positive
 from napari_cryoet.provenance import Provenance
 from napari_cryoet.task import UNWATCHED, Task
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
     from napari_cryoet.formats.mrc import Triple
     from napari_cryoet.streaming import Pyramid
     from napari_cryoet.streaming.grid import Box
