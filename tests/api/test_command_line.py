@@ -153,7 +153,7 @@ class TestDownload:
             done = run("download", demo_pack, *arguments, "--to", tmp_path / "none")
             assert done.code == 1
             assert noun in done
-        pack = Path(shutil.copytree(demo_pack, tmp_path / "pack"))
+        pack = Path(shutil.copytree(demo_pack, tmp_path / "pack", copy_function=os.link))
         gone = next((pack / "files").rglob("DEMO_001/**/*.ndjson"))
         gone.unlink()
         done = run("download", pack, "--run", RUN, "--what", "annotations", "--to", tmp_path / "to")

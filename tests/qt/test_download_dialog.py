@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -20,7 +21,7 @@ from napari_cryoet.portal.portal import open_portal
 
 @pytest.fixture
 def pack(demo_pack, tmp_path):
-    return shutil.copytree(demo_pack, tmp_path / "pack")
+    return shutil.copytree(demo_pack, tmp_path / "pack", copy_function=os.link)
 
 
 @pytest.fixture

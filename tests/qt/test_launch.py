@@ -157,7 +157,7 @@ def test_the_run_is_requested_from_the_first_source_only(
 @pytest.fixture
 def view_path(demo_pack: Path, tmp_path: Path) -> Path:
     """The file of a view beside a pack: a tomogram, and picks that aren't in the pack."""
-    pack = shutil.copytree(demo_pack, tmp_path / "pack")
+    pack = shutil.copytree(demo_pack, tmp_path / "pack", copy_function=os.link)
     tomogram = open_portal(pack).run_page(CELL_RUN).default_tomogram
     middle = tuple(size * tomogram.voxel_spacing / 2 for size in (40, 100, 100))
     view = View(

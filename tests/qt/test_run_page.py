@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -380,7 +381,7 @@ def test_a_run_without_a_tomogram_leaves_the_canvas_as_it_is(qtbot, dock, viewer
 
 
 def test_a_missing_annotation_file_is_reported_and_can_be_retried(qtbot, dock, demo_pack, tmp_path):
-    own_pack = Path(shutil.copytree(demo_pack, tmp_path / "pack"))
+    own_pack = Path(shutil.copytree(demo_pack, tmp_path / "pack", copy_function=os.link))
     for picks in (own_pack / "files").rglob("*.ndjson"):
         picks.rename(picks.with_suffix(".gone"))
     with qtbot.waitSignal(dock.session.catalogue_changed):

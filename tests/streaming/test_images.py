@@ -131,6 +131,7 @@ def test_a_damaged_block_table_is_fetched_again(tmp_path):
         open_pyramid(tmp_path / "a.zarr").read(0)
 
 
+@pytest.mark.parametrize("stored", [SHAPE], indirect=True)
 def test_pickled_pyramids_are_read_in_another_process(stored, tmp_path):
     with Server(tmp_path) as server:
         part = split_pyramid(open_pyramid(f"{server.url}/a.zarr", cache=None), 1)[2]

@@ -23,8 +23,8 @@ READER = """
 import hashlib, sys
 from napari_cryoet.streaming import DiskCache, open_pyramid
 
-address, folder, limit_bytes, *planes = sys.argv[1:]
-cache = DiskCache(folder, int(limit_bytes))
+address, folder, *planes = sys.argv[1:]
+cache = DiskCache(folder, 500 * 10**6)
 pyramid = open_pyramid(address, cache=cache)
 for z in planes:
     plane = pyramid.read(0, ((int(z), int(z) + 1), *((0, size) for size in pyramid.shapes[0][1:])))
@@ -56,8 +56,8 @@ def _always_revalidate(monkeypatch):
     monkeypatch.setenv("NAPARI_CRYOET_CACHE_ASK_AGAIN", "0 s")
 
 
-def start_reader(address, folder, planes, limit_bytes=500 * MB):
-    call = [sys.executable, "-c", READER, address, str(folder), str(limit_bytes), *map(str, planes)]
+def start_reader(address, folder, planes):
+    call = [sys.executable, "-c", READER, address, str(folder), *map(str, planes)]
     return subprocess.Popen(call, stdout=subprocess.PIPE, text=True)
 
 
@@ -65,8 +65,8 @@ def hashes_of(values, planes):
     return [hashlib.sha256(values[z].tobytes()).hexdigest() for z in planes]
 
 
-def read_in_process(address, folder, planes, limit_bytes=500 * MB):
-    with start_reader(address, folder, planes, limit_bytes) as reader:
+def output_of(reader):
+    with reader:
         output, _ = reader.communicate(timeout=100)
     assert reader.returncode == 0
     return output.split()
@@ -86,9 +86,9 @@ def size_on_disk(folder):
 
 def test_a_second_process_reads_pixels_from_the_cache(server, folder, values):
     address, planes = f"{server.url}/image.zarr", (3, 30, 59)
-    assert read_in_process(address, folder, planes) == hashes_of(values, planes)
+    assert output_of(start_reader(address, folder, planes)) == hashes_of(values, planes)
     server.reset()
-    assert read_in_process(address, folder, planes) == hashes_of(values, planes)
+    np.testing.assert_array_equal(read_here(address, folder, planes), values[list(planes)])
     assert not server.sent_bytes(CHUNKS)
 
 
@@ -139,7 +139,7 @@ def test_a_limit_of_zero_caches_nothing(server, folder, values):
     assert not folder.exists() or size_on_disk(folder) < MB
 
 
-@pytest.mark.parametrize("n_planes", [1, 5, 9])
+@pytest.mark.parametrize("n_planes", [1, 9])
 def test_a_killed_writer_leaves_a_valid_cache(n_planes, server, folder, values):
     address = f"{server.url}/image.zarr"
     with start_reader(address, folder, range(60)) as reader:
@@ -196,16 +196,10 @@ def test_images_are_readable_without_a_usable_cache_folder(server, tmp_path, val
 
 
 def test_concurrent_processes_share_the_cache(server, folder, values):
-    address, planes = (
-        f"{server.url}/image.zarr",
-        [range(0, 60, 3), range(30, 60), range(29, -1, -1)],
-    )
+    address, planes = f"{server.url}/image.zarr", [range(0, 60, 2), range(59, -1, -3)]
     readers = [start_reader(address, folder, some) for some in planes]
     for reader, some in zip(readers, planes, strict=True):
-        with reader:
-            output, _ = reader.communicate(timeout=100)
-        assert reader.returncode == 0
-        assert output.split() == hashes_of(values, some)
+        assert output_of(reader) == hashes_of(values, some)
     server.reset()
     np.testing.assert_array_equal(read_here(address, folder, range(60)), values)
     assert server.sent_bytes(CHUNKS) < MB  # parts written during another's look-up may be lost
