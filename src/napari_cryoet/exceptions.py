@@ -59,6 +59,10 @@ class FormatError(CryoETError):
     """A file is damaged, or isn't in the format that its name or metadata says."""
 
 
+class AnswerError(FormatError):
+    """An answer of a lesson contradicts itself or an earlier one; it will never be taken."""
+
+
 class OtherKindError(FormatError):
     """A file may be valid, but holds nothing that this package reads.
 

@@ -7,6 +7,8 @@ import io
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -102,6 +104,18 @@ def test_the_board_shows_the_first_answer_and_where_a_student_is(room, board):
     assert not state.students[0].is_present, "nothing was heard of the student"
     assert lesson.rows[student.id] == {"choose": (0.0, False, 2)}
     assert [step.kind for step in lesson.steps] == ["", "pick", "choose"]
+
+
+def test_the_first_answer_stays_the_first_after_the_clock_went_back(room, monkeypatch):
+    student = enter(room)
+    times = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (12, 10)]
+    clock = Mock(now=Mock(side_effect=times))
+    monkeypatch.setattr("napari_cryoet.classroom.room.datetime", clock)
+    for choice in (0, 1):
+        deliver(room, student, "choose", ChooseAnswer(choice=choice))
+    (student,) = Room("Monday", room.folder).students
+    answers = student.answers("fake")["choose"]
+    assert [each.answer.choice for each in answers] == [0, 1]
 
 
 def test_the_table_tells_how_many_hints_were_taken_and_has_no_formula(room, board):

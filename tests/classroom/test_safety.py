@@ -81,7 +81,6 @@ def test_a_result_of_100_mb_is_refused_before_it_is_read(server):
         {"answer": CHOSEN | {"unknown": 1}},
         {"uid": "../../x"},
         {"lesson": "../fake"},
-        {"step": "no such step"},
     ],
 )
 def test_invalid_answers_and_names_of_files_are_refused(server, changes):
@@ -233,15 +232,17 @@ def test_half_open_and_slow_clients_do_not_stop_the_class(server):
         assert join(server, "late")[1].startswith("late")
 
 
-def test_an_answer_is_kept_once_and_a_student_gives_a_limited_number(tmp_path, monkeypatch):
+def test_an_answer_is_graded_once_and_a_student_gives_a_limited_number(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cryoet.classroom.room.MAX_ANSWERS", 1)
-    with served(tmp_path) as server:
+    lesson = make_lesson()
+    with served(tmp_path, lesson) as server:
         token, _ = join(server)
         first = delivery(CHOSEN, "choose")
+        other = first | {"step": "pick", "answer": {"kind": "pick"}}
         statuses = [
             ask(server, "POST", "/class/answers", message, token)[0]
-            for message in (first, first, delivery(CHOSEN, "choose"))
+            for message in (first, first, other, delivery(CHOSEN, "choose"))
         ]
         (student,) = server.room.students
-    assert statuses == [200, 200, 400]
-    assert [*student.given] == [first["uid"]]
+    assert statuses == [200, 200, 422, 507]
+    assert ([*student.given], len(lesson.answers)) == ([first["uid"]], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from queue import Queue
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,10 +13,17 @@ from classroom.classes import make_lesson, served, view_of
 from conftest import PATIENCE_MS
 from napari_cryoet.classroom.client import ClassClient, TeacherClient, join_class
 from napari_cryoet.classroom.messages import class_address
-from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError
-from napari_cryoet.lessons.lesson import ChooseAnswer, MeasureAnswer, PickAnswer
+from napari_cryoet.exceptions import (
+    AnswerError,
+    CryoETError,
+    FormatError,
+    NetworkError,
+    SaveError,
+)
+from napari_cryoet.lessons.lesson import ChooseAnswer, PickAnswer
 
 PATIENCE_S = PATIENCE_MS / 1000
+CHOSEN = ChooseAnswer(choice=1)
 
 
 @pytest.fixture
@@ -73,15 +81,47 @@ def test_a_student_gets_the_lesson_without_answers(joined, server):
             lesson.read_file(name)
 
 
-def test_an_answer_of_another_kind_is_refused_for_good(joined, lesson, monkeypatch):
-    def refuse(*_):
-        raise FormatError("The step has no such task.")
+ROOM = "napari_cryoet.classroom.room"
 
-    monkeypatch.setattr(lesson, "grade", refuse)
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (f"{ROOM}.written_whole", Mock(side_effect=SaveError("The disk is full."))),
+        (f"{ROOM}.MAX_ANSWERS", 0),
+        (f"{ROOM}.MAX_CLASS_BYTES", 0),
+        ("lessons.fake_lesson.FakeLesson.grade", Mock(side_effect=FormatError("No such step."))),
+    ],
+)
+def test_an_answer_waits_until_the_class_can_take_it(joined, lesson, monkeypatch, part, fault):
     source = joined().open_lesson("fake")
-    with pytest.raises(FormatError, match="no such task"):
-        source.grade("choose", MeasureAnswer(length_angstrom=1))
-    assert source.student.n_undelivered == 0
+    late = []
+    with monkeypatch.context() as patch:
+        patch.setattr(part, fault)
+        for answer in (CHOSEN, PickAnswer()):
+            with pytest.raises(NetworkError, match="kept"):
+                source.grade("choose", answer)
+        source.student.deliver(lambda *each: late.append(each), print)
+        assert (late, source.student.n_undelivered) == ([], 2)
+        lesson.answers.clear()
+    source.student.deliver(lambda delivery, _: late.append(delivery.answer), print)
+    assert (late, source.student.n_undelivered) == ([CHOSEN, PickAnswer()], 0)
+
+
+def test_an_answer_that_is_refused_for_good_is_told_and_kept(joined, lesson, tmp_path):
+    lesson.grade = Mock(side_effect=FormatError("Not now."))
+    source = joined().open_lesson("fake")
+    for _ in range(2):
+        with pytest.raises(NetworkError):
+            source.grade("choose", CHOSEN)
+    lesson.grade = Mock(side_effect=AnswerError("It contradicts itself."))
+    with pytest.raises(AnswerError, match="contradicts"):
+        source.grade("choose", CHOSEN)
+    told = []
+    source.student.deliver(print, told.append)
+    kept = sorted(tmp_path.rglob("*.refused"))
+    assert [path.name in str(error) for path, error in zip(kept, told, strict=False)] == [True] * 2
+    assert (len(kept), source.student.n_undelivered) == (3, 0)
 
 
 def test_a_student_who_returns_finds_answers_and_step(joined):
@@ -145,7 +185,7 @@ def test_answers_given_without_a_network_are_delivered_later(tmp_path):
         assert returned.n_undelivered == 2
         delivered = []
         student.deliver(
-            lambda delivery, feedback: delivered.append((delivery.answer, feedback.score))
+            lambda delivery, feedback: delivered.append((delivery.answer, feedback.score)), print
         )
         assert delivered == [(answer, 0) for answer in answers]
         assert (student.n_undelivered, [each for _, each in lesson.answers]) == (0, answers)
@@ -155,7 +195,8 @@ def test_answers_given_without_a_network_are_delivered_later(tmp_path):
 def test_an_answer_on_its_way_is_not_delivered_again(joined, lesson):
     source = joined().open_lesson("fake")
     late = []
-    again = threading.Thread(target=lambda: source.student.deliver(lambda *each: late.append(each)))
+    deliver = source.student.deliver
+    again = threading.Thread(target=lambda: deliver(lambda *each: late.append(each), print))
     grade = lesson.grade
 
     def grade_meanwhile(*arguments):
@@ -175,7 +216,7 @@ def view_at(z):
 def test_those_who_follow_get_the_teachers_view_within_a_second(joined, server):
     seen = Queue()
     teacher = TeacherClient(server.page_url, server.teacher_code)
-    following = joined().follow(seen.put, lambda *_: None)
+    following = joined().follow(seen.put, print, print)
     for z in (10.0, 20.0):
         started_s = time.monotonic()
         teacher.share(view_at(z))
@@ -189,7 +230,7 @@ def test_those_who_follow_get_the_teachers_view_within_a_second(joined, server):
 
     returned = Queue()
     teacher.share(view_at(30.0))
-    following = joined().follow(returned.put, lambda *_: None)
+    following = joined().follow(returned.put, print, print)
     assert returned.get(timeout=PATIENCE_S).camera.center_zyx_angstrom == (30.0, 0, 0)
     following.cancel()
     assert seen.empty()
@@ -204,7 +245,7 @@ def test_a_restarted_class_learns_where_students_are_and_shows_nothing_older(tmp
             server.page_url, server.join_code, "Anna", folder=tmp_path / "kept"
         )
         joined.open_lesson("fake").enter("pick")
-        following = joined.follow(seen.put, lambda *_: None)
+        following = joined.follow(seen.put, print, print)
         teacher.share(view_at(10.0))
         assert seen.get(timeout=PATIENCE_S) is not None
     assert seen.get(timeout=PATIENCE_S) is None, "the class is gone"

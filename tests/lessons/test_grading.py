@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from napari_cryoet import compare
 from napari_cryoet.demo.rows import RUNS
 from napari_cryoet.demo.scenes import scene
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import AnswerError, FormatError
 from napari_cryoet.lessons.grading import grade
 from napari_cryoet.lessons.lesson import (
     Choice,
@@ -209,6 +209,8 @@ def test_sorting():
     mixed = sort((0, 1, 2, 6), (3, 4, 5, 7))
     assert mixed.score == 0.5
     assert [remark.cause for remark in mixed.remarks] == ["missed"] * 3 + ["extra"]
+    with pytest.raises(AnswerError):
+        sort(range(8), range(8))
 
 
 CHOOSE = ChooseTask(

@@ -133,7 +133,7 @@ def test_the_teacher_shares_what_the_window_shows(
 ) -> None:
     seen: list[View | None] = []
     student = join_class(server.page_url, server.join_code, "Anna").student
-    following = student.follow(seen.append, lambda *_: None)
+    following = student.follow(seen.append, print, print)
     dock = open_lesson_dock(viewer_in_window)
     dock.play_class(join_class(server.page_url, server.teacher_code, ""))
     bar = dock.class_bar
@@ -184,7 +184,7 @@ def test_the_teacher_gets_the_picks_of_the_class_as_a_layer(
     assert [each.kind for each in view_of(viewer_in_window).layers] == ["tomogram"]
 
     seen: list[View | None] = []
-    following = joined.student.follow(seen.append, lambda *_: None)
+    following = joined.student.follow(seen.append, print, print)
     for shown in before:
         shown.visible = False
     bar.switch.setChecked(True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -29,10 +28,16 @@ from napari_cryoet.classroom.messages import (
     class_address,
     typed_code,
 )
-from napari_cryoet.exceptions import CryoETError, FormatError, NetworkError, require_known
+from napari_cryoet.exceptions import (
+    AnswerError,
+    CryoETError,
+    FormatError,
+    NetworkError,
+    require_known,
+)
 from napari_cryoet.files import data_path, replace_file, written_whole
 from napari_cryoet.lessons.lesson import Answer, Feedback, Lesson, Progress
-from napari_cryoet.locations import host_of
+from napari_cryoet.locations import host_of, without_login
 from napari_cryoet.network import client
 from napari_cryoet.network.hosts import is_this_computer
 from napari_cryoet.task import UNWATCHED, Task
@@ -40,8 +45,10 @@ from napari_cryoet.views.view import View
 
 T = TypeVar("T")
 OnFeedback: TypeAlias = Callable[[Delivery, Feedback], object]
+OnRefused: TypeAlias = Callable[[AnswerError], object]
 
 _MAX_BYTES: Final = 20 << 20  # of what a class sends
+_TELL: Final = "Tell your teacher."
 _PAUSE_S: Final = 2.0  # before asking again a server that couldn't be reached
 
 
@@ -173,10 +180,13 @@ class ClassClient:
     def answer(self, delivery: Delivery, task: Task = UNWATCHED) -> Feedback:
         """Deliver an answer and get its feedback; see `LessonSource.grade`.
 
-        If the class can't be reached, the answer is kept and delivered later.
+        If the class can't take the answer now, it is kept and delivered later. AnswerError if it never will; then
+        it is kept in a file that the error names.
         """
-        path = self._outbox / f"{time.time_ns():020}-{delivery.uid}.json"
-        with written_whole(path, flush=False) as unfinished:
+        last = max(self._outbox.glob("[0-9]*.*"), default=None)
+        number = 1 if last is None else int(last.name.partition("-")[0]) + 1
+        path = self._outbox / f"{number:020}-{delivery.uid}.json"
+        with written_whole(path) as unfinished:
             unfinished.write_bytes(msgspec.json.encode(delivery))
         try:
             with self._delivering:
@@ -185,21 +195,38 @@ class ClassClient:
             hint = "Your answer is kept, and delivered once it can be."
             raise NetworkError(error.message, hint=hint, url=error.url) from error
 
-    def deliver(self, on_feedback: OnFeedback, task: Task = UNWATCHED) -> None:
-        """Deliver answers that were kept, oldest first; NetworkError if the class can't be reached."""
+    def deliver(
+        self, on_feedback: OnFeedback, on_refused: OnRefused, task: Task = UNWATCHED
+    ) -> None:
+        """Deliver answers that were kept, oldest first; NetworkError if the class can't be reached.
+
+        Those that it can't take now are kept, with later ones of the same step: the first one counts.
+        """
+        waiting = set()
         for path in sorted(self._outbox.glob("[0-9]*.json")):
-            # an answer may be refused, or was just being delivered
-            with self._delivering, suppress(FormatError, FileNotFoundError):
+            # it may be damaged, or was just being delivered
+            with self._delivering, suppress(msgspec.MsgspecError, FileNotFoundError):
                 delivery = msgspec.json.decode(path.read_bytes(), type=Delivery)
-                on_feedback(delivery, self._deliver(path, delivery, task))
+                place = (delivery.lesson, delivery.step)
+                if place in waiting:
+                    continue
+                try:
+                    on_feedback(delivery, self._deliver(path, delivery, task))
+                except AnswerError as error:
+                    on_refused(error)
+                except NetworkError as error:
+                    if error.status is None:
+                        raise
+                    waiting.add(place)
 
     def _deliver(self, path: Path, delivery: Delivery, task: Task) -> Feedback:
-        """Deliver a kept answer; it stays unless the server has it, or refuses it for good."""
+        """Deliver a kept answer, whose file stays until the server has it; another name says that it is refused."""
         try:
             feedback = client.run(_post(f"{self.url}/class/answers", delivery, Feedback), task)
-        except FormatError:
-            path.unlink(missing_ok=True)
-            raise
+        except AnswerError as error:
+            refused = path.replace(path.with_suffix(".refused"))
+            message = f"Your answer to the step {delivery.step!r} is refused. {error.message}"
+            raise AnswerError(message, hint=f"It is kept in {refused}.") from error
         path.unlink(missing_ok=True)
         return feedback
 
@@ -211,7 +238,10 @@ class ClassClient:
     # the teacher's view
 
     def follow(
-        self, on_view: Callable[[View | None], object], on_feedback: OnFeedback
+        self,
+        on_view: Callable[[View | None], object],
+        on_feedback: OnFeedback,
+        on_refused: OnRefused,
     ) -> Future[None]:
         """Follow the teacher until the result is cancelled; calls come from other threads.
 
@@ -222,11 +252,16 @@ class ClassClient:
             more, or the class can't be reached.
         on_feedback
             Called with each kept answer that could be delivered meanwhile, and its feedback.
+        on_refused
+            Called with an error for each kept answer that the class will never take.
         """
-        return client.submit(self._follow(on_view, on_feedback))
+        return client.submit(self._follow(on_view, on_feedback, on_refused))
 
     async def _follow(
-        self, on_view: Callable[[View | None], object], on_feedback: OnFeedback
+        self,
+        on_view: Callable[[View | None], object],
+        on_feedback: OnFeedback,
+        on_refused: OnRefused,
     ) -> None:
         shown = SharedView()
         while True:
@@ -248,7 +283,7 @@ class ClassClient:
             shown = shared
             if self.n_undelivered:
                 with suppress(CryoETError):
-                    await asyncio.to_thread(self.deliver, on_feedback)
+                    await asyncio.to_thread(self.deliver, on_feedback, on_refused)
 
 
 class ClassLesson:
@@ -336,7 +371,10 @@ async def _post(url: str, message: msgspec.Struct, kind: type[T]) -> T:
     except NetworkError as error:
         raise _explained(error) from error
     if response.status != 200:
-        raise FormatError(response.body.decode(errors="replace")[:300])
+        text = response.body.decode(errors="replace")[:300]
+        if response.status == 422:
+            raise AnswerError(text)
+        raise NetworkError(text, url=without_login(url), status=response.status)
     return _decoded(response.body, kind, url)
 
 
@@ -347,11 +385,15 @@ def _explained(error: NetworkError) -> CryoETError:
             hint = "Both computers must be in one network."
             return NetworkError(error.message, hint=hint, url=error.url)
         case 401:
-            return CryoETError("The class doesn't know you any more.", hint="Join it again.")
+            hint = "Join it again; answers that it hasn't got are kept."
+            return CryoETError("The class doesn't know you any more.", hint=hint)
         case 403:
             return CryoETError("The code is wrong.", hint="Type the one that the board shows.")
         case 404 | 405:
             return _no_class(error.url)
+        case 503 | 507:
+            message = "The class can't take this now."
+            return NetworkError(message, hint=_TELL, url=error.url, status=error.status)
     return error
 
 

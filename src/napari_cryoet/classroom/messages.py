@@ -6,7 +6,8 @@
     POST /class/join                   JoinRequest -> Joined; 403 for a wrong code
     GET  /class/lessons/KEY            OpenedLesson
     GET  /class/lessons/KEY/files/...  its pictures and shown picks
-    POST /class/answers                Delivery -> Feedback; the same one again changes nothing
+    POST /class/answers                Delivery -> Feedback; the same one again changes nothing;
+                                       422 refuses it for good, after others it may be sent again
     POST /class/position               Position -> {}
     GET  /class/view?after=VERSION     SharedView: at once if its version is another, else after a while
     POST /class/view                   SharedView, from the teacher

@@ -31,7 +31,7 @@ from napari_cryoet.classroom.messages import (
     new_code,
     typed_code,
 )
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import AnswerError, CryoETError, SaveError
 from napari_cryoet.files import data_path, replace_file, written_whole
 from napari_cryoet.lessons.lesson import Feedback, Key, Nickname, Progress, StepResult
 from napari_cryoet.views.view import Text
@@ -75,6 +75,7 @@ class GivenAnswer(Delivery, frozen=True, kw_only=True):
     feedback: Feedback
     seconds: Annotated[float, Meta(ge=0)] = 0.0
     received_at: Text = ""
+    number: int = 0  # counts the student's answers: clocks may go back
 
 
 class Student:
@@ -162,7 +163,8 @@ class Room:
             teacher_code=new_code(TEACHER_CODE_LENGTH),
         )
         answers = sorted(
-            _read_all(self.folder / "answers", GivenAnswer), key=lambda each: each.received_at
+            _read_all(self.folder / "answers", GivenAnswer),
+            key=lambda each: (each.number, each.received_at),
         )
         files = _read_all(self.folder / "students", StudentFile)
         self._students: dict[str, Student] = {}  # by the hash of the token
@@ -223,29 +225,53 @@ class Room:
             name = f"{nickname[:35]} {number}"
         return name
 
+    def feedback_on(self, student: Student, delivery: Delivery) -> Feedback | None:
+        """The feedback on an answer that is here already, else None.
+
+        Raises
+        ------
+        AnswerError
+            If another answer has its uid.
+        SaveError
+            If the student, or the class, has delivered too much.
+        """
+        given = student.given.get(delivery.uid)
+        if given is None:
+            if len(student.given) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES:
+                raise SaveError("More answers aren't taken.")
+            return None
+        for name in Delivery.__struct_fields__:
+            if getattr(given, name) != getattr(delivery, name):
+                raise AnswerError("Another answer has the same uid.")
+        return given.feedback
+
     def keep(
         self, student: Student, delivery: Delivery, feedback: Feedback, lesson_version: int
-    ) -> None:
-        """Write an answer, and return once it would survive a power cut; nothing if it is here already.
+    ) -> Feedback:
+        """Write an answer, and return its feedback once it would survive a power cut.
 
-        Raises CryoETError if the student, or the class, has delivered too much.
+        If the answer is here already, this is its first feedback. Raises like `feedback_on`, and SaveError if it
+        can't be written.
         """
-        answer = GivenAnswer(
-            **asdict(delivery),
-            student=student.id,
-            nickname=student.nickname,
-            lesson_version=lesson_version,
-            feedback=feedback,
-            seconds=student.seconds,
-            received_at=_now(),
-        )
         with self._lock:
-            if delivery.uid not in student.given:
-                if len(student.given) >= MAX_ANSWERS or self._n_bytes >= MAX_CLASS_BYTES:
-                    raise CryoETError("More answers aren't taken.")
-                path = self.folder / "answers" / f"{student.id}-{delivery.uid}.json"
-                self._n_bytes += _write(path, answer)
-                student.given[delivery.uid] = answer
+            known = self.feedback_on(student, delivery)
+            if known is not None:
+                return known
+            last = next(reversed(student.given.values()), None)
+            answer = GivenAnswer(
+                **asdict(delivery),
+                student=student.id,
+                nickname=student.nickname,
+                lesson_version=lesson_version,
+                feedback=feedback,
+                seconds=student.seconds,
+                received_at=_now(),
+                number=1 if last is None else last.number + 1,
+            )
+            path = self.folder / "answers" / f"{student.id}-{delivery.uid}.json"
+            self._n_bytes += _write(path, answer)
+            student.given[delivery.uid] = answer
+            return feedback
 
 
 class Attempts:

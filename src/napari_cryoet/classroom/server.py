@@ -10,8 +10,8 @@ import asyncio
 import base64
 import io
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -33,7 +33,13 @@ from napari_cryoet.classroom.messages import (
 )
 from napari_cryoet.classroom.room import Attempts, Room, Student
 from napari_cryoet.demo.rows import MANIFEST as DEMO
-from napari_cryoet.exceptions import CryoETError, NetworkError, require_known
+from napari_cryoet.exceptions import (
+    AnswerError,
+    CryoETError,
+    NetworkError,
+    SaveError,
+    require_known,
+)
 from napari_cryoet.lessons.lesson import Feedback, LessonSource
 from napari_cryoet.lessons.text import public_lesson
 from napari_cryoet.packs.serve import PackServer, message_of
@@ -55,6 +61,7 @@ except ImportError as error:
 _BEAT_S: Final = 5.0  # a board is sent again at least so often: students may have left
 _PAUSE_S: Final = 0.2  # between two events of a board
 _COMPUTED_AT_ONCE: Final = 2  # the rest of the computer streams
+_RETRY_AFTER_S: Final = "120"  # longer than clients wait within a request
 _COOKIE: Final = "napari-cryoet-class"
 _HOW_TO_JOIN: Final = """<ol>
 <li>Start napari with the plugin napari-cryoet, and open <em>Plugins › CryoET Explorer</em>.
@@ -230,16 +237,20 @@ class _Handlers:
         """Grade an answer, and keep it."""
         student = self._student(request)
         delivery = await message_of(request, Delivery)
-        source = self._source(delivery.lesson)
         async with self._computing:
-            feedback = await run_in_threadpool(self._graded, source, student, delivery)
+            feedback = await run_in_threadpool(self._graded, student, delivery)
         self._announce()
         return _json(feedback)
 
-    def _graded(self, source: LessonSource, student: Student, delivery: Delivery) -> Feedback:
-        feedback = source.grade(delivery.step, delivery.answer)
-        self._room.keep(student, delivery, feedback, source.lesson.version)
-        return feedback
+    def _graded(self, student: Student, delivery: Delivery) -> Feedback:
+        """The feedback on an answer, which isn't graded again if it is here already."""
+        with _told_as_statuses():
+            known = self._room.feedback_on(student, delivery)
+            if known is not None:
+                return known
+            source = self._source(delivery.lesson)
+            feedback = source.grade(delivery.step, delivery.answer)
+            return self._room.keep(student, delivery, feedback, source.lesson.version)
 
     async def position(self, request: Request) -> Response:
         """Note the step that a student is at."""
@@ -351,6 +362,19 @@ class _Handlers:
     def _source(self, key: str) -> LessonSource:
         require_known(key, self._lessons, "lesson of this class")
         return self._lessons[key]
+
+
+@contextmanager
+def _told_as_statuses() -> Iterator[None]:
+    """Raise errors about an answer as statuses: only after 422 a client doesn't deliver it again."""
+    try:
+        yield
+    except AnswerError as error:
+        raise HTTPException(422, str(error)) from error
+    except SaveError as error:
+        raise HTTPException(507, str(error)) from error
+    except CryoETError as error:  # the lesson isn't the student's, or is damaged
+        raise HTTPException(503, str(error), {"Retry-After": _RETRY_AFTER_S}) from error
 
 
 def _new_version() -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import AnswerError, FormatError
 from napari_cryoet.lessons.lesson import (
     Answer,
     Cause,
@@ -56,6 +56,8 @@ def grade(
     ------
     FormatError
         If there is no task of the answer's kind, or it lacks its right answer.
+    AnswerError
+        If the answer contradicts itself.
     """
     match task, answer:
         case PickTask(), PickAnswer():
@@ -76,6 +78,8 @@ def grade(
 
 def _grade_sorted(task: SortTask, answer: SortAnswer, read: Callable[[str], Picks]) -> Feedback:
     """The mean share of right decisions among those to keep and those to reject."""
+    if set(answer.kept) & set(answer.rejected):
+        raise AnswerError("A crop can't be both kept and rejected.")
     positions = read(task.picks).positions_angstrom_zyx
     reference = read(task.reference).positions_angstrom_zyx
     belongs = distances_to(reference, positions) <= task.tolerance_angstrom

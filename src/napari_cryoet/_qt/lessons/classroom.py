@@ -200,6 +200,7 @@ class FollowBar(QWidget):
 
     followed = Signal(bool)  # whether the canvas shows the teacher's view from now on
     delivered = Signal(object, object)  # Delivery and Feedback of an answer that was kept
+    refused = Signal(object)  # AnswerError of such an answer
 
     def __init__(self, viewer: Viewer, student: ClassClient) -> None:
         super().__init__()
@@ -217,7 +218,9 @@ class FollowBar(QWidget):
         row.addWidget(self.switch)
         self.switch.toggled.connect(self._show)
         self._following = student.follow(
-            partial(self._later, self._on_view), partial(self._later, self.delivered.emit)
+            partial(self._later, self._on_view),
+            partial(self._later, self.delivered.emit),
+            partial(self._later, self.refused.emit),
         )
         self.destroyed.connect(self._following.cancel)  # also if the whole window closes
 

@@ -228,6 +228,7 @@ class LessonDock(Dock):
         bar = FollowBar(self.viewer, student)
         bar.followed.connect(self._on_followed)
         bar.delivered.connect(self._on_delivered)
+        bar.refused.connect(self.notice.show_error)
         self._take_part(bar)
 
     def _on_followed(self, is_followed: bool) -> None:
