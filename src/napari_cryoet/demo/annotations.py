@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -21,8 +20,10 @@ from napari_cryoet.demo.scenes import (
     scene,
 )
 from napari_cryoet.demo.simulate import VoxelGrid, labels, other_alignment
+from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
+from napari_cryoet.picks import Picks
 from napari_cryoet.task import Task
 
 _MEMBRANE_STEP_ANGSTROM: Final = 90.0
@@ -117,26 +118,19 @@ def write_shape(
         case "Mesh":
             file, content = stem + "_triangularmesh.glb", _mesh(_vesicles(run))
         case _ if points is not None:
-            lines = [json.dumps(line) + "\n" for line in _lines(points, shape, spacing)]
-            file, content = stem + f"_{shape.lower()}.ndjson", "".join(lines).encode()
-        case _:
-            raise ValueError(f"the demo has no {shape} of {plan.subject}")
+            lines = ndjson.lines_of(_picks(points, shape, spacing))
+            file, content = stem + f"_{shape.lower()}.ndjson", b"".join(lines)
     file.write(content)
     return [file]
 
 
-def _lines(points: DemoPoints, shape: str, spacing_angstrom: float) -> Iterator[dict[str, Any]]:
-    """The points as lines of a portal annotation file, in voxel coordinates x, y, z."""
-    voxels = (points.positions_xyz / spacing_angstrom).tolist()
-    for (x, y, z), mark in zip(voxels, points.marks.tolist(), strict=True):
-        location = {"x": x, "y": y, "z": z}
-        match shape:
-            case "OrientedPoint":
-                yield {"type": "orientedPoint", "location": location, "xyz_rotation_matrix": mark}
-            case "InstanceSegmentation":
-                yield {"type": "instancePoint", "location": location, "instance_id": mark}
-            case _:
-                yield {"type": "point", "location": location}
+def _picks(points: DemoPoints, shape: str, spacing_angstrom: float) -> Picks:
+    """The points in voxels, with what annotation files of a shape hold of them."""
+    return Picks(
+        points.positions_xyz[:, ::-1] / spacing_angstrom,
+        rotations_zyx=points.marks[:, ::-1, ::-1] if shape == "OrientedPoint" else None,
+        instance_ids=points.marks if shape == "InstanceSegmentation" else None,
+    )
 
 
 def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float) -> DemoPoints:
