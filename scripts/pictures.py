@@ -272,7 +272,7 @@ def compare(stage: Stage) -> Picture.Image:
     dock = stage.dock("Compare annotations")
     dock.choose(judged, reference)
     dock.radius.setValue(12)
-    click(dock.start)
+    click(dock.bar.button)
     until(lambda: dock.comparison is not None)
     for button in dock.results.show_buttons:
         click(button)
@@ -296,7 +296,7 @@ def check(stage: Stage) -> Picture.Image:
     layer.name = path.stem
     dock = stage.dock("Check picks")
     dock.choose(layer, stage.viewer.layers[0])
-    click(dock.run)
+    click(dock.bar.button)
     until(lambda: bool(dock.results.headline))
     click(dock.results.buttons["copy"])
     layer.visible = False

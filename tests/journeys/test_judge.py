@@ -117,19 +117,19 @@ def test_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     press(Qt.Key.Key_A, CONTROL)
     path = tmp_path / "kept.ndjson"
     keys.type(str(path))
-    keys.tab_to(export.export)
+    keys.tab_to(export.bar.button)
     press(Qt.Key.Key_Return)
-    keys.until(lambda: export.message.text().startswith("Wrote"))
+    keys.until(lambda: export.bar.message.text().startswith("Wrote"))
     assert _rounded(read_picks(path).points_zyx) == _rounded(ticked.data[sorted(kept)])
 
     # compare with the other annotation, and check the picks in the tomogram
     compare = keys.open_dock("Compare annotations")
-    keys.tab_to(compare.start)
+    keys.tab_to(compare.bar.button)
     press(Qt.Key.Key_Return)
     keys.until(lambda: compare.comparison is not None)
     assert compare.results.table.rowCount() > 3
     check = keys.open_dock("Check picks")
-    keys.tab_to(check.run)
+    keys.tab_to(check.bar.button)
     press(Qt.Key.Key_Return)
     keys.until(lambda: bool(check.results.headline))
     assert check.results.texts

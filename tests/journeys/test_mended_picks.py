@@ -179,9 +179,9 @@ def test_mended_picks_reach_relion(qtbot, make_napari_viewer, demo_at_home, tmp_
     second.keys.tab_to(export.path)
     press(Qt.Key.Key_A, CONTROL)
     second.keys.type(str(tmp_path / "mended.star"))
-    second.keys.tab_to(export.export)
+    second.keys.tab_to(export.bar.button)
     press(Qt.Key.Key_Return)
-    second.keys.until(lambda: export.message.text().startswith("Wrote"))
+    second.keys.until(lambda: export.bar.message.text().startswith("Wrote"))
 
     points, matrices = portal_picks(demo_at_home)
     np.testing.assert_allclose(points, original)

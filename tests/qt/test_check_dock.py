@@ -57,8 +57,8 @@ def flipped(points, shape):
 def check(dock, qtbot):
     dock.diameter_nm.setValue(DIAMETER_ANGSTROM / 10)
     with qtbot.waitSignal(dock.tasks.finished):
-        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.run.text() == "Check")
+        qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.bar.button.text() == "Check")
 
 
 def test_a_correction_is_suggested_and_added_as_a_new_layer(viewer, dock, scene, qtbot):
@@ -116,11 +116,11 @@ def test_a_check_shows_progress_and_can_be_stopped(viewer, dock, scene, qtbot, m
     viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
     with qtbot.waitSignal(dock.tasks.said):
         dock.start()
-    assert dock.run.text() == "Stop"
+    assert dock.bar.button.text() == "Stop"
     assert dock.bar.bar.value() == 400
-    qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.message.text() == "Stopped.")
-    assert dock.run.text() == "Check"
+    qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.bar.message.text() == "Stopped.")
+    assert dock.bar.button.text() == "Check"
 
 
 def test_results_match_a_script_and_files_are_read_in_the_background(
@@ -132,7 +132,7 @@ def test_results_match_a_script_and_files_are_read_in_the_background(
     by_script = check_picks(picks, tomogram_path)
     off_gui_thread(diameters, "_own")
     with qtbot.waitSignal(dock.tasks.finished):
-        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: dock.findings is not None)
 
     assert by_script.diameter_angstrom == 83.4

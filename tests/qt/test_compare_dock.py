@@ -66,8 +66,8 @@ def pair(dock):
 
 def run_comparison(qtbot, dock):
     with qtbot.waitSignal(dock.tasks.finished, check_params_cb=lambda key: key == KEY):
-        click(qtbot, dock.start)
-    qtbot.waitUntil(lambda: dock.message.text() != "Stopped.")
+        click(qtbot, dock.bar.button)
+    qtbot.waitUntil(lambda: dock.bar.message.text() != "Stopped.")
 
 
 def numbers(dock):
@@ -126,7 +126,7 @@ class TestComparing:
     def test_other_alignments_are_refused_unless_the_user_insists(self, qtbot, dock, show_files):
         dock.choose(*show_files(OTHER_ALIGNMENT, TRUTH))
         run_comparison(qtbot, dock)
-        assert "AL-" in dock.message.text()
+        assert "AL-" in dock.bar.message.text()
         assert not dock.results.isVisible()
         dock.settings.insist.value = True
         run_comparison(qtbot, dock)

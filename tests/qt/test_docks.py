@@ -133,7 +133,7 @@ def test_the_menu_opens_raises_and_hides_docks_as_tabs(viewer, choose, qtbot):
 def test_keys_go_only_to_the_dock_in_front(choose, viewer, qtbot):
     layer = viewer.layers["picks"]
     review, compare = choose("Review picks"), choose("Compare annotations")
-    for dock, control in ((review, review.sheet), (compare, compare.start)):
+    for dock, control in ((review, review.sheet), (compare, compare.bar.button)):
         holder_of(dock).raise_()
         qtbot.waitUntil(lambda dock=dock: has_keys(dock))
         control.setFocus()
@@ -166,7 +166,7 @@ def test_closing_a_dock_stops_its_tasks(choose, viewer, qtbot, monkeypatch):
 
     monkeypatch.setattr(compare_dock, "compare", endless)
     dock = choose("Compare annotations")
-    dock.start.setFocus()
+    dock.bar.button.setFocus()
     press(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: dock.tasks.is_running(compare_dock.KEY))
     viewer.window.remove_dock_widget(holder_of(dock))

@@ -40,7 +40,7 @@ def make_dialog(qtbot, tasks, theme, pack, tmp_path):
     def make(*others: int) -> DownloadDialog:
         if others:
             state.change(lambda basket: basket.with_ids("annotations", others))
-        dialog = DownloadDialog(tasks, theme, state)
+        dialog = DownloadDialog(theme, state)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
         qtbot.addWidget(dialog)
         dialog.show()
@@ -54,16 +54,16 @@ def click(qtbot, button) -> None:
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def download(qtbot, tasks, dialog) -> None:
+def download(qtbot, dialog) -> None:
     click(qtbot, dialog.start)
     qtbot.waitUntil(lambda: not dialog.is_downloading and not dialog.stop.isVisible())
 
 
-def test_the_basket_is_downloaded_to_the_folder(qtbot, tasks, make_dialog):
+def test_the_basket_is_downloaded_to_the_folder(qtbot, make_dialog):
     dialog = make_dialog()
     assert "MB" in dialog.size_label.text()
     assert not dialog.chosen_folder.exists()
-    download(qtbot, tasks, dialog)
+    download(qtbot, dialog)
     assert "downloaded" in dialog.message.text()
     assert dialog.show_folder.isVisible()
     assert (dialog.chosen_folder / "manifest.json").is_file()
@@ -71,23 +71,23 @@ def test_the_basket_is_downloaded_to_the_folder(qtbot, tasks, make_dialog):
     assert list(dialog.chosen_folder.rglob(".zattrs"))
 
 
-def test_a_withdrawn_record_is_named_after_the_download(qtbot, tasks, make_dialog):
+def test_a_withdrawn_record_is_named_after_the_download(qtbot, make_dialog):
     dialog = make_dialog(77)
-    download(qtbot, tasks, dialog)
+    download(qtbot, dialog)
     assert "AN-77: withdrawn" in dialog.notice.text
 
 
-def test_changed_files_are_overwritten_only_if_asked_to(qtbot, tasks, make_dialog):
+def test_changed_files_are_overwritten_only_if_asked_to(qtbot, make_dialog):
     first = make_dialog()
-    download(qtbot, tasks, first)
+    download(qtbot, first)
     picks = next(iter(first.chosen_folder.rglob("*.ndjson")))
     picks.write_text("my own")
     dialog = make_dialog()
-    download(qtbot, tasks, dialog)
+    download(qtbot, dialog)
     assert "would be overwritten" in dialog.notice.text
     assert picks.read_text() == "my own"
     dialog.form.overwrite.value = True
-    download(qtbot, tasks, dialog)
+    download(qtbot, dialog)
     assert picks.read_text() != "my own"
 
 
@@ -138,13 +138,13 @@ def test_escape_first_stops_the_download_and_then_closes_the_dialog(
     assert not dialog.isVisible()
 
 
-def test_failed_files_are_listed_and_can_be_retried(qtbot, tasks, make_dialog, pack):
+def test_failed_files_are_listed_and_can_be_retried(qtbot, make_dialog, pack):
     missing_file = next(
         path for path in (pack / "files").rglob("*.ndjson") if "DEMO_001" in path.parts
     )
     missing_file.rename(missing_file.with_suffix(".gone"))
     dialog = make_dialog()
-    download(qtbot, tasks, dialog)
+    download(qtbot, dialog)
     qtbot.waitUntil(dialog.notice.isVisible)
     assert any(missing_file.name in row.title for row in dialog.model.rows)
     missing_file.with_suffix(".gone").rename(missing_file)

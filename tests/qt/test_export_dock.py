@@ -44,8 +44,8 @@ def choose(combo, data):
 
 
 def export(form, qtbot):
-    qtbot.mouseClick(form.export, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: bool(form.message.text()))
+    qtbot.mouseClick(form.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(form.bar.message.text()))
 
 
 def test_the_tomograms_name_for_relion_can_be_edited(form, layer, qtbot):
@@ -86,7 +86,7 @@ def test_losses_are_shown_before_writing_in_the_background(form, qtbot, off_gui_
     assert form.chosen_path.name == "out.tbl"
     export(form, qtbot)
 
-    assert form.message.text().startswith("Wrote 3 picks to ")
+    assert form.bar.message.text().startswith("Wrote 3 picks to ")
     assert read_picks(form.chosen_path).about.authors == ("Ada",)
 
 
@@ -106,9 +106,9 @@ def test_relion_is_one_format_with_a_choice_of_version(form, qtbot):
 def test_exporting_selected_picks_is_recorded(form, layer, qtbot):
     layer.selected_data = set()
     choose(form.which, SELECTED)
-    assert not form.export.isEnabled()
+    assert not form.bar.button.isEnabled()
     layer.selected_data = {0, 2}
-    qtbot.waitUntil(form.export.isEnabled)
+    qtbot.waitUntil(form.bar.button.isEnabled)
     export(form, qtbot)
     written = read_picks(form.chosen_path)
 

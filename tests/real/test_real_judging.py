@@ -94,9 +94,9 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     keys.tab_to(export.path)
     press(Qt.Key.Key_A, CONTROL)
     keys.type(str(tmp_path / "kept.tbl"))
-    keys.tab_to(export.export)
+    keys.tab_to(export.bar.button)
     press(Qt.Key.Key_Return)
-    keys.until(lambda: export.message.text().startswith("Wrote 2 picks"))
+    keys.until(lambda: export.bar.message.text().startswith("Wrote 2 picks"))
     written = read_picks(tmp_path / "kept.tbl")
     np.testing.assert_allclose(written.points_zyx, points.data[[0, 3]], atol=1e-4)
     assert (written.spacing_angstrom, written.about.deposition_id) == (PICKS_SPACING, 10310)
@@ -109,7 +109,7 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     )
     compare = keys.open_dock("Compare annotations")
     assert {compare.a.layer, compare.b.layer} == {moved, points}
-    keys.tab_to(compare.start)
+    keys.tab_to(compare.bar.button)
     press(Qt.Key.Key_Return)
     keys.until(lambda: compare.comparison is not None)
     assert compare.comparison.scores.true_positives == 43
@@ -118,7 +118,7 @@ def test_real_picks_are_reviewed_exported_compared_and_checked_by_keyboard(
     # check: inconclusive in this simulated volume
     check = keys.open_dock("Check picks")
     check.choose(points, image)
-    keys.tab_to(check.run)
+    keys.tab_to(check.bar.button)
     press(Qt.Key.Key_Return)
     keys.until(lambda: bool(check.results.headline))
     assert "copy" not in check.results.buttons

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from magicgui import magicgui
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_cryoet._qt.basket.state import BasketState
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.controls import (
     BAR_STEPS,
     column_in,
@@ -26,6 +26,7 @@ from napari_cryoet._qt.widgets.controls import (
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.start_bar import TaskDialog
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import KnownRuns
@@ -46,7 +47,7 @@ def _options(
     """Fields of the form."""
 
 
-class DownloadDialog(QDialog):
+class DownloadDialog(TaskDialog):
     """Asks for options, then downloads.
 
     Closing it stops the download, which can be resumed later.
@@ -55,15 +56,9 @@ class DownloadDialog(QDialog):
     began = Signal(object)  # the chosen folder
     opened = Signal(object)  # a downloaded folder to browse
 
-    def __init__(
-        self, tasks: Tasks, theme: Theme, state: BasketState, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
-        self._title = f"Download {state.basket.name or 'the basket'}"
-        self.setWindowTitle(self._title)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(420)
-        self._tasks, self._state = tasks, state
+    def __init__(self, theme: Theme, state: BasketState, parent: QWidget | None = None) -> None:
+        super().__init__(f"Download {state.basket.name or 'the basket'}", 420, parent)
+        self._state = state
         self._basket, choices = state.basket, state.basket.choices
         self._runs = KnownRuns(state.portal, for_download=True)
         self._plan: Plan | None = None
@@ -95,7 +90,7 @@ class DownloadDialog(QDialog):
         self.notice = NoticeBar(theme)
         self.start = push_button("Download", self._on_start)
         self.pause = push_button("Pause", self._on_pause)
-        self.stop = push_button("Stop", lambda: tasks.stop(KEY))
+        self.stop = push_button("Stop", lambda: self.tasks.stop(KEY))
         self.show_folder = push_button("Show folder", lambda: open_folder(self.chosen_folder))
         self.browse = push_button("Browse", self._on_browse, "Browse the downloaded data offline")
         self.close_button = push_button("Close", self.reject)
@@ -119,27 +114,26 @@ class DownloadDialog(QDialog):
         self.form.volume_format.changed.connect(self._make_plan)
         self.form.metadata.changed.connect(self._make_plan)
         self.form.folder.changed.connect(self._show_state)
-        tasks.finished.connect(self._on_finished)
+        self.tasks.finished.connect(self._on_finished)
         self.files.hide()
         self._make_plan()
 
     @property
     def is_downloading(self) -> bool:
-        return self._tasks.is_running(KEY)
+        return self.tasks.is_running(KEY)
 
     @property
     def chosen_folder(self) -> Path:
         return Path(str(self.form.folder.value)).expanduser()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
-        self._tasks.stop(KEY)
-        self._tasks.stop(_PLAN_KEY)
+        self.tasks.stop(KEY)
         super().closeEvent(event)
 
     def reject(self) -> None:
         """Stop a running download; otherwise close."""
         if self.is_downloading:
-            self._tasks.stop(KEY)
+            self.tasks.stop(KEY)
         else:
             super().reject()
 
@@ -154,7 +148,7 @@ class DownloadDialog(QDialog):
         runs = self._runs
         portal = self._state.portal
         self._on_plan(None, "Looking up sizes…")
-        self._tasks.run(
+        self.tasks.run(
             _PLAN_KEY,
             lambda job: plan_basket(basket, runs.of(basket, task=job), portal),
             then=self._on_plan,
@@ -187,13 +181,13 @@ class DownloadDialog(QDialog):
             return queue.run(task=job)
 
         self._queue = None
-        self._tasks.run(
+        self.tasks.run(
             KEY,
             work,
             then=self._on_done,
             failed=self._on_failed,
             part=partial(setattr, self, "_queue"),
-            title=self._title,
+            title=self.windowTitle(),
         )
         self.began.emit(folder)
         self._timer.start()

@@ -407,7 +407,7 @@ class BasketPage(ListPage):
                 dialog.raise_()  # only one download at a time
                 return
             dialog.close()
-        dialog = DownloadDialog(self._tasks, self._browser.theme, self._basket, self)
+        dialog = DownloadDialog(self._browser.theme, self._basket, self)
         dialog.began.connect(self._on_began)
         dialog.opened.connect(self._browser.use_source)
         dialog.show()

@@ -85,7 +85,6 @@ class CheckDock(Dock):
         self.image = LayerCombo(self, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
         self.diameter_nm = number_box("Diameter of the particle", "nm", 1000, unset="of the object")
         self.bar = StartBar(self.tasks, _KEY, "Check", "Check whether the picks fit the density")
-        self.run, self.message = self.bar.button, self.bar.message
         self.results = CheckResults(self.theme)
         self._lay_out()
         self.bar.start_requested.connect(self.start)

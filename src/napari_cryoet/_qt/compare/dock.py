@@ -144,7 +144,6 @@ class CompareDock(Dock):
         )
         self.settings.margins = (0, 0, 0, 0)
         self.bar = StartBar(self.tasks, KEY, "Compare", "Count matches; A and B don't change")
-        self.start, self.message = self.bar.button, self.bar.message
         self.rank_bar = StartBar(
             self.tasks,
             RANK_KEY,
@@ -227,7 +226,7 @@ class CompareDock(Dock):
                 return diameter_angstrom(about.object_id, about.object_name) / 2
 
             self.tasks.run(RADIUS_KEY, work, then=self._suggest_radius)
-        if self.message.text() in ("", _NEEDS_TWO):
+        if self.bar.message.text() in ("", _NEEDS_TWO):
             self.bar.say("" if self._has_pair else _NEEDS_TWO)
         self.bar.set_ready(self._has_pair)
         self.rank_bar.set_ready(b is not None)

@@ -97,7 +97,6 @@ class ExportPicks(Dock):
         self.bar = StartBar(
             self.tasks, _KEY, "Export", "Write the file, with a provenance record beside it"
         )
-        self.export, self.message = self.bar.button, self.bar.message
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
         self._lay_out()
         self._connect()

@@ -40,7 +40,6 @@ from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
     from napari_cryoet.classroom.messages import Delivery
-    from napari_cryoet.classroom.server import ClassServer
 
 NAME: Final = "Lesson"
 WRITE: Final = "Write a lesson"
@@ -242,9 +241,6 @@ class LessonDock(Dock):
         if player is not None and player.session.lesson.key == delivery.lesson:
             player.take_feedback(delivery.step, delivery.answer, feedback)
 
-    def _on_class(self, server: ClassServer) -> None:
-        self.play_class(TeacherClient(server.page_url, server.teacher_code))
-
     def _take_part(self, switch: FollowBar | ShareBar) -> None:
         self.class_bar = switch
         self.whole.addWidget(switch)
@@ -273,7 +269,9 @@ class LessonDock(Dock):
 
     def _connect(self) -> None:
         self.chooser.chosen.connect(self.play)
-        self.teaching.started.connect(self._on_class)
+        self.teaching.started.connect(
+            lambda server: self.play_class(TeacherClient(server.page_url, server.teacher_code))
+        )
         self.teaching.ended.connect(self._leave_class)
         self.tasks.unhandled.connect(self.notice.show_error)
 

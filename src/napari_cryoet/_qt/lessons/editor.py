@@ -252,9 +252,6 @@ class LessonEditor(Dock):
         self.draft.change_step(self.number, title=title)
         not_none(self.steps.currentItem()).setText(f"{self.number + 1}  {plain(title)}")
 
-    def _on_text(self) -> None:
-        self.draft.change_step(self.number, text=self.text.toPlainText())
-
     def _on_hints(self) -> None:
         hints = re.split(f"^{_BETWEEN_HINTS}$", self.hints.toPlainText(), flags=re.MULTILINE)
         self.draft.change_step(self.number, hints=tuple(filter(None, map(str.strip, hints))))
@@ -327,7 +324,9 @@ class LessonEditor(Dock):
         self.minutes.valueChanged.connect(lambda minutes: self.draft.change(minutes=minutes))
         self.steps.currentRowChanged.connect(self._on_row)
         self.step_title.textChanged.connect(self._on_step_title)
-        self.text.textChanged.connect(self._on_text)
+        self.text.textChanged.connect(
+            lambda: self.draft.change_step(self.number, text=self.text.toPlainText())
+        )
         self.hints.textChanged.connect(self._on_hints)
         self.tabs.currentChanged.connect(self._show_preview)
         self.tasks.unhandled.connect(self.notice.show_error)

@@ -20,6 +20,7 @@ from napari_cryoet._qt.layers.ownership import key_of
 from napari_cryoet._qt.seam import draws_in_software, largest_texture_side
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet._qt.viewer.manager import LayerManager
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet._qt.widgets.controls import not_none
 from napari_cryoet.streaming import Display, pyramid_of
 from napari_cryoet.streaming.engine import shared_engine
@@ -50,8 +51,10 @@ class Detail(QObject):
         self._shows_full_detail = False  # whether full detail of the current plane was requested
         manager.changed.connect(self.update)
         manager.streams_changed.connect(self.update)
-        for event in self._moves():
-            event.connect(self._on_move)
+        self._moves = Connections()
+        moves = viewer.dims.events
+        for event in (moves.current_step, moves.ndisplay, moves.order):
+            self._moves.connect(event, self._on_move)
 
     @property
     def is_held_coarse(self) -> bool:
@@ -80,8 +83,7 @@ class Detail(QObject):
 
     def close(self) -> None:
         """Disconnect from the viewer and reset the limits of the displays."""
-        for event in self._moves():
-            event.disconnect(self._on_move)
+        self._moves.close()
         for display in self._displays():
             display.largest_view_bytes = None
 
@@ -94,10 +96,6 @@ class Detail(QObject):
             for layer, stream in self._manager.streams()
             if layer.visible or not only_visible
         ]
-
-    def _moves(self) -> tuple[Any, ...]:
-        events = self._viewer.dims.events
-        return events.current_step, events.ndisplay, events.order
 
     def _on_move(self, _event: Any = None) -> None:
         if self._shows_full_detail:

@@ -34,6 +34,7 @@ from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, make_layer, stream_of
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet._qt.viewer.adding import adopt_layers_of, plane_kept, warm_up_for
+from napari_cryoet._qt.widgets.connections import Connections
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import (
@@ -101,7 +102,7 @@ class LayerManager(QObject):
         self._fit_soon = single_shot(self, 0, lambda: self.fit(self._show_field))
         viewer.canvas.events.size.connect(self._on_canvas_size)
         viewer.dims.events.range.connect(self._limit_range)
-        self._listened: list[Layer] = []
+        self._listened: dict[Layer, Connections] = {}
         for layer in self._ours():
             self._listen_to(layer)
         adopt_layers_of(viewer)
@@ -211,8 +212,8 @@ class LayerManager(QObject):
             timer.stop()
         self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
         self._viewer.dims.events.range.disconnect(self._limit_range)
-        for layer in tuple(self._listened):
-            self._stop_listening_to(layer)
+        for connections in self._listened.values():
+            connections.close()
 
     # one run at a time
 
@@ -423,17 +424,12 @@ class LayerManager(QObject):
     # changes by the user
 
     def _listen_to(self, layer: Layer) -> None:
-        self._listened.append(layer)
+        connections = self._listened[layer] = Connections()
         for emitter in appearance_events(layer):
-            emitter.connect(self._on_appearance)
+            connections.connect(emitter, self._on_appearance)
         log = _edits_of(layer)
         if log is not None:
             log.changed.connect(self.edits_changed)
-
-    def _stop_listening_to(self, layer: Layer) -> None:
-        self._listened.remove(layer)
-        for emitter in appearance_events(layer):
-            emitter.disconnect(self._on_appearance)
 
     def _on_appearance(self, event: Any) -> None:
         key = key_of(event.source)
@@ -447,7 +443,7 @@ class LayerManager(QObject):
 
     def _on_removed(self, layer: Layer) -> None:
         if layer in self._listened:
-            self._stop_listening_to(layer)
+            self._listened.pop(layer).close()
             self.changed.emit()
 
 
