@@ -7,6 +7,7 @@ import io
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from unittest.mock import Mock
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from lessons.fake_lesson import REFERENCE
 from napari_cryoet.classroom.board import Board
 from napari_cryoet.classroom.messages import Delivery, JoinRequest, Position
 from napari_cryoet.classroom.room import Room
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
 from napari_cryoet.lessons.lesson import ChooseAnswer, PickAnswer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -73,7 +74,8 @@ def test_twenty_students_answer_at_once_and_are_all_in_the_table(server):
 
 @pytest.fixture
 def room(tmp_path):
-    return Room("Monday", tmp_path / "room")
+    with closing(Room("Monday", tmp_path / "room")) as room:
+        yield room
 
 
 @pytest.fixture
@@ -91,6 +93,37 @@ def deliver(room, student, step, answer, n_hints=0):
     uid = secrets.token_hex(16)
     sent = Delivery(uid=uid, lesson="fake", step=step, answer=answer, n_hints=n_hints)
     room.keep(student, sent, feedback, 1)
+
+
+def test_each_name_is_a_class_of_its_own(user_folder):
+    names = ("月曜日", "火曜日", "Понедельник", "class", "a" * 40 + "1", "a" * 40 + "2", "?", "")
+    rooms = [Room(name) for name in names]
+    assert len({room.file.join_code for room in rooms}) == len(names)
+    assert "月曜日" in rooms[0].folder.name
+    rooms[3].close()
+    assert Room(" Class").file == rooms[3].file
+
+
+def test_a_class_is_opened_once_and_its_codes_are_not_replaced(room):
+    with pytest.raises(CryoETError, match="already"):
+        Room("Monday", room.folder)
+    room.close()
+    path = room.folder / "class.json"
+    path.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(FormatError, match="damaged"):
+            Room("Monday", room.folder)
+
+
+def test_only_a_new_class_needs_space_on_the_disk(room, monkeypatch, tmp_path):
+    room.close()
+    full = Mock(side_effect=SaveError("The disk is full."))
+    monkeypatch.setattr("napari_cryoet.classroom.room.written_whole", full)
+    again = Room("Monday", room.folder)
+    again.keep_port(1234)
+    assert again.file.join_code == room.file.join_code
+    with pytest.raises(SaveError):
+        Room("Tuesday", tmp_path / "new")
 
 
 def test_the_board_shows_the_first_answer_and_where_a_student_is(room, board):
@@ -113,6 +146,7 @@ def test_the_first_answer_stays_the_first_after_the_clock_went_back(room, monkey
     monkeypatch.setattr("napari_cryoet.classroom.room.datetime", clock)
     for choice in (0, 1):
         deliver(room, student, "choose", ChooseAnswer(choice=choice))
+    room.close()
     (student,) = Room("Monday", room.folder).students
     answers = student.answers("fake")["choose"]
     assert [each.answer.choice for each in answers] == [0, 1]

@@ -26,6 +26,7 @@ from napari_cryoet.classroom.messages import (
     Position,
     SharedView,
     class_address,
+    folder_name,
     typed_code,
 )
 from napari_cryoet.exceptions import (
@@ -137,7 +138,7 @@ class ClassClient:
         if not about.lessons:
             raise CryoETError(f"The class {about.name} has no lesson.")
         require_known(lesson or about.lessons[0], about.lessons, "lesson of this class")
-        kept = (folder or data_path() / "joined") / f"{about.id}-{_file_name(nickname)}"
+        kept = (folder or data_path() / "joined") / f"{about.id}-{folder_name(nickname)}"
         token = _token(kept / "token")
         request = JoinRequest(code=code, nickname=nickname[:300], token=token)
         joined = client.run(_post(f"{server}/class/join", request, Joined), task)
@@ -409,10 +410,6 @@ def _no_class(url: str) -> NetworkError:
 
 
 # what a student keeps
-
-
-def _file_name(nickname: str) -> str:
-    return quote(" ".join(nickname.split()).casefold()[:40], safe="")[:120]
 
 
 def _token(path: Path) -> str:

@@ -19,6 +19,7 @@ teacher the teacher's code. The board's pages are in `napari_cryoet.classroom.se
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -43,6 +44,8 @@ MAX_NICKNAME: Final = 40
 #: How long the server waits with its answer for a change of the shared view.
 PATIENCE_S: Final = 10.0
 
+_MOST_LETTERS: Final = 40  # in the name of a folder: they may have four bytes each
+_NOT_LETTERS: Final = re.compile(r"\W+")
 _MARKS_IN_A_ROW: Final = re.compile(r"([\u0300-\u036f]{2})[\u0300-\u036f]+")
 #: Fillers, joiners and selectors, which count as letters or marks but draw nothing.
 _INVISIBLE: Final = re.compile(
@@ -181,6 +184,20 @@ def clean_nickname(text: str) -> str:
     """
     text = plain(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
     return _MARKS_IN_A_ROW.sub(r"\1", text)[:MAX_NICKNAME].strip() or "Student"
+
+
+def folder_name(name: str) -> str:
+    """The folder of a class or student: letters of any script, and a hash of the whole name.
+
+    Capitals and spaces make no other name.
+
+    >>> folder_name("Monday 9:30"), folder_name("月曜日")
+    ('monday-9-30-2ba1b699e3ae2946', '月曜日-175bb7f22f8f6152')
+    """
+    name = " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    letters = _NOT_LETTERS.sub("-", name)[:_MOST_LETTERS].strip("-")
+    digits = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{letters}-{digits}".lstrip("-")
 
 
 def class_address(text: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-import re
 import secrets
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import msgspec
+from filelock import FileLock, Timeout
 from msgspec import Meta
 from msgspec.structs import asdict, replace
 
@@ -28,11 +28,12 @@ from napari_cryoet.classroom.messages import (
     Position,
     Uid,
     clean_nickname,
+    folder_name,
     new_code,
     typed_code,
 )
-from napari_cryoet.exceptions import AnswerError, CryoETError, SaveError
-from napari_cryoet.files import data_path, replace_file, written_whole
+from napari_cryoet.exceptions import AnswerError, CryoETError, FormatError, SaveError
+from napari_cryoet.files import data_path, written_whole
 from napari_cryoet.lessons.lesson import Feedback, Key, Nickname, Progress, StepResult
 from napari_cryoet.views.view import Text
 
@@ -44,7 +45,6 @@ MAX_ANSWERS: Final = 300
 MAX_CLASS_BYTES: Final = 500 << 20
 
 _AWAY_S: Final = 3 * PATIENCE_S  # students ask for the shared view more often
-_NOT_IN_NAMES: Final = re.compile("[^a-z0-9]+")
 
 
 class ClassFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,20 +148,27 @@ class Room:
     name
         Of the class; one of the same name goes on where it was.
     folder
-        Where to keep the class; by default below the user's data.
+        Where to keep the class; by default below the user's data. Only the user may read it.
+
+    Raises
+    ------
+    CryoETError
+        If the class is open already.
+    FormatError
+        If its codes are damaged.
+    SaveError
+        If the folder can't be written. A class that was opened before needs no space.
     """
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
-        key = _NOT_IN_NAMES.sub("-", name.casefold()).strip("-")[:40] or "class"
-        self.folder = data_path() / "classes" / key if folder is None else folder
+        self.folder = folder or data_path() / "classes" / folder_name(name)
         self._lock = threading.Lock()  # of changes
-        known = _read(self.folder / "class.json", ClassFile)
-        self.file = known or ClassFile(
-            id=f"{key}-{secrets.token_hex(8)}",
-            name=name,
-            join_code=new_code(JOIN_CODE_LENGTH),
-            teacher_code=new_code(TEACHER_CODE_LENGTH),
-        )
+        self._only_room = _locked_folder(self.folder, name)
+        try:
+            self.file = self._open_file(name)
+        except CryoETError:
+            self.close()
+            raise
         answers = sorted(
             _read_all(self.folder / "answers", GivenAnswer),
             key=lambda each: (each.number, each.received_at),
@@ -174,12 +181,34 @@ class Room:
         paths = (self.folder / "answers").glob("*.json")
         self._n_bytes = sum(path.stat().st_size for path in paths)
 
-    def save(self, port: int) -> None:
-        """Keep the codes and the port for the next start; only the user may read them."""
-        self.file = replace(self.file, port=port)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
-        replace_file(self.folder / "class.json", msgspec.json.encode(self.file))
+    def _open_file(self, name: str) -> ClassFile:
+        """The codes of a class, new ones if there is none; those that are damaged stay as they are."""
+        path = self.folder / "class.json"
+        if not path.exists():
+            file = ClassFile(
+                id=f"class-{secrets.token_hex(8)}",
+                name=name,
+                join_code=new_code(JOIN_CODE_LENGTH),
+                teacher_code=new_code(TEACHER_CODE_LENGTH),
+            )
+            _write(path, file)
+            return file
+        known = _read(path, ClassFile)
+        if known is None:
+            hint = "Restore it. If you delete it, the class gets new codes."
+            raise FormatError(f"{path} is damaged.", hint=hint)
+        return known
+
+    def close(self) -> None:
+        """Let the class be opened again."""
+        self._only_room.release()
+
+    def keep_port(self, port: int) -> None:
+        """Keep the port for the next start, unless the disk is full."""
+        if port != self.file.port:
+            self.file = replace(self.file, port=port)
+            with suppress(SaveError):
+                _write(self.folder / "class.json", self.file)
 
     def is_join_code(self, text: str) -> bool:
         """Whether a code is that of students."""
@@ -291,6 +320,21 @@ class Attempts:
             self._wrong = {}
         self._wrong[address] = self._wrong.get(address, 0) + 1
         return self._wrong[address] > self.MOST
+
+
+def _locked_folder(folder: Path, name: str) -> FileLock:
+    """The lock of a class's folder, which another room can't get before it is released."""
+    lock = FileLock(folder / "class.lock", timeout=0, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        lock.acquire()
+    except Timeout as error:
+        hint = "Stop its other server first, or choose another name."
+        raise CryoETError(f"The class {name} is being taught already.", hint=hint) from error
+    except OSError as error:
+        raise SaveError(f"{folder} can't be written: {error.strerror}.") from error
+    return lock
 
 
 def _done_in(step: str, given: list[GivenAnswer]) -> StepResult:

@@ -11,7 +11,7 @@ import base64
 import io
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -124,13 +124,21 @@ class ClassServer(PackServer):
             routes=handlers.routes(),
             how_to=_HOW_TO_JOIN,
         )
-        try:
-            serve(port=port or self.room.file.port)
-        except NetworkError:
-            if port:
-                raise
-            serve(port=0)
-        self.room.save(self.port)
+        with ExitStack() as opening:
+            opening.callback(self.room.close)
+            try:
+                serve(port=port or self.room.file.port)
+            except NetworkError:
+                if port:
+                    raise
+                serve(port=0)
+            opening.pop_all()
+        self.room.keep_port(self.port)
+
+    def close(self) -> None:
+        """Stop serving; the class can be started again."""
+        super().close()
+        self.room.close()
 
     @property
     def join_url(self) -> str:
